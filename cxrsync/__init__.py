@@ -1,3 +1,20 @@
 """cxrsync: a resumable, verified mirror of PhysioNet's chest X-ray datasets."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+__all__ = ["Report", "__version__", "apull", "pull"]
+
+if TYPE_CHECKING:
+    from cxrsync.api import Report, apull, pull
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when asked for: `cxrsync --help` need not wait for aiohttp.
+    if name in __all__:
+        from cxrsync import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,65 @@
+"""For scripts and notebooks: the same words as on the command line, as keyword arguments."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from cxrsync.engine.outage import Emit
+from cxrsync.engine.pull import Stop
+from cxrsync.engine.pull import pull as run_pull
+from cxrsync.errors import UsageError
+from cxrsync.job import OPTIONS, Job, make_job
+from cxrsync.model import Event, Summary
+from cxrsync.source.base import Source
+from cxrsync.source.credentials import Ask
+from cxrsync.source.local import LocalTree
+from cxrsync.source.physionet import PhysioNet
+
+Report = Summary
+"""What a pull returns."""
+
+
+def open_source(job: Job, ask: Ask | None = None) -> Source:
+    """The source that the job names. Call it inside a running event loop."""
+    if job.origin.from_dir is not None:
+        return LocalTree(job.origin.from_dir)
+    return PhysioNet(job.origin, job.limits, ask)
+
+
+async def run_job(
+    job: Job, emit: Emit, stop: Stop | None = None, ask: Ask | None = None
+) -> Summary:
+    """Pull a job from its own source. Raises what :func:`cxrsync.engine.pull.pull` raises."""
+    source = open_source(job, ask)
+    try:
+        return await run_pull(job, source, emit, stop)
+    finally:
+        await source.close()
+
+
+async def apull(**options: Any) -> Report:
+    """Fetch and verify what the options name; see `cxrsync pull --help`.
+
+    Keyword names are the option names with ``_`` for ``-``: ``dataset="mimic-cxr-jpg"``,
+    ``shard=["p10"]``, ``dest=…``. Never asks for a password: set the environment or netrc.
+
+    Returns what was done. Raises :class:`cxrsync.errors.CxrsyncError` where the run ends early;
+    failures of single files are in the report (``problems``).
+    """
+    unknown = sorted(set(options) - set(OPTIONS))
+    if unknown:
+        raise UsageError(
+            f"no such option: {', '.join(unknown)}",
+            next_step=f"Known: {', '.join(sorted(OPTIONS))}.",
+        )
+    return await run_job(make_job(options), _ignore)
+
+
+def pull(**options: Any) -> Report:
+    """:func:`apull` for scripts without an event loop of their own."""
+    return asyncio.run(apull(**options))
+
+
+def _ignore(_event: Event) -> None:
+    """Nobody listens: the report says it all at the end."""

@@ -1,0 +1,163 @@
+"""Options that several commands share, and how each finds its environment variable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Option(click.Option):
+    """An option with the variable ``CXRSYNC_<OPTION>``: no command in its name, and repeated
+    values one a line (click would split them at blanks: ``No Finding=1``)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.envvar is None:
+            longest = max(self.opts, key=len).lstrip("-")
+            self.envvar = "CXRSYNC_" + longest.replace("-", "_").upper()
+            self.show_envvar = False
+
+    def value_from_envvar(self, ctx: click.Context) -> Any:
+        value = self.resolve_envvar_value(ctx)
+        if value is None or not self.multiple:
+            return value
+        return [line for line in value.splitlines() if line]
+
+
+def option(*names: str, **kwargs: Any) -> Callable[[F], F]:
+    """``click.option`` with our variables."""
+    return click.option(*names, cls=Option, **kwargs)
+
+
+def _all(function: F, options: list[Callable[[F], F]]) -> F:
+    for each in reversed(options):
+        function = each(function)
+    return function
+
+
+def selection_options(function: F) -> F:
+    """Which files: shared by pull, verify and status."""
+    return _all(
+        function,
+        [
+            option("--jpg", is_flag=True, help="MIMIC-CXR-JPG."),
+            option("--dicom", is_flag=True, help="MIMIC-CXR, the DICOM images and the reports."),
+            option("--dataset", metavar="SLUG", help="Any PhysioNet dataset, by its name there."),
+            option(
+                "--dataset-version", metavar="V", help="Default: the one in DEST, else the newest."
+            ),
+            option(
+                "--shard", multiple=True, metavar="P10", help="p10 … p19; also p10-p14 and p10,p12."
+            ),
+            option(
+                "--only",
+                multiple=True,
+                metavar="KIND",
+                help="images, reports, tables, archives or docs; repeatable.",
+            ),
+            option(
+                "--include",
+                multiple=True,
+                metavar="GLOB",
+                help="Only paths like this; * crosses /.",
+            ),
+            option("--exclude", multiple=True, metavar="GLOB", help="No paths like this."),
+            option(
+                "--tables/--no-tables", default=None, help="The tables along with shards (default)."
+            ),
+            option(
+                "--dest",
+                metavar="DIR",
+                help="Where the tree lies [default: physionet.org/files]. A version's own folder, "
+                "or one that wget filled, is taken as it is.",
+            ),
+        ],
+    )
+
+
+def source_options(function: F) -> F:
+    """Where the bytes come from and how hard to try: shared by pull and verify --repair."""
+    return _all(
+        function,
+        [
+            option(
+                "--from",
+                "from_dir",
+                metavar="DIR",
+                help="Copy from a tree on a local disk instead.",
+            ),
+            option("--base-url", metavar="URL", help="Default: https://physionet.org/files."),
+            option("--user", metavar="NAME", help="User name; the password is never an argument."),
+            option("--ca-file", metavar="PEM", help="Trust this certificate authority too."),
+            option(
+                "--user-agent",
+                metavar="STR",
+                help="PhysioNet lets in only those that begin with Wget/.",
+            ),
+            option(
+                "--connections",
+                metavar="N|auto",
+                help="Connections in all, ranges included [default: auto = 8].",
+            ),
+            option(
+                "--retries",
+                type=int,
+                metavar="N",
+                help="Failures in a row before a file is given up [default: 5].",
+            ),
+            option("--connect-timeout", type=float, metavar="S", help="[default: 30]"),
+            option(
+                "--stall-timeout",
+                type=float,
+                metavar="S",
+                help="Drop a silent connection after this [default: 60].",
+            ),
+            option(
+                "--give-up-after",
+                type=float,
+                metavar="S",
+                help="How long the server may be away [default: 3600].",
+            ),
+            option(
+                "--wait-lock",
+                type=float,
+                metavar="S",
+                help="Wait for another run's lock [default: 0].",
+            ),
+            option(
+                "--max-files", type=int, metavar="N", help="Stop after this many files (exit 9)."
+            ),
+            option(
+                "--max-duration",
+                type=float,
+                metavar="S",
+                help="Stop after this many seconds (exit 9).",
+            ),
+            option(
+                "--fsync/--no-fsync",
+                default=None,
+                help="Force data to the disk before it counts (default).",
+            ),
+        ],
+    )
+
+
+def output_options(function: F) -> F:
+    """What is shown: shared by pull and verify."""
+    return _all(
+        function,
+        [
+            option("--json", "as_json", is_flag=True, envvar="CXRSYNC_JSON",
+                   help="One JSON object a line on stdout; what is for people goes to stderr."),
+            option(
+                "--progress",
+                type=click.Choice(["auto", "bar", "log", "none"]),
+                default="auto",
+                help="auto: a bar on a terminal, lines elsewhere.",
+            ),
+        ],
+    )  # fmt: skip

@@ -1,0 +1,29 @@
+"""How the miniature PhysioNet behaves."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """What the server asks of its guests and how fast it serves them.
+
+    The defaults are the real site's, without its slowness: a session by cookie after the first
+    password check (rule from physionet-build, `check_http_auth`), every agreement signed.
+    """
+
+    username: str = "demo"
+    password: str = field(default="demo-password", repr=False)
+    password_check_seconds: float = 0.1
+    """What one password check costs, in seconds of CPU, at the least."""
+    agreements: frozenset[str] | None = None
+    """Slugs whose agreement the user has signed; None means all. The others answer 403."""
+    open_datasets: frozenset[str] = frozenset()
+    """Slugs served without credentials."""
+    rate: int | None = None
+    """Bytes of bodies per second, for each TCP connection."""
+    latency: float = 0.0
+    """Seconds before each response."""
+    max_connections: int | None = None
+    """Open TCP connections at which the next one is closed at once."""
+    sessions: bool = True
+    """False: no cookies at all, as plain basic auth in front of static files."""

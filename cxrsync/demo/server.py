@@ -1,0 +1,256 @@
+"""A PhysioNet in miniature, on loopback: the real server's manners, from a folder of ours."""
+
+import asyncio
+import contextlib
+import dataclasses
+import ipaddress
+import json
+import os
+import re
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+
+from cxrsync.demo import replies
+from cxrsync.demo.authority import Authority
+from cxrsync.demo.doorway import CHUNK, Doorway, Line
+from cxrsync.demo.gate import Gate, is_welcome
+from cxrsync.demo.ledger import Ledger, Logged
+from cxrsync.demo.manners import Manners
+from cxrsync.demo.replies import Reply, Span, page
+from cxrsync.demo.shelf import Shelf, listing, split
+
+__all__ = ["Ledger", "Manners", "MiniPhysioNet"]
+
+_CHALLENGE = ("WWW-Authenticate", 'Basic realm="PhysioNet", charset="UTF-8"')
+_TEST_COOKIE = ("Set-Cookie", "testcookie=1; HttpOnly; Path=/; SameSite=Lax; Secure")
+_API = re.compile(r"/api/v1/project/published/([^/]+)/(?:([^/]+)/)?")
+
+
+class MiniPhysioNet:
+    """A server in a thread of its own, for tests in this process and for child processes.
+
+    `certificates` is the folder to write `ca.pem` to; without it, it is a temporary one that
+    goes when the server stops. Stopped and started again, it keeps its port, its authority,
+    its sessions and its counts. Raises ValueError for a folder without the demo's marker and
+    for a host that is not loopback.
+    """
+
+    ca_file: Path
+
+    def __init__(
+        self,
+        files_root: Path,
+        manners: Manners = Manners(),  # noqa: B008 - frozen
+        *,
+        certificates: Path | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        if not ipaddress.ip_address(host).is_loopback:
+            raise ValueError(f"the demo's server listens on loopback only, not on {host}")
+        self.ledger = Ledger()
+        self.manners = manners
+        self._shelf = Shelf(files_root)
+        self._gate = Gate(manners, self.ledger)
+        self._authority = Authority()
+        self._certificates = certificates
+        self._host = host
+        self._port = port
+        self._cleanup = contextlib.ExitStack()
+
+    @property
+    def base_url(self) -> str:
+        """Where the tree is, without a slash at the end; known once the server has started."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"https://{host}:{self._port}/files"
+
+    def set_manners(self, **changes: Any) -> None:
+        """Change some manners at once, for responses under way too."""
+        manners = dataclasses.replace(self.manners, **changes)
+        if changes.keys() & {"username", "password", "password_check_seconds"}:
+            self._gate.follow(manners)
+        self.manners = manners
+
+    def change_password(self, new: str) -> None:
+        """Change the user's password; sessions end with it, as Django's do."""
+        self.set_manners(password=new)
+
+    def forget_sessions(self) -> None:
+        """End all sessions."""
+        self._gate.forget_sessions()
+
+    def start(self) -> None:
+        """Listen, and return once clients can connect."""
+        with contextlib.ExitStack() as stack:
+            folder = self._certificates or Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="cxrsync-demo-"))
+            )
+            folder.mkdir(parents=True, exist_ok=True)
+            self.ca_file = self._authority.write(folder)
+            listening = stack.enter_context(self._listen())
+            self._port = listening.getsockname()[1]
+            stack.enter_context(self._serving(listening))
+            self._cleanup = stack.pop_all()
+
+    def stop(self) -> None:
+        """Close every connection, finished or not, and stop listening."""
+        self._cleanup.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _listen(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listening = socket.create_server((self._host, self._port), family=family, backlog=128)
+        listening.setblocking(False)
+        return listening
+
+    @contextlib.contextmanager
+    def _serving(self, listening: socket.socket) -> Iterator[None]:
+        started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
+        tls = self._authority.server_context()
+
+        async def serve() -> None:
+            doorway = Doorway(self._handle, self.ledger, lambda: self.manners.max_connections)
+            self._doorway = doorway
+            serving = asyncio.create_task(doorway.serve(listening, tls))
+            started.set_result((asyncio.get_running_loop(), serving))
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
+
+        thread = threading.Thread(target=asyncio.run, args=(serve(),), name="demo", daemon=True)
+        thread.start()
+        loop, serving = started.result()
+        try:
+            yield
+        finally:
+            loop.call_soon_threadsafe(serving.cancel)
+            thread.join()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        raw_path = request.raw_path.partition("?")[0]
+        if raw_path.startswith("/_demo/"):
+            return self._demo(request.method, raw_path)
+        path = "/".join(split(raw_path)).removeprefix("/files/")
+        line = self._doorway.line_of(request)
+        self.ledger.asked(path, request.headers.get(hdrs.USER_AGENT, ""))
+        await asyncio.sleep(self.manners.latency)
+        reply = await self._answer(request, raw_path)
+        return await self._send(request, path, reply, line)
+
+    def _demo(self, method: str, path: str) -> web.Response:
+        """Show the counts to other processes, uncounted."""
+        match method, path:
+            case "GET", "/_demo/ledger":
+                return web.json_response(self.ledger.snapshot().as_json())
+            case "POST", "/_demo/reset":
+                self.ledger.reset()
+                return web.Response(status=HTTPStatus.NO_CONTENT)
+        return web.Response(status=HTTPStatus.NOT_FOUND)
+
+    async def _answer(self, request: web.BaseRequest, raw_path: str) -> Reply:
+        if api := _API.fullmatch(raw_path):
+            found = await asyncio.to_thread(self._shelf.describe, api[1], api[2])
+            status = HTTPStatus.NOT_FOUND if found is None else HTTPStatus.OK
+            text = json.dumps({"detail": "Not found."} if found is None else found)
+            return Reply(status, (("Content-Type", "application/json"),), (text.encode(),))
+        if raw_path.startswith("/files/"):
+            return await self._answer_project(request, split(raw_path)[2:])
+        return page(HTTPStatus.NOT_FOUND)
+
+    async def _answer_project(self, request: web.BaseRequest, parts: tuple[str, ...]) -> Reply:
+        """Answer as the real site does: unknown project, then who asks, then what exists."""
+        if not self._shelf.has_version(parts):
+            return page(HTTPStatus.NOT_FOUND)
+        manners, slug = self.manners, parts[0]
+        if slug in manners.open_datasets:
+            return self._file_reply(request, parts)
+        if not is_welcome(request.method, request.headers.get(hdrs.USER_AGENT, "")):
+            return page(HTTPStatus.FORBIDDEN)
+        admission = await self._gate.admit(
+            request.headers, request.cookies, sessions=manners.sessions
+        )
+        if not admission.signed_in:
+            refusal = page(HTTPStatus.UNAUTHORIZED, _CHALLENGE)
+            return refusal.adding(_TEST_COOKIE) if manners.sessions else refusal
+        if manners.agreements is not None and slug not in manners.agreements:
+            reply = page(HTTPStatus.FORBIDDEN)
+        else:
+            reply = self._file_reply(request, parts)
+        return reply.adding(("Set-Cookie", admission.cookie)) if admission.cookie else reply
+
+    def _file_reply(self, request: web.BaseRequest, parts: tuple[str, ...]) -> Reply:
+        if request.method not in {"GET", "HEAD"}:
+            return page(HTTPStatus.METHOD_NOT_ALLOWED)
+        is_folder = parts[-1] == ""
+        found = self._shelf.find(parts[:-1] if is_folder else parts)
+        if found is None or is_folder != os.path.isdir(found):
+            if found is not None and not is_folder:
+                # nginx redirects to the path it was given by X-Accel-Redirect: of no use outside.
+                nowhere = "/static/published-projects/" + "/".join(parts) + "/"
+                return page(HTTPStatus.MOVED_PERMANENTLY, ("Location", nowhere))
+            return page(HTTPStatus.NOT_FOUND)
+        if is_folder:
+            return listing(found, request.path)
+        return replies.file(found, request.headers)
+
+    async def _send(
+        self, request: web.BaseRequest, path: str, reply: Reply, line: Line
+    ) -> web.StreamResponse:
+        """Send and count a reply; a client that goes away in the middle is no error."""
+        headers = CIMultiDict([("Server", "nginx"), *reply.headers])
+        if reply.status != HTTPStatus.NOT_MODIFIED:
+            headers["Content-Length"] = str(sum(map(len, reply.body)))
+        response = web.StreamResponse(status=reply.status, headers=headers)
+        wanted = request.headers.get(hdrs.RANGE)
+        self.ledger.answered(Logged(request.method, path, reply.status, wanted))
+        try:
+            await response.prepare(request)
+            for part in reply.body if request.method != "HEAD" else ():
+                await self._send_part(response, path, part, line)
+        except OSError:
+            # The client is gone, or the file is: either way this response has no end.
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+    async def _send_part(
+        self, response: web.StreamResponse, path: str, part: bytes | Span, line: Line
+    ) -> None:
+        at = 0
+        line.begin()
+        with replies.reading(part) as read:
+            while at < len(part):
+                rate = self.manners.rate
+                size = CHUNK if rate is None else min(CHUNK, max(1, rate // 10))
+                chunk = read(at, min(size, len(part) - at))
+                if not chunk:
+                    raise ConnectionAbortedError("the file became shorter while it was sent")
+                if rate is None:
+                    await asyncio.sleep(0)  # a fast client must not starve the others
+                else:
+                    await line.take_turn(len(chunk), rate)
+                if line.gone.is_set():
+                    raise ConnectionResetError
+                self.ledger.sent(path, len(chunk))
+                await response.write(chunk)
+                at += len(chunk)

@@ -1,0 +1,1 @@
+"""Manifest, plan, transfers, verification: here source and store are introduced."""

@@ -1,0 +1,84 @@
+"""The files in flight, and which connection helps with which of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from cxrsync.engine.segments import Segment
+from cxrsync.engine.transfer import Transfer
+
+
+class Flight:
+    """Hands stretches of the files in flight to connections, and lets idle ones wait for news."""
+
+    def __init__(self) -> None:
+        self._transfers: dict[Transfer, None] = {}  # a set that keeps its order
+        self._news = asyncio.Event()
+        self._idle = 0
+
+    def __len__(self) -> int:
+        return len(self._transfers)
+
+    def __iter__(self) -> Iterator[Transfer]:
+        return iter(list(self._transfers))
+
+    def add(self, transfer: Transfer) -> None:
+        """``transfer`` has begun."""
+        self._transfers[transfer] = None
+
+    def remove(self, transfer: Transfer) -> None:
+        """``transfer`` is over."""
+        self._transfers.pop(transfer, None)
+
+    def free_segment(self) -> tuple[Transfer, Segment] | None:
+        """A stretch that nobody is at work on."""
+        for transfer in self._transfers:
+            if transfer.failed is None and not transfer.unchanged:
+                segment = transfer.segments.take_free(self._idle + 1)
+                if segment is not None:
+                    return transfer, segment
+        return None
+
+    def shared_segment(self) -> tuple[Transfer, Segment] | None:
+        """The end of the longest stretch in work."""
+        splittable = [each for each in self._transfers if each.splittable and not each.failed]
+        longest = max(splittable, key=lambda each: each.segments.longest, default=None)
+        segment = longest.segments.take_end(self._idle + 1) if longest is not None else None
+        return None if longest is None or segment is None else (longest, segment)
+
+    async def wait(self) -> None:
+        """Idle until there is news. No await may stand between the look and this call."""
+        self._idle += 1
+        try:
+            await self._news.wait()
+        finally:
+            self._idle -= 1
+
+    def tell(self) -> None:
+        """Something has changed: every idle connection looks again."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+async def fetch_alone(flight: Flight, transfer: Transfer, connections: int) -> None:
+    """Fetch one file over as many connections as it can use. Raises what ends the run."""
+
+    async def connection() -> None:
+        while not transfer.over:
+            taken = flight.free_segment() or flight.shared_segment()
+            if taken is None:
+                await flight.wait()
+                continue
+            try:
+                await transfer.fetch(taken[1])
+            finally:
+                flight.tell()
+
+    flight.add(transfer)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(connections):
+                group.create_task(connection())
+    finally:
+        flight.remove(transfer)

@@ -1,0 +1,90 @@
+"""Proving what is there: files found under their final names, hashed beside the transfers."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from cxrsync.engine.partitions import PARTIAL_FOLDER
+from cxrsync.engine.publication import Adopted, Publication
+from cxrsync.engine.queue import Queue, Task
+from cxrsync.model import Entry, Found, Outcome, Result, partition_of
+from cxrsync.store.layout import Tree
+from cxrsync.store.publish import close_to_others, continue_short_file
+from cxrsync.store.threads import in_thread
+
+THREADS = os.cpu_count() or 1
+_READ = 1 << 20
+
+
+def digest_of(path: str) -> str:
+    """The SHA-256 (lower hex) of the regular file at ``path``. Raises OSError."""
+    # A symbolic link could lead out of the tree: it is no file of ours.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    with open(fd, "rb", buffering=0) as file:
+        digest = hashlib.sha256()
+        buffer = bytearray(min(_READ, max(1, os.fstat(fd).st_size)))
+        view = memoryview(buffer)
+        while count := file.readinto(buffer):
+            digest.update(view[:count])
+        return digest.hexdigest()
+
+
+class Hashing:
+    """Takes up files without proof: right ones are adopted, the others go to the queue."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        entries: Iterator[Entry],
+        queue: Queue,
+        publication: Publication,
+        fail: Callable[[Outcome], None],
+    ) -> None:
+        self._tree = tree
+        self._entries = entries
+        self._queue = queue
+        self._publication = publication
+        self._fail = fail
+
+    async def run(self) -> None:
+        """Hash on every core until there is nothing left to prove."""
+        self._queue.hashing += 1
+        try:
+            with ThreadPoolExecutor(THREADS, thread_name_prefix="hash") as pool:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(THREADS):
+                        group.create_task(self._worker(pool))
+        finally:
+            self._queue.hashing -= 1
+            self._queue.tell()
+
+    async def _worker(self, pool: ThreadPoolExecutor) -> None:
+        for entry in self._entries:
+            try:
+                found = await in_thread(lambda entry=entry: self._prove(entry), pool)  # type: ignore[misc]
+            except FileNotFoundError:
+                self._queue.add(Task(entry))
+            except OSError as problem:
+                reason = f"cannot read what is there: {problem.strerror}"
+                self._fail(Outcome(entry.path, Result.FAILED, reason=reason))
+            else:
+                if found is None:
+                    self._queue.add(Task(entry, short=True))
+                else:
+                    await self._publication.put(Adopted(entry, found))
+
+    def _prove(self, entry: Entry) -> Found | None:
+        """The file, if it has the digest; otherwise None, and it is a partial from now on."""
+        final = self._tree.final(entry.path)
+        before = self._tree.find(entry.path)
+        right = digest_of(final) == entry.sha256
+        if right and before is not None and before == self._tree.find(entry.path):
+            close_to_others(final)
+            return before
+        folder = self._tree.partition(partition_of(entry.path)) / PARTIAL_FOLDER
+        continue_short_file(self._tree, entry, folder)
+        return None

@@ -1,0 +1,82 @@
+"""When the whole server is away or refuses everyone: one wait for all connections, then go on.
+
+A file does not fail because the server is down for an hour, and eight connections do not knock
+eight times as often as one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from time import monotonic
+
+from cxrsync.engine.pace import bounded_wish, pause
+from cxrsync.errors import AccessDenied, SourceError
+from cxrsync.model import Event, Retrying
+
+Emit = Callable[[Event], None]
+
+
+class Outage:
+    """What all connections of a run know together about the server."""
+
+    def __init__(self, give_up_after: float, emit: Emit) -> None:
+        self._give_up_after = give_up_after
+        self._emit = emit
+        self._not_before = 0.0
+        self._last_well = monotonic()
+        self._failures = 0
+        self._probe = asyncio.Lock()
+        self.answers = 0
+
+    async def clear(self) -> None:
+        """Wait until a request may be made."""
+        # Not an Event: the moment moves away while we wait, whenever another request fails.
+        while (wait := self._not_before - monotonic()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(wait)
+
+    def well(self) -> None:
+        """A request was answered with bytes: the server is there, and lets us in."""
+        self.answers += 1
+        self._failures = 0
+        self._last_well = monotonic()
+
+    def away(self, problem: SourceError, after: float | None = None) -> None:
+        """No connection, or "try later": hold every request for a while.
+
+        Raises ``problem`` once the server has been away for longer than the run is to wait.
+        """
+        if monotonic() - self._last_well > self._give_up_after:
+            raise problem
+        if self._not_before > monotonic():
+            return  # several connections meet one outage: it counts once
+        self._failures += 1
+        wait = max(pause(self._failures, random.random()), bounded_wish(after))  # noqa: S311
+        self._not_before = monotonic() + wait
+        self._emit(Retrying("", wait, str(problem)))
+
+    async def denied(self, problem: AccessDenied, probe: Callable[[], Awaitable[None]]) -> None:
+        """A 403 in mid-run. Returns if it concerns one file only; else waits for access to return.
+
+        ``probe`` asks for the manifest, which every reader of the dataset may have. Raises
+        AccessDenied once access has been gone for longer than the run is to wait.
+        """
+        seen = self.answers
+        async with self._probe:
+            if self.answers != seen:
+                return  # others have been let in meanwhile
+            began = monotonic()
+            failures = 0
+            while True:
+                try:
+                    await probe()
+                except AccessDenied as still:
+                    failures += 1
+                    wait = pause(failures, random.random())  # noqa: S311
+                    if monotonic() - began + wait > self._give_up_after:
+                        raise still from problem
+                    self._emit(Retrying("", wait, str(still)))
+                    await asyncio.sleep(wait)
+                else:
+                    return

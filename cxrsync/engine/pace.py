@@ -1,0 +1,49 @@
+"""How long to wait and when to give up, purely: no clock, no randomness, no sockets.
+
+``jitter`` is a number from 0 to 1 that the caller draws, so that many clients that were cut off
+together do not come back together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 60.0
+# The server's own wish is followed, but an absurd one must not stop a run for a day.
+_LONGEST_RETRY_AFTER = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a file's attempts have met: failures since bytes last arrived."""
+
+    failures: int = 0
+
+    def failed(self, *, progress: bool) -> History:
+        """After one more failure; ``progress``: bytes had arrived before it, which refills the
+        budget: a line that breaks every megabyte still gets there."""
+        return History(1 if progress else self.failures + 1)
+
+
+def next_step(
+    history: History, retries: int, jitter: float, after: float | None = None
+) -> float | None:
+    """Seconds to wait before the next attempt at a file; None: this file has failed.
+
+    ``after`` is the server's own wish.
+    """
+    if history.failures > retries:
+        return None
+    return max(pause(history.failures, jitter), bounded_wish(after))
+
+
+def pause(failures: int, jitter: float) -> float:
+    """Seconds to wait after so many failures in a row: doubling, bounded, spread by jitter."""
+    longest: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(max(failures - 1, 0), 16))
+    return longest * (0.5 + jitter / 2)
+
+
+def bounded_wish(after: float | None) -> float:
+    """A Retry-After in seconds within bounds; 0 where there is none."""
+    return min(max(after or 0.0, 0.0), _LONGEST_RETRY_AFTER)

@@ -1,0 +1,155 @@
+"""The partitions that a run holds: their locks, their states, the one thread that owns these."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import time
+from typing import TypeVar
+
+from cxrsync.job import Selection
+from cxrsync.model import Contradiction, Outcome, Row, partition_of
+from cxrsync.store.layout import Tree
+from cxrsync.store.lock import Lock
+from cxrsync.store.publish import COPY_SUFFIX
+from cxrsync.store.state import State
+from cxrsync.store.threads import in_thread
+
+T = TypeVar("T")
+
+PARTIAL_FOLDER = "partial"
+
+
+@dataclass(slots=True)
+class _Commit:
+    rows: list[Row] = field(default_factory=list)
+    contradictions: list[Contradiction] = field(default_factory=list)
+    failures: list[Outcome] = field(default_factory=list)
+
+
+class Partitions:
+    """Locks and states of some partitions of one tree, taken together and let go together."""
+
+    def __init__(self, tree: Tree, names: Iterable[str], stamp: str) -> None:
+        self.names = sorted(names)  # one order for all runs: two can never wait for each other
+        self.set_aside: list[Path] = []
+        self._tree = tree
+        self._stamp = stamp
+        self._locks: list[Lock] = []
+        self._states: dict[str, State] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
+
+    async def open(self, wait: float, stop: threading.Event) -> None:
+        """Lock every partition and open its state. Raises Locked, DiskError.
+
+        A damaged state is set aside (``set_aside``) and begun anew.
+        """
+        await in_thread(lambda: self._lock(wait, stop))
+        await self._in_state_thread(self._open)
+
+    async def close(self) -> None:
+        """Close the states, then let the locks go."""
+        try:
+            await self._in_state_thread(self._close)
+        finally:
+            self._thread.shutdown()
+            for lock in reversed(self._locks):
+                lock.release()
+            self._locks.clear()
+
+    def check(self) -> None:
+        """Prove that every lock is still ours. Raises LockLost."""
+        for lock in self._locks:
+            lock.check()
+
+    async def plan(self, make: Callable[[dict[str, Iterator[Row]]], T]) -> T:
+        """Call ``make`` in the owning thread with each partition's rows, in path order."""
+        return await self._in_state_thread(
+            lambda: make({name: state.rows() for name, state in self._states.items()})
+        )
+
+    async def record(
+        self,
+        rows: Iterable[Row] = (),
+        contradictions: Iterable[Contradiction] = (),
+        failures: Iterable[Outcome] = (),
+    ) -> None:
+        """One commit in each partition concerned."""
+        work: dict[str, _Commit] = defaultdict(_Commit)
+        for row in rows:
+            work[partition_of(row.path)].rows.append(row)
+        for contradiction in contradictions:
+            work[partition_of(contradiction.path)].contradictions.append(contradiction)
+        for failure in failures:
+            work[partition_of(failure.path)].failures.append(failure)
+        now = time()
+
+        def write() -> None:
+            for name, each in work.items():
+                self._states[name].record(each.rows, each.contradictions, each.failures, at=now)
+
+        await self._in_state_thread(write)
+
+    async def remember(self, selection: Selection) -> None:
+        """Note in each partition what it was pulled with."""
+        now = time()
+
+        def write() -> None:
+            for state in self._states.values():
+                state.remember(selection, at=now)
+
+        await self._in_state_thread(write)
+
+    async def contradictions(self) -> dict[str, Contradiction]:
+        """The known contradictions, by path."""
+        return await self._in_state_thread(
+            lambda: {
+                known.path: known
+                for state in self._states.values()
+                for known in state.contradictions()
+            }
+        )
+
+    def partials(self) -> set[str]:
+        """The digests of which some bytes are there. Half-made copies are swept away."""
+        digests: set[str] = set()
+        for name in self.names:
+            folder = self._tree.partition(name) / PARTIAL_FOLDER
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if path.name.endswith(COPY_SUFFIX):
+                    path.unlink()
+                elif "." not in path.name:
+                    digests.add(path.name)
+        return digests
+
+    # ── inside ─────────────────────────────────────────────────────────────────────────────────
+
+    async def _in_state_thread(self, call: Callable[[], T]) -> T:
+        return await in_thread(call, self._thread)
+
+    def _lock(self, wait: float, stop: threading.Event) -> None:
+        try:
+            for name in self.names:
+                lock = Lock(self._tree.partition(name), wait=wait, describe=f"partition {name}")
+                lock.acquire(stop)
+                self._locks.append(lock)
+        except BaseException:
+            for lock in reversed(self._locks):
+                lock.release()
+            self._locks.clear()
+            raise
+
+    def _open(self) -> None:
+        for name in self.names:
+            self._states[name], aside = State.open(self._tree.partition(name), self._stamp)
+            if aside is not None:
+                self.set_aside.append(aside)
+
+    def _close(self) -> None:
+        for state in self._states.values():
+            state.close()
+        self._states.clear()

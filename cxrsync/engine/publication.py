@@ -1,0 +1,160 @@
+"""Verified files on their way to their final names, in batches; and their rows after them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import time
+
+from cxrsync.engine.partitions import Partitions
+from cxrsync.model import Entry, Found, Outcome, Result, Row
+from cxrsync.store.layout import Tree, disk_error
+from cxrsync.store.publish import Ready, Trash, publish
+from cxrsync.store.threads import in_thread
+
+BATCH_FILES = 64
+BATCH_SECONDS = 2.0
+# Journals merge what is synced at once: four syncs side by side cost little more than one.
+_SYNC_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file whose digest was found right. ``resumed``: bytes that were there before this run."""
+
+    ready: Ready
+    resumed: int = 0
+    copied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A file that was there under its final name and has the right digest."""
+
+    entry: Entry
+    found: Found
+
+
+@dataclass(frozen=True, slots=True)
+class _Flush:
+    """Nothing else is under way: what has gathered need not wait for company."""
+
+
+Item = Fetched | Adopted
+
+
+class Publication:
+    """The one task that makes final names. ``put`` what is verified; ``close`` after the last.
+
+    ``done`` is told of each file once its row is committed.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        partitions: Partitions,
+        trash: Trash,
+        done: Callable[[Entry, Outcome], None],
+        *,
+        fsync: bool,
+    ) -> None:
+        self._tree = tree
+        self._partitions = partitions
+        self._trash = trash
+        self._done = done
+        self._fsync = fsync
+        # Bounded: each item waiting here holds a file open.
+        self._items: asyncio.Queue[Item | _Flush | None] = asyncio.Queue(2 * BATCH_FILES)
+        self._ended = False
+
+    async def put(self, item: Item) -> None:
+        """Hand a verified file over; waits where the disk is slower than the line."""
+        await self._items.put(item)
+
+    def flush(self) -> None:
+        """Publish what has gathered, without waiting for more."""
+        if not self._items.full():
+            self._items.put_nowait(_Flush())
+
+    async def close(self) -> None:
+        """No more will come: :meth:`run` ends once everything is published."""
+        if not self._ended:
+            await self._items.put(None)
+
+    async def run(self) -> None:
+        """Publish until closed. Raises DiskError, LockLost."""
+        try:
+            with ThreadPoolExecutor(_SYNC_THREADS, thread_name_prefix="sync") as pool:
+                more = True
+                while more:
+                    batch, more = await self._gather()
+                    if batch:
+                        await self._publish(batch, pool)
+        finally:
+            # Whoever waits to put something must not wait for ever.
+            self._ended = True
+            while not self._items.empty():
+                self._items.get_nowait()
+
+    async def _gather(self) -> tuple[list[Item], bool]:
+        batch: list[Item] = []
+        deadline = None
+        while len(batch) < BATCH_FILES:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    item = await self._items.get()
+            except TimeoutError:
+                break
+            if item is None:
+                return batch, False
+            if isinstance(item, _Flush):
+                if batch:
+                    break
+                continue
+            batch.append(item)
+            if deadline is None:
+                deadline = asyncio.get_running_loop().time() + BATCH_SECONDS
+        return batch, True
+
+    async def _publish(self, batch: list[Item], pool: ThreadPoolExecutor) -> None:
+        fetched = [item for item in batch if isinstance(item, Fetched)]
+
+        def name() -> list[Found | OSError]:
+            self._partitions.check()
+            ready = [item.ready for item in fetched]
+            return publish(self._tree, ready, self._trash.take, fsync=self._fsync, pool=pool)
+
+        results = dict(zip(map(id, fetched), await in_thread(name), strict=True))
+        rows: list[Row] = []
+        outcomes: list[tuple[Entry, Outcome]] = []
+        now = time()
+        for item in batch:
+            if isinstance(item, Adopted):
+                rows.append(_row(item.entry, item.found, "", "", now))
+                outcome = Outcome(item.entry.path, Result.ADOPTED, item.found.size)
+                outcomes.append((item.entry, outcome))
+                continue
+            entry, binding = item.ready.entry, item.ready.partial.binding
+            found = results[id(item)]
+            if isinstance(found, OSError):
+                error = disk_error(found, f"cannot put {entry.path} in place")
+                if error is not None:
+                    raise error
+                item.ready.partial.close()
+                outcome = Outcome(entry.path, Result.FAILED, reason=str(found))
+            else:
+                source = binding.source if binding else ""
+                validator = (binding.validator if binding else None) or ""
+                rows.append(_row(entry, found, source, validator, now))
+                result = Result.COPIED if item.copied else Result.FETCHED
+                outcome = Outcome(entry.path, result, found.size, item.resumed)
+            outcomes.append((entry, outcome))
+        await self._partitions.record(rows)
+        for entry, outcome in outcomes:
+            self._done(entry, outcome)
+
+
+def _row(entry: Entry, found: Found, source: str, validator: str, now: float) -> Row:
+    return Row(entry.path, entry.sha256, found.size, found.mtime_ns, source, validator, now)

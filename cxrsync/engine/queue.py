@@ -1,0 +1,286 @@
+"""What each connection does next, and what becomes of each file."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cxrsync.engine.flight import Flight
+from cxrsync.engine.partitions import PARTIAL_FOLDER
+from cxrsync.engine.publication import Fetched, Publication
+from cxrsync.engine.segments import Segment
+from cxrsync.engine.transfer import Line, Transfer
+from cxrsync.engine.verdict import Observation, Verdict, judge
+from cxrsync.errors import AccessDenied, CxrsyncError, NotFound
+from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result, partition_of
+from cxrsync.store.layout import Tree, disk_error
+from cxrsync.store.partial import Partial
+from cxrsync.store.publish import Ready, Trash, copy_published
+from cxrsync.store.threads import in_thread
+
+
+@dataclass(slots=True)
+class Task:
+    """One file to bring. ``short``: its partial is what stood under the final name; ``copy_of``:
+    the path of a published file with the same digest."""
+
+    entry: Entry
+    short: bool = False
+    copy_of: str | None = None
+    seen: list[Observation] = field(default_factory=list)
+    followers: list[Entry] = field(default_factory=list)
+
+
+class Queue:
+    """The files of one run: taken up in order, several at a time, each to one Outcome.
+
+    ``entries`` is read as connections become free, never ahead of them. ``fail`` and
+    ``contradict`` are told of files that do not arrive; the others go to ``publication``.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        flight: Flight,
+        tree: Tree,
+        version: tuple[str, str],
+        entries: Iterator[Entry],
+        publication: Publication,
+        *,
+        trash: Trash,
+        partials: set[str],
+        known: dict[str, Contradiction],
+        fail: Callable[[Outcome], None],
+        contradict: Callable[[Contradiction, Outcome], None],
+        most_files: int | None = None,
+    ) -> None:
+        self._line = line
+        self._flight = flight
+        self._tree = tree
+        self._version = version
+        self._entries = entries
+        self._publication = publication
+        self._trash = trash
+        self._partials = partials
+        self._known = known
+        self._fail = fail
+        self._contradict = contradict
+        self._left = most_files
+        self._late: deque[Task] = deque()
+        self._tasks: dict[Transfer, Task] = {}
+        # By digest, until published: one transfer a digest at a time.
+        self._by_digest: dict[str, Task] = {}
+        self._copies: set[str] = set()
+        self._another_pass: list[tuple[Task, CxrsyncError]] = []
+        self._gained = True
+        self.hashing = 0
+        self.stopped_at_limit = False
+
+    def add(self, task: Task) -> None:
+        """One more file to bring, ahead of the others: found wrong or short while hashing."""
+        self._late.append(task)
+        self._flight.tell()
+
+    def tell(self) -> None:
+        """Something outside has changed (hashing has ended)."""
+        self._flight.tell()
+
+    # ── connections ────────────────────────────────────────────────────────────────────────────
+
+    async def connection(self) -> None:
+        """One connection's working life. Raises what ends the run."""
+        while True:
+            taken = self._flight.free_segment()
+            if taken is None:
+                task = self._next_task()
+                if task is not None:
+                    await self._begin(task)
+                    continue
+                taken = self._flight.shared_segment()
+            if taken is not None:
+                await self._work(*taken)
+            elif self._over():
+                self._flight.tell()
+                return
+            else:
+                if not len(self._flight):
+                    self._publication.flush()
+                await self._flight.wait()
+
+    async def _work(self, transfer: Transfer, segment: Segment) -> None:
+        try:
+            await transfer.fetch(segment)
+        except OSError as problem:
+            transfer.failed = self._disk_trouble(problem, transfer.ref.path)
+        if transfer.over and transfer in self._tasks:
+            await self._settle(transfer)
+        self._flight.tell()
+
+    def _next_task(self) -> Task | None:
+        if self._late:
+            return self._late.popleft()
+        if self._left == 0:
+            self.stopped_at_limit = self.stopped_at_limit or next(self._entries, None) is not None
+            return None
+        entry = next(self._entries, None)
+        if entry is None:
+            return None
+        if self._left is not None:
+            self._left -= 1
+        return Task(entry)
+
+    def _over(self) -> bool:
+        if self._by_digest or self._copies or self._late or self.hashing:
+            return False
+        if self._another_pass and self._gained:
+            # One more pass over what failed, until a pass gains nothing.
+            self._gained = False
+            self._late.extend(Task(task.entry) for task, _problem in self._another_pass)
+            self._another_pass.clear()
+            return False
+        for task, problem in self._another_pass:
+            self._fail(Outcome(task.entry.path, Result.FAILED, reason=str(problem)))
+        self._another_pass.clear()
+        return True
+
+    # ── a file's beginning and end ─────────────────────────────────────────────────────────────
+
+    async def _begin(self, task: Task) -> None:
+        entry = task.entry
+        if task.copy_of is not None and await self._copy(entry, task.copy_of):
+            return
+        other = self._by_digest.get(entry.sha256)
+        if other is not None:
+            other.followers.append(entry)
+            return
+        self._by_digest[entry.sha256] = task
+        transfer = Transfer(
+            self._line,
+            Ref(*self._version, entry.path),
+            Partial(self._partial_folder(entry), entry.sha256),
+            set_aside=self._aside(entry) if task.short else None,
+        )
+        try:
+            await transfer.begin(maybe_there=task.short or entry.sha256 in self._partials)
+        except OSError as problem:
+            self._give_up(task, self._disk_trouble(problem, entry.path))
+            return
+        self._tasks[transfer] = task
+        self._flight.add(transfer)
+        if transfer.over:  # all bytes were there already
+            await self._settle(transfer)
+
+    def _partial_folder(self, entry: Entry) -> Path:
+        return self._tree.partition(partition_of(entry.path)) / PARTIAL_FOLDER
+
+    def _aside(self, entry: Entry) -> Callable[[Partial], None]:
+        return lambda partial: self._trash.take_partial(partial, entry.path)
+
+    async def _copy(self, entry: Entry, source: str) -> bool:
+        """A second path with a digest that has just been published: no need to ask for it.
+
+        False if there is nothing right to copy after all.
+        """
+        folder = self._partial_folder(entry)
+        self._copies.add(entry.path)
+        try:
+            partial = await in_thread(lambda: copy_published(self._tree, source, entry, folder))
+            if await in_thread(partial.digest) == entry.sha256:
+                await self._publication.put(Fetched(Ready(entry, partial), copied=True))
+                return True
+            await in_thread(partial.discard)
+        except OSError as problem:
+            self._disk_trouble(problem, entry.path)
+        self._copies.discard(entry.path)
+        return False
+
+    async def _settle(self, transfer: Transfer) -> None:
+        """Nobody is at work on it any more: it is right, wrong or lost."""
+        task = self._tasks.pop(transfer)
+        self._flight.remove(transfer)
+        partial = transfer.partial
+        try:
+            if transfer.failed is not None:
+                await in_thread(partial.save)
+                partial.close()
+                self._give_up(task, transfer.failed)
+                return
+            digest = partial.digest() if partial.hashed else await in_thread(partial.digest)
+            if digest == task.entry.sha256:
+                await self._publication.put(
+                    Fetched(Ready(task.entry, partial), resumed=transfer.resumed)
+                )
+                return
+            await self._judge(task, transfer, digest)
+        except OSError as problem:
+            partial.close()
+            self._give_up(task, self._disk_trouble(problem, task.entry.path))
+
+    async def _judge(self, task: Task, transfer: Transfer, digest: str) -> None:
+        entry = task.entry
+        task.seen.append(Observation(digest, whole=transfer.resumed == 0))
+        known = self._known.get(entry.path)
+        same = known is not None and known.expected == entry.sha256
+        verdict = judge(task.seen, known.observed if same and known is not None else None)
+        if verdict is Verdict.AGAIN:
+            await transfer.start_over(transfer.partial.epoch)
+            self._tasks[transfer] = task
+            self._flight.add(transfer)
+            return
+        binding = transfer.partial.binding
+        validator = (binding.validator if binding else None) or ""
+        size = transfer.partial.size
+        await in_thread(lambda: self._trash.take_partial(transfer.partial, entry.path))
+        if verdict is Verdict.CORRUPTED:
+            self._give_up(task, CxrsyncError("its bytes arrive differently each time"))
+            return
+        self._release(task, copied_from=None)
+        self._contradict(
+            Contradiction(entry.path, entry.sha256, digest, validator),
+            Outcome(
+                entry.path,
+                Result.CONTRADICTED,
+                size,
+                reason=f"the source's copy has the SHA-256 {digest}, published is {entry.sha256}",
+            ),
+        )
+
+    def _give_up(self, task: Task, problem: CxrsyncError) -> None:
+        self._release(task, copied_from=None)
+        if isinstance(problem, NotFound | AccessDenied):
+            # An answer, not an accident: asking again would not change it.
+            self._fail(Outcome(task.entry.path, Result.FAILED, reason=str(problem)))
+        else:
+            self._another_pass.append((task, problem))
+
+    def published(self, entry: Entry, outcome: Outcome) -> None:
+        """The publication has done with a file."""
+        self._copies.discard(entry.path)
+        task = self._by_digest.get(entry.sha256)
+        if task is not None and task.entry.path == entry.path:
+            failed = outcome.result is Result.FAILED
+            self._gained = self._gained or not failed
+            self._release(task, copied_from=None if failed else entry.path)
+        self._flight.tell()
+
+    def _release(self, task: Task, copied_from: str | None) -> None:
+        """The digest is free again: those who waited for it take it up."""
+        self._by_digest.pop(task.entry.sha256, None)
+        self._partials.discard(task.entry.sha256)
+        self._late.extend(Task(entry, copy_of=copied_from) for entry in task.followers)
+
+    def _disk_trouble(self, problem: OSError, path: str) -> CxrsyncError:
+        """The error of one file. Raises DiskError where it is the whole disk's."""
+        error = disk_error(problem, f"cannot write {path}")
+        if error is not None:
+            raise error
+        return CxrsyncError(f"cannot write: {problem.strerror or problem}")
+
+    async def close(self) -> None:
+        """Write down what is in flight, and let it go."""
+        for transfer in self._tasks:
+            await in_thread(transfer.partial.save)
+            transfer.partial.close()
+        self._tasks.clear()

@@ -1,0 +1,109 @@
+"""What a run has done so far, added up from its events."""
+
+from __future__ import annotations
+
+from collections import Counter
+from time import monotonic
+
+from cxrsync.errors import ExitCode
+from cxrsync.model import (
+    Amount,
+    Event,
+    FileDone,
+    Outcome,
+    Planned,
+    Received,
+    Refused,
+    Result,
+    Started,
+    Summary,
+)
+
+_MOST_PROBLEMS_KEPT = 1000
+_PROBLEMS = {Result.FAILED, Result.CONTRADICTED}
+
+
+class Tally:
+    """Listens to events and answers with a Summary at any time."""
+
+    def __init__(self) -> None:
+        self.began = monotonic()
+        self.started: Started | None = None
+        self.selected = 0
+        self.present = Amount()
+        self.received = 0
+        self.resumed = Amount()
+        self.files: Counter[Result] = Counter()
+        self.bytes: Counter[Result] = Counter()
+        self.problems: list[Outcome] = []
+        self.refused: tuple[Refused, ...] = ()
+        self.refused_lines = 0
+
+    @property
+    def done(self) -> int:
+        """How many files have come to an end, one way or the other."""
+        return sum(self.files.values())
+
+    def listen(self, event: Event) -> None:
+        """Take note of an event."""
+        if isinstance(event, Received):
+            self.received += event.count
+        elif isinstance(event, FileDone):
+            self._add(event.outcome)
+        elif isinstance(event, Planned):
+            self.selected += event.selected
+            self.present = _plus(self.present, event.present, event.present_bytes)
+            self.refused = event.refused
+            self.refused_lines = event.refused_lines
+        elif isinstance(event, Started):
+            self.started = event
+
+    def _add(self, outcome: Outcome) -> None:
+        self.files[outcome.result] += 1
+        self.bytes[outcome.result] += outcome.size
+        if outcome.resumed:
+            self.resumed = _plus(self.resumed, 1, outcome.resumed)
+        if outcome.result in _PROBLEMS and len(self.problems) < _MOST_PROBLEMS_KEPT:
+            self.problems.append(outcome)
+
+    def exit_code(self) -> ExitCode:
+        """The exit code of a run that came to its end by itself.
+
+        A manifest line that could not be followed is a file that is not here.
+        """
+        if self.files[Result.CONTRADICTED]:
+            return ExitCode.CONTRADICTED
+        if self.files[Result.FAILED] or self.refused_lines:
+            return ExitCode.FILES_FAILED
+        return ExitCode.COMPLETE
+
+    def summary(self, *, requests: int, exit_code: int, error: str = "") -> Summary:
+        """Everything so far."""
+        started = self.started or Started("", "", "", "", 0)
+        arrived = (Result.FETCHED, Result.COPIED, Result.ADOPTED)
+        return Summary(
+            dataset=started.dataset,
+            version=started.version,
+            root=started.root,
+            selected=Amount(
+                self.selected, self.present.bytes + sum(self.bytes[result] for result in arrived)
+            ),
+            present=self.present,
+            fetched=Amount(
+                self.files[Result.FETCHED] + self.files[Result.COPIED], max(0, self.received)
+            ),
+            resumed=self.resumed,
+            adopted=Amount(self.files[Result.ADOPTED], self.bytes[Result.ADOPTED]),
+            failed=Amount(self.files[Result.FAILED] + self.refused_lines),
+            mismatched=Amount(self.files[Result.CONTRADICTED], self.bytes[Result.CONTRADICTED]),
+            requests=requests,
+            seconds=round(monotonic() - self.began, 3),
+            exit_code=exit_code,
+            problems=tuple(self.problems),
+            refused=self.refused,
+            error=error,
+        )
+
+
+def _plus(amount: Amount, files: int, size: int) -> Amount:
+    return Amount(amount.files + files, amount.bytes + size)

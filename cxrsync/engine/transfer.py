@@ -1,0 +1,278 @@
+"""One file in flight: bytes from the source into its partial, by one or several connections."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import monotonic
+
+from cxrsync.engine.outage import Emit, Outage
+from cxrsync.engine.pace import History, next_step
+from cxrsync.engine.segments import LEAST_SHARE, Segment, Segments
+from cxrsync.errors import (
+    AccessDenied,
+    BadAnswer,
+    CxrsyncError,
+    Interrupted,
+    NotFound,
+    SourceError,
+    Throttled,
+    Unreachable,
+)
+from cxrsync.job import Limits
+from cxrsync.model import Received, Ref, Retrying
+from cxrsync.source.base import Opened, PastEnd, Source, Unchanged
+from cxrsync.store.partial import Binding, Partial
+from cxrsync.store.threads import in_thread
+
+# Few and large hand-overs to the threads that write and hash; but on a slow line at least one a
+# second, so that a kill costs little.
+HANDOVER_BYTES = 512 << 10
+HANDOVER_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What every transfer of a run shares: the source, the limits, the state of the server.
+
+    ``probe`` asks whether we are let in at all (None: a refusal ends the run at once);
+    ``can_share`` is called when a file proves long enough for several connections.
+    """
+
+    source: Source
+    limits: Limits
+    outage: Outage
+    emit: Emit
+    probe: Callable[[], Awaitable[None]] | None = None
+    can_share: Callable[[], None] = lambda: None
+
+
+class Transfer:
+    """Brings the bytes of ``ref`` into ``partial``. Knows nothing of digests or final names.
+
+    Connections call :meth:`fetch` with segments that they took from ``segments``. When nobody is
+    at work on it any more it is ``complete``, ``unchanged``, or has ``failed`` (and why).
+
+    ``skip_if``: a validator; the source may answer that the file is still that one.
+    ``set_aside``: what to do with bytes that were found under the final name and proved wrong,
+    instead of throwing them away.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        ref: Ref,
+        partial: Partial,
+        *,
+        skip_if: str | None = None,
+        set_aside: Callable[[Partial], None] | None = None,
+    ) -> None:
+        self.ref = ref
+        self.partial = partial
+        self.failed: CxrsyncError | None = None
+        self.unchanged = False
+        self.resumed = 0
+        self.splittable = True
+        self.segments = Segments([], None)
+        self._line = line
+        self._skip_if = skip_if
+        self._set_aside = set_aside
+        self._history = History()
+
+    async def begin(self, *, maybe_there: bool) -> None:
+        """Take stock of the partial, where an earlier run may have left one."""
+        if maybe_there:
+            await in_thread(self.partial.load)
+        self.resumed = self.partial.size
+        present = self.partial.ranges
+        if self.partial.binding is None and self.resumed:
+            # Bytes of unknown origin (another tool's, or a small file of ours that a kill met on
+            # its way to publication). Asking for the last of them again brings total, validator
+            # and time in the same answer as the rest, be there a rest or not.
+            present = [(0, self.resumed - 1)]
+        self.segments = Segments(present, self.partial.total)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all bytes are there. Whether they are right is for the digest to say."""
+        return self.segments.complete
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to do for a connection, and none is at work."""
+        return not self.segments.busy and (
+            self.complete or self.unchanged or self.failed is not None
+        )
+
+    async def start_over(self, epoch: int) -> None:
+        """Give up the bytes of ``epoch`` and begin again from zero, if nobody has done so yet."""
+        if self.partial.epoch != epoch:
+            return
+        lost = self.partial.size
+        if self._set_aside is not None and lost:
+            set_aside, self._set_aside = self._set_aside, None
+            await in_thread(lambda: set_aside(self.partial))
+        else:
+            await in_thread(self.partial.discard)
+        self._line.emit(Received(-max(0, lost - self.resumed)))
+        self.resumed = 0
+        self.segments = Segments([], None)
+
+    async def fetch(self, segment: Segment) -> None:
+        """Fetch a segment to its end, through whatever the line does meanwhile.
+
+        Returns when it is done, when the file has failed, or when the segment is void because the
+        file had to be started over. Raises what ends the run.
+        """
+        epoch = self.partial.epoch
+        try:
+            while not (
+                segment.done or self.failed or self.unchanged or epoch != self.partial.epoch
+            ):
+                answers = self._line.outage.answers
+                at = segment.at
+                try:
+                    await self._line.outage.clear()
+                    await self._ask(segment)
+                except SourceError as problem:
+                    await self._consider(problem, progress=segment.at > at, answers=answers)
+        finally:
+            segment.busy = False
+
+    # ── one request ────────────────────────────────────────────────────────────────────────────
+
+    async def _ask(self, segment: Segment) -> None:
+        binding = self._binding()
+        # A request for the whole file carries no range: that is what a first request is.
+        stop = segment.stop if segment.stop != self.segments.total else None
+        async with self._line.source.open(
+            self.ref, segment.at, stop, resume_if=binding.validator, skip_if=self._skip_if
+        ) as answer:
+            self._line.outage.well()
+            if isinstance(answer, PastEnd):
+                await self.start_over(self.partial.epoch)
+            elif isinstance(answer, Unchanged):
+                self.unchanged = True
+            elif answer.start == segment.at:
+                await self._agree(answer, binding)
+                await self._receive(segment, answer)
+            elif answer.start == 0:
+                await self._receive_whole(answer, binding)
+            else:
+                raise BadAnswer(f"asked for bytes from {segment.at}, got {answer.start}")
+
+    def _binding(self) -> Binding:
+        """What the bytes so far belong to, as far as this source is concerned: a partial from
+        another source keeps its bytes, but its validator means nothing here."""
+        bound = self.partial.binding
+        here = self._line.source.identity
+        return bound if bound is not None and bound.source == here else Binding(here)
+
+    async def _agree(self, opened: Opened, binding: Binding) -> None:
+        """Make sure that the bytes to come belong to the bytes that are there."""
+        total = self.segments.total
+        other_total = None not in {total, opened.total} and total != opened.total
+        other_tag = (
+            None not in {binding.validator, opened.validator}
+            and binding.validator != opened.validator
+        )
+        if (other_total or other_tag) and self.partial.size:
+            await self.start_over(self.partial.epoch)
+            raise BadAnswer("the file changed at the server: starting over")
+        self._learn(opened, opened.total)
+
+    async def _receive_whole(self, opened: Opened, binding: Binding) -> None:
+        """The whole file though a part was asked for: it is another by now, or the server does not
+        do ranges. What was there is void, and these bytes are as good as any that we could ask
+        for."""
+        await self.start_over(self.partial.epoch)
+        # Asked for the same object and got all of it: there is no use in asking for parts.
+        self.splittable = binding.validator is None or binding.validator != opened.validator
+        segment = self.segments.take_free(1)
+        if segment is None:
+            return  # another connection was quicker
+        try:
+            self._learn(opened, opened.total)
+            await self._receive(segment, opened)
+        finally:
+            segment.busy = False
+
+    def _learn(self, opened: Opened, total: int | None) -> None:
+        self.partial.bind(
+            Binding(self._line.source.identity, total, opened.validator, opened.modified)
+        )
+        if total is not None and total != self.segments.total:
+            self.segments.learn_total(total)
+            if total >= 2 * LEAST_SHARE:
+                self._line.can_share()
+
+    async def _receive(self, segment: Segment, opened: Opened) -> None:
+        """Move bytes from the answer into the partial, in large hand-overs."""
+        epoch = self.partial.epoch
+        began = written = segment.at
+        held: list[bytes] = []
+        size = 0
+        handed = monotonic()
+        try:
+            async for data in opened.chunks:
+                chunk = data if segment.stop is None else data[: segment.left]
+                held.append(chunk)
+                size += len(chunk)
+                segment.at += len(chunk)
+                if segment.done or epoch != self.partial.epoch:
+                    break
+                if size >= HANDOVER_BYTES or monotonic() - handed >= HANDOVER_SECONDS:
+                    offset, chunks = written, held
+                    held, written, size = [], segment.at, 0
+                    await self._hand_over(offset, chunks, epoch)
+                    handed = monotonic()
+        finally:
+            # Whatever ended it, what has arrived counts.
+            if held:
+                await self._hand_over(written, held, epoch)
+        if segment.stop is None and epoch == self.partial.epoch:
+            # Without a length the end of the answer is the end of the file.
+            self._learn(opened, segment.at)
+        elif segment.at == began and not segment.done:
+            raise BadAnswer("an answer without a single byte")
+
+    async def _hand_over(self, offset: int, chunks: list[bytes], epoch: int) -> None:
+        if await in_thread(lambda: self.partial.write(offset, chunks, epoch)):
+            self._line.emit(Received(sum(map(len, chunks))))
+
+    # ── when it did not go well ────────────────────────────────────────────────────────────────
+
+    async def _consider(self, problem: SourceError, *, progress: bool, answers: int) -> None:
+        """Wait, or let the file fail, or (raise) end the run."""
+        if isinstance(problem, NotFound):
+            self.failed = problem
+        elif isinstance(problem, AccessDenied):
+            if self._line.probe is None:
+                raise problem
+            await self._line.outage.denied(problem, self._line.probe)
+            self.failed = problem
+        elif isinstance(problem, Unreachable | Throttled):
+            self._line.outage.away(problem, getattr(problem, "after", None))
+            if self._line.outage.answers != answers:
+                # Others are served meanwhile: it is this file, not the server.
+                await self._spend(problem, progress=progress)
+        elif isinstance(problem, Interrupted | BadAnswer):
+            await self._spend(problem, progress=progress)
+        else:
+            raise problem
+
+    async def _spend(self, problem: SourceError, *, progress: bool) -> None:
+        self._history = self._history.failed(progress=progress)
+        wait = next_step(
+            self._history,
+            self._line.limits.retries,
+            random.random(),  # noqa: S311 - spreads clients in time, guards nothing
+            getattr(problem, "after", None),
+        )
+        if wait is None:
+            self.failed = problem
+            return
+        self._line.emit(Retrying(self.ref.path, wait, str(problem)))
+        await asyncio.sleep(wait)

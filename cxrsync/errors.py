@@ -1,0 +1,148 @@
+"""The error tree.
+
+Each error says what happened and to what (``str(error)``), what to do next (``next_step``), and
+which exit code a run that it ends has. Only what ends a run, or a request, is raised; what happens
+to a single file is an :class:`~cxrsync.model.Outcome`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the command line; other people's scripts stand on them."""
+
+    COMPLETE = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    CREDENTIALS = 3
+    ACCESS = 4
+    FILES_FAILED = 5
+    CONTRADICTED = 6
+    DISK = 7
+    LOCKED = 8
+    LIMIT = 9
+    UNREACHABLE = 10
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class CxrsyncError(Exception):
+    """Root of the tree. ``next_step`` is a sentence (or a few) for the person at the screen."""
+
+    exit_code: ExitCode = ExitCode.UNEXPECTED
+    next_step: str = ""
+
+    def __init__(self, what: str, *, next_step: str | None = None) -> None:
+        super().__init__(what)
+        if next_step is not None:
+            self.next_step = next_step
+
+
+# ── what the person asked for ──────────────────────────────────────────────────────────────────
+
+
+class UsageError(CxrsyncError):
+    """An option, a name or a combination that cannot be meant."""
+
+    exit_code = ExitCode.USAGE
+
+
+# ── what a source answers; the engine decides whether it ends the file, the run, or nothing ────
+
+
+class SourceError(CxrsyncError):
+    """A request that brought no usable answer."""
+
+
+class Unreachable(SourceError):
+    """No connection to the server: name not resolved, refused, timed out, TLS failed."""
+
+    exit_code = ExitCode.UNREACHABLE
+    next_step = (
+        "Check the network and --base-url, and run the same command again: "
+        "what is already here is kept and not fetched twice."
+    )
+
+
+class Untrusted(Unreachable):
+    """The server's certificate does not prove that it is who it says: no use in trying again."""
+
+    next_step = (
+        "Do not send a password to it. If a proxy or a test server of yours is in between, name "
+        "its certificate authority with --ca-file."
+    )
+
+
+class Interrupted(SourceError):
+    """A connection that broke or went silent in the middle of an answer. The bytes so far count."""
+
+
+class BadAnswer(SourceError):
+    """An answer that does not fit the question: another range, another total, an encoded body."""
+
+
+class NotFound(SourceError):
+    """The source has no such file."""
+
+
+class Throttled(SourceError):
+    """The server asks to be left alone for a while (408, 429, 5xx).
+
+    ``after`` is the server's own wish in seconds (Retry-After), or None where it names none.
+    """
+
+    def __init__(self, what: str, *, after: float | None = None) -> None:
+        super().__init__(what)
+        self.after = after
+
+
+class CredentialsRefused(SourceError):
+    """User name or password missing or wrong. Never tried twice: accounts get locked by that."""
+
+    exit_code = ExitCode.CREDENTIALS
+    next_step = (
+        "Sign in at https://physionet.org/login/ to check the password, then set "
+        "PHYSIONET_USERNAME and PHYSIONET_PASSWORD (or PHYSIONET_PASSWORD_FILE, or ~/.netrc)."
+    )
+
+
+class AccessDenied(SourceError):
+    """The server knows us, or our program, and says no (403)."""
+
+    exit_code = ExitCode.ACCESS
+
+
+# ── what ends a run on this side ───────────────────────────────────────────────────────────────
+
+
+class DiskError(CxrsyncError):
+    """The disk is full, read-only, failing, or not ours to write."""
+
+    exit_code = ExitCode.DISK
+    next_step = (
+        "Nothing that was downloaded is lost. Make room or repair the destination, "
+        "then run the same command again."
+    )
+
+
+class Locked(CxrsyncError):
+    """Another run is at work on the same partition."""
+
+    exit_code = ExitCode.LOCKED
+    next_step = "Wait for it (--wait-lock SECONDS), or stop it first."
+
+
+class LockLost(CxrsyncError):
+    """Another run took our lock over, believing us dead: we stop before we publish more."""
+
+    exit_code = ExitCode.LOCKED
+    next_step = "Check which machines run cxrsync on this tree; then run the command again."
+
+
+class Stopped(CxrsyncError):
+    """A signal asked the run to end; the state is saved."""
+
+    exit_code = ExitCode.INTERRUPTED
+    next_step = "Run the same command again to go on from here."

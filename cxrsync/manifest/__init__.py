@@ -1,0 +1,1 @@
+"""The manifest, purely: lines in, entries out; no file, no network."""

@@ -1,0 +1,71 @@
+"""Lines of SHA256SUMS.txt → entries. A path that could leave the tree is refused here, once.
+
+The format, as PhysioNet publishes it: 64 hex digits, one space, the path relative to the
+version's root. GNU's own two spaces and ``" *"`` (binary mode) are read too.
+"""
+
+from __future__ import annotations
+
+import re
+
+from cxrsync.model import Entry, Refused
+
+# Longer than any path a file system takes; a longer line is no manifest line.
+MAX_LINE = 8192
+MAX_NAME_BYTES = 255
+OWN_FOLDER = ".cxrsync"
+
+# What nearly every line looks like: nothing in such a path needs a closer look.
+_PLAIN = re.compile(
+    rb"([0-9a-f]{64}) [ *]?"
+    rb"((?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}/)*[A-Za-z0-9_][A-Za-z0-9_.-]{0,200})\n?"
+)
+_LINE = re.compile(rb"([0-9A-Fa-f]{64}) [ *]?(.+)", re.DOTALL)
+
+
+def check_path(path: str) -> str | None:
+    """Why ``path`` must not be followed, or None if it stays inside the tree."""
+    if path.startswith("/"):
+        return "an absolute path"
+    if "\\" in path:
+        return "a backslash in the path"
+    if any(ord(char) < 32 or 127 <= ord(char) < 160 for char in path):
+        return "a control character in the path"
+    for name in path.split("/"):
+        if name in {"", "."}:
+            return "an empty name in the path"
+        if name == "..":
+            return "a path that leaves the tree (..)"
+        # Case-insensitive file systems (macOS) would take .CXRSYNC for our own folder.
+        if name.casefold() == OWN_FOLDER:
+            return f"our own folder ({OWN_FOLDER})"
+        if len(name.encode()) > MAX_NAME_BYTES:
+            return f"a name of more than {MAX_NAME_BYTES} bytes"
+    return None
+
+
+def parse_line(line: bytes, number: int) -> Entry | Refused | None:
+    """One line (with or without its newline) → its entry, why it is refused, or None if blank."""
+    plain = _PLAIN.fullmatch(line)
+    if plain is not None:
+        return Entry(plain[2].decode("ascii"), plain[1].decode("ascii"))
+    return _parse_unusual(line, number)
+
+
+def _parse_unusual(line: bytes, number: int) -> Entry | Refused | None:
+    text = line.removesuffix(b"\n").removesuffix(b"\r")
+    if not text.strip():
+        return None
+    if len(text) > MAX_LINE:
+        return Refused(number, f"a line of more than {MAX_LINE} bytes")
+    match = _LINE.fullmatch(text)
+    if match is None:
+        return Refused(number, "not a SHA-256 digest, a space and a path")
+    try:
+        path = match[2].decode("utf-8")
+    except UnicodeDecodeError:
+        return Refused(number, "a path that is not UTF-8")
+    reason = check_path(path)
+    if reason is not None:
+        return Refused(number, reason)
+    return Entry(path, match[1].decode("ascii").lower())

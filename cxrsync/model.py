@@ -1,0 +1,233 @@
+"""The frozen values that travel through the house, from the manifest to the report."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+ROOT = "root"
+MANIFEST_NAME = "SHA256SUMS.txt"
+
+_SHARD = re.compile(r"files/(p\d\d)/")
+
+
+class Kind(Enum):
+    """What a file of a dataset is for; the values of ``--only``."""
+
+    IMAGES = "images"
+    REPORTS = "reports"
+    TABLES = "tables"
+    ARCHIVES = "archives"
+    DOCS = "docs"
+
+
+class Entry(NamedTuple):
+    """One line of the manifest: ``path`` relative to the version's root, ``sha256`` in hex."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A manifest line that is not followed, and why. ``line`` counts from 1."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A file as a source knows it."""
+
+    dataset: str
+    version: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.version}/{self.path}"
+
+
+class Found(NamedTuple):
+    """What the disk says of a file: size in bytes, mtime in nanoseconds."""
+
+    size: int
+    mtime_ns: int
+
+
+class Row(NamedTuple):
+    """What the state says of a file that was verified under its final name.
+
+    ``source`` and ``validator`` tell where it came from (empty for an adopted file);
+    ``verified_at`` is a POSIX time in seconds.
+    """
+
+    path: str
+    sha256: str
+    size: int
+    mtime_ns: int
+    source: str
+    validator: str
+    verified_at: float
+
+
+class Contradiction(NamedTuple):
+    """A file whose bytes at the source do not have the published digest, twice over."""
+
+    path: str
+    expected: str
+    observed: str
+    validator: str
+
+
+def partition_of(path: str) -> str:
+    """The partition a path belongs to: its shard (``files/p10/…`` → ``p10``), or ``root``.
+
+    State, lock and partials are kept per partition, so that one lost state costs one shard to
+    rebuild, and a job array with one shard a task can work on one tree.
+    """
+    shard = _SHARD.match(path)
+    return shard.group(1) if shard else ROOT
+
+
+class Result(Enum):
+    """How one file ended."""
+
+    FETCHED = "fetched"
+    ADOPTED = "adopted"
+    COPIED = "copied"
+    FAILED = "failed"
+    CONTRADICTED = "contradicted"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one file; a file's failure is this value, not an exception.
+
+    ``size`` is the file's size; ``resumed`` the bytes that were there before this run asked for
+    the rest; ``reason`` says why it failed.
+    """
+
+    path: str
+    result: Result
+    size: int = 0
+    resumed: int = 0
+    reason: str = ""
+
+
+# ── events: what the engine says while it works; the report listens ────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    dataset: str
+    version: str
+    root: str
+    selection: str
+    connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """``present_bytes`` counts the files that are there and verified; other sizes are unknown."""
+
+    selected: int
+    present: int
+    present_bytes: int
+    to_fetch: int
+    to_hash: int
+    refused: tuple[Refused, ...] = ()
+    refused_lines: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Bytes that arrived and are on the disk; negative where bytes had to be thrown away."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileDone:
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """``path`` is empty where the whole server is waited for. ``after`` in seconds."""
+
+    path: str
+    after: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing that a person should know and that is not a file's failure."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """So many files, so many bytes."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run did. ``bytes`` of ``selected`` counts the files whose size is known by its end.
+
+    ``present`` was there and verified before; ``fetched`` arrived in this run (bytes: on the
+    wire); ``resumed`` continued from bytes that were there (bytes: those not fetched again);
+    ``adopted`` was found, hashed and kept.
+    """
+
+    dataset: str
+    version: str
+    root: str
+    selected: Amount
+    present: Amount
+    fetched: Amount
+    resumed: Amount
+    adopted: Amount
+    failed: Amount
+    mismatched: Amount
+    requests: int
+    seconds: float
+    exit_code: int
+    problems: tuple[Outcome, ...] = field(default=())
+    refused: tuple[Refused, ...] = field(default=())
+    error: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        """The summary as other people's scripts read it."""
+        names = ("selected", "present", "fetched", "resumed", "adopted", "failed", "mismatched")
+        return {
+            "dataset": self.dataset,
+            "version": self.version,
+            "root": self.root,
+            "files": {name: getattr(self, name).files for name in names},
+            "bytes": {name: getattr(self, name).bytes for name in names},
+            "requests": self.requests,
+            "seconds": self.seconds,
+            "exit_code": self.exit_code,
+            "error": self.error,
+            "problems": [
+                {"path": each.path, "result": each.result.value, "reason": each.reason}
+                for each in self.problems
+            ],
+            "refused": [asdict(each) for each in self.refused],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    summary: Summary
+
+
+Event = Started | Planned | Received | FileDone | Retrying | Notice | Finished

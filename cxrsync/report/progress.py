@@ -1,0 +1,245 @@
+"""Listeners: a bar on a terminal, lines in a log, JSON for other programs. They only listen."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict
+from time import monotonic
+from typing import IO, Never, Protocol
+
+from tqdm import tqdm
+
+from cxrsync.model import (
+    Event,
+    FileDone,
+    Finished,
+    Notice,
+    Outcome,
+    Planned,
+    Received,
+    Result,
+    Retrying,
+    Started,
+)
+from cxrsync.report import words
+
+_RATE_WINDOW = 30.0
+_LOG_EVERY = 30.0
+_BAR_EVERY = 0.2
+_PROBLEMS = {Result.FAILED, Result.CONTRADICTED}
+
+
+class Listener(Protocol):
+    """Is told of every event of a run, in the event loop's thread."""
+
+    def listen(self, event: Event) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Pace:
+    """How far, how fast, how long still: from the events alone. Times in seconds."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._arrivals: deque[tuple[float, int]] = deque([(clock(), 0)])
+        self.received = 0
+        self.todo = 0
+        self.done = 0
+        self.fetched = 0
+        self.fetched_bytes = 0
+        self.failed = 0
+
+    def listen(self, event: Event) -> None:
+        if isinstance(event, Planned):
+            self.todo += event.to_fetch + event.to_hash
+        elif isinstance(event, Received):
+            self.received += event.count
+            now = self._clock()
+            self._arrivals.append((now, self.received))
+            while now - self._arrivals[0][0] > _RATE_WINDOW and len(self._arrivals) > 2:
+                self._arrivals.popleft()
+        elif isinstance(event, FileDone):
+            self.done += 1
+            if event.outcome.result is Result.FETCHED:
+                self.fetched += 1
+                self.fetched_bytes += event.outcome.size
+            elif event.outcome.result in _PROBLEMS:
+                self.failed += 1
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second over the last half minute."""
+        since, count = self._arrivals[0]
+        elapsed = self._clock() - since
+        return (self.received - count) / elapsed if elapsed > 0 else 0.0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds to go, as far as the files so far tell; None where they do not."""
+        if not self.fetched or self.rate <= 0:
+            return None
+        return (self.todo - self.done) * (self.fetched_bytes / self.fetched) / self.rate
+
+    def __str__(self) -> str:
+        text = f"{words.size(self.received)} at {words.size(self.rate)}/s"
+        if self.left is not None and self.done < self.todo:
+            text += f", about {words.duration(self.left)} left"
+        return text + (f", {self.failed} failed" if self.failed else "")
+
+
+class BarListener:
+    """A bar that redraws itself, for a terminal."""
+
+    def __init__(self, stream: IO[str], *, verbose: bool) -> None:
+        self._stream = stream
+        self._lines = LineListener(self._write, verbose=verbose, every=None)
+        self._pace = Pace()
+        self._drawn = 0.0
+        self._bar: tqdm[Never] | None = None
+
+    def listen(self, event: Event) -> None:
+        self._pace.listen(event)
+        if isinstance(event, Planned) and (event.to_fetch or event.to_hash):
+            self._open()
+        if isinstance(event, Finished):
+            self.close()
+        self._lines.listen(event)
+        if self._bar is not None and monotonic() - self._drawn > _BAR_EVERY:
+            self._draw()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._draw()
+            self._bar.close()
+            self._bar = None
+
+    def _open(self) -> None:
+        if self._bar is None:
+            self._bar = tqdm(
+                total=self._pace.todo,
+                file=self._stream,
+                dynamic_ncols=True,
+                mininterval=0,
+                miniters=0,
+                bar_format="{percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt} files{postfix}",
+            )
+        else:
+            self._bar.total = self._pace.todo
+
+    def _draw(self) -> None:
+        assert self._bar is not None
+        self._bar.n = self._pace.done
+        self._bar.set_postfix_str(str(self._pace), refresh=True)
+        self._drawn = monotonic()
+
+    def _write(self, line: str) -> None:
+        if self._bar is None:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        else:
+            self._bar.write(line, file=self._stream)
+
+
+class LineListener:
+    """Lines for a log: what a person should know, and progress every so often."""
+
+    def __init__(
+        self, write: Callable[[str], None], *, verbose: bool, every: float | None = _LOG_EVERY
+    ) -> None:
+        self._write = write
+        self._verbose = verbose
+        self._every = every
+        self._pace = Pace()
+        self._said = monotonic()
+        self._retries = 0
+
+    def listen(self, event: Event) -> None:
+        self._pace.listen(event)
+        line = self._line(event)
+        if line is not None:
+            self._write(line)
+        elif self._every is not None and monotonic() - self._said >= self._every:
+            self._said = monotonic()
+            self._write(f"{self._pace.done:,}/{self._pace.todo:,} files, {self._pace}")
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _line(self, event: Event) -> str | None:
+        if isinstance(event, Started):
+            return f"{event.dataset} {event.version} ({event.selection}) → {event.root}"
+        if isinstance(event, Planned):
+            return _planned(event)
+        if isinstance(event, Notice):
+            return f"note: {event.text}"
+        if isinstance(event, FileDone):
+            return _file(event.outcome, verbose=self._verbose)
+        if isinstance(event, Retrying) and (self._verbose or not event.path):
+            what = event.path or "the server"
+            return f"waiting {words.duration(event.after)} for {what}: {event.reason}"
+        return None
+
+
+def _planned(event: Planned) -> str:
+    text = f"{words.files(event.selected)} selected: {event.present:,} here and verified"
+    if event.to_hash:
+        text += f", {event.to_hash:,} here and to be verified"
+    text += f", {event.to_fetch:,} to fetch"
+    for refused in event.refused[:10]:
+        text += f"\nrefused: manifest line {refused.line}: {refused.reason}"
+    if event.refused_lines > 10:
+        text += f"\nrefused: {event.refused_lines - 10:,} more manifest lines"
+    return text
+
+
+def _file(outcome: Outcome, *, verbose: bool) -> str | None:
+    if outcome.result in _PROBLEMS:
+        return f"{outcome.result.value}: {outcome.path}: {outcome.reason}"
+    return f"{outcome.result.value}: {outcome.path}" if verbose else None
+
+
+class JsonListener:
+    """One JSON object a line on stdout; everything human goes to stderr."""
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self._stream = stream or sys.stdout
+        self._pace = Pace()
+        self._said = monotonic()
+
+    def listen(self, event: Event) -> None:
+        self._pace.listen(event)
+        if isinstance(event, Started):
+            self._say("start", asdict(event))
+        elif isinstance(event, Planned):
+            self._say("plan", asdict(event))
+        elif isinstance(event, FileDone):
+            outcome = event.outcome
+            self._say("file", {**asdict(outcome), "result": outcome.result.value})
+        elif isinstance(event, Retrying):
+            self._say("retry", asdict(event))
+        elif isinstance(event, Notice):
+            self._say("notice", asdict(event))
+        elif isinstance(event, Finished):
+            self._say("summary", event.summary.as_json())
+        elif isinstance(event, Received) and monotonic() - self._said >= 1.0:
+            self._said = monotonic()
+            self._say(
+                "progress",
+                {
+                    "files_done": self._pace.done,
+                    "files_todo": self._pace.todo,
+                    "bytes_received": self._pace.received,
+                    "bytes_per_second": round(self._pace.rate),
+                },
+            )
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _say(self, event: str, fields: dict[str, object]) -> None:
+        self._stream.write(json.dumps({"event": event, **fields}) + "\n")
+        self._stream.flush()

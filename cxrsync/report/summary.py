@@ -1,0 +1,42 @@
+"""The last words of a run, for a person."""
+
+from __future__ import annotations
+
+from cxrsync.model import Summary
+from cxrsync.report import words
+
+_MOST_NAMED = 10
+
+
+def as_text(summary: Summary) -> str:
+    """What was done, in a few lines."""
+    if not summary.dataset:
+        return ""
+    rate = summary.fetched.bytes / summary.seconds if summary.seconds else 0.0
+    lines = [
+        f"{summary.dataset} {summary.version}: {words.files(summary.selected.files)} selected, "
+        f"{summary.present.files:,} were here, {summary.fetched.files:,} fetched"
+        + (f", {summary.adopted.files:,} adopted" if summary.adopted.files else "")
+        + (f", {summary.failed.files:,} failed" if summary.failed.files else "")
+        + (f", {summary.mismatched.files:,} mismatched" if summary.mismatched.files else ""),
+        f"{words.size(summary.fetched.bytes)} in {words.duration(summary.seconds)}"
+        f" ({words.size(rate)}/s), {summary.requests:,} requests"
+        + (
+            f"; {words.size(summary.resumed.bytes)} of {words.files(summary.resumed.files)} "
+            "were not fetched again"
+            if summary.resumed.files
+            else ""
+        ),
+    ]
+    lines.extend(
+        f"  {problem.result.value}: {problem.path}: {problem.reason}"
+        for problem in summary.problems[:_MOST_NAMED]
+    )
+    more = summary.failed.files + summary.mismatched.files - min(
+        len(summary.problems), _MOST_NAMED
+    )  # fmt: skip
+    if more > 0 and summary.problems:
+        lines.append(f"  and {more:,} more: see {summary.root}/.cxrsync/runs/")
+    if summary.exit_code == 0:
+        lines.append(f"complete and verified: {summary.root}")
+    return "\n".join(lines)

@@ -1,0 +1,33 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units, as disks and PhysioNet count: ``1.6 MB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.2f} TB"
+
+
+def duration(seconds: float) -> str:
+    """Two units at the most: ``42 s``, ``3 min 5 s``, ``18 d 4 h``."""
+    whole = round(seconds)
+    for unit, length, lesser, part in (
+        ("d", 86400, "h", 3600),
+        ("h", 3600, "min", 60),
+        ("min", 60, "s", 1),
+    ):
+        if whole >= length:
+            rest = whole % length // part
+            return (
+                f"{whole // length} {unit} {rest} {lesser}" if rest else f"{whole // length} {unit}"
+            )
+    return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+
+
+def files(count: int) -> str:
+    """``1 file``, ``2,500 files``."""
+    return f"{count:,} file" if count == 1 else f"{count:,} files"

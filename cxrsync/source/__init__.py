@@ -1,0 +1,1 @@
+"""Where bytes come from. Nothing outside this folder knows what HTTP is."""

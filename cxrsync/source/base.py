@@ -1,0 +1,77 @@
+"""The seam: what the engine may ask of any source, and what it gets for an answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from cxrsync.model import Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Bytes are coming: ``chunks`` yields those from ``start`` up to the stop that was asked for.
+
+    ``start`` is what the source *gives*, which need not be what was asked: a source that cannot
+    go on from the middle, or whose file has changed, starts at 0. ``total`` is the size of the
+    whole file in bytes (None: not told), ``validator`` a strong one or None, ``modified`` a POSIX
+    time in seconds.
+    """
+
+    start: int
+    total: int | None
+    validator: str | None
+    modified: float | None
+    chunks: AsyncIterator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """The file is still the one that ``skip_if`` names."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastEnd:
+    """There is nothing at ``start``: the file ends at ``total`` (None: not told)."""
+
+    total: int | None
+
+
+Answer = Opened | Unchanged | PastEnd
+
+
+class Source(Protocol):
+    """A place that holds a dataset's files."""
+
+    @property
+    def identity(self) -> str:
+        """Names the source; validators and sizes are valid only within it."""
+
+    @property
+    def requests(self) -> int:
+        """How many requests it has made so far."""
+
+    def open(
+        self,
+        ref: Ref,
+        start: int = 0,
+        stop: int | None = None,
+        resume_if: str | None = None,
+        skip_if: str | None = None,
+    ) -> AbstractAsyncContextManager[Answer]:
+        """Ask for the bytes of ``ref`` from ``start`` up to ``stop`` (None: to the end).
+
+        With ``resume_if`` (a validator) the source starts at 0 if the file is another by now;
+        with ``skip_if`` it answers Unchanged if the file is still that one.
+
+        Raises NotFound, Throttled, Interrupted (also while the chunks come), BadAnswer,
+        Unreachable, CredentialsRefused, AccessDenied.
+        """
+
+    async def versions(self, dataset: str) -> list[str]:
+        """The published versions of ``dataset``, oldest first; empty if the source cannot tell."""
+
+    async def close(self) -> None:
+        """Let every connection go."""

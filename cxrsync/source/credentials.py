@@ -1,0 +1,137 @@
+"""User name and password: looked for only once a server asks for them, and never printed.
+
+In this order: environment (``PHYSIONET_USERNAME`` with ``PHYSIONET_PASSWORD`` or
+``PHYSIONET_PASSWORD_FILE``), keyring where the extra is installed, netrc, and at last a prompt on
+a terminal. Never an argument: arguments are visible to everyone on the machine.
+"""
+
+from __future__ import annotations
+
+import getpass
+import netrc
+import os
+import stat
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cxrsync.errors import CredentialsRefused
+
+KEYRING_SERVICE = "cxrsync"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A user name and a password; ``found_in`` says where they were found."""
+
+    username: str
+    password: str = field(repr=False)
+    found_in: str = ""
+
+
+Ask = Callable[[str, str | None], Credentials | None]
+"""Asks a person, given the host and the user name if that is known; None if nobody is there."""
+
+
+def find(
+    host: str,
+    user: str | None,
+    environ: Mapping[str, str] = os.environ,
+    ask: Ask | None = None,
+) -> Credentials:
+    """The credentials for ``host``. Raises CredentialsRefused where there are none to be had."""
+    for look in (_from_environment, _from_keyring, _from_netrc):
+        found = look(host, user, environ)
+        if found is not None:
+            return found
+    found = ask(host, user or environ.get("PHYSIONET_USERNAME")) if ask is not None else None
+    if found is None:
+        raise CredentialsRefused(
+            f"{host} wants a user name and a password, and none were found",
+            next_step="Set PHYSIONET_USERNAME and PHYSIONET_PASSWORD (or "
+            f"PHYSIONET_PASSWORD_FILE), or add '{host}' to ~/.netrc (chmod 600).",
+        )
+    return found
+
+
+def ask_on_terminal(host: str, user: str | None) -> Credentials | None:
+    """Ask the person at the terminal, if there is one."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    if user is None:
+        sys.stderr.write(f"User name for {host}: ")
+        sys.stderr.flush()
+        user = sys.stdin.readline().strip()
+    password = getpass.getpass(f"Password of {user} for {host}: ", stream=sys.stderr)
+    return Credentials(user, password, "the terminal") if user and password else None
+
+
+def _from_environment(
+    _host: str, user: str | None, environ: Mapping[str, str]
+) -> Credentials | None:
+    username = user or environ.get("PHYSIONET_USERNAME")
+    password = environ.get("PHYSIONET_PASSWORD")
+    place = "PHYSIONET_PASSWORD"
+    file = environ.get("PHYSIONET_PASSWORD_FILE")
+    if password is None and file:
+        place = "PHYSIONET_PASSWORD_FILE"
+        _refuse_if_others_can_read(Path(file), place)
+        try:
+            password = Path(file).read_text("utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as problem:
+            raise CredentialsRefused(f"cannot read {place}: {problem}") from None
+    if not password:
+        return None
+    if not username:
+        raise CredentialsRefused(
+            f"{place} is set, but no user name",
+            next_step="Set PHYSIONET_USERNAME, or say --user NAME.",
+        )
+    return Credentials(username, password, place)
+
+
+def _from_keyring(host: str, user: str | None, environ: Mapping[str, str]) -> Credentials | None:
+    try:
+        import keyring
+    except ImportError:
+        return None
+    username = user or environ.get("PHYSIONET_USERNAME")
+    try:
+        found = keyring.get_credential(f"{KEYRING_SERVICE}:{host}", username)
+    except Exception:  # noqa: BLE001 - a broken keyring back end is no keyring
+        return None
+    if found is None or (username is not None and found.username != username):
+        return None
+    return Credentials(found.username, found.password, "keyring")
+
+
+def _from_netrc(host: str, user: str | None, environ: Mapping[str, str]) -> Credentials | None:
+    path = Path(environ.get("NETRC") or Path(environ.get("HOME", "/nonexistent")) / ".netrc")
+    if not path.is_file():
+        return None
+    _refuse_if_others_can_read(path, "netrc")
+    try:
+        entry = netrc.netrc(str(path)).hosts.get(host)
+    except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as problem:
+        # The parser's own message can quote the line that it stumbles over.
+        line = getattr(problem, "lineno", None)
+        where = f" (line {line})" if line else ""
+        raise CredentialsRefused(f"cannot read {path}{where}") from None
+    if entry is None:
+        return None
+    login, _account, password = entry
+    if not login or not password or (user is not None and login != user):
+        return None
+    return Credentials(login, password, str(path))
+
+
+def _refuse_if_others_can_read(path: Path, what: str) -> None:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if mode & (stat.S_IRGRP | stat.S_IROTH):
+        raise CredentialsRefused(
+            f"{path} ({what}) can be read by others", next_step=f"chmod 600 {path}"
+        )

@@ -1,0 +1,146 @@
+"""What an HTTP response means, purely: status and headers in, a decision out. No sockets here.
+
+The rules are those of RFC 9110; why each is there stands with it. The server's own habits are
+those of PhysioNet: Django authorises, nginx sends the bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from cxrsync.errors import AccessDenied, BadAnswer, NotFound, SourceError, Throttled
+from cxrsync.source.base import PastEnd, Unchanged
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_UNSATISFIED = re.compile(r"bytes \*/(\d+)")
+_TRY_LATER = {408, 425, 429, 500, 502, 503, 504}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The question: bytes ``[start, stop)`` under conditions."""
+
+    start: int = 0
+    stop: int | None = None
+    resume_if: str | None = None
+    skip_if: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body that may be read. It holds ``length`` bytes from ``start`` (None: not told)."""
+
+    start: int
+    length: int | None
+    total: int | None
+    validator: str | None
+    modified: float | None
+
+
+def request_headers(asked: Asked) -> dict[str, str]:
+    """The headers that put the question."""
+    # A compressed body has other offsets than the file: ranges would make garbage of it.
+    headers = {"Accept-Encoding": "identity"}
+    if asked.start or asked.stop is not None:
+        last = "" if asked.stop is None else str(asked.stop - 1)
+        headers["Range"] = f"bytes={asked.start}-{last}"
+        if asked.resume_if is not None:
+            headers["If-Range"] = asked.resume_if
+    if asked.skip_if is not None:
+        headers["If-None-Match"] = asked.skip_if
+    return headers
+
+
+def read_head(
+    asked: Asked, status: int, headers: Mapping[str, str], now: datetime
+) -> Body | Unchanged | PastEnd:
+    """What the response means. ``headers`` must be case-insensitive; ``now`` is in UTC.
+
+    Raises the SourceError that the response amounts to; 401 is the session's business and must
+    not come here.
+    """
+    if status == 304 and asked.skip_if is not None:
+        return Unchanged()
+    if status == 416:
+        match = _UNSATISFIED.fullmatch(headers.get("Content-Range", ""))
+        return PastEnd(int(match[1]) if match else None)
+    if status not in {200, 206}:
+        raise _refusal(status, headers, now)
+    encoding = headers.get("Content-Encoding", "identity")
+    if encoding != "identity":
+        raise BadAnswer(f"the server sent a {encoding} body though none was asked for")
+    modified = _modified(headers)
+    validator = _strong(headers.get("ETag"))
+    length = _length(headers)
+    if status == 200:
+        return Body(0, length, length, validator, modified)
+    match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+    if match is None:
+        raise BadAnswer("206 without a single Content-Range")
+    start, last = int(match[1]), int(match[2])
+    total = None if match[3] == "*" else int(match[3])
+    stop = last + 1
+    if start != asked.start or (asked.stop is not None and stop > asked.stop):
+        raise BadAnswer(f"asked for bytes from {asked.start}, got {start}-{last}")
+    if total is not None and stop > total:
+        raise BadAnswer(f"a range {start}-{last} of a file of {total} bytes")
+    if length is not None and length != stop - start:
+        raise BadAnswer(f"Content-Length {length} for the range {start}-{last}")
+    return Body(start, stop - start, total, validator, modified)
+
+
+def _refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceError:
+    if status == 403:
+        return AccessDenied("the server refuses access (403)")
+    if status in {404, 410}:
+        return NotFound(f"the server has no such file ({status})")
+    if status in _TRY_LATER:
+        return Throttled(
+            f"the server asks to try later ({status})",
+            after=retry_after(headers.get("Retry-After"), now),
+        )
+    if 300 <= status < 400:
+        # PhysioNet redirects a folder without its slash to an address that is of no use, and a
+        # redirect to another origin must not carry the password along: none is followed.
+        return NotFound(f"the server points elsewhere ({status})")
+    return BadAnswer(f"the server answers {status}")
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Retry-After (seconds or a date) in seconds from ``now``; None if absent or nonsense."""
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        then = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if then.tzinfo is None:
+        then = then.replace(tzinfo=UTC)
+    return max(0.0, (then - now).total_seconds())
+
+
+def _strong(tag: str | None) -> str | None:
+    """The ETag if it promises byte-for-byte equality, the only promise that serves If-Range."""
+    return tag if tag is not None and tag.startswith('"') and tag.endswith('"') else None
+
+
+def _length(headers: Mapping[str, str]) -> int | None:
+    value = headers.get("Content-Length", "")
+    return int(value) if value.isascii() and value.isdigit() else None
+
+
+def _modified(headers: Mapping[str, str]) -> float | None:
+    value = headers.get("Last-Modified")
+    if value is None:
+        return None
+    try:
+        return parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError):
+        return None

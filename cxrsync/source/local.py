@@ -1,0 +1,90 @@
+"""A tree on a local disk as a source: ``--from DIR``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from cxrsync.errors import BadAnswer, NotFound, Unreachable
+from cxrsync.model import Ref
+from cxrsync.source.base import Answer, Opened, PastEnd, Unchanged
+
+_CHUNK = 1 << 20
+
+
+class LocalTree:
+    """A Source: ``DIR/<dataset>/<version>/<path>``, or DIR itself where it is a version's root."""
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise Unreachable(f"{folder}: no such folder")
+        self._folder = folder
+        self._nested = not (folder / "SHA256SUMS.txt").is_file()
+        self.requests = 0
+
+    @property
+    def identity(self) -> str:
+        return self._folder.as_uri()
+
+    @asynccontextmanager
+    async def open(
+        self,
+        ref: Ref,
+        start: int = 0,
+        stop: int | None = None,
+        resume_if: str | None = None,
+        skip_if: str | None = None,
+    ) -> AsyncIterator[Answer]:
+        """See :meth:`cxrsync.source.base.Source.open`. The validator is mtime and size."""
+        self.requests += 1
+        root = self._folder / ref.dataset / ref.version if self._nested else self._folder
+        try:
+            fd = os.open(root / ref.path, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFound(f"no such file: {root / ref.path}") from None
+        except OSError as problem:
+            raise BadAnswer(f"cannot read {root / ref.path}: {problem.strerror}") from None
+        try:
+            found = os.fstat(fd)
+            validator = f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
+            if validator == skip_if:
+                yield Unchanged()
+            elif start and resume_if not in {None, validator}:
+                yield self._opened(fd, 0, None, found, validator)
+            elif start >= found.st_size and found.st_size:
+                yield PastEnd(found.st_size)
+            else:
+                yield self._opened(fd, start, stop, found, validator)
+        finally:
+            os.close(fd)
+
+    async def versions(self, dataset: str) -> list[str]:
+        if not self._nested:
+            return []
+        try:
+            return sorted(os.listdir(self._folder / dataset))
+        except OSError:
+            return []
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
+    @staticmethod
+    def _opened(
+        fd: int, start: int, stop: int | None, found: os.stat_result, validator: str
+    ) -> Opened:
+        end = found.st_size if stop is None else min(stop, found.st_size)
+
+        async def chunks() -> AsyncIterator[bytes]:
+            at = start
+            while at < end:
+                data = await asyncio.to_thread(os.pread, fd, min(_CHUNK, end - at), at)
+                if not data:
+                    raise BadAnswer("the file became shorter while it was read")
+                at += len(data)
+                yield data
+
+        return Opened(start, found.st_size, validator, found.st_mtime, chunks())

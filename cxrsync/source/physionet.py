@@ -1,0 +1,130 @@
+"""PhysioNet's own server, over HTTPS."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import aiohttp
+from yarl import URL
+
+from cxrsync.catalog import describe
+from cxrsync.errors import AccessDenied, BadAnswer, Interrupted, SourceError
+from cxrsync.job import Limits, Origin
+from cxrsync.model import Ref
+from cxrsync.source import credentials, http
+from cxrsync.source.base import Answer, Opened
+from cxrsync.source.session import Session, drain
+
+
+class PhysioNet:
+    """A Source: the files below ``origin.base_url``, as ``<dataset>/<version>/<path>``."""
+
+    def __init__(self, origin: Origin, limits: Limits, ask: credentials.Ask | None = None) -> None:
+        self._base = URL(origin.base_url)
+        self._origin = origin
+        self._ask = ask
+        self._stall_timeout = limits.stall_timeout
+        self._session = Session(origin, limits, self._find_credentials)
+
+    @property
+    def identity(self) -> str:
+        return str(self._base)
+
+    @property
+    def requests(self) -> int:
+        return self._session.requests
+
+    @asynccontextmanager
+    async def open(
+        self,
+        ref: Ref,
+        start: int = 0,
+        stop: int | None = None,
+        resume_if: str | None = None,
+        skip_if: str | None = None,
+    ) -> AsyncIterator[Answer]:
+        """See :meth:`cxrsync.source.base.Source.open`."""
+        asked = http.Asked(start, stop, resume_if, skip_if)
+        response = await self._session.get(self._url(ref), http.request_headers(asked))
+        try:
+            head = http.read_head(asked, response.status, response.headers, datetime.now(UTC))
+        except AccessDenied:
+            await drain(response)
+            raise self._denied(ref) from None
+        except SourceError:
+            await drain(response)
+            raise
+        if not isinstance(head, http.Body):
+            await drain(response)
+            yield head
+            return
+        try:
+            yield Opened(
+                head.start, head.total, head.validator, head.modified, self._chunks(response)
+            )
+        finally:
+            # Read to its end the connection has gone back to the pool; otherwise it is in the
+            # middle of an answer and of no use to anyone.
+            response.close()
+
+    async def versions(self, dataset: str) -> list[str]:
+        """Asked of the public API, without signing in; empty if it does not tell."""
+        url = self._base.origin() / "api/v1/project/published" / dataset / ""
+        try:
+            response = await self._session.get(url, {"Accept": "application/json"})
+            try:
+                if response.status != 200:
+                    return []
+                listed = await response.json()
+                return [str(project["version"]) for project in listed]
+            finally:
+                response.close()
+        except (SourceError, aiohttp.ClientError, ValueError, KeyError, TypeError):
+            return []  # a convenience that the site may change: never a reason to stop
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    def _url(self, ref: Ref) -> URL:
+        # Joined by yarl, name by name: a path may hold '#', '?', '%' and blanks.
+        return self._base.joinpath(ref.dataset, ref.version, *ref.path.split("/"))
+
+    async def _find_credentials(self) -> credentials.Credentials:
+        host = self._base.host or ""
+        return await asyncio.to_thread(
+            lambda: credentials.find(host, self._origin.user, ask=self._ask)
+        )
+
+    async def _chunks(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in response.content.iter_any():
+                yield chunk
+        except aiohttp.ServerTimeoutError:
+            raise Interrupted(f"the line went silent for {self._stall_timeout:g} s") from None
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError) as problem:
+            raise Interrupted(f"the connection broke: {problem or 'closed'}") from None
+        except aiohttp.ClientError as problem:
+            raise BadAnswer(f"not a proper body: {type(problem).__name__}") from None
+
+    def _denied(self, ref: Ref) -> AccessDenied:
+        """A 403, told apart as far as the server lets us: agent before sign-in, access after."""
+        if self._session.user is None:
+            return AccessDenied(
+                f"{self._base.host} refuses the user agent {self._origin.user_agent!r} (403)",
+                next_step="PhysioNet lets programs sign in only if their agent begins with "
+                "'Wget/' or 'libwfdb/': leave --user-agent out.",
+            )
+        dataset = describe(ref.dataset)
+        return AccessDenied(
+            f"{self._session.user} is signed in but may not have {ref.dataset} {ref.version} (403)",
+            next_step="One step of PhysioNet's access process is missing or has expired:\n"
+            f"  agreement: sign the data use agreement of this project, at the foot of "
+            f"{dataset.agreement}\n"
+            "  training: upload the CITI completion report, or renew it: "
+            "https://physionet.org/settings/training\n"
+            "  credentialing: apply, or see how far it is: "
+            "https://physionet.org/settings/credentialing",
+        )

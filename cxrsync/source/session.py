@@ -1,0 +1,216 @@
+"""One signed-in session, shared by every connection of a run: the handshake and its gate.
+
+What PhysioNet does (published source, ``check_http_auth``): a request with a session cookie *and
+any* ``Authorization`` header is let in without a look at the password; one with a password and no
+session costs about half a second of the server's CPU. So:
+
+1. the first request goes out bare; its 401 brings the test cookie that makes sessions possible;
+2. one request, and only one, carries the password; its answer brings the session cookie;
+3. from then on the cookie goes with ``Authorization: Session``, which carries no secret.
+
+Point 3 is why a password that is changed in mid-run meets one more attempt and not one for each
+connection: a session that has ended answers 401 without any password having been tried. The 401
+closes the gate, one worker signs in anew, the others wait. Where a server gives no session cookie
+(basic auth in front of plain files), or wants the password all the same, it is sent each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from cxrsync.errors import (
+    BadAnswer,
+    CredentialsRefused,
+    Interrupted,
+    Unreachable,
+    Untrusted,
+    UsageError,
+)
+from cxrsync.job import Limits, Origin, is_loopback
+from cxrsync.source.credentials import Credentials
+
+# nginx closes an idle connection after 65 to 75 s; we let go first, so that no request meets
+# a connection that is being closed.
+_KEEPALIVE_SECONDS = 50.0
+_READ_BUFFER = 1 << 18
+# A refusal's HTML is read to its end, so that the connection can serve again; more is not.
+_MOST_REFUSAL_BYTES = 1 << 16
+
+_BY_SESSION = "Session"
+
+
+class _Proof(Enum):
+    """How a request shows who we are."""
+
+    NONE = "none"
+    COOKIE = "the session cookie"
+    PASSWORD = "the password, each time"  # noqa: S105 - a description
+
+
+class Session:
+    """Requests to one origin, signed in at most once at a time.
+
+    ``find_credentials`` is called when, and only when, the server first asks for them.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        limits: Limits,
+        find_credentials: Callable[[], Awaitable[Credentials]],
+    ) -> None:
+        self._secure = urlsplit(origin.base_url).scheme == "https" or is_loopback(
+            urlsplit(origin.base_url).hostname
+        )
+        self._find_credentials = find_credentials
+        self._credentials: Credentials | None = None
+        self._gate = asyncio.Lock()
+        self._era = 0
+        self._proof = _Proof.NONE
+        self._cookie_suffices = True
+        self._cookie_served = False
+        self._refused: str | None = None
+        self.requests = 0
+        self._limits = limits
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=limits.connections,
+                ssl=_tls(origin),
+                ttl_dns_cache=None,
+                keepalive_timeout=_KEEPALIVE_SECONDS,
+            ),
+            # A jar drops the cookies of 127.0.0.1 unless told otherwise; it holds one origin's.
+            cookie_jar=aiohttp.CookieJar(unsafe=True),
+            headers={"User-Agent": origin.user_agent},
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                connect=None,
+                sock_connect=limits.connect_timeout,
+                sock_read=limits.stall_timeout,
+            ),
+            # trust_env would send a netrc's password on the first request, and from a file that
+            # others can read.
+            trust_env=False,
+            auto_decompress=False,
+            read_bufsize=_READ_BUFFER,
+        )
+
+    @property
+    def user(self) -> str | None:
+        """Who we are signed in as; None before the server has asked."""
+        signed_in = self._proof is not _Proof.NONE and self._credentials is not None
+        return self._credentials.username if signed_in and self._credentials else None
+
+    async def get(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """GET ``url``, signing in where that is asked for. The caller closes the response.
+
+        Never answers 401. Raises CredentialsRefused, Unreachable, Interrupted, BadAnswer.
+        """
+        while True:
+            if self._gate.locked():  # somebody is signing in: what we would send has no value
+                async with self._gate:
+                    pass
+            era, proof = self._era, self._proof
+            response = await self._send(url, headers, proof)
+            if response.status != 401:
+                if proof is _Proof.COOKIE:
+                    self._cookie_served = True
+                return response
+            await drain(response)
+            async with self._gate:
+                if self._refused is not None:
+                    raise CredentialsRefused(self._refused)
+                if self._era == era:
+                    return await self._sign_in(url, headers, proof)
+
+    async def close(self) -> None:
+        """Let every connection go."""
+        await self._http.close()
+
+    async def _sign_in(
+        self, url: URL, headers: Mapping[str, str], failed: _Proof
+    ) -> aiohttp.ClientResponse:
+        """The one request that carries the password. The gate is held."""
+        if failed is _Proof.PASSWORD:
+            self._refuse()  # it was this password that was refused just now
+        if not self._secure:
+            raise UsageError(
+                f"{url.origin()} asks for a password over plain http",
+                next_step="A password goes over https:// only (or to this machine).",
+            )
+        if failed is _Proof.COOKIE and not self._cookie_served:
+            self._cookie_suffices = False
+        self._cookie_served = False
+        if self._credentials is None:
+            self._credentials = await self._find_credentials()
+        response = await self._send(url, headers, _Proof.PASSWORD)
+        if response.status == 401:
+            await drain(response)
+            self._refuse()
+        self._era += 1
+        session = self._cookie_suffices and bool(response.cookies)
+        self._proof = _Proof.COOKIE if session else _Proof.PASSWORD
+        return response
+
+    def _refuse(self) -> None:
+        who = self._credentials
+        assert who is not None
+        self._refused = f"the server refuses the password of {who.username} (from {who.found_in})"
+        raise CredentialsRefused(self._refused)
+
+    async def _send(
+        self, url: URL, headers: Mapping[str, str], proof: _Proof
+    ) -> aiohttp.ClientResponse:
+        sent = dict(headers)
+        if proof is _Proof.COOKIE:
+            sent["Authorization"] = _BY_SESSION
+        elif proof is _Proof.PASSWORD and self._credentials is not None:
+            sent["Authorization"] = _basic(self._credentials)
+        self.requests += 1
+        try:
+            return await self._http.get(url, headers=sent, allow_redirects=False)
+        except aiohttp.ClientConnectorCertificateError as problem:
+            raise Untrusted(f"cannot trust {url.host}: {problem.certificate_error}") from None
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as problem:
+            why = getattr(problem, "os_error", None) or "timed out"
+            raise Unreachable(f"cannot reach {url.host}: {why}") from None
+        except aiohttp.ServerTimeoutError:
+            raise Interrupted(f"no answer for {self._limits.stall_timeout:g} s") from None
+        except (aiohttp.ClientConnectionError, OSError) as problem:
+            raise Interrupted(f"the connection broke: {problem or 'closed'}") from None
+        except aiohttp.ClientError as problem:
+            raise BadAnswer(f"not a proper answer: {type(problem).__name__}") from None
+
+
+async def drain(response: aiohttp.ClientResponse) -> None:
+    """Finish with a response whose body does not matter; keep its connection if that is cheap."""
+    try:
+        if (response.content_length or 0) <= _MOST_REFUSAL_BYTES:
+            await response.content.read(_MOST_REFUSAL_BYTES)
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        pass
+    finally:
+        response.close() if not response.content.at_eof() else response.release()
+
+
+def _basic(credentials: Credentials) -> str:
+    pair = f"{credentials.username}:{credentials.password}".encode()
+    return f"Basic {base64.b64encode(pair).decode('ascii')}"
+
+
+def _tls(origin: Origin) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if origin.ca_file is not None:
+        try:
+            context.load_verify_locations(cafile=origin.ca_file)
+        except (OSError, ssl.SSLError) as problem:
+            raise UsageError(f"--ca-file {origin.ca_file}: {problem}") from None
+    return context

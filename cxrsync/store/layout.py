@@ -1,0 +1,168 @@
+"""Where things lie: the version's root, our own folder beside the data, and safe folders.
+
+The tree is the one that ``wget -r -N -c -np`` would have made, so that either tool can go on with
+the other's work; what is ours lies in ``.cxrsync/`` at the version's root.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from pathlib import Path
+
+from cxrsync.errors import DiskError, UsageError
+from cxrsync.model import MANIFEST_NAME, Found
+
+OWN_FOLDER = ".cxrsync"
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+OTHERS = 0o007
+
+_SHARD_FOLDER = re.compile(r"p\d\d")
+
+# Errors of the disk as a whole: they end the run, because every other file would meet them too.
+_WHOLE_DISK = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO,
+    errno.EMFILE, errno.ENFILE,
+}  # fmt: skip
+
+
+def is_version_root(folder: Path) -> bool:
+    """Whether ``folder`` is itself a version's root: it holds the manifest, or shard folders."""
+    if (folder / MANIFEST_NAME).is_file() or (folder / OWN_FOLDER).is_dir():
+        return True
+    try:
+        names = os.listdir(folder / "files")
+    except OSError:
+        return False
+    return any(_SHARD_FOLDER.fullmatch(name) for name in names)
+
+
+def find_dataset(dest: Path, dataset: str) -> Path:
+    """The folder of ``dataset`` below ``dest``, in whichever of wget's layouts is there.
+
+    ``wget -r`` makes ``physionet.org/files/<slug>``, ``-nH --cut-dirs=1`` makes ``<slug>``, and
+    ``-nH`` makes ``files/<slug>``. Where none is there yet it is ``dest/<slug>``.
+    """
+    for above in ("", "physionet.org/files", "files"):
+        folder = dest / above / dataset
+        if folder.is_dir():
+            return folder
+    return dest / dataset
+
+
+def version_root(dest: Path, dataset: str, version: str) -> Path:
+    """The version's root for ``dest``: ``dest`` itself where it is one already, never nested."""
+    if is_version_root(dest):
+        return dest
+    return find_dataset(dest, dataset) / version
+
+
+def versions_present(dest: Path, dataset: str) -> list[str]:
+    """The versions of ``dataset`` that lie below ``dest``, oldest name first."""
+    try:
+        names = os.listdir(find_dataset(dest, dataset))
+    except OSError:
+        return []
+    return sorted(name for name in names if is_version_root(find_dataset(dest, dataset) / name))
+
+
+def disk_error(problem: OSError, doing: str) -> DiskError | None:
+    """The run-ending error behind ``problem``, or None where only one file is concerned."""
+    if problem.errno not in _WHOLE_DISK:
+        return None
+    return DiskError(f"{doing}: {problem.strerror or problem}")
+
+
+class Tree:
+    """One version's root on a local disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.own = root / OWN_FOLDER
+        self._prefix = str(root) + "/"
+        self._safe_folders: set[str] = set()
+
+    def final(self, path: str) -> str:
+        """The final name of the file at ``path``, which the manifest's parser let through."""
+        return self._prefix + path
+
+    def partition(self, name: str) -> Path:
+        """The folder of a partition's state, lock and partials."""
+        return self.own / name
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest of the version, under the name that it has at the source."""
+        return self.root / MANIFEST_NAME
+
+    def find(self, path: str) -> Found | None:
+        """Size and mtime of the regular file under a final name; None if there is none.
+
+        A symbolic link is no file of ours: it is not followed.
+        """
+        try:
+            found = os.lstat(self._prefix + path)
+        except OSError:
+            return None
+        return Found(found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+
+    def has_folder(self, folder: str) -> bool:
+        """Whether there is such a folder below the root."""
+        return os.path.isdir(self._prefix + folder)
+
+    def create(self) -> None:
+        """Make the root and our folder, and prove that they can be written.
+
+        Raises UsageError where the destination is not a folder, DiskError where it is not ours to
+        write.
+        """
+        try:
+            make_folders(self.own)
+            probe = self.own / f".probe-{os.getpid()}"
+            os.close(os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_EXCL, FILE_MODE))
+            os.unlink(probe)
+        except (NotADirectoryError, FileExistsError) as problem:
+            raise UsageError(
+                f"cannot use {self.root} as a destination: {problem.filename} is not a folder",
+                next_step="Choose another --dest.",
+            ) from None
+        except OSError as problem:
+            raise DiskError(
+                f"cannot write to {self.root}: {problem.strerror}",
+                next_step="Choose a --dest that you may write to and that has room.",
+            ) from None
+
+    def make_parent(self, path: str) -> str:
+        """Make the folder that the file at ``path`` lies in, and return it.
+
+        Refuses (OSError) a symbolic link on the way, which could lead out of the tree.
+        """
+        folder = path.rpartition("/")[0]
+        if folder not in self._safe_folders:
+            where = str(self.root)
+            for name in folder.split("/") if folder else ():
+                where = f"{where}/{name}"
+                try:
+                    os.mkdir(where, FOLDER_MODE)
+                except FileExistsError:
+                    if not stat.S_ISDIR(os.lstat(where).st_mode):
+                        raise NotADirectoryError(
+                            errno.ENOTDIR, "a link or a file where a folder should be", where
+                        ) from None
+            self._safe_folders.add(folder)
+        return self._prefix + folder if folder else str(self.root)
+
+
+def make_folders(folder: Path) -> None:
+    """``mkdir -p``, every new folder for its owner only, whatever the umask allows more."""
+    if folder.is_dir():
+        return
+    make_folders(folder.parent)
+    try:
+        os.mkdir(folder, FOLDER_MODE)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise

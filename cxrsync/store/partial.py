@@ -1,0 +1,281 @@
+"""Bytes of one file that have arrived so far: written and hashed in one hand-over, never trusted.
+
+A partial lies under ``.cxrsync/<partition>/partial/`` and bears the *expected* SHA-256 as its
+name, so that it cannot be taken for another file's beginning. A small sidecar beside it keeps what
+binds it to one object at one source: total size, validator, and, once it is fetched in segments,
+which ranges are there. A partial of one stream needs no ranges: its frontier is its length.
+
+Everything here blocks; call it from a thread. One partial may be written by several connections
+at a time, each its own segment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from cxrsync.store import ranges as sets
+from cxrsync.store.layout import FILE_MODE, make_folders
+
+# How much a kill may cost a segmented file, in bytes or seconds, whichever comes first.
+SAVE_EVERY_BYTES = 1 << 20
+SAVE_EVERY_SECONDS = 5.0
+# Re-reading what was written out of order: small enough to keep the hand-over short.
+_REREAD = 1 << 20
+_REREAD_A_WRITE = 4 << 20
+# Linux takes at most 1,024 buffers in one call.
+_MOST_BUFFERS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The object at the source that a partial's bytes belong to.
+
+    ``source`` is the source's identity, within which alone ``validator`` (a strong ETag) means
+    anything; ``modified`` a POSIX time in seconds.
+    """
+
+    source: str
+    total: int | None = None
+    validator: str | None = None
+    modified: float | None = None
+
+
+class Partial:
+    """The bytes so far of the file whose digest is ``name``, in ``folder``."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.path = folder / name
+        self._sidecar = folder / f"{name}.json"
+        self._lock = threading.RLock()
+        self._fd: int | None = None
+        self.binding: Binding | None = None
+        self.ranges: list[sets.Range] = []
+        self.segmented = False
+        self._bound_on_disk = False
+        self._unsaved = 0
+        self._saved_at = 0.0
+        self._hash = hashlib.sha256()
+        self._hashed = 0
+        self.epoch = 0
+        """Counts how often the bytes were thrown away: late bytes of an earlier epoch are void."""
+
+    # ── what is there ──────────────────────────────────────────────────────────────────────────
+
+    def load(self) -> None:
+        """Take stock of what an earlier run left."""
+        try:
+            length = os.stat(self.path).st_size
+        except FileNotFoundError:
+            return
+        self.ranges = sets.normal([(0, length)], length)
+        try:
+            raw = json.loads(self._sidecar.read_bytes())
+            binding = Binding(
+                source=str(raw["source"]),
+                total=None if raw["total"] is None else int(raw["total"]),
+                validator=None if raw["validator"] is None else str(raw["validator"]),
+                modified=None if raw["modified"] is None else float(raw["modified"]),
+            )
+            parts = [(int(start), int(stop)) for start, stop in raw.get("ranges", self.ranges)]
+        except (OSError, ValueError, KeyError, TypeError):
+            # Without its sidecar a partial is bytes of unknown origin; its digest will tell.
+            return
+        self.binding = binding
+        self._bound_on_disk = True
+        self.segmented = "ranges" in raw
+        self.ranges = sets.normal(parts, length)
+
+    @property
+    def size(self) -> int:
+        """How many bytes are there."""
+        return sets.size(self.ranges)
+
+    @property
+    def total(self) -> int | None:
+        """The size of the whole file in bytes, as far as it is known."""
+        return None if self.binding is None else self.binding.total
+
+    @property
+    def complete(self) -> bool:
+        """Whether every byte of a known total is there. Says nothing of their being right."""
+        return self.total is not None and self.size == self.total
+
+    # ── bytes in ───────────────────────────────────────────────────────────────────────────────
+
+    def bind(self, binding: Binding) -> None:
+        """Tie the bytes to the object they come from. Written to disk only when it can matter:
+        a small file that arrives in one hand-over never needs a sidecar."""
+        with self._lock:
+            if binding != self.binding:
+                self.binding = binding
+                self._bound_on_disk = False
+
+    def split(self) -> None:
+        """From now on bytes come out of order: note which are there before the first of them."""
+        with self._lock:
+            if not self.segmented:
+                self.segmented = True
+                self._save()
+
+    def write(self, offset: int, chunks: Sequence[bytes], epoch: int) -> bool:
+        """Write ``chunks`` at ``offset`` and hash what continues the frontier.
+
+        False, and nothing done, if the bytes of ``epoch`` have been thrown away meanwhile.
+        """
+        with self._lock:
+            if epoch != self.epoch:
+                return False
+            length = sum(map(len, chunks))
+            after = sets.add(self.ranges, offset, offset + length)
+            if not self._bound_on_disk and sets.size(after) != self.total:
+                self._save()
+            _write_all(self._open(), chunks, offset)
+            self.ranges = after
+            if offset == self._hashed:
+                for chunk in chunks:
+                    self._hash.update(chunk)
+                self._hashed += length
+            self._catch_up(_REREAD_A_WRITE)
+            if self.segmented:
+                self._unsaved += length
+                late = monotonic() - self._saved_at >= SAVE_EVERY_SECONDS
+                if self._unsaved >= SAVE_EVERY_BYTES or late:
+                    self._save()
+            return True
+
+    @property
+    def hashed(self) -> bool:
+        """Whether the digest is at hand without reading anything again."""
+        return self._hashed == self.size
+
+    def digest(self) -> str:
+        """The SHA-256 (lower hex) of all bytes without a gap from 0; re-reads a resumed prefix."""
+        with self._lock:
+            fd = self._open()
+            self._catch_up(None)
+            if os.fstat(fd).st_size > self.size:
+                os.ftruncate(fd, self.size)  # what was not hashed must not be published
+            return self._hash.hexdigest()
+
+    def discard(self) -> None:
+        """Throw every byte away. A new file takes the place of the old: ext4 flushes one that is
+        cut to nothing, and that stalls the line."""
+        with self._lock:
+            self.close()
+            for path in (self.path, self._sidecar):
+                path.unlink(missing_ok=True)
+            self.epoch += 1
+            self.binding = None
+            self.ranges = []
+            self.segmented = False
+            self._bound_on_disk = False
+            self._hash = hashlib.sha256()
+            self._hashed = 0
+
+    # ── at the end ─────────────────────────────────────────────────────────────────────────────
+
+    def fileno(self) -> int:
+        """The open file, for whoever publishes it."""
+        with self._lock:
+            return self._open()
+
+    def save(self) -> None:
+        """Write down which segments are there; a stream's frontier needs no writing down."""
+        with self._lock:
+            if self.segmented and self._unsaved:
+                self._save()
+
+    def forget_sidecar(self) -> None:
+        """The file was published: its sidecar has served."""
+        if self._bound_on_disk:
+            self._sidecar.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let the file go; what is on the disk stays."""
+        with self._lock:
+            if self._fd is not None:
+                os.close(self._fd)
+                self._fd = None
+
+    # ── inside ─────────────────────────────────────────────────────────────────────────────────
+
+    def _open(self) -> int:
+        if self._fd is None:
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            if not self.ranges:
+                flags |= os.O_TRUNC  # whatever lies there is not ours to go on with
+            try:
+                self._fd = os.open(self.path, flags, FILE_MODE)
+            except FileNotFoundError:
+                make_folders(self.path.parent)
+                self._fd = os.open(self.path, flags, FILE_MODE)
+        return self._fd
+
+    def _catch_up(self, most: int | None) -> None:
+        """Hash on towards the frontier from the disk, ``most`` bytes of it."""
+        target = sets.frontier(self.ranges)
+        if most is not None:
+            target = min(target, self._hashed + most)
+        while self._hashed < target:
+            data = os.pread(self._open(), min(_REREAD, target - self._hashed), self._hashed)
+            if not data:
+                # Shorter than the ranges say (a damaged disk): what is missing is missing.
+                self.ranges = sets.normal(self.ranges, self._hashed)
+                return
+            self._hash.update(data)
+            self._hashed += len(data)
+
+    def _save(self) -> None:
+        binding = self.binding or Binding(source="")
+        raw: dict[str, object] = {
+            "source": binding.source,
+            "total": binding.total,
+            "validator": binding.validator,
+            "modified": binding.modified,
+        }
+        if self.segmented:
+            # The ranges must never claim bytes that a power cut can take back.
+            os.fdatasync(self._open())
+            raw["ranges"] = self.ranges
+        make_folders(self._sidecar.parent)
+        write_file(self._sidecar, json.dumps(raw).encode(), fsync=self.segmented)
+        self._bound_on_disk = True
+        self._unsaved = 0
+        self._saved_at = monotonic()
+
+
+def write_file(path: Path, data: bytes, *, fsync: bool = True) -> None:
+    """Put a small file of our own in place: whole, or not at all."""
+    fresh = path.with_name(path.name + ".new")
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+    try:
+        _write_all(fd, [data], 0)
+        if fsync:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.replace(fresh, path)
+
+
+def _write_all(fd: int, chunks: Sequence[bytes], offset: int) -> None:
+    pending: Sequence[bytes | memoryview] = (
+        chunks if len(chunks) <= _MOST_BUFFERS else [b"".join(chunks)]
+    )
+    while pending:
+        written = os.pwritev(fd, pending, offset)
+        offset += written
+        rest: list[bytes | memoryview] = []
+        for chunk in pending:
+            if written >= len(chunk):
+                written -= len(chunk)
+            else:
+                rest.append(memoryview(chunk)[written:])
+                written = 0
+        pending = rest

@@ -1,0 +1,170 @@
+"""The only place where a final name is made, and the places where a wrong file goes instead.
+
+Order: data on the disk, then the final name, then the folder on the disk, then (by the caller) the
+row in the state. A row without its file is possible after a power cut, so whoever reads the state
+also stats; a wrong file under a final name is not possible.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxrsync.model import Entry, Found
+from cxrsync.store.layout import FILE_MODE, OTHERS, Tree, make_folders
+from cxrsync.store.partial import Binding, Partial
+
+
+COPY_SUFFIX = ".copy"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A file whose digest was found right, on its way to its final name."""
+
+    entry: Entry
+    partial: Partial
+
+
+class Trash:
+    """``.cxrsync/trash/<UTC>/``: where a wrong or unwanted file goes; nothing is ever deleted."""
+
+    def __init__(self, tree: Tree, stamp: str) -> None:
+        self._tree = tree
+        self.folder = tree.own / "trash" / stamp
+
+    def take(self, path: str) -> None:
+        """Move whatever stands under the final name of ``path`` aside."""
+        self._move(self._tree.final(path), path)
+
+    def take_partial(self, partial: Partial, path: str) -> None:
+        """Move the bytes of a partial aside, and leave the partial empty."""
+        self._move(str(partial.path), path)
+        partial.discard()
+
+    def _move(self, source: str, path: str) -> None:
+        target = self.folder / path
+        make_folders(target.parent)
+        number = 0
+        while os.path.lexists(target):
+            number += 1
+            target = target.with_name(f"{target.name}.{number}")
+        os.rename(source, target)
+
+
+def publish(
+    tree: Tree,
+    batch: Sequence[Ready],
+    displace: Callable[[str], None],
+    *,
+    fsync: bool = True,
+    pool: Executor | None = None,
+) -> list[Found | OSError]:
+    """Give each verified file its final name; what became of each, in the order of ``batch``.
+
+    ``displace`` takes care of what stands under a final name, given the path. One folder's fsync
+    serves all of its files in the batch. Raises nothing for a single file: its OSError is returned
+    in its place.
+    """
+
+    def settle(ready: Ready) -> OSError | None:
+        try:
+            fd = ready.partial.fileno()
+            os.fchmod(fd, FILE_MODE)
+            binding = ready.partial.binding
+            if binding is not None and binding.modified is not None:
+                # The server's time, so that `wget -N` gets its 304. Only now: a partial with
+                # this time would look complete to it.
+                os.utime(fd, (binding.modified, binding.modified))
+            if fsync:
+                os.fsync(fd)
+        except OSError as problem:
+            return problem
+        return None
+
+    settled = list(map(settle, batch) if pool is None else pool.map(settle, batch))
+    results: list[Found | OSError] = []
+    folders: set[str] = set()
+    for ready, problem in zip(batch, settled, strict=True):
+        if problem is not None:
+            results.append(problem)
+            continue
+        try:
+            folders.add(tree.make_parent(ready.entry.path))
+            results.append(_name(tree, ready, displace))
+        except OSError as failed:
+            results.append(failed)
+    if fsync:
+        sync_folders(folders)
+    return results
+
+
+def _name(tree: Tree, ready: Ready, displace: Callable[[str], None]) -> Found:
+    final = tree.final(ready.entry.path)
+    if os.path.lexists(final):
+        displace(ready.entry.path)
+    found = os.fstat(ready.partial.fileno())
+    os.rename(ready.partial.path, final)
+    ready.partial.forget_sidecar()
+    ready.partial.close()
+    return Found(found.st_size, found.st_mtime_ns)
+
+
+def sync_folders(folders: Iterable[str]) -> None:
+    """Make the names in each folder last through a power cut."""
+    for folder in folders:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def continue_short_file(tree: Tree, entry: Entry, folder: Path) -> None:
+    """Make a file that another tool left short the beginning of a partial.
+
+    Its final name is given up: a published file is never opened for writing. A file with other
+    links is copied, since those links are somebody's too. A partial that is there already wins
+    where it holds more.
+    """
+    final = tree.final(entry.path)
+    target = folder / entry.sha256
+    make_folders(folder)
+    found = os.stat(final)
+    if target.exists() and target.stat().st_size >= found.st_size:
+        os.unlink(final)
+        return
+    target.with_name(f"{target.name}.json").unlink(missing_ok=True)
+    if found.st_nlink > 1:
+        shutil.copyfile(final, target)
+        os.unlink(final)
+    else:
+        os.replace(final, target)
+    os.chmod(target, FILE_MODE)
+
+
+def copy_published(tree: Tree, source: str, entry: Entry, folder: Path) -> Partial:
+    """A second path with the same digest: the first one's bytes as a partial of their own.
+
+    It is hashed like any other before it is published, and has the first one's time, as near as
+    can be known without asking.
+    """
+    make_folders(folder)
+    path_digest = hashlib.sha256(entry.path.encode()).hexdigest()
+    partial = Partial(folder, f"{entry.sha256}.{path_digest[:16]}{COPY_SUFFIX}")
+    shutil.copyfile(tree.final(source), partial.path)
+    partial.load()
+    partial.bind(Binding(source="", modified=os.stat(tree.final(source)).st_mtime))
+    return partial
+
+
+def close_to_others(path: str) -> None:
+    """Take the bits for others from an adopted file: its data use agreement wants that."""
+    mode = os.stat(path, follow_symlinks=False).st_mode
+    if mode & OTHERS:
+        os.chmod(path, mode & 0o7777 & ~OTHERS)

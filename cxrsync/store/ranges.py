@@ -1,0 +1,54 @@
+"""Sets of byte ranges, purely: which bytes of a file are there, and which are not.
+
+A range is a half-open pair ``(start, stop)``; a set is a sorted list of ranges that do not touch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Range = tuple[int, int]
+
+
+def add(ranges: list[Range], start: int, stop: int) -> list[Range]:
+    """The set with ``[start, stop)`` added, touching ranges joined."""
+    if start >= stop:
+        return ranges
+    before = [r for r in ranges if r[1] < start]
+    after = [r for r in ranges if r[0] > stop]
+    touching = ranges[len(before) : len(ranges) - len(after)]
+    if touching:
+        start = min(start, touching[0][0])
+        stop = max(stop, touching[-1][1])
+    return [*before, (start, stop), *after]
+
+
+def normal(ranges: Iterable[Range], total: int) -> list[Range]:
+    """Any ranges as a set, cut to ``[0, total)``."""
+    result: list[Range] = []
+    for start, stop in ranges:
+        result = add(result, max(start, 0), min(stop, total))
+    return result
+
+
+def gaps(ranges: list[Range], total: int) -> list[Range]:
+    """What the set lacks of ``[0, total)``."""
+    missing = []
+    at = 0
+    for start, stop in ranges:
+        if start > at:
+            missing.append((at, start))
+        at = stop
+    if at < total:
+        missing.append((at, total))
+    return missing
+
+
+def size(ranges: list[Range]) -> int:
+    """How many bytes the set holds."""
+    return sum(stop - start for start, stop in ranges)
+
+
+def frontier(ranges: list[Range]) -> int:
+    """Up to where the bytes are there without a gap from 0."""
+    return ranges[0][1] if ranges and ranges[0][0] == 0 else 0

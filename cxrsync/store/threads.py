@@ -1,0 +1,32 @@
+"""Hand-overs of blocking work from the event loop to threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def in_thread(call: Callable[[], T], executor: Executor | None = None) -> T:
+    """Run ``call`` in a thread and wait for its end, even when cancelled meanwhile.
+
+    A thread cannot be cancelled: whoever stops waiting for a write leaves it writing, and what is
+    recorded next is a lie. So cancellation is delivered only once the thread is done.
+    """
+    future = asyncio.get_running_loop().run_in_executor(executor, call)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        while not future.done():
+            try:
+                await asyncio.shield(future)
+            except asyncio.CancelledError:
+                continue
+            except Exception:  # noqa: BLE001 - the cancellation is what the caller gets to see
+                break
+        if not future.cancelled():
+            future.exception()  # taken note of: asyncio need not report it again
+        raise

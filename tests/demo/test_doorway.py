@@ -1,0 +1,97 @@
+"""Counts, pace and limits of connections."""
+
+import asyncio
+import json
+from collections.abc import Callable
+
+import aiohttp
+import pytest
+from demo.guest import KIB, get, open_session, status, timed, url_of_big
+
+from cxrsync.demo.doorway import next_free
+from cxrsync.demo.server import MiniPhysioNet
+
+
+async def test_the_ledger(server: MiniPhysioNet, http: aiohttp.ClientSession) -> None:
+    url = f"{server.base_url}/open/1.0/SHA256SUMS.txt"
+    await get(http, url)
+    await get(http, url, Range="bytes=1-2")
+    await get(http, url, method="HEAD")
+    demo = server.base_url.removesuffix("/files") + "/_demo"
+    _, body = await get(http, f"{demo}/ledger")
+    shown, counts = json.loads(body), server.ledger.snapshot()
+    assert counts.requests == shown["requests"] == 3
+    assert counts.bytes_sent == shown["bytes_sent"] == 6
+    path = "open/1.0/SHA256SUMS.txt"
+    assert shown["by_path"] == {
+        path: {"requests": 3, "bytes_sent": 6, "statuses": {"200": 2, "206": 1}}
+    }
+    assert shown["statuses"] == {"200": 2, "206": 1}
+    assert counts.by_path[path].statuses == {200: 2, 206: 1}
+    assert counts.log[1] == ("GET", path, 206, "bytes=1-2")
+    assert (counts.connections, counts.open_connections, counts.peak_connections) == (1, 1, 1)
+    assert (await get(http, f"{demo}/reset", method="POST"))[0].status == 204
+    assert (server.ledger.requests, server.ledger.open_connections) == (0, 1)
+    assert counts.requests == 3
+
+
+async def test_a_client_that_goes_away_is_counted_for_what_it_took(
+    server: MiniPhysioNet, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.set_manners(rate=512 * KIB)
+    async with open_session(server) as http, http.get(url_of_big(server)) as response:
+        await response.content.readexactly(128 * KIB)
+        response.close()
+    await eventually(lambda: server.ledger.open_connections == 0)
+    sent = server.ledger.snapshot().by_path["open/1.0/big.bin"].bytes_sent
+    await asyncio.sleep(0.2)
+    assert server.ledger.bytes_sent == sent
+    assert 128 * KIB <= sent < 384 * KIB
+    assert not caplog.records
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+async def test_each_connection_has_the_rate_to_itself(server: MiniPhysioNet) -> None:
+    rate, amount = 256 * KIB, 320 * KIB
+    server.set_manners(rate=rate)
+    url = url_of_big(server)
+
+    async def fetch(http: aiohttp.ClientSession) -> None:
+        for half in (f"bytes=0-{amount // 2 - 1}", f"bytes=-{amount // 2}"):
+            _, body = await get(http, url, Range=half)
+            assert len(body) == amount // 2
+
+    async with open_session(server) as one, open_session(server) as two:
+        await asyncio.gather(*(status(http, url, Range="bytes=0-0") for http in (one, two)))
+        taken = await asyncio.gather(timed(fetch(one)), timed(fetch(two)))
+    assert taken == pytest.approx([amount / rate] * 2, rel=0.03)
+    assert server.ledger.peak_connections == 2
+
+
+def test_a_late_timer_is_caught_up_but_not_a_long_pause() -> None:
+    assert next_free(10.0, 10.05, 100, 1000) == pytest.approx(10.1)
+    assert next_free(10.0, 60.0, 100, 1000) == pytest.approx(59.9)
+    assert next_free(10.0, 9.0, 100, 1000) == pytest.approx(10.1)
+
+
+async def test_the_connection_limit(server: MiniPhysioNet) -> None:
+    server.set_manners(max_connections=1)
+    url = f"{server.base_url}/open/1.0/SHA256SUMS.txt"
+    async with open_session(server) as one, open_session(server) as two:
+        assert await status(one, url) == 200
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await get(two, url)
+        assert await status(one, url) == 200
+    assert (server.ledger.connections, server.ledger.refused_connections) == (1, 1)
+
+
+async def test_latency(server: MiniPhysioNet, http: aiohttp.ClientSession) -> None:
+    url = f"{server.base_url}/open/1.0/SHA256SUMS.txt"
+    await get(http, url)
+    server.set_manners(latency=0.1)
+    assert await timed(get(http, url)) >= 0.1
