@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from cxrsync.engine.outage import Emit
-from cxrsync.engine.pull import Stop
 from cxrsync.engine.pull import pull as run_pull
+from cxrsync.engine.stop import Stop
 from cxrsync.errors import UsageError
 from cxrsync.job import OPTIONS, Job, make_job
 from cxrsync.model import Event, Summary

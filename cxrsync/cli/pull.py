@@ -13,7 +13,7 @@ import click
 from cxrsync.api import run_job
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import output_options, selection_options, source_options
-from cxrsync.engine.pull import Stop
+from cxrsync.engine.stop import Stop
 from cxrsync.errors import ExitCode
 from cxrsync.job import Job, make_job
 from cxrsync.model import Event, Finished, Summary

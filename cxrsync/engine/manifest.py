@@ -19,9 +19,10 @@ from cxrsync.manifest.parse import MAX_LINE, parse_line
 from cxrsync.model import MANIFEST_NAME, Entry, Ref, Refused, partition_of
 from cxrsync.store.layout import Tree, make_folders
 from cxrsync.store.lock import Lock
-from cxrsync.store.partial import Partial, write_file
+from cxrsync.store.partial import Partial
 from cxrsync.store.publish import Ready, publish
 from cxrsync.store.threads import in_thread
+from cxrsync.store.writing import write_file
 
 _DIGEST_HEX = 64
 _SHARD_PREFIX = len("files/p10/")

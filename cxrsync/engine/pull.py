@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial as bind
 
-import aiofiles
-
-from cxrsync.catalog import Dataset, describe, load, nearest
+from cxrsync.catalog import Dataset, describe, nearest
 from cxrsync.engine.flight import Flight
 from cxrsync.engine.hashing import Hashing
 from cxrsync.engine.manifest import ManifestFile, obtain
@@ -22,11 +16,13 @@ from cxrsync.engine.partitions import Partitions
 from cxrsync.engine.plan import Plan, make_plan
 from cxrsync.engine.publication import Publication
 from cxrsync.engine.queue import Queue
+from cxrsync.engine.records import keep_summary, write_progress
+from cxrsync.engine.stop import Stop
 from cxrsync.engine.tally import Tally
 from cxrsync.engine.transfer import Line
+from cxrsync.engine.version import choose_version, claim, no_such_version
 from cxrsync.errors import (
     CxrsyncError,
-    DiskError,
     ExitCode,
     Locked,
     NotFound,
@@ -51,37 +47,12 @@ from cxrsync.model import (
     Summary,
 )
 from cxrsync.source.base import Source
-from cxrsync.store.layout import Tree, disk_error, make_folders, version_root, versions_present
-from cxrsync.store.partial import write_file
+from cxrsync.store.layout import Tree, disk_error, version_root
 from cxrsync.store.publish import Trash
 
 # How long the first answer may take: later the run waits for --give-up-after, but a mistyped
 # address should say so at once.
 _FIRST_ANSWER_SECONDS = 15.0
-_PROGRESS_SECONDS = 5.0
-
-
-class Stop:
-    """How a run is asked to end: by a signal, or by a limit that was reached."""
-
-    def __init__(self) -> None:
-        self.code: ExitCode | None = None
-        self.flag = threading.Event()
-        self._task: asyncio.Task[object] | None = None
-
-    def watch(self, task: asyncio.Task[object] | None) -> None:
-        """Cancel ``task`` once the stop is requested."""
-        self._task = task
-        if self.code is not None and task is not None:
-            task.cancel()
-
-    def request(self, code: ExitCode) -> None:
-        """End the run in good order. Call it in the event loop's thread."""
-        if self.code is None:
-            self.code = code
-            self.flag.set()
-            if self._task is not None:
-                self._task.cancel()
 
 
 async def pull(job: Job, source: Source, emit: Emit, stop: Stop | None = None) -> Summary:
@@ -187,7 +158,7 @@ class _Run:
             legs = [Leg(touched(manifest.partitions, job.selection), job.limits.wait_lock)]
             async with asyncio.TaskGroup() as group:
                 limit = group.create_task(self._keep_time())
-                news = group.create_task(self._write_progress(tree))
+                news = group.create_task(write_progress(tree, self._snapshot))
                 await self._travel(tree, manifest, dataset, version, legs)
                 limit.cancel()
                 news.cancel()
@@ -205,7 +176,7 @@ class _Run:
         try:
             return await obtain(tree, line, flight, job.dataset, version, self._stamp)
         except NotFound:
-            raise await _no_such_version(self._source, job.dataset, version) from None
+            raise await no_such_version(self._source, job.dataset, version) from None
 
     async def _travel(
         self, tree: Tree, manifest: ManifestFile, dataset: Dataset, version: str, legs: list[Leg]
@@ -333,33 +304,13 @@ class _Run:
             await asyncio.sleep(self._job.limits.max_duration)
             self._stop.request(ExitCode.LIMIT)
 
-    async def _write_progress(self, tree: Tree) -> None:
-        """``progress.json``, for `status` beside a running pull."""
-        path = tree.own / "progress.json"
-        while True:
-            summary = self._tally.summary(requests=self._source.requests, exit_code=-1)
-            text = json.dumps({"pid": os.getpid(), "at": self._stamp, **summary.as_json()})
-            fresh = path.with_name("progress.json.new")
-            with suppress(OSError):  # a convenience: the run itself will meet a full disk
-                async with aiofiles.open(fresh, "w", encoding="utf-8", opener=_private) as file:
-                    await file.write(text)
-                os.replace(fresh, path)
-            await asyncio.sleep(_PROGRESS_SECONDS)
+    def _snapshot(self) -> Summary:
+        return self._tally.summary(requests=self._source.requests, exit_code=-1)
 
     def keep(self, summary: Summary) -> None:
-        """``runs/<UTC>.json``: what this run did, for later."""
-        if self._tree is None or not self._tree.own.is_dir():
-            return
-        runs = self._tree.own / "runs"
-        with suppress(OSError):  # a full disk must not hide what filled it
-            make_folders(runs)
-            text = json.dumps(summary.as_json(), indent=1)
-            write_file(runs / f"{self._stamp}.json", text.encode())
-            (self._tree.own / "progress.json").unlink(missing_ok=True)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+        """Leave a record of the run in its tree, if it came that far."""
+        if self._tree is not None:
+            keep_summary(self._tree, self._stamp, summary)
 
 
 def touched(there: frozenset[str], selection: Selection) -> tuple[str, ...]:
@@ -378,79 +329,3 @@ def touched(there: frozenset[str], selection: Selection) -> tuple[str, ...]:
     if selection.shards and (selection.tables or selection.only):
         names = names | {ROOT}
     return tuple(sorted(names & there))
-
-
-async def choose_version(job: Job, source: Source, emit: Emit) -> str:
-    """The version to work on: named, else the one in the destination, else the newest known."""
-    if job.version is not None:
-        return job.version
-    tree = read_claim(Tree(job.dest))
-    if tree is not None and tree[0] == job.dataset:
-        return tree[1]
-    here = versions_present(job.dest, job.dataset)
-    if here:
-        newest = max(here, key=_by_number)
-        emit(Notice(f"version {newest} of {job.dataset}: it is the one in {job.dest}"))
-        return newest
-    known = describe(job.dataset).versions
-    if job.dataset not in load():
-        known = tuple(await source.versions(job.dataset))
-    if not known:
-        raise UsageError(
-            f"no dataset {job.dataset} is known",
-            next_step=f"Near: {nearest(job.dataset, list(load()))}. If the name is right, say "
-            "--dataset-version too.",
-        )
-    newest = max(known, key=_by_number)
-    emit(Notice(f"version {newest} of {job.dataset}: the newest one known"))
-    return newest
-
-
-async def _no_such_version(source: Source, dataset: str, version: str) -> UsageError:
-    known = await source.versions(dataset) or list(describe(dataset).versions)
-    if known:
-        return UsageError(
-            f"{dataset} has no version {version}",
-            next_step=f"Its versions: {', '.join(sorted(known, key=_by_number))}.",
-        )
-    return UsageError(
-        f"there is no dataset {dataset} (version {version})",
-        next_step=f"Near: {nearest(dataset, list(load()))}.",
-    )
-
-
-def _by_number(version: str) -> list[tuple[int, int, str]]:
-    """2.10 comes after 2.9; words after numbers."""
-    parts = version.replace("-", ".").split(".")
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
-
-
-def claim(tree: Tree, dataset: str, version: str) -> None:
-    """Make the tree, prove that it can be written, and note whose it is.
-
-    Raises UsageError where it is another dataset's already.
-    """
-    other = read_claim(tree)
-    if other is not None and other != (dataset, version):
-        raise UsageError(
-            f"{tree.root} holds {other[0]} {other[1]}, not {dataset} {version}",
-            next_step="Choose another --dest; one folder holds one version.",
-        )
-    tree.create()
-    if other is None:
-        try:
-            write_file(
-                tree.own / "tree.json",
-                json.dumps({"dataset": dataset, "version": version}).encode(),
-            )
-        except OSError as problem:
-            raise DiskError(f"cannot write to {tree.root}: {problem.strerror}") from None
-
-
-def read_claim(tree: Tree) -> tuple[str, str] | None:
-    """Dataset and version of a tree, if one of our runs has noted them."""
-    try:
-        raw = json.loads((tree.own / "tree.json").read_bytes())
-        return str(raw["dataset"]), str(raw["version"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cxrsync.engine.flight import Flight
 from cxrsync.engine.partitions import PARTIAL_FOLDER
@@ -17,14 +16,15 @@ from cxrsync.errors import AccessDenied, CxrsyncError, NotFound
 from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result, partition_of
 from cxrsync.store.layout import Tree, disk_error
 from cxrsync.store.partial import Partial
-from cxrsync.store.publish import Ready, Trash, copy_published
+from cxrsync.store.publish import Ready, Trash, copy_name, copy_published
 from cxrsync.store.threads import in_thread
 
 
 @dataclass(slots=True)
 class Task:
     """One file to bring. ``short``: its partial is what stood under the final name; ``copy_of``:
-    the path of a published file with the same digest."""
+    the path of a published file with the same digest, whose bytes need not be fetched again; its
+    own size and time are still asked for."""
 
     entry: Entry
     short: bool = False
@@ -149,21 +149,29 @@ class Queue:
 
     async def _begin(self, task: Task) -> None:
         entry = task.entry
-        if task.copy_of is not None and await self._copy(entry, task.copy_of):
+        folder = self._tree.partition(partition_of(entry.path)) / PARTIAL_FOLDER
+        if task.copy_of is not None:
+            # Several paths may copy one digest at a time: each has a partial of its own.
+            partial = Partial(folder, copy_name(entry))
+            self._copies.add(entry.path)
+        elif entry.sha256 in self._by_digest:
+            self._by_digest[entry.sha256].followers.append(entry)
             return
-        other = self._by_digest.get(entry.sha256)
-        if other is not None:
-            other.followers.append(entry)
-            return
-        self._by_digest[entry.sha256] = task
+        else:
+            partial = Partial(folder, entry.sha256)
+            self._by_digest[entry.sha256] = task
         transfer = Transfer(
             self._line,
             Ref(*self._version, entry.path),
-            Partial(self._partial_folder(entry), entry.sha256),
+            partial,
             set_aside=self._aside(entry) if task.short else None,
         )
         try:
-            await transfer.begin(maybe_there=task.short or entry.sha256 in self._partials)
+            if task.copy_of is not None:
+                original = self._tree.final(task.copy_of)
+                await in_thread(lambda: copy_published(original, partial))
+            maybe_there = task.short or task.copy_of or entry.sha256 in self._partials
+            await transfer.begin(maybe_there=bool(maybe_there))
         except OSError as problem:
             self._give_up(task, self._disk_trouble(problem, entry.path))
             return
@@ -172,29 +180,8 @@ class Queue:
         if transfer.over:  # all bytes were there already
             await self._settle(transfer)
 
-    def _partial_folder(self, entry: Entry) -> Path:
-        return self._tree.partition(partition_of(entry.path)) / PARTIAL_FOLDER
-
     def _aside(self, entry: Entry) -> Callable[[Partial], None]:
         return lambda partial: self._trash.take_partial(partial, entry.path)
-
-    async def _copy(self, entry: Entry, source: str) -> bool:
-        """A second path with a digest that has just been published: no need to ask for it.
-
-        False if there is nothing right to copy after all.
-        """
-        folder = self._partial_folder(entry)
-        self._copies.add(entry.path)
-        try:
-            partial = await in_thread(lambda: copy_published(self._tree, source, entry, folder))
-            if await in_thread(partial.digest) == entry.sha256:
-                await self._publication.put(Fetched(Ready(entry, partial), copied=True))
-                return True
-            await in_thread(partial.discard)
-        except OSError as problem:
-            self._disk_trouble(problem, entry.path)
-        self._copies.discard(entry.path)
-        return False
 
     async def _settle(self, transfer: Transfer) -> None:
         """Nobody is at work on it any more: it is right, wrong or lost."""
@@ -209,9 +196,9 @@ class Queue:
                 return
             digest = partial.digest() if partial.hashed else await in_thread(partial.digest)
             if digest == task.entry.sha256:
-                await self._publication.put(
-                    Fetched(Ready(task.entry, partial), resumed=transfer.resumed)
-                )
+                copied = task.copy_of is not None
+                resumed = 0 if copied else transfer.resumed
+                await self._publication.put(Fetched(Ready(task.entry, partial), resumed, copied))
                 return
             await self._judge(task, transfer, digest)
         except OSError as problem:
@@ -257,7 +244,10 @@ class Queue:
 
     def published(self, entry: Entry, outcome: Outcome) -> None:
         """The publication has done with a file."""
-        self._copies.discard(entry.path)
+        if entry.path in self._copies:
+            self._copies.discard(entry.path)
+            self._flight.tell()
+            return
         task = self._by_digest.get(entry.sha256)
         if task is not None and task.entry.path == entry.path:
             failed = outcome.result is Result.FAILED
@@ -267,6 +257,9 @@ class Queue:
 
     def _release(self, task: Task, copied_from: str | None) -> None:
         """The digest is free again: those who waited for it take it up."""
+        if task.copy_of is not None:
+            self._copies.discard(task.entry.path)
+            return
         self._by_digest.pop(task.entry.sha256, None)
         self._partials.discard(task.entry.sha256)
         self._late.extend(Task(entry, copy_of=copied_from) for entry in task.followers)

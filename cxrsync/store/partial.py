@@ -22,6 +22,7 @@ from time import monotonic
 
 from cxrsync.store import ranges as sets
 from cxrsync.store.layout import FILE_MODE, make_folders
+from cxrsync.store.writing import write_all, write_file
 
 # How much a kill may cost a segmented file, in bytes or seconds, whichever comes first.
 SAVE_EVERY_BYTES = 1 << 20
@@ -29,8 +30,6 @@ SAVE_EVERY_SECONDS = 5.0
 # Re-reading what was written out of order: small enough to keep the hand-over short.
 _REREAD = 1 << 20
 _REREAD_A_WRITE = 4 << 20
-# Linux takes at most 1,024 buffers in one call.
-_MOST_BUFFERS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,7 @@ class Partial:
             after = sets.add(self.ranges, offset, offset + length)
             if not self._bound_on_disk and sets.size(after) != self.total:
                 self._save()
-            _write_all(self._open(), chunks, offset)
+            write_all(self._open(), chunks, offset)
             self.ranges = after
             if offset == self._hashed:
                 for chunk in chunks:
@@ -249,33 +248,3 @@ class Partial:
         self._bound_on_disk = True
         self._unsaved = 0
         self._saved_at = monotonic()
-
-
-def write_file(path: Path, data: bytes, *, fsync: bool = True) -> None:
-    """Put a small file of our own in place: whole, or not at all."""
-    fresh = path.with_name(path.name + ".new")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
-    try:
-        _write_all(fd, [data], 0)
-        if fsync:
-            os.fsync(fd)
-    finally:
-        os.close(fd)
-    os.replace(fresh, path)
-
-
-def _write_all(fd: int, chunks: Sequence[bytes], offset: int) -> None:
-    pending: Sequence[bytes | memoryview] = (
-        chunks if len(chunks) <= _MOST_BUFFERS else [b"".join(chunks)]
-    )
-    while pending:
-        written = os.pwritev(fd, pending, offset)
-        offset += written
-        rest: list[bytes | memoryview] = []
-        for chunk in pending:
-            if written >= len(chunk):
-                written -= len(chunk)
-            else:
-                rest.append(memoryview(chunk)[written:])
-                written = 0
-        pending = rest

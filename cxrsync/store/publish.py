@@ -17,8 +17,7 @@ from pathlib import Path
 
 from cxrsync.model import Entry, Found
 from cxrsync.store.layout import FILE_MODE, OTHERS, Tree, make_folders
-from cxrsync.store.partial import Binding, Partial
-
+from cxrsync.store.partial import Partial
 
 COPY_SUFFIX = ".copy"
 
@@ -148,19 +147,18 @@ def continue_short_file(tree: Tree, entry: Entry, folder: Path) -> None:
     os.chmod(target, FILE_MODE)
 
 
-def copy_published(tree: Tree, source: str, entry: Entry, folder: Path) -> Partial:
-    """A second path with the same digest: the first one's bytes as a partial of their own.
+def copy_name(entry: Entry) -> str:
+    """The name of a partial that begins as a copy: of its digest there may be several at once."""
+    return f"{entry.sha256}.{hashlib.sha256(entry.path.encode()).hexdigest()[:16]}{COPY_SUFFIX}"
 
-    It is hashed like any other before it is published, and has the first one's time, as near as
-    can be known without asking.
+
+def copy_published(original: str, partial: Partial) -> None:
+    """Begin a partial with the bytes of a published file that has the same digest.
+
+    They are hashed again, like any other's, before this path is published.
     """
-    make_folders(folder)
-    path_digest = hashlib.sha256(entry.path.encode()).hexdigest()
-    partial = Partial(folder, f"{entry.sha256}.{path_digest[:16]}{COPY_SUFFIX}")
-    shutil.copyfile(tree.final(source), partial.path)
-    partial.load()
-    partial.bind(Binding(source="", modified=os.stat(tree.final(source)).st_mtime))
-    return partial
+    make_folders(partial.path.parent)
+    shutil.copyfile(original, partial.path)
 
 
 def close_to_others(path: str) -> None:

@@ -1,0 +1,91 @@
+"""Which version of a dataset, and whose tree the destination is."""
+
+from __future__ import annotations
+
+import json
+
+from cxrsync.catalog import describe, load, nearest
+from cxrsync.engine.outage import Emit
+from cxrsync.errors import DiskError, UsageError
+from cxrsync.job import Job
+from cxrsync.model import Notice
+from cxrsync.source.base import Source
+from cxrsync.store.layout import Tree, versions_present
+from cxrsync.store.writing import write_file
+
+
+async def choose_version(job: Job, source: Source, emit: Emit) -> str:
+    """The version to work on: named, else the one in the destination, else the newest known."""
+    if job.version is not None:
+        return job.version
+    tree = read_claim(Tree(job.dest))
+    if tree is not None and tree[0] == job.dataset:
+        return tree[1]
+    here = versions_present(job.dest, job.dataset)
+    if here:
+        newest = max(here, key=_by_number)
+        emit(Notice(f"version {newest} of {job.dataset}: it is the one in {job.dest}"))
+        return newest
+    known = describe(job.dataset).versions
+    if job.dataset not in load():
+        known = tuple(await source.versions(job.dataset))
+    if not known:
+        raise UsageError(
+            f"no dataset {job.dataset} is known",
+            next_step=f"Near: {nearest(job.dataset, list(load()))}. If the name is right, say "
+            "--dataset-version too.",
+        )
+    newest = max(known, key=_by_number)
+    emit(Notice(f"version {newest} of {job.dataset}: the newest one known"))
+    return newest
+
+
+async def no_such_version(source: Source, dataset: str, version: str) -> UsageError:
+    """The error for a version that the source does not have, naming those it has."""
+    known = await source.versions(dataset) or list(describe(dataset).versions)
+    if known:
+        return UsageError(
+            f"{dataset} has no version {version}",
+            next_step=f"Its versions: {', '.join(sorted(known, key=_by_number))}.",
+        )
+    return UsageError(
+        f"there is no dataset {dataset} (version {version})",
+        next_step=f"Near: {nearest(dataset, list(load()))}.",
+    )
+
+
+def _by_number(version: str) -> list[tuple[int, int, str]]:
+    """2.10 comes after 2.9; words after numbers."""
+    parts = version.replace("-", ".").split(".")
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+
+
+def claim(tree: Tree, dataset: str, version: str) -> None:
+    """Make the tree, prove that it can be written, and note whose it is.
+
+    Raises UsageError where it is another dataset's already.
+    """
+    other = read_claim(tree)
+    if other is not None and other != (dataset, version):
+        raise UsageError(
+            f"{tree.root} holds {other[0]} {other[1]}, not {dataset} {version}",
+            next_step="Choose another --dest; one folder holds one version.",
+        )
+    tree.create()
+    if other is None:
+        try:
+            write_file(
+                tree.own / "tree.json",
+                json.dumps({"dataset": dataset, "version": version}).encode(),
+            )
+        except OSError as problem:
+            raise DiskError(f"cannot write to {tree.root}: {problem.strerror}") from None
+
+
+def read_claim(tree: Tree) -> tuple[str, str] | None:
+    """Dataset and version of a tree, if one of our runs has noted them."""
+    try:
+        raw = json.loads((tree.own / "tree.json").read_bytes())
+        return str(raw["dataset"]), str(raw["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
