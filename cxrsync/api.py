@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from cxrsync.engine.outage import Emit
@@ -28,12 +29,16 @@ def open_source(job: Job, ask: Ask | None = None) -> Source:
 
 
 async def run_job(
-    job: Job, emit: Emit, stop: Stop | None = None, ask: Ask | None = None
+    job: Job,
+    emit: Emit,
+    stop: Stop | None = None,
+    ask: Ask | None = None,
+    distrust: Iterable[str] = (),
 ) -> Summary:
     """Pull a job from its own source. Raises what :func:`cxrsync.engine.pull.pull` raises."""
     source = open_source(job, ask)
     try:
-        return await run_pull(job, source, emit, stop)
+        return await run_pull(job, source, emit, stop, distrust)
     finally:
         await source.close()
 

@@ -192,15 +192,20 @@ def parse_connections(value: str | int) -> int:
 
 
 def _check_base_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise UsageError(f"--base-url {url!r} is not an https:// address")
-    if parts.username is not None or parts.password is not None:
+    # Before any message that would print the address, and with it the password.
+    if "@" in url:
         raise UsageError(
             "--base-url carries a user name or password",
             next_step="Arguments are visible to everyone on the machine: use --user, and "
             "PHYSIONET_PASSWORD or ~/.netrc.",
         )
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is none
+        is_address = False
+    if not is_address:
+        raise UsageError(f"--base-url {url!r} is not an https:// address")
     return url.rstrip("/")
 
 
@@ -233,7 +238,7 @@ def make_selection(options: Mapping[str, Any], dataset: str) -> Selection:
         if known and shard not in known:
             raise UsageError(
                 f"{dataset} has no shard {shard}",
-                next_step=f"Its shards: {nearest(shard, known)}.",
+                next_step=f"Its shards: {', '.join(known)}.",
             )
     kinds = []
     for word in _many(options, "only"):
@@ -250,7 +255,7 @@ def make_selection(options: Mapping[str, Any], dataset: str) -> Selection:
         only=tuple(kinds),
         include=tuple(_many(options, "include")),
         exclude=tuple(_many(options, "exclude")),
-        tables=bool(options.get("tables", True)),
+        tables=options.get("tables") is not False,
     )
 
 
@@ -307,5 +312,5 @@ def make_job(options: Mapping[str, Any]) -> Job:
             user_agent=options.get("user_agent") or DEFAULT_USER_AGENT,
         ),
         limits=_limits(options),
-        fsync=bool(options.get("fsync", True)),
+        fsync=options.get("fsync") is not False,
     )

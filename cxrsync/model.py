@@ -10,7 +10,7 @@ from typing import NamedTuple
 ROOT = "root"
 MANIFEST_NAME = "SHA256SUMS.txt"
 
-_SHARD = re.compile(r"files/(p\d\d)/")
+_SHARD = re.compile(r"files/(p[0-9]{2})/")
 
 
 class Kind(Enum):
@@ -170,6 +170,24 @@ class Notice:
     text: str
 
 
+class Finding(Enum):
+    """What verification finds of one file. ``extra``: not in the manifest."""
+
+    GOOD = "good"
+    BAD = "bad"
+    MISSING = "missing"
+    EXTRA = "extra"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One file was verified. ``size`` in bytes, 0 where there is none."""
+
+    path: str
+    finding: Finding
+    size: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Amount:
     """So many files, so many bytes."""
@@ -230,4 +248,4 @@ class Finished:
     summary: Summary
 
 
-Event = Started | Planned | Received | FileDone | Retrying | Notice | Finished
+Event = Started | Planned | Received | FileDone | Retrying | Notice | Checked | Finished

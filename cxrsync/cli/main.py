@@ -100,6 +100,15 @@ def run(arguments: list[str]) -> int:
         # Whoever read our output has gone (`| head`): nothing more to say, and no complaint.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.UNEXPECTED
+    except Exception as problem:
+        if "--debug" in arguments:
+            raise
+        click.echo(
+            f"cxrsync: unexpected {type(problem).__name__}. Nothing that was downloaded is lost.\n"
+            "Run it again with `cxrsync --debug …` and report what it says.",
+            err=True,
+        )
+        return ExitCode.UNEXPECTED
     return int(result or 0)
 
 

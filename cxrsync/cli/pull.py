@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -13,11 +13,12 @@ import click
 from cxrsync.api import run_job
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import output_options, selection_options, source_options
+from cxrsync.engine.outage import Emit
 from cxrsync.engine.stop import Stop
 from cxrsync.errors import ExitCode
 from cxrsync.job import Job, make_job
 from cxrsync.model import Event, Finished, Summary
-from cxrsync.report.progress import BarListener, JsonListener, LineListener, Listener
+from cxrsync.report.listeners import listeners_for
 from cxrsync.report.summary import as_text
 from cxrsync.source.credentials import ask_on_terminal
 
@@ -37,9 +38,19 @@ def pull(loudness: Loudness, /, as_json: bool, progress: str, **options: Any) ->
     return pull_job(make_job(options), loudness, as_json=as_json, progress=progress)
 
 
-def pull_job(job: Job, loudness: Loudness, *, as_json: bool, progress: str) -> int:
-    """Run a job in front of a person or a log; returns the exit code."""
-    listeners = _listeners(loudness, as_json=as_json, progress=progress)
+def pull_job(
+    job: Job,
+    loudness: Loudness,
+    *,
+    as_json: bool,
+    progress: str,
+    distrust: Iterable[str] = (),
+) -> int:
+    """Run a job in front of a person or a log; returns the exit code.
+
+    ``distrust``: files that were found wrong, whatever the state says of them.
+    """
+    listeners = listeners_for(loudness.level, as_json=as_json, progress=progress)
 
     def emit(event: Event) -> None:
         for listener in listeners:
@@ -50,13 +61,13 @@ def pull_job(job: Job, loudness: Loudness, *, as_json: bool, progress: str) -> i
                 click.echo(text, err=True)
 
     try:
-        return asyncio.run(_run(job, emit)).exit_code
+        return asyncio.run(_run(job, emit, distrust)).exit_code
     finally:
         for listener in listeners:
             listener.close()
 
 
-async def _run(job: Job, emit: Any) -> Summary:
+async def _run(job: Job, emit: Emit, distrust: Iterable[str]) -> Summary:
     stop = Stop()
     loop = asyncio.get_running_loop()
 
@@ -68,18 +79,4 @@ async def _run(job: Job, emit: Any) -> Summary:
 
     loop.add_signal_handler(signal.SIGINT, on_signal, signal.SIGINT, ExitCode.INTERRUPTED)
     loop.add_signal_handler(signal.SIGTERM, on_signal, signal.SIGTERM, ExitCode.TERMINATED)
-    return await run_job(job, emit, stop, ask_on_terminal)
-
-
-def _listeners(loudness: Loudness, *, as_json: bool, progress: str) -> list[Listener]:
-    listeners: list[Listener] = [JsonListener()] if as_json else []
-    verbose = loudness.level > 0
-    if progress == "auto":
-        progress = "bar" if sys.stderr.isatty() else "log"
-    if loudness.level < 0:
-        progress = "none"
-    if progress == "bar":
-        listeners.append(BarListener(sys.stderr, verbose=verbose))
-    elif progress == "log":
-        listeners.append(LineListener(lambda line: click.echo(line, err=True), verbose=verbose))
-    return listeners
+    return await run_job(job, emit, stop, ask_on_terminal, distrust)

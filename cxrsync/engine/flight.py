@@ -70,10 +70,8 @@ async def fetch_alone(flight: Flight, transfer: Transfer, connections: int) -> N
             if taken is None:
                 await flight.wait()
                 continue
-            try:
-                await transfer.fetch(taken[1])
-            finally:
-                flight.tell()
+            await transfer.fetch(taken[1])
+            flight.tell()
 
     flight.add(transfer)
     try:

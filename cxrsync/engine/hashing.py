@@ -1,12 +1,13 @@
-"""Proving what is there: files found under their final names, hashed beside the transfers."""
+"""Hashing files on every core: to prove what is there, beside the transfers or by itself."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from cxrsync.engine.partitions import PARTIAL_FOLDER
 from cxrsync.engine.publication import Adopted, Publication
@@ -16,7 +17,9 @@ from cxrsync.store.layout import Tree
 from cxrsync.store.publish import close_to_others, continue_short_file
 from cxrsync.store.threads import in_thread
 
-THREADS = os.cpu_count() or 1
+T = TypeVar("T")
+R = TypeVar("R")
+
 _READ = 1 << 20
 
 
@@ -31,6 +34,31 @@ def digest_of(path: str) -> str:
         while count := file.readinto(buffer):
             digest.update(view[:count])
         return digest.hexdigest()
+
+
+async def on_every_core(
+    items: Iterator[T], work: Callable[[T], R], done: Callable[[T, R | OSError], Awaitable[None]]
+) -> None:
+    """Do ``work`` on each item in threads, as many as there are cores, and tell ``done``.
+
+    ``items`` is read as threads become free, never ahead of them. An OSError is a result.
+    """
+
+    def attempt(item: T) -> R | OSError:
+        try:
+            return work(item)
+        except OSError as problem:
+            return problem
+
+    async def core() -> None:
+        for item in items:
+            await done(item, await in_thread(lambda item=item: attempt(item), pool))  # type: ignore[misc]
+
+    cores = os.cpu_count() or 1
+    with ThreadPoolExecutor(cores, thread_name_prefix="hash") as pool:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(cores):
+                group.create_task(core())
 
 
 class Hashing:
@@ -54,28 +82,21 @@ class Hashing:
         """Hash on every core until there is nothing left to prove."""
         self._queue.hashing += 1
         try:
-            with ThreadPoolExecutor(THREADS, thread_name_prefix="hash") as pool:
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(THREADS):
-                        group.create_task(self._worker(pool))
+            await on_every_core(self._entries, self._prove, self._sort)
         finally:
             self._queue.hashing -= 1
             self._queue.tell()
 
-    async def _worker(self, pool: ThreadPoolExecutor) -> None:
-        for entry in self._entries:
-            try:
-                found = await in_thread(lambda entry=entry: self._prove(entry), pool)  # type: ignore[misc]
-            except FileNotFoundError:
-                self._queue.add(Task(entry))
-            except OSError as problem:
-                reason = f"cannot read what is there: {problem.strerror}"
-                self._fail(Outcome(entry.path, Result.FAILED, reason=reason))
-            else:
-                if found is None:
-                    self._queue.add(Task(entry, short=True))
-                else:
-                    await self._publication.put(Adopted(entry, found))
+    async def _sort(self, entry: Entry, found: Found | OSError | None) -> None:
+        if isinstance(found, FileNotFoundError):
+            self._queue.add(Task(entry))
+        elif isinstance(found, OSError):
+            reason = f"cannot read what is there: {found.strerror}"
+            self._fail(Outcome(entry.path, Result.FAILED, reason=reason))
+        elif found is None:
+            self._queue.add(Task(entry, short=True))
+        else:
+            await self._publication.put(Adopted(entry, found))
 
     def _prove(self, entry: Entry) -> Found | None:
         """The file, if it has the digest; otherwise None, and it is a partial from now on."""

@@ -89,7 +89,9 @@ def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _path_of(line: bytes) -> bytes:
-    return line[_DIGEST_HEX + 1 :].removeprefix(b" ").removeprefix(b"*").rstrip(b"\r\n")
+    # As `parse_line` reads it: of two blanks or " *" one is the path's no more than the first is.
+    path = line[_DIGEST_HEX + 1 :].rstrip(b"\r\n")
+    return path[1:] if path.startswith((b" ", b"*")) else path
 
 
 def _look_over(file: IO[bytes]) -> tuple[bool, frozenset[str]]:
@@ -99,6 +101,8 @@ def _look_over(file: IO[bytes]) -> tuple[bool, frozenset[str]]:
     folders: set[bytes] = set()
     for _offset, line in _lines(file):
         path = _path_of(line)
+        if not path:
+            continue  # a blank line, or none of a manifest's, puts nothing out of order
         if path < last:
             in_order = False
         last = path

@@ -104,6 +104,19 @@ class Partitions:
 
         await self._in_state_thread(write)
 
+    async def forget(self, paths: Iterable[str]) -> None:
+        """Withdraw the rows of files that were found wrong, in the partitions held."""
+        mine: dict[str, list[str]] = defaultdict(list)
+        for path in paths:
+            mine[partition_of(path)].append(path)
+
+        def withdraw() -> None:
+            for name, each in mine.items():
+                if name in self._states:
+                    self._states[name].forget(each)
+
+        await self._in_state_thread(withdraw)
+
     async def contradictions(self) -> dict[str, Contradiction]:
         """The known contradictions, by path."""
         return await self._in_state_thread(

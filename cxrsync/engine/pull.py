@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial as bind
@@ -55,8 +56,16 @@ from cxrsync.store.publish import Trash
 _FIRST_ANSWER_SECONDS = 15.0
 
 
-async def pull(job: Job, source: Source, emit: Emit, stop: Stop | None = None) -> Summary:
+async def pull(
+    job: Job,
+    source: Source,
+    emit: Emit,
+    stop: Stop | None = None,
+    distrust: Iterable[str] = (),
+) -> Summary:
     """Fetch what the job names and is not there yet, and verify it. Returns what was done.
+
+    ``distrust``: paths of files that were found wrong, whatever the state says of them.
 
     What ends a run early is in the summary too: its ``exit_code`` and ``error``. The error itself
     is raised after the summary has been emitted.
@@ -69,7 +78,7 @@ async def pull(job: Job, source: Source, emit: Emit, stop: Stop | None = None) -
         emit(event)
 
     error: CxrsyncError | None = None
-    run = _Run(job, source, tell, tally, stop)
+    run = _Run(job, source, tell, tally, stop, distrust)
     stop.watch(asyncio.current_task())
     try:
         await run.execute()
@@ -126,7 +135,16 @@ class Leg:
 
 
 class _Run:
-    def __init__(self, job: Job, source: Source, emit: Emit, tally: Tally, stop: Stop) -> None:
+    def __init__(
+        self,
+        job: Job,
+        source: Source,
+        emit: Emit,
+        tally: Tally,
+        stop: Stop,
+        distrust: Iterable[str],
+    ) -> None:
+        self._distrust = tuple(distrust)
         self._job = job
         self._source = source
         self._emit = emit
@@ -217,6 +235,7 @@ class _Run:
             self._emit(
                 Notice(f"{aside.parent} held a damaged state: set aside as {aside.name}, rebuilt")
             )
+        await partitions.forget(self._distrust)
         is_wanted = wanted(self._job.selection, dataset)
         plan = await partitions.plan(lambda rows: make_plan(manifest, is_wanted, rows, tree))
         self._emit(

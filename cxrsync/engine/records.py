@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import aiofiles
 
@@ -29,6 +30,16 @@ async def write_progress(tree: Tree, snapshot: Callable[[], Summary]) -> None:
                 await file.write(text)
             os.replace(fresh, path)
         await asyncio.sleep(_PROGRESS_SECONDS)
+
+
+def read_progress(tree: Tree) -> dict[str, Any] | None:
+    """What a pull that is at work on the tree has done so far; None if none is."""
+    try:
+        raw = json.loads((tree.own / PROGRESS_NAME).read_bytes())
+        os.kill(int(raw["pid"]), 0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return dict(raw)
 
 
 def keep_summary(tree: Tree, stamp: str, summary: Summary) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cxrsync.store.ranges import Range, gaps
+from cxrsync.store.ranges import Range, frontier, gaps
 
 # Below this a second request costs the server more than it brings.
 LEAST_SHARE = 2 << 20
@@ -43,8 +43,7 @@ class Segments:
     def __init__(self, present: list[Range], total: int | None) -> None:
         self.total = total
         if total is None:
-            start = present[-1][1] if present else 0
-            self._open = [Segment(start, None)]
+            self._open = [Segment(frontier(present), None)]
         else:
             self._open = [Segment(start, stop) for start, stop in gaps(present, total)]
 

@@ -27,10 +27,10 @@ from cxrsync.source.base import Opened, PastEnd, Source, Unchanged
 from cxrsync.store.partial import Binding, Partial
 from cxrsync.store.threads import in_thread
 
-# Few and large hand-overs to the threads that write and hash; but on a slow line at least one a
-# second, so that a kill costs little.
+# Few and large hand-overs to the threads that write and hash; but on a slow line several a second,
+# so that a kill costs little.
 HANDOVER_BYTES = 512 << 10
-HANDOVER_SECONDS = 1.0
+HANDOVER_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)

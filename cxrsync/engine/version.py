@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from cxrsync.catalog import describe, load, nearest
 from cxrsync.engine.outage import Emit
@@ -10,7 +11,7 @@ from cxrsync.errors import DiskError, UsageError
 from cxrsync.job import Job
 from cxrsync.model import Notice
 from cxrsync.source.base import Source
-from cxrsync.store.layout import Tree, versions_present
+from cxrsync.store.layout import Tree, is_version_root, version_root, versions_present
 from cxrsync.store.writing import write_file
 
 
@@ -38,6 +39,43 @@ async def choose_version(job: Job, source: Source, emit: Emit) -> str:
     newest = max(known, key=_by_number)
     emit(Notice(f"version {newest} of {job.dataset}: the newest one known"))
     return newest
+
+
+def find_tree(job: Job) -> tuple[Tree, str]:
+    """The tree and the version in the destination that the job means, for whoever only reads.
+
+    Raises UsageError where there is none.
+    """
+    version = job.version
+    claimed = read_claim(Tree(job.dest))
+    if version is None and claimed is not None and claimed[0] == job.dataset:
+        version = claimed[1]
+    if version is None:
+        here = versions_present(job.dest, job.dataset)
+        version = max(here, key=_by_number) if here else None
+    if version is None:
+        # A version's own folder that wget filled says nothing of its number.
+        version = (describe(job.dataset).versions or ("?",))[-1]
+    tree = Tree(version_root(job.dest, job.dataset, version).absolute())
+    if not is_version_root(tree.root):
+        raise UsageError(
+            f"no {job.dataset} {version} in {job.dest}",
+            next_step="Name the folder with --dest, or run `cxrsync pull` first.",
+        )
+    claimed = read_claim(tree)
+    if claimed is not None and claimed != (job.dataset, version):
+        raise UsageError(f"{tree.root} holds {claimed[0]} {claimed[1]}")
+    return tree, version
+
+
+def only_tree(dest: Path) -> tuple[str, str] | None:
+    """Dataset and version, where ``dest`` is, or holds, exactly one tree of ours."""
+    found = [
+        claimed
+        for folder in (dest, *dest.glob("*/*"), *dest.glob("physionet.org/files/*/*"))
+        if (claimed := read_claim(Tree(folder))) is not None
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 async def no_such_version(source: Source, dataset: str, version: str) -> UsageError:

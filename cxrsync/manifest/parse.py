@@ -46,7 +46,7 @@ def check_path(path: str) -> str | None:
 
 def parse_line(line: bytes, number: int) -> Entry | Refused | None:
     """One line (with or without its newline) → its entry, why it is refused, or None if blank."""
-    plain = _PLAIN.fullmatch(line)
+    plain = _PLAIN.fullmatch(line) if len(line) <= MAX_LINE else None
     if plain is not None:
         return Entry(plain[2].decode("ascii"), plain[1].decode("ascii"))
     return _parse_unusual(line, number)

@@ -13,8 +13,10 @@ from typing import IO, Never, Protocol
 from tqdm import tqdm
 
 from cxrsync.model import (
+    Checked,
     Event,
     FileDone,
+    Finding,
     Finished,
     Notice,
     Outcome,
@@ -29,6 +31,7 @@ from cxrsync.report import words
 _RATE_WINDOW = 30.0
 _LOG_EVERY = 30.0
 _BAR_EVERY = 0.2
+_FAULTS = {Finding.BAD, Finding.MISSING}
 _PROBLEMS = {Result.FAILED, Result.CONTRADICTED}
 
 
@@ -57,11 +60,7 @@ class Pace:
         if isinstance(event, Planned):
             self.todo += event.to_fetch + event.to_hash
         elif isinstance(event, Received):
-            self.received += event.count
-            now = self._clock()
-            self._arrivals.append((now, self.received))
-            while now - self._arrivals[0][0] > _RATE_WINDOW and len(self._arrivals) > 2:
-                self._arrivals.popleft()
+            self._arrive(event.count)
         elif isinstance(event, FileDone):
             self.done += 1
             if event.outcome.result is Result.FETCHED:
@@ -69,6 +68,18 @@ class Pace:
                 self.fetched_bytes += event.outcome.size
             elif event.outcome.result in _PROBLEMS:
                 self.failed += 1
+        elif isinstance(event, Checked) and event.size:
+            self.done += 1
+            self.fetched += 1
+            self.fetched_bytes += event.size
+            self._arrive(event.size)
+
+    def _arrive(self, count: int) -> None:
+        self.received += count
+        now = self._clock()
+        self._arrivals.append((now, self.received))
+        while now - self._arrivals[0][0] > _RATE_WINDOW and len(self._arrivals) > 2:
+            self._arrivals.popleft()
 
     @property
     def rate(self) -> float:
@@ -178,6 +189,8 @@ class LineListener:
             return f"note: {event.text}"
         if isinstance(event, FileDone):
             return _file(event.outcome, verbose=self._verbose)
+        if isinstance(event, Checked) and (self._verbose or event.finding in _FAULTS):
+            return f"{event.finding.value}: {event.path}"
         if isinstance(event, Retrying) and (self._verbose or not event.path):
             what = event.path or "the server"
             return f"waiting {words.duration(event.after)} for {what}: {event.reason}"
@@ -219,6 +232,8 @@ class JsonListener:
         elif isinstance(event, FileDone):
             outcome = event.outcome
             self._say("file", {**asdict(outcome), "result": outcome.result.value})
+        elif isinstance(event, Checked):
+            self._say("file", {**asdict(event), "finding": event.finding.value})
         elif isinstance(event, Retrying):
             self._say("retry", asdict(event))
         elif isinstance(event, Notice):
@@ -239,6 +254,10 @@ class JsonListener:
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+    def say_summary(self, fields: dict[str, object]) -> None:
+        """The last line of a command that is no pull."""
+        self._say("summary", fields)
 
     def _say(self, event: str, fields: dict[str, object]) -> None:
         self._stream.write(json.dumps({"event": event, **fields}) + "\n")

@@ -6,8 +6,9 @@ from __future__ import annotations
 def size(count: float) -> str:
     """Bytes in decimal units, as disks and PhysioNet count: ``1.6 MB``."""
     for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        digits = 0 if unit == "B" else 1
+        if abs(round(count, digits)) < 1000:  # as it will be read: never "1000.0 kB"
+            return f"{count:.{digits}f} {unit}"
         count /= 1000
     return f"{count:.2f} TB"
 

@@ -71,7 +71,7 @@ def _from_environment(
     _host: str, user: str | None, environ: Mapping[str, str]
 ) -> Credentials | None:
     username = user or environ.get("PHYSIONET_USERNAME")
-    password = environ.get("PHYSIONET_PASSWORD")
+    password = environ.get("PHYSIONET_PASSWORD") or None
     place = "PHYSIONET_PASSWORD"
     file = environ.get("PHYSIONET_PASSWORD_FILE")
     if password is None and file:

@@ -15,8 +15,9 @@ from email.utils import parsedate_to_datetime
 from cxrsync.errors import AccessDenied, BadAnswer, NotFound, SourceError, Throttled
 from cxrsync.source.base import PastEnd, Unchanged
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-_UNSATISFIED = re.compile(r"bytes \*/(\d+)")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
+_UNSATISFIED = re.compile(r"bytes \*/([0-9]{1,19})")
+_STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]*"')
 _TRY_LATER = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -45,7 +46,7 @@ def request_headers(asked: Asked) -> dict[str, str]:
     """The headers that put the question."""
     # A compressed body has other offsets than the file: ranges would make garbage of it.
     headers = {"Accept-Encoding": "identity"}
-    if asked.start or asked.stop is not None:
+    if _is_part(asked):
         last = "" if asked.stop is None else str(asked.stop - 1)
         headers["Range"] = f"bytes={asked.start}-{last}"
         if asked.resume_if is not None:
@@ -53,6 +54,10 @@ def request_headers(asked: Asked) -> dict[str, str]:
     if asked.skip_if is not None:
         headers["If-None-Match"] = asked.skip_if
     return headers
+
+
+def _is_part(asked: Asked) -> bool:
+    return asked.start > 0 or asked.stop is not None
 
 
 def read_head(
@@ -65,7 +70,7 @@ def read_head(
     """
     if status == 304 and asked.skip_if is not None:
         return Unchanged()
-    if status == 416:
+    if status == 416 and _is_part(asked):
         match = _UNSATISFIED.fullmatch(headers.get("Content-Range", ""))
         return PastEnd(int(match[1]) if match else None)
     if status not in {200, 206}:
@@ -82,6 +87,8 @@ def read_head(
     if match is None:
         raise BadAnswer("206 without a single Content-Range")
     start, last = int(match[1]), int(match[2])
+    if last < start:
+        raise BadAnswer(f"a range {start}-{last} that runs backwards")
     total = None if match[3] == "*" else int(match[3])
     stop = last + 1
     if start != asked.start or (asked.stop is not None and stop > asked.stop):
@@ -103,7 +110,7 @@ def _refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceEr
             f"the server asks to try later ({status})",
             after=retry_after(headers.get("Retry-After"), now),
         )
-    if 300 <= status < 400:
+    if 300 <= status < 400 and status != 304:
         # PhysioNet redirects a folder without its slash to an address that is of no use, and a
         # redirect to another origin must not carry the password along: none is followed.
         return NotFound(f"the server points elsewhere ({status})")
@@ -117,30 +124,29 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     value = value.strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])
-    try:
-        then = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if then.tzinfo is None:
-        then = then.replace(tzinfo=UTC)
-    return max(0.0, (then - now).total_seconds())
+    then = _date(value)
+    return None if then is None else max(0.0, (then - now).total_seconds())
 
 
 def _strong(tag: str | None) -> str | None:
     """The ETag if it promises byte-for-byte equality, the only promise that serves If-Range."""
-    return tag if tag is not None and tag.startswith('"') and tag.endswith('"') else None
+    return tag if tag is not None and _STRONG_TAG.fullmatch(tag) else None
 
 
 def _length(headers: Mapping[str, str]) -> int | None:
     value = headers.get("Content-Length", "")
-    return int(value) if value.isascii() and value.isdigit() else None
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else None
 
 
 def _modified(headers: Mapping[str, str]) -> float | None:
-    value = headers.get("Last-Modified")
-    if value is None:
-        return None
+    then = _date(headers.get("Last-Modified", ""))
+    return None if then is None else then.timestamp()
+
+
+def _date(value: str) -> datetime | None:
+    """An HTTP date; None if it is none. One that names no zone is in UTC, not in ours."""
     try:
-        return parsedate_to_datetime(value).timestamp()
+        date = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return None
+    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)

@@ -118,6 +118,8 @@ class Session:
             if self._gate.locked():  # somebody is signing in: what we would send has no value
                 async with self._gate:
                     pass
+            if self._refused is not None:
+                raise CredentialsRefused(self._refused)
             era, proof = self._era, self._proof
             response = await self._send(url, headers, proof)
             if response.status != 401:

@@ -59,11 +59,13 @@ def _start_of(pid: int) -> str | None:
     """The start time of a process; "" where it runs but the system tells no time; None if gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("ascii", errors="replace")
-        return stat.rpartition(")")[2].split()[19]
+        fields = stat.rpartition(")")[2].split()
+        # A zombie has ended; only its parent has not asked yet (in containers it may never).
+        return None if fields[0] in "ZX" else fields[19]
     except OSError:
         try:
             os.kill(pid, 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, OverflowError):
             return None
         except PermissionError:
             return ""
@@ -129,7 +131,10 @@ class Lock:
 
         ``stop`` ends the wait early, as a signal would.
         """
-        make_folders(self._path.parent)
+        try:
+            make_folders(self._path.parent)
+        except OSError as problem:
+            raise DiskError(f"cannot lock {self._what}: {problem.strerror}") from None
         deadline = monotonic() + self._wait
         lock_watch, takeover_watch = _Watch(), _Watch()
         while not self._create(self._path):
@@ -140,7 +145,8 @@ class Lock:
             dead = is_dead(owner, host=self._owner.host, boot=self._owner.boot, start_of=_start_of)
             if (dead or silent) and self._take_over(owner.token, takeover_watch):
                 break
-            if not dead and (monotonic() >= deadline or (stop is not None and stop.is_set())):
+            stopped = stop is not None and stop.is_set()
+            if stopped or (not dead and monotonic() >= deadline):
                 raise Locked(self._held_by(owner))
             sleep(0.05 if dead else 0.5)
         self._heart.clear()
@@ -162,7 +168,7 @@ class Lock:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        with contextlib.suppress(LockLost, OSError):
+        with contextlib.suppress(LockLost, DiskError, OSError):
             self.check()
             os.unlink(self._path)
         if self._fd >= 0:
@@ -187,8 +193,15 @@ class Lock:
         except OSError as problem:
             raise DiskError(f"cannot lock {self._what}: {problem.strerror}") from None
         self._fd = fd
-        self._write_owner()
-        os.fsync(fd)
+        try:
+            self._write_owner()
+            os.fsync(fd)
+        except OSError as problem:
+            # Left behind, a lock without a name would keep everyone out.
+            os.unlink(path)
+            os.close(fd)
+            self._fd = -1
+            raise DiskError(f"cannot lock {self._what}: {problem.strerror}") from None
         return True
 
     def _write_owner(self) -> None:
@@ -200,9 +213,12 @@ class Lock:
             raw = self._path.read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as problem:
+            raise DiskError(f"cannot read the lock of {self._what}: {problem.strerror}") from None
         try:
-            return Owner(**json.loads(raw))
-        except (ValueError, TypeError):
+            owner = Owner(**json.loads(raw))
+            return replace(owner, pid=int(owner.pid), since=float(owner.since))
+        except (ValueError, TypeError, OverflowError):
             # Being written this moment, or cut short by a power cut: an owner without a name,
             # which can only be found silent.
             return Owner(token="", host="?", boot="", pid=0, start="", since=time(), beat=0)

@@ -14,11 +14,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Never
 
 from cxrsync.store import ranges as sets
 from cxrsync.store.layout import FILE_MODE, make_folders
@@ -57,6 +59,7 @@ class Partial:
         self.binding: Binding | None = None
         self.ranges: list[sets.Range] = []
         self.segmented = False
+        self._has_sidecar = False
         self._bound_on_disk = False
         self._unsaved = 0
         self._saved_at = 0.0
@@ -72,10 +75,18 @@ class Partial:
         try:
             length = os.stat(self.path).st_size
         except FileNotFoundError:
+            # A kill between two steps can leave a sidecar alone: it must not speak of other bytes.
+            self._sidecar.unlink(missing_ok=True)
             return
         self.ranges = sets.normal([(0, length)], length)
         try:
-            raw = json.loads(self._sidecar.read_bytes())
+            text = self._sidecar.read_bytes()
+        except OSError as problem:
+            self._has_sidecar = not isinstance(problem, FileNotFoundError)
+            return
+        self._has_sidecar = True
+        try:
+            raw = json.loads(text, parse_constant=_refuse)
             binding = Binding(
                 source=str(raw["source"]),
                 total=None if raw["total"] is None else int(raw["total"]),
@@ -83,13 +94,14 @@ class Partial:
                 modified=None if raw["modified"] is None else float(raw["modified"]),
             )
             parts = [(int(start), int(stop)) for start, stop in raw.get("ranges", self.ranges)]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             # Without its sidecar a partial is bytes of unknown origin; its digest will tell.
             return
         self.binding = binding
-        self._bound_on_disk = True
         self.segmented = "ranges" in raw
         self.ranges = sets.normal(parts, length)
+        # What it claims beyond the end must not come true by itself when the file grows again.
+        self._bound_on_disk = self.ranges == sets.normal(parts, sys.maxsize)
 
     @property
     def size(self) -> int:
@@ -133,7 +145,12 @@ class Partial:
                 return False
             length = sum(map(len, chunks))
             after = sets.add(self.ranges, offset, offset + length)
-            if not self._bound_on_disk and sets.size(after) != self.total:
+            if offset > sets.frontier(self.ranges):
+                self.split()
+            if offset < self._hashed:
+                self._hash = hashlib.sha256()  # the digest is that of the bytes on the disk
+                self._hashed = 0
+            if not self._bound_on_disk and (self._has_sidecar or sets.size(after) != self.total):
                 self._save()
             write_all(self._open(), chunks, offset)
             self.ranges = after
@@ -155,12 +172,16 @@ class Partial:
         return self._hashed == self.size
 
     def digest(self) -> str:
-        """The SHA-256 (lower hex) of all bytes without a gap from 0; re-reads a resumed prefix."""
+        """The SHA-256 (lower hex) of all bytes without a gap from 0; re-reads a resumed prefix.
+
+        Whatever lies behind a gap is given up: what was not hashed must not be published.
+        """
         with self._lock:
             fd = self._open()
             self._catch_up(None)
-            if os.fstat(fd).st_size > self.size:
-                os.ftruncate(fd, self.size)  # what was not hashed must not be published
+            if os.fstat(fd).st_size > self._hashed:
+                os.ftruncate(fd, self._hashed)
+                self._keep_to(self._hashed)
             return self._hash.hexdigest()
 
     def discard(self) -> None:
@@ -174,6 +195,7 @@ class Partial:
             self.binding = None
             self.ranges = []
             self.segmented = False
+            self._has_sidecar = False
             self._bound_on_disk = False
             self._hash = hashlib.sha256()
             self._hashed = 0
@@ -193,7 +215,7 @@ class Partial:
 
     def forget_sidecar(self) -> None:
         """The file was published: its sidecar has served."""
-        if self._bound_on_disk:
+        if self._has_sidecar:
             self._sidecar.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -226,10 +248,16 @@ class Partial:
             data = os.pread(self._open(), min(_REREAD, target - self._hashed), self._hashed)
             if not data:
                 # Shorter than the ranges say (a damaged disk): what is missing is missing.
-                self.ranges = sets.normal(self.ranges, self._hashed)
+                self._keep_to(self._hashed)
                 return
             self._hash.update(data)
             self._hashed += len(data)
+
+    def _keep_to(self, stop: int) -> None:
+        kept = sets.normal(self.ranges, stop)
+        if kept != self.ranges:
+            self.ranges = kept
+            self._bound_on_disk = False  # it claims too much by now
 
     def _save(self) -> None:
         binding = self.binding or Binding(source="")
@@ -245,6 +273,12 @@ class Partial:
             raw["ranges"] = self.ranges
         make_folders(self._sidecar.parent)
         write_file(self._sidecar, json.dumps(raw).encode(), fsync=self.segmented)
+        self._has_sidecar = True
         self._bound_on_disk = True
         self._unsaved = 0
         self._saved_at = monotonic()
+
+
+def _refuse(constant: str) -> Never:
+    # Infinity and NaN are no sizes and no times.
+    raise ValueError(constant)

@@ -47,12 +47,12 @@ class Trash:
         partial.discard()
 
     def _move(self, source: str, path: str) -> None:
-        target = self.folder / path
+        wanted = target = self.folder / path
         make_folders(target.parent)
         number = 0
         while os.path.lexists(target):
             number += 1
-            target = target.with_name(f"{target.name}.{number}")
+            target = wanted.with_name(f"{wanted.name}.{number}")
         os.rename(source, target)
 
 
@@ -135,7 +135,9 @@ def continue_short_file(tree: Tree, entry: Entry, folder: Path) -> None:
     target = folder / entry.sha256
     make_folders(folder)
     found = os.stat(final)
-    if target.exists() and target.stat().st_size >= found.st_size:
+    there = Partial(folder, entry.sha256)
+    there.load()  # its length says little: it may have gaps
+    if there.size >= found.st_size:
         os.unlink(final)
         return
     target.with_name(f"{target.name}.json").unlink(missing_ok=True)

@@ -36,6 +36,8 @@ def gaps(ranges: list[Range], total: int) -> list[Range]:
     missing = []
     at = 0
     for start, stop in ranges:
+        if start >= total:
+            break
         if start > at:
             missing.append((at, start))
         at = stop

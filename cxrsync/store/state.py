@@ -8,8 +8,10 @@ hashing what is there. One thread owns an open state.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,6 +26,7 @@ STATE_NAME = "state.sqlite3"
 _PAGE = 4096
 
 _DAMAGE = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_PERHAPS_DAMAGE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 # user_version counts the migrations that were applied; a migration is never edited, only followed.
 _MIGRATIONS = (
@@ -55,19 +58,22 @@ class State:
 
         Returns it with the path to which a damaged predecessor was set aside, if there was one.
         """
-        make_folders(folder)
         path = folder / STATE_NAME
         aside = None
         try:
-            return cls(_connect(path)), None
-        except sqlite3.DatabaseError as problem:
-            if not _is_damage(problem):
-                raise DiskError(f"cannot open {path}: {problem}") from None
-            aside = path.with_name(f"{STATE_NAME}.damaged-{stamp}")
-            path.replace(aside)
-            # A journal belongs to the file it was written for.
-            path.with_name(f"{STATE_NAME}-journal").unlink(missing_ok=True)
-        return cls(_connect(path)), aside
+            make_folders(folder)
+            try:
+                return cls(_connect(path)), None
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as problem:
+                if not _is_damage(problem, path):
+                    raise
+                aside = path.with_name(f"{STATE_NAME}.damaged-{stamp}")
+                path.replace(aside)
+                # A journal belongs to the file it was written for.
+                path.with_name(f"{STATE_NAME}-journal").unlink(missing_ok=True)
+            return cls(_connect(path)), aside
+        except (sqlite3.Error, OSError) as problem:
+            raise DiskError(f"cannot open {path}: {problem}") from None
 
     @classmethod
     def read(cls, folder: Path) -> State | None:
@@ -80,10 +86,11 @@ class State:
             db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
         except sqlite3.Error:
             return None
+        db.text_factory = _text
         try:
             db.execute("SELECT path FROM file LIMIT 1").fetchall()
             db.execute("SELECT what FROM selection LIMIT 1").fetchall()
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             db.close()
             return None
         return cls(db)
@@ -103,14 +110,25 @@ class State:
         """Let the file go; everything recorded is in it."""
         self._db.close()
 
+    @contextmanager
+    def _commit(self) -> Iterator[None]:
+        """All of it or nothing. Raises DiskError where the disk will not have it."""
+        try:
+            with self._db:
+                yield
+        except sqlite3.DatabaseError as problem:
+            raise DiskError(f"cannot write the state: {problem}") from None
+
     def rows(self) -> Iterator[Row]:
         """Every row in the order of the manifest (byte order of the path), in pages: no cursor
         stays open between two of them, so that writing goes on meanwhile."""
         last = ""
         while True:
             page = self._db.execute(
-                "SELECT path, sha256, size, mtime_ns, source, validator, verified_at FROM file "
-                "WHERE path > ? ORDER BY path LIMIT ?",
+                # Cast: one flipped bit can make a number of a text, and a blob of a path.
+                "SELECT CAST(path AS TEXT), sha256, CAST(size AS INTEGER), "
+                "CAST(mtime_ns AS INTEGER), source, validator, verified_at "
+                "FROM file WHERE path > ? ORDER BY path LIMIT ?",
                 (last, _PAGE),
             ).fetchall()
             for row in page:
@@ -130,7 +148,7 @@ class State:
         """One commit: files verified, files that contradict their digest, files that failed."""
         rows = list(rows)
         contradictions = list(contradictions)
-        with self._db:
+        with self._commit():
             self._db.executemany("INSERT OR REPLACE INTO file VALUES (?,?,?,?,?,?,?)", rows)
             done = [(row.path,) for row in rows]
             self._db.executemany("DELETE FROM failure WHERE path = ?", done)
@@ -145,7 +163,7 @@ class State:
 
     def forget(self, paths: Iterable[str]) -> None:
         """Withdraw the rows of files that were found wrong."""
-        with self._db:
+        with self._commit():
             self._db.executemany("DELETE FROM file WHERE path = ?", [(path,) for path in paths])
 
     def contradictions(self) -> list[Contradiction]:
@@ -155,13 +173,13 @@ class State:
 
     def record_rate(self, count: int, seconds: float, *, at: float) -> None:
         """What the line gave, for estimates: ``count`` bytes in ``seconds``."""
-        with self._db:
+        with self._commit():
             self._db.execute("INSERT OR REPLACE INTO rate VALUES (?,?,?)", (at, count, seconds))
 
     def remember(self, selection: Selection, *, at: float) -> None:
         """Note that this tree was pulled with ``selection``; a bare verify speaks of that."""
         what = json.dumps(selection.as_json(), sort_keys=True)
-        with self._db:
+        with self._commit():
             self._db.execute("INSERT OR REPLACE INTO selection VALUES (?,?)", (what, at))
 
     def selections(self) -> list[Selection]:
@@ -175,10 +193,22 @@ class State:
         return found
 
 
-def _is_damage(problem: sqlite3.DatabaseError) -> bool:
+def _is_damage(problem: Exception, path: Path) -> bool:
     """Whether the file is at fault, rather than the disk or its permissions."""
     code = getattr(problem, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF in _PERHAPS_DAMAGE:
+        # One wrong byte in its head makes a file read-only to SQLite, or unopenable.
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        except OSError:
+            return False
+        return True
     return code is None or code & 0xFF in _DAMAGE
+
+
+def _text(raw: bytes) -> str:
+    # A flipped bit makes a row useless, not the whole state.
+    return raw.decode(errors="replace")
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -186,6 +216,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         path.touch(FILE_MODE)
     # nolock: our own lock guards it, and fcntl locks lie on some network file systems.
     db = sqlite3.connect(f"file:{quote(str(path))}?nolock=1", uri=True)
+    db.text_factory = _text
     try:
         db.execute("PRAGMA journal_mode = DELETE")
         db.execute("PRAGMA synchronous = FULL")
@@ -200,7 +231,13 @@ def _connect(path: Path) -> sqlite3.Connection:
         # A table that is missing or of another shape is damage too.
         db.execute("SELECT path, sha256, size, mtime_ns, source, validator, verified_at FROM file")
         db.execute("SELECT what, at FROM selection")
-    except sqlite3.Error:
+        db.execute("SELECT path, expected, observed, validator FROM contradiction")
+        db.execute("SELECT path, reason, at FROM failure")
+        db.execute("SELECT at, bytes, seconds FROM rate")
+        # A state that cannot be written is of no use; better to know it now.
+        db.execute("DELETE FROM rate WHERE 0")
+        db.rollback()
+    except (sqlite3.Error, UnicodeDecodeError):
         db.close()
         raise
     return db

@@ -17,12 +17,16 @@ def write_file(path: Path, data: bytes, *, fsync: bool = True) -> None:
     fresh = path.with_name(path.name + ".new")
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
     try:
-        write_all(fd, [data], 0)
-        if fsync:
-            os.fsync(fd)
-    finally:
-        os.close(fd)
-    os.replace(fresh, path)
+        try:
+            write_all(fd, [data], 0)
+            if fsync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.replace(fresh, path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def write_all(fd: int, chunks: Sequence[bytes], offset: int) -> None:

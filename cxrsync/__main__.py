@@ -1,0 +1,5 @@
+"""``python -m cxrsync``"""
+
+from cxrsync.cli.main import entry
+
+entry()

@@ -1,0 +1,90 @@
+"""``cxrsync demo``"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tempfile
+import threading
+from pathlib import Path
+
+import click
+
+from cxrsync.demo.show import DEMO_RATE, Stage, open_stage, show
+from cxrsync.errors import UsageError
+
+
+@click.command()
+@click.option("--serve", is_flag=True, help="Leave the server running, to try things by hand.")
+@click.option("--patients", type=click.IntRange(10, 60_000), default=300, show_default=True)
+@click.option(
+    "--dir", "folder", metavar="DIR", help="Work here and keep it [default: a temporary folder]."
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="[default: any free one]")
+@click.option(
+    "--rate",
+    type=click.IntRange(1024),
+    default=None,
+    help=f"Bytes per second for each connection [default: {DEMO_RATE:,}; with --serve: no limit].",
+)
+def demo(serve: bool, patients: int, folder: str | None, port: int, rate: int | None) -> int:
+    """A PhysioNet in miniature on this machine: a shard is pulled, killed half-way, goes on, and
+    is verified. Needs no account and no network. The data is synthetic.
+    """
+    place = Path(folder or tempfile.mkdtemp(prefix="cxrsync-demo-")).absolute()
+    try:
+        try:
+            stage = open_stage(
+                place, patients=patients, rate=rate or (None if serve else DEMO_RATE), port=port
+            )
+        except (ValueError, OSError) as problem:
+            raise UsageError(f"cannot set the demo up in {place}: {problem}") from None
+        try:
+            return _serve(stage) if serve else _show(stage)
+        finally:
+            stage.server.stop()
+    finally:
+        if folder is None:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _show(stage: Stage) -> int:
+    click.echo(
+        f"A miniature PhysioNet is at {stage.server.base_url} (synthetic data, this machine)"
+    )
+    click.echo("")
+    code = show(stage, click.echo)
+    click.echo("")
+    if code == 0:
+        click.echo("That is all there is to it. With an account at physionet.org:")
+        click.echo("  export PHYSIONET_USERNAME=you; cxrsync pull --jpg --shard p10")
+        click.echo("To try more against the miniature server: cxrsync demo --serve")
+    else:
+        click.echo(f"The demo did not end as it should: exit code {code}.")
+    return code
+
+
+def _serve(stage: Stage) -> int:
+    click.echo("A miniature PhysioNet is running. In another terminal:")
+    click.echo("")
+    for name, value in stage.environment.items():
+        click.echo(f"  export {name}={value}")
+    click.echo("")
+    for line in (
+        "cxrsync pull --jpg --shard p10        # a shard; press Ctrl-C, and run it again",
+        "cxrsync pull --dicom --only reports   # one kind of file",
+        "cxrsync status --jpg",
+        "cxrsync verify --jpg",
+        "PHYSIONET_PASSWORD=wrong cxrsync pull --jpg --only docs   # exit 3, one attempt",
+    ):
+        click.echo(f"  {line}")
+    click.echo("")
+    click.echo("Ctrl-C ends it.")
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    while not ended.wait(1.0):
+        pass
+    counts = stage.server.ledger.snapshot()
+    click.echo(f"\n{counts.requests:,} requests, {counts.password_checks:,} password checks")
+    return 0

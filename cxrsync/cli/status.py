@@ -1,0 +1,89 @@
+"""``cxrsync status``"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from cxrsync.cli.options import option, selection_options
+from cxrsync.cli.verify import job_of_tree
+from cxrsync.engine.manifest import open_local
+from cxrsync.engine.records import read_progress
+from cxrsync.engine.verify import Share, expectation
+from cxrsync.engine.verify import status as status_of
+from cxrsync.engine.version import find_tree
+from cxrsync.report import words
+
+_HEADINGS: tuple[str, ...] = (
+    *("", "selected", "verified", "unproved"),
+    *("missing", "bytes", "unfinished"),
+)
+
+
+@click.command()
+@selection_options
+@option("--all", "everything", is_flag=True, help="Of the whole manifest.")
+@option("--json", "as_json", is_flag=True, envvar="CXRSYNC_JSON", help="One JSON object.")
+def status(everything: bool, as_json: bool, **options: Any) -> int:
+    """What is there, by shard. Hashes nothing; needs no lock and no write access.
+
+    Without a selection: what this tree was pulled with.
+    """
+    job = job_of_tree(options)
+    tree, version = find_tree(job)
+    expected = expectation(tree, job.dataset, job.selection, everything=everything)
+    manifest = open_local(tree)
+    try:
+        shares = status_of(tree, manifest, expected)
+    finally:
+        manifest.close()
+    running = read_progress(tree)
+    if as_json:
+        answer = {
+            "dataset": job.dataset,
+            "version": version,
+            "root": str(tree.root),
+            "selection": expected.words,
+            "partitions": {name: asdict(share) for name, share in shares.items()},
+            "running": running,
+        }
+        click.echo(json.dumps(answer))
+        return 0
+    click.echo(f"{job.dataset} {version} ({expected.words}) in {tree.root}")
+    click.echo(_table(shares))
+    if running is not None:
+        click.echo(f"a pull is at work, process {running['pid']}: {running['files']}")
+    return 0
+
+
+def _table(shares: dict[str, Share]) -> str:
+    rows = [_HEADINGS]
+    total = Share()
+    for name, share in shares.items():
+        rows.append(_row(name, share))
+        for field, value in asdict(share).items():
+            setattr(total, field, getattr(total, field) + value)
+    rows.append(_row("all", total))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _row(name: str, share: Share) -> tuple[str, ...]:
+    return (
+        name,
+        f"{share.selected:,}",
+        f"{share.verified:,}",
+        f"{share.unproved:,}",
+        f"{share.missing:,}",
+        words.size(share.verified_bytes),
+        words.size(share.partial_bytes),
+    )

@@ -1,0 +1,60 @@
+"""A miniature PhysioNet, and a user's machine beside it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from e2e.stage import DICOM, JPG, VERSION, Machine
+
+from cxrsync.demo.manners import Manners
+from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.tree import TreeSpec, make_tree
+
+# Small enough to be made anew for each test session, with several images in each shard.
+SPEC = TreeSpec(patients=40, image_bytes=20_000)
+
+
+@pytest.fixture(scope="session")
+def files_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("physionet") / "files"
+    for dataset in (JPG, DICOM):
+        for version in ("2.0.0", VERSION):
+            make_tree(root, dataset, version, SPEC)
+    return root
+
+
+@pytest.fixture
+def jpg(files_root: Path) -> Path:
+    return files_root / JPG / VERSION
+
+
+@pytest.fixture
+def serve(files_root: Path) -> Iterator[Callable[..., MiniPhysioNet]]:
+    with ExitStack() as stack:
+
+        def start(root: Path = files_root, **manners: object) -> MiniPhysioNet:
+            server = MiniPhysioNet(root, Manners(**manners))  # type: ignore[arg-type]
+            return stack.enter_context(server)
+
+        yield start
+
+
+@pytest.fixture
+def server(serve: Callable[..., MiniPhysioNet]) -> MiniPhysioNet:
+    return serve()
+
+
+@pytest.fixture
+def make_machine(tmp_path: Path) -> Callable[[MiniPhysioNet], Machine]:
+    def make(server: MiniPhysioNet) -> Machine:
+        home = tmp_path / "home"
+        home.mkdir(exist_ok=True)
+        return Machine(home, tmp_path / "mirror", server.base_url, server.ca_file)
+
+    return make
+
+
+@pytest.fixture
+def machine(server: MiniPhysioNet, make_machine: Callable[[MiniPhysioNet], Machine]) -> Machine:
+    return make_machine(server)

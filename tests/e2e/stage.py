@@ -1,0 +1,135 @@
+"""A user's machine: the command line as a child process, a destination, and what it left there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cxrsync.demo.server import MiniPhysioNet
+
+JPG = "mimic-cxr-jpg"
+DICOM = "mimic-cxr"
+VERSION = "2.1.0"
+PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended. ``events`` are the JSON lines of its stdout, if it wrote such."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines() if line.startswith("{")]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return self.events[-1]
+
+    def event(self, name: str) -> dict[str, Any]:
+        [found] = [event for event in self.events if event["event"] == name]
+        return found
+
+
+@dataclass
+class Machine:
+    """Runs cxrsync against ``base_url`` into ``dest``, in an environment with nothing else in it."""
+
+    home: Path
+    dest: Path
+    base_url: str
+    ca_file: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def variables(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "PYTHONWARNINGS": "error",
+            "CXRSYNC_DEST": str(self.dest),
+            "CXRSYNC_BASE_URL": self.base_url,
+            "CXRSYNC_CA_FILE": str(self.ca_file),
+            "PHYSIONET_USERNAME": "demo",
+            "PHYSIONET_PASSWORD": "demo-password",
+            **self.environment,
+        }
+
+    def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "cxrsync", *words],
+            env=self.variables(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            **options,
+        )
+
+    def run(self, *words: str, timeout: float = PATIENCE) -> Ended:
+        process = self.start(*words)
+        out, err = process.communicate(timeout=timeout)
+        return Ended(process.returncode, out, err)
+
+    def pull(self, *words: str) -> Ended:
+        return self.run("pull", "--json", "--progress", "none", *words)
+
+    def interrupt(
+        self, when: Callable[[], bool], number: signal.Signals, *words: str
+    ) -> Ended:
+        """Start a pull, and send it a signal as soon as ``when`` says so."""
+        process = self.start("pull", "--json", "--progress", "none", *words)
+        wait_until(lambda: when() or process.poll() is not None)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=PATIENCE)
+        return Ended(process.returncode, out, err)
+
+
+def wait_until(condition: Callable[[], bool], patience: float = PATIENCE) -> None:
+    """Poll for something that another process does; fails loudly when it does not."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)
+
+
+def files_below(root: Path) -> Iterator[Path]:
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and ".cxrsync" not in path.relative_to(root).parts:
+            yield path.relative_to(root)
+
+
+def fingerprint(root: Path, *, below: str = "") -> dict[str, tuple[str, int]]:
+    """Every file of a tree (ours left out): digest and mtime in whole seconds."""
+    return {
+        str(path): (
+            hashlib.sha256((root / path).read_bytes()).hexdigest(),
+            int((root / path).stat().st_mtime),
+        )
+        for path in files_below(root)
+        if str(path).startswith(below)
+    }
+
+
+def sha256sum(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """GNU's own opinion."""
+    return subprocess.run(
+        ["sha256sum", "--quiet", *options, "-c", "SHA256SUMS.txt"],
+        cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def image_bytes_sent(server: MiniPhysioNet) -> int:
+    counts = server.ledger.snapshot().by_path
+    return sum(each.bytes_sent for path, each in counts.items() if "/files/" in path)

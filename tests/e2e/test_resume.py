@@ -1,0 +1,154 @@
+"""Killed, interrupted, its state destroyed: it goes on, and nothing is fetched twice."""
+
+import os
+import random
+import signal
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from e2e.stage import (
+    JPG,
+    VERSION,
+    Machine,
+    fingerprint,
+    image_bytes_sent,
+    sha256sum,
+)
+
+from cxrsync.demo.server import MiniPhysioNet
+
+SHARD = ("--jpg", "--shard", "p10")
+
+
+@pytest.fixture
+def slow(serve: Callable[..., MiniPhysioNet]) -> MiniPhysioNet:
+    return serve(rate=64 << 10)
+
+
+def size_of_images(jpg: Path) -> int:
+    return sum(path.stat().st_size for path in (jpg / "files/p10").rglob("*.jpg"))
+
+
+def half_sent(server: MiniPhysioNet, jpg: Path) -> Callable[[], bool]:
+    half = size_of_images(jpg) / 2
+    return lambda: image_bytes_sent(server) > half
+
+
+def test_killed_half_way(
+    slow: MiniPhysioNet, make_machine: Callable[[MiniPhysioNet], Machine], jpg: Path
+) -> None:
+    machine = make_machine(slow)
+    killed = machine.interrupt(half_sent(slow, jpg), signal.SIGKILL, *SHARD)
+    assert killed.code == -signal.SIGKILL
+    root = machine.dest / JPG / VERSION
+    assert sha256sum(root, "--ignore-missing").returncode in {0, 1}  # 1: nothing published yet
+
+    done = machine.pull(*SHARD)
+
+    assert done.code == 0, done.err
+    assert fingerprint(root, below="files/") == fingerprint(jpg, below="files/p10/")
+    assert image_bytes_sent(slow) < 1.25 * size_of_images(jpg)
+    assert not list((root / ".cxrsync/p10/partial").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
+)
+def test_a_signal_stops_it_in_good_order(
+    slow: MiniPhysioNet,
+    make_machine: Callable[[MiniPhysioNet], Machine],
+    jpg: Path,
+    number: signal.Signals,
+    code: int,
+) -> None:
+    machine = make_machine(slow)
+    stopped = machine.interrupt(half_sent(slow, jpg), number, *SHARD)
+
+    assert stopped.code == code
+    assert stopped.summary["exit_code"] == code
+    assert "run the same command again" in stopped.err.lower()
+    sent = image_bytes_sent(slow)
+    done = machine.pull(*SHARD)
+    assert done.code == 0
+    # What had been published is taken from the state; nothing is hashed again.
+    assert done.event("plan")["to_hash"] == 0
+    assert done.event("plan")["present"] == stopped.summary["files"]["fetched"] > 0
+    # Every byte that arrived is kept; what was on its way in the sockets may be lost.
+    assert image_bytes_sent(slow) - sent < size_of_images(jpg) - sent + 8 * (64 << 10)
+
+
+def test_the_second_interrupt_stops_at_once(
+    serve: Callable[..., MiniPhysioNet], make_machine: Callable[[MiniPhysioNet], Machine], jpg: Path
+) -> None:
+    server = serve(rate=4 << 10)
+    machine = make_machine(server)
+    process = machine.start("pull", *SHARD)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "to fetch" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    for line in process.stderr:
+        if "once more to stop at once" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 + 100])
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(random.Random(7).randbytes(path.stat().st_size))
+
+
+def _later_version(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, _truncate, _garbage, _later_version])
+def test_a_damaged_state_is_rebuilt_and_nothing_is_fetched_again(
+    machine: Machine, server: MiniPhysioNet, damage: Callable[[Path], None]
+) -> None:
+    assert machine.pull(*SHARD).code == 0
+    state = machine.dest / JPG / VERSION / ".cxrsync/p10/state.sqlite3"
+    before = fingerprint(machine.dest)
+    damage(state)
+    server.ledger.reset()
+
+    again = machine.pull(*SHARD)
+
+    assert again.code == 0, again.err
+    assert image_bytes_sent(server) == 0
+    assert again.event("plan")["to_hash"] > 0
+    assert fingerprint(machine.dest) == before
+    if damage is not Path.unlink:
+        assert any("set aside" in event.get("text", "") for event in again.events)
+        assert list(state.parent.glob("state.sqlite3.damaged-*"))
+    assert machine.pull(*SHARD).event("plan")["to_hash"] == 0
+
+
+def test_a_file_that_rotted_is_found_and_repaired(machine: Machine, jpg: Path) -> None:
+    assert machine.pull(*SHARD).code == 0
+    root = machine.dest / JPG / VERSION
+    victim, lost = sorted((root / "files").rglob("*.jpg"))[:2]
+    stamp = victim.stat().st_mtime
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 1
+    victim.write_bytes(data)
+    os.utime(victim, (stamp, stamp))  # as bits rot: size and time stay
+    lost.unlink()
+
+    found = machine.run("verify", "--jpg", "--json")
+    assert found.code == 6
+    assert found.summary["files"] | {"bad": 1, "missing": 1} == found.summary["files"]
+
+    assert machine.run("verify", "--jpg", "--repair").code == 0
+    assert fingerprint(root, below="files/") == fingerprint(jpg, below="files/p10/")
+    assert machine.run("verify", "--jpg").code == 0

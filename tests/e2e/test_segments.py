@@ -1,0 +1,142 @@
+"""One large file over several connections, killed and resumed segment by segment."""
+
+import hashlib
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from e2e.stage import Machine, fingerprint
+
+from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.tree import MARKER
+
+RATE = 1 << 20
+SIZE = 8 << 20
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """A dataset of one large file."""
+    root = tmp_path / "large"
+    version = root / "big" / "1.0"
+    version.mkdir(parents=True)
+    (root / MARKER).touch()
+    data = hashlib.shake_128(b"large").digest(SIZE)
+    (version / "scan.bin").write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    (version / "SHA256SUMS.txt").write_text(f"{digest} scan.bin\n")
+    return root
+
+
+BIG = ("--dataset", "big", "--dataset-version", "1.0")
+
+
+def ranges_of(server: MiniPhysioNet) -> list[str | None]:
+    return [each.range for each in server.ledger.snapshot().log if each.path.endswith("scan.bin")]
+
+
+def test_idle_connections_share_a_large_file(
+    serve: Callable[..., MiniPhysioNet],
+    make_machine: Callable[[MiniPhysioNet], Machine],
+    large: Path,
+) -> None:
+    server = serve(large, rate=RATE, open_datasets=frozenset({"big"}))
+    machine = make_machine(server)
+
+    done = machine.pull(*BIG, "--connections", "4")
+
+    assert done.code == 0, done.err
+    # One stream and three ends of it, no more: every request is for bytes nobody else has.
+    assert len(ranges_of(server)) == 4
+    assert fingerprint(machine.dest / "big/1.0") == fingerprint(large / "big/1.0")
+    # Shared four ways, it takes about a quarter of the time of one stream; half is proof enough.
+    assert done.summary["seconds"] < SIZE / RATE / 2
+
+
+def test_a_kill_in_the_middle_costs_little(
+    serve: Callable[..., MiniPhysioNet],
+    make_machine: Callable[[MiniPhysioNet], Machine],
+    large: Path,
+) -> None:
+    server = serve(large, rate=RATE, open_datasets=frozenset({"big"}))
+    machine = make_machine(server)
+    for share in (0.3, 0.6):
+        killed = machine.interrupt(
+            lambda share=share: server.ledger.snapshot().bytes_sent > share * SIZE,  # type: ignore[misc]
+            signal.SIGKILL,
+            *BIG, "--connections", "4",
+        )  # fmt: skip
+        assert killed.code == -signal.SIGKILL
+
+    done = machine.pull(*BIG, "--connections", "4")
+
+    assert done.code == 0, done.err
+    assert done.summary["bytes"]["resumed"] > 0.2 * SIZE
+    # What each of four connections had in hand at each of two kills, and in the sockets.
+    assert server.ledger.snapshot().bytes_sent < SIZE + 2 * 4 * (1 << 20)
+    assert fingerprint(machine.dest / "big/1.0") == fingerprint(large / "big/1.0")
+
+
+def test_a_file_that_changed_between_two_runs_is_started_over(
+    serve: Callable[..., MiniPhysioNet],
+    make_machine: Callable[[MiniPhysioNet], Machine],
+    large: Path,
+) -> None:
+    server = serve(large, rate=RATE, open_datasets=frozenset({"big"}))
+    machine = make_machine(server)
+    machine.interrupt(
+        lambda: server.ledger.snapshot().bytes_sent > SIZE / 2, signal.SIGKILL, *BIG
+    )
+    # Another object under the same name, published with the digest that is in the manifest:
+    # the old bytes were of a copy that was replaced.
+    scan = large / "big/1.0/scan.bin"
+    right = scan.read_bytes()
+    [partial] = [
+        path
+        for path in (machine.dest / "big/1.0/.cxrsync/root/partial").iterdir()
+        if "." not in path.name
+    ]
+    partial.write_bytes(b"\0" * partial.stat().st_size)
+    scan.write_bytes(right)  # a new mtime: a new ETag
+    server.set_manners(rate=None)
+
+    done = machine.pull(*BIG)
+
+    assert done.code == 0, done.err
+    assert done.summary["bytes"]["resumed"] == 0
+    assert (machine.dest / "big/1.0/scan.bin").read_bytes() == right
+
+
+def test_a_published_checksum_that_is_wrong(
+    serve: Callable[..., MiniPhysioNet],
+    make_machine: Callable[[MiniPhysioNet], Machine],
+    files_root: Path,
+    tmp_path: Path,
+) -> None:
+    """The same wrong bytes twice are the publisher's: set aside, told, not looped on."""
+    import shutil
+
+    root = tmp_path / "files"
+    shutil.copytree(files_root, root)
+    jpg = root / "mimic-cxr-jpg/2.1.0"
+    victim = sorted((jpg / "files/p10").rglob("*.jpg"))[0]
+    data = bytearray(victim.read_bytes())
+    data[-1] ^= 1
+    victim.write_bytes(data)
+    server = serve(root)
+    machine = make_machine(server)
+
+    done = machine.pull("--jpg", "--shard", "p10")
+
+    assert done.code == 6
+    assert done.summary["files"]["mismatched"] == 1
+    name = str(victim.relative_to(root))
+    assert server.ledger.snapshot().by_path[name].requests == 2
+    here = machine.dest / "mimic-cxr-jpg/2.1.0"
+    assert not (here / victim.relative_to(jpg)).exists()
+    assert any(path.name == victim.name for path in (here / ".cxrsync/trash").rglob("*.jpg"))
+    # Known by now: one more look is enough.
+    server.ledger.reset()
+    assert machine.pull("--jpg", "--shard", "p10").code == 6
+    assert server.ledger.snapshot().by_path[name].requests == 1
