@@ -10,8 +10,9 @@ from cxrsync.engine.outage import Emit
 from cxrsync.engine.pull import pull as run_pull
 from cxrsync.engine.stop import Stop
 from cxrsync.errors import UsageError
-from cxrsync.job import OPTIONS, Job, make_job
+from cxrsync.job import Job
 from cxrsync.model import Event, Summary
+from cxrsync.options import OPTIONS, make_job
 from cxrsync.source.base import Source
 from cxrsync.source.credentials import Ask
 from cxrsync.source.local import LocalTree

@@ -16,8 +16,9 @@ from cxrsync.cli.options import output_options, selection_options, source_option
 from cxrsync.engine.outage import Emit
 from cxrsync.engine.stop import Stop
 from cxrsync.errors import ExitCode
-from cxrsync.job import Job, make_job
-from cxrsync.model import Event, Finished, Summary
+from cxrsync.job import Job
+from cxrsync.model import Event, Finished, Notice, Summary
+from cxrsync.options import make_job
 from cxrsync.report.listeners import listeners_for
 from cxrsync.report.summary import as_text
 from cxrsync.source.credentials import ask_on_terminal
@@ -74,7 +75,7 @@ async def _run(job: Job, emit: Emit, distrust: Iterable[str]) -> Summary:
     def on_signal(number: signal.Signals, code: ExitCode) -> None:
         if stop.code is not None:
             os._exit(code)  # asked twice: at once; what is on the disk stays good
-        click.echo(f"{number.name}: saving the state; once more to stop at once", err=True)
+        emit(Notice(f"{number.name}: saving the state; once more to stop at once"))
         stop.request(code)
 
     loop.add_signal_handler(signal.SIGINT, on_signal, signal.SIGINT, ExitCode.INTERRUPTED)

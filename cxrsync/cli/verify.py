@@ -17,8 +17,9 @@ from cxrsync.engine.verify import Verification, expectation
 from cxrsync.engine.verify import verify as verify_tree
 from cxrsync.engine.version import find_tree, only_tree
 from cxrsync.errors import UsageError
-from cxrsync.job import DEFAULT_DEST, Job, make_job
+from cxrsync.job import DEFAULT_DEST, Job
 from cxrsync.model import Event
+from cxrsync.options import make_job
 from cxrsync.report import words
 from cxrsync.report.listeners import listeners_for
 from cxrsync.report.progress import JsonListener

@@ -9,12 +9,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from cxrsync.engine.flight import Flight, fetch_alone
 from cxrsync.engine.transfer import Line, Transfer
-from cxrsync.errors import DiskError, UsageError
+from cxrsync.errors import BadAnswer, DiskError, UsageError
 from cxrsync.manifest.parse import MAX_LINE, parse_line
 from cxrsync.model import MANIFEST_NAME, Entry, Ref, Refused, partition_of
 from cxrsync.store.layout import Tree, make_folders
@@ -28,6 +29,7 @@ _DIGEST_HEX = 64
 _SHARD_PREFIX = len("files/p10/")
 _MOST_REFUSED_KEPT = 1000
 _WAIT_FOR_OTHERS = 3600.0
+_LINES_TO_JUDGE = 100
 
 
 class ManifestFile:
@@ -89,7 +91,7 @@ def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _path_of(line: bytes) -> bytes:
-    # As `parse_line` reads it: of two blanks or " *" one is the path's no more than the first is.
+    # Only the separator goes, as in `parse_line`: one more blank or asterisk is the path's.
     path = line[_DIGEST_HEX + 1 :].rstrip(b"\r\n")
     return path[1:] if path.startswith((b" ", b"*")) else path
 
@@ -234,6 +236,11 @@ def _publish(tree: Tree, transfer: Transfer, folder: Path, stamp: str) -> None:
     binding = partial.binding
     assert binding is not None
 
+    if binding.total and not _looks_like_one(partial.path):
+        # A page of HTML with status 200, say. What was here stays.
+        partial.discard()
+        raise BadAnswer(f"what the server sends as {MANIFEST_NAME} is no manifest")
+
     def keep(_path: str) -> None:
         if not _same(tree.manifest, partial.path):
             shutil.copy2(tree.manifest, folder / f"{stamp}-{MANIFEST_NAME}")
@@ -243,6 +250,13 @@ def _publish(tree: Tree, transfer: Transfer, folder: Path, stamp: str) -> None:
         raise DiskError(f"cannot put {tree.manifest} in place: {found.strerror}") from found
     kept = _Kept(binding.source, binding.validator, found.size, found.mtime_ns)
     write_file(folder / "current.json", json.dumps(asdict(kept)).encode())
+
+
+def _looks_like_one(path: Path) -> bool:
+    """Whether the first lines hold any entry at all."""
+    with path.open("rb") as file:
+        lines = islice(_lines(file), _LINES_TO_JUDGE)
+        return any(isinstance(parse_line(line, 0), Entry) for _offset, line in lines)
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -23,11 +23,15 @@ from cxrsync.engine.tally import Tally
 from cxrsync.engine.transfer import Line
 from cxrsync.engine.version import choose_version, claim, no_such_version
 from cxrsync.errors import (
+    BadAnswer,
     CxrsyncError,
     ExitCode,
+    Interrupted,
     Locked,
     NotFound,
     Stopped,
+    Throttled,
+    Unreachable,
     UsageError,
 )
 from cxrsync.job import Job, Selection
@@ -195,6 +199,8 @@ class _Run:
             return await obtain(tree, line, flight, job.dataset, version, self._stamp)
         except NotFound:
             raise await no_such_version(self._source, job.dataset, version) from None
+        except (Interrupted, BadAnswer, Throttled) as problem:
+            raise Unreachable(f"cannot get the manifest: {problem}") from None
 
     async def _travel(
         self, tree: Tree, manifest: ManifestFile, dataset: Dataset, version: str, legs: list[Leg]

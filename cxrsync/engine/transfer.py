@@ -106,10 +106,13 @@ class Transfer:
             self.complete or self.unchanged or self.failed is not None
         )
 
-    async def start_over(self, epoch: int) -> None:
-        """Give up the bytes of ``epoch`` and begin again from zero, if nobody has done so yet."""
+    async def start_over(self, epoch: int) -> bool:
+        """Give up the bytes of ``epoch`` and begin again from zero.
+
+        False if another connection has done so already: its new bytes are not ours to give up.
+        """
         if self.partial.epoch != epoch:
-            return
+            return False
         lost = self.partial.size
         if self._set_aside is not None and lost:
             set_aside, self._set_aside = self._set_aside, None
@@ -119,6 +122,7 @@ class Transfer:
         self._line.emit(Received(-max(0, lost - self.resumed)))
         self.resumed = 0
         self.segments = Segments([], None)
+        return True
 
     async def fetch(self, segment: Segment) -> None:
         """Fetch a segment to its end, through whatever the line does meanwhile.
@@ -135,7 +139,7 @@ class Transfer:
                 at = segment.at
                 try:
                     await self._line.outage.clear()
-                    await self._ask(segment)
+                    await self._ask(segment, epoch)
                 except SourceError as problem:
                     await self._consider(problem, progress=segment.at > at, answers=answers)
         finally:
@@ -143,7 +147,7 @@ class Transfer:
 
     # ── one request ────────────────────────────────────────────────────────────────────────────
 
-    async def _ask(self, segment: Segment) -> None:
+    async def _ask(self, segment: Segment, epoch: int) -> None:
         binding = self._binding()
         # A request for the whole file carries no range: that is what a first request is.
         stop = segment.stop if segment.stop != self.segments.total else None
@@ -151,15 +155,17 @@ class Transfer:
             self.ref, segment.at, stop, resume_if=binding.validator, skip_if=self._skip_if
         ) as answer:
             self._line.outage.well()
+            if epoch != self.partial.epoch:
+                return  # another connection had to start over while we waited
             if isinstance(answer, PastEnd):
-                await self.start_over(self.partial.epoch)
+                await self.start_over(epoch)
             elif isinstance(answer, Unchanged):
                 self.unchanged = True
             elif answer.start == segment.at:
                 await self._agree(answer, binding)
                 await self._receive(segment, answer)
             elif answer.start == 0:
-                await self._receive_whole(answer, binding)
+                await self._receive_whole(answer, binding, epoch)
             else:
                 raise BadAnswer(f"asked for bytes from {segment.at}, got {answer.start}")
 
@@ -183,11 +189,12 @@ class Transfer:
             raise BadAnswer("the file changed at the server: starting over")
         self._learn(opened, opened.total)
 
-    async def _receive_whole(self, opened: Opened, binding: Binding) -> None:
+    async def _receive_whole(self, opened: Opened, binding: Binding, epoch: int) -> None:
         """The whole file though a part was asked for: it is another by now, or the server does not
         do ranges. What was there is void, and these bytes are as good as any that we could ask
         for."""
-        await self.start_over(self.partial.epoch)
+        if not await self.start_over(epoch):
+            return
         # Asked for the same object and got all of it: there is no use in asking for parts.
         self.splittable = binding.validator is None or binding.validator != opened.validator
         segment = self.segments.take_free(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict
 from time import monotonic
@@ -31,6 +31,7 @@ from cxrsync.report import words
 _RATE_WINDOW = 30.0
 _LOG_EVERY = 30.0
 _BAR_EVERY = 0.2
+_MOST_NAMED = 20
 _FAULTS = {Finding.BAD, Finding.MISSING}
 _PROBLEMS = {Result.FAILED, Result.CONTRADICTED}
 
@@ -76,14 +77,19 @@ class Pace:
 
     def _arrive(self, count: int) -> None:
         self.received += count
-        now = self._clock()
-        self._arrivals.append((now, self.received))
-        while now - self._arrivals[0][0] > _RATE_WINDOW and len(self._arrivals) > 2:
+        self._arrivals.append((self._clock(), self.received))
+        self._forget_old()
+
+    def _forget_old(self) -> None:
+        """Keep the last arrival before the window: the rate counts from there."""
+        began = self._clock() - _RATE_WINDOW
+        while len(self._arrivals) > 1 and self._arrivals[1][0] <= began:
             self._arrivals.popleft()
 
     @property
     def rate(self) -> float:
         """Bytes per second over the last half minute."""
+        self._forget_old()
         since, count = self._arrivals[0]
         elapsed = self._clock() - since
         return (self.received - count) / elapsed if elapsed > 0 else 0.0
@@ -166,7 +172,7 @@ class LineListener:
         self._every = every
         self._pace = Pace()
         self._said = monotonic()
-        self._retries = 0
+        self._faults: Counter[Finding] = Counter()
 
     def listen(self, event: Event) -> None:
         self._pace.listen(event)
@@ -190,10 +196,19 @@ class LineListener:
         if isinstance(event, FileDone):
             return _file(event.outcome, verbose=self._verbose)
         if isinstance(event, Checked) and (self._verbose or event.finding in _FAULTS):
-            return f"{event.finding.value}: {event.path}"
+            return self._fault(event)
         if isinstance(event, Retrying) and (self._verbose or not event.path):
             what = event.path or "the server"
             return f"waiting {words.duration(event.after)} for {what}: {event.reason}"
+        return None
+
+    def _fault(self, event: Checked) -> str | None:
+        """Faults by name, up to a number that a person reads."""
+        self._faults[event.finding] += 1
+        if self._verbose or self._faults[event.finding] <= _MOST_NAMED:
+            return f"{event.finding.value}: {event.path}"
+        if self._faults[event.finding] == _MOST_NAMED + 1:
+            return f"{event.finding.value}: and more (-v names them all)"
         return None
 
 

@@ -10,8 +10,8 @@ _MOST_NAMED = 10
 
 def as_text(summary: Summary) -> str:
     """What was done, in a few lines."""
-    if not summary.dataset:
-        return ""
+    if not summary.selected.files:
+        return ""  # it ended before there was anything to tell; the error says why
     rate = summary.fetched.bytes / summary.seconds if summary.seconds else 0.0
     lines = [
         f"{summary.dataset} {summary.version}: {words.files(summary.selected.files)} selected, "

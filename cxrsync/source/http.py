@@ -75,7 +75,7 @@ def read_head(
         return PastEnd(int(match[1]) if match else None)
     if status not in {200, 206}:
         raise _refusal(status, headers, now)
-    encoding = headers.get("Content-Encoding", "identity")
+    encoding = headers.get("Content-Encoding", "identity").lower()
     if encoding != "identity":
         raise BadAnswer(f"the server sent a {encoding} body though none was asked for")
     modified = _modified(headers)

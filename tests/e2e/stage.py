@@ -45,7 +45,7 @@ class Ended:
 
 @dataclass
 class Machine:
-    """Runs cxrsync against ``base_url`` into ``dest``, in an environment with nothing else in it."""
+    """Runs cxrsync against ``base_url`` into ``dest``, with nothing else in its environment."""
 
     home: Path
     dest: Path
@@ -85,9 +85,7 @@ class Machine:
     def pull(self, *words: str) -> Ended:
         return self.run("pull", "--json", "--progress", "none", *words)
 
-    def interrupt(
-        self, when: Callable[[], bool], number: signal.Signals, *words: str
-    ) -> Ended:
+    def interrupt(self, when: Callable[[], bool], number: signal.Signals, *words: str) -> Ended:
         """Start a pull, and send it a signal as soon as ``when`` says so."""
         process = self.start("pull", "--json", "--progress", "none", *words)
         wait_until(lambda: when() or process.poll() is not None)

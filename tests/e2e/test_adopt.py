@@ -121,14 +121,14 @@ def test_a_foreign_file_in_place_of_ours_is_not_lost(machine: Machine, jpg: Path
 
     assert done.code == 0, done.err
     assert fingerprint(root, below="files/") == fingerprint(jpg, below="files/p10/")
-    kept = [path for path in (root / ".cxrsync/trash").rglob("*.jpg")]
+    kept = list((root / ".cxrsync/trash").rglob("*.jpg"))
     assert {path.name for path in kept} >= {images[0].name, images[1].name}
 
 
 def test_a_short_file_with_another_link_leaves_that_link_alone(
     machine: Machine, jpg: Path, tmp_path: Path
 ) -> None:
-    image = sorted((jpg / "files/p10").rglob("*.jpg"))[0]
+    image = min((jpg / "files/p10").rglob("*.jpg"))
     path = machine.dest / JPG / VERSION / image.relative_to(jpg)
     path.parent.mkdir(parents=True)
     path.write_bytes(image.read_bytes()[:1000])

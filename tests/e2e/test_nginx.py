@@ -109,16 +109,12 @@ def test_a_shard(nginx: Nginx, machine: Machine, files_root: Path, flag: str) ->
     assert len(nginx.log()) - before <= 3
 
 
-def test_a_whole_version_killed_half_way(
-    nginx: Nginx, machine: Machine, files_root: Path
-) -> None:
+def test_a_whole_version_killed_half_way(nginx: Nginx, machine: Machine, files_root: Path) -> None:
     nginx.start(rate="64k")
     source = files_root / JPG / VERSION
     half = len(list(source.rglob("*.jpg"))) / 2
     log = nginx.folder / "access.log"
-    machine.interrupt(
-        lambda: log.exists() and len(nginx.log()) > half, signal.SIGKILL, "--jpg"
-    )
+    machine.interrupt(lambda: log.exists() and len(nginx.log()) > half, signal.SIGKILL, "--jpg")
     nginx.stop()
     nginx.start()
 

@@ -85,9 +85,7 @@ def test_a_file_that_changed_between_two_runs_is_started_over(
 ) -> None:
     server = serve(large, rate=RATE, open_datasets=frozenset({"big"}))
     machine = make_machine(server)
-    machine.interrupt(
-        lambda: server.ledger.snapshot().bytes_sent > SIZE / 2, signal.SIGKILL, *BIG
-    )
+    machine.interrupt(lambda: server.ledger.snapshot().bytes_sent > SIZE / 2, signal.SIGKILL, *BIG)
     # Another object under the same name, published with the digest that is in the manifest:
     # the old bytes were of a copy that was replaced.
     scan = large / "big/1.0/scan.bin"
@@ -120,7 +118,7 @@ def test_a_published_checksum_that_is_wrong(
     root = tmp_path / "files"
     shutil.copytree(files_root, root)
     jpg = root / "mimic-cxr-jpg/2.1.0"
-    victim = sorted((jpg / "files/p10").rglob("*.jpg"))[0]
+    victim = min((jpg / "files/p10").rglob("*.jpg"))
     data = bytearray(victim.read_bytes())
     data[-1] ^= 1
     victim.write_bytes(data)

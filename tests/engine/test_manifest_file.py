@@ -1,0 +1,228 @@
+"""The manifest as a file: its order, what is refused, and that an offset leads back to its line."""
+
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxrsync.engine.manifest import ManifestFile
+from cxrsync.manifest.parse import MAX_LINE
+from cxrsync.model import Entry, Refused, partition_of
+
+many = settings(deadline=None, max_examples=100, derandomize=True)
+
+A, B, C = (letter * 64 for letter in "abc")
+Open = Callable[[bytes | str], ManifestFile]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Iterator[Open]:
+    files: list[ManifestFile] = []
+
+    def open_manifest(text: bytes | str) -> ManifestFile:
+        path = tmp_path / "SHA256SUMS.txt"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        files.append(ManifestFile(path))
+        return files[-1]
+
+    yield open_manifest
+    for file in files:
+        file.close()
+
+
+def paths(manifest: ManifestFile) -> list[str]:
+    return [entry.path for _offset, entry in manifest.entries()]
+
+
+def refused(manifest: ManifestFile) -> list[tuple[int, str]]:
+    return [(each.line, each.reason) for each in manifest.refused]
+
+
+def lines(*names: str) -> str:
+    return "".join(f"{A} {name}\n" for name in names)
+
+
+SORTED = ["LICENSE.txt", "files/p10/a.jpg", "files/p10/a/b.jpg", "files/p11/a.jpg", "z", "é"]
+
+
+def test_in_order(read: Open) -> None:
+    manifest = read(lines(*SORTED))
+    entries = list(manifest.entries())
+    assert [entry.path for _offset, entry in entries] == SORTED
+    assert [manifest.entry_at(offset) for offset, _entry in entries] == [e for _o, e in entries]
+    assert (manifest.refused, manifest.refused_lines) == ([], 0)
+
+
+def test_byte_order_is_the_order(read: Open) -> None:
+    # LC_ALL=C: "." before "/" before letters, capitals first, what is not ASCII last.
+    names = ["B", "a", "s1.txt", "s1/x", "s10", "\uffee", "\U0001fac1"]
+    assert paths(read(lines(*names))) == names
+    assert paths(read(lines(*reversed(names)))) == names
+
+
+def test_one_that_is_not_sorted_is_read_sorted(read: Open, tmp_path: Path) -> None:
+    text = f"{C} c\n{A} *a\r\n{B}  b"  # three ways to write a line, and no end to the last
+    manifest = read(text)
+    entries = list(manifest.entries())
+    assert [entry for _offset, entry in entries] == [Entry("a", A), Entry("b", B), Entry("c", C)]
+    assert [manifest.entry_at(offset) for offset, _entry in entries] == [e for _o, e in entries]
+    assert (tmp_path / "SHA256SUMS.txt").read_text() == text.replace("\r\n", "\n")  # untouched
+
+
+def test_asterisks_and_blanks_of_the_path_are_sorted_as_they_are_read(read: Open) -> None:
+    assert paths(read(f"{A}  *x\n{A} a\n{A} *y\n")) == ["*x", "a", "y"]
+
+
+@pytest.mark.parametrize("ends", ["\n", ""])
+def test_the_last_line_need_not_end(read: Open, ends: str) -> None:
+    manifest = read(f"{A} a\n{B} b{ends}")
+    [(_offset, first), (offset, second)] = manifest.entries()
+    assert (first, second) == (Entry("a", A), Entry("b", B))
+    assert manifest.entry_at(offset) == second
+
+
+def test_an_empty_one(read: Open) -> None:
+    manifest = read("")
+    assert (paths(manifest), manifest.partitions) == ([], frozenset())
+
+
+def test_what_is_listed_twice(read: Open) -> None:
+    manifest = read(f"{A} a\n{B} a\n{C} b\n{C} b\n")
+    assert [entry for _offset, entry in manifest.entries()] == [Entry("a", A), Entry("b", C)]
+    assert refused(manifest) == [(2, "listed twice"), (4, "listed twice")]
+
+
+def test_twice_in_one_that_is_not_sorted(read: Open) -> None:
+    # The first mention holds, as it does in a sorted one.
+    manifest = read(f"{C} b\n{A} a\n{B} b\n")
+    assert [entry for _offset, entry in manifest.entries()] == [Entry("a", A), Entry("b", C)]
+    assert manifest.refused_lines == 1
+
+
+def test_the_manifest_does_not_list_itself(read: Open) -> None:
+    manifest = read(lines("LICENSE", "SHA256SUMS.txt", "a"))
+    assert paths(manifest) == ["LICENSE", "a"]
+    assert refused(manifest) == [(2, "the manifest itself")]
+
+
+def test_what_is_refused_keeps_its_line_number(read: Open) -> None:
+    # Lines that are none put nothing out of order: no sorted copy, whose numbers are others.
+    text = f"\n{A} a\n\nhello\n{A} b/../../x\n{A} c\n\n<html>\n"
+    manifest = read(text)
+    assert paths(manifest) == ["a", "c"]
+    assert [line for line, _reason in refused(manifest)] == [4, 5, 8]
+    assert manifest.refused_lines == 3
+
+
+def test_what_is_refused_is_told_of_the_last_reading(read: Open) -> None:
+    manifest = read("x\n" + lines("a"))
+    for _reading in range(2):
+        assert paths(manifest) == ["a"]
+        assert manifest.refused_lines == len(manifest.refused) == 1
+
+
+def test_refused_lines_are_all_counted_and_not_all_kept(read: Open) -> None:
+    manifest = read("no manifest\n" * 5000 + lines("a"))
+    assert paths(manifest) == ["a"]
+    assert (manifest.refused_lines, len(manifest.refused)) == (5000, 1000)
+
+
+@pytest.mark.parametrize("length", [MAX_LINE + 1, 3 * MAX_LINE, 100 * MAX_LINE])
+@pytest.mark.parametrize("ends", ["\n", ""])
+def test_a_line_without_end(read: Open, length: int, ends: str) -> None:
+    # Of short names, each of which is good: cut anywhere it is still a path, but another.
+    endless = (f"{A} b" + "/b" * length)[:length] + ends
+    manifest = read(f"{A} a\n{endless}" + (f"{B} c\n" if ends else ""))
+    entries = list(manifest.entries())
+    assert [entry.path for _offset, entry in entries] == (["a", "c"] if ends else ["a"])
+    assert [manifest.entry_at(offset) for offset, _entry in entries] == [e for _o, e in entries]
+    assert refused(manifest) == [(2, f"a line of more than {MAX_LINE} bytes")]
+
+
+def test_a_line_without_end_is_not_held_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "SHA256SUMS.txt"
+    with path.open("wb") as file:
+        file.truncate(16 << 20)
+    tracemalloc.start()
+    try:
+        manifest = ManifestFile(path)
+        assert paths(manifest) == []
+        manifest.close()
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", ""])
+def test_the_longest_line(read: Open, ends: str) -> None:
+    path = "/".join(["d" * 255] * 31) + "/" + "d" * (MAX_LINE - 65 - 31 * 256)
+    manifest = read(f"{A} {path}{ends}")
+    [(offset, entry)] = manifest.entries()
+    assert entry == Entry(path, A) == manifest.entry_at(offset)
+
+
+@pytest.mark.parametrize(
+    ("names", "partitions"),
+    [
+        (["LICENSE"], {"root"}),
+        (["files/p10/a"], {"p10"}),
+        (["files/p10/a", "files/p10/b", "files/p19/c", "x"], {"p10", "p19", "root"}),
+        (["files/p10.txt", "files/p100/a", "files/x"], {"root"}),
+        (["a/files/p10/b"], {"root"}),
+        # Digits to Python, not to us: such a file must not fall between two partitions.
+        (["files/p١٢/a"], {"root"}),
+        (["files/p10/é"], {"p10"}),
+    ],
+)
+def test_partitions(read: Open, names: list[str], partitions: set[str]) -> None:
+    manifest = read(lines(*names))
+    assert manifest.partitions == partitions
+    assert {partition_of(path) for path in paths(manifest)} == partitions
+    assert read("".join(f"{A} *{name}\r\n" for name in names)).partitions == partitions
+
+
+def test_lines_that_are_none_have_no_partition(read: Open) -> None:
+    assert read("\nhello\n" + lines("files/p10/a")).partitions == {"p10"}
+
+
+names = st.from_regex(r"(files/p1[0-2]/)?[a-cé*. -]{0,3}[a-c]", fullmatch=True)
+RUBBISH = ["", "hello", f"{A} ../x", f"{A} /x", f"{A[1:]} x", "x" * 9000, f"{A} {'x/' * 5000}x"]
+texts = st.lists(
+    st.one_of(
+        st.builds(
+            "{}{}{}".format, st.sampled_from([A, B, C]), st.sampled_from(["  ", " *"]), names
+        ),
+        st.sampled_from(RUBBISH),
+    ),
+    max_size=12,
+)
+
+
+@many
+@given(texts, st.sampled_from(["\n", "\r\n"]), st.booleans())
+def test_any_file_is_read_as_a_sorted_dictionary(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str], end: str, ends: bool
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "manifest"
+    path.write_bytes((end.join(lines) + (end if ends else "")).encode())
+    expected: dict[str, str] = {}
+    bad = 0
+    for line in lines:
+        if line in RUBBISH:
+            bad += line != ""
+        else:
+            bad += line[66:] in expected
+            expected.setdefault(line[66:], line[:64])
+    manifest = ManifestFile(path)
+    try:
+        entries = list(manifest.entries())
+        assert [tuple(entry) for _offset, entry in entries] == sorted(expected.items())
+        assert [manifest.entry_at(offset) for offset, _entry in entries] == [e for _o, e in entries]
+        assert manifest.refused_lines == bad
+        assert all(isinstance(each, Refused) for each in manifest.refused)
+    finally:
+        manifest.close()

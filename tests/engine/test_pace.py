@@ -1,0 +1,91 @@
+"""How long to wait and when to give up."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxrsync.engine.pace import History, bounded_wish, next_step, pause
+
+many = settings(deadline=None, max_examples=200, derandomize=True)
+
+
+@pytest.mark.parametrize(
+    ("failures", "jitter", "seconds"),
+    [
+        (0, 1.0, 1.0),
+        (1, 0.0, 0.5),
+        (1, 1.0, 1.0),
+        (2, 1.0, 2.0),
+        (3, 0.5, 3.0),
+        (6, 1.0, 32.0),
+        (7, 1.0, 60.0),  # no longer than a minute
+        (7, 0.0, 30.0),
+        (10**9, 1.0, 60.0),
+    ],
+)
+def test_pause(failures: int, jitter: float, seconds: float) -> None:
+    assert pause(failures, jitter) == seconds
+
+
+@pytest.mark.parametrize(
+    ("after", "seconds"),
+    [(None, 0), (0.0, 0), (-5.0, 0), (30.0, 30), (900.0, 900), (86_400.0, 900), (1e300, 900)],
+)
+def test_the_servers_wish_within_bounds(after: float | None, seconds: float) -> None:
+    assert bounded_wish(after) == seconds
+
+
+@pytest.mark.parametrize(
+    ("failures", "retries", "after", "seconds"),
+    [
+        (1, 5, None, 1.0),
+        (5, 5, None, 16.0),
+        (6, 5, None, None),
+        (1, 0, None, None),  # --retries 0: the first failure is the last
+        (1, 5, 120.0, 120.0),
+        (4, 5, 2.0, 8.0),  # a wish is a least, not a most
+        (6, 5, 120.0, None),  # nor does it buy another attempt
+        (1, 5, 86_400.0, 900.0),
+    ],
+)
+def test_next_step(failures: int, retries: int, after: float | None, seconds: float | None) -> None:
+    assert next_step(History(failures), retries, 1.0, after) == seconds
+
+
+def attempts(retries: int, progress: list[bool]) -> int:
+    """How many of these failures a file lives through."""
+    history = History()
+    for survived, arrived in enumerate(progress):
+        history = history.failed(progress=arrived)
+        if next_step(history, retries, 0.5) is None:
+            return survived
+    return len(progress)
+
+
+def test_bytes_refill_the_budget() -> None:
+    assert attempts(3, [False] * 10) == 3
+    assert attempts(3, [True] * 1000) == 1000  # a line that breaks every megabyte gets there
+    assert attempts(3, [False, False, False, True, False, False, False]) == 6
+    assert attempts(1, [False, True, False]) == 2
+
+
+@many
+@given(st.integers(0, 50), st.floats(0, 1), st.none() | st.floats(-10, 1e6))
+def test_the_pause_has_bounds(failures: int, jitter: float, after: float | None) -> None:
+    wait = next_step(History(failures), 50, jitter, after)
+    assert wait is not None
+    assert 0.5 <= wait <= 900
+    assert wait >= pause(failures, 0.0)
+    assert pause(failures, jitter) <= pause(failures + 1, jitter)
+
+
+@many
+@given(st.integers(0, 8), st.lists(st.booleans(), max_size=40))
+def test_given_up_is_what_fails_too_often_in_a_row(retries: int, progress: list[bool]) -> None:
+    row, expected = 0, len(progress)
+    for survived, arrived in enumerate(progress):
+        row = 1 if arrived else row + 1
+        if row > retries:
+            expected = survived
+            break
+    assert attempts(retries, progress) == expected

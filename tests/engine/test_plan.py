@@ -1,0 +1,226 @@
+"""What is to do: the table for one file, and the merge of three against a naive model."""
+
+import os
+import shutil
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxrsync.engine.manifest import ManifestFile
+from cxrsync.engine.plan import MTIME_TOLERANCE_NS, Standing, fits, make_plan, standing, survey
+from cxrsync.model import Entry, Found, Row, partition_of
+from cxrsync.store.layout import Tree
+
+many = settings(deadline=None, max_examples=150, derandomize=True)
+
+A, B = "a" * 64, "b" * 64
+S = 10**9
+T = 1_721_736_000 * S
+
+
+def row(path: str = "x", sha256: str = A, size: int = 10, mtime_ns: int = T) -> Row:
+    return Row(path, sha256, size, mtime_ns, "https://physionet.org", '"tag"', 0.0)
+
+
+@pytest.mark.parametrize(
+    ("row", "found", "expected"),
+    [
+        (None, None, Standing.FETCH),
+        (row(), None, Standing.FETCH),  # a row may outlive its file (power loss)
+        (None, Found(10, T), Standing.HASH),  # wget's, or a lost state's
+        (None, Found(0, T), Standing.HASH),
+        (row(), Found(10, T), Standing.PRESENT),
+        (row(), Found(10, T + 2 * S), Standing.PRESENT),
+        (row(), Found(10, T - 2 * S), Standing.PRESENT),
+        # Not as the row says: hashed again, never fetched for that alone.
+        (row(), Found(10, T + 2 * S + 1), Standing.HASH),
+        (row(), Found(10, T - 2 * S - 1), Standing.HASH),
+        (row(), Found(9, T), Standing.HASH),
+        (row(), Found(11, T), Standing.HASH),
+        (row(), Found(0, T), Standing.HASH),
+        # Proved to be something else than the manifest wants (a new version): fetched.
+        (row(sha256=B), Found(10, T), Standing.FETCH),
+        (row(sha256=B), Found(11, T), Standing.HASH),  # proved of another file
+        (row(sha256=B), None, Standing.FETCH),
+    ],
+)
+def test_standing(row: Row | None, found: Found | None, expected: Standing) -> None:
+    assert standing(Entry("x", A), row, found) is expected
+
+
+@pytest.mark.parametrize(
+    ("size", "late", "expected"),
+    [
+        (10, 0, True),
+        (10, MTIME_TOLERANCE_NS, True),
+        (10, -MTIME_TOLERANCE_NS, True),
+        (10, MTIME_TOLERANCE_NS + 1, False),
+        (10, -MTIME_TOLERANCE_NS - 1, False),
+        (9, 0, False),
+    ],
+)
+def test_fits(size: int, late: int, expected: bool) -> None:
+    assert fits(row(), Found(size, T + late)) is expected
+
+
+# ── the merge ──────────────────────────────────────────────────────────────────────────────────
+
+PATHS = sorted(
+    [
+        "LICENSE.txt",
+        "tables/split.csv",
+        "files/p10/p1/s1.txt",
+        "files/p10/p1/s1/a.jpg",
+        "files/p10/p1/s1/b.jpg",
+        "files/p10/p1/s10/a.jpg",
+        "files/p10/p2/s1/a.jpg",
+        "files/p11/p3/s1/a.jpg",
+        "files/p11/p3/s1/b.jpg",
+        "files/p12/p4/s1/a.jpg",
+        "files/p100/a.jpg",
+        "é.csv",
+    ]
+)
+digests = st.sampled_from([A, B])
+# Size and seconds since T of a file, or of what its row claims.
+evidence = st.tuples(st.sampled_from([0, 3]), st.sampled_from([0, 2, 3]))
+
+
+def rows_of(rows: dict[str, Row], partitions: set[str]) -> dict[str, Iterator[Row]]:
+    """The rows as the states give them: by partition, each in the order of the path."""
+    return {
+        name: iter(sorted(each for each in rows.values() if partition_of(each.path) == name))
+        for name in partitions
+    }
+
+
+@many
+@given(
+    listed=st.dictionaries(st.sampled_from(PATHS), digests),
+    rows=st.dictionaries(st.sampled_from(PATHS), st.tuples(digests, evidence)),
+    files=st.dictionaries(st.sampled_from(PATHS), evidence),
+    links=st.sets(st.sampled_from(PATHS), max_size=2),
+    wanted=st.sets(st.sampled_from(PATHS), min_size=6),
+    partitions=st.sets(st.sampled_from(["root", "p10", "p11", "p12"]), min_size=2),
+)
+def test_against_the_model(
+    tmp_path_factory: pytest.TempPathFactory,
+    listed: dict[str, str],
+    rows: dict[str, tuple[str, tuple[int, int]]],
+    files: dict[str, tuple[int, int]],
+    links: set[str],
+    wanted: set[str],
+    partitions: set[str],
+) -> None:
+    root = tmp_path_factory.getbasetemp() / "tree"
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir()
+    for path in set(files) | links:
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if path in links:
+            file.symlink_to("/etc/hostname")  # no file of ours
+        else:
+            size, late = files[path]
+            file.write_bytes(b"x" * size)
+            os.utime(file, ns=(T, T + late * S))
+    sums = root / "SHA256SUMS.txt"
+    sums.write_text("".join(f"{listed[path]} {path}\n" for path in sorted(listed)))
+    known = {path: row(path, sha, size, T + s * S) for path, (sha, (size, s)) in rows.items()}
+
+    # The model: one file after the other, with sets and dictionaries.
+    present, to_hash, in_shards, in_root = [], [], [], []
+    for path in sorted(set(listed) & wanted):
+        if partition_of(path) not in partitions:
+            continue
+        file = None if path in links else files.get(path)
+        claimed = rows.get(path)
+        if file is None:
+            is_proved, is_there = False, False
+        else:
+            is_there = True
+            is_proved = (
+                claimed is not None
+                and claimed[1][0] == file[0]
+                and abs(claimed[1][1] - file[1]) <= 2
+            )
+        if is_there and not is_proved:
+            to_hash.append(path)
+        elif is_proved and claimed is not None and claimed[0] == listed[path]:
+            present.append(path)
+        else:
+            (in_root if partition_of(path) == "root" else in_shards).append(path)
+
+    manifest = ManifestFile(sums)
+    try:
+        plan = make_plan(manifest, wanted.__contains__, rows_of(known, partitions), Tree(root))
+        assert [entry.path for entry in plan.entries_to_hash()] == to_hash
+        # Fewer than 16 images here: all of them come before the root.
+        assert list(plan.entries_to_fetch()) == [
+            Entry(path, listed[path]) for path in in_shards + in_root
+        ]
+        assert plan.to_fetch == len(in_shards) + len(in_root)
+        assert plan.present == len(present)
+        assert plan.present_bytes == sum(files[path][0] for path in present)
+        assert plan.selected == plan.present + plan.to_fetch + len(plan.to_hash)
+    finally:
+        manifest.close()
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Iterator[ManifestFile]:
+    names = ["LICENSE.txt", *[f"files/p10/{n:02}.jpg" for n in range(20)], "z.csv"]
+    path = tmp_path / "SHA256SUMS.txt"
+    path.write_text("".join(f"{A} {name}\n" for name in names) + "hello\n")
+    manifest = ManifestFile(path)
+    yield manifest
+    manifest.close()
+
+
+def everything(_path: str) -> bool:
+    return True
+
+
+def test_the_first_images_then_the_root_then_the_others(
+    manifest: ManifestFile, tmp_path: Path
+) -> None:
+    plan = make_plan(manifest, everything, rows_of({}, {"root", "p10"}), Tree(tmp_path))
+    images = [f"files/p10/{n:02}.jpg" for n in range(20)]
+    assert [entry.path for entry in plan.entries_to_fetch()] == [
+        *images[:16],
+        "LICENSE.txt",
+        "z.csv",
+        *images[16:],
+    ]
+    assert isinstance(plan.in_shards, array)  # eight bytes a file
+    assert [each.line for each in plan.refused] == [23]
+
+
+def test_a_missing_folder_is_asked_for_once(
+    manifest: ManifestFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = Tree(tmp_path)
+    asked: list[str] = []
+    find = tree.find
+    monkeypatch.setattr(tree, "find", lambda path: asked.append(path) or find(path))
+    rows = rows_of({}, {"root", "p10"})
+    assert all(found is None for *_rest, found in survey(manifest, everything, rows, tree))
+    assert asked == ["LICENSE.txt", "files/p10/00.jpg", "z.csv"]
+
+
+def test_rows_of_files_that_are_wanted_no_more_are_passed_by(
+    manifest: ManifestFile, tmp_path: Path
+) -> None:
+    paths = ["files/p10/00.jpg", "files/p10/00x.jpg", "files/p10/07.jpg", "files/p10/zz.jpg"]
+    rows = rows_of({path: row(path) for path in paths}, {"p10"})
+
+    def is_wanted(path: str) -> bool:
+        return path > "files/p10/05"
+
+    surveyed = survey(manifest, is_wanted, rows, Tree(tmp_path))
+    with_row = [entry.path for _offset, entry, row, _found in surveyed if row is not None]
+    assert with_row == ["files/p10/07.jpg"]

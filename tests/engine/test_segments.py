@@ -1,0 +1,218 @@
+"""Connections share one file: every byte once, and no share too small to be worth a request."""
+
+from dataclasses import dataclass, field
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxrsync.engine.segments import LEAST_SHARE, Segment, Segments
+from cxrsync.store.ranges import Range, add, normal, size
+
+many = settings(deadline=None, max_examples=200, derandomize=True)
+
+MIB = 1 << 20
+
+
+def spans(*segments: Segment | None) -> list[tuple[int, int | None]]:
+    return [(each.at, each.stop) for each in segments if each is not None]
+
+
+def take_all(segments: Segments) -> list[Segment]:
+    taken = []
+    while (segment := segments.take_free(1)) is not None:
+        taken.append(segment)
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("present", "total", "free"),
+    [
+        ([], None, [(0, None)]),
+        ([], 100, [(0, 100)]),
+        ([(0, 40)], 100, [(40, 100)]),
+        ([(0, 40)], None, [(40, None)]),
+        ([(0, 100)], 100, []),
+        ([(0, 100)], None, [(100, None)]),
+        ([(0, 10), (20, 30)], 100, [(10, 20), (30, 100)]),
+        ([(20, 30)], 30, [(0, 20)]),
+        # Without a total only what has no gap before it can be gone on with.
+        ([(0, 10), (20, 30)], None, [(10, None)]),
+        ([(20, 30)], None, [(0, None)]),
+        # The file became shorter at the source.
+        ([(0, 10), (60, 100)], 50, [(10, 50)]),
+        ([], 0, []),
+    ],
+)
+def test_what_is_wanted(
+    present: list[Range], total: int | None, free: list[tuple[int, int | None]]
+) -> None:
+    segments = Segments(present, total)
+    assert segments.complete == (total is not None and not free)
+    assert spans(*take_all(segments)) == free
+    assert segments.busy == bool(free)
+
+
+def test_one_connection_gets_all_of_it() -> None:
+    assert spans(Segments([], 100 * MIB).take_free(1)) == [(0, 100 * MIB)]
+
+
+def test_several_idle_ones_find_the_rest_free() -> None:
+    segments = Segments([], 80 * MIB)
+    taken = [segments.take_free(idle) for idle in (4, 3, 2, 1)]
+    assert spans(*taken) == [
+        (0, 20 * MIB),
+        (20 * MIB, 40 * MIB),
+        (40 * MIB, 60 * MIB),
+        (60 * MIB, 80 * MIB),
+    ]
+    assert segments.take_free(1) is None
+
+
+def test_a_small_file_is_not_cut() -> None:
+    segments = Segments([], 2 * LEAST_SHARE - 1)
+    assert spans(segments.take_free(8)) == [(0, 2 * LEAST_SHARE - 1)]
+    assert segments.take_end(8) is None
+
+
+def test_nothing_is_cut_off_a_file_without_a_total() -> None:
+    segments = Segments([], None)
+    first = segments.take_free(8)
+    assert spans(first) == [(0, None)]
+    assert segments.take_free(8) is segments.take_end(8) is None
+    assert segments.longest == 0
+    segments.learn_total(80 * MIB)
+    assert segments.longest == 80 * MIB
+    assert spans(segments.take_end(1), first) == [(40 * MIB, 80 * MIB), (0, 40 * MIB)]
+
+
+def test_the_end_is_taken_from_the_longest() -> None:
+    segments = Segments([(30 * MIB, 40 * MIB)], 200 * MIB)
+    short, long = take_all(segments)
+    long.at += 60 * MIB
+    end = segments.take_end(1)
+    assert spans(short, long, end) == [
+        (0, 30 * MIB),
+        (100 * MIB, 150 * MIB),
+        (150 * MIB, 200 * MIB),
+    ]
+    assert end is not None
+    assert end.busy
+
+
+def test_a_connection_that_gave_up_leaves_its_rest_free() -> None:
+    segments = Segments([], 100)
+    first = segments.take_free(1)
+    assert first is not None
+    first.at = 40
+    first.busy = False
+    assert spans(segments.take_free(1)) == [(40, 100)]
+
+
+def test_complete_is_not_before_the_last_byte() -> None:
+    segments = Segments([(0, 98)], 100)
+    segment = segments.take_free(1)
+    assert segment is not None
+    segment.at = 99
+    assert not segments.complete
+    segment.at = 100
+    assert segments.complete
+    assert not Segments([], None).complete
+
+
+@dataclass
+class Line:
+    """Connections that take up work, receive some of it, and sometimes drop it, in any order."""
+
+    segments: Segments
+    total: int
+    connections: int
+    arrived: list[Range] = field(default_factory=list)
+    working: list[Segment] = field(default_factory=list)
+    shares: list[int] = field(default_factory=list)
+
+    def take_up(self) -> bool:
+        idle = self.connections - len(self.working)
+        if not idle:
+            return False
+        taken = self.segments.take_free(idle)
+        if taken is None:
+            before = {segment: segment.stop for segment in self.working}
+            taken = self.segments.take_end(idle)
+            if taken is not None:
+                # What is cut and what stays are both worth their request.
+                [cut] = [each for each in self.working if each.stop != before[each]]
+                self.shares += [taken.left, cut.left]
+        if taken is None:
+            return False
+        assert taken.busy
+        assert taken not in self.working
+        self.working.append(taken)
+        return True
+
+    def receive(self, segment: Segment, count: int) -> None:
+        stop = self.total if segment.stop is None else segment.stop
+        after = min(segment.at + count, stop)
+        there = size(self.arrived)
+        self.arrived = add(self.arrived, segment.at, after)
+        # Every byte once: what arrives was not there before.
+        assert size(self.arrived) - there == after - segment.at
+        segment.at = after
+        if segment.done:
+            self.drop(segment)
+
+    def drop(self, segment: Segment) -> None:
+        segment.busy = False
+        self.working.remove(segment)
+
+
+@many
+@given(
+    total=st.integers(0, 100 * MIB),
+    parts=st.lists(st.tuples(st.integers(0, 100 * MIB), st.integers(0, 100 * MIB)), max_size=4),
+    is_told=st.booleans(),
+    connections=st.integers(1, 8),
+    random=st.randoms(use_true_random=False),
+)
+def test_every_byte_once(
+    total: int, parts: list[Range], is_told: bool, connections: int, random: Random
+) -> None:
+    present = normal(parts, total)
+    if not is_told:
+        present = [] if not present or present[0][0] else present[:1]
+    line = Line(Segments(present, total if is_told else None), total, connections, present)
+    is_known = is_told
+    while not line.segments.complete:
+        act = random.random()
+        if not is_known and line.working and act < 0.3:
+            line.segments.learn_total(total)
+            is_known = True
+            for segment in [each for each in line.working if each.done]:
+                line.drop(segment)
+        elif act < 0.4 or not line.working:
+            assert line.take_up() or line.working  # nobody idles while bytes are free
+        else:
+            segment = random.choice(line.working)
+            if act < 0.45:
+                line.drop(segment)
+            else:
+                line.receive(segment, random.randint(1, 8 * MIB))
+    assert line.arrived == ([(0, total)] if total else [])
+    assert all(share >= LEAST_SHARE for share in line.shares)
+
+
+@many
+@given(st.integers(0, 100 * MIB), st.lists(st.integers(1, 8), min_size=1, max_size=12))
+def test_no_share_is_too_small(total: int, idles: list[int]) -> None:
+    segments = Segments([], total)
+    taken: list[Segment] = []
+    for idle in idles:
+        share = segments.take_free(idle) or segments.take_end(idle)
+        if share is not None:
+            taken.append(share)
+    # The last may be as small as the file is; of two or more each is worth a request.
+    least = min(total, LEAST_SHARE)
+    free = take_all(segments)
+    assert all(share.left >= least for share in [*taken, *free])
+    assert sum(share.left for share in [*taken, *free]) == total

@@ -1,0 +1,88 @@
+"""Numbers as people read them."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxrsync.report import words
+
+many = settings(deadline=None, max_examples=200, derandomize=True)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (999.6, "1.0 kB"),
+        (1000, "1.0 kB"),
+        (25_400, "25.4 kB"),
+        (999_940, "999.9 kB"),
+        (999_960, "1.0 MB"),  # not 1000.0 kB
+        (1_480_000, "1.5 MB"),
+        (558e9, "558.0 GB"),
+        (4.7e12, "4.70 TB"),
+        (1e16, "10000.00 TB"),
+        (-1_480_000, "-1.5 MB"),  # bytes that had to be thrown away
+    ],
+)
+def test_size(count: float, text: str) -> None:
+    assert words.size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0 s"),
+        (0.25, "0.2 s"),
+        (9.9, "9.9 s"),
+        (42.4, "42 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (185, "3 min 5 s"),
+        (3599.6, "1 h"),
+        (3600, "1 h"),
+        (3_660, "1 h 1 min"),
+        (86_399, "23 h 59 min"),
+        (86_400, "1 d"),
+        (18 * 86_400 + 4 * 3600 + 59, "18 d 4 h"),
+        (150 * 86_400, "150 d"),
+    ],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert words.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 files"), (1, "1 file"), (2, "2 files"), (377_110, "377,110 files")]
+)
+def test_files(count: int, text: str) -> None:
+    assert words.files(count) == text
+
+
+UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+@many
+@given(st.floats(0, 1e15))
+def test_a_size_says_what_it_is(count: float) -> None:
+    number, unit = words.size(count).split(" ")
+    assert float(number) < 1000 or unit == "TB"
+    assert float(number) * UNITS[unit] == pytest.approx(count, rel=0.06, abs=0.51)
+
+
+SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
+
+
+@many
+@given(st.floats(0, 1e9))
+def test_a_duration_says_what_it_is(seconds: float) -> None:
+    parts = re.findall(r"([\d.]+) (s|min|h|d)(?: |$)", words.duration(seconds))
+    said = sum(float(number) * SECONDS[unit] for number, unit in parts)
+    lesser = SECONDS[parts[-1][1]] if len(parts) == 2 else SECONDS[parts[0][1]] / 24
+    assert abs(said - seconds) <= lesser + 0.5
+    # Two units at the most, and no sixty minutes anywhere.
+    assert len(parts) <= 2
+    assert all(float(n) < {"s": 60, "min": 60, "h": 24, "d": 1e9}[unit] for n, unit in parts)

@@ -1,0 +1,326 @@
+"""What a response means: one table, since a wrong answer here is a wrong byte on the disk."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from cxrsync.errors import AccessDenied, BadAnswer, NotFound, SourceError, Throttled
+from cxrsync.source.base import PastEnd, Unchanged
+from cxrsync.source.http import Asked, Body, read_head, request_headers, retry_after
+
+many = settings(deadline=None, max_examples=200, derandomize=True)
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+TAG = '"669f9b40-ff"'
+DATE = "Tue, 23 Jul 2024 12:00:00 GMT"
+MTIME = 1_721_736_000.0
+FILE = {"ETag": TAG, "Last-Modified": DATE}
+
+WHOLE = Asked()
+REST = Asked(start=40, resume_if=TAG)
+PART = Asked(start=40, stop=60, resume_if=TAG)
+HEAD = Asked(stop=20)  # a first segment: a range, though it starts at 0
+AGAIN = Asked(skip_if=TAG)
+
+
+def read(asked: Asked, status: int, headers: dict[str, str]) -> Body | Unchanged | PastEnd:
+    return read_head(asked, status, CIMultiDict(headers), NOW)
+
+
+# ── the question ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("asked", "headers"),
+    [
+        (WHOLE, {}),
+        (Asked(resume_if=TAG), {}),  # If-Range without Range means nothing
+        (Asked(start=1), {"Range": "bytes=1-"}),
+        (REST, {"Range": "bytes=40-", "If-Range": TAG}),
+        (PART, {"Range": "bytes=40-59", "If-Range": TAG}),
+        (HEAD, {"Range": "bytes=0-19"}),
+        (Asked(stop=1), {"Range": "bytes=0-0"}),
+        (AGAIN, {"If-None-Match": TAG}),
+        (Asked(start=1, skip_if=TAG), {"Range": "bytes=1-", "If-None-Match": TAG}),
+    ],
+)
+def test_request_headers(asked: Asked, headers: dict[str, str]) -> None:
+    # Never compressed: the offsets would be another file's.
+    assert request_headers(asked) == {"Accept-Encoding": "identity", **headers}
+
+
+# ── answers with a body ────────────────────────────────────────────────────────────────────────
+
+
+def span(value: str, length: int | None = None) -> dict[str, str]:
+    headers = {**FILE, "Content-Range": value}
+    return headers if length is None else {**headers, "Content-Length": str(length)}
+
+
+BODIES = [
+    (WHOLE, 200, {**FILE, "Content-Length": "100"}, Body(0, 100, 100, TAG, MTIME)),
+    (WHOLE, 200, {"Content-Length": "0"}, Body(0, 0, 0, None, None)),
+    (WHOLE, 200, {}, Body(0, None, None, None, None)),  # chunked: its end is the file's
+    (AGAIN, 200, {**FILE, "Content-Length": "100"}, Body(0, 100, 100, TAG, MTIME)),
+    # A range was asked for and all of it comes: another file by now, or no ranges here. It starts
+    # at 0, and whoever appends it to a partial has not looked at that (openneuro-py, dandi).
+    (REST, 200, {**FILE, "Content-Length": "100"}, Body(0, 100, 100, TAG, MTIME)),
+    (PART, 200, {**FILE, "Content-Length": "100"}, Body(0, 100, 100, TAG, MTIME)),
+    # A 200 does not describe a part, whatever else it says.
+    (REST, 200, span("bytes 40-99/100", 60), Body(0, 60, 60, TAG, MTIME)),
+    (REST, 206, span("bytes 40-99/100", 60), Body(40, 60, 100, TAG, MTIME)),
+    (REST, 206, span("bytes 40-99/100"), Body(40, 60, 100, TAG, MTIME)),
+    (REST, 206, span("bytes 40-99/*", 60), Body(40, 60, None, TAG, MTIME)),
+    (REST, 206, span("bytes 40-79/100", 40), Body(40, 40, 100, TAG, MTIME)),  # less: allowed
+    (REST, 206, span("bytes 99-99/100", 1), None),
+    (PART, 206, span("bytes 40-59/100", 20), Body(40, 20, 100, TAG, MTIME)),
+    (PART, 206, span("bytes 40-49/50", 10), Body(40, 10, 50, TAG, MTIME)),
+    (HEAD, 206, span("bytes 0-19/100", 20), Body(0, 20, 100, TAG, MTIME)),
+    (WHOLE, 206, span("bytes 0-99/100", 100), Body(0, 100, 100, TAG, MTIME)),
+    # Other ranges than asked for.
+    (REST, 206, span("bytes 39-99/100", 61), None),
+    (REST, 206, span("bytes 41-99/100", 59), None),
+    (REST, 206, span("bytes 0-99/100", 100), None),
+    (PART, 206, span("bytes 40-60/100", 21), None),
+    (PART, 206, span("bytes 40-99/100", 60), None),
+    # Ranges that cannot be.
+    (REST, 206, span("bytes 40-100/100", 61), None),
+    (REST, 206, span("bytes 40-99/50", 60), None),
+    (REST, 206, span("bytes 40-38/100"), None),
+    (REST, 206, span("bytes 40-39/100", 0), None),
+    (REST, 206, span("bytes 40-99/100", 61), None),
+    (REST, 206, span("bytes 40-99/100", 59), None),
+    (REST, 206, span("bytes */100"), None),
+    (REST, 206, span("bytes 40-99"), None),
+    (REST, 206, span("bytes=40-99/100"), None),
+    (REST, 206, span("items 40-99/100"), None),
+    (REST, 206, span("bytes 40-99/100, 40-99/100"), None),
+    (REST, 206, span("bytes 40-99/" + "9" * 5000), None),
+    (REST, 206, span("bytes ٤٠-٩٩/١٠٠"), None),  # digits to Python, not to HTTP
+    (REST, 206, FILE, None),
+    (PART, 206, {**FILE, "Content-Type": "multipart/byteranges; boundary=x"}, None),
+    # Compressed, though we said identity: the offsets are another file's (parfive#121).
+    (WHOLE, 200, {**FILE, "Content-Encoding": "gzip"}, None),
+    (WHOLE, 200, {**FILE, "Content-Encoding": "br"}, None),
+    (REST, 206, {**span("bytes 40-99/100"), "Content-Encoding": "gzip"}, None),
+    (WHOLE, 200, {**FILE, "Content-Encoding": "identity"}, Body(0, None, None, TAG, MTIME)),
+]
+
+
+@pytest.mark.parametrize(("asked", "status", "headers", "body"), BODIES)
+def test_bodies(asked: Asked, status: int, headers: dict[str, str], body: Body | None) -> None:
+    if body is None:
+        with pytest.raises(BadAnswer):
+            read(asked, status, headers)
+    else:
+        assert read(asked, status, headers) == body
+
+
+@pytest.mark.parametrize(
+    ("tag", "validator"),
+    [
+        (TAG, TAG),
+        ('""', '""'),
+        (f"W/{TAG}", None),  # weak: no promise about bytes
+        (f"w/{TAG}", None),
+        ("669f9b40-ff", None),
+        ('"', None),
+        ('"a", "b"', None),
+        ('"a\udcff"', None),  # could not be sent back
+        ("", None),
+    ],
+)
+def test_only_a_strong_etag_is_a_validator(tag: str, validator: str | None) -> None:
+    body = read(WHOLE, 200, {"ETag": tag})
+    assert isinstance(body, Body)
+    assert body.validator == validator
+
+
+@pytest.fixture
+def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A clock nine hours off, on which a date without a zone would show."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "JST-9")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("value", "modified"),
+    [
+        (DATE, MTIME),
+        ("Tuesday, 23-Jul-24 12:00:00 GMT", MTIME),  # RFC 850
+        ("Tue, 23 Jul 2024 12:00:00", MTIME),  # no zone: HTTP knows only one
+        ("Tue, 23 Jul 2024 12:00:00 -0000", MTIME),
+        ("Tue, 23 Jul 2024 14:00:00 +0200", MTIME),
+        ("yesterday", None),
+        ("", None),
+        ("1721736000", None),
+        ("Tue, 99 Jul 2024 12:00:00 GMT", None),
+        ("Tue, 23 Jul 2024 12:00:00 +99999999999999", None),
+    ],
+)
+@pytest.mark.usefixtures("far_from_utc")
+def test_last_modified(value: str, modified: float | None) -> None:
+    body = read(WHOLE, 200, {"Last-Modified": value})
+    assert isinstance(body, Body)
+    assert body.modified == modified
+
+
+@pytest.mark.parametrize("value", ["", "-1", "+5", "1 0", "ten", "٣", "9" * 5000])
+def test_a_length_that_is_none_is_not_told(value: str) -> None:
+    body = read(WHOLE, 200, {"Content-Length": value})
+    assert isinstance(body, Body)
+    assert body.length is body.total is None
+
+
+# ── answers without one ────────────────────────────────────────────────────────────────────────
+
+
+def test_unchanged_only_where_that_was_asked() -> None:
+    assert read(AGAIN, 304, {}) == Unchanged()
+    with pytest.raises(BadAnswer):  # else a cache's 304 would pass for a file that is not there
+        read(WHOLE, 304, {})
+
+
+@pytest.mark.parametrize("asked", [REST, PART, HEAD])
+@pytest.mark.parametrize(
+    ("value", "total"),
+    [
+        ("bytes */40", 40),
+        ("bytes */30", 30),
+        ("bytes */0", 0),
+        ("bytes */100", 100),
+        ("bytes */*", None),
+        ("bytes 0-39/40", None),
+        ("*/40", None),
+        ("bytes */-1", None),
+        ("bytes */" + "9" * 5000, None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_past_the_end(asked: Asked, value: str | None, total: int | None) -> None:
+    # The body is an HTML page, with the file's own Content-Disposition: no file for all that.
+    headers = {"Content-Disposition": "inline; filename=a.jpg", "Content-Length": "190"}
+    if value is not None:
+        headers["Content-Range"] = value
+    assert read(asked, 416, headers) == PastEnd(total)
+
+
+def test_no_range_can_be_wrong_where_none_was_asked() -> None:
+    # Taken for "start over" it would be asked again at once, for ever.
+    with pytest.raises(BadAnswer):
+        read(WHOLE, 416, {"Content-Range": "bytes */40"})
+
+
+@pytest.mark.parametrize("asked", [WHOLE, PART, AGAIN])
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (403, AccessDenied),
+        (404, NotFound),
+        (410, NotFound),
+        *[(status, NotFound) for status in (300, 301, 302, 303, 307, 308)],
+        *[(status, Throttled) for status in (408, 425, 429, 500, 502, 503, 504)],
+        *[(status, BadAnswer) for status in (201, 204, 207, 400, 405, 412, 418, 501, 505)],
+        (401, BadAnswer),  # the session answers it; one that gets here is no sign-in
+    ],
+)
+def test_refusals(asked: Asked, status: int, error: type[SourceError]) -> None:
+    with pytest.raises(SourceError) as caught:
+        read(asked, status, {**FILE, "Content-Length": "500", "Location": "https://evil.example"})
+    assert type(caught.value) is error
+    assert str(status) in str(caught.value)
+
+
+# ── how long to wait ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("0", 0),
+        ("120", 120),
+        (" 120 ", 120),
+        ("9" * 40, 999_999_999),  # absurd, but a number: the pace bounds it
+        ("Sun, 01 Mar 2026 12:02:00 GMT", 120),
+        ("Sun, 01 Mar 2026 12:02:00", 120),
+        ("Sun, 01 Mar 2026 12:02:00 -0000", 120),
+        ("Sunday, 01-Mar-26 12:02:00 GMT", 120),
+        ("Sun, 01 Mar 2026 11:00:00 GMT", 0),  # past
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        ("-5", None),
+        ("1.5", None),
+        ("", None),
+        ("soon", None),
+        ("١٢", None),
+        ("Sun, 31 Feb 2026 12:00:00 GMT", None),
+        ("Sun, 01 Mar 2026 12:00:00 +99999999999999", None),
+    ],
+)
+def test_retry_after(value: str | None, seconds: float | None) -> None:
+    assert retry_after(value, NOW) == seconds
+    with pytest.raises(Throttled) as caught:
+        read(WHOLE, 429, {} if value is None else {"Retry-After": value})
+    assert caught.value.after == seconds
+
+
+words = ["Sun,", "01", "Mar", "2026", "12:00:00", "GMT", "+0100", "-0000", "9" * 15, "bytes", "*/4"]
+values = st.one_of(st.lists(st.sampled_from(words)).map(" ".join), st.text(max_size=30))
+names = ["ETag", "Last-Modified", "Content-Length", "Content-Range", "Retry-After"]
+
+
+@many
+@given(
+    st.sampled_from([WHOLE, REST, PART, HEAD, AGAIN]),
+    st.sampled_from([200, 206, 304, 404, 416, 429, 503, 999]),
+    st.dictionaries(st.sampled_from(names), values),
+)
+def test_no_headers_make_it_raise_anything_else(
+    asked: Asked, status: int, headers: dict[str, str]
+) -> None:
+    with contextlib.suppress(SourceError):
+        read(asked, status, headers)
+
+
+offsets = st.integers(0, 120)
+
+
+@many
+@given(offsets, st.none() | offsets, offsets, offsets, st.none() | offsets)
+def test_a_part_that_is_let_through_is_of_the_part_that_was_asked_for(
+    start: int, length: int | None, first: int, last: int, total: int | None
+) -> None:
+    asked = Asked(start, None if length is None else start + length + 1)
+    value = f"bytes {first}-{last}/{'*' if total is None else total}"
+    is_right = (
+        first == start
+        and first <= last
+        and (asked.stop is None or last < asked.stop)
+        and (total is None or last < total)
+    )
+    try:
+        body = read(asked, 206, {"Content-Range": value})
+    except BadAnswer:
+        assert not is_right
+    else:
+        assert is_right
+        assert body == Body(start, last - first + 1, total, None, None)
+
+
+@many
+@given(st.integers(0, 10**7))
+def test_a_date_is_as_good_as_seconds(seconds: int) -> None:
+    then = datetime.fromtimestamp(NOW.timestamp() + seconds, UTC)
+    assert retry_after(format_datetime(then, usegmt=True), NOW) == seconds
+    assert retry_after(str(seconds), NOW) == seconds

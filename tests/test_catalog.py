@@ -1,0 +1,72 @@
+"""The catalogue: what is known of a dataset, and that not being in it closes no door."""
+
+import pytest
+
+from cxrsync.catalog import describe, load, nearest
+from cxrsync.model import Kind
+
+TEN = tuple(f"p{number}" for number in range(10, 20))
+
+
+def test_the_two_that_this_is_made_for() -> None:
+    aliases = {known.alias: slug for slug, known in load().items() if known.alias}
+    assert aliases == {"jpg": "mimic-cxr-jpg", "dicom": "mimic-cxr"}
+    for slug in aliases.values():
+        known = describe(slug)
+        assert known.shards == TEN
+        assert known.versions == ("2.0.0", "2.1.0")
+        assert known.agreement == f"https://physionet.org/content/{slug}/"
+        assert known.elsewhere
+    # For estimates: 558 GB and 4.7 TB over 377,110 images.
+    assert describe("mimic-cxr-jpg").means[Kind.IMAGES] == pytest.approx(558e9 / 377_110, rel=0.02)
+    assert describe("mimic-cxr").means[Kind.IMAGES] == pytest.approx(4.7e12 / 377_110, rel=0.02)
+
+
+@pytest.mark.parametrize("slug", list(load()))
+def test_every_entry_is_complete(slug: str) -> None:
+    known = describe(slug)
+    assert known.slug == slug
+    assert known.title
+    # Unquoted, YAML would make a number of 2.2: "2.10" would come out as 2.1.
+    assert all(isinstance(version, str) for version in known.versions)
+    assert known.versions == tuple(sorted(known.versions))
+    assert known.agreement.endswith(f"/{slug}/")
+    assert known.kind_of("README") is Kind.DOCS
+    assert known.kind_of("data.csv.gz") is Kind.TABLES
+    assert known.kind_of("data.zip") is Kind.ARCHIVES
+
+
+def test_a_dataset_that_is_not_in_it() -> None:
+    unknown = describe("chexchonet")
+    assert unknown.slug == unknown.title == "chexchonet"
+    assert unknown.versions == unknown.shards == ()
+    assert unknown.agreement == "https://physionet.org/content/chexchonet/"
+    kinds = {name: unknown.kind_of(name).value for name in ("a/b.png", "c.parquet", "d.7z", "e")}
+    assert kinds == {"a/b.png": "images", "c.parquet": "tables", "d.7z": "archives", "e": "docs"}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "path", "kind"),
+    [
+        ("mimic-cxr", "files/p10/p10000032/s50414267.txt", Kind.REPORTS),
+        ("mimic-cxr", "LICENSE.txt", Kind.DOCS),  # .txt is a report below files/ only
+        ("mimic-cxr-jpg", "files/p10/p10000032/s50414267.txt", Kind.DOCS),
+        ("mimic-cxr-jpg", "figure.jpg", Kind.DOCS),
+        ("mimic-cxr-jpg", "files/x.jpg.tmp", Kind.DOCS),
+        ("mimic-cxr-jpg", "labels.csv", Kind.TABLES),
+    ],
+)
+def test_kind(dataset: str, path: str, kind: Kind) -> None:
+    assert describe(dataset).kind_of(path) is kind
+
+
+@pytest.mark.parametrize(
+    ("name", "phrase"),
+    [
+        ("mimic-cxr-jgp", "mimic-cxr-jpg, mimic-cxr"),
+        ("eicu", "eicu-crd"),
+        ("zzz", "mimic-cxr, mimic-cxr-jpg, eicu-crd"),  # nothing near: all of them
+    ],
+)
+def test_nearest(name: str, phrase: str) -> None:
+    assert nearest(name, ("mimic-cxr", "mimic-cxr-jpg", "eicu-crd")) == phrase

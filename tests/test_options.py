@@ -1,0 +1,361 @@
+"""From words to a Job: what they mean, what is refused, and that a refusal names the way out."""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxrsync import __version__
+from cxrsync.errors import ExitCode, UsageError
+from cxrsync.job import (
+    AUTO_CONNECTIONS,
+    DEFAULT_BASE_URL,
+    MOST_CONNECTIONS,
+    Job,
+    Limits,
+    Origin,
+    Selection,
+    is_loopback,
+)
+from cxrsync.model import Kind
+from cxrsync.options import OPTIONS, make_job, parse_connections, parse_shards
+
+many = settings(deadline=None, max_examples=150, derandomize=True)
+
+
+def job(**options: Any) -> Job:
+    return make_job({"jpg": True, **options})
+
+
+def refusal(**options: Any) -> str:
+    """What a person reads: the message and the next step."""
+    with pytest.raises(UsageError) as caught:
+        make_job(options)
+    assert caught.value.exit_code is ExitCode.USAGE
+    return f"{caught.value} {caught.value.next_step}"
+
+
+def test_defaults() -> None:
+    assert job() == Job("mimic-cxr-jpg", dest=Path("physionet.org/files"))
+    # What flags that were not given look like.
+    assert (
+        job(**{name: None for name in OPTIONS if name not in {"jpg", "fsync", "tables"}}) == job()
+    )
+    # PhysioNet's gate wants the first word, its operators the rest.
+    assert job().origin.user_agent.startswith("Wget/")
+    assert f"cxrsync/{__version__}" in job().origin.user_agent
+
+
+def test_every_word(tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    authority.touch()
+    made = make_job(
+        {
+            "dataset": "mimic-cxr",
+            "dataset_version": "2.1.0",
+            "dest": tmp_path,
+            "shard": ["p11", "p10"],
+            "only": ["images", "reports"],
+            "include": ["*.dcm"],
+            "exclude": "*s5*",  # one value need not be a list
+            "tables": False,
+            "from_dir": str(tmp_path),
+            "base_url": "https://localhost:8443/files/",
+            "user": "alice",
+            "ca_file": str(authority),
+            "user_agent": "Wget/2",
+            "connections": "3",
+            "retries": 0,
+            "connect_timeout": 1.5,
+            "stall_timeout": 2.5,
+            "give_up_after": 3.5,
+            "wait_lock": 4.5,
+            "max_files": 0,
+            "max_duration": 5.5,
+            "fsync": False,
+        }
+    )
+    assert made == Job(
+        dataset="mimic-cxr",
+        version="2.1.0",
+        selection=Selection(
+            ("p10", "p11"), (Kind.IMAGES, Kind.REPORTS), ("*.dcm",), ("*s5*",), tables=False
+        ),
+        dest=tmp_path,
+        origin=Origin(
+            "https://localhost:8443/files", tmp_path.resolve(), "alice", authority, "Wget/2"
+        ),
+        limits=Limits(3, 0, 1.5, 2.5, 3.5, 4.5, 0, 5.5),
+        fsync=False,
+    )
+
+
+# ── the dataset ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("options", "slug"),
+    [
+        ({"jpg": True}, "mimic-cxr-jpg"),
+        ({"dicom": True}, "mimic-cxr"),
+        ({"dataset": "mimiciv"}, "mimiciv"),
+        ({"dataset": "not-in-the-catalogue"}, "not-in-the-catalogue"),
+        ({"jpg": True, "dataset": "mimic-cxr-jpg"}, "mimic-cxr-jpg"),  # twice the same
+        ({"jpg": False, "dicom": True}, "mimic-cxr"),
+    ],
+)
+def test_dataset(options: dict[str, Any], slug: str) -> None:
+    assert make_job(options).dataset == slug
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, ["no dataset", "--jpg", "--dicom", "--dataset"]),
+        ({"jpg": False}, ["no dataset"]),
+        ({"jpg": True, "dicom": True}, ["mimic-cxr, mimic-cxr-jpg", "Choose one"]),
+        ({"jpg": True, "dataset": "mimiciv"}, ["mimic-cxr-jpg, mimiciv", "Choose one"]),
+        ({"dataset": "MIMIC-CXR-JPG"}, ["not a PhysioNet dataset"]),
+        ({"dataset": "mimic_cxr_jpg"}, ["Known names: mimic-cxr-jpg"]),
+        ({"dataset": "../etc"}, ["not a PhysioNet dataset"]),
+        ({"dataset": "a/b"}, ["not a PhysioNet dataset"]),
+        ({"dataset": ".."}, ["not a PhysioNet dataset"]),
+        ({"dataset": "-x"}, ["not a PhysioNet dataset"]),
+        ({"jpg": True, "dataset_version": "../2.1.0"}, ["not a version", "2.0.0, 2.1.0"]),
+        ({"jpg": True, "dataset_version": ".."}, ["not a version"]),
+        ({"jpg": True, "dataset_version": ""}, ["not a version"]),
+        ({"dataset": "novel", "dataset_version": "a b"}, ["not a version", "Known: none"]),
+    ],
+)
+def test_dataset_refused(options: dict[str, Any], words: list[str]) -> None:
+    said = refusal(**options)
+    assert [word for word in words if word not in said] == []
+
+
+def test_a_version_that_the_catalogue_does_not_know_is_no_mistake() -> None:
+    assert job(dataset_version="3.0.0-beta.1").version == "3.0.0-beta.1"
+
+
+# ── the selection ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("values", "shards"),
+    [
+        ([], ""),
+        (["p10"], "p10"),
+        (["p12", "p10", "p12"], "p10 p12"),
+        (["p10,p12"], "p10 p12"),
+        (["p10, p12"], "p10 p12"),
+        (["p10 p12"], "p10 p12"),
+        (["p10-p13"], "p10 p11 p12 p13"),
+        (["p10-13"], "p10 p11 p12 p13"),
+        (["p18-p19,p10", "p18"], "p10 p18 p19"),
+        (["p15-p15"], "p15"),
+        (["p08-p11"], "p08 p09 p10 p11"),
+    ],
+)
+def test_shards(values: list[str], shards: str) -> None:
+    assert parse_shards(values) == tuple(shards.split())
+
+
+@pytest.mark.parametrize("word", ["10", "P10", "p1", "p100", "p10-", "-p10", "p10..p12", "p10-p1x"])
+def test_what_is_no_shard(word: str) -> None:
+    said = refusal(jpg=True, shard=["p10", word])
+    assert repr(word) in said
+    assert "p10-p14" in said
+
+
+def test_a_range_that_runs_backwards_is_told_forwards() -> None:
+    said = refusal(jpg=True, shard=["p14-p10"])
+    assert "'p14-p10' runs backwards" in said
+    assert "Say p10-p14." in said
+
+
+@pytest.mark.parametrize(("shard", "near"), [("p20", "p10"), ("p09", "p19"), ("p18-p21", "p10")])
+def test_a_shard_that_the_dataset_has_not(shard: str, near: str) -> None:
+    said = refusal(jpg=True, shard=shard)
+    assert "mimic-cxr-jpg has no shard" in said
+    assert near in said.split("Its shards:")[1]
+
+
+def test_nobody_knows_the_shards_of_an_unknown_dataset() -> None:
+    assert make_job({"dataset": "novel", "shard": ["p77"]}).selection.shards == ("p77",)
+
+
+def test_a_kind_that_is_none() -> None:
+    said = refusal(jpg=True, only=["image"])
+    assert "'image'" in said
+    assert "images" in said.split("Near:")[1]
+
+
+@pytest.mark.parametrize(
+    ("selection", "text"),
+    [
+        (Selection(), "the whole version"),
+        (Selection(tables=False), "the whole version"),
+        (Selection(shards=("p10", "p11")), "p10 p11, with the tables"),
+        (Selection(shards=("p10",), tables=False), "p10"),
+        (
+            Selection(shards=("p10",), only=(Kind.IMAGES, Kind.REPORTS)),
+            "p10, only images and reports",
+        ),
+        (Selection(include=("a", "b"), exclude=("c", "d")), "paths like a or b, not c nor d"),
+    ],
+)
+def test_a_selection_as_people_read_it(selection: Selection, text: str) -> None:
+    assert str(selection) == text
+
+
+texts = st.lists(st.text(max_size=8), max_size=3).map(tuple)
+
+
+@many
+@given(
+    st.builds(
+        Selection,
+        shards=texts,
+        only=st.lists(st.sampled_from(Kind)).map(tuple),
+        include=texts,
+        exclude=texts,
+        tables=st.booleans(),
+    )
+)
+def test_a_selection_comes_back_from_json(selection: Selection) -> None:
+    assert Selection.from_json(json.loads(json.dumps(selection.as_json()))) == selection
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [{}, [], {**Selection().as_json(), "only": ["x"]}, {**Selection().as_json(), "shards": 1}],
+)
+def test_json_that_is_no_selection(raw: Any) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        Selection.from_json(raw)
+
+
+# ── the source and the limits ──────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("value", "number"), [("auto", AUTO_CONNECTIONS), (1, 1), ("32", MOST_CONNECTIONS)]
+)
+def test_connections(value: str | int, number: int) -> None:
+    assert parse_connections(value) == number
+
+
+@pytest.mark.parametrize("value", [0, -1, 33, "0", "33", "many", "", "4.5", "AUTO"])
+def test_connections_refused(value: str | int) -> None:
+    assert "from 1 to 32" in refusal(jpg=True, connections=value)
+
+
+@pytest.mark.parametrize("name", ["retries", "wait_lock", "max_files", "max_duration"])
+def test_what_may_be_nothing_but_not_less(name: str) -> None:
+    assert getattr(job(**{name: 0}).limits, name) == 0
+    assert f"--{name.replace('_', '-')} cannot be negative" in refusal(jpg=True, **{name: -1})
+
+
+@pytest.mark.parametrize("name", ["connect_timeout", "stall_timeout", "give_up_after"])
+def test_what_must_be_more_than_nothing(name: str) -> None:
+    assert getattr(job(**{name: 0.1}).limits, name) == 0.1
+    for value in (0, -1.0):
+        assert f"--{name.replace('_', '-')} must be more" in refusal(jpg=True, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        (None, DEFAULT_BASE_URL),
+        ("", DEFAULT_BASE_URL),
+        ("https://mirror.example/files//", "https://mirror.example/files"),
+        ("http://[::1]:8080/files", "http://[::1]:8080/files"),
+    ],
+)
+def test_base_url(url: str | None, base: str) -> None:
+    assert job(base_url=url).origin.base_url == base
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["physionet.org/files", "ftp://physionet.org", "https:///files", "file:///etc",
+     "https://[::1/files", "https://host:99999/files", "https://host:http/files"],
+)  # fmt: skip
+def test_base_url_that_is_none(url: str) -> None:
+    assert "is not an https:// address" in refusal(jpg=True, base_url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://alice:s3cret@physionet.org/files",
+        "https://s3cret@physionet.org/files",
+        "https://:s3cret@physionet.org/files",
+        # Wrong in another way, too: the message must not print it for that.
+        "ftp://alice:s3cret@physionet.org/files",
+        "alice:s3cret@physionet.org/files",
+        "//alice:s3cret@physionet.org/files",
+        "https://alice:s3cret@[physionet.org/files",
+    ],
+)
+def test_a_password_in_the_address_is_refused_and_not_printed(url: str) -> None:
+    said = refusal(jpg=True, base_url=url)
+    assert "carries a user name or password" in said
+    assert "s3cret" not in said
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    assert "no such file" in refusal(jpg=True, ca_file=str(tmp_path / "ca.pem"))
+    assert "no such file" in refusal(jpg=True, ca_file=str(tmp_path))
+    assert "no such folder" in refusal(jpg=True, from_dir=str(tmp_path / "tree"))
+
+
+def test_home_in_dest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/alice")
+    assert job(dest="~/cxr").dest == Path("/home/alice/cxr")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "answer"),
+    [
+        (["localhost", "127.0.0.1", "127.8.9.1", "::1"], True),
+        ([None, "", "physionet.org", "10.0.0.1", "localhost.example.org", "::", "0.0.0.0"], False),
+    ],
+)
+def test_is_loopback(hosts: Iterable[str | None], answer: bool) -> None:
+    assert {is_loopback(host) for host in hosts} == {answer}
+
+
+words = st.one_of(
+    st.text(max_size=12), st.from_regex(re.compile(r"p\d\d(-p\d\d)?"), fullmatch=True)
+)
+
+
+@many
+@given(st.lists(words, max_size=4))
+def test_no_shard_makes_it_raise_anything_else(values: list[str]) -> None:
+    try:
+        shards = parse_shards(values)
+    except UsageError:
+        return
+    assert list(shards) == sorted(set(shards))
+    assert all(re.fullmatch(r"p[0-9]{2}", shard) for shard in shards)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"shard": [""]}, "not a shard"),
+        ({"shard": [","]}, "not a shard"),
+        ({"stall_timeout": float("nan")}, "--stall-timeout"),
+        ({"connections": 8.7}, "1 to 32"),
+        ({"dataset_version": 2.1}, "not a version"),
+        ({"dest": "~nobody-of-that-name/x"}, "no such user"),
+    ],
+)
+def test_values_that_scripts_get_wrong(options: dict[str, Any], said: str) -> None:
+    assert said in refusal(jpg=True, **options)
