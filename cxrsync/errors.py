@@ -131,7 +131,10 @@ class Locked(CxrsyncError):
     """Another run is at work on the same partition."""
 
     exit_code = ExitCode.LOCKED
-    next_step = "Wait for it (--wait-lock SECONDS), or stop it first."
+    next_step = (
+        "Wait for it (--wait-lock SECONDS), or stop it first. Of a run whose machine is gone the "
+        "lock is taken over after five minutes of silence: --wait-lock 400."
+    )
 
 
 class LockLost(CxrsyncError):

@@ -18,6 +18,7 @@ from cxrsync.store.lock import Lock
 from cxrsync.store.publish import COPY_SUFFIX
 from cxrsync.store.state import State
 from cxrsync.store.threads import in_thread
+from cxrsync.store.writing import UNFINISHED
 
 T = TypeVar("T")
 
@@ -128,12 +129,12 @@ class Partitions:
         )
 
     def partials(self) -> set[str]:
-        """The digests of which some bytes are there. Half-made copies are swept away."""
+        """The digests of which some bytes are there. What a kill left half-made is swept away."""
         digests: set[str] = set()
         for name in self.names:
             folder = self._tree.partition(name) / PARTIAL_FOLDER
             for path in folder.iterdir() if folder.is_dir() else ():
-                if path.name.endswith(COPY_SUFFIX):
+                if COPY_SUFFIX in path.name or path.name.endswith(UNFINISHED):
                     path.unlink()
                 elif "." not in path.name:
                     digests.add(path.name)

@@ -30,7 +30,7 @@ from cxrsync.model import (
     Row,
     partition_of,
 )
-from cxrsync.store.layout import OWN_FOLDER, Tree
+from cxrsync.store.layout import Tree
 from cxrsync.store.state import State
 
 _MOST_KEPT = 100_000
@@ -171,29 +171,11 @@ def extra_files(tree: Tree, manifest: ManifestFile) -> Iterator[str]:
     """The files of the tree that the manifest does not list, by a merge of two sorted walks."""
     entries = manifest.entries()
     entry = next(entries, None)
-    for path in _walk(str(tree.root), ""):
+    for path in tree.files():
         while entry is not None and entry[1].path < path:
             entry = next(entries, None)
         if (entry is None or entry[1].path != path) and path != MANIFEST_NAME:
             yield path
-
-
-def _walk(folder: str, prefix: str) -> Iterator[str]:
-    """Every file below ``folder`` in byte order of the whole path."""
-    try:
-        with os.scandir(folder) as found:
-            # A folder sorts as its name with the slash that follows it in every path.
-            each = sorted(
-                (item.name + "/" if item.is_dir(follow_symlinks=False) else item.name)
-                for item in found
-            )
-    except OSError:
-        return
-    for name in each:
-        if not name.endswith("/"):
-            yield prefix + name
-        elif prefix or name != f"{OWN_FOLDER}/":
-            yield from _walk(f"{folder}/{name[:-1]}", prefix + name)
 
 
 @dataclass(slots=True)

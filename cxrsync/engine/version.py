@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from pathlib import Path
 
 from cxrsync.catalog import describe, load, nearest
 from cxrsync.engine.outage import Emit
 from cxrsync.errors import DiskError, UsageError
 from cxrsync.job import Job
-from cxrsync.model import Notice
+from cxrsync.model import Kind, Notice
 from cxrsync.source.base import Source
 from cxrsync.store.layout import Tree, is_version_root, version_root, versions_present
 from cxrsync.store.writing import write_file
+
+# Enough to pass over what wget leaves beside the first images.
+_FILES_TO_JUDGE = 1000
 
 
 async def choose_version(job: Job, source: Source, emit: Emit) -> str:
@@ -109,6 +113,11 @@ def claim(tree: Tree, dataset: str, version: str) -> None:
             f"{tree.root} holds {other[0]} {other[1]}, not {dataset} {version}",
             next_step="Choose another --dest; one folder holds one version.",
         )
+    if other is None and (stranger := _stranger(tree, dataset)):
+        raise UsageError(
+            f"{tree.root} holds images of {stranger}, not of {dataset}",
+            next_step="Choose another --dest; one folder holds one version.",
+        )
     tree.create()
     if other is None:
         try:
@@ -118,6 +127,18 @@ def claim(tree: Tree, dataset: str, version: str) -> None:
             )
         except OSError as problem:
             raise DiskError(f"cannot write to {tree.root}: {problem.strerror}") from None
+
+
+def _stranger(tree: Tree, dataset: str) -> str | None:
+    """The dataset whose images a tree holds that nobody has claimed, if it is another one."""
+    mine = describe(dataset)
+    for path in islice(tree.files("files"), _FILES_TO_JUDGE):
+        if mine.kind_of(path) is Kind.IMAGES:
+            return None
+        for slug, other in load().items():
+            if other.kind_of(path) is Kind.IMAGES:
+                return slug
+    return None
 
 
 def read_claim(tree: Tree) -> tuple[str, str] | None:

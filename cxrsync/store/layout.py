@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from cxrsync.errors import DiskError, UsageError
@@ -31,7 +32,8 @@ _WHOLE_DISK = {
 
 def is_version_root(folder: Path) -> bool:
     """Whether ``folder`` is itself a version's root: it holds the manifest, or shard folders."""
-    if (folder / MANIFEST_NAME).is_file() or (folder / OWN_FOLDER).is_dir():
+    # os.path, not Path: a folder that we may not read is no version's root, and no error.
+    if os.path.isfile(folder / MANIFEST_NAME) or os.path.isdir(folder / OWN_FOLDER):
         return True
     try:
         names = os.listdir(folder / "files")
@@ -109,6 +111,27 @@ class Tree:
             return None
         return Found(found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
+    def files(self, below: str = "") -> Iterator[str]:
+        """The paths of the files in the tree, or in one folder of it, in byte order; ours left out.
+
+        Links are told, not followed. What cannot be read is passed over.
+        """
+        try:
+            with os.scandir(self._prefix + below) as found:
+                # A folder sorts as its name with the slash that follows it in every path.
+                names = sorted(
+                    each.name + "/" if each.is_dir(follow_symlinks=False) else each.name
+                    for each in found
+                )
+        except OSError:
+            return
+        for name in names:
+            path = f"{below}/{name}" if below else name
+            if not name.endswith("/"):
+                yield path
+            elif path != f"{OWN_FOLDER}/":
+                yield from self.files(path[:-1])
+
     def has_folder(self, folder: str) -> bool:
         """Whether there is such a folder below the root."""
         return os.path.isdir(self._prefix + folder)
@@ -135,25 +158,29 @@ class Tree:
                 next_step="Choose a --dest that you may write to and that has room.",
             ) from None
 
-    def make_parent(self, path: str) -> str:
-        """Make the folder that the file at ``path`` lies in, and return it.
+    def make_parent(self, path: str) -> set[str]:
+        """Make the folder that the file at ``path`` lies in.
 
-        Refuses (OSError) a symbolic link on the way, which could lead out of the tree.
+        Returns the folders whose list of names changes with that: the one of the file, and those
+        of new folders. Refuses (OSError) a symbolic link on the way, which could lead out.
         """
         folder = path.rpartition("/")[0]
+        where = self._prefix + folder if folder else str(self.root)
+        changed = {where}
         if folder not in self._safe_folders:
             where = str(self.root)
             for name in folder.split("/") if folder else ():
-                where = f"{where}/{name}"
+                above, where = where, f"{where}/{name}"
                 try:
                     os.mkdir(where, FOLDER_MODE)
+                    changed.add(above)
                 except FileExistsError:
                     if not stat.S_ISDIR(os.lstat(where).st_mode):
                         raise NotADirectoryError(
                             errno.ENOTDIR, "a link or a file where a folder should be", where
                         ) from None
             self._safe_folders.add(folder)
-        return self._prefix + folder if folder else str(self.root)
+        return changed
 
 
 def make_folders(folder: Path) -> None:

@@ -13,6 +13,7 @@ by rename, and removes the takeover file. The owner re-reads its token before ea
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -37,7 +38,11 @@ STALE_TAKEOVER_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who holds a lock. ``since`` is a POSIX time; ``start`` the process's start in clock ticks."""
+    """Who holds a lock. ``since`` is a POSIX time; ``start`` the process's start in clock ticks.
+
+    ``machine`` tells machines of one host name apart (a digest of the machine id), ``space``
+    containers of one machine (the namespace that the pid is valid in); empty where not known.
+    """
 
     token: str
     host: str
@@ -46,11 +51,27 @@ class Owner:
     start: str
     since: float
     beat: int = 0
+    machine: str = ""
+    space: str = ""
 
 
 def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+def _machine() -> str:
+    try:
+        return hashlib.sha256(Path("/etc/machine-id").read_bytes().strip()).hexdigest()[:16]
+    except OSError:
+        return ""
+
+
+def _pid_space() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
     except OSError:
         return ""
 
@@ -83,18 +104,22 @@ def myself() -> Owner:
         pid=pid,
         start=_start_of(pid) or "",
         since=time(),
+        machine=_machine(),
+        space=_pid_space(),
     )
 
 
-def is_dead(owner: Owner, *, host: str, boot: str, start_of: Callable[[int], str | None]) -> bool:
+def is_dead(owner: Owner, me: Owner, start_of: Callable[[int], str | None]) -> bool:
     """Whether the owner has certainly ended: same machine, same boot, and no such process.
 
-    An earlier boot of this machine is dead too, where the system names its boots.
+    An earlier boot of this machine is dead too, where the system names machines and boots.
     """
-    if owner.host != host:
+    if (owner.host, owner.machine) != (me.host, me.machine):
         return False
-    if owner.boot != boot:
-        return bool(owner.boot and boot)
+    if owner.boot != me.boot:
+        return bool(owner.boot and me.boot and me.machine)
+    if owner.space != me.space:
+        return False  # its pid means nothing here
     start = start_of(owner.pid)
     return start is None or (bool(start and owner.start) and start != owner.start)
 
@@ -142,7 +167,7 @@ class Lock:
             if owner is None:
                 continue  # released between the two looks
             silent = lock_watch.unchanged_for(owner) > SILENT_SECONDS
-            dead = is_dead(owner, host=self._owner.host, boot=self._owner.boot, start_of=_start_of)
+            dead = is_dead(owner, self._owner, _start_of)
             if (dead or silent) and self._take_over(owner.token, takeover_watch):
                 break
             stopped = stop is not None and stop.is_set()
@@ -178,6 +203,8 @@ class Lock:
     # ── inside ─────────────────────────────────────────────────────────────────────────────────
 
     def _held_by(self, owner: Owner) -> str:
+        if not owner.token:
+            return f"{self._what} has a lock that does not say whose it is"
         minutes = max(0, round((time() - owner.since) / 60))
         return (
             f"another run holds {self._what}: process {owner.pid} on {owner.host}, "

@@ -7,6 +7,7 @@ also stats; a wrong file under a final name is not possible.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -20,6 +21,8 @@ from cxrsync.store.layout import FILE_MODE, OTHERS, Tree, make_folders
 from cxrsync.store.partial import Partial
 
 COPY_SUFFIX = ".copy"
+# What FUSE and CIFS answer where folders cannot be synced: nothing more can be done there.
+_NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def publish(
             results.append(problem)
             continue
         try:
-            folders.add(tree.make_parent(ready.entry.path))
+            folders |= tree.make_parent(ready.entry.path)
             results.append(_name(tree, ready, displace))
         except OSError as failed:
             results.append(failed)
@@ -120,6 +123,9 @@ def sync_folders(folders: Iterable[str]) -> None:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
+        except OSError as problem:
+            if problem.errno not in _NO_FOLDER_SYNC:
+                raise
         finally:
             os.close(fd)
 

@@ -88,6 +88,9 @@ class State:
             return None
         db.text_factory = _text
         try:
+            (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":  # damaged, or in the middle of a commit
+                raise sqlite3.DatabaseError(verdict)
             db.execute("SELECT path FROM file LIMIT 1").fetchall()
             db.execute("SELECT what FROM selection LIMIT 1").fetchall()
         except (sqlite3.Error, UnicodeDecodeError):

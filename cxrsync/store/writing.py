@@ -8,13 +8,14 @@ from pathlib import Path
 
 from cxrsync.store.layout import FILE_MODE
 
+UNFINISHED = ".new"
 # Linux takes at most 1,024 buffers in one call.
 _MOST_BUFFERS = 512
 
 
 def write_file(path: Path, data: bytes, *, fsync: bool = True) -> None:
     """Put a small file of our own in place: whole, or not at all."""
-    fresh = path.with_name(path.name + ".new")
+    fresh = path.with_name(path.name + UNFINISHED)
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
     try:
         try:

@@ -163,6 +163,16 @@ def test_another_datasets_folder_is_not_mixed_up(machine: Machine) -> None:
     assert fingerprint(root) == before
 
 
+def test_another_datasets_folder_is_known_by_its_images(machine: Machine, files_root: Path) -> None:
+    """As wget left it: nothing of ours says what it is."""
+    root = machine.dest
+    shutil.copytree(files_root / JPG / VERSION, root)
+    ended = machine.pull("--dicom", "--shard", "p10")
+    assert ended.code == 2
+    assert "holds images of mimic-cxr-jpg" in ended.err
+    assert fingerprint(root) == fingerprint(files_root / JPG / VERSION)
+
+
 def test_a_second_run_on_the_same_shard(
     serve: Callable[..., MiniPhysioNet], make_machine: Callable[[MiniPhysioNet], Machine]
 ) -> None:

@@ -121,7 +121,10 @@ def test_new_folders_are_for_their_owner_alone(tmp_path: Path) -> None:
     make_folders(tmp_path / "a" / "b" / "c")
     tree = Tree(tmp_path / "root")
     tree.create()
-    assert tree.make_parent("files/p10/x.jpg") == f"{tree.root}/files/p10"
+    # What has changed: the new folder's own names, and those that it and its parent stand among.
+    files = f"{tree.root}/files"
+    assert tree.make_parent("files/p10/x.jpg") == {f"{files}/p10", files, str(tree.root)}
+    assert tree.make_parent("files/p10/y.jpg") == {f"{files}/p10"}
     made = [folder for folder in tmp_path.rglob("*") if folder.is_dir()]
     assert len(made) == 7
     assert {oct(folder.stat().st_mode & 0o7777) for folder in made} == {"0o700"}
@@ -169,7 +172,7 @@ def test_the_root_itself_may_be_reached_by_a_link(tmp_path: Path) -> None:
 
 
 def test_the_root_is_the_parent_of_a_file_without_a_folder(tmp_path: Path) -> None:
-    assert Tree(tmp_path).make_parent("LICENSE.txt") == str(tmp_path)
+    assert Tree(tmp_path).make_parent("LICENSE.txt") == {str(tmp_path)}
 
 
 # ── the destination ────────────────────────────────────────────────────────────────────────────

@@ -155,19 +155,28 @@ def test_a_killed_owner_is_taken_over_at_once(
         ({"host": "other"}, False),
         ({"host": "other", "pid": 404}, False),
         ({"host": "other", "boot": "earlier"}, False),
+        ({"machine": "another of that name", "pid": 404}, False),
+        ({"machine": "another of that name", "boot": "earlier"}, False),
+        ({"space": "another container", "pid": 404}, False),
+        ({"space": "another container", "boot": "earlier"}, True),
     ],
 )
 def test_who_is_dead(change: dict[str, object], *, dead: bool) -> None:
-    owner = Owner("t", "here", "this", 7, "1", 0.0)
+    me = Owner("t", "here", "this", 7, "1", 0.0, machine="m", space="s")
     starts = {7: "1"}
-    changed = replace(owner, **change)  # type: ignore[arg-type]
-    assert is_dead(changed, host="here", boot="this", start_of=starts.get) is dead
+    changed = replace(me, **change)  # type: ignore[arg-type]
+    assert is_dead(changed, me, starts.get) is dead
 
 
 def test_where_boots_have_no_names_nobody_died_with_them() -> None:
-    owner = Owner("t", "here", "", 7, "1", 0.0)
-    assert not is_dead(owner, host="here", boot="this", start_of=lambda _pid: None)
-    assert is_dead(owner, host="here", boot="", start_of=lambda _pid: None)
+    owner = Owner("t", "here", "", 7, "1", 0.0, machine="m")
+    assert not is_dead(owner, replace(owner, boot="this"), lambda _pid: None)
+    assert is_dead(owner, owner, lambda _pid: None)
+
+
+def test_two_machines_of_one_name_that_cannot_be_told_apart() -> None:
+    owner = Owner("t", "localhost", "boot of one", 7, "1", 0.0)
+    assert not is_dead(owner, replace(owner, boot="boot of the other"), lambda _pid: None)
 
 
 def test_the_living_are_alive() -> None:

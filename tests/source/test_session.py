@@ -1,0 +1,372 @@
+"""Signing in once, and what becomes of answers that are none; the server is real, and hostile."""
+
+import asyncio
+import os
+import socket
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from cxrsync.demo.server import Manners, MiniPhysioNet
+from cxrsync.errors import (
+    AccessDenied,
+    BadAnswer,
+    CredentialsRefused,
+    Interrupted,
+    NotFound,
+    SourceError,
+    Unreachable,
+    Untrusted,
+    UsageError,
+)
+from cxrsync.job import Limits, Origin
+from cxrsync.model import Ref
+from cxrsync.source.base import Opened
+from cxrsync.source.credentials import Credentials
+from cxrsync.source.physionet import PhysioNet
+
+SECRET = "correct horse grüße"
+MANNERS = Manners(
+    password=SECRET, password_check_seconds=0.001, open_datasets=frozenset({"open"})
+)
+LIMITS = Limits(connect_timeout=5.0, stall_timeout=5.0)
+NAMES = ["a#b", "what?", "50%", "%20", "%2e%2e", "a b", "Grüße 北京", "a+b&c=d;e", "c:\\d", "'\"<>"]
+FILE = Ref("alpha", "1.0", "one.txt")
+OPEN = Ref("open", "1.0", "one.txt")
+
+Raw = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Requests = list[web.BaseRequest]
+
+
+@dataclass
+class Person:
+    """Somebody at a terminal, who counts how often they were asked."""
+
+    password: str | None = SECRET
+    asked: list[str] = field(default_factory=list)
+
+    def __call__(self, host: str, user: str | None) -> Credentials | None:
+        self.asked.append(host)
+        return self.password and Credentials("demo", self.password, "a test")
+
+
+@pytest.fixture(autouse=True)
+def nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("NETRC", "PHYSIONET_USERNAME", "PHYSIONET_PASSWORD", "PHYSIONET_PASSWORD_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[MiniPhysioNet]:
+    root = tmp_path / "root"
+    for version in ("alpha/1.0", "open/1.0"):
+        for name in ["one.txt", *(f"files/{name}/{name}.jpg" for name in NAMES)]:
+            path = root / version / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(name.encode())
+    (root / ".cxrsync-demo").touch()
+    with MiniPhysioNet(root, MANNERS) as server:
+        yield server
+
+
+@asynccontextmanager
+async def guest(
+    server: MiniPhysioNet | str, person: Person | None = None, limits: Limits = LIMITS, **origin: Any
+) -> AsyncIterator[PhysioNet]:
+    if isinstance(server, MiniPhysioNet):
+        origin = {"base_url": server.base_url, "ca_file": server.ca_file, **origin}
+    else:
+        origin = {"base_url": server, **origin}
+    source = PhysioNet(Origin(**origin), limits, person or Person())
+    try:
+        async with asyncio.timeout(10):
+            yield source
+    finally:
+        await source.close()
+
+
+@asynccontextmanager
+async def raw(answer: Raw) -> AsyncIterator[str]:
+    """A server that does with each connection what ``answer`` does."""
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await answer(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async with await asyncio.start_server(converse, "127.0.0.1") as listening:
+        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/files"
+
+
+@asynccontextmanager
+async def web_server(
+    answer: Callable[[web.BaseRequest], web.Response],
+) -> AsyncIterator[tuple[str, Requests]]:
+    """A small server of our own, and what it was asked."""
+    seen: Requests = []
+
+    async def handle(request: web.BaseRequest) -> web.Response:
+        seen.append(request)
+        return answer(request)
+
+    runner = web.ServerRunner(web.Server(handle, access_log=None))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/files", seen
+    finally:
+        await runner.cleanup()
+
+
+async def read(source: PhysioNet, ref: Ref = FILE) -> bytes:
+    async with source.open(ref) as answer:
+        assert isinstance(answer, Opened)
+        return b"".join([chunk async for chunk in answer.chunks])
+
+
+async def attempts(source: PhysioNet, count: int = 8) -> list[bytes | BaseException]:
+    return await asyncio.gather(*(read(source) for _ in range(count)), return_exceptions=True)
+
+
+# ── the handshake and its gate ─────────────────────────────────────────────────────────────────
+
+
+async def test_a_bare_request_then_one_password_check(server: MiniPhysioNet) -> None:
+    async with guest(server, person := Person()) as source:
+        for _ in range(3):
+            assert await read(source) == b"one.txt"
+        counts = server.ledger.snapshot()
+        assert [entry.status for entry in counts.log] == [401, 200, 200, 200]
+        assert (counts.password_checks, len(person.asked), source.requests) == (1, 1, 4)
+
+
+async def test_an_open_dataset_asks_nobody(server: MiniPhysioNet) -> None:
+    async with guest(server, person := Person()) as source:
+        assert await read(source, OPEN) == b"one.txt"
+    assert (person.asked, server.ledger.password_checks) == ([], 0)
+
+
+async def test_the_password_travels_once() -> None:
+    def answer(request: web.BaseRequest) -> web.Response:
+        if "Authorization" not in request.headers:
+            return web.Response(status=401, headers={"Set-Cookie": "testcookie=1; Path=/"})
+        return web.Response(headers={"Set-Cookie": "sessionid=s; Path=/"})
+
+    async with web_server(answer) as (url, seen), guest(url) as source:
+        for _ in range(3):
+            await read(source)
+    sent = [request.headers.get("Authorization", "-").split()[0] for request in seen]
+    assert sent == ["-", "Basic", "Session", "Session"]
+    assert [dict(request.cookies) for request in seen] == [
+        {}, {"testcookie": "1"}, *[{"testcookie": "1", "sessionid": "s"}] * 2,
+    ]  # fmt: skip
+
+
+async def test_a_session_that_ends_is_renewed_by_one(server: MiniPhysioNet) -> None:
+    async with guest(server, person := Person()) as source:
+        await read(source)
+        server.forget_sessions()
+        assert await attempts(source) == [b"one.txt"] * 8
+        assert (server.ledger.password_checks, len(person.asked)) == (2, 1)
+
+
+@pytest.mark.parametrize("session_first", [False, True])
+async def test_a_refused_password_is_the_end_for_everyone(
+    server: MiniPhysioNet, session_first: bool
+) -> None:
+    async with guest(server, Person(SECRET if session_first else "wrong")) as source:
+        if session_first:
+            await read(source)
+            server.change_password("another")
+        assert {type(end) for end in await attempts(source)} == {CredentialsRefused}
+        requests = server.ledger.snapshot().requests
+        assert {type(end) for end in await attempts(source)} == {CredentialsRefused}
+        assert server.ledger.snapshot().requests == requests
+        assert server.ledger.password_checks == (2 if session_first else 1)
+
+
+async def test_where_there_is_no_password_one_asks_and_nobody_again(server: MiniPhysioNet) -> None:
+    async with guest(server, person := Person(None)) as source:
+        ends = await attempts(source)
+        assert {type(end) for end in ends} == {CredentialsRefused}
+        assert {"chmod 600" in getattr(end, "next_step", "") for end in ends} == {True}
+        requests = server.ledger.snapshot().requests
+        await attempts(source)
+        assert (len(person.asked), server.ledger.snapshot().requests) == (1, requests)
+
+
+async def test_without_sessions_the_password_goes_each_time(server: MiniPhysioNet) -> None:
+    server.set_manners(sessions=False)
+    async with guest(server) as source:
+        for _ in range(3):
+            await read(source)
+        assert (source.requests, server.ledger.password_checks) == (4, 3)
+        server.change_password("another")
+        with pytest.raises(CredentialsRefused):
+            await read(source)
+
+
+async def test_a_cookie_that_is_no_session_is_tried_once() -> None:
+    def answer(request: web.BaseRequest) -> web.Response:
+        is_right = request.headers.get("Authorization", "").startswith("Basic ")
+        return web.Response(status=200 if is_right else 401, headers={"Set-Cookie": "lb=1"})
+
+    async with web_server(answer) as (url, seen), guest(url, person := Person()) as source:
+        for _ in range(4):
+            await read(source)
+        assert [type(end) for end in await attempts(source)] == [bytes] * 8
+    sent = [request.headers.get("Authorization", "-").split()[0] for request in seen]
+    assert sent == ["-", "Basic", "Session"] + ["Basic"] * 11
+    assert len(person.asked) == 1
+
+
+async def test_no_password_over_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with web_server(lambda _request: web.Response(status=401)) as (url, seen):
+        port = int(url.split(":")[2].split("/")[0])
+        here = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kinds: [here])
+        async with guest("http://example.invalid/files", person := Person()) as source:
+            ends = await attempts(source)
+            assert {type(end) for end in ends} == {UsageError}
+    assert {"https://" in getattr(end, "next_step", "") for end in ends} == {True}
+    assert person.asked == []
+    assert not any("Authorization" in request.headers for request in seen)
+
+
+async def test_secrets_are_not_shown(server: MiniPhysioNet) -> None:
+    assert "hush" not in repr(Credentials("demo", "hush", "a test"))
+    async with guest(server, Person("hush")) as source:
+        with pytest.raises(CredentialsRefused) as refused:
+            await read(source)
+    error = refused.value
+    shown = f"{error!s} {error!r} {error.next_step} {''.join(traceback.format_exception(error))}"
+    assert "demo" in shown
+    for secret in ("hush", "ZGVtbzpodXNo"):  # as it is, and as it travels
+        assert secret not in shown
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    async with web_server(lambda _request: web.Response()) as (other, seen_there):
+        elsewhere = web.Response(status=302, headers={"Location": other.replace("/files", "/x")})
+        async with web_server(lambda _request: elsewhere) as (url, seen), guest(url) as source:
+            with pytest.raises(NotFound, match="302"):
+                await read(source)
+    assert (len(seen), len(seen_there)) == (1, 0)
+
+
+async def test_403_before_and_after_sign_in(server: MiniPhysioNet) -> None:
+    async with guest(server, user_agent="curl/8") as source:
+        with pytest.raises(AccessDenied, match="user agent 'curl/8'") as agent:
+            await read(source)
+    assert "--user-agent" in agent.value.next_step
+    assert server.ledger.password_checks == 0
+    server.set_manners(agreements=frozenset())
+    async with guest(server) as source:
+        with pytest.raises(AccessDenied, match="demo is signed in") as access:
+            await read(source)
+    assert "content/alpha/" in access.value.next_step
+
+
+async def test_names_reach_the_server_as_they_are(server: MiniPhysioNet) -> None:
+    async with guest(server) as source:
+        for name in NAMES:
+            path = f"files/{name}/{name}.jpg"
+            assert await read(source, Ref("open", "1.0", path)) == path.encode()
+            assert server.ledger.by_path[f"open/1.0/{path}"].requests == 1
+
+
+# ── answers that are none ──────────────────────────────────────────────────────────────────────
+
+OK = b"HTTP/1.1 200 OK\r\n"
+LONG = OK + b"Content-Length: 10\r\n\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 2", LONG + b"abc", CHUNKED + b"3\r\nabc\r\n"])
+async def test_a_silent_server_is_given_up(said: bytes) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        await reader.read()
+
+    limits = Limits(stall_timeout=0.1)
+    async with raw(silent) as url, guest(url, limits=limits) as source:
+        with pytest.raises(Interrupted, match=r"0\.1 s"):
+            await read(source)
+
+
+@pytest.mark.parametrize(
+    ("said", "errors"),
+    [
+        (b"", Interrupted),
+        (LONG, Interrupted),
+        (LONG + b"abc", Interrupted),
+        (CHUNKED + b"3\r\nabc\r\n", Interrupted),
+        (CHUNKED + b"3\r\nab", Interrupted),
+        (CHUNKED + b"zz\r\nabc\r\n0\r\n\r\n", (Interrupted, BadAnswer)),
+        (b"220 smtp.example.org ESMTP\r\n", (Interrupted, BadAnswer)),
+        (b"HTTP/1.1 abc OK\r\n\r\n", (Interrupted, BadAnswer)),
+        (b"\x16\x03\x01\x02\x00\x01\x00" * 9, (Interrupted, BadAnswer)),
+        (OK + b"Content-Length: many\r\n\r\nabc", (Interrupted, BadAnswer)),
+        (OK + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", (Interrupted, BadAnswer)),
+        (OK + b"X: " + b"y" * 100_000 + b"\r\n\r\n", (Interrupted, BadAnswer)),
+        (OK + b"no colon\r\n\r\n", (Interrupted, BadAnswer)),
+        (OK + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", BadAnswer),
+        # A refusal whose page breaks off is still that refusal.
+        (b"HTTP/1.1 404 No\r\nContent-Length: 9\r\n\r\nabc", NotFound),
+        (b"HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", NotFound),
+    ],
+)
+async def test_a_broken_answer(said: bytes, errors: type[SourceError]) -> None:
+    async def broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        await writer.drain()
+
+    async with raw(broken) as url, guest(url) as source:
+        with pytest.raises(errors):
+            await read(source)
+
+
+async def test_a_connection_that_closes_as_the_request_goes_out_is_tried_again() -> None:
+    served: list[bytes] = []
+
+    async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(OK + b"Content-Length: 2\r\n\r\nok")
+        await reader.readuntil(b"\r\n\r\n")  # and closes on the second
+
+    async with raw(hasty) as url, guest(url) as source:
+        assert [await read(source) for _ in range(3)] == [b"ok"] * 3
+    assert len(served) == 3
+
+
+async def test_a_server_that_cannot_be_trusted(server: MiniPhysioNet) -> None:
+    async with guest(server, person := Person(), ca_file=None) as source:
+        with pytest.raises(Untrusted, match="127"):
+            await read(source)
+    assert (person.asked, server.ledger.snapshot().requests) == ([], 0)
+
+
+async def test_a_server_that_is_not_there_or_speaks_no_tls() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        async with guest(f"https://127.0.0.1:{free.getsockname()[1]}/files") as source:
+            with pytest.raises(Unreachable, match="cannot reach"):
+                await read(source)
+    async with web_server(lambda _request: web.Response()) as (url, _seen):
+        async with guest(url.replace("http:", "https:")) as source:
+            with pytest.raises(SourceError) as said:
+                await read(source)
+    assert isinstance(said.value, Unreachable | Interrupted)
+    assert os.strerror(0) not in str(said.value)
