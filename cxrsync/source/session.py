@@ -21,6 +21,7 @@ import base64
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
+from typing import Never
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -77,7 +78,7 @@ class Session:
         self._proof = _Proof.NONE
         self._cookie_suffices = True
         self._cookie_served = False
-        self._refused: str | None = None
+        self._refused: CredentialsRefused | None = None
         self.requests = 0
         self._limits = limits
         self._http = aiohttp.ClientSession(
@@ -118,8 +119,7 @@ class Session:
             if self._gate.locked():  # somebody is signing in: what we would send has no value
                 async with self._gate:
                     pass
-            if self._refused is not None:
-                raise CredentialsRefused(self._refused)
+            self._stop_if_refused()
             era, proof = self._era, self._proof
             response = await self._send(url, headers, proof)
             if response.status != 401:
@@ -128,8 +128,7 @@ class Session:
                 return response
             await drain(response)
             async with self._gate:
-                if self._refused is not None:
-                    raise CredentialsRefused(self._refused)
+                self._stop_if_refused()
                 if self._era == era:
                     return await self._sign_in(url, headers, proof)
 
@@ -152,7 +151,11 @@ class Session:
             self._cookie_suffices = False
         self._cookie_served = False
         if self._credentials is None:
-            self._credentials = await self._find_credentials()
+            try:
+                self._credentials = await self._find_credentials()
+            except CredentialsRefused as none:
+                self._refused = none  # nobody is asked twice
+                raise
         response = await self._send(url, headers, _Proof.PASSWORD)
         if response.status == 401:
             await drain(response)
@@ -162,11 +165,18 @@ class Session:
         self._proof = _Proof.COOKIE if session else _Proof.PASSWORD
         return response
 
-    def _refuse(self) -> None:
+    def _refuse(self) -> Never:
         who = self._credentials
         assert who is not None
-        self._refused = f"the server refuses the password of {who.username} (from {who.found_in})"
-        raise CredentialsRefused(self._refused)
+        self._refused = CredentialsRefused(
+            f"the server refuses the password of {who.username} (from {who.found_in})"
+        )
+        raise self._refused
+
+    def _stop_if_refused(self) -> None:
+        if self._refused is not None:
+            # Another worker's: one each, so that no traceback grows with their number.
+            raise CredentialsRefused(str(self._refused), next_step=self._refused.next_step)
 
     async def _send(
         self, url: URL, headers: Mapping[str, str], proof: _Proof

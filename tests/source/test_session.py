@@ -1,7 +1,6 @@
 """Signing in once, and what becomes of answers that are none; the server is real, and hostile."""
 
 import asyncio
-import os
 import socket
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -324,7 +323,7 @@ async def test_a_silent_server_is_given_up(said: bytes) -> None:
         (OK + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", BadAnswer),
         # A refusal whose page breaks off is still that refusal.
         (b"HTTP/1.1 404 No\r\nContent-Length: 9\r\n\r\nabc", NotFound),
-        (b"HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", NotFound),
+        (b"HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", NotFound),
     ],
 )
 async def test_a_broken_answer(said: bytes, errors: type[SourceError]) -> None:
@@ -366,7 +365,5 @@ async def test_a_server_that_is_not_there_or_speaks_no_tls() -> None:
                 await read(source)
     async with web_server(lambda _request: web.Response()) as (url, _seen):
         async with guest(url.replace("http:", "https:")) as source:
-            with pytest.raises(SourceError) as said:
+            with pytest.raises(Unreachable):
                 await read(source)
-    assert isinstance(said.value, Unreachable | Interrupted)
-    assert os.strerror(0) not in str(said.value)
