@@ -128,9 +128,14 @@ class DiskError(CxrsyncError):
 
 
 class Locked(CxrsyncError):
-    """Another run is at work on the same partition."""
+    """Another run is at work on the same ``partition``."""
 
     exit_code = ExitCode.LOCKED
+
+    def __init__(self, what: str, *, partition: str = "") -> None:
+        super().__init__(what)
+        self.partition = partition
+
     next_step = (
         "Wait for it (--wait-lock SECONDS), or stop it first. Of a run whose machine is gone the "
         "lock is taken over after five minutes of silence: --wait-lock 400."

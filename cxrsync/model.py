@@ -170,6 +170,11 @@ class Notice:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class LimitReached:
+    """The run may not take up more files; some are left."""
+
+
 class Finding(Enum):
     """What verification finds of one file. ``extra``: not in the manifest."""
 
@@ -248,4 +253,6 @@ class Finished:
     summary: Summary
 
 
-Event = Started | Planned | Received | FileDone | Retrying | Notice | Checked | Finished
+Event = (
+    Started | Planned | Received | FileDone | Retrying | Notice | LimitReached | Checked | Finished
+)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from cxrsync.engine.flight import Flight, fetch_alone
+from cxrsync.engine.run import Run
 from cxrsync.engine.transfer import Line, Transfer
 from cxrsync.errors import BadAnswer, DiskError, UsageError
 from cxrsync.manifest.parse import MAX_LINE, parse_line
@@ -29,6 +30,8 @@ _DIGEST_HEX = 64
 _SHARD_PREFIX = len("files/p10/")
 _MOST_REFUSED_KEPT = 1000
 _WAIT_FOR_OTHERS = 3600.0
+# Later the run waits for --give-up-after, but a mistyped address should say so at once.
+_FIRST_ANSWER_SECONDS = 15.0
 _LINES_TO_JUDGE = 100
 
 
@@ -134,34 +137,35 @@ class _Kept:
     mtime_ns: int
 
 
-async def obtain(
-    tree: Tree, line: Line, flight: Flight, dataset: str, version: str, stamp: str
-) -> ManifestFile:
+async def obtain(run: Run) -> ManifestFile:
     """The version's manifest as it is at the source now; fetched only if it is not here yet.
 
-    Raises UsageError where there is no such version, and what ends a run.
+    Raises NotFound where there is no such version, and what ends a run.
     """
-    folder = tree.own / "manifests"
+    limits = run.job.limits
+    folder = run.tree.own / "manifests"
+    flight = Flight()
+    line = run.line(flight, min(_FIRST_ANSWER_SECONDS, limits.give_up_after))
     # Its partial has no digest for a name: two runs must not write it at once.
     lock = Lock(folder, wait=_WAIT_FOR_OTHERS, describe="the manifest")
-    await in_thread(lock.acquire)
+    await in_thread(lambda: lock.acquire(run.stop.flag))
     try:
-        transfer = await _begin(tree, line, folder, Ref(dataset, version, MANIFEST_NAME))
-        await fetch_alone(flight, transfer, line.limits.connections)
-        if not transfer.unchanged and transfer.failed is None and not _is_proved(tree, transfer):
-            await transfer.start_over(transfer.partial.epoch)
-            await fetch_alone(flight, transfer, line.limits.connections)
+        transfer = await _begin(run.tree, line, folder, run.ref(MANIFEST_NAME))
         try:
+            await fetch_alone(flight, transfer, limits.connections)
+            if transfer.complete and not _is_proved(run.tree, transfer):
+                await transfer.start_over(transfer.partial.epoch)
+                await fetch_alone(flight, transfer, limits.connections)
             if transfer.failed is not None:
                 raise transfer.failed
             if not transfer.unchanged:
-                await in_thread(lambda: _publish(tree, transfer, folder, stamp))
+                await in_thread(lambda: _publish(run.tree, transfer, folder, run.stamp))
         finally:
             await in_thread(transfer.partial.save)
             transfer.partial.close()
     finally:
         await in_thread(lock.release)
-    return await in_thread(lambda: ManifestFile(tree.manifest))
+    return await in_thread(lambda: ManifestFile(run.tree.manifest))
 
 
 def open_local(tree: Tree) -> ManifestFile:

@@ -1,26 +1,21 @@
-"""A pull from its beginning to its end: version, manifest, plan, transfers, summary."""
+"""A pull from its beginning to its end: version, manifest, partitions, summary."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial as bind
 
-from cxrsync.catalog import Dataset, describe, nearest
-from cxrsync.engine.flight import Flight
-from cxrsync.engine.hashing import Hashing
+from cxrsync.catalog import describe, nearest
+from cxrsync.engine.leg import travel_leg
 from cxrsync.engine.manifest import ManifestFile, obtain
-from cxrsync.engine.outage import Emit, Outage
+from cxrsync.engine.outage import Emit
 from cxrsync.engine.partitions import Partitions
-from cxrsync.engine.plan import Plan, make_plan
-from cxrsync.engine.publication import Publication
-from cxrsync.engine.queue import Queue
 from cxrsync.engine.records import keep_summary, write_progress
+from cxrsync.engine.run import Run
 from cxrsync.engine.stop import Stop
 from cxrsync.engine.tally import Tally
-from cxrsync.engine.transfer import Line
 from cxrsync.engine.version import choose_version, claim, no_such_version
 from cxrsync.errors import (
     BadAnswer,
@@ -35,29 +30,9 @@ from cxrsync.errors import (
     UsageError,
 )
 from cxrsync.job import Job, Selection
-from cxrsync.manifest.select import wanted
-from cxrsync.model import (
-    MANIFEST_NAME,
-    ROOT,
-    Contradiction,
-    Entry,
-    Event,
-    FileDone,
-    Finished,
-    Notice,
-    Outcome,
-    Planned,
-    Ref,
-    Started,
-    Summary,
-)
+from cxrsync.model import ROOT, Event, Finished, Started, Summary
 from cxrsync.source.base import Source
 from cxrsync.store.layout import Tree, disk_error, version_root
-from cxrsync.store.publish import Trash
-
-# How long the first answer may take: later the run waits for --give-up-after, but a mistyped
-# address should say so at once.
-_FIRST_ANSWER_SECONDS = 15.0
 
 
 async def pull(
@@ -82,10 +57,11 @@ async def pull(
         emit(event)
 
     error: CxrsyncError | None = None
-    run = _Run(job, source, tell, tally, stop, distrust)
+    run: Run | None = None
     stop.watch(asyncio.current_task())
     try:
-        await run.execute()
+        run = await _set_out(job, source, tell, stop)
+        await _travel(run, tally, tuple(distrust))
     except asyncio.CancelledError:
         if stop.code is None:
             raise
@@ -104,11 +80,12 @@ async def pull(
             raise
     finally:
         stop.watch(None)
-    code = error.exit_code if error else (stop.code or run.exit_code())
+    code = error.exit_code if error else (stop.code or tally.exit_code())
     summary = tally.summary(
         requests=source.requests, exit_code=int(code), error=str(error) if error else ""
     )
-    run.keep(summary)
+    if run is not None:
+        keep_summary(run.tree, run.stamp, summary)
     tell(Finished(summary))
     if error is not None:
         raise error
@@ -130,212 +107,84 @@ def first_error(group: BaseExceptionGroup[BaseException]) -> CxrsyncError | None
     return found[0] if found else None
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
-    """Partitions that are locked and worked on together."""
+async def _set_out(job: Job, source: Source, emit: Emit, stop: Stop) -> Run:
+    """Decide on the version and the tree; prove that it can be written before anything is asked."""
+    version = await choose_version(job, source, emit)
+    tree = Tree(version_root(job.dest, job.dataset, version).absolute())
+    claim(tree, job.dataset, version)
+    emit(Started(job.dataset, version, str(tree.root), str(job.selection), job.limits.connections))
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return Run(job, source, emit, stop, tree, describe(job.dataset), version, stamp)
 
-    names: tuple[str, ...]
-    wait: float
+
+async def _travel(run: Run, tally: Tally, distrust: tuple[str, ...]) -> None:
+    """The manifest, then every partition that the selection touches."""
+    manifest = await _manifest(run)
+    try:
+        names = touched(manifest.partitions, run.job.selection)
+        async with asyncio.TaskGroup() as beside:
+            tasks = [
+                beside.create_task(_keep_time(run)),
+                beside.create_task(
+                    write_progress(
+                        run.tree,
+                        lambda: tally.summary(requests=run.source.requests, exit_code=-1),
+                    )
+                ),
+            ]
+            await _every_leg(run, tally, manifest, names, distrust)
+            for task in tasks:
+                task.cancel()
+    finally:
+        manifest.close()
 
 
-class _Run:
-    def __init__(
-        self,
-        job: Job,
-        source: Source,
-        emit: Emit,
-        tally: Tally,
-        stop: Stop,
-        distrust: Iterable[str],
-    ) -> None:
-        self._distrust = tuple(distrust)
-        self._job = job
-        self._source = source
-        self._emit = emit
-        self._tally = tally
-        self._stop = stop
-        self._stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        self._tree: Tree | None = None
-        self._limited = False
-        self._files_left = job.limits.max_files
+async def _manifest(run: Run) -> ManifestFile:
+    try:
+        return await obtain(run)
+    except NotFound:
+        raise await no_such_version(run.source, run.job.dataset, run.version) from None
+    except (Interrupted, BadAnswer, Throttled) as problem:
+        raise Unreachable(f"cannot get the manifest: {problem}") from None
 
-    def exit_code(self) -> ExitCode:
-        """The exit code of a run that came to its end."""
-        code = self._tally.exit_code()
-        return ExitCode.LIMIT if code is ExitCode.COMPLETE and self._limited else code
 
-    async def execute(self) -> None:
-        job = self._job
-        version = await choose_version(job, self._source, self._emit)
-        tree = Tree(version_root(job.dest, job.dataset, version).absolute())
-        claim(tree, job.dataset, version)
-        self._tree = tree
-        dataset = describe(job.dataset)
-        self._emit(
-            Started(job.dataset, version, str(tree.root), str(job.selection),
-                    job.limits.connections)
-        )  # fmt: skip
-        manifest = await self._manifest(tree, version)
+async def _every_leg(
+    run: Run,
+    tally: Tally,
+    manifest: ManifestFile,
+    names: tuple[str, ...],
+    distrust: tuple[str, ...],
+) -> None:
+    """All partitions in one leg; the root in one of its own where another run holds it now."""
+    limits = run.job.limits
+    legs = deque([(names, limits.wait_lock)])
+    while legs:
+        leg, wait = legs.popleft()
+        partitions = Partitions(run.tree, leg, run.stamp)
         try:
-            legs = [Leg(touched(manifest.partitions, job.selection), job.limits.wait_lock)]
-            async with asyncio.TaskGroup() as group:
-                limit = group.create_task(self._keep_time())
-                news = group.create_task(write_progress(tree, self._snapshot))
-                await self._travel(tree, manifest, dataset, version, legs)
-                limit.cancel()
-                news.cancel()
+            await partitions.open(wait, run.stop.flag)
+        except Locked as held:
+            if held.partition != ROOT or leg == (ROOT,):
+                raise
+            # A job array's runs share the root: the shards need not wait for it.
+            legs.append((tuple(name for name in leg if name != ROOT), wait))
+            legs.append(((ROOT,), limits.give_up_after))
+            continue
+        try:
+            await travel_leg(run, tally, manifest, partitions, distrust)
         finally:
-            manifest.close()
-
-    async def _manifest(self, tree: Tree, version: str) -> ManifestFile:
-        job = self._job
-        flight = Flight()
-        patience = min(_FIRST_ANSWER_SECONDS, job.limits.give_up_after)
-        line = Line(
-            self._source, job.limits, Outage(patience, self._emit), self._emit,
-            can_share=flight.tell,
-        )  # fmt: skip
-        try:
-            return await obtain(tree, line, flight, job.dataset, version, self._stamp)
-        except NotFound:
-            raise await no_such_version(self._source, job.dataset, version) from None
-        except (Interrupted, BadAnswer, Throttled) as problem:
-            raise Unreachable(f"cannot get the manifest: {problem}") from None
-
-    async def _travel(
-        self, tree: Tree, manifest: ManifestFile, dataset: Dataset, version: str, legs: list[Leg]
-    ) -> None:
-        """Every leg; the root's comes last by itself where another run holds it now."""
-        remaining = list(legs)
-        while remaining:
-            leg = remaining.pop(0)
-            partitions = Partitions(tree, leg.names, self._stamp)
-            try:
-                await partitions.open(leg.wait, self._stop.flag)
-            except Locked as held:
-                rest = tuple(name for name in leg.names if name != ROOT)
-                if ROOT not in leg.names or not rest or "root" not in str(held):
-                    raise
-                # A job array's runs share the root: the shards need not wait for it.
-                remaining = [Leg(rest, leg.wait), Leg((ROOT,), self._job.limits.give_up_after)]
-                continue
-            try:
-                await self._leg(tree, manifest, dataset, version, partitions)
-            finally:
-                await partitions.close()
-        if not self._tally.selected:
-            raise UsageError(
-                f"nothing is selected by: {self._job.selection}",
-                next_step=f"Take a filter away, or look at the names in {manifest.path}.",
-            )
-
-    async def _leg(
-        self,
-        tree: Tree,
-        manifest: ManifestFile,
-        dataset: Dataset,
-        version: str,
-        partitions: Partitions,
-    ) -> None:
-        for aside in partitions.set_aside:
-            self._emit(
-                Notice(f"{aside.parent} held a damaged state: set aside as {aside.name}, rebuilt")
-            )
-        await partitions.forget(self._distrust)
-        is_wanted = wanted(self._job.selection, dataset)
-        plan = await partitions.plan(lambda rows: make_plan(manifest, is_wanted, rows, tree))
-        self._emit(
-            Planned(
-                selected=plan.selected,
-                present=plan.present,
-                present_bytes=plan.present_bytes,
-                to_fetch=plan.to_fetch,
-                to_hash=len(plan.to_hash),
-                refused=tuple(plan.refused),
-                refused_lines=manifest.refused_lines,
-            )
+            await partitions.close()
+    if not tally.selected:
+        raise UsageError(
+            f"nothing is selected by: {run.job.selection}",
+            next_step=f"Take a filter away, or look at the names in {manifest.path}.",
         )
-        if plan.selected:
-            await partitions.remember(self._job.selection)
-        if plan.to_fetch or plan.to_hash:
-            await self._transfer(tree, version, partitions, plan)
 
-    async def _transfer(self, tree: Tree, version: str, partitions: Partitions, plan: Plan) -> None:
-        """Fetch and hash what the plan names; publish to the last, whatever ends it."""
-        job = self._job
-        flight = Flight()
-        trash = Trash(tree, self._stamp)
-        failures: list[Outcome] = []
-        contradictions: list[Contradiction] = []
 
-        def fail(outcome: Outcome) -> None:
-            failures.append(outcome)
-            self._emit(FileDone(outcome))
-
-        def contradict(contradiction: Contradiction, outcome: Outcome) -> None:
-            contradictions.append(contradiction)
-            self._emit(FileDone(outcome))
-
-        def done(entry: Entry, outcome: Outcome) -> None:
-            self._emit(FileDone(outcome))
-            queue.published(entry, outcome)
-
-        line = Line(
-            self._source, job.limits, Outage(job.limits.give_up_after, self._emit), self._emit,
-            probe=bind(self._probe, version), can_share=flight.tell,
-        )  # fmt: skip
-        publication = Publication(tree, partitions, trash, done, fsync=job.fsync)
-        queue = Queue(
-            line,
-            flight,
-            tree,
-            (job.dataset, version),
-            plan.entries_to_fetch(),
-            publication,
-            trash=trash,
-            partials=partitions.partials(),
-            known=await partitions.contradictions(),
-            fail=fail,
-            contradict=contradict,
-            most_files=self._files_left,
-        )
-        hashing = Hashing(tree, plan.entries_to_hash(), queue, publication, fail)
-        ended: BaseException | None = None
-        async with asyncio.TaskGroup() as outer:
-            outer.create_task(publication.run())
-            try:
-                async with asyncio.TaskGroup() as inner:
-                    if len(plan.to_hash):
-                        inner.create_task(hashing.run())
-                    for _ in range(job.limits.connections):
-                        inner.create_task(queue.connection())
-            except (asyncio.CancelledError, BaseExceptionGroup) as problem:
-                # Not swallowed: what is verified is published first.
-                ended = problem
-            await queue.close()
-            await publication.close()
-        await partitions.record(contradictions=contradictions, failures=failures)
-        self._limited = self._limited or queue.stopped_at_limit
-        if ended is not None:
-            raise ended
-
-    async def _probe(self, version: str) -> None:
-        ref = Ref(self._job.dataset, version, MANIFEST_NAME)
-        async with self._source.open(ref, 0, 1):
-            pass
-
-    async def _keep_time(self) -> None:
-        if self._job.limits.max_duration is not None:
-            await asyncio.sleep(self._job.limits.max_duration)
-            self._stop.request(ExitCode.LIMIT)
-
-    def _snapshot(self) -> Summary:
-        return self._tally.summary(requests=self._source.requests, exit_code=-1)
-
-    def keep(self, summary: Summary) -> None:
-        """Leave a record of the run in its tree, if it came that far."""
-        if self._tree is not None:
-            keep_summary(self._tree, self._stamp, summary)
+async def _keep_time(run: Run) -> None:
+    if run.job.limits.max_duration is not None:
+        await asyncio.sleep(run.job.limits.max_duration)
+        run.stop.request(ExitCode.LIMIT)
 
 
 def touched(there: frozenset[str], selection: Selection) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from cxrsync.model import (
     Amount,
     Event,
     FileDone,
+    LimitReached,
     Outcome,
     Planned,
     Received,
@@ -38,11 +39,12 @@ class Tally:
         self.problems: list[Outcome] = []
         self.refused: tuple[Refused, ...] = ()
         self.refused_lines = 0
+        self.limited = False
 
     @property
-    def done(self) -> int:
-        """How many files have come to an end, one way or the other."""
-        return sum(self.files.values())
+    def tried(self) -> int:
+        """How many files were fetched, or tried to be."""
+        return sum(self.files.values()) - self.files[Result.ADOPTED]
 
     def listen(self, event: Event) -> None:
         """Take note of an event."""
@@ -57,6 +59,8 @@ class Tally:
             self.refused_lines = event.refused_lines
         elif isinstance(event, Started):
             self.started = event
+        elif isinstance(event, LimitReached):
+            self.limited = True
 
     def _add(self, outcome: Outcome) -> None:
         self.files[outcome.result] += 1
@@ -75,7 +79,7 @@ class Tally:
             return ExitCode.CONTRADICTED
         if self.files[Result.FAILED] or self.refused_lines:
             return ExitCode.FILES_FAILED
-        return ExitCode.COMPLETE
+        return ExitCode.LIMIT if self.limited else ExitCode.COMPLETE
 
     def summary(self, *, requests: int, exit_code: int, error: str = "") -> Summary:
         """Everything so far."""

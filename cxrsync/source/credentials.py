@@ -45,7 +45,7 @@ def find(
         found = look(host, user, environ)
         if found is not None:
             return found
-    found = ask(host, user or environ.get("PHYSIONET_USERNAME")) if ask is not None else None
+    found = ask(host, _name(user, environ)) if ask is not None else None
     if found is None:
         raise CredentialsRefused(
             f"{host} wants a user name and a password, and none were found",
@@ -63,14 +63,21 @@ def ask_on_terminal(host: str, user: str | None) -> Credentials | None:
         sys.stderr.write(f"User name for {host}: ")
         sys.stderr.flush()
         user = sys.stdin.readline().strip()
-    password = getpass.getpass(f"Password of {user} for {host}: ", stream=sys.stderr)
+    try:
+        password = getpass.getpass(f"Password of {user} for {host}: ", stream=sys.stderr)
+    except EOFError:  # Ctrl-D
+        return None
     return Credentials(user, password, "the terminal") if user and password else None
+
+
+def _name(user: str | None, environ: Mapping[str, str]) -> str | None:
+    return user or environ.get("PHYSIONET_USERNAME") or None
 
 
 def _from_environment(
     _host: str, user: str | None, environ: Mapping[str, str]
 ) -> Credentials | None:
-    username = user or environ.get("PHYSIONET_USERNAME")
+    username = _name(user, environ)
     password = environ.get("PHYSIONET_PASSWORD") or None
     place = "PHYSIONET_PASSWORD"
     file = environ.get("PHYSIONET_PASSWORD_FILE")
@@ -79,7 +86,9 @@ def _from_environment(
         _refuse_if_others_can_read(Path(file), place)
         try:
             password = Path(file).read_text("utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as problem:
+        except UnicodeDecodeError:  # its message would quote a byte of the password
+            raise CredentialsRefused(f"cannot read {place}: not UTF-8") from None
+        except OSError as problem:
             raise CredentialsRefused(f"cannot read {place}: {problem}") from None
     if not password:
         return None
@@ -96,12 +105,12 @@ def _from_keyring(host: str, user: str | None, environ: Mapping[str, str]) -> Cr
         import keyring
     except ImportError:
         return None
-    username = user or environ.get("PHYSIONET_USERNAME")
+    username = _name(user, environ)
     try:
         found = keyring.get_credential(f"{KEYRING_SERVICE}:{host}", username)
     except Exception:  # noqa: BLE001 - a broken keyring back end is no keyring
         return None
-    if found is None or (username is not None and found.username != username):
+    if found is None or not found.password or username not in {None, found.username}:
         return None
     return Credentials(found.username, found.password, "keyring")
 
@@ -121,7 +130,7 @@ def _from_netrc(host: str, user: str | None, environ: Mapping[str, str]) -> Cred
     if entry is None:
         return None
     login, _account, password = entry
-    if not login or not password or (user is not None and login != user):
+    if not login or not password or _name(user, environ) not in {None, login}:
         return None
     return Credentials(login, password, str(path))
 

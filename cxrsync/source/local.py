@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -42,19 +43,22 @@ class LocalTree:
         self.requests += 1
         root = self._folder / ref.dataset / ref.version if self._nested else self._folder
         try:
-            fd = os.open(root / ref.path, os.O_RDONLY | os.O_CLOEXEC)
+            # Without O_NONBLOCK the open of a named pipe would wait for a writer, and all with it.
+            fd = os.open(root / ref.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"no such file: {root / ref.path}") from None
         except OSError as problem:
             raise BadAnswer(f"cannot read {root / ref.path}: {problem.strerror}") from None
         try:
             found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise NotFound(f"not a file: {root / ref.path}")
             validator = f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
             if validator == skip_if:
                 yield Unchanged()
             elif start and resume_if not in {None, validator}:
                 yield self._opened(fd, 0, None, found, validator)
-            elif start >= found.st_size and found.st_size:
+            elif start and start >= found.st_size:
                 yield PastEnd(found.st_size)
             else:
                 yield self._opened(fd, start, stop, found, validator)
@@ -65,9 +69,10 @@ class LocalTree:
         if not self._nested:
             return []
         try:
-            return sorted(os.listdir(self._folder / dataset))
+            folders = [each.name for each in os.scandir(self._folder / dataset) if each.is_dir()]
         except OSError:
             return []
+        return sorted(folders)
 
     async def close(self) -> None:
         """Nothing is kept open."""
@@ -81,7 +86,10 @@ class LocalTree:
         async def chunks() -> AsyncIterator[bytes]:
             at = start
             while at < end:
-                data = await asyncio.to_thread(os.pread, fd, min(_CHUNK, end - at), at)
+                try:
+                    data = await asyncio.to_thread(os.pread, fd, min(_CHUNK, end - at), at)
+                except OSError as problem:  # this tree's trouble, not the destination's
+                    raise BadAnswer(f"cannot read on: {problem.strerror}") from None
                 if not data:
                     raise BadAnswer("the file became shorter while it was read")
                 at += len(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -17,6 +18,9 @@ from cxrsync.model import Ref
 from cxrsync.source import credentials, http
 from cxrsync.source.base import Answer, Opened
 from cxrsync.source.session import Session, drain
+
+# What may become the name of a folder.
+_VERSION = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.-]*[0-9A-Za-z])?")
 
 
 class PhysioNet:
@@ -78,11 +82,19 @@ class PhysioNet:
             try:
                 if response.status != 200:
                     return []
-                listed = await response.json()
-                return [str(project["version"]) for project in listed]
+                listed = [project["version"] for project in await response.json()]
+                return listed if all(map(_VERSION.fullmatch, listed)) else []
             finally:
                 response.close()
-        except (SourceError, aiohttp.ClientError, ValueError, KeyError, TypeError):
+        except (
+            SourceError,
+            aiohttp.ClientError,
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            RecursionError,
+        ):
             return []  # a convenience that the site may change: never a reason to stop
 
     async def close(self) -> None:

@@ -172,7 +172,7 @@ class Lock:
                 break
             stopped = stop is not None and stop.is_set()
             if stopped or (not dead and monotonic() >= deadline):
-                raise Locked(self._held_by(owner))
+                raise Locked(self._held_by(owner), partition=self._path.parent.name)
             sleep(0.05 if dead else 0.5)
         self._heart.clear()
         self._thread = threading.Thread(target=self._beat, name="lock-heartbeat", daemon=True)

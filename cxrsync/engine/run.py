@@ -1,0 +1,49 @@
+"""What the parts of one run share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from cxrsync.catalog import Dataset
+from cxrsync.engine.flight import Flight
+from cxrsync.engine.outage import Emit, Outage
+from cxrsync.engine.stop import Stop
+from cxrsync.engine.transfer import Line
+from cxrsync.job import Job
+from cxrsync.model import MANIFEST_NAME, Ref
+from cxrsync.source.base import Source
+from cxrsync.store.layout import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one job on one tree. ``stamp``: when it began, UTC, as names on disk bear it."""
+
+    job: Job
+    source: Source
+    emit: Emit
+    stop: Stop
+    tree: Tree
+    dataset: Dataset
+    version: str
+    stamp: str
+
+    def ref(self, path: str) -> Ref:
+        """The file at ``path`` as the source knows it."""
+        return Ref(self.job.dataset, self.version, path)
+
+    def line(
+        self,
+        flight: Flight,
+        patience: float,
+        probe: Callable[[], Awaitable[None]] | None = None,
+    ) -> Line:
+        """What transfers share; ``patience``: seconds that the whole server may be away."""
+        outage = Outage(patience, self.emit)
+        return Line(self.source, self.job.limits, outage, self.emit, probe, flight.tell)
+
+    async def probe(self) -> None:
+        """Ask for a byte of what every reader of the dataset may have. Raises AccessDenied."""
+        async with self.source.open(self.ref(MANIFEST_NAME), 0, 1):
+            pass

@@ -1,0 +1,290 @@
+"""Where a password is looked for, in which order, and that no error ever quotes one."""
+
+import getpass
+import io
+import stat
+import sys
+import traceback
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from cxrsync.errors import CredentialsRefused
+from cxrsync.source.credentials import Credentials, ask_on_terminal, find
+
+HOST = "physionet.org"
+NETRC = f"machine {HOST} login net password from-netrc\n"
+ENVIRON = {"PHYSIONET_USERNAME": "env", "PHYSIONET_PASSWORD": "from-env"}
+
+
+@pytest.fixture(autouse=True)
+def no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keyring", None)  # type: ignore[arg-type]
+
+
+def private(path: Path, text: str | bytes, mode: int = 0o600) -> str:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    path.chmod(mode)
+    return str(path)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    private(tmp_path / ".netrc", NETRC)
+    return {"HOME": str(tmp_path)}
+
+
+@pytest.fixture
+def keyring(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
+    asked = []
+
+    def get_credential(service: str, username: str | None) -> SimpleNamespace:
+        asked.append((service, username))
+        return SimpleNamespace(username=username or "ring", password="from-keyring")
+
+    fake = SimpleNamespace(get_credential=get_credential)
+    monkeypatch.setitem(sys.modules, "keyring", fake)  # type: ignore[arg-type]
+    return asked
+
+
+def ask(host: str, user: str | None) -> Credentials:
+    return Credentials(f"asked for {user}", "from-a-person", host)
+
+
+def refused(environ: dict[str, str], user: str | None = None) -> CredentialsRefused:
+    with pytest.raises(CredentialsRefused) as error:
+        find(HOST, user, environ, lambda *_who: pytest.fail("asked all the same"))
+    return error.value
+
+
+def words(error: CredentialsRefused) -> str:
+    return f"{error!r} {error.next_step} {''.join(traceback.format_exception(error))}"
+
+
+# ── the order ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_each_place_in_its_turn(
+    home: dict[str, str], keyring: list[tuple[str, str | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = find(HOST, None, {**home, **ENVIRON}, ask)
+    assert found == Credentials("env", "from-env", "PHYSIONET_PASSWORD")
+    assert keyring == []
+
+    assert find(HOST, None, home, ask) == Credentials("ring", "from-keyring", "keyring")
+    assert keyring == [(f"cxrsync:{HOST}", None)]
+
+    monkeypatch.setitem(sys.modules, "keyring", None)  # type: ignore[arg-type]
+    assert find(HOST, None, home, ask) == Credentials("net", "from-netrc", f"{home['HOME']}/.netrc")
+
+    assert find(HOST, None, {}, ask) == Credentials("asked for None", "from-a-person", HOST)
+
+    nobody = pytest.raises(CredentialsRefused, match="physionet.org wants a user name")
+    with nobody as error:
+        find(HOST, None, {})
+    assert "chmod 600" in error.value.next_step
+    with nobody:
+        find(HOST, None, {}, lambda _host, _user: None)
+
+
+def test_the_name_that_was_said(home: dict[str, str], keyring: list[tuple[str, str | None]]) -> None:
+    assert find(HOST, "me", ENVIRON).username == "me"
+    assert find(HOST, "me", home).username == "me"
+    assert find(HOST, None, {"PHYSIONET_USERNAME": "env"}).username == "env"
+    assert [user for _service, user in keyring] == ["me", "env"]
+
+
+@pytest.mark.parametrize(
+    ("user", "environ"), [("me", {}), (None, {"PHYSIONET_USERNAME": "me"})]
+)
+def test_another_ones_netrc_entry_is_not_taken(
+    home: dict[str, str], user: str | None, environ: dict[str, str]
+) -> None:
+    assert find(HOST, user, {**home, **environ}, ask).username == "asked for me"
+
+
+def test_empty_values_are_none(home: dict[str, str]) -> None:
+    empty = dict.fromkeys([*ENVIRON, "PHYSIONET_PASSWORD_FILE", "NETRC"], "")
+    assert find(HOST, None, {**home, **empty}).username == "net"
+    assert find(HOST, None, empty, ask).username == "asked for None"
+
+
+def test_a_password_without_a_name() -> None:
+    error = refused({"PHYSIONET_PASSWORD": "hush"})
+    assert "--user NAME" in error.next_step
+    assert "hush" not in words(error)
+
+
+def test_a_password_is_not_in_the_repr() -> None:
+    assert repr(find(HOST, None, ENVIRON)) == (
+        "Credentials(username='env', found_in='PHYSIONET_PASSWORD')"
+    )
+
+
+# ── a file of its own ──────────────────────────────────────────────────────────────────────────
+
+
+def by_file(path: str) -> dict[str, str]:
+    return {"PHYSIONET_USERNAME": "env", "PHYSIONET_PASSWORD_FILE": path}
+
+
+@pytest.mark.parametrize("text", ["hush", "hush\n", "hush\r\n", "  grüße # \n"])
+def test_a_password_file(tmp_path: Path, text: str) -> None:
+    found = find(HOST, None, by_file(private(tmp_path / "pw", text)))
+    assert found == Credentials("env", text.rstrip("\r\n"), "PHYSIONET_PASSWORD_FILE")
+
+
+def test_a_password_wins_over_its_file(tmp_path: Path) -> None:
+    assert find(HOST, None, {**by_file(str(tmp_path / "none")), **ENVIRON}).password == "from-env"
+
+
+def test_a_password_file_that_is_not_there(tmp_path: Path) -> None:
+    assert "PHYSIONET_PASSWORD_FILE" in str(refused(by_file(str(tmp_path / "none"))))
+    assert "PHYSIONET_PASSWORD_FILE" in str(refused(by_file(str(tmp_path))))
+
+
+def test_a_password_file_in_another_encoding_is_not_quoted(tmp_path: Path) -> None:
+    error = refused(by_file(private(tmp_path / "pw", "hüsh".encode("latin-1"))))
+    assert "UTF-8" in str(error)
+    for part in ("0xfc", "position", "sh'"):
+        assert part not in words(error)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])
+@pytest.mark.parametrize("name", ["PHYSIONET_PASSWORD_FILE", "NETRC"])
+def test_what_others_can_read_is_refused(tmp_path: Path, name: str, mode: int) -> None:
+    path = private(tmp_path / "secret", NETRC, mode)
+    error = refused({"PHYSIONET_USERNAME": "net", name: path})
+    assert "can be read by others" in str(error)
+    assert error.next_step == f"chmod 600 {path}"
+    assert "from-netrc" not in words(error)
+    assert stat.S_IMODE(Path(path).stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
+def test_what_only_we_can_read_is_taken(tmp_path: Path, mode: int) -> None:
+    assert find(HOST, None, {"NETRC": private(tmp_path / "n", NETRC, mode)}).username == "net"
+
+
+# ── netrc ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_netrc_variable_wins_over_home(tmp_path: Path, home: dict[str, str]) -> None:
+    other = private(tmp_path / "other", NETRC.replace("login net", "login other"))
+    assert find(HOST, None, {**home, "NETRC": other}).username == "other"
+    assert find(HOST, None, {**home, "NETRC": str(tmp_path / "none")}, ask).found_in == HOST
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "machine example.org login a password b\n",
+        # A password goes to the machine that it is for.
+        "default login anyone password anything\n",
+        f"machine {HOST} login net\n",
+        f"machine {HOST} password from-netrc\n",
+        f"machine {HOST} login '' password ''\n".replace("'", '"'),
+    ],
+)
+def test_a_netrc_without_an_entry_for_us(tmp_path: Path, text: str) -> None:
+    assert find(HOST, None, {"NETRC": private(tmp_path / "n", text)}, ask).found_in == HOST
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"machine {HOST} login net passwrd hush\n",
+        f"machine {HOST} login net password\nhush hush\nhush\n",
+        f"hush\n{NETRC}",
+        f"machine {HOST} login net password hush\xff\n".encode("latin-1"),
+    ],
+)
+def test_a_netrc_that_cannot_be_read_is_not_quoted(tmp_path: Path, text: str | bytes) -> None:
+    path = private(tmp_path / "n", text)
+    try:
+        found = find(HOST, None, {"NETRC": path})
+    except CredentialsRefused as error:
+        assert f"cannot read {path}" in str(error)
+        assert "hush" not in words(error)
+        assert "passwrd" not in words(error)
+    else:  # netrc falls back to the locale's encoding, which may read it
+        assert isinstance(text, bytes)
+        assert found.username == "net"
+
+
+# ── keyring ────────────────────────────────────────────────────────────────────────────────────
+
+
+def broken(*_args: object) -> None:
+    raise RuntimeError("no D-Bus: hush")
+
+
+@pytest.mark.parametrize(
+    "fake",
+    [
+        SimpleNamespace(),
+        SimpleNamespace(get_credential=broken),
+        SimpleNamespace(get_credential=lambda _service, _user: None),
+        SimpleNamespace(
+            get_credential=lambda _service, _user: SimpleNamespace(username="a", password="")
+        ),
+        SimpleNamespace(
+            get_credential=lambda _service, _user: SimpleNamespace(username="a", password=None)
+        ),
+    ],
+)
+def test_a_keyring_that_gives_nothing(
+    home: dict[str, str], monkeypatch: pytest.MonkeyPatch, fake: object
+) -> None:
+    monkeypatch.setitem(sys.modules, "keyring", fake)  # type: ignore[arg-type]
+    assert find(HOST, None, home).username == "net"
+
+
+def test_a_keyring_may_know_another_user_only(
+    home: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = SimpleNamespace(username="other", password="p")
+    fake = SimpleNamespace(get_credential=lambda _service, _user: other)
+    monkeypatch.setitem(sys.modules, "keyring", fake)  # type: ignore[arg-type]
+    assert find(HOST, "net", home).password == "from-netrc"
+
+
+# ── a person ───────────────────────────────────────────────────────────────────────────────────
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_person_is_asked_for_what_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = Terminal()
+    monkeypatch.setattr(sys, "stderr", said)
+    monkeypatch.setattr(sys, "stdin", Terminal("me\n"))
+    monkeypatch.setattr(getpass, "getpass", lambda prompt, stream: "hush")
+    assert find(HOST, None, {}, ask_on_terminal) == Credentials("me", "hush", "the terminal")
+    assert HOST in said.getvalue()
+    assert find(HOST, "she", {}, ask_on_terminal).username == "she"
+    # An empty name is no name, and is asked for.
+    monkeypatch.setattr(sys, "stdin", Terminal("me\n"))
+    assert find(HOST, None, {"PHYSIONET_USERNAME": ""}, ask_on_terminal).username == "me"
+
+
+def test_a_person_who_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def end_of_file(prompt: str, stream: object) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(sys, "stdin", Terminal(""))
+    monkeypatch.setattr(getpass, "getpass", end_of_file)
+    assert ask_on_terminal(HOST, "me") is None
+    monkeypatch.setattr(getpass, "getpass", lambda prompt, stream: "")
+    assert ask_on_terminal(HOST, "me") is None
+    assert ask_on_terminal(HOST, None) is None
+
+
+def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("me\nhush\n"))
+    assert ask_on_terminal(HOST, None) is None
