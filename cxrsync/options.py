@@ -31,10 +31,10 @@ from cxrsync.model import Kind
 # The words of a job, the same in options, environment, job files and Python.
 OPTIONS = (
     *("jpg", "dicom", "dataset", "dataset_version", "dest"),
-    *("shard", "only", "include", "exclude", "tables"),
+    *("shard", "only", "include", "exclude", "no_tables"),
     *("from_dir", "base_url", "user", "ca_file", "user_agent"),
     *("connections", "retries", "connect_timeout", "stall_timeout", "give_up_after"),
-    *("wait_lock", "max_files", "max_duration", "fsync"),
+    *("wait_lock", "max_files", "max_duration", "no_fsync"),
 )
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
@@ -140,7 +140,7 @@ def make_selection(options: Mapping[str, Any], dataset: str) -> Selection:
         only=tuple(kinds),
         include=tuple(_many(options, "include")),
         exclude=tuple(_many(options, "exclude")),
-        tables=options.get("tables") is not False,
+        tables=not options.get("no_tables"),
     )
 
 
@@ -208,5 +208,5 @@ def make_job(options: Mapping[str, Any]) -> Job:
             user_agent=options.get("user_agent") or DEFAULT_USER_AGENT,
         ),
         limits=_limits(options),
-        fsync=options.get("fsync") is not False,
+        fsync=not options.get("no_fsync"),
     )

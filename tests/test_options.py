@@ -43,9 +43,7 @@ def refusal(**options: Any) -> str:
 def test_defaults() -> None:
     assert job() == Job("mimic-cxr-jpg", dest=Path("physionet.org/files"))
     # What flags that were not given look like.
-    assert (
-        job(**{name: None for name in OPTIONS if name not in {"jpg", "fsync", "tables"}}) == job()
-    )
+    assert job(**{name: None for name in OPTIONS if name != "jpg"}) == job()
     # PhysioNet's gate wants the first word, its operators the rest.
     assert job().origin.user_agent.startswith("Wget/")
     assert f"cxrsync/{__version__}" in job().origin.user_agent
@@ -63,7 +61,7 @@ def test_every_word(tmp_path: Path) -> None:
             "only": ["images", "reports"],
             "include": ["*.dcm"],
             "exclude": "*s5*",  # one value need not be a list
-            "tables": False,
+            "no_tables": True,
             "from_dir": str(tmp_path),
             "base_url": "https://localhost:8443/files/",
             "user": "alice",
@@ -77,7 +75,7 @@ def test_every_word(tmp_path: Path) -> None:
             "wait_lock": 4.5,
             "max_files": 0,
             "max_duration": 5.5,
-            "fsync": False,
+            "no_fsync": True,
         }
     )
     assert made == Job(

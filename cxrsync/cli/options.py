@@ -66,9 +66,7 @@ def selection_options(function: F) -> F:
                 help="Only paths like this; * crosses /.",
             ),
             option("--exclude", multiple=True, metavar="GLOB", help="No paths like this."),
-            option(
-                "--tables/--no-tables", default=None, help="The tables along with shards (default)."
-            ),
+            option("--no-tables", is_flag=True, help="Shards without the tables of the root."),
             option(
                 "--dest",
                 metavar="DIR",
@@ -138,9 +136,10 @@ def source_options(function: F) -> F:
                 help="Stop after this many seconds (exit 9).",
             ),
             option(
-                "--fsync/--no-fsync",
-                default=None,
-                help="Force data to the disk before it counts (default).",
+                "--no-fsync",
+                is_flag=True,
+                help="For scratch disks: quicker, but a power cut "
+                "can cost files, which the next run fetches again.",
             ),
         ],
     )

@@ -217,7 +217,7 @@ def test_environment_variables_stand_for_options(machine: Machine, server: MiniP
     machine.environment = {
         "CXRSYNC_DATASET": JPG,
         "CXRSYNC_SHARD": "p10\np11",
-        "CXRSYNC_TABLES": "false",
+        "CXRSYNC_NO_TABLES": "1",
     }
     assert machine.pull().code == 0
     found = {path.name for path in (machine.dest / JPG / VERSION / "files").iterdir()}

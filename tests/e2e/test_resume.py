@@ -82,7 +82,7 @@ def test_a_signal_stops_it_in_good_order(
 def test_the_second_interrupt_stops_at_once(
     serve: Callable[..., MiniPhysioNet], make_machine: Callable[[MiniPhysioNet], Machine], jpg: Path
 ) -> None:
-    server = serve(rate=4 << 10)
+    server = serve(rate=16 << 10)
     machine = make_machine(server)
     process = machine.start("pull", *SHARD)
     assert process.stderr is not None
