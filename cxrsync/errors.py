@@ -87,11 +87,19 @@ class NotFound(SourceError):
     """The source has no such file."""
 
 
+class Corrupted(SourceError):
+    """A file whose bytes arrive differently each time."""
+
+
 class Throttled(SourceError):
     """The server asks to be left alone for a while (408, 429, 5xx).
 
-    ``after`` is the server's own wish in seconds (Retry-After), or None where it names none.
+    ``after`` is the server's own wish in seconds (Retry-After), or None where it names none. It
+    ends a run only where the server has asked for that longer than the run was to wait.
     """
+
+    exit_code = ExitCode.UNREACHABLE
+    next_step = Unreachable.next_step
 
     def __init__(self, what: str, *, after: float | None = None) -> None:
         super().__init__(what)

@@ -138,8 +138,7 @@ def source_options(function: F) -> F:
             option(
                 "--no-fsync",
                 is_flag=True,
-                help="For scratch disks: quicker, but a power cut "
-                "can cost files, which the next run fetches again.",
+                help="For scratch disks: quicker, but after a power cut only verify knows.",
             ),
         ],
     )

@@ -9,12 +9,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from cxrsync.engine.partitions import PARTIAL_FOLDER
 from cxrsync.engine.publication import Adopted, Publication
 from cxrsync.engine.queue import Queue, Task
-from cxrsync.model import Entry, Found, Outcome, Result, partition_of
+from cxrsync.model import Entry, Found, Outcome, Result
 from cxrsync.store.layout import Tree
-from cxrsync.store.publish import close_to_others, continue_short_file
+from cxrsync.store.publish import close_to_others
 from cxrsync.store.threads import in_thread
 
 T = TypeVar("T")
@@ -99,13 +98,11 @@ class Hashing:
             await self._publication.put(Adopted(entry, found))
 
     def _prove(self, entry: Entry) -> Found | None:
-        """The file, if it has the digest; otherwise None, and it is a partial from now on."""
+        """The file, if it has the digest."""
         final = self._tree.final(entry.path)
         before = self._tree.find(entry.path)
         right = digest_of(final) == entry.sha256
         if right and before is not None and before == self._tree.find(entry.path):
             close_to_others(final)
             return before
-        folder = self._tree.partition(partition_of(entry.path)) / PARTIAL_FOLDER
-        continue_short_file(self._tree, entry, folder)
         return None

@@ -14,7 +14,16 @@ from cxrsync.engine.queue import Queue
 from cxrsync.engine.run import Run
 from cxrsync.engine.tally import Tally
 from cxrsync.manifest.select import wanted
-from cxrsync.model import Contradiction, Entry, FileDone, LimitReached, Notice, Outcome, Planned
+from cxrsync.model import (
+    Contradiction,
+    Entry,
+    FileDone,
+    LimitReached,
+    Notice,
+    Outcome,
+    Planned,
+    Result,
+)
 from cxrsync.store.publish import Trash
 
 
@@ -68,6 +77,8 @@ async def _work(run: Run, tally: Tally, partitions: Partitions, plan: Plan) -> N
         run.emit(FileDone(outcome))
 
     def done(entry: Entry, outcome: Outcome) -> None:
+        if outcome.result is Result.FAILED:
+            failures.append(outcome)
         run.emit(FileDone(outcome))
         queue.published(entry, outcome)
 

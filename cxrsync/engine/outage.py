@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from cxrsync.engine.pace import bounded_wish, pause
-from cxrsync.errors import AccessDenied, SourceError
+from cxrsync.errors import AccessDenied, CredentialsRefused, SourceError, Untrusted
 from cxrsync.model import Event, Retrying
 
 Emit = Callable[[Event], None]
@@ -25,8 +25,10 @@ class Outage:
         self._give_up_after = give_up_after
         self._emit = emit
         self._not_before = 0.0
-        self._last_well = monotonic()
+        # Until the first answer: since we began to ask.
+        self._away_since: float | None = monotonic()
         self._failures = 0
+        self._regained = 0
         self._probe = asyncio.Lock()
         self.answers = 0
 
@@ -40,43 +42,59 @@ class Outage:
         """A request was answered with bytes: the server is there, and lets us in."""
         self.answers += 1
         self._failures = 0
-        self._last_well = monotonic()
+        self._away_since = None
+
+    def flowing(self) -> None:
+        """Bytes arrive, whenever they were asked for: the server is there."""
+        self._away_since = None
 
     def away(self, problem: SourceError, after: float | None = None) -> None:
         """No connection, or "try later": hold every request for a while.
 
-        Raises ``problem`` once the server has been away for longer than the run is to wait.
+        Raises ``problem`` once the server has been away for longer than the run is to wait, and at
+        once where it has never proved who it is.
         """
-        if monotonic() - self._last_well > self._give_up_after:
+        now = monotonic()
+        if self._away_since is None:
+            self._away_since = now
+        if now - self._away_since > self._give_up_after:
             raise problem
-        if self._not_before > monotonic():
+        if isinstance(problem, Untrusted) and not self.answers:
+            raise problem
+        if self._not_before > now:
             return  # several connections meet one outage: it counts once
         self._failures += 1
         wait = max(pause(self._failures, random.random()), bounded_wish(after))  # noqa: S311
-        self._not_before = monotonic() + wait
+        self._not_before = now + wait
         self._emit(Retrying("", wait, str(problem)))
 
-    async def denied(self, problem: AccessDenied, probe: Callable[[], Awaitable[None]]) -> None:
-        """A 403 in mid-run. Returns if it concerns one file only; else waits for access to return.
+    async def denied(self, problem: AccessDenied, probe: Callable[[], Awaitable[None]]) -> bool:
+        """A 403 in mid-run. True if it concerns this file only; else waits for access to return,
+        and False: then the file is worth another request.
 
         ``probe`` asks for the manifest, which every reader of the dataset may have. Raises
         AccessDenied once access has been gone for longer than the run is to wait.
         """
-        seen = self.answers
+        seen, regained = self.answers, self._regained
         async with self._probe:
+            if self._regained != regained:
+                return False
             if self.answers != seen:
-                return  # others have been let in meanwhile
+                return True  # others have been let in meanwhile
             began = monotonic()
             failures = 0
             while True:
                 try:
                     await probe()
-                except AccessDenied as still:
+                except CredentialsRefused:
+                    raise
+                except SourceError as still:  # still denied, or no answer: either tells nothing new
                     failures += 1
                     wait = pause(failures, random.random())  # noqa: S311
                     if monotonic() - began + wait > self._give_up_after:
-                        raise still from problem
+                        raise problem from None
                     self._emit(Retrying("", wait, str(still)))
                     await asyncio.sleep(wait)
                 else:
-                    return
+                    self._regained += bool(failures)
+                    return not failures

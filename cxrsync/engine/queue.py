@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from cxrsync.engine.flight import Flight
@@ -12,25 +13,31 @@ from cxrsync.engine.publication import Fetched, Publication
 from cxrsync.engine.segments import Segment
 from cxrsync.engine.transfer import Line, Transfer
 from cxrsync.engine.verdict import Observation, Verdict, judge
-from cxrsync.errors import AccessDenied, CxrsyncError, NotFound
+from cxrsync.errors import AccessDenied, Corrupted, CxrsyncError, NotFound
 from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result, partition_of
 from cxrsync.store.layout import Tree, disk_error
 from cxrsync.store.partial import Partial
-from cxrsync.store.publish import Ready, Trash, copy_name, copy_published
+from cxrsync.store.publish import (
+    Ready,
+    Trash,
+    continue_short_file,
+    copy_name,
+    copy_published,
+)
 from cxrsync.store.threads import in_thread
 
 
 @dataclass(slots=True)
 class Task:
-    """One file to bring. ``short``: its partial is what stood under the final name; ``copy_of``:
-    the path of a published file with the same digest, whose bytes need not be fetched again; its
-    own size and time are still asked for."""
+    """One file to bring. ``short``: what stands under its final name is wrong, perhaps the file's
+    beginning; ``copy_of``: the path of a published file with the same digest, whose bytes need not
+    be fetched again; its own size and time are still asked for."""
 
     entry: Entry
     short: bool = False
     copy_of: str | None = None
     seen: list[Observation] = field(default_factory=list)
-    followers: list[Entry] = field(default_factory=list)
+    followers: list[Task] = field(default_factory=list)
 
 
 class Queue:
@@ -104,6 +111,8 @@ class Queue:
             elif self._over():
                 self._flight.tell()
                 return
+            elif self._late:  # another pass begins, for every connection
+                self._flight.tell()
             else:
                 if not len(self._flight):
                     self._publication.flush()
@@ -155,7 +164,7 @@ class Queue:
             partial = Partial(folder, copy_name(entry))
             self._copies.add(entry.path)
         elif entry.sha256 in self._by_digest:
-            self._by_digest[entry.sha256].followers.append(entry)
+            self._by_digest[entry.sha256].followers.append(task)
             return
         else:
             partial = Partial(folder, entry.sha256)
@@ -164,12 +173,16 @@ class Queue:
             self._line,
             Ref(*self._version, entry.path),
             partial,
-            set_aside=self._aside(entry) if task.short else None,
+            set_aside=self._aside(entry) if task.short and task.copy_of is None else None,
         )
         try:
             if task.copy_of is not None:
                 original = self._tree.final(task.copy_of)
                 await in_thread(lambda: copy_published(original, partial))
+            elif task.short:
+                # Only here, where the digest is ours: another path's transfer may have had it.
+                with suppress(FileNotFoundError):
+                    await in_thread(lambda: continue_short_file(self._tree, entry, folder))
             maybe_there = task.short or task.copy_of or entry.sha256 in self._partials
             await transfer.begin(maybe_there=bool(maybe_there))
         except OSError as problem:
@@ -221,7 +234,7 @@ class Queue:
         size = transfer.partial.size
         await in_thread(lambda: self._trash.take_partial(transfer.partial, entry.path))
         if verdict is Verdict.CORRUPTED:
-            self._give_up(task, CxrsyncError("its bytes arrive differently each time"))
+            self._give_up(task, Corrupted("its bytes arrive differently each time"))
             return
         self._release(task, copied_from=None)
         self._contradict(
@@ -236,7 +249,8 @@ class Queue:
 
     def _give_up(self, task: Task, problem: CxrsyncError) -> None:
         self._release(task, copied_from=None)
-        if isinstance(problem, NotFound | AccessDenied):
+        self._partials.add(task.entry.sha256)  # what has arrived of it is gone on with
+        if isinstance(problem, NotFound | AccessDenied | Corrupted):
             # An answer, not an accident: asking again would not change it.
             self._fail(Outcome(task.entry.path, Result.FAILED, reason=str(problem)))
         else:
@@ -262,7 +276,9 @@ class Queue:
             return
         self._by_digest.pop(task.entry.sha256, None)
         self._partials.discard(task.entry.sha256)
-        self._late.extend(Task(entry, copy_of=copied_from) for entry in task.followers)
+        for follower in task.followers:
+            follower.copy_of = copied_from
+            self._late.append(follower)
 
     def _disk_trouble(self, problem: OSError, path: str) -> CxrsyncError:
         """The error of one file. Raises DiskError where it is the whole disk's."""

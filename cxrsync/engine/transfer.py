@@ -80,6 +80,11 @@ class Transfer:
         self._skip_if = skip_if
         self._set_aside = set_aside
         self._history = History()
+        self._arrived = 0
+        self._restarts = 0
+        # The partial's, except while its bytes are thrown away: that happens in a thread, and here
+        # everything must be void from one moment to the next.
+        self._epoch = partial.epoch
 
     async def begin(self, *, maybe_there: bool) -> None:
         """Take stock of the partial, where an earlier run may have left one."""
@@ -111,17 +116,23 @@ class Transfer:
 
         False if another connection has done so already: its new bytes are not ours to give up.
         """
-        if self.partial.epoch != epoch:
+        if self._epoch != epoch:
             return False
-        lost = self.partial.size
-        if self._set_aside is not None and lost:
-            set_aside, self._set_aside = self._set_aside, None
-            await in_thread(lambda: set_aside(self.partial))
-        else:
-            await in_thread(self.partial.discard)
-        self._line.emit(Received(-max(0, lost - self.resumed)))
-        self.resumed = 0
+        self._epoch += 1
         self.segments = Segments([], None)
+        held = self.segments.take_free(1)  # nobody begins anew before the old bytes are gone
+        assert held is not None
+        try:
+            if self._set_aside is not None and self.partial.size:
+                set_aside, self._set_aside = self._set_aside, None
+                await in_thread(lambda: set_aside(self.partial))
+            else:
+                await in_thread(self.partial.discard)
+        finally:
+            held.busy = False
+            self._epoch = self.partial.epoch
+        self._line.emit(Received(-self._arrived))
+        self._arrived = self.resumed = 0
         return True
 
     async def fetch(self, segment: Segment) -> None:
@@ -130,11 +141,9 @@ class Transfer:
         Returns when it is done, when the file has failed, or when the segment is void because the
         file had to be started over. Raises what ends the run.
         """
-        epoch = self.partial.epoch
+        epoch = self._epoch
         try:
-            while not (
-                segment.done or self.failed or self.unchanged or epoch != self.partial.epoch
-            ):
+            while not (segment.done or self.failed or self.unchanged or epoch != self._epoch):
                 answers = self._line.outage.answers
                 at = segment.at
                 try:
@@ -155,15 +164,15 @@ class Transfer:
             self.ref, segment.at, stop, resume_if=binding.validator, skip_if=self._skip_if
         ) as answer:
             self._line.outage.well()
-            if epoch != self.partial.epoch:
+            if epoch != self._epoch:
                 return  # another connection had to start over while we waited
             if isinstance(answer, PastEnd):
-                await self.start_over(epoch)
+                await self._start_anew(epoch, f"nothing at byte {segment.at} of it")
             elif isinstance(answer, Unchanged):
                 self.unchanged = True
             elif answer.start == segment.at:
-                await self._agree(answer, binding)
-                await self._receive(segment, answer)
+                await self._agree(answer, binding, epoch)
+                await self._receive(segment, answer, epoch)
             elif answer.start == 0:
                 await self._receive_whole(answer, binding, epoch)
             else:
@@ -176,7 +185,7 @@ class Transfer:
         here = self._line.source.identity
         return bound if bound is not None and bound.source == here else Binding(here)
 
-    async def _agree(self, opened: Opened, binding: Binding) -> None:
+    async def _agree(self, opened: Opened, binding: Binding, epoch: int) -> None:
         """Make sure that the bytes to come belong to the bytes that are there."""
         total = self.segments.total
         other_total = None not in {total, opened.total} and total != opened.total
@@ -185,7 +194,7 @@ class Transfer:
             and binding.validator != opened.validator
         )
         if (other_total or other_tag) and self.partial.size:
-            await self.start_over(self.partial.epoch)
+            await self._start_anew(epoch, "another size or validator")
             raise BadAnswer("the file changed at the server: starting over")
         self._learn(opened, opened.total)
 
@@ -193,7 +202,7 @@ class Transfer:
         """The whole file though a part was asked for: it is another by now, or the server does not
         do ranges. What was there is void, and these bytes are as good as any that we could ask
         for."""
-        if not await self.start_over(epoch):
+        if not await self._start_anew(epoch, "only ever from its beginning"):
             return
         # Asked for the same object and got all of it: there is no use in asking for parts.
         self.splittable = binding.validator is None or binding.validator != opened.validator
@@ -202,22 +211,37 @@ class Transfer:
             return  # another connection was quicker
         try:
             self._learn(opened, opened.total)
-            await self._receive(segment, opened)
+            await self._receive(segment, opened, self._epoch)
         finally:
             segment.busy = False
 
+    async def _start_anew(self, epoch: int, why: str) -> bool:
+        """The source's answer does not go with what is here: from zero, but not for ever, since
+        bytes that arrive and are given up again refill the budget each time."""
+        if not await self.start_over(epoch):
+            return False
+        self._restarts += 1
+        if self._restarts > self._line.limits.retries + 1:  # once may be the partial's own fault
+            self.failed = BadAnswer(f"started over {self._restarts} times; the source has {why}")
+        return self.failed is None
+
     def _learn(self, opened: Opened, total: int | None) -> None:
+        known = self._binding()  # an answer that leaves something out does not unsay it
         self.partial.bind(
-            Binding(self._line.source.identity, total, opened.validator, opened.modified)
+            Binding(
+                known.source,
+                self.segments.total if total is None else total,
+                opened.validator or known.validator,
+                known.modified if opened.modified is None else opened.modified,
+            )
         )
         if total is not None and total != self.segments.total:
             self.segments.learn_total(total)
             if total >= 2 * LEAST_SHARE:
                 self._line.can_share()
 
-    async def _receive(self, segment: Segment, opened: Opened) -> None:
+    async def _receive(self, segment: Segment, opened: Opened, epoch: int) -> None:
         """Move bytes from the answer into the partial, in large hand-overs."""
-        epoch = self.partial.epoch
         began = written = segment.at
         held: list[bytes] = []
         size = 0
@@ -228,7 +252,7 @@ class Transfer:
                 held.append(chunk)
                 size += len(chunk)
                 segment.at += len(chunk)
-                if segment.done or epoch != self.partial.epoch:
+                if segment.done or epoch != self._epoch:
                     break
                 if size >= HANDOVER_BYTES or monotonic() - handed >= HANDOVER_SECONDS:
                     offset, chunks = written, held
@@ -239,15 +263,21 @@ class Transfer:
             # Whatever ended it, what has arrived counts.
             if held:
                 await self._hand_over(written, held, epoch)
-        if segment.stop is None and epoch == self.partial.epoch:
+        if epoch != self._epoch:
+            return
+        if segment.stop is None:
             # Without a length the end of the answer is the end of the file.
             self._learn(opened, segment.at)
         elif segment.at == began and not segment.done:
             raise BadAnswer("an answer without a single byte")
 
     async def _hand_over(self, offset: int, chunks: list[bytes], epoch: int) -> None:
-        if await in_thread(lambda: self.partial.write(offset, chunks, epoch)):
-            self._line.emit(Received(sum(map(len, chunks))))
+        written = await in_thread(lambda: self.partial.write(offset, chunks, epoch))
+        if written and epoch == self._epoch:  # not given up again before it is counted
+            count = sum(map(len, chunks))
+            self._arrived += count
+            self._line.emit(Received(count))
+            self._line.outage.flowing()
 
     # ── when it did not go well ────────────────────────────────────────────────────────────────
 
@@ -258,8 +288,8 @@ class Transfer:
         elif isinstance(problem, AccessDenied):
             if self._line.probe is None:
                 raise problem
-            await self._line.outage.denied(problem, self._line.probe)
-            self.failed = problem
+            if await self._line.outage.denied(problem, self._line.probe):
+                self.failed = problem
         elif isinstance(problem, Unreachable | Throttled):
             self._line.outage.away(problem, getattr(problem, "after", None))
             if self._line.outage.answers != answers:

@@ -101,14 +101,12 @@ def _from_environment(
 
 
 def _from_keyring(host: str, user: str | None, environ: Mapping[str, str]) -> Credentials | None:
-    try:
-        import keyring
-    except ImportError:
-        return None
     username = _name(user, environ)
     try:
+        import keyring
+
         found = keyring.get_credential(f"{KEYRING_SERVICE}:{host}", username)
-    except Exception:  # noqa: BLE001 - a broken keyring back end is no keyring
+    except Exception:  # noqa: BLE001 - none installed, or a broken back end: no keyring
         return None
     if found is None or not found.password or username not in {None, found.username}:
         return None
@@ -117,7 +115,7 @@ def _from_keyring(host: str, user: str | None, environ: Mapping[str, str]) -> Cr
 
 def _from_netrc(host: str, user: str | None, environ: Mapping[str, str]) -> Credentials | None:
     path = Path(environ.get("NETRC") or Path(environ.get("HOME", "/nonexistent")) / ".netrc")
-    if not path.is_file():
+    if not os.path.isfile(path):  # a folder that we may not enter holds none for us
         return None
     _refuse_if_others_can_read(path, "netrc")
     try:

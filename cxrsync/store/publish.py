@@ -111,6 +111,8 @@ def _name(tree: Tree, ready: Ready, displace: Callable[[str], None]) -> Found:
     if os.path.lexists(final):
         displace(ready.entry.path)
     found = os.fstat(ready.partial.fileno())
+    if not os.path.samestat(found, os.lstat(ready.partial.path)):
+        raise OSError(errno.ESTALE, "not the file that was verified", str(ready.partial.path))
     os.rename(ready.partial.path, final)
     ready.partial.forget_sidecar()
     ready.partial.close()

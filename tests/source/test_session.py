@@ -31,9 +31,7 @@ from cxrsync.source.credentials import Credentials
 from cxrsync.source.physionet import PhysioNet
 
 SECRET = "correct horse grüße"
-MANNERS = Manners(
-    password=SECRET, password_check_seconds=0.001, open_datasets=frozenset({"open"})
-)
+MANNERS = Manners(password=SECRET, password_check_seconds=0.001, open_datasets=frozenset({"open"}))
 LIMITS = Limits(connect_timeout=5.0, stall_timeout=5.0)
 NAMES = ["a#b", "what?", "50%", "%20", "%2e%2e", "a b", "Grüße 北京", "a+b&c=d;e", "c:\\d", "'\"<>"]
 FILE = Ref("alpha", "1.0", "one.txt")
@@ -77,13 +75,15 @@ def server(tmp_path: Path) -> Iterator[MiniPhysioNet]:
 
 @asynccontextmanager
 async def guest(
-    server: MiniPhysioNet | str, person: Person | None = None, limits: Limits = LIMITS, **origin: Any
+    server: MiniPhysioNet | str,
+    person: Person | None = None,
+    limits: Limits = LIMITS,
+    **origin: Any,
 ) -> AsyncIterator[PhysioNet]:
-    if isinstance(server, MiniPhysioNet):
-        origin = {"base_url": server.base_url, "ca_file": server.ca_file, **origin}
-    else:
-        origin = {"base_url": server, **origin}
-    source = PhysioNet(Origin(**origin), limits, person or Person())
+    is_mini = isinstance(server, MiniPhysioNet)
+    where = {"base_url": server.base_url, "ca_file": server.ca_file} if is_mini else {}
+    origin = Origin(**{"base_url": server, **where, **origin})
+    source = PhysioNet(origin, limits, person or Person())
     try:
         async with asyncio.timeout(10):
             yield source
@@ -288,6 +288,7 @@ async def test_names_reach_the_server_as_they_are(server: MiniPhysioNet) -> None
 
 OK = b"HTTP/1.1 200 OK\r\n"
 LONG = OK + b"Content-Length: 10\r\n\r\n"
+BROKEN = (Interrupted, BadAnswer)
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
@@ -307,25 +308,22 @@ async def test_a_silent_server_is_given_up(said: bytes) -> None:
 @pytest.mark.parametrize(
     ("said", "errors"),
     [
-        (b"", Interrupted),
-        (LONG, Interrupted),
-        (LONG + b"abc", Interrupted),
-        (CHUNKED + b"3\r\nabc\r\n", Interrupted),
-        (CHUNKED + b"3\r\nab", Interrupted),
-        (CHUNKED + b"zz\r\nabc\r\n0\r\n\r\n", (Interrupted, BadAnswer)),
-        (b"220 smtp.example.org ESMTP\r\n", (Interrupted, BadAnswer)),
-        (b"HTTP/1.1 abc OK\r\n\r\n", (Interrupted, BadAnswer)),
-        (b"\x16\x03\x01\x02\x00\x01\x00" * 9, (Interrupted, BadAnswer)),
-        (OK + b"Content-Length: many\r\n\r\nabc", (Interrupted, BadAnswer)),
-        (OK + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", (Interrupted, BadAnswer)),
-        (OK + b"X: " + b"y" * 100_000 + b"\r\n\r\n", (Interrupted, BadAnswer)),
-        (OK + b"no colon\r\n\r\n", (Interrupted, BadAnswer)),
+        (b"", Interrupted), (LONG, Interrupted), (LONG + b"abc", Interrupted),
+        (CHUNKED + b"3\r\nabc\r\n", Interrupted), (CHUNKED + b"3\r\nab", Interrupted),
+        (CHUNKED + b"zz\r\nabc\r\n0\r\n\r\n", BROKEN),
+        (b"220 smtp.example.org ESMTP\r\n", BROKEN),
+        (b"HTTP/1.1 abc OK\r\n\r\n", BROKEN),
+        (b"\x16\x03\x01\x02\x00\x01\x00" * 9, BROKEN),
+        (OK + b"Content-Length: many\r\n\r\nabc", BROKEN),
+        (OK + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", BROKEN),
+        (OK + b"X: " + b"y" * 100_000 + b"\r\n\r\n", BROKEN),
+        (OK + b"no colon\r\n\r\n", BROKEN),
         (OK + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", BadAnswer),
         # A refusal whose page breaks off is still that refusal.
         (b"HTTP/1.1 404 No\r\nContent-Length: 9\r\n\r\nabc", NotFound),
         (b"HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", NotFound),
     ],
-)
+)  # fmt: skip
 async def test_a_broken_answer(said: bytes, errors: type[SourceError]) -> None:
     async def broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -363,7 +361,9 @@ async def test_a_server_that_is_not_there_or_speaks_no_tls() -> None:
         async with guest(f"https://127.0.0.1:{free.getsockname()[1]}/files") as source:
             with pytest.raises(Unreachable, match="cannot reach"):
                 await read(source)
-    async with web_server(lambda _request: web.Response()) as (url, _seen):
-        async with guest(url.replace("http:", "https:")) as source:
-            with pytest.raises(Unreachable):
-                await read(source)
+    async with web_server(lambda _request: web.Response()) as (url, seen):
+        source = PhysioNet(Origin(base_url=url.replace("http:", "https:")), LIMITS)
+        with pytest.raises(Unreachable):
+            await read(source)
+        await source.close()
+    assert seen == []

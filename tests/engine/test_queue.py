@@ -1,0 +1,361 @@
+"""What becomes of each file of a run, from a scripted source to final names on a real disk."""
+
+import asyncio
+import errno
+import hashlib
+import os
+import threading
+from collections import Counter, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from cxrsync.engine import pace
+from cxrsync.engine.flight import Flight
+from cxrsync.engine.hashing import Hashing
+from cxrsync.engine.outage import Outage
+from cxrsync.engine.partitions import Partitions
+from cxrsync.engine.publication import Publication
+from cxrsync.engine.queue import Queue
+from cxrsync.engine.transfer import Line
+from cxrsync.errors import BadAnswer, DiskError, Interrupted, NotFound
+from cxrsync.job import Limits
+from cxrsync.model import Contradiction, Entry, Event, Outcome, Received, Ref, Result
+from cxrsync.source.base import Answer, Opened
+from cxrsync.store.layout import Tree
+from cxrsync.store.partial import Partial
+from cxrsync.store.publish import Trash
+
+BYTES = bytes(range(250)) * 8
+MTIME = 1.6e9
+A, B, C = (f"files/p10/{name}.jpg" for name in "abc")
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@dataclass
+class Shop:
+    """A source of a few files. ``scripts``: what the next requests for a path meet instead."""
+
+    files: dict[str, bytes]
+    scripts: dict[str, deque[bytes | Exception]] = field(default_factory=dict)
+    asked: list[tuple[str, int]] = field(default_factory=list)
+    sent: Counter[str] = field(default_factory=Counter)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    identity: str = "test:"
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    @property
+    def requests(self) -> int:
+        return len(self.asked)
+
+    def times(self, path: str) -> int:
+        return [asked for asked, _start in self.asked].count(path)
+
+    @asynccontextmanager
+    async def open(
+        self,
+        ref: Ref,
+        start: int = 0,
+        stop: int | None = None,
+        resume_if: str | None = None,
+        skip_if: str | None = None,
+    ) -> AsyncIterator[Answer]:
+        self.asked.append((ref.path, start))
+        self.opened.set()
+        await self.gate.wait()
+        script = self.scripts.get(ref.path)
+        step = script.popleft() if script else self.files.get(ref.path, NotFound("404"))
+        if isinstance(step, Exception) and not isinstance(step, Interrupted):
+            raise step
+        total = len(self.files[ref.path])
+        yield Opened(start, total, '"v"', MTIME, self._chunks(ref.path, step, start))
+
+    async def _chunks(self, path: str, step: bytes | Exception, start: int) -> AsyncIterator[bytes]:
+        data = step if isinstance(step, bytes) else self.files[path]
+        for at in range(start, len(data), 500):
+            self.sent[path] += len(data[at : at + 500])
+            yield data[at : at + 500]
+            if isinstance(step, Exception):
+                raise step
+
+    async def versions(self, dataset: str) -> list[str]:
+        return []
+
+    async def close(self) -> None: ...
+
+
+class Run:
+    """A run over the files of a shop, as `pull` makes it."""
+
+    def __init__(self, root: Path, shop: Shop, retries: int = 0) -> None:
+        self.tree = Tree(root)
+        self.tree.create()
+        self.shop = shop
+        self.retries = retries
+        self.known: dict[str, Contradiction] = {}
+        self.contradictions: list[Contradiction] = []
+        self.outcomes: dict[str, Outcome] = {}
+        self.events: list[Event] = []
+        self.trash = Trash(self.tree, "now")
+
+    def results(self) -> dict[str, Result]:
+        return {path: outcome.result for path, outcome in self.outcomes.items()}
+
+    def end(self, outcome: Outcome) -> None:
+        assert outcome.path not in self.outcomes  # one end a file
+        self.outcomes[outcome.path] = outcome
+
+    def trashed(self) -> list[bytes]:
+        return [path.read_bytes() for path in self.trash.folder.rglob("*") if path.is_file()]
+
+    def bytes_of(self, path: str) -> bytes:
+        return Path(self.tree.final(path)).read_bytes()
+
+    async def go(
+        self,
+        entries: list[Entry] | None = None,
+        to_hash: tuple[Entry, ...] = (),
+        connections: int = 3,
+        most_files: int | None = None,
+    ) -> Queue:
+        if entries is None:
+            entries = [Entry(path, sha(data)) for path, data in self.shop.files.items()]
+        partitions = Partitions(self.tree, ["p10"], "now")
+        await partitions.open(0, threading.Event())
+
+        def contradict(contradiction: Contradiction, outcome: Outcome) -> None:
+            self.contradictions.append(contradiction)
+            self.end(outcome)
+
+        def done(entry: Entry, outcome: Outcome) -> None:
+            self.end(outcome)
+            queue.published(entry, outcome)
+
+        flight = Flight()
+        outage = Outage(60, self.events.append)
+        limits = Limits(retries=self.retries)
+        line = Line(self.shop, limits, outage, self.events.append, can_share=flight.tell)
+        publication = Publication(self.tree, partitions, self.trash, done, fsync=False)
+        queue = Queue(
+            line, flight, self.tree, ("alpha", "1.0"), iter(entries), publication,
+            trash=self.trash, partials=partitions.partials(), known=self.known,
+            fail=self.end, contradict=contradict, most_files=most_files,
+        )  # fmt: skip
+        hashing = Hashing(self.tree, iter(to_hash), queue, publication, self.end)
+        ended: BaseException | None = None
+        try:
+            async with asyncio.timeout(10), asyncio.TaskGroup() as outer:
+                outer.create_task(publication.run())
+                try:
+                    async with asyncio.TaskGroup() as inner:
+                        if to_hash:
+                            inner.create_task(hashing.run())
+                        for _ in range(connections):
+                            inner.create_task(queue.connection())
+                except BaseExceptionGroup as problem:
+                    ended = problem  # what is verified is published first
+                await queue.close()
+                await publication.close()
+        finally:
+            await partitions.close()
+        if ended is not None:
+            raise ended
+        return queue
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_FIRST_PAUSE", 0.0)
+
+
+def test_files_get_their_final_names(tmp_path: Path) -> None:
+    shop = Shop({A: BYTES, B: b"b", C: b""})
+    run = Run(tmp_path, shop)
+    asyncio.run(run.go())
+    assert run.results() == dict.fromkeys([A, B, C], Result.FETCHED)
+    for path, data in shop.files.items():
+        assert run.bytes_of(path) == data
+        found = run.tree.find(path)
+        assert found is not None
+        assert found.mtime_ns == MTIME * 10**9
+    assert list((run.tree.partition("p10") / "partial").iterdir()) == []
+    assert not run.trash.folder.exists()
+
+
+@pytest.mark.parametrize("connections", [1, 4])
+async def test_one_digest_is_fetched_once(tmp_path: Path, connections: int) -> None:
+    paths = [f"files/p10/{number}.jpg" for number in range(5)]
+    run = Run(tmp_path, shop := Shop(dict.fromkeys(paths, BYTES)))
+    await run.go(connections=connections)
+    assert Counter(run.results().values()) == {Result.FETCHED: 1, Result.COPIED: 4}
+    assert all(run.bytes_of(path) == BYTES for path in paths)
+    # A copy asks for its last byte, since its size and time are its own.
+    assert (shop.sent.total(), shop.requests) == (len(BYTES) + 4, 5)
+
+
+async def test_who_waits_for_a_file_that_is_lost_is_fetched_itself(tmp_path: Path) -> None:
+    shop = Shop({B: BYTES, C: BYTES})
+    run = Run(tmp_path, shop)
+    await run.go([Entry(path, sha(BYTES)) for path in (A, B, C)])
+    assert run.results() == {A: Result.FAILED, B: Result.FETCHED, C: Result.COPIED}
+    assert run.outcomes[A].reason == "404"
+    assert shop.times(A) == 1  # an answer, not an accident
+
+
+# ── the wrong bytes ────────────────────────────────────────────────────────────────────────────
+
+WRONG = [bytes([number]) * len(BYTES) for number in range(9)]
+
+
+async def test_wrong_once_is_fetched_again(tmp_path: Path) -> None:
+    shop = Shop({A: BYTES, B: b"b"}, {A: deque([WRONG[0]])})
+    run = Run(tmp_path, shop)
+    await run.go()
+    assert run.results() == {A: Result.FETCHED, B: Result.FETCHED}
+    assert run.bytes_of(A) == BYTES
+    assert sum(e.count for e in run.events if isinstance(e, Received)) == len(BYTES) + 1
+
+
+async def test_the_same_wrong_bytes_twice_are_the_publisher_s(tmp_path: Path) -> None:
+    shop = Shop({A: WRONG[0], B: b"b"})
+    run = Run(tmp_path, shop)
+    entries = [Entry(A, sha(BYTES)), Entry(B, sha(b"b"))]
+    await run.go(entries)
+    assert run.results() == {A: Result.CONTRADICTED, B: Result.FETCHED}
+    told = Contradiction(A, sha(BYTES), sha(WRONG[0]), '"v"')
+    assert (run.contradictions, shop.times(A), run.trashed()) == ([told], 2, [WRONG[0]])
+    assert run.tree.find(A) is None
+    # Known from then on: once more is enough. Of another digest it says nothing.
+    for expected, times in ((sha(BYTES), 3), (sha(b"new"), 5)):
+        run = Run(tmp_path, shop)
+        run.known = {A: told}
+        await run.go([Entry(A, expected)])
+        assert (run.results(), shop.times(A)) == ({A: Result.CONTRADICTED}, times)
+
+
+async def test_bytes_that_differ_each_time_fail(tmp_path: Path) -> None:
+    shop = Shop({A: BYTES, B: b"b"}, {A: deque(WRONG)})
+    run = Run(tmp_path, shop)
+    await run.go()
+    assert run.results() == {A: Result.FAILED, B: Result.FETCHED}
+    assert "differently" in run.outcomes[A].reason
+    # Three attempts, and no second pass: that is an answer, not an accident.
+    assert shop.times(A) == 3
+    assert run.tree.find(A) is None
+
+
+async def test_what_an_earlier_run_left_proves_nothing_against_the_publisher(
+    tmp_path: Path,
+) -> None:
+    shop = Shop({A: BYTES})
+    run = Run(tmp_path, shop)
+    partial = run.tree.partition("p10") / "partial" / sha(BYTES)
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(WRONG[1][:700])
+    await run.go()
+    assert run.results() == {A: Result.FETCHED}
+    assert run.outcomes[A].resumed == 0
+    assert run.bytes_of(A) == BYTES
+
+
+# ── another pass ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+async def test_another_pass_until_one_gains_nothing(tmp_path: Path, connections: int) -> None:
+    shop = Shop({A: b"a", B: b"b", C: b"c"})
+    for path, failures in ((A, 99), (B, 1), (C, 2)):
+        shop.scripts[path] = deque([BadAnswer("500")] * failures)
+    run = Run(tmp_path, shop)
+    await run.go(connections=connections)
+    assert run.results() == {A: Result.FAILED, B: Result.FETCHED, C: Result.FETCHED}
+    assert run.outcomes[A].reason == "500"
+    # The second pass gains B, the third C, the fourth nothing.
+    assert [shop.times(path) for path in (A, B, C)] == [4, 2, 3]
+
+
+async def test_another_pass_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
+    shop = Shop({A: BYTES, B: b"b"}, {A: deque([Interrupted("cut")])})
+    run = Run(tmp_path, shop)
+    await run.go()
+    assert run.results() == {A: Result.FETCHED, B: Result.FETCHED}
+    assert [start for path, start in shop.asked if path == A] == [0, 500]
+    assert shop.sent[A] == len(BYTES)
+
+
+async def test_a_limit_on_files(tmp_path: Path) -> None:
+    run = Run(tmp_path, Shop({A: BYTES, B: b"b", C: b"c"}))
+    assert (await run.go(most_files=2)).stopped_at_limit
+    assert len(run.results()) == 2
+
+
+# ── the disk ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_name_too_long_for_the_disk_is_one_file_s_failure(tmp_path: Path) -> None:
+    long = "files/p10/" + "n" * 300
+    run = Run(tmp_path, Shop({A: b"a", long: b"long", C: b"c"}))
+    await run.go()
+    assert run.results() == {A: Result.FETCHED, long: Result.FAILED, C: Result.FETCHED}
+    assert os.strerror(errno.ENAMETOOLONG) in run.outcomes[long].reason
+
+
+@pytest.mark.parametrize(("code", "ends"), [(errno.ENOSPC, True), (errno.EPERM, False)])
+async def test_a_disk_that_does_not_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, ends: bool
+) -> None:
+    original = Partial.write
+
+    def write(partial: Partial, offset: int, chunks: list[bytes], epoch: int) -> bool:
+        if partial.path.name == sha(b"b"):
+            raise OSError(code, os.strerror(code))
+        return original(partial, offset, chunks, epoch)
+
+    monkeypatch.setattr(Partial, "write", write)
+    run = Run(tmp_path, Shop({A: b"a", B: b"b", C: b"c"}))
+    results = {A: Result.FETCHED}  # what was right before is published, whatever follows
+    if ends:
+        with pytest.raises(ExceptionGroup) as group:
+            await run.go(connections=1)
+        assert group.group_contains(DiskError, match=os.strerror(code))
+    else:
+        await run.go(connections=1)
+        results |= {B: Result.FAILED, C: Result.FETCHED}
+    assert run.results() == results
+    assert run.bytes_of(A) == b"a"
+
+
+async def test_a_short_file_is_gone_on_with(tmp_path: Path) -> None:
+    shop = Shop({A: BYTES})
+    run = Run(tmp_path, shop)
+    run.tree.make_parent(A)
+    Path(run.tree.final(A)).write_bytes(BYTES[:1200])
+    await run.go([], to_hash=(Entry(A, sha(BYTES)),))
+    assert run.results() == {A: Result.FETCHED}
+    assert (run.outcomes[A].resumed, shop.sent[A]) == (1200, len(BYTES) - 1200 + 1)
+    assert run.bytes_of(A) == BYTES
+
+
+async def test_a_wrong_file_does_not_get_into_a_transfer_of_its_digest(tmp_path: Path) -> None:
+    """B is wrong on the disk, and found so while A, of the same digest, is on its way."""
+    shop = Shop({A: BYTES, B: BYTES})
+    run = Run(tmp_path, shop)
+    run.tree.make_parent(B)
+    Path(run.tree.final(B)).write_bytes(WRONG[0])
+    entry = Entry(B, sha(BYTES))
+    shop.gate.clear()
+    task = asyncio.create_task(run.go([Entry(A, sha(BYTES))], to_hash=(entry,)))
+    await shop.opened.wait()
+    shop.gate.set()
+    await task
+    assert run.bytes_of(A) == run.bytes_of(B) == BYTES
+    assert run.trashed() == [WRONG[0]]

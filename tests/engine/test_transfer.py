@@ -1,0 +1,407 @@
+"""One file through everything that a line and a server can do to it; the disk is real."""
+
+import asyncio
+import hashlib
+import random
+import tempfile
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxrsync.engine import pace, segments
+from cxrsync.engine import transfer as module
+from cxrsync.engine.flight import Flight, fetch_alone
+from cxrsync.engine.outage import Outage
+from cxrsync.engine.transfer import Line, Transfer
+from cxrsync.errors import (
+    AccessDenied,
+    BadAnswer,
+    CredentialsRefused,
+    ExitCode,
+    Interrupted,
+    NotFound,
+    Throttled,
+    Unreachable,
+)
+from cxrsync.job import Limits
+from cxrsync.model import Event, Received, Ref
+from cxrsync.source.base import Answer, Opened, PastEnd, Unchanged
+from cxrsync.store.partial import Binding, Partial
+
+DATA = random.Random(7).randbytes(3000)
+REF = Ref("alpha", "1.0", "files/p10/one.jpg")
+RETRIES = 3
+SAME: Any = object()
+
+
+@dataclass
+class Scripted:
+    """A source that plays a script, one step a request, and then does as ``ever`` does."""
+
+    data: bytes
+    steps: deque["Step"] = field(default_factory=deque)
+    asked: list[tuple[int, int | None, str | None]] = field(default_factory=list)
+    sent: int = 0
+    ever: "Step" = field(default_factory=lambda: Give())
+    identity: str = "test:"
+
+    @property
+    def requests(self) -> int:
+        return len(self.asked)
+
+    @asynccontextmanager
+    async def open(
+        self,
+        ref: Ref,
+        start: int = 0,
+        stop: int | None = None,
+        resume_if: str | None = None,
+        skip_if: str | None = None,
+    ) -> AsyncIterator[Answer]:
+        assert ref == REF
+        assert stop is None or start < stop
+        self.asked.append((start, stop, resume_if))
+        step = self.steps.popleft() if self.steps else self.ever
+        answer = step(self, start, stop) if callable(step) else step
+        if isinstance(answer, Exception):
+            raise answer
+        yield answer
+
+    async def versions(self, dataset: str) -> list[str]:
+        return []
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Give:
+    """The bytes that were asked for, with one thing or another wrong about them."""
+
+    whole: bool = False
+    shift: int = 0
+    total: int | None = SAME
+    validator: str | None = '"v1"'
+    cut: int | None = None
+    then: Exception | None = Interrupted("cut")  # noqa: RUF009 - never changed
+    more: bytes = b""
+    size: int = 100
+
+    def __call__(self, source: Scripted, start: int, stop: int | None) -> Opened | PastEnd:
+        if start and start >= len(source.data):
+            return PastEnd(len(source.data))
+        begin = 0 if self.whole else start + self.shift
+        body = source.data[begin : None if self.whole else stop] + self.more
+        total = len(source.data) if self.total is SAME else self.total
+        return Opened(begin, total, self.validator, 1.5e9, self._chunks(source, body))
+
+    async def _chunks(self, source: Scripted, body: bytes) -> AsyncIterator[bytes]:
+        end = len(body) if self.cut is None else min(self.cut, len(body))
+        for at in range(0, end, self.size):
+            await asyncio.sleep(0)
+            chunk = body[at : min(at + self.size, end)]
+            source.sent += len(chunk)
+            yield chunk
+        if self.cut is not None and self.then is not None:
+            raise self.then
+
+
+Step = Answer | Exception | Callable[[Scripted, int, int | None], Answer]
+
+
+@dataclass
+class Stage:
+    """A line to ``source``, and one file's way over it."""
+
+    folder: Path
+    source: Scripted
+    events: list[Event] = field(default_factory=list)
+    probe: Callable[[], Coroutine[Any, Any, None]] | None = None
+    patience: float = 60.0
+
+    def __post_init__(self) -> None:
+        self.flight = Flight()
+        emit = self.events.append
+        outage, limits = Outage(self.patience, emit), Limits(retries=RETRIES)
+        self.line = Line(self.source, limits, outage, emit, self.probe, self.flight.tell)
+
+    async def fetch(self, connections: int = 1, resumed: bool = False, **more: Any) -> Transfer:
+        transfer = Transfer(self.line, REF, Partial(self.folder, "digest"), **more)
+        async with asyncio.timeout(5):
+            await transfer.begin(maybe_there=resumed)
+            await fetch_alone(self.flight, transfer, connections)
+        assert transfer.over
+        assert len(self.flight) == 0
+        return transfer
+
+    @property
+    def received(self) -> int:
+        return sum(event.count for event in self.events if isinstance(event, Received))
+
+    def assert_right(self, transfer: Transfer) -> None:
+        assert transfer.failed is None
+        assert transfer.complete
+        partial = transfer.partial
+        assert partial.digest() == hashlib.sha256(self.source.data).hexdigest()
+        assert partial.path.read_bytes() == self.source.data
+        assert partial.total == len(self.source.data)
+        assert self.received == len(self.source.data) - transfer.resumed
+        partial.close()
+
+
+@pytest.fixture(autouse=True)
+def small_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(module, "HANDOVER_BYTES", 250)
+    for room in (module, segments):
+        monkeypatch.setattr(room, "LEAST_SHARE", 300)
+    monkeypatch.setattr(segments, "_ALIGN", 1)
+
+
+def staged(folder: Path, *steps: Step, **more: Any) -> Stage:
+    return Stage(folder, Scripted(DATA, deque(steps)), **more)
+
+
+CUT = Give(cut=700)
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [], [CUT], [Give(cut=0)],
+        [Give(cut=130)] * 20,  # what arrives refills the budget
+        [CUT, Give(cut=0), Give(cut=0)],
+        [Give(cut=0, then=None)], [Give(cut=700, then=None), Give(cut=50, then=None)],
+        [Give(more=b"x" * 500)], [CUT, Give(more=b"x" * 500)],
+        [CUT, Give(whole=True)], [CUT, Give(whole=True, cut=400)],
+        [CUT, Give(whole=True, validator='"v2"', cut=400), Give(validator='"v2"')],
+        [CUT, Give(shift=7)], [CUT, Give(shift=-7)],
+        [CUT, Give(total=2999)], [CUT, Give(total=10**9)], [Give(total=9999)],
+        [CUT, Give(validator='"v2"')], [Give(cut=700, validator=None), Give(validator=None)],
+        *([CUT, PastEnd(total)] for total in (None, 700, len(DATA), 10**12)),
+        [Give(total=None)], [Give(total=None, cut=700)], [CUT, Give(total=None)],
+        [Give(total=None, cut=700), Give(total=None)],
+        [Throttled("later")], [BadAnswer("500")] * RETRIES,
+        [CUT, Throttled("later", after=0.0), Unreachable("gone"), Unreachable("gone")],
+    ],
+)  # fmt: skip
+async def test_the_bytes_are_right(tmp_path: Path, steps: list[Step], connections: int) -> None:
+    stage = staged(tmp_path, *steps)
+    stage.assert_right(await stage.fetch(connections))
+    restarts = sum(event.count < 0 for event in stage.events if isinstance(event, Received))
+    assert restarts <= 1
+    assert stage.source.requests <= len(steps) + 3 * connections
+    assert stage.source.sent <= len(DATA) * (1 + restarts) + 500 + 100 * connections
+
+
+def no_ranges(source: Scripted, start: int, stop: int | None) -> Answer:
+    return PastEnd(None) if start or stop else CUT(source, 0, None)
+
+
+def other_tag(source: Scripted, start: int, stop: int | None) -> Answer:
+    return Give(cut=700, validator=f'"{source.requests}"')(source, start, stop)
+
+
+def other_total(source: Scripted, start: int, stop: int | None) -> Answer:
+    return Give(cut=700, total=9000 + source.requests, validator=None)(source, start, stop)
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+@pytest.mark.parametrize(
+    "ever",
+    [
+        Give(cut=0), Give(cut=0, then=None), Give(shift=5), BadAnswer("always"),
+        # What arrives is given up again, and must not refill the budget for ever.
+        no_ranges, other_tag, other_total,
+        Give(whole=True, cut=700), Give(whole=True, validator=None, cut=700),
+    ],
+)  # fmt: skip
+async def test_what_never_gets_better_fails(tmp_path: Path, ever: Step, connections: int) -> None:
+    stage = staged(tmp_path)
+    stage.source.ever = ever
+    transfer = await stage.fetch(connections)
+    assert transfer.failed is not None
+    assert stage.source.requests <= 6 * (RETRIES + 1)
+    assert stage.received == transfer.partial.size
+
+
+async def test_what_is_not_there_is_not_asked_for_twice(tmp_path: Path) -> None:
+    stage = staged(tmp_path, NotFound("404"))
+    assert isinstance((await stage.fetch(4)).failed, NotFound)
+    assert stage.source.requests == 1
+
+
+async def test_a_file_that_is_the_same(tmp_path: Path) -> None:
+    stage = staged(tmp_path, Unchanged())
+    assert (await stage.fetch(2, skip_if='"v1"')).unchanged
+    assert (stage.source.requests, stage.received) == (1, 0)
+
+
+async def test_credentials_end_the_run(tmp_path: Path) -> None:
+    with pytest.raises(ExceptionGroup) as group:
+        await staged(tmp_path, CUT, CredentialsRefused("no")).fetch(2)
+    assert group.group_contains(CredentialsRefused)
+
+
+async def test_a_refusal_is_the_file_s_if_the_probe_is_let_in(tmp_path: Path) -> None:
+    probes: list[Exception | None] = [None]
+
+    async def probe() -> None:
+        if (problem := probes.pop(0)) is not None:
+            raise problem
+
+    stage = staged(tmp_path, CUT, AccessDenied("403"), probe=probe)
+    assert isinstance((await stage.fetch()).failed, AccessDenied)
+    # Access that was gone and comes back is no file's failure; a probe that breaks tells nothing.
+    probes[:] = [AccessDenied("403"), Interrupted("cut"), Throttled("later"), None]
+    stage = staged(tmp_path / "2", CUT, AccessDenied("403"), probe=probe)
+    stage.assert_right(await stage.fetch())
+    assert probes == []
+    with pytest.raises(ExceptionGroup) as group:
+        await staged(tmp_path / "3", AccessDenied("403")).fetch()
+    assert group.group_contains(AccessDenied)
+
+
+@pytest.mark.parametrize("away", [Unreachable("gone"), Throttled("later")])
+async def test_a_server_that_stays_away_ends_the_run(tmp_path: Path, away: Exception) -> None:
+    stage = staged(tmp_path, CUT, patience=0.0)
+    stage.source.ever = away
+    with pytest.raises(ExceptionGroup) as group:
+        await stage.fetch()
+    assert group.value.exceptions == (away,)
+    assert away.exit_code is ExitCode.UNREACHABLE  # type: ignore[attr-defined]
+    assert (tmp_path / "digest").read_bytes() == DATA[:700]
+
+
+# ── what an earlier run left ───────────────────────────────────────────────────────────────────
+
+
+def leave(folder: Path, data: bytes, binding: Binding | None) -> None:
+    partial = Partial(folder, "digest")
+    if binding is not None:
+        partial.bind(binding)
+    partial.write(0, [data], 0)
+    partial.close()
+    if binding is None:
+        (folder / "digest.json").unlink(missing_ok=True)
+
+
+HERE = Binding("test:", len(DATA), '"v1"', 1.5e9)
+
+
+@pytest.mark.parametrize(
+    ("left", "binding", "resumed", "first"),
+    [
+        (DATA[:1000], HERE, 1000, (1000, None, '"v1"')),
+        # The validator of another source means nothing here; of unknown bytes the last is asked.
+        (DATA[:1000], replace(HERE, source="other:"), 1000, (1000, None, None)),
+        (DATA[:1000], None, 1000, (999, None, None)),
+        (DATA, None, len(DATA), (len(DATA) - 1, None, None)),
+        (DATA + b"more", None, 0, (len(DATA) + 3, None, None)),
+        (DATA[:1000], replace(HERE, validator='"v0"'), 0, (1000, None, '"v0"')),
+        (DATA[:1000], replace(HERE, total=2000), 0, (1000, None, '"v1"')),
+    ],
+)
+async def test_going_on(
+    tmp_path: Path, left: bytes, binding: Binding | None, resumed: int, first: tuple[Any, ...]
+) -> None:
+    leave(tmp_path, left, binding)
+    stage = staged(tmp_path)
+    transfer = await stage.fetch(resumed=True)
+    assert stage.source.asked[0] == first
+    assert transfer.resumed == resumed
+    if binding is None and resumed:
+        stage.events.append(Received(-1))  # the byte that was asked for twice
+    stage.assert_right(transfer)
+    assert stage.source.sent <= len(DATA) - resumed + 100
+
+
+async def test_bytes_found_under_the_final_name_are_set_aside(tmp_path: Path) -> None:
+    leave(tmp_path, DATA + b"more", None)
+    aside: list[bytes] = []
+
+    def set_aside(partial: Partial) -> None:
+        aside.append(partial.path.read_bytes())
+        partial.discard()
+
+    stage = staged(tmp_path)
+    stage.assert_right(await stage.fetch(resumed=True, set_aside=set_aside))
+    assert aside == [DATA + b"more"]
+
+
+# ── several connections, and the end in the middle ─────────────────────────────────────────────
+
+
+async def test_two_that_find_the_file_changed_start_over_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+    original = Partial.discard
+    discarded: list[int] = []
+
+    def discard(partial: Partial) -> None:
+        discarded.append(partial.size)
+        assert go.wait(5)
+        original(partial)
+
+    monkeypatch.setattr(Partial, "discard", discard)
+    stage = staged(tmp_path)
+    transfer = Transfer(stage.line, REF, Partial(tmp_path, "digest"))
+    both = [asyncio.create_task(transfer.start_over(0)) for _ in range(2)]
+    while not discarded:
+        await asyncio.sleep(0)
+    assert transfer.segments.take_free(1) is None  # not before the old bytes are gone
+    go.set()
+    assert await asyncio.gather(*both) == [True, False]
+    assert (discarded, transfer.partial.epoch) == ([0], 1)
+    assert transfer.segments.take_free(1) is not None
+
+
+async def test_cancelled_in_the_middle_what_arrived_is_on_the_disk(tmp_path: Path) -> None:
+    stage = staged(tmp_path)
+    there = asyncio.Event()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for at in range(0, 700, 70):
+            yield DATA[at : at + 70]
+        there.set()
+        await asyncio.Event().wait()
+
+    stage.source.ever = Opened(0, len(DATA), '"v1"', None, chunks())
+    task = asyncio.create_task(stage.fetch())
+    await there.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (tmp_path / "digest").read_bytes() == DATA[:700]
+    assert stage.received == 700
+    stage = staged(tmp_path)
+    stage.assert_right(await stage.fetch(resumed=True))
+    assert stage.source.asked[0] == (700, None, '"v1"')
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(
+    size=st.integers(0, 5000),
+    cuts=st.lists(st.one_of(st.integers(0, 2000), st.none()), max_size=8),
+    odd=st.sampled_from([Give(), Give(whole=True), Give(shift=3), Give(total=None), PastEnd(5)]),
+    place=st.integers(0, 8),
+    connections=st.integers(1, 4),
+)
+def test_whatever_the_line_does(
+    size: int, cuts: list[int | None], odd: Step, place: int, connections: int
+) -> None:
+    steps: list[Step] = [Give(cut=cut) for cut in cuts if cut != 0]
+    steps.insert(place, odd)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Scripted(random.Random(size).randbytes(size), deque(steps))
+        stage = Stage(Path(folder), source)
+        stage.assert_right(asyncio.run(stage.fetch(connections)))
