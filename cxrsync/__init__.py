@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from cxrsync.api import Report, apull, pull
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     # Loaded when asked for: `cxrsync --help` need not wait for aiohttp.
     if name in __all__:

@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from cxrsync.engine.outage import Emit
 from cxrsync.engine.pull import pull as run_pull
 from cxrsync.engine.stop import Stop
 from cxrsync.errors import UsageError
 from cxrsync.job import Job
-from cxrsync.model import Event, Summary
+from cxrsync.model import Emit, Event, Summary
 from cxrsync.options import OPTIONS, make_job
 from cxrsync.source.base import Source
 from cxrsync.source.credentials import Ask
@@ -64,7 +63,14 @@ async def apull(**options: Any) -> Report:
 
 def pull(**options: Any) -> Report:
     """:func:`apull` for scripts without an event loop of their own."""
-    return asyncio.run(apull(**options))
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(apull(**options))
+    raise UsageError(
+        "cxrsync.pull() was called inside a running event loop",
+        next_step="In a notebook, or another coroutine, say: await cxrsync.apull(…)",
+    )
 
 
 def _ignore(_event: Event) -> None:

@@ -135,6 +135,12 @@ class DiskError(CxrsyncError):
     )
 
 
+class Damaged(CxrsyncError):
+    """What everything else is judged by is not what was fetched."""
+
+    exit_code = ExitCode.CONTRADICTED
+
+
 class Locked(CxrsyncError):
     """Another run is at work on the same ``partition``."""
 

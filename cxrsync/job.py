@@ -109,7 +109,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is wanted. ``version`` None means: the one in the destination, else the newest known."""
+    """What is wanted. ``version`` None means: the one in the destination, else the newest known.
+
+    ``also``: further selections, whose files are meant as well (what a tree was pulled with).
+    """
 
     dataset: str
     version: str | None = None
@@ -118,6 +121,12 @@ class Job:
     origin: Origin = Origin()
     limits: Limits = Limits()
     fsync: bool = True
+    also: tuple[Selection, ...] = ()
+
+    @property
+    def selections(self) -> tuple[Selection, ...]:
+        """All of them: a file is wanted if any of them means it."""
+        return (self.selection, *self.also)
 
 
 def is_loopback(host: str | None) -> bool:

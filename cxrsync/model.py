@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -256,3 +257,6 @@ class Finished:
 Event = (
     Started | Planned | Received | FileDone | Retrying | Notice | LimitReached | Checked | Finished
 )
+
+Emit = Callable[[Event], None]
+"""Tells whoever listens of an event."""

@@ -48,8 +48,14 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="cxrsync")
-@click.option("-v", "--verbose", is_flag=True, help="Name every file and every retry.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    envvar="CXRSYNC_VERBOSE",
+    help="Name every file and every retry.",
+)
+@click.option("-q", "--quiet", is_flag=True, envvar="CXRSYNC_QUIET", help="Say nothing but errors.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_context
 def cli(ctx: click.Context, verbose: bool, quiet: bool, debug: bool) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from cxrsync.engine.version import only_tree
+from cxrsync.job import DEFAULT_DEST, Job
+from cxrsync.options import make_job
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -159,3 +164,13 @@ def output_options(function: F) -> F:
             ),
         ],
     )  # fmt: skip
+
+
+def job_of_tree(options: dict[str, Any]) -> Job:
+    """The job that the options name; without a dataset, the one tree that the destination holds."""
+    if not any(options.get(name) for name in ("jpg", "dicom", "dataset")):
+        found = only_tree(Path(options.get("dest") or DEFAULT_DEST).expanduser())
+        if found is not None:
+            options["dataset"] = found[0]
+            options["dataset_version"] = options.get("dataset_version") or found[1]
+    return make_job(options)

@@ -13,15 +13,19 @@ import click
 from cxrsync.api import run_job
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import output_options, selection_options, source_options
-from cxrsync.engine.outage import Emit
 from cxrsync.engine.stop import Stop
 from cxrsync.errors import ExitCode
 from cxrsync.job import Job
-from cxrsync.model import Event, Finished, Notice, Summary
+from cxrsync.model import Notice, Summary
 from cxrsync.options import make_job
-from cxrsync.report.listeners import listeners_for
-from cxrsync.report.summary import as_text
-from cxrsync.source.credentials import ask_on_terminal
+from cxrsync.report.listeners import Audience
+from cxrsync.source.prompt import TerminalPrompt
+
+_SIGNALS = {
+    signal.SIGINT: ExitCode.INTERRUPTED,
+    signal.SIGTERM: ExitCode.TERMINATED,
+    signal.SIGHUP: ExitCode.TERMINATED,  # the terminal, or the ssh session, has gone
+}
 
 
 @click.command()
@@ -51,33 +55,26 @@ def pull_job(
 
     ``distrust``: files that were found wrong, whatever the state says of them.
     """
-    listeners = listeners_for(loudness.level, as_json=as_json, progress=progress)
-
-    def emit(event: Event) -> None:
-        for listener in listeners:
-            listener.listen(event)
-        if isinstance(event, Finished) and loudness.level >= 0:
-            text = as_text(event.summary)
-            if text:
-                click.echo(text, err=True)
-
+    audience = Audience(loudness.level, as_json=as_json, progress=progress)
     try:
-        return asyncio.run(_run(job, emit, distrust)).exit_code
+        return asyncio.run(_run(job, audience, distrust)).exit_code
     finally:
-        for listener in listeners:
-            listener.close()
+        audience.close()
 
 
-async def _run(job: Job, emit: Emit, distrust: Iterable[str]) -> Summary:
+async def _run(job: Job, audience: Audience, distrust: Iterable[str]) -> Summary:
     stop = Stop()
+    prompt = TerminalPrompt()
     loop = asyncio.get_running_loop()
 
     def on_signal(number: signal.Signals, code: ExitCode) -> None:
-        if stop.code is not None:
-            os._exit(code)  # asked twice: at once; what is on the disk stays good
-        emit(Notice(f"{number.name}: saving the state; once more to stop at once"))
+        if stop.code is not None or prompt.abandon():
+            # Asked twice, or before there was anything to save: at once. What is on the disk
+            # stays good.
+            os._exit(code)
         stop.request(code)
+        audience.tell(Notice(f"{number.name}: saving the state; once more to stop at once"))
 
-    loop.add_signal_handler(signal.SIGINT, on_signal, signal.SIGINT, ExitCode.INTERRUPTED)
-    loop.add_signal_handler(signal.SIGTERM, on_signal, signal.SIGTERM, ExitCode.TERMINATED)
-    return await run_job(job, emit, stop, ask_on_terminal, distrust)
+    for number, code in _SIGNALS.items():
+        loop.add_signal_handler(number, on_signal, number, code)
+    return await run_job(job, audience.tell, stop, prompt, distrust)

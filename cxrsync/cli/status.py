@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from cxrsync.cli.options import option, selection_options
-from cxrsync.cli.verify import job_of_tree
-from cxrsync.engine.manifest import open_local
+from cxrsync.cli.options import job_of_tree, option, selection_options
+from cxrsync.engine.expectation import expectation
+from cxrsync.engine.manifest_file import open_local
 from cxrsync.engine.records import read_progress
-from cxrsync.engine.verify import Share, expectation
-from cxrsync.engine.verify import status as status_of
+from cxrsync.engine.status import Share
+from cxrsync.engine.status import status as status_of
 from cxrsync.engine.version import find_tree
 from cxrsync.report import words
 
@@ -55,7 +55,12 @@ def status(everything: bool, as_json: bool, **options: Any) -> int:
     click.echo(f"{job.dataset} {version} ({expected.words}) in {tree.root}")
     click.echo(_table(shares))
     if running is not None:
-        click.echo(f"a pull is at work, process {running['pid']}: {running['files']}")
+        files = running["files"]
+        done = files["present"] + files["fetched"] + files["adopted"]
+        click.echo(
+            f"a pull is at work (process {running['pid']}): "
+            f"{done:,} of {files['selected']:,} files are here"
+        )
     return 0
 
 

@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import click
 
 from cxrsync.cli.main import Loudness
-from cxrsync.cli.options import option, output_options, selection_options, source_options
+from cxrsync.cli.options import (
+    job_of_tree,
+    option,
+    output_options,
+    selection_options,
+    source_options,
+)
 from cxrsync.cli.pull import pull_job
-from cxrsync.engine.manifest import open_local
-from cxrsync.engine.verify import Verification, expectation
+from cxrsync.engine.expectation import expectation
+from cxrsync.engine.manifest_file import open_local
+from cxrsync.engine.verify import Verification
 from cxrsync.engine.verify import verify as verify_tree
-from cxrsync.engine.version import find_tree, only_tree
-from cxrsync.errors import UsageError
-from cxrsync.job import DEFAULT_DEST, Job
-from cxrsync.model import Event
-from cxrsync.options import make_job
+from cxrsync.engine.version import find_tree
+from cxrsync.errors import ExitCode, UsageError
+from cxrsync.model import Notice
 from cxrsync.report import words
-from cxrsync.report.listeners import listeners_for
-from cxrsync.report.progress import JsonListener
-
-
-def job_of_tree(options: dict[str, Any]) -> Job:
-    """The job that the options name; without a dataset, the one tree that the destination holds."""
-    if not any(options.get(name) for name in ("jpg", "dicom", "dataset")):
-        found = only_tree(Path(options.get("dest") or DEFAULT_DEST).expanduser())
-        if found is not None:
-            options["dataset"] = found[0]
-            options["dataset_version"] = options.get("dataset_version") or found[1]
-    return make_job(options)
+from cxrsync.report.listeners import Audience
 
 
 @click.command()
@@ -59,47 +52,32 @@ def verify(
     """
     job = job_of_tree(options)
     tree, version = find_tree(job)
-    listeners = listeners_for(loudness.level, as_json=as_json, progress=progress)
-
-    def emit(event: Event) -> None:
-        for listener in listeners:
-            listener.listen(event)
-
     expected = expectation(tree, job.dataset, job.selection, everything=everything)
+    if repair and expected.only_present:
+        raise UsageError(
+            "this tree does not say what it ought to hold",
+            next_step="Say so: verify --repair --shard p10, for example, or --all.",
+        )
     manifest = open_local(tree)
+    audience = Audience(loudness.level, as_json=as_json, progress=progress)
     try:
-        found = asyncio.run(verify_tree(tree, manifest, expected, emit))
+        found = asyncio.run(verify_tree(tree, manifest, expected, audience.tell))
     finally:
         manifest.close()
-        for listener in listeners:
-            listener.close()
-    if loudness.level >= 0:
-        click.echo(_in_words(found, f"{job.dataset} {version}"), err=True)
-    if repair and found.exit_code:
-        if expected.only_present:
-            raise UsageError(
-                "this tree was not made by cxrsync: it does not say what it ought to hold",
-                next_step="Say so: verify --repair --shard p10, for example, or --all.",
-            )
-        # Everything that was asked for of this tree, the bad files without their proof.
-        fixed = replace(job, version=version, dest=tree.root)
-        return max(
-            pull_job(
-                replace(fixed, selection=selection),
-                loudness,
-                as_json=as_json,
-                progress=progress,
-                distrust=found.bad,
-            )
-            for selection in expected.selections
-        )
-    for listener in listeners:
-        if isinstance(listener, JsonListener):
-            listener.say_summary(found.as_json())
-    return found.exit_code
+        audience.close()
+    repairing = repair and found.exit_code != ExitCode.COMPLETE
+    text = _in_words(found, f"{job.dataset} {version}", hint=not repairing)
+    if not repairing:
+        audience.say_summary(found.as_json(), text)
+        return found.exit_code
+    audience.tell(Notice(text))
+    # Everything that was asked for of this tree; the bad files without their proof.
+    first, *others = expected.selections
+    job = replace(job, version=version, dest=tree.root, selection=first, also=tuple(others))
+    return pull_job(job, loudness, as_json=as_json, progress=progress, distrust=found.bad)
 
 
-def _in_words(found: Verification, name: str) -> str:
+def _in_words(found: Verification, name: str, *, hint: bool) -> str:
     text = (
         f"{name} ({found.selection}): {words.files(found.good)} good "
         f"({words.size(found.good_bytes)}), {len(found.bad):,} bad, {found.missing:,} missing, "
@@ -109,4 +87,6 @@ def _in_words(found: Verification, name: str) -> str:
         text += f"\n{words.files(found.debris)} index.html that wget left: of no use, no harm"
     if found.refused_lines:
         text += f"\n{found.refused_lines:,} manifest lines are refused"
+    if hint and (found.bad or found.missing):
+        text += "\nTo fetch what is bad or missing: the same command with --repair"
     return text

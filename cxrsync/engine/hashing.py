@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,27 +11,13 @@ from typing import TypeVar
 from cxrsync.engine.publication import Adopted, Publication
 from cxrsync.engine.queue import Queue, Task
 from cxrsync.model import Entry, Found, Outcome, Result
+from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import Tree
 from cxrsync.store.publish import close_to_others
 from cxrsync.store.threads import in_thread
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_READ = 1 << 20
-
-
-def digest_of(path: str) -> str:
-    """The SHA-256 (lower hex) of the regular file at ``path``. Raises OSError."""
-    # A symbolic link could lead out of the tree: it is no file of ours.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    with open(fd, "rb", buffering=0) as file:
-        digest = hashlib.sha256()
-        buffer = bytearray(min(_READ, max(1, os.fstat(fd).st_size)))
-        view = memoryview(buffer)
-        while count := file.readinto(buffer):
-            digest.update(view[:count])
-        return digest.hexdigest()
 
 
 async def on_every_core(

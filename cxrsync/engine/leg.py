@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 
 from cxrsync.engine.flight import Flight
 from cxrsync.engine.hashing import Hashing
-from cxrsync.engine.manifest import ManifestFile
+from cxrsync.engine.manifest_file import ManifestFile
+from cxrsync.engine.outcomes import Outcomes
 from cxrsync.engine.partitions import Partitions
 from cxrsync.engine.plan import Plan, make_plan
 from cxrsync.engine.publication import Publication
 from cxrsync.engine.queue import Queue
 from cxrsync.engine.run import Run
 from cxrsync.engine.tally import Tally
-from cxrsync.manifest.select import wanted
-from cxrsync.model import (
-    Contradiction,
-    Entry,
-    FileDone,
-    LimitReached,
-    Notice,
-    Outcome,
-    Planned,
-    Result,
-)
+from cxrsync.manifest.select import any_wanted
+from cxrsync.model import ROOT, Entry, LimitReached, Notice, Outcome, Planned
 from cxrsync.store.publish import Trash
 
 
@@ -40,8 +33,12 @@ async def travel_leg(
     """
     for aside in partitions.set_aside:
         run.emit(Notice(f"{aside.parent} held a damaged state: set aside as {aside.name}, rebuilt"))
+    for name in partitions.names:
+        if name != ROOT:
+            run.tree.check_folder("files")
+            run.tree.check_folder(f"files/{name}")
     await partitions.forget(distrust)
-    is_wanted = wanted(run.job.selection, run.dataset)
+    is_wanted = any_wanted(run.job.selections, run.dataset)
     plan = await partitions.plan(lambda rows: make_plan(manifest, is_wanted, rows, run.tree))
     run.emit(
         Planned(
@@ -55,7 +52,7 @@ async def travel_leg(
         )
     )
     if plan.selected:
-        await partitions.remember(run.job.selection)
+        await partitions.remember(run.job.selections)
     if plan.to_fetch or plan.to_hash:
         await _work(run, tally, partitions, plan)
 
@@ -63,26 +60,16 @@ async def travel_leg(
 async def _work(run: Run, tally: Tally, partitions: Partitions, plan: Plan) -> None:
     """Fetch and hash what the plan names; publish to the last, whatever ends it."""
     limits = run.job.limits
+    began, before = monotonic(), tally.received
     flight = Flight()
     trash = Trash(run.tree, run.stamp)
-    failures: list[Outcome] = []
-    contradictions: list[Contradiction] = []
+    outcomes = Outcomes(run.emit, partitions, plan.in_root_partition)
 
-    def fail(outcome: Outcome) -> None:
-        failures.append(outcome)
-        run.emit(FileDone(outcome))
-
-    def contradict(contradiction: Contradiction, outcome: Outcome) -> None:
-        contradictions.append(contradiction)
-        run.emit(FileDone(outcome))
-
-    def done(entry: Entry, outcome: Outcome) -> None:
-        if outcome.result is Result.FAILED:
-            failures.append(outcome)
-        run.emit(FileDone(outcome))
+    def published(entry: Entry, outcome: Outcome) -> None:
+        outcomes.published(entry, outcome)
         queue.published(entry, outcome)
 
-    publication = Publication(run.tree, partitions, trash, done, fsync=run.job.fsync)
+    publication = Publication(run.tree, partitions, trash, published, fsync=run.job.fsync)
     queue = Queue(
         run.line(flight, limits.give_up_after, run.probe),
         flight,
@@ -93,14 +80,15 @@ async def _work(run: Run, tally: Tally, partitions: Partitions, plan: Plan) -> N
         trash=trash,
         partials=partitions.partials(),
         known=await partitions.contradictions(),
-        fail=fail,
-        contradict=contradict,
+        fail=outcomes.fail,
+        contradict=outcomes.contradict,
         most_files=None if limits.max_files is None else max(0, limits.max_files - tally.tried),
     )
-    hashing = Hashing(run.tree, plan.entries_to_hash(), queue, publication, fail)
+    hashing = Hashing(run.tree, plan.entries_to_hash(), queue, publication, outcomes.fail)
     ended: BaseException | None = None
     async with asyncio.TaskGroup() as outer:
         outer.create_task(publication.run())
+        outer.create_task(outcomes.release_root())
         try:
             async with asyncio.TaskGroup() as inner:
                 if len(plan.to_hash):
@@ -112,7 +100,9 @@ async def _work(run: Run, tally: Tally, partitions: Partitions, plan: Plan) -> N
             ended = problem
         await queue.close()
         await publication.close()
-    await partitions.record(contradictions=contradictions, failures=failures)
+        outcomes.end()
+    await outcomes.record()
+    await partitions.record_rate(tally.received - before, monotonic() - began)
     if queue.stopped_at_limit:
         run.emit(LimitReached())
     if ended is not None:

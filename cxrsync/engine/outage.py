@@ -12,10 +12,15 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from cxrsync.engine.pace import bounded_wish, pause
-from cxrsync.errors import AccessDenied, CredentialsRefused, SourceError, Untrusted
-from cxrsync.model import Event, Retrying
-
-Emit = Callable[[Event], None]
+from cxrsync.errors import (
+    AccessDenied,
+    CredentialsRefused,
+    Interrupted,
+    SourceError,
+    Unreachable,
+    Untrusted,
+)
+from cxrsync.model import Emit, Retrying
 
 
 class Outage:
@@ -58,6 +63,8 @@ class Outage:
         if self._away_since is None:
             self._away_since = now
         if now - self._away_since > self._give_up_after:
+            if isinstance(problem, Interrupted):
+                raise Unreachable(str(problem)) from None
             raise problem
         if isinstance(problem, Untrusted) and not self.answers:
             raise problem
@@ -67,6 +74,22 @@ class Outage:
         wait = max(pause(self._failures, random.random()), bounded_wish(after))  # noqa: S311
         self._not_before = now + wait
         self._emit(Retrying("", wait, str(problem)))
+
+    async def knock(self, answers: int, probe: Callable[[], Awaitable[None]]) -> None:
+        """One asks for all whether the server is back; returns once anybody has been answered."""
+        async with self._probe:
+            while self.answers == answers:
+                await self.clear()
+                if self.answers != answers:
+                    return
+                try:
+                    await probe()
+                except (CredentialsRefused, AccessDenied):
+                    raise
+                except SourceError as still:
+                    self.away(still, getattr(still, "after", None))
+                else:
+                    self.well()
 
     async def denied(self, problem: AccessDenied, probe: Callable[[], Awaitable[None]]) -> bool:
         """A 403 in mid-run. True if it concerns this file only; else waits for access to return,

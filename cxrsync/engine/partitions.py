@@ -12,8 +12,8 @@ from time import time
 from typing import TypeVar
 
 from cxrsync.job import Selection
-from cxrsync.model import Contradiction, Outcome, Row, partition_of
-from cxrsync.store.layout import Tree
+from cxrsync.model import ROOT, Contradiction, Outcome, Row, partition_of
+from cxrsync.store.layout import PARTIAL_FOLDER, Tree
 from cxrsync.store.lock import Lock
 from cxrsync.store.publish import COPY_SUFFIX
 from cxrsync.store.state import State
@@ -21,8 +21,6 @@ from cxrsync.store.threads import in_thread
 from cxrsync.store.writing import UNFINISHED
 
 T = TypeVar("T")
-
-PARTIAL_FOLDER = "partial"
 
 
 @dataclass(slots=True)
@@ -40,7 +38,9 @@ class Partitions:
         self.set_aside: list[Path] = []
         self._tree = tree
         self._stamp = stamp
-        self._locks: list[Lock] = []
+        self._locks: dict[str, Lock] = {}
+        # A lock that is being let go must not be found lost.
+        self._checking = threading.Lock()
         self._states: dict[str, State] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
 
@@ -49,23 +49,43 @@ class Partitions:
 
         A damaged state is set aside (``set_aside``) and begun anew.
         """
-        await in_thread(lambda: self._lock(wait, stop))
-        await self._in_state_thread(self._open)
+        try:
+            await in_thread(lambda: self._lock(wait, stop))
+            await self._in_state_thread(self._open)
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Close the states, then let the locks go."""
         try:
-            await self._in_state_thread(self._close)
+            for name in list(self._locks):
+                await self.release(name)
         finally:
             self._thread.shutdown()
-            for lock in reversed(self._locks):
-                lock.release()
-            self._locks.clear()
+
+    async def release(self, name: str) -> None:
+        """Let one partition go before the others."""
+
+        def close_state() -> None:
+            state = self._states.pop(name, None)
+            if state is not None:
+                state.close()
+
+        def unlock() -> None:
+            with self._checking:
+                self._locks.pop(name).release()
+
+        try:
+            await self._in_state_thread(close_state)
+        finally:
+            await in_thread(unlock)
 
     def check(self) -> None:
         """Prove that every lock is still ours. Raises LockLost."""
-        for lock in self._locks:
-            lock.check()
+        with self._checking:
+            for lock in self._locks.values():
+                lock.check()
 
     async def plan(self, make: Callable[[dict[str, Iterator[Row]]], T]) -> T:
         """Call ``make`` in the owning thread with each partition's rows, in path order."""
@@ -95,15 +115,27 @@ class Partitions:
 
         await self._in_state_thread(write)
 
-    async def remember(self, selection: Selection) -> None:
+    async def remember(self, selections: Iterable[Selection]) -> None:
         """Note in each partition what it was pulled with."""
         now = time()
 
         def write() -> None:
             for state in self._states.values():
-                state.remember(selection, at=now)
+                for selection in selections:
+                    state.remember(selection, at=now)
 
         await self._in_state_thread(write)
+
+    async def record_rate(self, count: int, seconds: float) -> None:
+        """Note what the line gave, for later estimates: ``count`` bytes in ``seconds``."""
+        now = time()
+
+        def write() -> None:
+            for state in self._states.values():
+                state.record_rate(count, seconds, at=now)
+
+        if count > 0:
+            await self._in_state_thread(write)
 
     async def forget(self, paths: Iterable[str]) -> None:
         """Withdraw the rows of files that were found wrong, in the partitions held."""
@@ -146,24 +178,14 @@ class Partitions:
         return await in_thread(call, self._thread)
 
     def _lock(self, wait: float, stop: threading.Event) -> None:
-        try:
-            for name in self.names:
-                lock = Lock(self._tree.partition(name), wait=wait, describe=f"partition {name}")
-                lock.acquire(stop)
-                self._locks.append(lock)
-        except BaseException:
-            for lock in reversed(self._locks):
-                lock.release()
-            self._locks.clear()
-            raise
+        for name in self.names:
+            what = "the tables and the root" if name == ROOT else f"shard {name}"
+            lock = Lock(self._tree.partition(name), wait=wait, describe=what)
+            lock.acquire(stop)
+            self._locks[name] = lock
 
     def _open(self) -> None:
         for name in self.names:
             self._states[name], aside = State.open(self._tree.partition(name), self._stamp)
             if aside is not None:
                 self.set_aside.append(aside)
-
-    def _close(self) -> None:
-        for state in self._states.values():
-            state.close()
-        self._states.clear()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from cxrsync.engine.manifest import ManifestFile
+from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.model import ROOT, Entry, Found, Refused, Row, partition_of
 from cxrsync.store.layout import Tree
 
@@ -65,6 +65,12 @@ class Plan:
     def to_fetch(self) -> int:
         """How many files are to be fetched."""
         return len(self.in_shards) + len(self.in_root)
+
+    @property
+    def in_root_partition(self) -> int:
+        """How many files of the root are to be fetched or hashed."""
+        to_hash = sum(partition_of(entry.path) == ROOT for entry in self.entries_to_hash())
+        return len(self.in_root) + to_hash
 
     def entries_to_fetch(self) -> Iterator[Entry]:
         """What to fetch: the first images, then the root (tables), then the other images."""

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 from cxrsync.catalog import describe, nearest
 from cxrsync.engine.leg import travel_leg
-from cxrsync.engine.manifest import ManifestFile, obtain
-from cxrsync.engine.outage import Emit
+from cxrsync.engine.manifest import obtain
+from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.partitions import Partitions
 from cxrsync.engine.records import keep_summary, write_progress
 from cxrsync.engine.run import Run
@@ -20,6 +20,7 @@ from cxrsync.engine.version import choose_version, claim, no_such_version
 from cxrsync.errors import (
     BadAnswer,
     CxrsyncError,
+    DiskError,
     ExitCode,
     Interrupted,
     Locked,
@@ -30,9 +31,9 @@ from cxrsync.errors import (
     UsageError,
 )
 from cxrsync.job import Job, Selection
-from cxrsync.model import ROOT, Event, Finished, Started, Summary
+from cxrsync.model import ROOT, Emit, Event, Finished, Started, Summary
 from cxrsync.source.base import Source
-from cxrsync.store.layout import Tree, disk_error, version_root
+from cxrsync.store.layout import Tree, version_root
 
 
 async def pull(
@@ -56,35 +57,21 @@ async def pull(
         tally.listen(event)
         emit(event)
 
-    error: CxrsyncError | None = None
     run: Run | None = None
-    stop.watch(asyncio.current_task())
+    error: BaseException | None = None
     try:
-        run = await _set_out(job, source, tell, stop)
-        await _travel(run, tally, tuple(distrust))
-    except asyncio.CancelledError:
-        if stop.code is None:
-            raise
-        if stop.code is not ExitCode.LIMIT:
-            error = Stopped("stopped as asked; the state is saved")
-            error.exit_code = stop.code
-    except BaseExceptionGroup as group:
-        error = first_error(group)
-        if error is None:
-            raise
-    except CxrsyncError as problem:
-        error = problem
-    except OSError as problem:
-        error = disk_error(problem, "cannot go on")
-        if error is None:
-            raise
-    finally:
-        stop.watch(None)
-    code = error.exit_code if error else (stop.code or tally.exit_code())
+        with stop.watching(job.limits.max_duration):
+            run = await _set_out(job, source, tell, stop)
+            await _travel(run, tally, tuple(distrust))
+    except BaseException as problem:
+        if stop.code is None and isinstance(problem, asyncio.CancelledError):
+            raise  # the caller's wish, not ours
+        error = explain(problem, stop)
+    code = exit_code_of(error, stop, tally)
     summary = tally.summary(
-        requests=source.requests, exit_code=int(code), error=str(error) if error else ""
+        requests=source.requests, exit_code=code, error=str(error) if error else ""
     )
-    if run is not None:
+    if run is not None and run.tree.own.is_dir():
         keep_summary(run.tree, run.stamp, summary)
     tell(Finished(summary))
     if error is not None:
@@ -92,19 +79,39 @@ async def pull(
     return summary
 
 
-def first_error(group: BaseExceptionGroup[BaseException]) -> CxrsyncError | None:
-    """The error that ended a run, out of what its tasks raised together; None if none is ours."""
-    found: list[CxrsyncError] = []
-    for problem in group.exceptions:
-        if isinstance(problem, BaseExceptionGroup):
-            inner = first_error(problem)
-            if inner is not None:
-                found.append(inner)
-        elif isinstance(problem, CxrsyncError):
-            found.append(problem)
-        elif isinstance(problem, OSError) and (error := disk_error(problem, "cannot go on")):
-            found.append(error)
-    return found[0] if found else None
+def exit_code_of(error: BaseException | None, stop: Stop, tally: Tally) -> ExitCode:
+    """The exit code of a run that was ended by ``error``, by a limit, or came to its end."""
+    if isinstance(error, CxrsyncError):
+        return error.exit_code
+    if error is not None:
+        return ExitCode.UNEXPECTED
+    return stop.code or tally.exit_code()
+
+
+def explain(problem: BaseException, stop: Stop) -> BaseException | None:
+    """What ended a run, in our own words: a CxrsyncError, None for a limit that was reached, or
+    the problem itself where we have no words for it."""
+    if isinstance(problem, BaseExceptionGroup):
+        # What a run's tasks raised together: the first of it that we know.
+        inner = [explain(each, stop) for each in problem.exceptions]
+        ours = [each for each in inner if isinstance(each, CxrsyncError)]
+        return ours[0] if ours else problem
+    if isinstance(problem, asyncio.CancelledError):
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()  # it was our own: what the caller does next is not cancelled
+        if stop.code is ExitCode.LIMIT:
+            return None
+        stopped = Stopped("stopped as asked; the state is saved")
+        stopped.exit_code = stop.code or ExitCode.INTERRUPTED
+        return stopped
+    return disk_trouble(problem) if isinstance(problem, OSError) else problem
+
+
+def disk_trouble(problem: OSError) -> DiskError:
+    """An error of the disk that nobody nearer to it has made sense of, naming the place."""
+    where = f" {problem.filename}" if problem.filename else ""
+    return DiskError(f"cannot go on{where}: {problem.strerror or problem}")
 
 
 async def _set_out(job: Job, source: Source, emit: Emit, stop: Stop) -> Run:
@@ -113,28 +120,23 @@ async def _set_out(job: Job, source: Source, emit: Emit, stop: Stop) -> Run:
     tree = Tree(version_root(job.dest, job.dataset, version).absolute())
     claim(tree, job.dataset, version)
     emit(Started(job.dataset, version, str(tree.root), str(job.selection), job.limits.connections))
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     return Run(job, source, emit, stop, tree, describe(job.dataset), version, stamp)
 
 
 async def _travel(run: Run, tally: Tally, distrust: tuple[str, ...]) -> None:
     """The manifest, then every partition that the selection touches."""
     manifest = await _manifest(run)
+
+    def snapshot() -> Summary:
+        return tally.summary(requests=run.source.requests, exit_code=-1)
+
     try:
-        names = touched(manifest.partitions, run.job.selection)
+        names = touched(manifest.partitions, run.job.selections)
         async with asyncio.TaskGroup() as beside:
-            tasks = [
-                beside.create_task(_keep_time(run)),
-                beside.create_task(
-                    write_progress(
-                        run.tree,
-                        lambda: tally.summary(requests=run.source.requests, exit_code=-1),
-                    )
-                ),
-            ]
+            news = beside.create_task(write_progress(run.tree, run.stamp, snapshot))
             await _every_leg(run, tally, manifest, names, distrust)
-            for task in tasks:
-                task.cancel()
+            news.cancel()
     finally:
         manifest.close()
 
@@ -143,6 +145,7 @@ async def _manifest(run: Run) -> ManifestFile:
     try:
         return await obtain(run)
     except NotFound:
+        run.tree.abandon()
         raise await no_such_version(run.source, run.job.dataset, run.version) from None
     except (Interrupted, BadAnswer, Throttled) as problem:
         raise Unreachable(f"cannot get the manifest: {problem}") from None
@@ -181,17 +184,15 @@ async def _every_leg(
         )
 
 
-async def _keep_time(run: Run) -> None:
-    if run.job.limits.max_duration is not None:
-        await asyncio.sleep(run.job.limits.max_duration)
-        run.stop.request(ExitCode.LIMIT)
-
-
-def touched(there: frozenset[str], selection: Selection) -> tuple[str, ...]:
-    """The partitions that a selection can touch, of those ``there`` in the manifest.
+def touched(there: frozenset[str], selections: Iterable[Selection]) -> tuple[str, ...]:
+    """The partitions that selections can touch, of those ``there`` in the manifest.
 
     Raises UsageError for a shard that is not there.
     """
+    return tuple(sorted({name for each in selections for name in _touched(there, each)}))
+
+
+def _touched(there: frozenset[str], selection: Selection) -> set[str]:
     lacking = [shard for shard in selection.shards if shard not in there]
     if lacking:
         shards = sorted(there - {ROOT})
@@ -199,7 +200,7 @@ def touched(there: frozenset[str], selection: Selection) -> tuple[str, ...]:
             f"the manifest has no shard {', '.join(lacking)}",
             next_step=f"It has {nearest(lacking[0], shards) or 'no shards at all'}.",
         )
-    names = set(selection.shards) or there
+    names = set(selection.shards) or set(there)
     if selection.shards and (selection.tables or selection.only):
         names = names | {ROOT}
-    return tuple(sorted(names & there))
+    return names & there

@@ -8,14 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from cxrsync.engine.flight import Flight
-from cxrsync.engine.partitions import PARTIAL_FOLDER
 from cxrsync.engine.publication import Fetched, Publication
 from cxrsync.engine.segments import Segment
 from cxrsync.engine.transfer import Line, Transfer
 from cxrsync.engine.verdict import Observation, Verdict, judge
 from cxrsync.errors import AccessDenied, Corrupted, CxrsyncError, NotFound
 from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result, partition_of
-from cxrsync.store.layout import Tree, disk_error
+from cxrsync.store.layout import PARTIAL_FOLDER, Tree, disk_error
 from cxrsync.store.partial import Partial
 from cxrsync.store.publish import (
     Ready,
@@ -146,7 +145,9 @@ class Queue:
         if self._another_pass and self._gained:
             # One more pass over what failed, until a pass gains nothing.
             self._gained = False
-            self._late.extend(Task(task.entry) for task, _problem in self._another_pass)
+            self._late.extend(
+                Task(task.entry, short=task.short) for task, _problem in self._another_pass
+            )
             self._another_pass.clear()
             return False
         for task, problem in self._another_pass:
@@ -182,7 +183,9 @@ class Queue:
             elif task.short:
                 # Only here, where the digest is ours: another path's transfer may have had it.
                 with suppress(FileNotFoundError):
-                    await in_thread(lambda: continue_short_file(self._tree, entry, folder))
+                    await in_thread(
+                        lambda: continue_short_file(self._tree, entry, folder, self._trash.take)
+                    )
             maybe_there = task.short or task.copy_of or entry.sha256 in self._partials
             await transfer.begin(maybe_there=bool(maybe_there))
         except OSError as problem:
@@ -254,7 +257,7 @@ class Queue:
             # An answer, not an accident: asking again would not change it.
             self._fail(Outcome(task.entry.path, Result.FAILED, reason=str(problem)))
         else:
-            self._another_pass.append((task, problem))
+            self._another_pass.append((task, problem.with_traceback(None)))
 
     def published(self, entry: Entry, outcome: Outcome) -> None:
         """The publication has done with a file."""

@@ -19,12 +19,12 @@ PROGRESS_NAME = "progress.json"
 _PROGRESS_SECONDS = 5.0
 
 
-async def write_progress(tree: Tree, snapshot: Callable[[], Summary]) -> None:
+async def write_progress(tree: Tree, stamp: str, snapshot: Callable[[], Summary]) -> None:
     """Keep ``progress.json`` fresh, for `status` beside a running pull, until cancelled."""
     path = tree.own / PROGRESS_NAME
     fresh = path.with_name(f"{PROGRESS_NAME}.new")
     while True:
-        text = json.dumps({"pid": os.getpid(), **snapshot().as_json()})
+        text = json.dumps({"pid": os.getpid(), "run": stamp, **snapshot().as_json()})
         with suppress(OSError):  # a convenience: the run itself will meet a full disk
             async with aiofiles.open(fresh, "w", encoding="utf-8", opener=_private) as file:
                 await file.write(text)
@@ -44,11 +44,13 @@ def read_progress(tree: Tree) -> dict[str, Any] | None:
 
 def keep_summary(tree: Tree, stamp: str, summary: Summary) -> None:
     """Write down what a run did, for later."""
-    with suppress(OSError):  # a full disk must not hide what filled it
+    with suppress(OSError, ValueError):  # a full disk must not hide what filled it
         make_folders(tree.own / "runs")
         text = json.dumps(summary.as_json(), indent=1)
         write_file(tree.own / "runs" / f"{stamp}.json", text.encode())
-        (tree.own / PROGRESS_NAME).unlink(missing_ok=True)
+        # Another run on another shard may be at work, and its news are not ours to take away.
+        if json.loads((tree.own / PROGRESS_NAME).read_bytes()).get("run") == stamp:
+            (tree.own / PROGRESS_NAME).unlink()
 
 
 def _private(path: str, flags: int) -> int:

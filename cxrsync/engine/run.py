@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from cxrsync.catalog import Dataset
 from cxrsync.engine.flight import Flight
-from cxrsync.engine.outage import Emit, Outage
+from cxrsync.engine.outage import Outage
 from cxrsync.engine.stop import Stop
 from cxrsync.engine.transfer import Line
 from cxrsync.job import Job
-from cxrsync.model import MANIFEST_NAME, Ref
+from cxrsync.model import MANIFEST_NAME, Emit, Ref
 from cxrsync.source.base import Source
 from cxrsync.store.layout import Tree
 

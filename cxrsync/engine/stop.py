@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from cxrsync.errors import ExitCode
 
@@ -16,11 +18,24 @@ class Stop:
         self.flag = threading.Event()
         self._task: asyncio.Task[object] | None = None
 
-    def watch(self, task: asyncio.Task[object] | None) -> None:
-        """Cancel ``task`` once the stop is requested."""
-        self._task = task
-        if self.code is not None and task is not None:
-            task.cancel()
+    @contextmanager
+    def watching(self, most_seconds: float | None) -> Iterator[None]:
+        """Cancel the task that is in here once the stop is requested, or after ``most_seconds``."""
+        self._task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        timer = (
+            None
+            if most_seconds is None
+            else loop.call_later(most_seconds, self.request, ExitCode.LIMIT)
+        )
+        if self.code is not None and self._task is not None:
+            self._task.cancel()
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._task = None
 
     def request(self, code: ExitCode) -> None:
         """End the run in good order. Call it in the event loop's thread."""

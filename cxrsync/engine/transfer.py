@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
 
-from cxrsync.engine.outage import Emit, Outage
+from cxrsync.engine.outage import Outage
 from cxrsync.engine.pace import History, next_step
 from cxrsync.engine.segments import LEAST_SHARE, Segment, Segments
 from cxrsync.errors import (
@@ -22,7 +22,7 @@ from cxrsync.errors import (
     Unreachable,
 )
 from cxrsync.job import Limits
-from cxrsync.model import Received, Ref, Retrying
+from cxrsync.model import Emit, Received, Ref, Retrying
 from cxrsync.source.base import Opened, PastEnd, Source, Unchanged
 from cxrsync.store.partial import Binding, Partial
 from cxrsync.store.threads import in_thread
@@ -205,7 +205,7 @@ class Transfer:
         if not await self._start_anew(epoch, "only ever from its beginning"):
             return
         # Asked for the same object and got all of it: there is no use in asking for parts.
-        self.splittable = binding.validator is None or binding.validator != opened.validator
+        self.splittable = binding.validator is not None and binding.validator != opened.validator
         segment = self.segments.take_free(1)
         if segment is None:
             return  # another connection was quicker
@@ -290,15 +290,26 @@ class Transfer:
                 raise problem
             if await self._line.outage.denied(problem, self._line.probe):
                 self.failed = problem
-        elif isinstance(problem, Unreachable | Throttled):
-            self._line.outage.away(problem, getattr(problem, "after", None))
+        elif isinstance(problem, Unreachable | Throttled) or (
+            # Dropped again without a byte: so does a proxy whose server is down.
+            isinstance(problem, Interrupted) and not progress and self._history.failures
+        ):
+            await self._is_it_the_server(problem, answers)
             if self._line.outage.answers != answers:
-                # Others are served meanwhile: it is this file, not the server.
                 await self._spend(problem, progress=progress)
         elif isinstance(problem, Interrupted | BadAnswer):
             await self._spend(problem, progress=progress)
         else:
             raise problem
+
+    async def _is_it_the_server(self, problem: SourceError, answers: int) -> None:
+        """Wait while the whole server is away. Returns once anybody has been answered since: then
+        it was this file. (Without a probe, for the manifest itself, after one pause.)"""
+        outage = self._line.outage
+        if outage.answers == answers or not isinstance(problem, Interrupted):
+            outage.away(problem, getattr(problem, "after", None))
+        if self._line.probe is not None:
+            await outage.knock(answers, self._line.probe)
 
     async def _spend(self, problem: SourceError, *, progress: bool) -> None:
         self._history = self._history.failed(progress=progress)

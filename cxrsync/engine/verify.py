@@ -5,33 +5,16 @@ A reader of a shared mirror can run this, beside a pull that is at work.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from cxrsync.catalog import describe
-from cxrsync.engine.hashing import digest_of, on_every_core
-from cxrsync.engine.manifest import ManifestFile
-from cxrsync.engine.outage import Emit
-from cxrsync.engine.partitions import PARTIAL_FOLDER
-from cxrsync.engine.plan import Standing, standing, survey
+from cxrsync.engine.expectation import Expectation, without_proof
+from cxrsync.engine.hashing import on_every_core
+from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.errors import ExitCode
-from cxrsync.job import Selection
-from cxrsync.manifest.select import any_wanted, wanted
-from cxrsync.model import (
-    MANIFEST_NAME,
-    Checked,
-    Entry,
-    Finding,
-    Found,
-    Notice,
-    Planned,
-    Row,
-    partition_of,
-)
+from cxrsync.model import MANIFEST_NAME, Checked, Emit, Entry, Finding, Found, Notice, Planned
+from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import Tree
-from cxrsync.store.state import State
 
 _MOST_KEPT = 100_000
 
@@ -53,10 +36,11 @@ class Verification:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 if everything expected is there and right; extra files are no fault."""
+        """0 if everything expected is there and right; extra files are no fault. A manifest line
+        that cannot be followed is a file that is not here."""
         if self.bad:
             return ExitCode.CONTRADICTED
-        return ExitCode.FILES_FAILED if self.missing else ExitCode.COMPLETE
+        return ExitCode.FILES_FAILED if self.missing or self.refused_lines else ExitCode.COMPLETE
 
     def as_json(self) -> dict[str, object]:
         """The verification as other people's scripts read it."""
@@ -76,57 +60,20 @@ class Verification:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """Which files ought to be there, and in words. ``only_present``: nothing is known of what was
-    asked for, so that only what is there can be judged."""
-
-    is_wanted: Callable[[str], bool]
-    words: str
-    selections: tuple[Selection, ...]
-    only_present: bool = False
-
-
-def expectation(tree: Tree, dataset: str, selection: Selection, *, everything: bool) -> Expectation:
-    """What a tree ought to hold: what is asked for now, else what it was pulled with."""
-    known = describe(dataset)
-    if everything or not selection.whole:
-        return Expectation(wanted(selection, known), str(selection), (selection,))
-    remembered: dict[Selection, None] = {}
-    for name in partition_names(tree):
-        state = State.read(tree.partition(name))
-        if state is not None:
-            with state:
-                remembered.update(dict.fromkeys(state.selections()))
-    if not remembered:
-        return Expectation(lambda _path: True, "what is there", (selection,), only_present=True)
-    selections = tuple(remembered)
-    return Expectation(any_wanted(selections, known), "; ".join(map(str, selections)), selections)
-
-
-def partition_names(tree: Tree) -> list[str]:
-    """The partitions that have a state in the tree."""
-    try:
-        names = os.listdir(tree.own)
-    except OSError:
-        return []
-    return sorted(name for name in names if (tree.own / name / "state.sqlite3").is_file())
-
-
 async def verify(
     tree: Tree, manifest: ManifestFile, expected: Expectation, emit: Emit
 ) -> Verification:
     """Hash every expected file again, on every core."""
     result = Verification(expected.words)
     if expected.only_present:
-        emit(Notice("this tree was not made by cxrsync: only what is there is judged"))
+        emit(Notice("this tree does not say what it ought to hold: only what is there is judged"))
     present = 0
-    for _offset, _entry, _row, found in _everywhere(tree, manifest, expected, {}):
+    for _offset, _entry, _row, found in without_proof(tree, manifest, expected):
         present += found is not None
     emit(Planned(present, 0, 0, 0, present, refused_lines=manifest.refused_lines))
 
     def there() -> Iterator[tuple[Entry, Found]]:
-        for _offset, entry, _row, found in _everywhere(tree, manifest, expected, {}):
+        for _offset, entry, _row, found in without_proof(tree, manifest, expected):
             if found is not None:
                 yield entry, found
             elif not expected.only_present:
@@ -147,6 +94,7 @@ async def verify(
             result.bad.append(entry.path)
             emit(Checked(entry.path, Finding.BAD, found.size))
 
+    result.refused_lines = manifest.refused_lines
     await on_every_core(there(), lambda item: digest_of(tree.final(item[0].path)), judge)
     for path in extra_files(tree, manifest):
         if path.rpartition("/")[2].startswith("index.html"):
@@ -154,17 +102,7 @@ async def verify(
         else:
             result.extra += 1
             emit(Checked(path, Finding.EXTRA))
-    result.refused_lines = manifest.refused_lines
     return result
-
-
-def _everywhere(
-    tree: Tree, manifest: ManifestFile, expected: Expectation, states: dict[str, State]
-) -> Iterator[tuple[int, Entry, Row | None, Found | None]]:
-    rows = {
-        name: states[name].rows() if name in states else iter(()) for name in manifest.partitions
-    }
-    return survey(manifest, expected.is_wanted, rows, tree)
 
 
 def extra_files(tree: Tree, manifest: ManifestFile) -> Iterator[str]:
@@ -176,51 +114,3 @@ def extra_files(tree: Tree, manifest: ManifestFile) -> Iterator[str]:
             entry = next(entries, None)
         if (entry is None or entry[1].path != path) and path != MANIFEST_NAME:
             yield path
-
-
-@dataclass(slots=True)
-class Share:
-    """Where one partition stands, in files and bytes. ``partial``: bytes of unfinished files."""
-
-    selected: int = 0
-    verified: int = 0
-    unproved: int = 0
-    missing: int = 0
-    verified_bytes: int = 0
-    partial_bytes: int = 0
-
-
-def status(tree: Tree, manifest: ManifestFile, expected: Expectation) -> dict[str, Share]:
-    """Where each partition stands, by state, size and time alone: nothing is hashed."""
-    shares: dict[str, Share] = {}
-    with ExitStack() as stack:
-        states = {
-            name: stack.enter_context(state)
-            for name in partition_names(tree)
-            if (state := State.read(tree.partition(name))) is not None
-        }
-        for _offset, entry, row, found in _everywhere(tree, manifest, expected, states):
-            if found is None and expected.only_present:
-                continue
-            share = shares.setdefault(partition_of(entry.path), Share())
-            share.selected += 1
-            where = standing(entry, row, found)
-            if where is Standing.PRESENT and found is not None:
-                share.verified += 1
-                share.verified_bytes += found.size
-            elif where is Standing.HASH:
-                share.unproved += 1
-            else:
-                share.missing += 1
-    for name, share in shares.items():
-        share.partial_bytes = _size_of(tree.partition(name) / PARTIAL_FOLDER)
-    return dict(sorted(shares.items()))
-
-
-def _size_of(folder: os.PathLike[str]) -> int:
-    try:
-        with os.scandir(folder) as found:
-            # Blocks, not length: a file in segments has holes.
-            return sum(item.stat().st_blocks * 512 for item in found if "." not in item.name)
-    except OSError:
-        return 0

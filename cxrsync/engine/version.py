@@ -7,10 +7,9 @@ from itertools import islice
 from pathlib import Path
 
 from cxrsync.catalog import describe, load, nearest
-from cxrsync.engine.outage import Emit
 from cxrsync.errors import DiskError, UsageError
 from cxrsync.job import Job
-from cxrsync.model import Kind, Notice
+from cxrsync.model import Emit, Kind, Notice
 from cxrsync.source.base import Source
 from cxrsync.store.layout import Tree, is_version_root, version_root, versions_present
 from cxrsync.store.writing import write_file
@@ -85,6 +84,11 @@ def only_tree(dest: Path) -> tuple[str, str] | None:
 async def no_such_version(source: Source, dataset: str, version: str) -> UsageError:
     """The error for a version that the source does not have, naming those it has."""
     known = await source.versions(dataset) or list(describe(dataset).versions)
+    if version in known:
+        return UsageError(
+            f"{source.identity} has no manifest of {dataset} {version}",
+            next_step="Check --base-url (it ends in /files) or --from (it holds NAME/VERSION).",
+        )
     if known:
         return UsageError(
             f"{dataset} has no version {version}",

@@ -1,29 +1,282 @@
-"""Which listeners a command has."""
+"""Listeners: a bar on a terminal, lines in a log, JSON for other programs. They only listen."""
 
 from __future__ import annotations
 
+import json
 import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from time import monotonic
+from typing import IO, Never, Protocol
 
-from cxrsync.report.progress import BarListener, JsonListener, LineListener, Listener
+from tqdm import tqdm
+
+from cxrsync.model import (
+    Checked,
+    Event,
+    FileDone,
+    Finding,
+    Finished,
+    Notice,
+    Outcome,
+    Planned,
+    Received,
+    Retrying,
+    Started,
+)
+from cxrsync.report import words
+from cxrsync.report.pace import Pace, is_problem
+from cxrsync.report.summary import as_text
+
+_LOG_EVERY = 30.0
+_BAR_EVERY = 0.2
+_MOST_NAMED = 20
+_FAULTS = {Finding.BAD, Finding.MISSING}
 
 
-def listeners_for(loudness: int, *, as_json: bool, progress: str) -> list[Listener]:
-    """The listeners for ``--json`` and ``--progress`` (auto, bar, log, none).
+class Listener(Protocol):
+    """Is told of every event of a run, in the event loop's thread."""
 
-    ``loudness``: -1 quiet, 0 normal, 1 verbose.
-    """
-    listeners: list[Listener] = [JsonListener()] if as_json else []
-    if progress == "auto":
-        progress = "bar" if sys.stderr.isatty() else "log"
-    if loudness < 0:
-        return listeners
-    if progress == "bar":
-        listeners.append(BarListener(sys.stderr, verbose=loudness > 0))
-    elif progress == "log":
-        listeners.append(LineListener(_to_stderr, verbose=loudness > 0))
-    return listeners
+    def listen(self, event: Event) -> None: ...
+
+    def close(self) -> None: ...
 
 
-def _to_stderr(line: str) -> None:
+class BarListener:
+    """A bar that redraws itself, for a terminal."""
+
+    def __init__(self, stream: IO[str], *, verbose: bool) -> None:
+        self._stream = stream
+        self._lines = LineListener(self._write, verbose=verbose, every=None)
+        self._pace = Pace()
+        self._drawn = 0.0
+        self._bar: tqdm[Never] | None = None
+
+    def listen(self, event: Event) -> None:
+        self._pace.listen(event)
+        if isinstance(event, Planned) and (event.to_fetch or event.to_hash):
+            self._open()
+        if isinstance(event, Finished):
+            self.close()
+        self._lines.listen(event)
+        if self._bar is not None and monotonic() - self._drawn > _BAR_EVERY:
+            self._draw()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._draw()
+            self._bar.close()
+            self._bar = None
+
+    def _open(self) -> None:
+        if self._bar is None:
+            self._bar = tqdm(
+                total=self._pace.todo,
+                file=self._stream,
+                dynamic_ncols=True,
+                mininterval=0,
+                miniters=0,
+                bar_format="{percentage:3.0f}% |{bar:20}| {desc}",
+            )
+        else:
+            self._bar.total = self._pace.todo
+
+    def _draw(self) -> None:
+        assert self._bar is not None
+        self._bar.n = self._pace.done
+        count = f"{self._pace.done:,}/{self._pace.todo:,} files"
+        self._bar.set_description_str(f"{count}, {self._pace}", refresh=True)
+        self._drawn = monotonic()
+
+    def _write(self, line: str) -> None:
+        if self._bar is None:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        else:
+            self._bar.write(line, file=self._stream)
+
+
+class LineListener:
+    """Lines for a log: what a person should know, and progress every so often."""
+
+    def __init__(
+        self, write: Callable[[str], None], *, verbose: bool, every: float | None = _LOG_EVERY
+    ) -> None:
+        self._write = write
+        self._verbose = verbose
+        self._every = every
+        self._pace = Pace()
+        self._said = monotonic()
+        self._faults: Counter[Finding] = Counter()
+
+    def listen(self, event: Event) -> None:
+        self._pace.listen(event)
+        line = self._line(event)
+        if line is not None:
+            self._write(line)
+        elif self._every is not None and monotonic() - self._said >= self._every:
+            self._said = monotonic()
+            self._write(f"{self._pace.done:,}/{self._pace.todo:,} files, {self._pace}")
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _line(self, event: Event) -> str | None:
+        if isinstance(event, Started):
+            return f"{event.dataset} {event.version} ({event.selection}) → {event.root}"
+        if isinstance(event, Planned):
+            return _planned(event)
+        if isinstance(event, Notice):
+            return f"note: {event.text}"
+        if isinstance(event, FileDone):
+            return _file(event.outcome, verbose=self._verbose)
+        if isinstance(event, Checked) and (self._verbose or event.finding in _FAULTS):
+            return self._fault(event)
+        if isinstance(event, Retrying) and (self._verbose or not event.path):
+            what = event.path or "the server"
+            return f"waiting {words.duration(event.after)} for {what}: {event.reason}"
+        return None
+
+    def _fault(self, event: Checked) -> str | None:
+        """Faults by name, up to a number that a person reads."""
+        self._faults[event.finding] += 1
+        if self._verbose or self._faults[event.finding] <= _MOST_NAMED:
+            return f"{event.finding.value}: {event.path}"
+        if self._faults[event.finding] == _MOST_NAMED + 1:
+            return f"{event.finding.value}: and more (cxrsync -v names them all)"
+        return None
+
+
+def _planned(event: Planned) -> str:
+    text = f"{words.files(event.selected)} selected: {event.present:,} here and verified"
+    if event.to_hash:
+        text += f", {event.to_hash:,} here and to be verified"
+    text += f", {event.to_fetch:,} to fetch"
+    for refused in event.refused[:10]:
+        text += f"\nrefused: manifest line {refused.line}: {refused.reason}"
+    if event.refused_lines > 10:
+        text += f"\nrefused: {event.refused_lines - 10:,} more manifest lines"
+    return text
+
+
+def _file(outcome: Outcome, *, verbose: bool) -> str | None:
+    if is_problem(outcome):
+        return f"{outcome.result.value}: {outcome.path}: {outcome.reason}"
+    return f"{outcome.result.value}: {outcome.path}" if verbose else None
+
+
+class JsonListener:
+    """One JSON object a line on stdout; everything human goes to stderr."""
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self._stream = stream or sys.stdout
+        self._pace = Pace()
+        self._said = monotonic()
+
+    def listen(self, event: Event) -> None:
+        self._pace.listen(event)
+        if isinstance(event, Started):
+            self._say("start", asdict(event))
+        elif isinstance(event, Planned):
+            self._say("plan", asdict(event))
+        elif isinstance(event, FileDone):
+            outcome = event.outcome
+            self._say("file", {**asdict(outcome), "result": outcome.result.value})
+        elif isinstance(event, Checked):
+            self._say("file", {**asdict(event), "finding": event.finding.value})
+        elif isinstance(event, Retrying):
+            self._say("retry", asdict(event))
+        elif isinstance(event, Notice):
+            self._say("notice", asdict(event))
+        elif isinstance(event, Finished):
+            self._say("summary", event.summary.as_json())
+        elif isinstance(event, Received) and monotonic() - self._said >= 1.0:
+            self._said = monotonic()
+            self._say(
+                "progress",
+                {
+                    "files_done": self._pace.done,
+                    "files_todo": self._pace.todo,
+                    "bytes_received": self._pace.received,
+                    "bytes_per_second": round(self._pace.rate),
+                },
+            )
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def say_summary(self, fields: dict[str, object]) -> None:
+        """The last line of a command that is no pull."""
+        self._say("summary", fields)
+
+    def _say(self, event: str, fields: dict[str, object]) -> None:
+        self._stream.write(json.dumps({"event": event, **fields}) + "\n")
+        self._stream.flush()
+
+
+class SummaryListener:
+    """The last words of a run, for a person."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+
+    def listen(self, event: Event) -> None:
+        if isinstance(event, Finished) and (text := as_text(event.summary)):
+            self._write(text)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+class Audience:
+    """Everyone who listens to one command. A listener whose reader has gone away is let go: that
+    nobody looks is no reason to stop, nor to miss a signal."""
+
+    def __init__(self, loudness: int, *, as_json: bool, progress: str) -> None:
+        """For ``--json`` and ``--progress`` (auto, bar, log, none).
+
+        ``loudness``: -1 quiet, 0 normal, 1 verbose.
+        """
+        self._listeners: list[Listener] = [JsonListener()] if as_json else []
+        if loudness < 0:
+            return
+        if progress == "auto":
+            progress = "bar" if sys.stderr.isatty() else "log"
+        if progress == "bar":
+            self._listeners.append(BarListener(sys.stderr, verbose=loudness > 0))
+        elif progress == "log":
+            self._listeners.append(LineListener(to_stderr, verbose=loudness > 0))
+        self._listeners.append(SummaryListener(to_stderr))
+
+    def tell(self, event: Event) -> None:
+        """Tell everyone who still listens."""
+        self._each(lambda listener: listener.listen(event))
+
+    def say_summary(self, fields: dict[str, object], text: str) -> None:
+        """The last line of a command that is no pull: for programs, and in words for people."""
+
+        def say(listener: Listener) -> None:
+            if isinstance(listener, JsonListener):
+                listener.say_summary(fields)
+            elif isinstance(listener, SummaryListener):
+                to_stderr(text)
+
+        self._each(say)
+
+    def close(self) -> None:
+        """Take the bar down."""
+        self._each(lambda listener: listener.close())
+
+    def _each(self, act: Callable[[Listener], None]) -> None:
+        for listener in list(self._listeners):
+            try:
+                act(listener)
+            except OSError:
+                self._listeners.remove(listener)
+
+
+def to_stderr(line: str) -> None:
+    """One line for a person."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cxrsync.errors import ExitCode
 from cxrsync.model import Summary
 from cxrsync.report import words
 
@@ -10,7 +11,7 @@ _MOST_NAMED = 10
 
 def as_text(summary: Summary) -> str:
     """What was done, in a few lines."""
-    if not summary.selected.files:
+    if not summary.selected.files and summary.error:
         return ""  # it ended before there was anything to tell; the error says why
     rate = summary.fetched.bytes / summary.seconds if summary.seconds else 0.0
     lines = [
@@ -37,6 +38,8 @@ def as_text(summary: Summary) -> str:
     )  # fmt: skip
     if more > 0 and summary.problems:
         lines.append(f"  and {more:,} more: see {summary.root}/.cxrsync/runs/")
-    if summary.exit_code == 0:
+    if summary.exit_code == ExitCode.LIMIT:
+        lines.append("stopped at a limit; run the same command again to go on")
+    if summary.exit_code == ExitCode.COMPLETE:
         lines.append(f"complete and verified: {summary.root}")
     return "\n".join(lines)

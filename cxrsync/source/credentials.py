@@ -7,11 +7,9 @@ a terminal. Never an argument: arguments are visible to everyone on the machine.
 
 from __future__ import annotations
 
-import getpass
 import netrc
 import os
 import stat
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +29,8 @@ class Credentials:
 
 
 Ask = Callable[[str, str | None], Credentials | None]
-"""Asks a person, given the host and the user name if that is known; None if nobody is there."""
+"""Asks a person, given the host and the user name if that is known; None if nobody is there.
+:class:`cxrsync.source.prompt.TerminalPrompt` is one."""
 
 
 def find(
@@ -48,26 +47,12 @@ def find(
     found = ask(host, _name(user, environ)) if ask is not None else None
     if found is None:
         raise CredentialsRefused(
-            f"{host} wants a user name and a password, and none were found",
+            f"{host} wants a user name and a password, and "
+            + (f"no password of {user} was found" if user else "none were found"),
             next_step="Set PHYSIONET_USERNAME and PHYSIONET_PASSWORD (or "
             f"PHYSIONET_PASSWORD_FILE), or add '{host}' to ~/.netrc (chmod 600).",
         )
     return found
-
-
-def ask_on_terminal(host: str, user: str | None) -> Credentials | None:
-    """Ask the person at the terminal, if there is one."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return None
-    if user is None:
-        sys.stderr.write(f"User name for {host}: ")
-        sys.stderr.flush()
-        user = sys.stdin.readline().strip()
-    try:
-        password = getpass.getpass(f"Password of {user} for {host}: ", stream=sys.stderr)
-    except EOFError:  # Ctrl-D
-        return None
-    return Credentials(user, password, "the terminal") if user and password else None
 
 
 def _name(user: str | None, environ: Mapping[str, str]) -> str | None:
@@ -83,13 +68,16 @@ def _from_environment(
     file = environ.get("PHYSIONET_PASSWORD_FILE")
     if password is None and file:
         place = "PHYSIONET_PASSWORD_FILE"
-        _refuse_if_others_can_read(Path(file), place)
+        path = Path(os.path.expanduser(file))
+        _refuse_if_others_can_read(path, place)
         try:
-            password = Path(file).read_text("utf-8").rstrip("\r\n")
+            password = path.read_text("utf-8").rstrip("\r\n")
         except UnicodeDecodeError:  # its message would quote a byte of the password
-            raise CredentialsRefused(f"cannot read {place}: not UTF-8") from None
+            raise _unusable(path, place, "not UTF-8") from None
         except OSError as problem:
-            raise CredentialsRefused(f"cannot read {place}: {problem}") from None
+            raise _unusable(path, place, problem.strerror or "") from None
+        if not password:
+            raise _unusable(path, place, "it is empty")
     if not password:
         return None
     if not username:
@@ -123,8 +111,7 @@ def _from_netrc(host: str, user: str | None, environ: Mapping[str, str]) -> Cred
     except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as problem:
         # The parser's own message can quote the line that it stumbles over.
         line = getattr(problem, "lineno", None)
-        where = f" (line {line})" if line else ""
-        raise CredentialsRefused(f"cannot read {path}{where}") from None
+        raise _unusable(path, "netrc", f"line {line}" if line else "") from None
     if entry is None:
         return None
     login, _account, password = entry
@@ -133,11 +120,20 @@ def _from_netrc(host: str, user: str | None, environ: Mapping[str, str]) -> Cred
     return Credentials(login, password, str(path))
 
 
+def _unusable(path: Path, what: str, why: str) -> CredentialsRefused:
+    return CredentialsRefused(
+        f"cannot read {path} ({what})" + (f": {why}" if why else ""),
+        next_step="It must be a file that you can read, and nobody else (chmod 600).",
+    )
+
+
 def _refuse_if_others_can_read(path: Path, what: str) -> None:
     try:
         mode = path.stat().st_mode
     except OSError:
         return
+    if not stat.S_ISREG(mode):
+        raise _unusable(path, what, "it is no file")
     if mode & (stat.S_IRGRP | stat.S_IROTH):
         raise CredentialsRefused(
             f"{path} ({what}) can be read by others", next_step=f"chmod 600 {path}"

@@ -18,7 +18,8 @@ from cxrsync.source.base import PastEnd, Unchanged
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
 _UNSATISFIED = re.compile(r"bytes \*/([0-9]{1,19})")
 _STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]*"')
-_TRY_LATER = {408, 425, 429, 500, 502, 503, 504}
+# "Not now": nothing is said of the file, nor of who asks.
+TRY_LATER = {408, 425, 429, 500, 502, 503, 504}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def _refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceEr
         return AccessDenied("the server refuses access (403)")
     if status in {404, 410}:
         return NotFound(f"the server has no such file ({status})")
-    if status in _TRY_LATER:
+    if status in TRY_LATER:
         return Throttled(
             f"the server asks to try later ({status})",
             after=retry_after(headers.get("Retry-After"), now),
@@ -114,6 +115,8 @@ def _refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceEr
         # PhysioNet redirects a folder without its slash to an address that is of no use, and a
         # redirect to another origin must not carry the password along: none is followed.
         return NotFound(f"the server points elsewhere ({status})")
+    if 400 <= status < 500 and status not in {401, 416}:
+        return NotFound(f"the server will not give the file ({status})")
     return BadAnswer(f"the server answers {status}")
 
 

@@ -9,16 +9,23 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import aiohttp
+from tenacity import (
+    retry,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 from yarl import URL
 
 from cxrsync.catalog import describe
-from cxrsync.errors import AccessDenied, BadAnswer, Interrupted, SourceError
+from cxrsync.errors import AccessDenied, BadAnswer, Interrupted, SourceError, Throttled
 from cxrsync.job import Limits, Origin
 from cxrsync.model import Ref
 from cxrsync.source import credentials, http
 from cxrsync.source.base import Answer, Opened
 from cxrsync.source.session import Session, drain
 
+_API_PAUSE = 0.5
 # What may become the name of a folder.
 _VERSION = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.-]*[0-9A-Za-z])?")
 
@@ -75,17 +82,9 @@ class PhysioNet:
             response.close()
 
     async def versions(self, dataset: str) -> list[str]:
-        """Asked of the public API, without signing in; empty if it does not tell."""
-        url = self._base.origin() / "api/v1/project/published" / dataset / ""
+        """Asked of the public API, as nobody; empty if it does not tell."""
         try:
-            response = await self._session.get(url, {"Accept": "application/json"})
-            try:
-                if response.status != 200:
-                    return []
-                listed = [project["version"] for project in await response.json()]
-                return listed if all(map(_VERSION.fullmatch, listed)) else []
-            finally:
-                response.close()
+            return await self._ask_versions(dataset)
         except (
             SourceError,
             aiohttp.ClientError,
@@ -96,6 +95,25 @@ class PhysioNet:
             RecursionError,
         ):
             return []  # a convenience that the site may change: never a reason to stop
+
+    @retry(
+        retry=retry_if_exception_type((Interrupted, Throttled)),
+        stop=stop_after_attempt(3),
+        wait=wait_random_exponential(multiplier=_API_PAUSE, max=10),
+        reraise=True,
+    )
+    async def _ask_versions(self, dataset: str) -> list[str]:
+        url = self._base.origin() / "api/v1/project/published" / dataset / ""
+        response = await self._session.get_public(url, {"Accept": "application/json"})
+        try:
+            if response.status in http.TRY_LATER:
+                raise Throttled(f"the API answers {response.status}")
+            if response.status != 200:
+                return []
+            listed = [project["version"] for project in await response.json()]
+            return listed if all(map(_VERSION.fullmatch, listed)) else []
+        finally:
+            response.close()
 
     async def close(self) -> None:
         await self._session.close()

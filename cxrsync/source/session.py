@@ -37,10 +37,13 @@ from cxrsync.errors import (
 )
 from cxrsync.job import Limits, Origin, is_loopback
 from cxrsync.source.credentials import Credentials
+from cxrsync.source.http import TRY_LATER
 
 # nginx closes an idle connection after 65 to 75 s; we let go first, so that no request meets
 # a connection that is being closed.
 _KEEPALIVE_SECONDS = 50.0
+# A run of weeks must notice that the server has moved.
+_DNS_SECONDS = 300
 _READ_BUFFER = 1 << 18
 # A refusal's HTML is read to its end, so that the connection can serve again; more is not.
 _MOST_REFUSAL_BYTES = 1 << 16
@@ -85,7 +88,7 @@ class Session:
             connector=aiohttp.TCPConnector(
                 limit=limits.connections,
                 ssl=_tls(origin),
-                ttl_dns_cache=None,
+                ttl_dns_cache=_DNS_SECONDS,
                 keepalive_timeout=_KEEPALIVE_SECONDS,
             ),
             # A jar drops the cookies of 127.0.0.1 unless told otherwise; it holds one origin's.
@@ -109,6 +112,10 @@ class Session:
         """Who we are signed in as; None before the server has asked."""
         signed_in = self._proof is not _Proof.NONE and self._credentials is not None
         return self._credentials.username if signed_in and self._credentials else None
+
+    async def get_public(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """GET what everyone may have: as nobody, and never signing in for it."""
+        return await self._send(url, headers, _Proof.NONE)
 
     async def get(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """GET ``url``, signing in where that is asked for. The caller closes the response.
@@ -160,6 +167,8 @@ class Session:
         if response.status == 401:
             await drain(response)
             self._refuse()
+        if response.status in TRY_LATER:
+            return response  # an accident, which says nothing of sessions
         self._era += 1
         session = self._cookie_suffices and bool(response.cookies)
         self._proof = _Proof.COOKIE if session else _Proof.PASSWORD

@@ -6,9 +6,11 @@ the other's work; what is ours lies in ``.cxrsync/`` at the version's root.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from cxrsync.errors import DiskError, UsageError
 from cxrsync.model import MANIFEST_NAME, Found
 
 OWN_FOLDER = ".cxrsync"
+PARTIAL_FOLDER = "partial"
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 OTHERS = 0o007
@@ -30,10 +33,10 @@ _WHOLE_DISK = {
 }  # fmt: skip
 
 
-def is_version_root(folder: Path) -> bool:
-    """Whether ``folder`` is itself a version's root: it holds the manifest, or shard folders."""
+def holds_version(folder: Path) -> bool:
+    """Whether ``folder`` holds something of a version: its manifest, or shard folders."""
     # os.path, not Path: a folder that we may not read is no version's root, and no error.
-    if os.path.isfile(folder / MANIFEST_NAME) or os.path.isdir(folder / OWN_FOLDER):
+    if os.path.isfile(folder / MANIFEST_NAME):
         return True
     try:
         names = os.listdir(folder / "files")
@@ -42,17 +45,22 @@ def is_version_root(folder: Path) -> bool:
     return any(_SHARD_FOLDER.fullmatch(name) for name in names)
 
 
+def is_version_root(folder: Path) -> bool:
+    """Whether ``folder`` is itself a version's root: it holds one, or we have begun one there."""
+    return os.path.isdir(folder / OWN_FOLDER) or holds_version(folder)
+
+
 def find_dataset(dest: Path, dataset: str) -> Path:
     """The folder of ``dataset`` below ``dest``, in whichever of wget's layouts is there.
 
-    ``wget -r`` makes ``physionet.org/files/<slug>``, ``-nH --cut-dirs=1`` makes ``<slug>``, and
-    ``-nH`` makes ``files/<slug>``. Where none is there yet it is ``dest/<slug>``.
+    ``wget -r`` makes ``<host>/files/<slug>``, ``-nH`` makes ``files/<slug>``, ``--cut-dirs=1``
+    with it ``<slug>``, and ``--cut-dirs=2`` makes ``dest`` itself the dataset's folder. Where none
+    is there yet it is ``dest/<slug>``.
     """
-    for above in ("", "physionet.org/files", "files"):
-        folder = dest / above / dataset
+    for folder in (dest / dataset, dest / "files" / dataset, *dest.glob(f"*/files/{dataset}")):
         if folder.is_dir():
             return folder
-    return dest / dataset
+    return dest if _versions_in(dest) else dest / dataset
 
 
 def version_root(dest: Path, dataset: str, version: str) -> Path:
@@ -64,11 +72,15 @@ def version_root(dest: Path, dataset: str, version: str) -> Path:
 
 def versions_present(dest: Path, dataset: str) -> list[str]:
     """The versions of ``dataset`` that lie below ``dest``, oldest name first."""
+    return _versions_in(find_dataset(dest, dataset))
+
+
+def _versions_in(folder: Path) -> list[str]:
     try:
-        names = os.listdir(find_dataset(dest, dataset))
+        names = os.listdir(folder)
     except OSError:
         return []
-    return sorted(name for name in names if is_version_root(find_dataset(dest, dataset) / name))
+    return sorted(name for name in names if name[0].isdigit() and holds_version(folder / name))
 
 
 def disk_error(problem: OSError, doing: str) -> DiskError | None:
@@ -157,6 +169,25 @@ class Tree:
                 f"cannot write to {self.root}: {problem.strerror}",
                 next_step="Choose a --dest that you may write to and that has room.",
             ) from None
+
+    def abandon(self) -> None:
+        """Take back a tree that was begun for nothing: no manifest ever came."""
+        if not holds_version(self.root):
+            shutil.rmtree(self.own, ignore_errors=True)
+            for folder in (self.root, self.root.parent):
+                with contextlib.suppress(OSError):  # not empty: it is not ours to take
+                    folder.rmdir()
+
+    def check_folder(self, folder: str) -> None:
+        """Refuse what cannot be a folder of the tree: a link could lead out of it, a file is in
+        the way. Raises UsageError."""
+        where = self.final(folder)
+        if os.path.islink(where) or (os.path.lexists(where) and not os.path.isdir(where)):
+            raise UsageError(
+                f"{where} is a link or a file where a folder of the tree should be",
+                next_step="Files are written to real folders below one root only: name the folder "
+                "that holds the whole version with --dest, or mount the other disk there.",
+            )
 
     def make_parent(self, path: str) -> set[str]:
         """Make the folder that the file at ``path`` lies in.

@@ -21,6 +21,7 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from time import monotonic, sleep, time
 from types import TracebackType
@@ -205,11 +206,8 @@ class Lock:
     def _held_by(self, owner: Owner) -> str:
         if not owner.token:
             return f"{self._what} has a lock that does not say whose it is"
-        minutes = max(0, round((time() - owner.since) / 60))
-        return (
-            f"another run holds {self._what}: process {owner.pid} on {owner.host}, "
-            f"for {minutes} min"
-        )
+        since = datetime.fromtimestamp(owner.since).astimezone().isoformat(" ", "minutes")
+        return f"another run holds {self._what}: process {owner.pid} on {owner.host}, since {since}"
 
     def _create(self, path: Path) -> bool:
         """Make ``path`` ours, if nobody has made it yet."""

@@ -132,12 +132,14 @@ def sync_folders(folders: Iterable[str]) -> None:
             os.close(fd)
 
 
-def continue_short_file(tree: Tree, entry: Entry, folder: Path) -> None:
+def continue_short_file(
+    tree: Tree, entry: Entry, folder: Path, displace: Callable[[str], None]
+) -> None:
     """Make a file that another tool left short the beginning of a partial.
 
     Its final name is given up: a published file is never opened for writing. A file with other
     links is copied, since those links are somebody's too. A partial that is there already wins
-    where it holds more.
+    where it holds more; then ``displace`` takes the file.
     """
     final = tree.final(entry.path)
     target = folder / entry.sha256
@@ -146,7 +148,7 @@ def continue_short_file(tree: Tree, entry: Entry, folder: Path) -> None:
     there = Partial(folder, entry.sha256)
     there.load()  # its length says little: it may have gaps
     if there.size >= found.st_size:
-        os.unlink(final)
+        displace(entry.path)
         return
     target.with_name(f"{target.name}.json").unlink(missing_ok=True)
     if found.st_nlink > 1:

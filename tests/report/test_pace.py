@@ -5,7 +5,7 @@ import re
 import pytest
 
 from cxrsync.model import Event, FileDone, Outcome, Planned, Received, Result
-from cxrsync.report.progress import Pace
+from cxrsync.report.pace import Pace
 
 MB = 10**6
 

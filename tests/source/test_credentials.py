@@ -1,7 +1,5 @@
 """Where a password is looked for, in which order, and that no error ever quotes one."""
 
-import getpass
-import io
 import stat
 import sys
 import traceback
@@ -11,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from cxrsync.errors import CredentialsRefused
-from cxrsync.source.credentials import Credentials, ask_on_terminal, find
+from cxrsync.source.credentials import Credentials, find
 
 HOST = "physionet.org"
 NETRC = f"machine {HOST} login net password from-netrc\n"
@@ -204,7 +202,7 @@ def test_a_netrc_that_cannot_be_read_is_not_quoted(tmp_path: Path, text: str) ->
     path = private(tmp_path / "n", text)
     error = refused({"NETRC": path})
     assert f"cannot read {path}" in str(error)
-    assert "(line " in str(error)
+    assert ": line " in str(error)
     assert "hush" not in words(error)
     assert "passwrd" not in words(error)
 
@@ -248,42 +246,3 @@ def test_a_keyring_may_know_another_user_only(
     fake = SimpleNamespace(get_credential=lambda _service, _user: other)
     monkeypatch.setitem(sys.modules, "keyring", fake)  # type: ignore[arg-type]
     assert find(HOST, "net", home).password == "from-netrc"
-
-
-# ── a person ───────────────────────────────────────────────────────────────────────────────────
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_a_person_is_asked_for_what_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = Terminal()
-    monkeypatch.setattr(sys, "stderr", said)
-    monkeypatch.setattr(sys, "stdin", Terminal("me\n"))
-    monkeypatch.setattr(getpass, "getpass", lambda prompt, stream: "hush")
-    assert find(HOST, None, {}, ask_on_terminal) == Credentials("me", "hush", "the terminal")
-    assert HOST in said.getvalue()
-    assert find(HOST, "she", {}, ask_on_terminal).username == "she"
-    # An empty name is no name, and is asked for.
-    monkeypatch.setattr(sys, "stdin", Terminal("me\n"))
-    assert find(HOST, None, {"PHYSIONET_USERNAME": ""}, ask_on_terminal).username == "me"
-
-
-def test_a_person_who_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def end_of_file(prompt: str, stream: object) -> str:
-        raise EOFError
-
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    monkeypatch.setattr(sys, "stdin", Terminal(""))
-    monkeypatch.setattr(getpass, "getpass", end_of_file)
-    assert ask_on_terminal(HOST, "me") is None
-    monkeypatch.setattr(getpass, "getpass", lambda prompt, stream: "")
-    assert ask_on_terminal(HOST, "me") is None
-    assert ask_on_terminal(HOST, None) is None
-
-
-def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("me\nhush\n"))
-    assert ask_on_terminal(HOST, None) is None

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aioresponses import aioresponses
+from tenacity import wait_none
 
 from cxrsync.job import Limits, Origin
 from cxrsync.source.physionet import PhysioNet
@@ -30,6 +31,12 @@ class _Writer:
     output_size = 0
 
 
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    retrying = PhysioNet._ask_versions.retry  # type: ignore[attr-defined]
+    monkeypatch.setattr(retrying, "wait", wait_none())
+
+
 @pytest.fixture
 async def source() -> AsyncIterator[PhysioNet]:
     def nobody(host: str, user: str | None) -> None:
@@ -42,10 +49,21 @@ async def source() -> AsyncIterator[PhysioNet]:
 
 async def told(source: PhysioNet, **answer: Any) -> list[str]:
     with aioresponses() as mocked:
-        mocked.get(URL, response_class=Response, **answer)
+        mocked.get(URL, response_class=Response, repeat=True, **answer)
         versions = await source.versions("mimic-cxr")
-        mocked.assert_called_once()
+        [calls] = mocked.requests.values()
+    # A convenience: an accident is tried again, but not for long.
+    assert len(calls) <= 3
+    assert len(calls) == 1 or not versions
     return versions
+
+
+async def test_an_accident_is_tried_again(source: PhysioNet) -> None:
+    with aioresponses() as mocked:
+        mocked.get(URL, response_class=Response, status=503)
+        mocked.get(URL, response_class=Response, exception=aiohttp.ServerDisconnectedError())
+        mocked.get(URL, response_class=Response, payload=GOOD)
+        assert await source.versions("mimic-cxr") == ["2.0.0", "2.1.0"]
 
 
 async def test_versions_in_the_order_of_the_site(source: PhysioNet) -> None:

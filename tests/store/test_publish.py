@@ -387,7 +387,7 @@ def resumed(tree: Tree) -> Partial:
 
 def test_a_short_file_becomes_the_beginning_of_a_partial(tree: Tree, short: Path) -> None:
     inode = short.stat().st_ino
-    continue_short_file(tree, ENTRY, folder_of(tree))
+    continue_short_file(tree, ENTRY, folder_of(tree), Trash(tree, "t").take)
     assert not short.exists()
     partial = resumed(tree)
     assert (partial.ranges, partial.binding) == ([(0, 400)], None)
@@ -399,7 +399,7 @@ def test_a_short_file_with_other_links_is_copied(tree: Tree, short: Path, tmp_pa
     other = tmp_path / "other-link"
     other.hardlink_to(short)
     before = other.stat()
-    continue_short_file(tree, ENTRY, folder_of(tree))
+    continue_short_file(tree, ENTRY, folder_of(tree), Trash(tree, "t").take)
     partial = resumed(tree)
     partial.bind(Binding("source", len(WHOLE)))
     partial.write(400, [WHOLE[400:]], 0)
@@ -423,8 +423,13 @@ def test_the_longer_beginning_wins(tree: Tree, short: Path, there: int, left: in
     partial.bind(Binding("source", len(WHOLE)))
     partial.write(0, [WHOLE[:there]], 0)
     partial.close()
-    continue_short_file(tree, ENTRY, folder_of(tree))
+    continue_short_file(tree, ENTRY, folder_of(tree), Trash(tree, "t").take)
     assert not short.exists()
+    # The user's file is in the partial, or in the trash: never gone.
+    kept = list((tree.own / "trash").rglob(short.name))
+    assert [path.read_bytes() for path in kept] == (
+        [WHOLE[:400]] if left > 400 or there == 400 else []
+    )
     after = resumed(tree)
     assert after.ranges == [(0, left)]
     assert (after.binding is None) == (left > there)
@@ -437,7 +442,7 @@ def test_a_partial_with_gaps_is_not_as_long_as_it_looks(tree: Tree, short: Path)
     partial.save()
     partial.close()
     assert partial.path.stat().st_size > short.stat().st_size
-    continue_short_file(tree, ENTRY, folder_of(tree))
+    continue_short_file(tree, ENTRY, folder_of(tree), Trash(tree, "t").take)
     assert resumed(tree).ranges == [(0, 400)]
 
 

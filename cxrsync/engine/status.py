@@ -1,0 +1,66 @@
+"""Where each partition of a tree stands. Reads only, hashes nothing."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from cxrsync.engine.expectation import Expectation, partition_names
+from cxrsync.engine.manifest_file import ManifestFile
+from cxrsync.engine.plan import Standing, standing, survey
+from cxrsync.model import partition_of
+from cxrsync.store.layout import PARTIAL_FOLDER, Tree
+from cxrsync.store.state import State
+
+
+@dataclass(slots=True)
+class Share:
+    """Where one partition stands, in files and bytes. ``partial``: bytes of unfinished files."""
+
+    selected: int = 0
+    verified: int = 0
+    unproved: int = 0
+    missing: int = 0
+    verified_bytes: int = 0
+    partial_bytes: int = 0
+
+
+def status(tree: Tree, manifest: ManifestFile, expected: Expectation) -> dict[str, Share]:
+    """Where each partition stands, by state, size and time alone: nothing is hashed."""
+    shares: dict[str, Share] = {}
+    with ExitStack() as stack:
+        states = {
+            name: stack.enter_context(state)
+            for name in partition_names(tree)
+            if (state := State.read(tree.partition(name))) is not None
+        }
+        rows = {
+            name: states[name].rows() if name in states else iter(())
+            for name in manifest.partitions
+        }
+        for _offset, entry, row, found in survey(manifest, expected.is_wanted, rows, tree):
+            if found is None and expected.only_present:
+                continue
+            share = shares.setdefault(partition_of(entry.path), Share())
+            share.selected += 1
+            where = standing(entry, row, found)
+            if where is Standing.PRESENT and found is not None:
+                share.verified += 1
+                share.verified_bytes += found.size
+            elif where is Standing.HASH:
+                share.unproved += 1
+            else:
+                share.missing += 1
+    for name, share in shares.items():
+        share.partial_bytes = _size_of(tree.partition(name) / PARTIAL_FOLDER)
+    return dict(sorted(shares.items()))
+
+
+def _size_of(folder: os.PathLike[str]) -> int:
+    try:
+        with os.scandir(folder) as found:
+            # Blocks, not length: a file in segments has holes.
+            return sum(item.stat().st_blocks * 512 for item in found if "." not in item.name)
+    except OSError:
+        return 0

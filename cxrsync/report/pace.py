@@ -1,0 +1,81 @@
+"""How far, how fast, how long still."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+
+from cxrsync.model import Checked, Event, FileDone, Outcome, Planned, Received, Result
+from cxrsync.report import words
+
+_RATE_WINDOW = 30.0
+
+
+def is_problem(outcome: Outcome) -> bool:
+    """Whether a file did not arrive."""
+    return outcome.result in {Result.FAILED, Result.CONTRADICTED}
+
+
+class Pace:
+    """How far, how fast, how long still: from the events alone. Times in seconds."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._arrivals: deque[tuple[float, int]] = deque([(clock(), 0)])
+        self.received = 0
+        self.todo = 0
+        self.done = 0
+        self.fetched = 0
+        self.fetched_bytes = 0
+        self.failed = 0
+
+    def listen(self, event: Event) -> None:
+        if isinstance(event, Planned):
+            self.todo += event.to_fetch + event.to_hash
+        elif isinstance(event, Received):
+            self._arrive(event.count)
+        elif isinstance(event, FileDone):
+            self.done += 1
+            if event.outcome.result is Result.FETCHED:
+                self.fetched += 1
+                self.fetched_bytes += event.outcome.size
+            elif is_problem(event.outcome):
+                self.failed += 1
+        elif isinstance(event, Checked) and event.size:
+            self.done += 1
+            self.fetched += 1
+            self.fetched_bytes += event.size
+            self._arrive(event.size)
+
+    def _arrive(self, count: int) -> None:
+        self.received += count
+        self._arrivals.append((self._clock(), self.received))
+        self._forget_old()
+
+    def _forget_old(self) -> None:
+        """Keep the last arrival before the window: the rate counts from there."""
+        began = self._clock() - _RATE_WINDOW
+        while len(self._arrivals) > 1 and self._arrivals[1][0] <= began:
+            self._arrivals.popleft()
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second over the last half minute."""
+        self._forget_old()
+        since, count = self._arrivals[0]
+        elapsed = self._clock() - since
+        return (self.received - count) / elapsed if elapsed > 0 else 0.0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds to go, as far as the files so far tell; None where they do not."""
+        if not self.fetched or self.rate <= 0:
+            return None
+        return (self.todo - self.done) * (self.fetched_bytes / self.fetched) / self.rate
+
+    def __str__(self) -> str:
+        text = f"{words.size(self.received)} at {words.size(self.rate)}/s"
+        if self.left is not None and self.done < self.todo:
+            text += f", about {words.duration(self.left)} left"
+        return text + (f", {self.failed} failed" if self.failed else "")

@@ -1,0 +1,46 @@
+"""Asking the person at the terminal for a user name and a password."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+import termios
+from typing import Any
+
+from cxrsync.source.credentials import Credentials
+
+
+class TerminalPrompt:
+    """Asks on the terminal, if there is one; a signal handler may abandon the question."""
+
+    def __init__(self) -> None:
+        self._before: list[Any] | None = None
+
+    def __call__(self, host: str, user: str | None) -> Credentials | None:
+        """See :data:`cxrsync.source.credentials.Ask`. Blocks: call it in a thread."""
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return None
+        self._before = termios.tcgetattr(sys.stdin)
+        try:
+            if user is None:
+                sys.stderr.write(f"User name for {host}: ")
+                sys.stderr.flush()
+                user = sys.stdin.readline().strip()
+            if not user:
+                return None
+            password = getpass.getpass(f"Password of {user} for {host}: ", stream=sys.stderr)
+        except EOFError:  # Ctrl-D
+            return None
+        finally:
+            self._before = None
+        return Credentials(user, password, "the terminal") if password else None
+
+    def abandon(self) -> bool:
+        """Give the terminal back as it was (with its echo). False if no question is open.
+
+        The thread that asks cannot be woken: whoever calls this ends the process next.
+        """
+        if self._before is None:
+            return False
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, self._before)
+        return True
