@@ -87,7 +87,7 @@ async def _work(run: Run, tally: Tally, partitions: Partitions, plan: Plan) -> N
     hashing = Hashing(run.tree, plan.entries_to_hash(), queue, publication, outcomes.fail)
     ended: BaseException | None = None
     async with asyncio.TaskGroup() as outer:
-        outer.create_task(publication.run())
+        publishing = outer.create_task(publication.run())
         outer.create_task(outcomes.release_root())
         try:
             async with asyncio.TaskGroup() as inner:
@@ -100,6 +100,7 @@ async def _work(run: Run, tally: Tally, partitions: Partitions, plan: Plan) -> N
             ended = problem
         await queue.close()
         await publication.close()
+        await publishing
         outcomes.end()
     await outcomes.record()
     await partitions.record_rate(tally.received - before, monotonic() - began)

@@ -60,7 +60,7 @@ class Outcomes:
     async def release_root(self) -> None:
         """Let the root go as soon as nothing is left to do there."""
         await self._root_is_done.wait()
-        if len(self._partitions.names) > 1:
+        if ROOT in self._partitions.names and len(self._partitions.names) > 1:
             await self.record()
             await self._partitions.release(ROOT)
 
