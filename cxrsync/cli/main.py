@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -77,7 +78,23 @@ def cli(ctx: click.Context, verbose: bool, quiet: bool, debug: bool) -> None:
 
 def entry() -> None:
     """The ``cxrsync`` command."""
-    sys.exit(run(sys.argv[1:]))
+    code: int = ExitCode.UNEXPECTED
+    try:
+        code = run(sys.argv[1:])
+    except BrokenPipeError:
+        pass  # nobody is left to be told
+    finally:
+        _let_output_go()
+    sys.exit(code)
+
+
+def _let_output_go() -> None:
+    """Whoever read our output may have gone: Python's own last flush must not change the code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def run(arguments: list[str]) -> int:
@@ -103,9 +120,7 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone (`| head`): nothing more to say, and no complaint.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.UNEXPECTED
+        return ExitCode.UNEXPECTED  # as of `| head`: nothing more to say, and no complaint
     except Exception as problem:
         if "--debug" in arguments:
             raise
@@ -120,6 +135,7 @@ def run(arguments: list[str]) -> int:
 
 def say_error(problem: CxrsyncError) -> None:
     """What happened and what to do next, on stderr."""
-    click.echo(f"cxrsync: {problem}", err=True)
-    if problem.next_step:
-        click.echo(problem.next_step, err=True)
+    with contextlib.suppress(OSError):  # nobody may be left to read it; the exit code tells too
+        click.echo(f"cxrsync: {problem}", err=True)
+        if problem.next_step:
+            click.echo(problem.next_step, err=True)
