@@ -220,3 +220,55 @@ async def test_a_password_that_is_refused_meanwhile_is_not_tried_again(
     with pytest.raises(CredentialsRefused):
         await outage.denied(DENIED, Door([DENIED, CredentialsRefused("no")]))
     assert clock.slept == [1]
+
+
+# ── one knocks for all ─────────────────────────────────────────────────────────────────────────
+
+
+async def test_one_knocks_for_eight_until_somebody_opens(outage: Outage, clock: Clock) -> None:
+    answers = iter([GONE, Interrupted("dropped"), Throttled("503", after=7.0), None])
+    knocks: list[float] = []
+
+    async def probe() -> None:
+        knocks.append(clock.now)
+        await asyncio.sleep(0)
+        problem = next(answers)
+        if problem is not None:
+            raise problem
+
+    seen = outage.answers
+    outage.away(GONE)
+    await asyncio.gather(*(outage.knock(seen, probe) for _ in range(8)))
+
+    assert len(knocks) == 4
+    assert knocks[3] - knocks[2] >= 7.0
+    assert outage.answers == seen + 1
+
+
+async def test_who_was_answered_meanwhile_does_not_knock(outage: Outage) -> None:
+    async def probe() -> None:
+        pytest.fail("nobody needs to ask")
+
+    seen = outage.answers
+    outage.well()
+    await outage.knock(seen, probe)
+
+
+@pytest.mark.parametrize("final", [CredentialsRefused("no"), DENIED])
+async def test_a_refusal_is_an_answer_to_a_knock(outage: Outage, final: SourceError) -> None:
+    async def probe() -> None:
+        raise final
+
+    with pytest.raises(type(final)):
+        await outage.knock(outage.answers, probe)
+
+
+async def test_dropped_connections_for_too_long_are_a_server_that_is_away(
+    outage: Outage, clock: Clock
+) -> None:
+    async def probe() -> None:
+        clock.now += 60
+        raise Interrupted("dropped again")
+
+    with pytest.raises(Unreachable, match="dropped again"):
+        await outage.knock(outage.answers, probe)
