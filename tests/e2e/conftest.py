@@ -1,5 +1,6 @@
 """A miniature PhysioNet, and a user's machine beside it."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,6 +28,12 @@ def files_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def jpg(files_root: Path) -> Path:
     return files_root / JPG / VERSION
+
+
+@pytest.fixture
+def own_files(files_root: Path, tmp_path: Path) -> Path:
+    """A copy of what the server has, for tests that change it."""
+    return Path(shutil.copytree(files_root, tmp_path / "files"))
 
 
 @pytest.fixture

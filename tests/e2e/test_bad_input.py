@@ -113,16 +113,14 @@ BAD_LINES = {
 def test_bad_manifest_lines_are_refused_and_the_rest_goes_on(
     serve: Callable[..., MiniPhysioNet],
     make_machine: Callable[[MiniPhysioNet], Machine],
-    files_root: Path,
+    own_files: Path,
     tmp_path: Path,
 ) -> None:
-    root = tmp_path / "files"
-    shutil.copytree(files_root, root)
-    manifest = root / JPG / VERSION / "SHA256SUMS.txt"
+    manifest = own_files / JPG / VERSION / "SHA256SUMS.txt"
     lines = manifest.read_bytes().splitlines()
     lines += [line % (b"0" * 59 if b"short" in line else b"0" * 64) for line in BAD_LINES.values()]
     manifest.write_bytes(b"\n".join(lines) + b"\n")
-    machine = make_machine(serve(root))
+    machine = make_machine(serve(own_files))
 
     done = machine.pull("--jpg")
 
@@ -138,15 +136,12 @@ def test_bad_manifest_lines_are_refused_and_the_rest_goes_on(
 def test_a_manifest_that_is_not_sorted(
     serve: Callable[..., MiniPhysioNet],
     make_machine: Callable[[MiniPhysioNet], Machine],
-    files_root: Path,
-    tmp_path: Path,
+    own_files: Path,
 ) -> None:
-    root = tmp_path / "files"
-    shutil.copytree(files_root, root)
-    manifest = root / JPG / VERSION / "SHA256SUMS.txt"
+    manifest = own_files / JPG / VERSION / "SHA256SUMS.txt"
     lines = manifest.read_bytes().splitlines(keepends=True)
     manifest.write_bytes(b"".join(reversed(lines)))
-    machine = make_machine(serve(root))
+    machine = make_machine(serve(own_files))
 
     assert machine.pull("--jpg", "--shard", "p10").code == 0
     again = machine.pull("--jpg", "--shard", "p10")

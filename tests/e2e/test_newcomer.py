@@ -134,19 +134,17 @@ def test_a_signal_is_obeyed_although_nobody_reads_any_more(
 
 
 def test_one_file_that_always_fails_does_not_stop_the_others(
-    serve: Serve, make_machine: MakeMachine, files_root: Path, tmp_path: Path
+    serve: Serve, make_machine: MakeMachine, own_files: Path
 ) -> None:
     """A file that the server does not have; everything else arrives, and it is told."""
-    root = tmp_path / "files"
-    shutil.copytree(files_root, root)
-    lost = min((root / JPG / VERSION / "files/p10").rglob("*.jpg"))
+    lost = min((own_files / JPG / VERSION / "files/p10").rglob("*.jpg"))
     lost.unlink()
-    server = serve(root)
+    server = serve(own_files)
     done = make_machine(server).pull(*SHARD)
     assert done.code == 5
     assert done.summary["files"]["failed"] == 1
     assert done.summary["problems"][0]["path"].endswith(lost.name)
-    assert server.ledger.snapshot().by_path[str(lost.relative_to(root))].requests == 1
+    assert server.ledger.snapshot().by_path[str(lost.relative_to(own_files))].requests == 1
 
 
 def test_verify_says_what_to_do(machine: Machine) -> None:

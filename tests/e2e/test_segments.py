@@ -109,27 +109,22 @@ def test_a_file_that_changed_between_two_runs_is_started_over(
 def test_a_published_checksum_that_is_wrong(
     serve: Callable[..., MiniPhysioNet],
     make_machine: Callable[[MiniPhysioNet], Machine],
-    files_root: Path,
-    tmp_path: Path,
+    own_files: Path,
 ) -> None:
     """The same wrong bytes twice are the publisher's: set aside, told, not looped on."""
-    import shutil
-
-    root = tmp_path / "files"
-    shutil.copytree(files_root, root)
-    jpg = root / "mimic-cxr-jpg/2.1.0"
+    jpg = own_files / "mimic-cxr-jpg/2.1.0"
     victim = min((jpg / "files/p10").rglob("*.jpg"))
     data = bytearray(victim.read_bytes())
     data[-1] ^= 1
     victim.write_bytes(data)
-    server = serve(root)
+    server = serve(own_files)
     machine = make_machine(server)
 
     done = machine.pull("--jpg", "--shard", "p10")
 
     assert done.code == 6
     assert done.summary["files"]["mismatched"] == 1
-    name = str(victim.relative_to(root))
+    name = str(victim.relative_to(own_files))
     assert server.ledger.snapshot().by_path[name].requests == 2
     here = machine.dest / "mimic-cxr-jpg/2.1.0"
     assert not (here / victim.relative_to(jpg)).exists()
