@@ -174,7 +174,7 @@ class Queue:
             self._line,
             Ref(*self._version, entry.path),
             partial,
-            set_aside=self._aside(entry) if task.short and task.copy_of is None else None,
+            set_aside=self._aside(entry) if task.copy_of is None else None,
         )
         try:
             if task.copy_of is not None:

@@ -56,8 +56,8 @@ class Transfer:
     at work on it any more it is ``complete``, ``unchanged``, or has ``failed`` (and why).
 
     ``skip_if``: a validator; the source may answer that the file is still that one.
-    ``set_aside``: what to do with bytes that were found under the final name and proved wrong,
-    instead of throwing them away.
+    ``set_aside``: what to do with bytes of unknown origin that prove wrong, instead of throwing
+    them away: they may be somebody's file that stood under the final name.
     """
 
     def __init__(
@@ -97,6 +97,8 @@ class Transfer:
             # its way to publication). Asking for the last of them again brings total, validator
             # and time in the same answer as the rest, be there a rest or not.
             present = [(0, self.resumed - 1)]
+        else:
+            self._set_aside = None  # ours, or nothing: nobody will miss it
         self.segments = Segments(present, self.partial.total)
 
     @property
