@@ -16,8 +16,6 @@ from cxrsync.model import MANIFEST_NAME, Checked, Emit, Entry, Finding, Found, N
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import Tree
 
-_MOST_KEPT = 100_000
-
 
 @dataclass(slots=True)
 class Verification:
@@ -29,7 +27,6 @@ class Verification:
     good_bytes: int = 0
     bad: list[str] = field(default_factory=list)
     missing: int = 0
-    missing_named: list[str] = field(default_factory=list)
     extra: int = 0
     debris: int = 0
     refused_lines: int = 0
@@ -79,8 +76,6 @@ async def verify(
             elif not expected.only_present:
                 result.missing += 1
                 result.selected += 1
-                if len(result.missing_named) < _MOST_KEPT:
-                    result.missing_named.append(entry.path)
                 emit(Checked(entry.path, Finding.MISSING))
 
     async def judge(item: tuple[Entry, Found], digest: str | OSError) -> None:
