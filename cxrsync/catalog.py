@@ -1,19 +1,20 @@
 """What a dataset looks like, read from ``configs/datasets.yaml`` (shipped in the wheel).
 
 The catalogue is a convenience, never a gate: a dataset that it does not know is fetched from its
-manifest alone.
+manifest alone. A user's own file adds datasets, or says other things of the known ones.
 """
 
 from __future__ import annotations
 
 import difflib
 import fnmatch
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -21,6 +22,9 @@ from cxrsync.errors import UsageError
 from cxrsync.model import Kind
 
 _HERE = Path(__file__).resolve().parent
+_NAME = "datasets.yaml"
+# The tables that every labelled dataset has; any other is a labeler's.
+SPLIT, METADATA = "split", "metadata"
 
 # What a file of a dataset outside the catalogue is taken for.
 _COMMON_KINDS: dict[str, list[str]] = {
@@ -32,7 +36,13 @@ _COMMON_KINDS: dict[str, list[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """One dataset. ``means`` holds the mean bytes of a file by kind, for estimates only."""
+    """One dataset. ``means`` holds the mean bytes of a file by kind, for estimates only.
+
+    ``tables`` says, as globs, which file of the root tells what of the images (split, metadata,
+    and one for each labeler); ``splits``, ``views`` and ``labels`` what those files know.
+    ``tables_in`` and ``reports_in`` name the dataset that holds the tables or the reports of this
+    one's images, where that is another; ``reports_archive`` is one file with all reports.
+    """
 
     slug: str
     title: str = ""
@@ -43,6 +53,13 @@ class Dataset:
     agreement: str = ""
     elsewhere: str = ""
     patterns: tuple[tuple[Kind, re.Pattern[str]], ...] = ()
+    tables: Mapping[str, str] = field(default_factory=dict)
+    tables_in: str = ""
+    reports_in: str = ""
+    reports_archive: str = ""
+    splits: tuple[str, ...] = ()
+    views: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
     def kind_of(self, path: str) -> Kind:
         """The kind of the file at ``path`` (relative to the version's root); docs if none fits."""
@@ -50,6 +67,11 @@ class Dataset:
             if pattern.match(path):
                 return kind
         return Kind.DOCS
+
+    @property
+    def labelers(self) -> tuple[str, ...]:
+        """The labelers that it has a table of."""
+        return tuple(name for name in self.tables if name not in {SPLIT, METADATA})
 
 
 def nearest(name: str, known: tuple[str, ...] | list[str]) -> str:
@@ -73,21 +95,108 @@ def _parse(slug: str, raw: Mapping[str, Any]) -> Dataset:
             (Kind(kind), re.compile("|".join(fnmatch.translate(glob) for glob in globs)))
             for kind, globs in kinds.items()
         ),
+        tables=dict(raw.get("tables", {})),
+        tables_in=raw.get("tables_in", ""),
+        reports_in=raw.get("reports_in", ""),
+        reports_archive=raw.get("reports_archive", ""),
+        splits=tuple(raw.get("splits", ())),
+        views=tuple(raw.get("views", ())),
+        labels=tuple(raw.get("labels", ())),
     )
 
 
 @cache
 def load() -> Mapping[str, Dataset]:
-    """The catalogue by slug, in the order of the file."""
+    """The catalogue by slug, in the order of the file; then what the user's own file adds.
+
+    Raises UsageError for a file that cannot be understood.
+    """
+    known = _read(_shipped())
+    own = _own()
+    for slug, fields in (_read(own) if own is not None else {}).items():
+        known[slug] = {**known.get(slug, {}), **fields}
+    return {slug: _parse(slug, fields) for slug, fields in known.items()}
+
+
+def _shipped() -> Path:
     # A checkout keeps configs/ at its top; the wheel carries it inside the package.
     for folder in (_HERE / "configs", _HERE.parent / "configs"):
-        file = folder / "datasets.yaml"
-        if file.is_file():
-            raw = yaml.safe_load(file.read_text("utf-8"))
-            return {slug: _parse(slug, fields) for slug, fields in raw.items()}
+        if (folder / _NAME).is_file():
+            return folder / _NAME
     raise UsageError(
-        "configs/datasets.yaml is missing from the installation",
-        next_step="Install cxrsync again.",
+        f"configs/{_NAME} is missing from the installation", next_step="Install cxrsync again."
+    )
+
+
+def _own() -> Path | None:
+    """The user's own file, if there is one."""
+    if named := os.environ.get("CXRSYNC_DATASETS"):
+        return Path(named)
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    usual = Path(home) / "cxrsync" / _NAME
+    return usual if usual.is_file() else None
+
+
+def _read(file: Path) -> dict[str, dict[str, Any]]:
+    """The entries of a catalogue, their form checked. Raises UsageError."""
+    try:
+        raw = yaml.safe_load(file.read_text("utf-8")) or {}
+    except OSError as problem:
+        raise UsageError(f"cannot read the catalogue {file}: {problem.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        raise UsageError(f"the catalogue {file} is no YAML: {problem}") from None
+    if not isinstance(raw, dict):
+        raise _malformed(file, "it is not a mapping of names to datasets")
+    for slug, fields in raw.items():
+        if not isinstance(slug, str) or not isinstance(fields, dict):
+            raise _malformed(file, f"{slug!r} is not a name with fields below it")
+        for name, value in fields.items():
+            form = _FORMS.get(name)
+            if form is None:
+                raise _malformed(file, f"{slug}: no field {name!r} is known: near {_near(name)}")
+            if not _has_form(value, form):
+                raise _malformed(file, f"{slug}: {name} is not {form.words}")
+        for kind in [*fields.get("kinds", {}), *fields.get("means", {})]:
+            if kind not in {each.value for each in Kind}:
+                kinds = nearest(str(kind), [each.value for each in Kind])
+                raise _malformed(file, f"{slug}: {kind!r} is no kind of file: near {kinds}")
+    return raw
+
+
+class _Form(NamedTuple):
+    words: str
+    outer: type
+    inner: type = str
+
+
+_TEXT = _Form("a text (in quotes, if it looks like a number)", str)
+_TEXTS = _Form("a list of texts (in quotes, if they look like numbers)", list)
+_FORMS = {
+    **dict.fromkeys(("title", "alias", "agreement", "elsewhere"), _TEXT),
+    **dict.fromkeys(("tables_in", "reports_in", "reports_archive"), _TEXT),
+    **dict.fromkeys(("versions", "shards", "splits", "views", "labels"), _TEXTS),
+    "kinds": _Form("a mapping of kinds to lists of globs", dict, list),
+    "means": _Form("a mapping of kinds to bytes", dict, int),
+    "tables": _Form("a mapping of tables to globs", dict),
+}
+
+
+def _has_form(value: object, form: _Form) -> bool:
+    if isinstance(value, dict):
+        return form.outer is dict and all(isinstance(each, form.inner) for each in value.values())
+    if isinstance(value, list):
+        return form.outer is list and all(isinstance(each, form.inner) for each in value)
+    return isinstance(value, form.outer)
+
+
+def _near(name: object) -> str:
+    return nearest(str(name), list(_FORMS))
+
+
+def _malformed(file: Path, what: str) -> UsageError:
+    return UsageError(
+        f"the catalogue {file}: {what}",
+        next_step="configs/datasets.yaml in the installation shows the form.",
     )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from cxrsync import __version__
-from cxrsync.model import Kind
+from cxrsync.selection import Selection
 
 DEFAULT_DEST = "physionet.org/files"
 DEFAULT_BASE_URL = "https://physionet.org/files"
@@ -21,61 +20,23 @@ AUTO_CONNECTIONS = 8
 MOST_CONNECTIONS = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which files of a version are meant. Values of one field are alternatives; fields all hold.
+class Link(Enum):
+    """How a file comes over from an older version; the values of ``--link``.
 
-    No field set means the whole version. ``tables`` brings the tables along with a selection of
-    shards.
+    Where the file system cannot, a hard link becomes a clone, and a clone a copy.
     """
 
-    shards: tuple[str, ...] = ()
-    only: tuple[Kind, ...] = ()
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    tables: bool = True
+    REFLINK = "reflink"
+    HARDLINK = "hardlink"
+    COPY = "copy"
 
-    @property
-    def whole(self) -> bool:
-        """Whether this is every file of the manifest."""
-        return not (self.shards or self.only or self.include or self.exclude)
 
-    def __str__(self) -> str:
-        if self.whole:
-            return "the whole version"
-        words = []
-        if self.shards:
-            words.append(" ".join(self.shards))
-        if self.only:
-            words.append("only " + " and ".join(kind.value for kind in self.only))
-        if self.include:
-            words.append("paths like " + " or ".join(self.include))
-        if self.exclude:
-            words.append("not " + " nor ".join(self.exclude))
-        if self.shards and self.tables and not self.only:
-            words.append("with the tables")
-        return ", ".join(words)
+class Reports(Enum):
+    """How reports come; the values of ``--reports``. AUTO: as one archive where that is less."""
 
-    def as_json(self) -> dict[str, Any]:
-        """The selection as the state keeps it."""
-        return {
-            "shards": list(self.shards),
-            "only": [kind.value for kind in self.only],
-            "include": list(self.include),
-            "exclude": list(self.exclude),
-            "tables": self.tables,
-        }
-
-    @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Selection:
-        """The selection that :meth:`as_json` wrote. Raises ValueError, KeyError or TypeError."""
-        return cls(
-            shards=tuple(str(shard) for shard in raw["shards"]),
-            only=tuple(Kind(kind) for kind in raw["only"]),
-            include=tuple(str(glob) for glob in raw["include"]),
-            exclude=tuple(str(glob) for glob in raw["exclude"]),
-            tables=bool(raw["tables"]),
-        )
+    AUTO = "auto"
+    ZIP = "zip"
+    FILES = "files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +72,25 @@ class Limits:
 class Job:
     """What is wanted. ``version`` None means: the one in the destination, else the newest known.
 
-    ``also``: further selections, whose files are meant as well (what a tree was pulled with).
+    ``also``: further selections, whose files are meant as well (what a tree was pulled with);
+    ``with_reports``: the reports of the selected studies too, from the dataset that has them;
+    ``link_from``: an older version's tree, besides those that lie beside the new one; ``force``:
+    pull although it seems not to fit on the disk.
     """
 
     dataset: str
     version: str | None = None
-    selection: Selection = Selection()
+    selection: Selection = field(default_factory=Selection)
     dest: Path = Path(DEFAULT_DEST)
     origin: Origin = Origin()
     limits: Limits = Limits()
     fsync: bool = True
     also: tuple[Selection, ...] = ()
+    reports: Reports = Reports.AUTO
+    with_reports: bool = False
+    link_from: Path | None = None
+    link: Link = Link.REFLINK
+    force: bool = False
 
     @property
     def selections(self) -> tuple[Selection, ...]:

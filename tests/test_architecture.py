@@ -1,6 +1,7 @@
 """Imports go down only, and nothing but ``source`` and ``demo`` knows aiohttp.
 
-    cli → api → report, engine → store, source, manifest, options → job → catalog → model → errors
+    cli → api → report, engine → store, source, manifest, options → job → selection → catalog →
+    model → errors
 
 Rooms of one storey do not know each other: ``report`` hears events, ``engine`` introduces
 ``store``, ``source`` and ``manifest``. ``demo`` stands beside the house; only ``cli`` opens it.
@@ -25,6 +26,7 @@ STOREYS = [
     {"report", "engine"},
     {"store", "source", "manifest", "options"},
     {"job"},
+    {"selection"},
     {"catalog"},
     {"model"},
     {"errors"},

@@ -19,11 +19,11 @@ from cxrsync.job import (
     Job,
     Limits,
     Origin,
-    Selection,
     is_loopback,
 )
 from cxrsync.model import Kind
 from cxrsync.options import OPTIONS, make_job, parse_connections, parse_shards
+from cxrsync.selection import Selection
 
 many = settings(deadline=None, max_examples=150, derandomize=True)
 
@@ -82,7 +82,11 @@ def test_every_word(tmp_path: Path) -> None:
         dataset="mimic-cxr",
         version="2.1.0",
         selection=Selection(
-            ("p10", "p11"), (Kind.IMAGES, Kind.REPORTS), ("*.dcm",), ("*s5*",), tables=False
+            ("p10", "p11"),
+            only=(Kind.IMAGES, Kind.REPORTS),
+            include=("*.dcm",),
+            exclude=("*s5*",),
+            tables=False,
         ),
         dest=tmp_path,
         origin=Origin(

@@ -45,7 +45,7 @@ def _all(function: F, options: list[Callable[[F], F]]) -> F:
 
 
 def selection_options(function: F) -> F:
-    """Which files: shared by pull, verify and status."""
+    """Which files: shared by pull, ls, diff, verify and status."""
     return _all(
         function,
         [
@@ -59,11 +59,38 @@ def selection_options(function: F) -> F:
                 "--shard", multiple=True, metavar="P10", help="p10 … p19; also p10-p14 and p10,p12."
             ),
             option(
+                "--split", multiple=True, metavar="S", help="train, validate, test; repeatable."
+            ),
+            option(
+                "--subject", multiple=True, metavar="ID", help="p10000032; or @FILE, one a line."
+            ),
+            option("--study", multiple=True, metavar="ID", help="s50414267; or @FILE."),
+            option(
+                "--image",
+                multiple=True,
+                metavar="ID",
+                help="By DICOM id; or @FILE (@- reads stdin).",
+            ),
+            option(
+                "--view", multiple=True, metavar="PA,AP", help="View positions; blank: not told."
+            ),
+            option("--frontal", is_flag=True, help="Views PA and AP."),
+            option("--lateral", is_flag=True, help="Views LATERAL and LL."),
+            option(
+                "--label",
+                multiple=True,
+                metavar="L=V",
+                help='"Pneumonia=1" (or 0, -1, blank); values of one label are alternatives, '
+                "several labels all hold.",
+            ),
+            option("--labeler", metavar="NAME", help="chexpert or negbio [default: chexpert]."),
+            option(
                 "--only",
                 multiple=True,
                 metavar="KIND",
                 help="images, reports, tables, archives or docs; repeatable.",
             ),
+            option("--metadata-only", is_flag=True, help="Tables and documents, no images."),
             option(
                 "--include",
                 multiple=True,
@@ -71,7 +98,20 @@ def selection_options(function: F) -> F:
                 help="Only paths like this; * crosses /.",
             ),
             option("--exclude", multiple=True, metavar="GLOB", help="No paths like this."),
-            option("--no-tables", is_flag=True, help="Shards without the tables of the root."),
+            option(
+                "--limit", type=int, metavar="N", help="The first N files (tables not counted)."
+            ),
+            option(
+                "--sample", type=int, metavar="N", help="N drawn by chance, the same everywhere."
+            ),
+            option("--sample-by", metavar="UNIT", help="subject, study or image [default: image]."),
+            option(
+                "--seed", type=int, metavar="S", help="Another seed, another sample [default: 0]."
+            ),
+            option(
+                "--split-table", metavar="FILE", help="Take the splits from this table of yours."
+            ),
+            option("--no-tables", is_flag=True, help="Images without the tables of the root."),
             option(
                 "--dest",
                 metavar="DIR",

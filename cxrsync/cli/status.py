@@ -10,7 +10,6 @@ import click
 
 from cxrsync.cli.options import job_of_tree, option, selection_options
 from cxrsync.engine.expectation import expectation
-from cxrsync.engine.manifest_file import open_local
 from cxrsync.engine.records import read_progress
 from cxrsync.engine.status import Share
 from cxrsync.engine.status import status as status_of
@@ -34,12 +33,8 @@ def status(everything: bool, as_json: bool, **options: Any) -> int:
     """
     job = job_of_tree(options)
     tree, version = find_tree(job)
-    expected = expectation(tree, job.dataset, job.selection, everything=everything)
-    manifest = open_local(tree)
-    try:
-        shares = status_of(tree, manifest, expected)
-    finally:
-        manifest.close()
+    with expectation(tree, job, version, everything=everything) as expected:
+        shares = status_of(tree, expected)
     running = read_progress(tree)
     if as_json:
         answer = {

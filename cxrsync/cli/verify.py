@@ -18,7 +18,6 @@ from cxrsync.cli.options import (
 )
 from cxrsync.cli.pull import pull_job
 from cxrsync.engine.expectation import expectation
-from cxrsync.engine.manifest_file import open_local
 from cxrsync.engine.verify import Verification
 from cxrsync.engine.verify import verify as verify_tree
 from cxrsync.engine.version import find_tree
@@ -52,19 +51,17 @@ def verify(
     """
     job = job_of_tree(options)
     tree, version = find_tree(job)
-    expected = expectation(tree, job.dataset, job.selection, everything=everything)
-    if repair and expected.only_present:
-        raise UsageError(
-            "this tree does not say what it ought to hold",
-            next_step="Say so: verify --repair --shard p10, for example, or --all.",
-        )
-    manifest = open_local(tree)
-    audience = Audience(loudness.level, as_json=as_json, progress=progress)
-    try:
-        found = asyncio.run(verify_tree(tree, manifest, expected, audience.tell))
-    finally:
-        manifest.close()
-        audience.close()
+    with expectation(tree, job, version, everything=everything) as expected:
+        if repair and expected.only_present:
+            raise UsageError(
+                "this tree does not say what it ought to hold",
+                next_step="Say so: verify --repair --shard p10, for example, or --all.",
+            )
+        audience = Audience(loudness.level, as_json=as_json, progress=progress)
+        try:
+            found = asyncio.run(verify_tree(tree, expected, audience.tell))
+        finally:
+            audience.close()
     repairing = repair and found.exit_code != ExitCode.COMPLETE
     text = _in_words(found, f"{job.dataset} {version}", hint=not repairing)
     if not repairing:

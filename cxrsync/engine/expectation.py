@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from cxrsync.catalog import describe
-from cxrsync.engine.manifest_file import ManifestFile
+from cxrsync.catalog import Dataset, describe
+from cxrsync.engine.beside import Home
+from cxrsync.engine.choice import understand
+from cxrsync.engine.manifest_file import ManifestFile, open_local
 from cxrsync.engine.plan import survey
+from cxrsync.engine.tables import Tables, owners
 from cxrsync.errors import UsageError
-from cxrsync.job import Selection
-from cxrsync.manifest.select import any_wanted, wanted
-from cxrsync.model import Entry, Found, Row
+from cxrsync.job import Job
+from cxrsync.manifest.slices import keys_of, needs_lookup
+from cxrsync.model import MANIFEST_NAME, Entry, Found, Row
+from cxrsync.selection import Selection
 from cxrsync.store.layout import Tree
 from cxrsync.store.state import STATE_NAME, State
 
@@ -22,27 +27,54 @@ class Expectation:
     """Which files ought to be there, and in words. ``only_present``: nothing is known of what was
     asked for, so that only what is there can be judged."""
 
+    manifest: ManifestFile
     is_wanted: Callable[[str], bool]
     words: str
     selections: tuple[Selection, ...]
     only_present: bool = False
 
 
-def expectation(tree: Tree, dataset: str, selection: Selection, *, everything: bool) -> Expectation:
-    """What a tree ought to hold: what is asked for now, else what it was pulled with."""
-    known = describe(dataset)
-    if everything or not selection.whole:
-        return Expectation(wanted(selection, known), str(selection), (selection,))
-    remembered: dict[Selection, None] = {}
+@contextmanager
+def expectation(tree: Tree, job: Job, version: str, *, everything: bool) -> Iterator[Expectation]:
+    """What a tree ought to hold: what is asked for now, else what it was pulled with.
+
+    Reads manifest and tables that are here already. Raises UsageError where they are not, or where
+    nothing is meant; Damaged, BadTable.
+    """
+    asked = everything or not job.selection.whole
+    selections = (job.selection,) if asked else remembered(tree)
+    known = describe(job.dataset)
+    tables = Tables(Home(tree, known, version), job.dest)
+    with closing(_open(tree, selections, known, tables)) as manifest:
+        if not selections:
+            nothing_said = (job.selection,)
+            yield Expectation(manifest, lambda _: True, "what is there", nothing_said, True)
+            return
+        meant = understand(selections, known, manifest, tables)
+        words = "; ".join(map(str, selections))
+        yield Expectation(manifest, meant.is_wanted, words, selections)
+
+
+def _open(
+    tree: Tree, selections: tuple[Selection, ...], known: Dataset, tables: Tables
+) -> ManifestFile:
+    """The manifest, or as much of it as these selections can mean."""
+    lookups = [each for each in selections if needs_lookup(each)]
+    keys = keys_of(selections, known, {})
+    if keys is None and lookups and tree.find(MANIFEST_NAME) is None:
+        keys = keys_of(selections, known, owners(tables, lookups))
+    return open_local(tree, keys)
+
+
+def remembered(tree: Tree) -> tuple[Selection, ...]:
+    """What a tree was pulled with, as its states tell; empty where they do not."""
+    found: dict[Selection, None] = {}
     for name in partition_names(tree):
         state = State.read(tree.partition(name))
         if state is not None:
             with state:
-                remembered.update(dict.fromkeys(state.selections()))
-    if not remembered:
-        return Expectation(lambda _path: True, "what is there", (selection,), only_present=True)
-    selections = tuple(remembered)
-    return Expectation(any_wanted(selections, known), "; ".join(map(str, selections)), selections)
+                found.update(dict.fromkeys(state.selections()))
+    return tuple(found)
 
 
 def partition_names(tree: Tree) -> list[str]:
@@ -60,8 +92,8 @@ def partition_names(tree: Tree) -> list[str]:
 
 
 def without_proof(
-    tree: Tree, manifest: ManifestFile, expected: Expectation
+    tree: Tree, expected: Expectation
 ) -> Iterator[tuple[int, Entry, Row | None, Found | None]]:
     """Every expected entry beside what is on the disk, whatever the state claims."""
-    none: dict[str, Iterator[Row]] = {name: iter(()) for name in manifest.partitions}
-    return survey(manifest, expected.is_wanted, none, tree)
+    none: dict[str, Iterator[Row]] = {name: iter(()) for name in expected.manifest.partitions}
+    return survey(expected.manifest, expected.is_wanted, none, tree)

@@ -1,10 +1,12 @@
-"""Some partitions, locked together: planned, fetched, hashed, published, recorded."""
+"""Partitions, locked together: planned, fetched, hashed, published, recorded."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from time import monotonic
 
+from cxrsync.engine.choice import Meant
 from cxrsync.engine.flight import Flight
 from cxrsync.engine.hashing import Hashing
 from cxrsync.engine.manifest_file import ManifestFile
@@ -15,22 +17,60 @@ from cxrsync.engine.publication import Publication
 from cxrsync.engine.queue import Queue
 from cxrsync.engine.run import Run
 from cxrsync.engine.tally import Tally
-from cxrsync.manifest.select import any_wanted
+from cxrsync.errors import Locked
+from cxrsync.manifest.select import Wanted
 from cxrsync.model import ROOT, Entry, LimitReached, Notice, Outcome, Planned
+from cxrsync.selection import Selection
 from cxrsync.store.publish import Trash
 
 
-async def travel_leg(
+async def travel_legs(
+    run: Run,
+    tally: Tally,
+    manifest: ManifestFile,
+    meant: Meant,
+    *,
+    remember: tuple[Selection, ...],
+    distrust: tuple[str, ...] = (),
+) -> None:
+    """Bring everything that is meant, in one leg; the root in one of its own where another run
+    holds it now. Raises what ends the run.
+
+    ``remember``: what the tree was pulled with; nothing, for a table that is needed on the way.
+    ``distrust``: paths of files that were found wrong, whatever the state says of them.
+    """
+    limits = run.job.limits
+    names = tuple(sorted(meant.partitions))
+    # A table on the way: another run may be bringing it just now.
+    legs = deque([(names, limits.wait_lock if remember else limits.give_up_after)])
+    while legs:
+        leg, wait = legs.popleft()
+        partitions = Partitions(run.tree, leg, run.stamp)
+        try:
+            await partitions.open(wait, run.stop.flag)
+        except Locked as held:
+            if held.partition != ROOT or leg == (ROOT,):
+                raise
+            # A job array's runs share the root: the shards need not wait for it.
+            legs.append((tuple(name for name in leg if name != ROOT), wait))
+            legs.append(((ROOT,), limits.give_up_after))
+            continue
+        try:
+            await _travel_leg(run, tally, manifest, partitions, meant.is_wanted, remember, distrust)
+        finally:
+            await partitions.close()
+
+
+async def _travel_leg(
     run: Run,
     tally: Tally,
     manifest: ManifestFile,
     partitions: Partitions,
+    is_wanted: Wanted,
+    remember: tuple[Selection, ...],
     distrust: tuple[str, ...],
 ) -> None:
-    """Do everything that is to do in these partitions. Raises what ends the run.
-
-    ``distrust``: paths of files that were found wrong, whatever the state says of them.
-    """
+    """Do everything that is to do in these partitions."""
     for aside in partitions.set_aside:
         run.emit(Notice(f"{aside.parent} held a damaged state: set aside as {aside.name}, rebuilt"))
     for name in partitions.names:
@@ -38,7 +78,6 @@ async def travel_leg(
             run.tree.check_folder("files")
             run.tree.check_folder(f"files/{name}")
     await partitions.forget(distrust)
-    is_wanted = any_wanted(run.job.selections, run.dataset)
     plan = await partitions.plan(lambda rows: make_plan(manifest, is_wanted, rows, run.tree))
     run.emit(
         Planned(
@@ -52,7 +91,7 @@ async def travel_leg(
         )
     )
     if plan.selected:
-        await partitions.remember(run.job.selections)
+        await partitions.remember(remember)
     if plan.to_fetch or plan.to_hash:
         await _work(run, tally, partitions, plan)
 

@@ -1,4 +1,5 @@
-"""Getting the manifest: fetched whole, put under its own name, asked for again only if changed."""
+"""Getting the manifest: fetched whole and put under its own name, or only the slices that matter;
+asked for again only if changed."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from pathlib import Path
 from cxrsync.engine.flight import Flight, fetch_alone
 from cxrsync.engine.manifest_file import (
     CURRENT,
+    PARTIAL,
     Kept,
     ManifestFile,
     looks_like_one,
@@ -17,8 +19,10 @@ from cxrsync.engine.manifest_file import (
     read_kept,
 )
 from cxrsync.engine.run import Run
+from cxrsync.engine.slices import fetch_slices
 from cxrsync.engine.transfer import Line, Transfer
 from cxrsync.errors import BadAnswer, DiskError
+from cxrsync.manifest.slices import KeyRange
 from cxrsync.model import MANIFEST_NAME, Entry, Ref
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import Tree, make_folders
@@ -33,38 +37,52 @@ _WAIT_FOR_OTHERS = 3600.0
 _FIRST_ANSWER_SECONDS = 15.0
 
 
-async def obtain(run: Run) -> ManifestFile:
+async def obtain(
+    run: Run, keys: tuple[KeyRange, ...] | None = None, *, ask: bool = True
+) -> ManifestFile:
     """The version's manifest as it is at the source now; fetched only if it is not here yet.
+
+    With ``keys``, where the whole is not here and is large, only the slices that hold them are
+    fetched. Without ``ask`` what this run has been told before is believed.
 
     Raises NotFound where there is no such version, and what ends a run.
     """
     limits = run.job.limits
     folder = manifests_folder(run.tree)
     flight = Flight()
+    partial = Partial(folder, PARTIAL)
     line = run.line(flight, min(_FIRST_ANSWER_SECONDS, limits.give_up_after))
     # Its partial has no digest for a name: two runs must not write it at once.
     lock = Lock(folder, wait=_WAIT_FOR_OTHERS, describe="the manifest")
     try:
         await in_thread(lambda: lock.acquire(run.stop.flag))
-        transfer = await _begin(run.tree, line, folder, run.ref(MANIFEST_NAME))
-        try:
-            await fetch_alone(flight, transfer, limits.connections)
-            if transfer.complete and not _is_proved(run.tree, transfer):
-                await transfer.start_over(transfer.partial.epoch)
-                await fetch_alone(flight, transfer, limits.connections)
-            if transfer.failed is not None:
-                raise transfer.failed
-            if not transfer.unchanged:
-                await in_thread(lambda: _publish(run.tree, transfer, folder, run.stamp))
-        finally:
-            await in_thread(transfer.partial.save)
-            transfer.partial.close()
+        if keys is not None and run.tree.find(MANIFEST_NAME) is None:
+            ref = run.ref(MANIFEST_NAME)
+            part = await fetch_slices(line, flight, ref, partial, keys, ask=ask)
+            if part is not None:
+                return part
+        await _fetch_whole(run, line, flight, partial)
     finally:
+        await in_thread(partial.save)
+        partial.close()
         await in_thread(lock.release)
     return await in_thread(lambda: ManifestFile(run.tree.manifest))
 
 
-async def _begin(tree: Tree, line: Line, folder: Path, ref: Ref) -> Transfer:
+async def _fetch_whole(run: Run, line: Line, flight: Flight, partial: Partial) -> None:
+    connections = run.job.limits.connections
+    transfer = await _begin(run.tree, line, partial, run.ref(MANIFEST_NAME))
+    await fetch_alone(flight, transfer, connections)
+    if transfer.complete and not _is_proved(run.tree, transfer):
+        await transfer.start_over(partial.epoch)
+        await fetch_alone(flight, transfer, connections)
+    if transfer.failed is not None:
+        raise transfer.failed
+    if not transfer.unchanged:
+        await in_thread(lambda: _publish(run.tree, partial, run.stamp))
+
+
+async def _begin(tree: Tree, line: Line, partial: Partial, ref: Ref) -> Transfer:
     kept = read_kept(tree)
     found = tree.find(MANIFEST_NAME)
     known = (
@@ -73,14 +91,14 @@ async def _begin(tree: Tree, line: Line, folder: Path, ref: Ref) -> Transfer:
         and (kept.size, kept.mtime_ns) == found
         and kept.source == line.source.identity
     )
-    partial = Partial(folder, "partial")
     transfer = Transfer(
         line, ref, partial, skip_if=kept.validator if known and kept is not None else None
     )
     if found is not None and kept is None:
         # wget left one. If the source's has its size and time (wget's own rule) it is that one.
         await in_thread(lambda: _copy(tree.manifest, partial.path))
-    await transfer.begin(maybe_there=not known)
+    # What the search for slices has brought is known by now, and perhaps nowhere but here.
+    await transfer.begin(maybe_there=not known and not partial.size)
     binding = partial.binding
     # No digest will prove these bytes: only a strong validator lets us go on with our own.
     is_ours = kept is not None or found is None
@@ -112,9 +130,9 @@ def _is_proved(tree: Tree, transfer: Transfer) -> bool:
     return binding.total == found.size and same_time
 
 
-def _publish(tree: Tree, transfer: Transfer, folder: Path, stamp: str) -> None:
+def _publish(tree: Tree, partial: Partial, stamp: str) -> None:
     """Put the manifest in its place; the one before it is kept."""
-    partial = transfer.partial
+    folder = manifests_folder(tree)
     binding = partial.binding
     assert binding is not None
 

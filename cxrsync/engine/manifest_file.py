@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,12 +15,19 @@ from typing import IO
 
 from cxrsync.errors import Damaged, UsageError
 from cxrsync.manifest.parse import MAX_LINE, parse_line
-from cxrsync.model import MANIFEST_NAME, Entry, Refused, partition_of
+from cxrsync.manifest.seek import OutOfOrder, Range, path_of
+from cxrsync.manifest.slices import ROOT_KEYS, KeyRange, find_slices
+from cxrsync.model import MANIFEST_NAME, ROOT, Entry, Refused, partition_of
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import Tree
+from cxrsync.store.partial import Partial
 
 CURRENT = "current.json"
-_DIGEST_HEX = 64
+PARTIAL = "partial"
+# In how many parts a round of the bisection divides what is left: one request fewer. Fixed, so
+# that a later run asks for what is here already, whatever its connections.
+FAN = 8
+WHOLE: tuple[KeyRange, ...] = ((b"", None),)
 _SHARD_PREFIX = len("files/p10/")
 _MOST_REFUSED_KEPT = 1000
 _LINES_TO_JUDGE = 100
@@ -28,40 +37,78 @@ class ManifestFile:
     """A manifest on the local disk, in byte order of the path.
 
     One that is not sorted (other datasets' may not be) is read through a sorted copy, which lives
-    as long as this object.
+    as long as this object. With ``slices`` (byte ranges) only these are read, and only the paths
+    within ``keys`` are known: the file may have holes elsewhere. Raises OutOfOrder where slices
+    are not sorted.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        slices: Sequence[Range] | None = None,
+        keys: tuple[KeyRange, ...] = WHOLE,
+    ) -> None:
         self.path = path
+        self.keys = keys
         self.refused: list[Refused] = []
         self.refused_lines = 0
+        self._slices = slices
         self._file: IO[bytes] = path.open("rb")
-        is_sorted, self.partitions = _look_over(self._file)
-        if not is_sorted:
+        self._is_sorted, self.partitions = _look_over(self._lines())
+        if not self._is_sorted and slices is not None:
+            self._file.close()
+            raise OutOfOrder("the manifest is not sorted")
+        if not self._is_sorted:
             self._file = _sorted_copy(self._file)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every line is here."""
+        return self._slices is None
 
     def close(self) -> None:
         """Let the file go."""
         self._file.close()
+
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        return _lines(self._file, self._slices)
 
     def entries(self) -> Iterator[tuple[int, Entry]]:
         """Every entry with its offset. What is refused is counted, and told in ``refused``."""
         self.refused.clear()
         self.refused_lines = 0
         last = ""
-        for number, (offset, line) in enumerate(_lines(self._file), start=1):
-            entry = parse_line(line, number)
+        for number, (offset, line) in enumerate(self._lines(), start=1):
+            entry = parse_line(line, number if self.whole else 0)
             if isinstance(entry, Entry):
                 if entry.path > last and entry.path != MANIFEST_NAME:
                     last = entry.path
                     yield offset, entry
                     continue
                 reason = "the manifest itself" if entry.path == MANIFEST_NAME else "listed twice"
-                entry = Refused(number, reason)
+                entry = Refused(number if self.whole else 0, reason)
             if entry is not None:
                 self.refused_lines += 1
                 if len(self.refused) < _MOST_REFUSED_KEPT:
                     self.refused.append(entry)
+
+    def paths(self) -> Iterator[str]:
+        """The path of every entry."""
+        return (entry.path for _offset, entry in self.entries())
+
+    def root_entries(self) -> list[Entry]:
+        """The entries outside the shards: a few lines at either end, found without the others."""
+        if self.whole and self._is_sorted:
+            total = os.fstat(self._file.fileno()).st_size
+            try:
+                slices = find_local(self._file.fileno(), [(0, total)], ROOT_KEYS, total)
+                part = ManifestFile(self.path, slices, ROOT_KEYS)
+            except OutOfOrder:  # odd lines in between: then the long way
+                pass
+            else:
+                with closing(part):
+                    return [entry for _offset, entry in part.entries()]
+        return [entry for _offset, entry in self.entries() if partition_of(entry.path) == ROOT]
 
     def entry_at(self, offset: int) -> Entry:
         """The entry whose line begins at ``offset``, as :meth:`entries` told it."""
@@ -71,30 +118,25 @@ class ManifestFile:
         return entry
 
 
-def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+def _lines(file: IO[bytes], slices: Sequence[Range] | None = None) -> Iterator[tuple[int, bytes]]:
     """Offset and line; of a line without end only the first :data:`MAX_LINE` bytes."""
-    offset = 0
-    file.seek(0)
-    while line := file.readline(MAX_LINE + 2):
-        yield offset, line
-        offset += len(line)
-        while not line.endswith(b"\n") and (line := file.readline(MAX_LINE)):
+    for start, stop in [(0, sys.maxsize)] if slices is None else slices:
+        offset = start
+        file.seek(start)
+        while offset < stop and (line := file.readline(MAX_LINE + 2)):
+            yield offset, line
             offset += len(line)
+            while not line.endswith(b"\n") and (line := file.readline(MAX_LINE)):
+                offset += len(line)
 
 
-def _path_of(line: bytes) -> bytes:
-    # Only the separator goes, as in `parse_line`: one more blank or asterisk is the path's.
-    path = line[_DIGEST_HEX + 1 :].rstrip(b"\r\n")
-    return path[1:] if path.startswith((b" ", b"*")) else path
-
-
-def _look_over(file: IO[bytes]) -> tuple[bool, frozenset[str]]:
+def _look_over(lines: Iterable[tuple[int, bytes]]) -> tuple[bool, frozenset[str]]:
     """Whether the lines are in order, and which partitions they name."""
     in_order = True
     last = b""
     folders: set[bytes] = set()
-    for _offset, line in _lines(file):
-        path = _path_of(line)
+    for _offset, line in lines:
+        path = path_of(line)
         if not path:
             continue  # a blank line, or none of a manifest's, puts nothing out of order
         if path < last:
@@ -106,11 +148,31 @@ def _look_over(file: IO[bytes]) -> tuple[bool, frozenset[str]]:
     )
 
 
+def find_local(
+    fd: int, there: Sequence[Range], keys: Sequence[KeyRange], total: int
+) -> tuple[Range, ...]:
+    """The slices of a manifest of which the byte ranges ``there`` are on the disk.
+
+    Raises LookupError where more of it is needed than is there, OutOfOrder.
+    """
+    search = find_slices(keys, total, FAN)
+    try:
+        ranges = next(search)
+        while True:
+            for start, stop in ranges:
+                if not any(begin <= start and stop <= end for begin, end in there):
+                    raise LookupError((start, stop))
+            ranges = search.send(tuple(os.pread(fd, stop - start, start) for start, stop in ranges))
+    except StopIteration as done:
+        slices: tuple[Range, ...] = done.value
+        return slices
+
+
 def _sorted_copy(file: IO[bytes]) -> IO[bytes]:
     """``LC_ALL=C sort -k2`` into a file without a name, for this process only."""
     copy: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the manifest
     lines = [line if line.endswith(b"\n") else line + b"\n" for _offset, line in _lines(file)]
-    copy.writelines(sorted(lines, key=_path_of))
+    copy.writelines(sorted(lines, key=path_of))
     copy.flush()
     file.close()
     return copy
@@ -150,13 +212,16 @@ def read_kept(tree: Tree) -> Kept | None:
         return None
 
 
-def open_local(tree: Tree) -> ManifestFile:
-    """The manifest that lies in the tree, for whoever only reads.
+def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> ManifestFile:
+    """The manifest that lies in the tree, for whoever only reads; or, where a pull has fetched no
+    more of it, its slices for ``keys`` (None: the whole is needed).
 
-    Raises UsageError where there is none, Damaged where it is not the one that was fetched.
+    Raises UsageError where it is not there, Damaged where it is not the one that was fetched.
     """
     mend = "Run `cxrsync pull` again: it fetches the manifest anew, and nothing that is right."
     try:
+        if tree.find(MANIFEST_NAME) is None and (part := _open_slices(tree, keys)) is not None:
+            return part
         kept = read_kept(tree)
         if kept is not None and digest_of(str(tree.manifest)) != kept.sha256:
             raise Damaged(f"{tree.manifest} is not the manifest that was fetched", next_step=mend)
@@ -168,3 +233,24 @@ def open_local(tree: Tree) -> ManifestFile:
             f"{tree.root} holds no {MANIFEST_NAME} ({problem.strerror})",
             next_step="Name the tree with --dest, or run `cxrsync pull` first.",
         ) from None
+
+
+def _open_slices(tree: Tree, keys: tuple[KeyRange, ...] | None) -> ManifestFile | None:
+    """The slices of a manifest that is here in part. None where there is not even a part."""
+    partial = Partial(manifests_folder(tree), PARTIAL)
+    if not partial.path.is_file():
+        return None
+    partial.load()
+    lacking = UsageError(
+        f"{tree.root} holds only a part of its {MANIFEST_NAME}",
+        next_step="What was pulled can be asked about; for anything else `cxrsync ls` fetches "
+        "the rest of the manifest first.",
+    )
+    if keys is None or partial.total is None:
+        raise lacking
+    with partial.path.open("rb") as file:
+        try:
+            slices = find_local(file.fileno(), partial.ranges, keys, partial.total)
+            return ManifestFile(partial.path, slices, keys)
+        except (LookupError, OutOfOrder):
+            raise lacking from None

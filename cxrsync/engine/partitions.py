@@ -11,8 +11,8 @@ from pathlib import Path
 from time import time
 from typing import TypeVar
 
-from cxrsync.job import Selection
 from cxrsync.model import ROOT, Contradiction, Outcome, Row, partition_of
+from cxrsync.selection import Selection
 from cxrsync.store.layout import PARTIAL_FOLDER, Tree
 from cxrsync.store.lock import Lock
 from cxrsync.store.publish import COPY_SUFFIX

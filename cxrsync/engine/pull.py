@@ -1,37 +1,26 @@
-"""A pull from its beginning to its end: version, manifest, partitions, summary."""
+"""A pull from its beginning to its end: version and tree, the journey, the summary."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from cxrsync.catalog import describe, nearest
-from cxrsync.engine.leg import travel_leg
-from cxrsync.engine.manifest import obtain
-from cxrsync.engine.manifest_file import ManifestFile
-from cxrsync.engine.partitions import Partitions
-from cxrsync.engine.records import keep_summary, write_progress
+from cxrsync.catalog import describe
+from cxrsync.engine.journey import travel
+from cxrsync.engine.records import keep_summary
 from cxrsync.engine.run import Run
 from cxrsync.engine.stop import Stop
 from cxrsync.engine.tally import Tally
-from cxrsync.engine.version import choose_version, claim, no_such_version
+from cxrsync.engine.version import choose_version, claim
 from cxrsync.errors import (
-    BadAnswer,
     CxrsyncError,
     DiskError,
     ExitCode,
-    Interrupted,
-    Locked,
-    NotFound,
     Stopped,
-    Throttled,
-    Unreachable,
-    UsageError,
 )
-from cxrsync.job import Job, Selection
-from cxrsync.model import ROOT, Emit, Event, Finished, Started, Summary
+from cxrsync.job import Job
+from cxrsync.model import Emit, Event, Finished, Started, Summary
 from cxrsync.source.base import Source
 from cxrsync.store.layout import Tree, version_root
 
@@ -62,7 +51,7 @@ async def pull(
     try:
         with stop.watching(job.limits.max_duration):
             run = await _set_out(job, source, tell, stop)
-            await _travel(run, tally, tuple(distrust))
+            await travel(run, tally, tuple(distrust))
     except BaseException as problem:
         if stop.code is None and isinstance(problem, asyncio.CancelledError):
             raise  # the caller's wish, not ours
@@ -122,85 +111,3 @@ async def _set_out(job: Job, source: Source, emit: Emit, stop: Stop) -> Run:
     emit(Started(job.dataset, version, str(tree.root), str(job.selection), job.limits.connections))
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     return Run(job, source, emit, stop, tree, describe(job.dataset), version, stamp)
-
-
-async def _travel(run: Run, tally: Tally, distrust: tuple[str, ...]) -> None:
-    """The manifest, then every partition that the selection touches."""
-    manifest = await _manifest(run)
-
-    def snapshot() -> Summary:
-        return tally.summary(requests=run.source.requests, exit_code=-1)
-
-    try:
-        names = touched(manifest.partitions, run.job.selections)
-        async with asyncio.TaskGroup() as beside:
-            news = beside.create_task(write_progress(run.tree, run.stamp, snapshot))
-            await _every_leg(run, tally, manifest, names, distrust)
-            news.cancel()
-    finally:
-        manifest.close()
-
-
-async def _manifest(run: Run) -> ManifestFile:
-    try:
-        return await obtain(run)
-    except NotFound:
-        run.tree.abandon()
-        raise await no_such_version(run.source, run.job.dataset, run.version) from None
-    except (Interrupted, BadAnswer, Throttled) as problem:
-        raise Unreachable(f"cannot get the manifest: {problem}") from None
-
-
-async def _every_leg(
-    run: Run,
-    tally: Tally,
-    manifest: ManifestFile,
-    names: tuple[str, ...],
-    distrust: tuple[str, ...],
-) -> None:
-    """All partitions in one leg; the root in one of its own where another run holds it now."""
-    limits = run.job.limits
-    legs = deque([(names, limits.wait_lock)])
-    while legs:
-        leg, wait = legs.popleft()
-        partitions = Partitions(run.tree, leg, run.stamp)
-        try:
-            await partitions.open(wait, run.stop.flag)
-        except Locked as held:
-            if held.partition != ROOT or leg == (ROOT,):
-                raise
-            # A job array's runs share the root: the shards need not wait for it.
-            legs.append((tuple(name for name in leg if name != ROOT), wait))
-            legs.append(((ROOT,), limits.give_up_after))
-            continue
-        try:
-            await travel_leg(run, tally, manifest, partitions, distrust)
-        finally:
-            await partitions.close()
-    if not tally.selected:
-        raise UsageError(
-            f"nothing is selected by: {run.job.selection}",
-            next_step=f"Take a filter away, or look at the names in {manifest.path}.",
-        )
-
-
-def touched(there: frozenset[str], selections: Iterable[Selection]) -> tuple[str, ...]:
-    """The partitions that selections can touch, of those ``there`` in the manifest.
-
-    Raises UsageError for a shard that is not there.
-    """
-    return tuple(sorted({name for each in selections for name in _touched(there, each)}))
-
-
-def _touched(there: frozenset[str], selection: Selection) -> set[str]:
-    lacking = [shard for shard in selection.shards if shard not in there]
-    if lacking:
-        shards = sorted(there - {ROOT})
-        raise UsageError(
-            f"the manifest has no shard {', '.join(lacking)}",
-            next_step=f"It has {nearest(lacking[0], shards) or 'no shards at all'}.",
-        )
-    names = set(selection.shards) or set(there)
-    if selection.shards and (selection.tables or selection.only):
-        names = names | {ROOT}
-    return names & there

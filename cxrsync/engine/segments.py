@@ -7,6 +7,7 @@ files of a run, and what a kill left of a file in segments.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cxrsync.store.ranges import Range, frontier, gaps
@@ -38,11 +39,20 @@ class Segment:
 
 
 class Segments:
-    """The stretches of one file that are not there yet."""
+    """The stretches of one file that are not there yet; with ``only``, those of some ranges."""
 
-    def __init__(self, present: list[Range], total: int | None) -> None:
+    def __init__(
+        self, present: list[Range], total: int | None, only: Sequence[Range] | None = None
+    ) -> None:
         self.total = total
-        if total is None:
+        if only is not None:
+            wanted = [
+                (max(start, begin), min(stop, end))
+                for begin, end in only
+                for start, stop in gaps(present, end)
+            ]
+            self._open = [Segment(start, stop) for start, stop in wanted if start < stop]
+        elif total is None:
             self._open = [Segment(frontier(present), None)]
         else:
             self._open = [Segment(start, stop) for start, stop in gaps(present, total)]
@@ -66,7 +76,7 @@ class Segments:
         """The size of the file is now known to be ``total`` bytes."""
         self.total = total
         for segment in self._open:
-            if segment.stop is None:
+            if segment.stop is None or segment.stop > total:
                 segment.stop = total
 
     def take_free(self, idle: int) -> Segment | None:

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from cxrsync.engine.expectation import Expectation, partition_names
-from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.plan import Standing, standing, survey
 from cxrsync.model import partition_of
 from cxrsync.store.layout import PARTIAL_FOLDER, Tree
@@ -26,7 +25,7 @@ class Share:
     partial_bytes: int = 0
 
 
-def status(tree: Tree, manifest: ManifestFile, expected: Expectation) -> dict[str, Share]:
+def status(tree: Tree, expected: Expectation) -> dict[str, Share]:
     """Where each partition stands, by state, size and time alone: nothing is hashed."""
     shares: dict[str, Share] = {}
     with ExitStack() as stack:
@@ -37,9 +36,9 @@ def status(tree: Tree, manifest: ManifestFile, expected: Expectation) -> dict[st
         }
         rows = {
             name: states[name].rows() if name in states else iter(())
-            for name in manifest.partitions
+            for name in expected.manifest.partitions
         }
-        for _offset, entry, row, found in survey(manifest, expected.is_wanted, rows, tree):
+        for _offset, entry, row, found in survey(expected.manifest, expected.is_wanted, rows, tree):
             if found is None and expected.only_present:
                 continue
             share = shares.setdefault(partition_of(entry.path), Share())

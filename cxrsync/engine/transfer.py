@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
@@ -25,6 +25,7 @@ from cxrsync.job import Limits
 from cxrsync.model import Emit, Received, Ref, Retrying
 from cxrsync.source.base import Opened, PastEnd, Source, Unchanged
 from cxrsync.store.partial import Binding, Partial
+from cxrsync.store.ranges import Range
 from cxrsync.store.threads import in_thread
 
 # Few and large hand-overs to the threads that write and hash; but on a slow line several a second,
@@ -58,6 +59,8 @@ class Transfer:
     ``skip_if``: a validator; the source may answer that the file is still that one.
     ``set_aside``: what to do with bytes of unknown origin that prove wrong, instead of throwing
     them away: they may be somebody's file that stood under the final name.
+    ``only``: ranges; no other bytes are wanted. With ``skip_if`` they are asked for even if they
+    are there: it is the question that counts.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Transfer:
         *,
         skip_if: str | None = None,
         set_aside: Callable[[Partial], None] | None = None,
+        only: Sequence[Range] | None = None,
     ) -> None:
         self.ref = ref
         self.partial = partial
@@ -79,6 +83,7 @@ class Transfer:
         self._line = line
         self._skip_if = skip_if
         self._set_aside = set_aside
+        self._only = only
         self._history = History()
         self._arrived = 0
         self._restarts = 0
@@ -99,7 +104,9 @@ class Transfer:
             present = [(0, self.resumed - 1)]
         else:
             self._set_aside = None  # ours, or nothing: nobody will miss it
-        self.segments = Segments(present, self.partial.total)
+        if self._only is not None and self._skip_if is not None:
+            present = []
+        self.segments = Segments(present, self.partial.total, self._only)
 
     @property
     def complete(self) -> bool:
@@ -222,6 +229,9 @@ class Transfer:
         bytes that arrive and are given up again refill the budget each time."""
         if not await self.start_over(epoch):
             return False
+        if self._only is not None:  # whoever wanted these ranges wants others by now
+            self.failed = BadAnswer(f"the file changed at the server: it has {why}")
+            return False
         self._restarts += 1
         if self._restarts > self._line.limits.retries + 1:  # once may be the partial's own fault
             self.failed = BadAnswer(f"started over {self._restarts} times; the source has {why}")
@@ -285,6 +295,8 @@ class Transfer:
 
     async def _consider(self, problem: SourceError, *, progress: bool, answers: int) -> None:
         """Wait, or let the file fail, or (raise) end the run."""
+        if self.failed is not None:
+            return  # nothing is left to try
         if isinstance(problem, NotFound):
             self.failed = problem
         elif isinstance(problem, AccessDenied):

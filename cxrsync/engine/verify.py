@@ -12,6 +12,7 @@ from cxrsync.engine.expectation import Expectation, without_proof
 from cxrsync.engine.hashing import on_every_core
 from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.errors import ExitCode
+from cxrsync.manifest.slices import covers
 from cxrsync.model import MANIFEST_NAME, Checked, Emit, Entry, Finding, Found, Notice, Planned
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import Tree
@@ -57,20 +58,19 @@ class Verification:
         }
 
 
-async def verify(
-    tree: Tree, manifest: ManifestFile, expected: Expectation, emit: Emit
-) -> Verification:
+async def verify(tree: Tree, expected: Expectation, emit: Emit) -> Verification:
     """Hash every expected file again, on every core."""
+    manifest = expected.manifest
     result = Verification(expected.words)
     if expected.only_present:
         emit(Notice("this tree does not say what it ought to hold: only what is there is judged"))
     present = 0
-    for _offset, _entry, _row, found in without_proof(tree, manifest, expected):
+    for _offset, _entry, _row, found in without_proof(tree, expected):
         present += found is not None
     emit(Planned(present, 0, 0, 0, present, refused_lines=manifest.refused_lines))
 
     def there() -> Iterator[tuple[Entry, Found]]:
-        for _offset, entry, _row, found in without_proof(tree, manifest, expected):
+        for _offset, entry, _row, found in without_proof(tree, expected):
             if found is not None:
                 yield entry, found
             elif not expected.only_present:
@@ -101,11 +101,14 @@ async def verify(
 
 
 def extra_files(tree: Tree, manifest: ManifestFile) -> Iterator[str]:
-    """The files of the tree that the manifest does not list, by a merge of two sorted walks."""
+    """The files of the tree that the manifest does not list, by a merge of two sorted walks.
+
+    Where it is here in part, what lies elsewhere is not judged."""
     entries = manifest.entries()
     entry = next(entries, None)
     for path in tree.files():
         while entry is not None and entry[1].path < path:
             entry = next(entries, None)
-        if (entry is None or entry[1].path != path) and path != MANIFEST_NAME:
+        listed = entry is not None and entry[1].path == path
+        if not listed and path != MANIFEST_NAME and covers(manifest.keys, path):
             yield path

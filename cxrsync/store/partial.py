@@ -166,6 +166,11 @@ class Partial:
                     self._save()
             return True
 
+    def read(self, start: int, stop: int) -> bytes:
+        """The bytes ``[start, stop)``, which must be there."""
+        with self._lock:
+            return os.pread(self._open(), stop - start, start)
+
     @property
     def hashed(self) -> bool:
         """Whether the digest is at hand without reading anything again."""

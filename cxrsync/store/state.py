@@ -18,8 +18,8 @@ from typing import Self
 from urllib.parse import quote
 
 from cxrsync.errors import DiskError
-from cxrsync.job import Selection
 from cxrsync.model import Contradiction, Outcome, Row
+from cxrsync.selection import Selection
 from cxrsync.store.layout import FILE_MODE, make_folders
 
 STATE_NAME = "state.sqlite3"

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrsync.catalog import describe
-from cxrsync.job import Selection
-from cxrsync.manifest.select import any_wanted, wanted
+from cxrsync.manifest.select import any_of, wanted
 from cxrsync.model import Kind
+from cxrsync.selection import Selection
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 
@@ -133,13 +133,15 @@ def test_kinds(dataset: str) -> None:
 
 def test_any_of_several_selections() -> None:
     dataset = describe("mimic-cxr-jpg")
-    p10, p11 = Selection(shards=("p10",), tables=False), Selection(shards=("p11",), tables=False)
-    both = any_wanted([p10, p11], dataset)
+    p10, p11 = (
+        wanted(Selection(shards=(shard,), tables=False), dataset) for shard in ("p10", "p11")
+    )
+    both = any_of([p10, p11])
     assert both("files/p10/a.jpg")
     assert both("files/p11/a.jpg")
     assert not both("files/p12/a.jpg")
-    assert not any_wanted([p10], dataset)("files/p11/a.jpg")
-    assert not any_wanted([], dataset)("files/p10/a.jpg")
+    assert not any_of([p10])("files/p11/a.jpg")
+    assert not any_of([])("files/p10/a.jpg")
 
 
 globs = st.sampled_from(["*", "files/*", "*.txt", "*.jpg", "files/p1[01]/*", "?ICENSE*", "x"])

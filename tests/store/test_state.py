@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from cxrsync.errors import DiskError
-from cxrsync.job import Selection
 from cxrsync.model import Contradiction, Kind, Outcome, Result, Row
+from cxrsync.selection import Selection
 from cxrsync.store.state import STATE_NAME, State
 
 STAMP = "20250102T030405Z"
@@ -145,7 +145,13 @@ def test_a_good_row_clears_contradiction_and_failure(tmp_path: Path) -> None:
 
 def test_selections_are_remembered_oldest_first_and_once(tmp_path: Path) -> None:
     whole = Selection()
-    part = Selection(("p10", "p11"), (Kind.IMAGES, Kind.TABLES), ("*.jpg",), ("*x*",), tables=False)
+    part = Selection(
+        ("p10", "p11"),
+        only=(Kind.IMAGES, Kind.TABLES),
+        include=("*.jpg",),
+        exclude=("*x*",),
+        tables=False,
+    )
     with opened(tmp_path) as state:
         assert state.selections() == []
         state.remember(part, at=1.0)

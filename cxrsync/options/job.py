@@ -1,16 +1,13 @@
-"""Words → a Job: the one place where they are understood.
-
-Command line, environment, job files and the Python functions all say the same things under the
-same names.
-"""
+"""The words of a job → a Job."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from cxrsync.catalog import describe, load, nearest
@@ -23,44 +20,26 @@ from cxrsync.job import (
     MOST_CONNECTIONS,
     Job,
     Limits,
+    Link,
     Origin,
-    Selection,
+    Reports,
 )
-from cxrsync.model import Kind
+from cxrsync.options.selection import SELECTION_OPTIONS, make_selection
 
 # The words of a job, the same in options, environment, job files and Python.
 OPTIONS = (
     *("jpg", "dicom", "dataset", "dataset_version", "dest"),
-    *("shard", "only", "include", "exclude", "no_tables"),
+    *SELECTION_OPTIONS,
     *("from_dir", "base_url", "user", "ca_file", "user_agent"),
     *("connections", "retries", "connect_timeout", "stall_timeout", "give_up_after"),
-    *("wait_lock", "max_files", "max_duration", "no_fsync"),
+    *("wait_lock", "max_files", "max_duration", "no_fsync", "force"),
+    *("reports", "with_reports", "link_from", "link"),
 )
+
+E = TypeVar("E", bound=Enum)
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 _VERSION = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.-]*[0-9A-Za-z])?")
-_SHARD = re.compile(r"p(\d\d)(?:-p?(\d\d))?")
-
-
-def parse_shards(values: Iterable[str]) -> tuple[str, ...]:
-    """``["p10-p12", "p14,p15"]`` → the shards in order. Raises UsageError."""
-    shards: set[str] = set()
-    for value in values:
-        # An empty value is an unset variable in somebody's script, not a wish for everything.
-        for word in [word for word in value.replace(" ", ",").split(",") if word] or [value]:
-            match = _SHARD.fullmatch(word)
-            if match is None:
-                raise UsageError(
-                    f"--shard {word!r} is not a shard",
-                    next_step="A shard is p10 to p19; p10-p14 and p10,p12 work too.",
-                )
-            first, last = int(match[1]), int(match[2] or match[1])
-            if last < first:
-                raise UsageError(
-                    f"--shard {word!r} runs backwards", next_step=f"Say p{last:02}-p{first:02}."
-                )
-            shards.update(f"p{number:02}" for number in range(first, last + 1))
-    return tuple(sorted(shards))
 
 
 def parse_connections(value: str | int) -> int:
@@ -115,40 +94,6 @@ def _choose_dataset(options: Mapping[str, Any]) -> str:
     return said[0]
 
 
-def make_selection(options: Mapping[str, Any], dataset: str) -> Selection:
-    """The selection that the options name. Raises UsageError, naming what is near."""
-    shards = parse_shards(_many(options, "shard"))
-    known = describe(dataset).shards
-    for shard in shards:
-        if known and shard not in known:
-            raise UsageError(
-                f"{dataset} has no shard {shard}",
-                next_step=f"Its shards: {', '.join(known)}.",
-            )
-    kinds = []
-    for word in _many(options, "only"):
-        try:
-            kinds.append(Kind(word))
-        except ValueError:
-            names = [kind.value for kind in Kind]
-            raise UsageError(
-                f"--only {word!r} is not a kind of file",
-                next_step=f"Near: {nearest(word, names)}.",
-            ) from None
-    return Selection(
-        shards=shards,
-        only=tuple(kinds),
-        include=tuple(_many(options, "include")),
-        exclude=tuple(_many(options, "exclude")),
-        tables=not options.get("no_tables"),
-    )
-
-
-def _many(options: Mapping[str, Any], name: str) -> list[str]:
-    value = options.get(name) or ()
-    return [value] if isinstance(value, str) else [str(item) for item in value]
-
-
 def _path(options: Mapping[str, Any], name: str) -> Path | None:
     value = options.get(name)
     if not value:
@@ -176,6 +121,19 @@ def _limits(options: Mapping[str, Any]) -> Limits:
     return Limits(**given)
 
 
+def _word(options: Mapping[str, Any], name: str, default: E) -> E:
+    """An option that takes one of a few words. Raises UsageError, naming what is near."""
+    value = options.get(name)
+    words = {each.value: each for each in type(default)}
+    if not value:
+        return default
+    if value not in words:
+        raise UsageError(
+            f"--{name} {value!r} is not known", next_step=f"Near: {nearest(value, list(words))}."
+        )
+    return words[value]
+
+
 def make_job(options: Mapping[str, Any]) -> Job:
     """A Job from option names (with ``_`` for ``-``) and their values. Raises UsageError.
 
@@ -195,6 +153,15 @@ def make_job(options: Mapping[str, Any]) -> Job:
     from_dir = _path(options, "from_dir")
     if from_dir is not None and not from_dir.is_dir():
         raise UsageError(f"--from {from_dir}: no such folder")
+    link_from = _path(options, "link_from")
+    if link_from is not None and not link_from.is_dir():
+        raise UsageError(f"--link-from {link_from}: no such folder")
+    with_reports = bool(options.get("with_reports"))
+    if with_reports and not describe(dataset).reports_in:
+        raise UsageError(
+            f"--with-reports: no other dataset has reports of {dataset}",
+            next_step="It is for --jpg. With --dicom the reports come along anyway.",
+        )
     return Job(
         dataset=dataset,
         version=version,
@@ -209,4 +176,9 @@ def make_job(options: Mapping[str, Any]) -> Job:
         ),
         limits=_limits(options),
         fsync=not options.get("no_fsync"),
+        reports=_word(options, "reports", Reports.AUTO),
+        with_reports=with_reports,
+        link_from=None if link_from is None else link_from.absolute(),
+        link=_word(options, "link", Link.REFLINK),
+        force=bool(options.get("force")),
     )

@@ -1,0 +1,52 @@
+"""Another dataset's tree beside this one: the same version's tables, or its reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cxrsync.catalog import Dataset, describe
+from cxrsync.engine.run import Run
+from cxrsync.engine.version import claim
+from cxrsync.model import Event, FileDone, Started
+from cxrsync.selection import Selection
+from cxrsync.store.layout import Tree, version_root
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The tree of a version of a dataset."""
+
+    tree: Tree
+    dataset: Dataset
+    version: str
+
+
+def beside(tree: Tree, dest: Path, slug: str, version: str) -> Home:
+    """The tree of another dataset's same version, for a job whose own tree is ``tree``.
+
+    It lies where a pull of that dataset into the same destination would put it; where the
+    destination is a version's own folder, so that there is no such place, among our own files.
+    """
+    root = version_root(dest, slug, version).absolute()
+    if root == tree.root:
+        root = version_root(tree.own / "beside", slug, version).absolute()
+    return Home(Tree(root), describe(slug), version)
+
+
+def other_run(run: Run, home: Home, selection: Selection) -> Run:
+    """A part of this run that works on another dataset's tree. Its files are told with dataset and
+    version in front of the path; nothing else of it is told twice."""
+
+    def emit(event: Event) -> None:
+        if isinstance(event, FileDone):
+            path = f"{home.dataset.slug}/{home.version}/{event.outcome.path}"
+            event = FileDone(replace(event.outcome, path=path))
+        if not isinstance(event, Started):
+            run.emit(event)
+
+    job = replace(
+        run.job, dataset=home.dataset.slug, selection=selection, also=(), with_reports=False
+    )
+    claim(home.tree, home.dataset.slug, home.version)
+    return replace(run, job=job, emit=emit, tree=home.tree, dataset=home.dataset)

@@ -1,0 +1,157 @@
+"""What a selection comes to in one version: which files, by manifest and tables together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cxrsync.catalog import METADATA, SPLIT, Dataset, nearest
+from cxrsync.engine.manifest_file import ManifestFile
+from cxrsync.engine.tables import Tables, unknown_ids
+from cxrsync.errors import UsageError
+from cxrsync.manifest.choose import (
+    Chosen,
+    choose_images,
+    choose_studies,
+    draw,
+    limit_to,
+    studies_of,
+)
+from cxrsync.manifest.place import image_key, place_of
+from cxrsync.manifest.select import Wanted, any_of, is_brought, wanted
+from cxrsync.model import ROOT, Kind, partition_of
+from cxrsync.selection import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """The files that selections mean in one version: a test for a path, and where they lie."""
+
+    is_wanted: Wanted
+    partitions: frozenset[str]
+
+
+def understand(
+    selections: Sequence[Selection], dataset: Dataset, manifest: ManifestFile, tables: Tables
+) -> Meant:
+    """What the selections mean, together. Reads manifest and tables: call it from a thread.
+
+    Raises UsageError for what does not exist, and where nothing is meant, naming the filter that
+    left nothing; BadTable.
+    """
+    tests = []
+    for selection in selections:
+        check(selection, manifest, tables)
+        tests.append(wanted(selection, dataset, choose(selection, dataset, manifest, tables)))
+    is_wanted = any_of(tests)
+    if all(_by_shards_alone(selection) for selection in selections):
+        names = {name for each in selections for name in _touched(each, manifest.partitions)}
+        return Meant(is_wanted, frozenset(names))
+    names = {partition_of(path) for path in manifest.paths() if is_wanted(path)}
+    if not names - ({ROOT} if all(each.brings_tables for each in selections) else set()):
+        raise _nothing(selections[0], dataset, manifest, tables)
+    return Meant(is_wanted, frozenset(names))
+
+
+def _by_shards_alone(selection: Selection) -> bool:
+    return selection.whole or selection == Selection(
+        shards=selection.shards, tables=selection.tables
+    )
+
+
+def _touched(selection: Selection, there: frozenset[str]) -> set[str]:
+    if selection.whole:
+        return set(there)
+    return {*selection.shards, *([ROOT] if selection.brings_tables else [])} & there
+
+
+def check(selection: Selection, manifest: ManifestFile, tables: Tables) -> None:
+    """Refuse shards and ids that the manifest does not have. Raises UsageError."""
+    lacking = [shard for shard in selection.shards if shard not in manifest.partitions]
+    if lacking:
+        shards = sorted(manifest.partitions - {ROOT})
+        raise UsageError(
+            f"the manifest has no shard {', '.join(lacking)}",
+            next_step=f"It has {nearest(lacking[0], shards) or 'no shards at all'}.",
+        )
+    unseen = {
+        "subject": set(selection.subjects),
+        "study": set(selection.studies),
+        "image": set(selection.images),
+    }
+    if not any(unseen.values()):
+        return
+    for path in manifest.paths():
+        place = place_of(path)
+        if place is not None:
+            unseen["subject"].discard(place.subject)
+            unseen["study"].discard(place.study)
+            unseen["image"].discard(place.image)
+    for what, ids in unseen.items():
+        if ids:
+            raise unknown_ids(what, sorted(ids), tables.own)
+
+
+def choose(
+    selection: Selection, dataset: Dataset, manifest: ManifestFile, tables: Tables
+) -> Chosen:
+    """What tables, sample and limit make of a selection. Raises UsageError, BadTable."""
+    chosen = _by_tables(selection, dataset, manifest, tables)
+    if selection.sample is not None:
+        drawn_from = replace(selection, sample=None, limit=None)
+        is_wanted = wanted(drawn_from, dataset, chosen)
+        chosen = draw(selection.sample, filter(is_wanted, manifest.paths()), chosen)
+    if selection.limit is not None:
+        is_wanted = wanted(selection, dataset, chosen)
+        paths = (
+            path for path in manifest.paths() if is_wanted(path) and not is_brought(path, selection)
+        )
+        chosen = limit_to(selection.limit, paths, chosen)
+    return chosen
+
+
+def _by_tables(
+    selection: Selection, dataset: Dataset, manifest: ManifestFile, tables: Tables
+) -> Chosen:
+    has_reports = any(kind is Kind.REPORTS for kind, _pattern in dataset.patterns)
+    chosen = Chosen()
+    if selection.images:
+        images = frozenset(map(image_key, selection.images))
+        chosen = Chosen(images, frozenset())
+        if has_reports and not (selection.splits or selection.views):
+            chosen = Chosen(images, studies_of(manifest.paths(), images))
+    for role, column, values in (
+        (SPLIT, "split", selection.splits),
+        (METADATA, "ViewPosition", selection.views),
+    ):
+        if values:
+            columns = ("dicom_id", "study_id", column)
+            with tables.rows(selection, role, columns) as rows:
+                chosen = choose_images(
+                    ((image, study, value) for image, study, value in rows),
+                    frozenset(values),
+                    chosen.images,
+                    with_studies=has_reports,
+                )
+    if selection.labels:
+        names = ("study_id", *(label.name for label in selection.labels))
+        with tables.rows(selection, selection.labeler, names) as rows:
+            chosen = replace(chosen, studies=choose_studies(rows, selection.labels))
+    return chosen
+
+
+def _nothing(
+    selection: Selection, dataset: Dataset, manifest: ManifestFile, tables: Tables
+) -> UsageError:
+    """The error for a selection that means nothing: which filter left nothing, of how much."""
+    before = "the version"
+    for words, far in selection.steps():
+        is_wanted = wanted(far, dataset, choose(far, dataset, manifest, tables))
+        left = sum(is_wanted(path) and not is_brought(path, far) for path in manifest.paths())
+        if not left:
+            return UsageError(
+                f"nothing is selected by: {selection}",
+                next_step=f"{before} has files, but none of them is left after: {words}.",
+            )
+        before = f"{words} ({left:,} files)"
+    return UsageError(f"nothing is selected by: {selection}")

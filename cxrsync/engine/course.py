@@ -1,0 +1,146 @@
+"""What a job means in its version: found out with what must be fetched for that, and no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cxrsync.engine.beside import Home, other_run
+from cxrsync.engine.choice import Meant, understand
+from cxrsync.engine.leg import travel_legs
+from cxrsync.engine.manifest import obtain
+from cxrsync.engine.manifest_file import ManifestFile
+from cxrsync.engine.run import Run
+from cxrsync.engine.tables import Tables, entry_of, owners
+from cxrsync.engine.tally import Tally
+from cxrsync.engine.version import no_such_version
+from cxrsync.errors import (
+    AccessDenied,
+    BadAnswer,
+    Interrupted,
+    NotFound,
+    Throttled,
+    Unreachable,
+    UsageError,
+)
+from cxrsync.manifest.choose import tables_needed
+from cxrsync.manifest.slices import ROOT_KEYS, KeyRange, keys_of, needs_lookup
+from cxrsync.model import ROOT, Entry, Notice
+from cxrsync.selection import Selection
+from cxrsync.store.threads import in_thread
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What a job means in its version. ``brought``: tables that had to be fetched to know it."""
+
+    manifest: ManifestFile
+    meant: Meant
+    brought: frozenset[str] = frozenset()
+
+
+async def set_course(run: Run, tally: Tally) -> Course:
+    """Find out which files the job means, fetching what must be known for that and no more.
+
+    The caller closes the manifest. Raises UsageError for what does not exist or means nothing,
+    and what ends a run.
+    """
+    selections = run.job.selections
+    tables = Tables(Home(run.tree, run.dataset, run.version), run.job.dest)
+    keys = keys_of(selections, run.dataset, {})
+    lookups = [each for each in selections if needs_lookup(each)]
+    brought: set[str] = set()
+    if keys is None and lookups:
+        manifest = await get_manifest(run, ROOT_KEYS)
+        if not manifest.whole:
+            try:
+                for role in {name for each in lookups for name in _lookup_tables(each)}:
+                    brought |= await _bring_table(run, tally, manifest, tables, role)
+                whose = await in_thread(lambda: owners(tables, lookups))
+            finally:
+                manifest.close()
+            keys = keys_of(selections, run.dataset, whose)
+            manifest = await get_manifest(run, keys, ask=False)
+    else:
+        manifest = await get_manifest(run, keys)
+    try:
+        for selection in selections:
+            for role in tables_needed(selection):
+                if not tables.is_given(selection, role):
+                    brought |= await _bring_table(run, tally, manifest, tables, role)
+        meant = await in_thread(lambda: understand(selections, run.dataset, manifest, tables))
+    except BaseException:
+        manifest.close()
+        raise
+    return Course(manifest, meant, frozenset(brought))
+
+
+def _lookup_tables(selection: Selection) -> list[str]:
+    studies = ["studies"] if selection.studies else []
+    return studies + (["images"] if selection.images else [])
+
+
+async def get_manifest(
+    run: Run, keys: tuple[KeyRange, ...] | None, *, ask: bool = True
+) -> ManifestFile:
+    """The manifest, or its slices for ``keys``; what goes wrong with it in words for a person."""
+    try:
+        return await obtain(run, keys, ask=ask)
+    except NotFound:
+        run.tree.abandon()
+        raise await no_such_version(run.source, run.job.dataset, run.version) from None
+    except (Interrupted, BadAnswer, Throttled) as problem:
+        raise Unreachable(f"cannot get the manifest: {problem}") from None
+
+
+async def _bring_table(
+    run: Run, tally: Tally, manifest: ManifestFile, tables: Tables, role: str
+) -> set[str]:
+    """Have the table that tells ``role`` here and proved; the paths in this run's own tree that
+    had to be fetched for it."""
+    home = tables.home_of(role)
+    if home is not tables.own:
+        if await in_thread(lambda: tables.find(role)) is None:
+            await _bring_from_beside(run, tally, home, role)
+        return set()
+    entry = await in_thread(lambda: _table_in(manifest, home, role))
+    if await in_thread(lambda: tables.proved(home.tree, entry)) is not None:
+        return set()
+    run.emit(Notice(f"{entry.path} tells which images are meant: it comes first"))
+    await travel_legs(run, tally, manifest, _just(entry.path), remember=())
+    return {entry.path}
+
+
+async def _bring_from_beside(run: Run, tally: Tally, home: Home, role: str) -> None:
+    """The table is another dataset's, under an agreement of its own."""
+    slug = home.dataset.slug
+    run.emit(Notice(f"the {role} table is in {slug}: it comes first, into {home.tree.root}"))
+    selection = Selection(include=(home.dataset.tables[role],))
+    other = other_run(run, home, selection)
+    try:
+        manifest = await get_manifest(other, ROOT_KEYS)
+        try:
+            entry = await in_thread(lambda: _table_in(manifest, home, role))
+            await travel_legs(other, tally, manifest, _just(entry.path), remember=(selection,))
+        finally:
+            manifest.close()
+    except AccessDenied as refused:
+        raise AccessDenied(
+            f"the {role} table, which tells the images that are meant, is in {slug}, under an "
+            f"agreement of its own: {refused}",
+            next_step=f"Sign it at the foot of {home.dataset.agreement}, or, if you have the "
+            "split table, name it with --split-table FILE.",
+        ) from None
+
+
+def _table_in(manifest: ManifestFile, home: Home, role: str) -> Entry:
+    entry = entry_of(manifest, home.dataset, role)
+    if entry is None:
+        raise UsageError(
+            f"{home.dataset.slug} {home.version} has no table like {home.dataset.tables[role]}",
+            next_step="It tells which images are meant: leave out what needs it.",
+        )
+    return entry
+
+
+def _just(path: str) -> Meant:
+    return Meant(lambda each: each == path, frozenset({ROOT}))

@@ -1,0 +1,107 @@
+"""Only the slices of a manifest that matter: found by bisection with small ranged requests, several
+at a time, and kept as present ranges of the one partial that may become the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cxrsync.engine.flight import Flight, fetch_alone
+from cxrsync.engine.manifest_file import FAN, ManifestFile
+from cxrsync.engine.transfer import Line, Transfer
+from cxrsync.manifest.seek import OutOfOrder, Range
+from cxrsync.manifest.slices import KeyRange, find_slices
+from cxrsync.model import Ref
+from cxrsync.store.partial import Partial
+from cxrsync.store.threads import in_thread
+
+# Asked for first: a small manifest is all in it, of a large one its first root files.
+_HEAD = 32 << 10
+# A manifest of this size is fetched whole: it costs less than the search.
+_SMALL = 1 << 20
+_ATTEMPTS = 3
+
+
+class _ChangedError(Exception):
+    """The manifest became another while it was searched: begin again."""
+
+
+async def fetch_slices(
+    line: Line,
+    flight: Flight,
+    ref: Ref,
+    partial: Partial,
+    keys: tuple[KeyRange, ...],
+    *,
+    ask: bool,
+) -> ManifestFile | None:
+    """The slices of the manifest that hold ``keys``; None where only the whole will do: it is
+    small, all here, not sorted, or the source gives nothing to prove that its parts belong
+    together.
+
+    With ``ask`` the source is asked, in any case, whether what is here is still its own.
+    """
+    await in_thread(partial.load)
+    search = _Search(line, flight, ref, partial)
+    for _attempt in range(_ATTEMPTS):
+        try:
+            return await search.run(keys, ask=ask)
+        except _ChangedError:
+            ask = True
+    return None
+
+
+class _Search:
+    """One bisection over one partial: what is not there is fetched into it."""
+
+    def __init__(self, line: Line, flight: Flight, ref: Ref, partial: Partial) -> None:
+        self._line = line
+        self._flight = flight
+        self._ref = ref
+        self._partial = partial
+
+    async def run(self, keys: tuple[KeyRange, ...], *, ask: bool) -> ManifestFile | None:
+        """Raises _ChangedError, and what ends a run."""
+        validator = self._validator()
+        if validator is None and self._partial.size:
+            await in_thread(self._partial.discard)
+        if validator is None or ask:
+            await self._fetch([(0, _HEAD)], skip_if=validator)
+        total = self._partial.total
+        if self._validator() is None or total is None or total <= _SMALL:
+            return None
+        try:
+            slices = await self._find(keys, total)
+            path = self._partial.path
+            return await in_thread(lambda: ManifestFile(path, slices, keys))
+        except OutOfOrder:
+            return None
+
+    async def _find(self, keys: tuple[KeyRange, ...], total: int) -> tuple[Range, ...]:
+        search = find_slices(keys, total, FAN)
+        try:
+            ranges = next(search)
+            while True:
+                await self._fetch(ranges)
+                ranges = search.send(await in_thread(lambda ranges=ranges: self._read(ranges)))  # type: ignore[misc]
+        except StopIteration as done:
+            slices: tuple[Range, ...] = done.value
+            return slices
+
+    def _read(self, ranges: Sequence[Range]) -> tuple[bytes, ...]:
+        return tuple(self._partial.read(start, stop) for start, stop in ranges)
+
+    async def _fetch(self, ranges: Sequence[Range], skip_if: str | None = None) -> None:
+        transfer = Transfer(self._line, self._ref, self._partial, only=ranges, skip_if=skip_if)
+        epoch = self._partial.epoch
+        await transfer.begin(maybe_there=False)
+        await fetch_alone(self._flight, transfer, self._line.limits.connections)
+        if self._partial.epoch != epoch:
+            raise _ChangedError
+        if transfer.failed is not None:
+            raise transfer.failed
+
+    def _validator(self) -> str | None:
+        """What binds the parts together, as far as this source is concerned."""
+        bound = self._partial.binding
+        here = self._line.source.identity
+        return bound.validator if bound is not None and bound.source == here else None

@@ -1,0 +1,137 @@
+"""The tables that tell which images are meant: where they lie, that they are what was published,
+and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from cxrsync.catalog import SPLIT, Dataset, describe
+from cxrsync.engine.beside import Home, beside
+from cxrsync.engine.manifest_file import ManifestFile, open_local
+from cxrsync.errors import CxrsyncError, UsageError
+from cxrsync.manifest.slices import ROOT_KEYS
+from cxrsync.manifest.tables import read_rows
+from cxrsync.model import Entry
+from cxrsync.selection import Selection
+from cxrsync.store.hashing import digest_of
+from cxrsync.store.layout import Tree
+
+
+def entry_of(manifest: ManifestFile, dataset: Dataset, role: str) -> Entry | None:
+    """The table of a dataset that tells ``role`` (split, metadata, a labeler …), if it has one."""
+    glob = dataset.tables.get(role)
+    if glob is None:
+        return None
+    return next((each for each in manifest.root_entries() if fnmatchcase(each.path, glob)), None)
+
+
+class Tables:
+    """The tables that are at hand for one tree: its own, and those of the dataset beside it."""
+
+    def __init__(self, own: Home, dest: Path) -> None:
+        self.own = own
+        self._dest = dest
+
+    def home_of(self, role: str) -> Home:
+        """The home of the table that tells ``role``, whether it is there yet or not.
+
+        Raises UsageError where no dataset is known to have one.
+        """
+        dataset = self.own.dataset
+        if role in dataset.tables:
+            return self.own
+        if dataset.tables_in and role in describe(dataset.tables_in).tables:
+            return beside(self.own.tree, self._dest, dataset.tables_in, self.own.version)
+        raise UsageError(
+            f"{dataset.slug} has no table that tells the {role} of an image",
+            next_step="The tables of a dataset are named in a catalogue file: see "
+            "configs/datasets.yaml.",
+        )
+
+    def find(self, role: str) -> Path | None:
+        """The table, if it is here and has the digest that the manifest beside it gives."""
+        home = self.home_of(role)
+        try:
+            manifest = open_local(home.tree, ROOT_KEYS)
+        except CxrsyncError:
+            return None
+        try:
+            entry = entry_of(manifest, home.dataset, role)
+        finally:
+            manifest.close()
+        return None if entry is None else self.proved(home.tree, entry)
+
+    @staticmethod
+    def proved(tree: Tree, entry: Entry) -> Path | None:
+        """The file of an entry, if it is here and right. A few MB: hashed rather than believed."""
+        try:
+            right = digest_of(tree.final(entry.path)) == entry.sha256
+        except OSError:
+            return None
+        return Path(tree.final(entry.path)) if right else None
+
+    @contextmanager
+    def rows(
+        self, selection: Selection, role: str, columns: Sequence[str]
+    ) -> Iterator[Iterator[tuple[str, ...]]]:
+        """The rows of the table that tells ``role``, for this selection.
+
+        Raises UsageError where it is not here, BadTable.
+        """
+        path = Path(selection.split_table) if self.is_given(selection, role) else self.find(role)
+        if path is None:
+            raise self._absent(role)
+        try:
+            with path.open("rb") as stream:
+                yield read_rows(stream, path.name, columns)
+        except OSError as problem:
+            raise UsageError(f"cannot read {path}: {problem.strerror}") from None
+
+    @staticmethod
+    def is_given(selection: Selection, role: str) -> bool:
+        """Whether a file of the user's takes the place of the published table."""
+        return role == SPLIT and bool(selection.split_table)
+
+    def _absent(self, role: str) -> UsageError:
+        home = self.home_of(role)
+        return UsageError(
+            f"the {role} table of {home.dataset.slug} {home.version} is not here: it tells which "
+            "images are meant",
+            next_step="`cxrsync pull` or `cxrsync ls` with the same selection fetches it.",
+        )
+
+
+def owners(tables: Tables, selections: Iterable[Selection]) -> dict[str, str]:
+    """The subjects of the studies and images that selections name, by a look into the tables.
+
+    Raises UsageError for one that is in no table.
+    """
+    found: dict[str, str] = {}
+    for selection in selections:
+        for role, column, prefix, ids in (
+            ("studies", "study_id", "s", selection.studies),
+            ("images", "dicom_id", "", selection.images),
+        ):
+            wanted = set(ids)
+            if not wanted:
+                continue
+            with tables.rows(selection, role, (column, "subject_id")) as rows:
+                for each, subject in rows:
+                    if prefix + each in wanted:
+                        found[prefix + each] = f"p{subject}"
+            lacking = sorted(wanted - found.keys())
+            if lacking:
+                raise unknown_ids(role, lacking, tables.own)
+    return found
+
+
+def unknown_ids(what: str, ids: Sequence[str], home: Home) -> UsageError:
+    """The error for ids that the dataset does not have."""
+    named = ", ".join(ids[:5]) + (f" and {len(ids) - 5:,} more" if len(ids) > 5 else "")
+    return UsageError(
+        f"{home.dataset.slug} {home.version} has no {what} {named}",
+        next_step="Check the ids, and the version: a later one may have withdrawn some.",
+    )

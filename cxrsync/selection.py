@@ -1,0 +1,193 @@
+"""Which files of a version are meant, as a frozen value: what was asked for, before any table or
+manifest has been looked into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from cxrsync.model import Kind
+
+CHEXPERT = "chexpert"
+_MOST_NAMED = 3
+
+
+class Unit(Enum):
+    """What a sample is drawn from; the values of ``--sample-by``."""
+
+    SUBJECT = "subject"
+    STUDY = "study"
+    IMAGE = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One label of a labeler's table and the values of it that are meant: 1, 0, -1, blank."""
+
+    name: str
+    values: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " or ".join(f"{self.name}={value}" for value in self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """``count`` units drawn from what is selected: the same ones on every machine."""
+
+    count: int
+    by: Unit = Unit.IMAGE
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which files of a version are meant. Values of one field are alternatives; fields all hold.
+
+    No field set means the whole version. Fields that choose among images bring the tables of the
+    root along (``tables``), and choose a report with its study's images. Subjects are written
+    p10000032, studies s50414267, images as their DICOM id; ``split_table`` is a file that takes
+    the place of the published split table.
+    """
+
+    shards: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    studies: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+    views: tuple[str, ...] = ()
+    labels: tuple[Label, ...] = ()
+    labeler: str = CHEXPERT
+    only: tuple[Kind, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    sample: Sample | None = None
+    limit: int | None = None
+    tables: bool = True
+    split_table: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether this is every file of the manifest."""
+        return not (self.narrows or self.only or self.include or self.exclude)
+
+    @property
+    def narrows(self) -> bool:
+        """Whether it chooses among the images, so that the tables come along with them."""
+        return bool(
+            self.shards or self.subjects or self.studies or self.images
+            or self.splits or self.views or self.labels
+            or self.sample is not None or self.limit is not None
+        )  # fmt: skip
+
+    @property
+    def brings_tables(self) -> bool:
+        """Whether the tables of the root come along without being asked for."""
+        return self.narrows and self.tables and not self.only
+
+    def steps(self) -> Iterator[tuple[str, Selection]]:
+        """Its filters one after the other: the words of each, and the selection up to it."""
+        far = Selection(tables=self.tables, labeler=self.labeler, split_table=self.split_table)
+        for words, fields in self._filters():
+            far = replace(far, **fields)
+            yield words, far
+
+    def __str__(self) -> str:
+        if self.whole:
+            return "the whole version"
+        words = [words for words, _fields in self._filters()]
+        if self.brings_tables:
+            words.append("with the tables")
+        return ", ".join(words)
+
+    def _filters(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What is set, from the widest to the narrowest: in words, and as fields."""
+        if self.shards:
+            yield " ".join(self.shards), {"shards": self.shards}
+        for name in ("subject", "study", "image"):
+            plural = "studies" if name == "study" else f"{name}s"
+            ids = getattr(self, plural)
+            if ids:
+                yield _named(ids, name, plural), {plural: ids}
+        if self.splits:
+            yield "split " + " or ".join(self.splits), {"splits": self.splits}
+        if self.views:
+            views = (view or "blank" for view in self.views)
+            yield "view " + " or ".join(views), {"views": self.views}
+        for number, label in enumerate(self.labels, start=1):
+            words = str(label) if self.labeler == CHEXPERT else f"{label} ({self.labeler})"
+            yield words, {"labels": self.labels[:number]}
+        if self.only:
+            yield "only " + " and ".join(kind.value for kind in self.only), {"only": self.only}
+        if self.include:
+            yield "paths like " + " or ".join(self.include), {"include": self.include}
+        if self.exclude:
+            yield "not " + " nor ".join(self.exclude), {"exclude": self.exclude}
+        if self.sample is not None:
+            drawn = f"{self.sample.count:,} by {self.sample.by.value}, seed {self.sample.seed}"
+            yield f"a sample of {drawn}", {"sample": self.sample}
+        if self.limit is not None:
+            yield f"the first {self.limit:,}", {"limit": self.limit}
+
+    def as_json(self) -> dict[str, Any]:
+        """The selection as the state keeps it."""
+        sample = self.sample
+        return {
+            "shards": list(self.shards),
+            "subjects": list(self.subjects),
+            "studies": list(self.studies),
+            "images": list(self.images),
+            "splits": list(self.splits),
+            "views": list(self.views),
+            "labels": {label.name: list(label.values) for label in self.labels},
+            "labeler": self.labeler,
+            "only": [kind.value for kind in self.only],
+            "include": list(self.include),
+            "exclude": list(self.exclude),
+            "sample": None if sample is None else [sample.count, sample.by.value, sample.seed],
+            "limit": self.limit,
+            "tables": self.tables,
+            "split_table": self.split_table,
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Selection:
+        """The selection that :meth:`as_json` wrote, of this version or an earlier one.
+
+        Raises ValueError, KeyError or TypeError.
+        """
+        if not isinstance(raw, Mapping) or not raw.keys() <= cls().as_json().keys():
+            # A filter that a later version wrote: without it more would be meant than was asked.
+            raise ValueError("not a selection that this version can read")
+
+        def texts(name: str) -> tuple[str, ...]:
+            return tuple(str(each) for each in raw.get(name, ()))
+
+        drawn, limit = raw.get("sample"), raw.get("limit")
+        labels = dict(raw.get("labels", {}))
+        return cls(
+            shards=texts("shards"),
+            subjects=texts("subjects"),
+            studies=texts("studies"),
+            images=texts("images"),
+            splits=texts("splits"),
+            views=texts("views"),
+            labels=tuple(Label(name, tuple(map(str, each))) for name, each in labels.items()),
+            labeler=str(raw.get("labeler", CHEXPERT)),
+            only=tuple(Kind(kind) for kind in raw["only"]),
+            include=texts("include"),
+            exclude=texts("exclude"),
+            sample=None if drawn is None else Sample(int(drawn[0]), Unit(drawn[1]), int(drawn[2])),
+            limit=None if limit is None else int(limit),
+            tables=bool(raw["tables"]),
+            split_table=str(raw.get("split_table", "")),
+        )
+
+
+def _named(ids: tuple[str, ...], one: str, many: str) -> str:
+    """A few ids by name, more by number."""
+    if len(ids) > _MOST_NAMED:
+        return f"{len(ids):,} {many}"
+    return f"{one if len(ids) == 1 else many} " + " or ".join(ids)
