@@ -1,0 +1,240 @@
+"""A ZIP archive on the disk, read member by member in a memory that does not grow with it.
+
+Python's own ``zipfile`` keeps some 500 bytes for each member: over 100 MB for the 227,835 reports
+of mimic-cxr-reports.zip. Here the central directory goes by in blocks and nothing of it is kept.
+
+The format is PKWARE's APPNOTE.TXT; numbers of its sections stand where a rule comes from. What an
+archive says of itself is checked and never believed; where a member may lie is not judged here:
+the caller publishes only what the manifest names.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from cxrsync.errors import CxrsyncError
+
+# Each begins with its signature; "x" is what nobody here needs to know.
+_LOCAL = struct.Struct("<4s22xHH")  # 4.3.7: lengths of name and extra field
+_ENTRY = struct.Struct("<4s4xHH4xLLL3H8xL")  # 4.3.12
+_END = struct.Struct("<4s4H2LH")  # 4.3.16
+_WIDE_END = struct.Struct("<4s12x2L4Q")  # 4.3.14
+_LOCATOR = struct.Struct("<4sLQL")  # 4.3.15
+_EXTRA = struct.Struct("<HH")  # 4.5.1
+
+_LONGEST_LENGTH = 0xFFFF  # of a name, an extra field, a comment
+_LONGEST_ENTRY = _ENTRY.size + 3 * _LONGEST_LENGTH
+# At least one whole entry, so that one read always completes the next.
+_BLOCK = 1 << 18
+
+_WIDE = 0xFFFF_FFFF  # "see the zip64 extra field"
+_WIDE_KIND = 1  # 4.5.3
+_COUNTS = 1 << 16
+_WIDE_COUNTS = 1 << 64
+
+# 4.4.4: encrypted, patched data, strong encryption, masked headers.
+_UNREADABLE = 0x0001 | 0x0020 | 0x0040 | 0x2000
+_UTF8 = 0x0800
+_STORED = 0
+_DEFLATED = 8
+
+
+class BadArchive(CxrsyncError):
+    """An archive, or a member of one, that is not what it says. Its files can be had singly."""
+
+
+class Member(NamedTuple):
+    """A file in the archive, as the central directory claims it to be."""
+
+    name: str
+    size: int
+    """Bytes, unpacked."""
+    packed: int
+    """Bytes in the archive."""
+    method: int
+    flags: int
+    crc: int
+    header: int
+    """The offset of its local header in the archive, in bytes."""
+
+
+class _Directory(NamedTuple):
+    start: int
+    stop: int
+    claimed: int
+    """How many entries, modulo ``counts``."""
+    counts: int
+
+
+def members(fd: int) -> Iterator[Member]:
+    """Every file of the archive's central directory, in its order; folders are left out.
+
+    Those that come before a flaw have been yielded when it is met: each stands for itself.
+    Raises :class:`BadArchive` and OSError.
+    """
+    directory = _find_directory(fd)
+    unread = directory.start
+    count = at = 0
+    block = b""
+    while at < len(block) or unread < directory.stop:
+        if len(block) - at < _LONGEST_ENTRY and unread < directory.stop:
+            fresh = _read(fd, unread, min(_BLOCK, directory.stop - unread))
+            unread += len(fresh)
+            block = block[at:] + fresh
+            at = 0
+        if len(block) - at < _ENTRY.size:
+            raise BadArchive("the archive's directory ends in the middle of an entry")
+        signature, flags, method, crc, packed, size, *lengths, header = _ENTRY.unpack_from(
+            block, at
+        )
+        if signature != b"PK\1\2":
+            raise BadArchive("the archive's directory has something else than an entry in it")
+        name_stop = at + _ENTRY.size + lengths[0]
+        extra_stop = name_stop + lengths[1]
+        raw_name = block[at + _ENTRY.size : name_stop]
+        at = extra_stop + lengths[2]
+        if at > len(block):
+            raise BadArchive("the archive's directory ends in the middle of an entry")
+        count += 1
+        if raw_name.endswith(b"/"):
+            continue
+        try:
+            name = raw_name.decode(_encoding(flags))
+        except UnicodeDecodeError:
+            raise BadArchive(f"a name in the archive is not UTF-8: {raw_name!r}") from None
+        if _WIDE in (size, packed, header):
+            extra = block[name_stop:extra_stop]
+            size, packed, header = _widened(name, (size, packed, header), extra)
+        yield Member(name, size, packed, method, flags, crc, header)
+    if count % directory.counts != directory.claimed:
+        raise BadArchive(f"the archive has {count:,} entries and claims {directory.claimed:,}")
+
+
+def read_member(fd: int, member: Member, most: int) -> bytes:
+    """The bytes of ``member``, of the size and the CRC-32 that were claimed.
+
+    It may have ``most`` bytes; no more than what it claims is ever unpacked, or kept in memory.
+    Raises :class:`BadArchive` and OSError.
+    """
+    if member.size > most:
+        raise BadArchive(f"{member.name!r} claims {member.size:,} bytes, and may have {most:,}")
+    if member.flags & _UNREADABLE:
+        raise BadArchive(f"{member.name!r} is encrypted, or a patch to something else")
+    if member.method not in {_STORED, _DEFLATED}:
+        raise BadArchive(f"{member.name!r} is packed by method {member.method}")
+    name = member.name.encode(_encoding(member.flags))
+    local = _read(fd, member.header, _LOCAL.size + len(name))
+    signature, name_length, extra_length = _LOCAL.unpack_from(local)
+    if signature != b"PK\3\4" or name_length != len(name) or local[_LOCAL.size :] != name:
+        raise BadArchive(f"{member.name!r} is not where the archive's directory says")
+    # Sizes and CRC of the local header are not asked: of a streamed member they are 0 (4.4.4).
+    start = member.header + len(local) + extra_length
+    if member.method == _DEFLATED:
+        data = _inflated(fd, start, member)
+    elif member.packed == member.size:
+        data = _read(fd, start, member.size)
+    else:
+        raise BadArchive(f"{member.name!r} is stored, and claims two different sizes")
+    if len(data) != member.size:
+        raise BadArchive(f"{member.name!r} has {len(data):,} bytes and claims {member.size:,}")
+    if zlib.crc32(data) != member.crc:
+        raise BadArchive(f"{member.name!r} has another CRC than the archive's directory says")
+    return data
+
+
+def _inflated(fd: int, start: int, member: Member) -> bytes:
+    """What the deflated bytes from ``start`` on give: at most one byte more than is claimed."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    stop = start + member.packed
+    parts: list[bytes] = []
+    size = 0
+    # Block by block: what it claims to take in the archive can be a lie as well.
+    while start < stop and size <= member.size and not inflater.eof:
+        block = _read(fd, start, min(_BLOCK, stop - start))
+        start += len(block)
+        try:
+            parts.append(inflater.decompress(block, member.size + 1 - size))
+        except zlib.error as problem:
+            raise BadArchive(f"{member.name!r} is damaged: {problem}") from None
+        size += len(parts[-1])
+    if size > member.size:
+        raise BadArchive(f"{member.name!r} has more bytes than the {member.size:,} it claims")
+    if not inflater.eof or inflater.unused_data or start < stop:
+        raise BadArchive(f"{member.name!r} does not end where it claims to")
+    return b"".join(parts)
+
+
+def _find_directory(fd: int) -> _Directory:
+    """Where the end records say the central directory lies: right before them."""
+    total = os.fstat(fd).st_size
+    tail_start = max(0, total - _END.size - _LONGEST_LENGTH)
+    tail = _read(fd, tail_start, total - tail_start)
+    at = len(tail)
+    # A comment may hold the signature too; the record's own comment reaches to the file's end.
+    while (at := tail.rfind(b"PK\5\6", 0, at)) >= 0:
+        if at + _END.size <= len(tail):
+            _, disk, first_disk, here, count, size, start, comment = _END.unpack_from(tail, at)
+            if at + _END.size + comment == len(tail):
+                break
+    else:
+        raise BadArchive("no ZIP archive: it has no end record, or is cut short")
+    stop = tail_start + at
+    # More entries than 16 bits count, and no zip64 record: some writers (macOS's among them) let
+    # the count overflow. The directory's place and length still say what is in it.
+    counts = _COUNTS
+    if stop >= _LOCATOR.size:
+        signature, _, wide_end, _ = _LOCATOR.unpack(_read(fd, stop - _LOCATOR.size, _LOCATOR.size))
+        if signature == b"PK\6\7":
+            stop = wide_end
+            counts = _WIDE_COUNTS
+            signature, disk, first_disk, here, count, size, start = _WIDE_END.unpack(
+                _read(fd, wide_end, _WIDE_END.size)
+            )
+            if signature != b"PK\6\6":
+                raise BadArchive("the archive's zip64 end record is not where it should be")
+    if disk or first_disk or here != count:
+        raise BadArchive("the archive is one part of several")
+    if start + size != stop:
+        raise BadArchive("the archive's directory is not where its end record says")
+    return _Directory(start, stop, count, counts)
+
+
+def _widened(name: str, fields: tuple[int, int, int], extra: bytes) -> Iterator[int]:
+    """The fields in the order of 4.5.3, those of 32 bits that did not suffice from ``extra``."""
+    needed = fields.count(_WIDE)
+    at = 0
+    while at + _EXTRA.size <= len(extra):
+        kind, length = _EXTRA.unpack_from(extra, at)
+        at += _EXTRA.size
+        if kind == _WIDE_KIND:
+            if 8 * needed > min(length, len(extra) - at):
+                break
+            wide = iter(struct.unpack_from(f"<{needed}Q", extra, at))
+            return (next(wide) if field == _WIDE else field for field in fields)
+        at += length
+    raise BadArchive(f"{name!r} has a size or a place that the archive does not tell")
+
+
+def _encoding(flags: int) -> str:
+    """How a name is written (appendix D). Each gives back the same bytes when it encodes."""
+    return "utf-8" if flags & _UTF8 else "cp437"
+
+
+def _read(fd: int, start: int, count: int) -> bytes:
+    """Exactly ``count`` bytes from ``start`` on. Raises BadArchive where the file has not as many.
+
+    Asked of the file first: a count out of a damaged archive must not become a buffer.
+    """
+    if start + count > os.fstat(fd).st_size:
+        raise BadArchive("the archive points beyond its own end")
+    data = os.pread(fd, count, start)
+    while len(data) < count:
+        more = os.pread(fd, count - len(data), start + len(data))
+        if not more:
+            raise BadArchive("the archive became shorter while it was read")
+        data += more
+    return data
