@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from cxrsync.engine.pull import pull as run_pull
@@ -28,6 +29,15 @@ def open_source(job: Job, ask: Ask | None = None) -> Source:
     return PhysioNet(job.origin, job.limits, ask)
 
 
+@asynccontextmanager
+async def opened(source: Source) -> AsyncIterator[Source]:
+    """The source, closed in the end."""
+    try:
+        yield source
+    finally:
+        await source.close()
+
+
 async def run_job(
     job: Job,
     emit: Emit,
@@ -36,11 +46,8 @@ async def run_job(
     distrust: Iterable[str] = (),
 ) -> Summary:
     """Pull a job from its own source. Raises what :func:`cxrsync.engine.pull.pull` raises."""
-    source = open_source(job, ask)
-    try:
+    async with opened(open_source(job, ask)) as source:
         return await run_pull(job, source, emit, stop, distrust)
-    finally:
-        await source.close()
 
 
 async def apull(**options: Any) -> Report:

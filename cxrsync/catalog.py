@@ -23,8 +23,10 @@ from cxrsync.model import Kind
 
 _HERE = Path(__file__).resolve().parent
 _NAME = "datasets.yaml"
-# The tables that every labelled dataset has; any other is a labeler's.
+# The tables that every labelled dataset has, and what tells whose a study or an image is; any other
+# is a labeler's.
 SPLIT, METADATA = "split", "metadata"
+STUDIES, IMAGES = "studies", "images"
 
 # What a file of a dataset outside the catalogue is taken for.
 _COMMON_KINDS: dict[str, list[str]] = {
@@ -32,6 +34,8 @@ _COMMON_KINDS: dict[str, list[str]] = {
     "tables": ["*.csv", "*.csv.gz", "*.parquet"],
     "archives": ["*.zip", "*.tar", "*.tar.gz", "*.tgz", "*.7z"],
 }
+# Which files of the root tell whose a study or an image is, unless the catalogue says otherwise.
+_LISTS = {STUDIES: "cxr-study-list.csv*", IMAGES: "cxr-record-list.csv*"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,8 @@ class Dataset:
     @property
     def labelers(self) -> tuple[str, ...]:
         """The labelers that it has a table of."""
-        return tuple(name for name in self.tables if name not in {SPLIT, METADATA})
+        others = {SPLIT, METADATA, STUDIES, IMAGES}
+        return tuple(name for name in self.tables if name not in others)
 
 
 def nearest(name: str, known: tuple[str, ...] | list[str]) -> str:
@@ -95,7 +100,7 @@ def _parse(slug: str, raw: Mapping[str, Any]) -> Dataset:
             (Kind(kind), re.compile("|".join(fnmatch.translate(glob) for glob in globs)))
             for kind, globs in kinds.items()
         ),
-        tables=dict(raw.get("tables", {})),
+        tables=_tables(raw.get("tables", {})),
         tables_in=raw.get("tables_in", ""),
         reports_in=raw.get("reports_in", ""),
         reports_archive=raw.get("reports_archive", ""),
@@ -103,6 +108,14 @@ def _parse(slug: str, raw: Mapping[str, Any]) -> Dataset:
         views=tuple(raw.get("views", ())),
         labels=tuple(raw.get("labels", ())),
     )
+
+
+def _tables(named: Mapping[str, str]) -> dict[str, str]:
+    """What is named, and where to look whose a study or an image is: each row of the metadata
+    tells it; where there are none, lists do."""
+    metadata = named.get(METADATA)
+    lists = _LISTS if metadata is None else dict.fromkeys(_LISTS, metadata)
+    return {**lists, **named}
 
 
 @cache

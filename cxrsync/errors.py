@@ -49,6 +49,10 @@ class UsageError(CxrsyncError):
     exit_code = ExitCode.USAGE
 
 
+class NotHere(UsageError):
+    """Something is asked about that no pull has fetched yet."""
+
+
 # ── what a source answers; the engine decides whether it ends the file, the run, or nothing ────
 
 
@@ -132,6 +136,15 @@ class DiskError(CxrsyncError):
     next_step = (
         "Nothing that was downloaded is lost. Make room or repair the destination, "
         "then run the same command again."
+    )
+
+
+class WillNotFit(DiskError):
+    """What is missing is more than the disk has room for; nothing was fetched."""
+
+    next_step = (
+        "Choose less, another --dest, or make room; --force begins all the same (and stops, with "
+        "nothing lost, when the disk is full). A quota of yours may be lower than what is free."
     )
 
 

@@ -132,13 +132,17 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """``present_bytes`` counts the files that are there and verified; other sizes are unknown."""
+    """``present_bytes`` counts the files that are there and verified; other sizes are unknown.
+
+    ``to_take``: how many of those ``to_fetch`` come from an older version on this disk.
+    """
 
     selected: int
     present: int
     present_bytes: int
     to_fetch: int
     to_hash: int
+    to_take: int = 0
     refused: tuple[Refused, ...] = ()
     refused_lines: int = 0
 
@@ -208,15 +212,18 @@ class Summary:
 
     ``present`` was there and verified before; ``fetched`` arrived in this run (bytes: on the
     wire); ``resumed`` continued from bytes that were there (bytes: those not fetched again);
-    ``adopted`` was found, hashed and kept.
+    ``copied`` of them came from a file or an archive on this disk; ``adopted`` was found, hashed
+    and kept; ``selection`` says in words what was asked for.
     """
 
     dataset: str
     version: str
     root: str
+    selection: str
     selected: Amount
     present: Amount
     fetched: Amount
+    copied: Amount
     resumed: Amount
     adopted: Amount
     failed: Amount
@@ -230,11 +237,13 @@ class Summary:
 
     def as_json(self) -> dict[str, object]:
         """The summary as other people's scripts read it."""
-        names = ("selected", "present", "fetched", "resumed", "adopted", "failed", "mismatched")
+        names: tuple[str, ...] = ("selected", "present", "fetched", "copied", "resumed")
+        names += ("adopted", "failed", "mismatched")
         return {
             "dataset": self.dataset,
             "version": self.version,
             "root": self.root,
+            "selection": self.selection,
             "files": {name: getattr(self, name).files for name in names},
             "bytes": {name: getattr(self, name).bytes for name in names},
             "requests": self.requests,

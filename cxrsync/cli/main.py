@@ -17,6 +17,8 @@ from cxrsync.errors import CxrsyncError, ExitCode
 # Name → module and function; imported only when the command is called.
 _COMMANDS = {
     "pull": "cxrsync.cli.pull:pull",
+    "ls": "cxrsync.cli.ls:ls",
+    "diff": "cxrsync.cli.diff:diff",
     "verify": "cxrsync.cli.verify:verify",
     "status": "cxrsync.cli.status:status",
     "demo": "cxrsync.cli.demo:demo",
@@ -64,6 +66,8 @@ def cli(ctx: click.Context, verbose: bool, quiet: bool, debug: bool) -> None:
 
     \b
       cxrsync pull --jpg --shard p10      fetch one tenth of MIMIC-CXR-JPG; run again to go on
+      cxrsync pull --jpg --split test     … or the test split; --dry-run says what it would take
+      cxrsync ls --jpg --frontal          the paths that a selection means
       cxrsync verify --jpg                hash again what is there
       cxrsync status --jpg                what is there, by shard
       cxrsync demo                        try all of it on this machine, without an account

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from cxrsync.engine.version import only_tree
+from cxrsync.engine.version import trees_in
 from cxrsync.job import DEFAULT_DEST, Job
 from cxrsync.options import make_job
 
@@ -122,8 +122,8 @@ def selection_options(function: F) -> F:
     )
 
 
-def source_options(function: F) -> F:
-    """Where the bytes come from and how hard to try: shared by pull and verify --repair."""
+def place_options(function: F) -> F:
+    """Where the bytes come from: shared by every command that may fetch something."""
     return _all(
         function,
         [
@@ -141,6 +141,15 @@ def source_options(function: F) -> F:
                 metavar="STR",
                 help="PhysioNet lets in only those that begin with Wget/.",
             ),
+        ],
+    )
+
+
+def source_options(function: F) -> F:
+    """Where the bytes come from and how hard to try: shared by pull and verify --repair."""
+    return _all(
+        place_options(function),
+        [
             option(
                 "--connections",
                 metavar="N|auto",
@@ -189,6 +198,40 @@ def source_options(function: F) -> F:
     )
 
 
+def pull_options(function: F) -> F:
+    """How files come, beyond being fetched: for pull."""
+    return _all(
+        function,
+        [
+            option(
+                "--with-reports",
+                is_flag=True,
+                help="With --jpg: the reports of the selected studies too, from MIMIC-CXR.",
+            ),
+            option(
+                "--reports",
+                metavar="zip|files",
+                help="In one archive, or each by itself [default: for --only reports and "
+                "--with-reports the archive, where that is less]. Unpacked reports bear the "
+                "archive's time.",
+            ),
+            option(
+                "--link-from",
+                metavar="DIR",
+                help="An older version that has files of this one; one that lies beside the new "
+                "one is found by itself.",
+            ),
+            option(
+                "--link",
+                metavar="HOW",
+                help="reflink (else a copy), copy, or hardlink: then one in-place edit, as "
+                "wget's, changes both versions [default: reflink].",
+            ),
+            option("--force", is_flag=True, help="Pull although it seems not to fit on the disk."),
+        ],
+    )
+
+
 def output_options(function: F) -> F:
     """What is shown: shared by pull and verify."""
     return _all(
@@ -207,10 +250,12 @@ def output_options(function: F) -> F:
 
 
 def job_of_tree(options: dict[str, Any]) -> Job:
-    """The job that the options name; without a dataset, the one tree that the destination holds."""
+    """The job that the options name; without a dataset, that of the trees in the destination, if
+    they are all of one; without a version, the one that is there, if it is the only one."""
     if not any(options.get(name) for name in ("jpg", "dicom", "dataset")):
-        found = only_tree(Path(options.get("dest") or DEFAULT_DEST).expanduser())
-        if found is not None:
-            options["dataset"] = found[0]
-            options["dataset_version"] = options.get("dataset_version") or found[1]
+        found = trees_in(Path(options.get("dest") or DEFAULT_DEST).expanduser())
+        if len({dataset for dataset, _version in found}) == 1:
+            options["dataset"] = found[0][0]
+            if len(found) == 1:
+                options["dataset_version"] = options.get("dataset_version") or found[0][1]
     return make_job(options)

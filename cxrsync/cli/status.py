@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
+from cxrsync import words
 from cxrsync.cli.options import job_of_tree, option, selection_options
 from cxrsync.engine.expectation import expectation
 from cxrsync.engine.records import read_progress
 from cxrsync.engine.status import Share
 from cxrsync.engine.status import status as status_of
 from cxrsync.engine.version import find_tree
-from cxrsync.report import words
+from cxrsync.report.table import as_table
 
 _HEADINGS: tuple[str, ...] = (
     *("", "selected", "verified", "unproved"),
@@ -67,14 +68,7 @@ def _table(shares: dict[str, Share]) -> str:
         for field, value in asdict(share).items():
             setattr(total, field, getattr(total, field) + value)
     rows.append(_row("all", total))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+    return as_table(rows)
 
 
 def _row(name: str, share: Share) -> tuple[str, ...]:

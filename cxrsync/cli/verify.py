@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cxrsync import words
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import (
     job_of_tree,
@@ -23,7 +24,6 @@ from cxrsync.engine.verify import verify as verify_tree
 from cxrsync.engine.version import find_tree
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.model import Notice
-from cxrsync.report import words
 from cxrsync.report.listeners import Audience
 
 

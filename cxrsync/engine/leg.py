@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import closing
 from time import monotonic
 
 from cxrsync.engine.choice import Meant
 from cxrsync.engine.flight import Flight
 from cxrsync.engine.hashing import Hashing
 from cxrsync.engine.manifest_file import ManifestFile
+from cxrsync.engine.older import Taking, clones, find_older, take_over
 from cxrsync.engine.outcomes import Outcomes
 from cxrsync.engine.partitions import Partitions
 from cxrsync.engine.plan import Plan, make_plan
 from cxrsync.engine.publication import Publication
 from cxrsync.engine.queue import Queue
+from cxrsync.engine.reports import ReportArchive, may_unpack
+from cxrsync.engine.room import check_room
 from cxrsync.engine.run import Run
 from cxrsync.engine.tally import Tally
-from cxrsync.errors import Locked
+from cxrsync.errors import CxrsyncError, Locked
 from cxrsync.manifest.select import Wanted
 from cxrsync.model import ROOT, Entry, LimitReached, Notice, Outcome, Planned
 from cxrsync.selection import Selection
+from cxrsync.store.layout import Tree
 from cxrsync.store.publish import Trash
+from cxrsync.store.threads import in_thread
 
 
 async def travel_legs(
@@ -40,7 +46,10 @@ async def travel_legs(
     ``distrust``: paths of files that were found wrong, whatever the state says of them.
     """
     limits = run.job.limits
-    names = tuple(sorted(meant.partitions))
+    names = meant.partitions
+    # The archive of reports, where it is of use, is fetched in the root.
+    if run.dataset.reports_archive and may_unpack(run.job):
+        names |= {ROOT}
     # A table on the way: another run may be bringing it just now.
     legs = deque([(names, limits.wait_lock if remember else limits.give_up_after)])
     while legs:
@@ -49,11 +58,12 @@ async def travel_legs(
         try:
             await partitions.open(wait, run.stop.flag)
         except Locked as held:
-            if held.partition != ROOT or leg == (ROOT,):
+            if held.partition != ROOT or leg == {ROOT}:
                 raise
             # A job array's runs share the root: the shards need not wait for it.
-            legs.append((tuple(name for name in leg if name != ROOT), wait))
-            legs.append(((ROOT,), limits.give_up_after))
+            legs.append((leg - {ROOT}, wait))
+            if ROOT in meant.partitions:
+                legs.append((frozenset({ROOT}), limits.give_up_after))
             continue
         try:
             await _travel_leg(run, tally, manifest, partitions, meant.is_wanted, remember, distrust)
@@ -78,7 +88,10 @@ async def _travel_leg(
             run.tree.check_folder("files")
             run.tree.check_folder(f"files/{name}")
     await partitions.forget(distrust)
-    plan = await partitions.plan(lambda rows: make_plan(manifest, is_wanted, rows, run.tree))
+    plan = await partitions.plan(
+        lambda rows: make_plan(manifest, is_wanted, rows, run.tree, run.dataset.kind_of)
+    )
+    older = await in_thread(lambda: look_back(run, plan))
     run.emit(
         Planned(
             selected=plan.selected,
@@ -86,17 +99,34 @@ async def _travel_leg(
             present_bytes=plan.present_bytes,
             to_fetch=plan.to_fetch,
             to_hash=len(plan.to_hash),
+            to_take=len(plan.to_take),
             refused=tuple(plan.refused),
             refused_lines=manifest.refused_lines,
         )
     )
+    await check_room(run, plan)
     if plan.selected:
         await partitions.remember(remember)
     if plan.to_fetch or plan.to_hash:
-        await _work(run, tally, partitions, plan)
+        await _work(run, tally, partitions, plan, older)
 
 
-async def _work(run: Run, tally: Tally, partitions: Partitions, plan: Plan) -> None:
+def look_back(run: Run, plan: Plan) -> list[Tree]:
+    """Find what need not be fetched, since an older version has it; the trees that do."""
+    if not plan.to_fetch:
+        return []
+    found = find_older(run, plan.manifest)
+    for older in found:
+        with closing(older.manifest):
+            take_over(plan, older)
+    trees = [older.tree for older in found]
+    plan.taking_takes_room = not clones(run, plan, trees)
+    return trees
+
+
+async def _work(
+    run: Run, tally: Tally, partitions: Partitions, plan: Plan, older: list[Tree]
+) -> None:
     """Fetch and hash what the plan names; publish to the last, whatever ends it."""
     limits = run.job.limits
     began, before = monotonic(), tally.received
@@ -109,8 +139,9 @@ async def _work(run: Run, tally: Tally, partitions: Partitions, plan: Plan) -> N
         queue.published(entry, outcome)
 
     publication = Publication(run.tree, partitions, trash, published, fsync=run.job.fsync)
+    line = run.line(flight, limits.give_up_after, run.probe)
     queue = Queue(
-        run.line(flight, limits.give_up_after, run.probe),
+        line,
         flight,
         run.tree,
         (run.job.dataset, run.version),
@@ -124,17 +155,22 @@ async def _work(run: Run, tally: Tally, partitions: Partitions, plan: Plan) -> N
         most_files=None if limits.max_files is None else max(0, limits.max_files - tally.tried),
     )
     hashing = Hashing(run.tree, plan.entries_to_hash(), queue, publication, outcomes.fail)
+    taking = Taking(run, plan, older, queue, publication)
+    archive = ReportArchive(run, partitions, plan, publication)
     ended: BaseException | None = None
     async with asyncio.TaskGroup() as outer:
         publishing = outer.create_task(publication.run())
-        outer.create_task(outcomes.release_root())
         try:
+            await archive.unpack(line, flight)
+            outer.create_task(outcomes.release_root())  # the archive is the root's
             async with asyncio.TaskGroup() as inner:
                 if len(plan.to_hash):
                     inner.create_task(hashing.run())
+                if len(plan.to_take):
+                    inner.create_task(taking.run())
                 for _ in range(limits.connections):
                     inner.create_task(queue.connection())
-        except (asyncio.CancelledError, BaseExceptionGroup) as problem:
+        except (asyncio.CancelledError, BaseExceptionGroup, CxrsyncError, OSError) as problem:
             # Not swallowed: what is verified is published first.
             ended = problem
         await queue.close()

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from cxrsync.errors import Damaged, UsageError
+from cxrsync.errors import Damaged, NotHere
 from cxrsync.manifest.parse import MAX_LINE, parse_line
 from cxrsync.manifest.seek import OutOfOrder, Range, path_of
 from cxrsync.manifest.slices import ROOT_KEYS, KeyRange, find_slices
@@ -216,7 +216,7 @@ def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> Manifest
     """The manifest that lies in the tree, for whoever only reads; or, where a pull has fetched no
     more of it, its slices for ``keys`` (None: the whole is needed).
 
-    Raises UsageError where it is not there, Damaged where it is not the one that was fetched.
+    Raises NotHere where there is none of it, Damaged where it is not the one that was fetched.
     """
     mend = "Run `cxrsync pull` again: it fetches the manifest anew, and nothing that is right."
     try:
@@ -229,7 +229,7 @@ def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> Manifest
             raise Damaged(f"{tree.manifest} is no manifest", next_step=mend)
         return ManifestFile(tree.manifest)
     except OSError as problem:
-        raise UsageError(
+        raise NotHere(
             f"{tree.root} holds no {MANIFEST_NAME} ({problem.strerror})",
             next_step="Name the tree with --dest, or run `cxrsync pull` first.",
         ) from None
@@ -241,7 +241,7 @@ def _open_slices(tree: Tree, keys: tuple[KeyRange, ...] | None) -> ManifestFile 
     if not partial.path.is_file():
         return None
     partial.load()
-    lacking = UsageError(
+    lacking = NotHere(
         f"{tree.root} holds only a part of its {MANIFEST_NAME}",
         next_step="What was pulled can be asked about; for anything else `cxrsync ls` fetches "
         "the rest of the manifest first.",

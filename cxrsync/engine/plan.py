@@ -7,13 +7,15 @@ manifest, eight bytes a file.
 
 from __future__ import annotations
 
+import heapq
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from cxrsync.engine.inventory import Inventory
 from cxrsync.engine.manifest_file import ManifestFile
-from cxrsync.model import ROOT, Entry, Found, Refused, Row, partition_of
+from cxrsync.model import ROOT, Entry, Found, Kind, Refused, Row, partition_of
 from cxrsync.store.layout import Tree
 
 # Copies and file systems round times: exFAT to 2 s.
@@ -50,35 +52,47 @@ def fits(row: Row, found: Found) -> bool:
 
 @dataclass(slots=True)
 class Plan:
-    """What is to do, as offsets into the manifest, and what is there already."""
+    """What is to do, as offsets into the manifest, and what is there already.
+
+    Reports stand apart: one archive may bring them all. ``to_take``: files that an older version
+    holds too, under the same path; ``elsewhere`` has the path there of those that moved;
+    ``taking_takes_room``: whether they come as copies.
+    """
 
     manifest: ManifestFile
+    inventory: Inventory
     selected: int = 0
     present: int = 0
     present_bytes: int = 0
     in_shards: array[int] = field(default_factory=lambda: array("Q"))
+    reports: array[int] = field(default_factory=lambda: array("Q"))
     in_root: array[int] = field(default_factory=lambda: array("Q"))
+    to_take: array[int] = field(default_factory=lambda: array("Q"))
+    elsewhere: dict[int, str] = field(default_factory=dict)
+    taking_takes_room: bool = True
     to_hash: array[int] = field(default_factory=lambda: array("Q"))
     refused: list[Refused] = field(default_factory=list)
 
     @property
     def to_fetch(self) -> int:
-        """How many files are to be fetched."""
-        return len(self.in_shards) + len(self.in_root)
+        """How many files are to be brought, wherever from."""
+        return len(self.in_shards) + len(self.reports) + len(self.in_root) + len(self.to_take)
 
     @property
     def in_root_partition(self) -> int:
-        """How many files of the root are to be fetched or hashed."""
-        to_hash = sum(partition_of(entry.path) == ROOT for entry in self.entries_to_hash())
-        return len(self.in_root) + to_hash
+        """How many files of the root are to be brought or hashed."""
+        others = (self.entries_to_hash(), map(self.manifest.entry_at, self.to_take))
+        return len(self.in_root) + sum(
+            partition_of(entry.path) == ROOT for entries in others for entry in entries
+        )
 
     def entries_to_fetch(self) -> Iterator[Entry]:
-        """What to fetch: the first images, then the root (tables), then the other images."""
+        """What to fetch: the first images, then the root (tables), then the others in order."""
         yield from map(self.manifest.entry_at, self.in_shards[:_FIRST_IMAGES])
         yield from map(self.manifest.entry_at, self.in_root)
         # By index: a slice of a long array would be a copy of it.
-        for index in range(_FIRST_IMAGES, len(self.in_shards)):
-            yield self.manifest.entry_at(self.in_shards[index])
+        others = (self.in_shards[at] for at in range(_FIRST_IMAGES, len(self.in_shards)))
+        yield from map(self.manifest.entry_at, heapq.merge(self.reports, others))
 
     def entries_to_hash(self) -> Iterator[Entry]:
         """What is there without proof."""
@@ -118,9 +132,11 @@ def make_plan(
     is_wanted: Callable[[str], bool],
     rows: Mapping[str, Iterator[Row]],
     tree: Tree,
+    kind_of: Callable[[str], Kind],
 ) -> Plan:
     """Decide for every wanted entry of the partitions in ``rows``."""
-    plan = Plan(manifest)
+    inventory = Inventory(kind_of)
+    plan = Plan(manifest, inventory)
     for offset, entry, row, found in survey(manifest, is_wanted, rows, tree):
         plan.selected += 1
         decision = standing(entry, row, found)
@@ -128,12 +144,21 @@ def make_plan(
             assert found is not None
             plan.present += 1
             plan.present_bytes += found.size
+            inventory.add_present(entry.path, found.size)
         elif decision is Standing.HASH:
+            assert found is not None
             plan.to_hash.append(offset)
-        elif partition_of(entry.path) == ROOT:
-            plan.in_root.append(offset)
+            inventory.add_unproved(entry.path, found.size)
         else:
-            plan.in_shards.append(offset)
+            kind = kind_of(entry.path)
+            known = row is not None and row.sha256 == entry.sha256
+            inventory.add_missing(entry.path, kind, row.size if known and row else None)
+            if partition_of(entry.path) == ROOT:
+                plan.in_root.append(offset)
+            elif kind is Kind.REPORTS:
+                plan.reports.append(offset)
+            else:
+                plan.in_shards.append(offset)
     plan.refused = manifest.refused
     return plan
 

@@ -45,6 +45,7 @@ class Segments:
         self, present: list[Range], total: int | None, only: Sequence[Range] | None = None
     ) -> None:
         self.total = total
+        self._in_part = only is not None
         if only is not None:
             wanted = [
                 (max(start, begin), min(stop, end))
@@ -76,7 +77,7 @@ class Segments:
         """The size of the file is now known to be ``total`` bytes."""
         self.total = total
         for segment in self._open:
-            if segment.stop is None or segment.stop > total:
+            if segment.stop is None or (self._in_part and segment.stop > total):
                 segment.stop = total
 
     def take_free(self, idle: int) -> Segment | None:

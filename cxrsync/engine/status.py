@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from cxrsync.engine.expectation import Expectation, partition_names
 from cxrsync.engine.plan import Standing, standing, survey
 from cxrsync.model import partition_of
 from cxrsync.store.layout import PARTIAL_FOLDER, Tree
+from cxrsync.store.partial import unfinished
 from cxrsync.store.state import State
 
 
@@ -52,14 +52,5 @@ def status(tree: Tree, expected: Expectation) -> dict[str, Share]:
             else:
                 share.missing += 1
     for name, share in shares.items():
-        share.partial_bytes = _size_of(tree.partition(name) / PARTIAL_FOLDER)
+        _files, share.partial_bytes = unfinished(tree.partition(name) / PARTIAL_FOLDER)
     return dict(sorted(shares.items()))
-
-
-def _size_of(folder: os.PathLike[str]) -> int:
-    try:
-        with os.scandir(folder) as found:
-            # Blocks, not length: a file in segments has holes.
-            return sum(item.stat().st_blocks * 512 for item in found if "." not in item.name)
-    except OSError:
-        return 0

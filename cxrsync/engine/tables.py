@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from cxrsync.catalog import SPLIT, Dataset, describe
+from cxrsync.catalog import IMAGES, SPLIT, STUDIES, Dataset, describe
 from cxrsync.engine.beside import Home, beside
 from cxrsync.engine.manifest_file import ManifestFile, open_local
-from cxrsync.errors import CxrsyncError, UsageError
+from cxrsync.errors import CxrsyncError, NotHere, UsageError
 from cxrsync.manifest.slices import ROOT_KEYS
 from cxrsync.manifest.tables import read_rows
 from cxrsync.model import Entry
@@ -53,7 +54,22 @@ class Tables:
 
     def find(self, role: str) -> Path | None:
         """The table, if it is here and has the digest that the manifest beside it gives."""
+        found = (self._find_in(home, role) for home in self._homes(role))
+        return next((path for path in found if path is not None), None)
+
+    def _homes(self, role: str) -> Iterator[Home]:
+        """Where the table may lie: where this run would put it; then where one has put it that had
+        the version's own folder for its destination, or the one that holds the datasets."""
         home = self.home_of(role)
+        yield home
+        if home is not self.own:
+            tree = self.own.tree
+            for above in (tree.root.parent.parent, tree.own / "beside"):
+                there = Tree(above / home.dataset.slug / home.version)
+                if there.root != home.tree.root:
+                    yield replace(home, tree=there)
+
+    def _find_in(self, home: Home, role: str) -> Path | None:
         try:
             manifest = open_local(home.tree, ROOT_KEYS)
         except CxrsyncError:
@@ -79,7 +95,7 @@ class Tables:
     ) -> Iterator[Iterator[tuple[str, ...]]]:
         """The rows of the table that tells ``role``, for this selection.
 
-        Raises UsageError where it is not here, BadTable.
+        Raises NotHere, BadTable.
         """
         path = Path(selection.split_table) if self.is_given(selection, role) else self.find(role)
         if path is None:
@@ -95,9 +111,9 @@ class Tables:
         """Whether a file of the user's takes the place of the published table."""
         return role == SPLIT and bool(selection.split_table)
 
-    def _absent(self, role: str) -> UsageError:
+    def _absent(self, role: str) -> NotHere:
         home = self.home_of(role)
-        return UsageError(
+        return NotHere(
             f"the {role} table of {home.dataset.slug} {home.version} is not here: it tells which "
             "images are meant",
             next_step="`cxrsync pull` or `cxrsync ls` with the same selection fetches it.",
@@ -111,9 +127,9 @@ def owners(tables: Tables, selections: Iterable[Selection]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for selection in selections:
-        for role, column, prefix, ids in (
-            ("studies", "study_id", "s", selection.studies),
-            ("images", "dicom_id", "", selection.images),
+        for what, role, column, prefix, ids in (
+            ("study", STUDIES, "study_id", "s", selection.studies),
+            ("image", IMAGES, "dicom_id", "", selection.images),
         ):
             wanted = set(ids)
             if not wanted:
@@ -124,7 +140,7 @@ def owners(tables: Tables, selections: Iterable[Selection]) -> dict[str, str]:
                         found[prefix + each] = f"p{subject}"
             lacking = sorted(wanted - found.keys())
             if lacking:
-                raise unknown_ids(role, lacking, tables.own)
+                raise unknown_ids(what, lacking, tables.own)
     return found
 
 

@@ -89,6 +89,7 @@ class Tally:
             dataset=started.dataset,
             version=started.version,
             root=started.root,
+            selection=started.selection,
             selected=Amount(
                 self.selected, self.present.bytes + sum(self.bytes[result] for result in arrived)
             ),
@@ -96,6 +97,7 @@ class Tally:
             fetched=Amount(
                 self.files[Result.FETCHED] + self.files[Result.COPIED], max(0, self.received)
             ),
+            copied=Amount(self.files[Result.COPIED], self.bytes[Result.COPIED]),
             resumed=self.resumed,
             adopted=Amount(self.files[Result.ADOPTED], self.bytes[Result.ADOPTED]),
             failed=Amount(self.files[Result.FAILED] + self.refused_lines),

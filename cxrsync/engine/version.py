@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from cxrsync.catalog import describe, load, nearest
-from cxrsync.errors import DiskError, UsageError
+from cxrsync.errors import DiskError, NotHere, UsageError
 from cxrsync.job import Job
 from cxrsync.model import Emit, Kind, Notice
 from cxrsync.source.base import Source
@@ -47,7 +47,7 @@ async def choose_version(job: Job, source: Source, emit: Emit) -> str:
 def find_tree(job: Job) -> tuple[Tree, str]:
     """The tree and the version in the destination that the job means, for whoever only reads.
 
-    Raises UsageError where there is none.
+    Raises NotHere where there is none, UsageError where it is another's.
     """
     version = job.version
     claimed = read_claim(Tree(job.dest))
@@ -61,7 +61,7 @@ def find_tree(job: Job) -> tuple[Tree, str]:
         version = (describe(job.dataset).versions or ("?",))[-1]
     tree = Tree(version_root(job.dest, job.dataset, version).absolute())
     if not is_version_root(tree.root):
-        raise UsageError(
+        raise NotHere(
             f"no {job.dataset} {version} in {job.dest}",
             next_step="Name the folder with --dest, or run `cxrsync pull` first.",
         )
@@ -71,14 +71,13 @@ def find_tree(job: Job) -> tuple[Tree, str]:
     return tree, version
 
 
-def only_tree(dest: Path) -> tuple[str, str] | None:
-    """Dataset and version, where ``dest`` is, or holds, exactly one tree of ours."""
-    found = [
+def trees_in(dest: Path) -> list[tuple[str, str]]:
+    """Dataset and version of every tree of ours that ``dest`` is, or holds."""
+    return [
         claimed
         for folder in (dest, *dest.glob("*/*"), *dest.glob("physionet.org/files/*/*"))
         if (claimed := read_claim(Tree(folder))) is not None
     ]
-    return found[0] if len(found) == 1 else None
 
 
 async def no_such_version(source: Source, dataset: str, version: str) -> UsageError:

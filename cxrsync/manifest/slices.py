@@ -18,7 +18,8 @@ KeyRange = tuple[bytes, bytes | None]
 # What lies outside the shards: licences, tables, archives. A few lines at either end.
 ROOT_KEYS: tuple[KeyRange, ...] = ((b"", b"files/"), (b"files0", None))
 
-# Beyond these numbers one long read asks less of the server than many short ones.
+# Beyond these numbers one long read asks less of the server than many short ones. They hold for
+# each selection: a tree that was filled subject by subject has those slices already.
 MOST_SHARDS = 5
 MOST_FOLDERS = 16
 
@@ -43,7 +44,7 @@ def keys_of(
         if own is None:
             return None
         prefixes |= own
-    if not dataset.shards or len(prefixes) > MOST_FOLDERS:
+    if not dataset.shards:
         return None
     # A shard holds its subjects: no range may lie within another.
     outer = [
@@ -60,7 +61,7 @@ def _prefixes(selection: Selection, owners: Mapping[str, str]) -> set[bytes] | N
     ids = (*selection.studies, *selection.images)
     if ids and not subjects and all(each in owners for each in ids):
         subjects = {owners[each] for each in ids}
-    if subjects:
+    if 0 < len(subjects) <= MOST_FOLDERS:
         return {f"files/{subject[:3]}/{subject}/".encode() for subject in subjects}
     if selection.shards and len(selection.shards) <= MOST_SHARDS:
         return {f"files/{shard}/".encode() for shard in selection.shards}

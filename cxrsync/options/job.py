@@ -24,6 +24,7 @@ from cxrsync.job import (
     Origin,
     Reports,
 )
+from cxrsync.model import Kind
 from cxrsync.options.selection import SELECTION_OPTIONS, make_selection
 
 # The words of a job, the same in options, environment, job files and Python.
@@ -162,10 +163,16 @@ def make_job(options: Mapping[str, Any]) -> Job:
             f"--with-reports: no other dataset has reports of {dataset}",
             next_step="It is for --jpg. With --dicom the reports come along anyway.",
         )
+    selection = make_selection(options, dataset)
+    if with_reports and selection.only and Kind.IMAGES not in selection.only:
+        raise UsageError(
+            "--with-reports brings the reports of selected images, and no image is selected",
+            next_step="Leave --only out, or say --only images too.",
+        )
     return Job(
         dataset=dataset,
         version=version,
-        selection=make_selection(options, dataset),
+        selection=selection,
         dest=_path(options, "dest") or Path(DEFAULT_DEST),
         origin=Origin(
             base_url=_check_base_url(options.get("base_url") or DEFAULT_BASE_URL),

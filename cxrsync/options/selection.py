@@ -34,7 +34,8 @@ def many(options: Mapping[str, Any], name: str) -> list[str]:
     value = options.get(name)
     if value is None or value is False:
         return []
-    return [value] if isinstance(value, str) else [str(item) for item in value]
+    # Python and YAML say subject=10000032, too.
+    return [str(value)] if isinstance(value, str | int) else [str(item) for item in value]
 
 
 def parse_shards(values: Iterable[str]) -> tuple[str, ...]:
@@ -214,9 +215,12 @@ def _sample(options: Mapping[str, Any]) -> Sample | None:
     names = [unit.value for unit in Unit]
     if by and by not in names:
         raise UsageError(
-            f"--sample-by {by!r} is nothing to draw by", next_step=f"Near: {nearest(by, names)}."
+            f"--sample-by {by!r} is nothing to draw by",
+            next_step=f"Near: {nearest(str(by), names)}.",
         )
-    return Sample(count, Unit(by) if by else Unit.IMAGE, 0 if seed is None else int(seed))
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
+        raise UsageError(f"--seed {seed!r} is not a whole number")
+    return Sample(count, Unit(by) if by else Unit.IMAGE, seed or 0)
 
 
 def _split_table(options: Mapping[str, Any]) -> str:

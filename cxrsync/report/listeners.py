@@ -12,6 +12,7 @@ from typing import IO, Never, Protocol
 
 from tqdm import tqdm
 
+from cxrsync import words
 from cxrsync.model import (
     Checked,
     Event,
@@ -25,7 +26,6 @@ from cxrsync.model import (
     Retrying,
     Started,
 )
-from cxrsync.report import words
 from cxrsync.report.pace import Pace, is_problem
 from cxrsync.report.summary import as_text
 
@@ -153,6 +153,8 @@ def _planned(event: Planned) -> str:
     if event.to_hash:
         text += f", {event.to_hash:,} here and to be verified"
     text += f", {event.to_fetch:,} to fetch"
+    if event.to_take:
+        text += f" ({event.to_take:,} of them from an older version on this disk)"
     for refused in event.refused[:10]:
         text += f"\nrefused: manifest line {refused.line}: {refused.reason}"
     if event.refused_lines > 10:

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
+from cxrsync import words
 from cxrsync.model import Checked, Event, FileDone, Outcome, Planned, Received, Result
-from cxrsync.report import words
 
 _RATE_WINDOW = 30.0
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from cxrsync import words
 from cxrsync.errors import ExitCode
 from cxrsync.model import Summary
-from cxrsync.report import words
 
 _MOST_NAMED = 10
 
@@ -15,8 +15,10 @@ def as_text(summary: Summary) -> str:
         return ""  # it ended before there was anything to tell; the error says why
     rate = summary.fetched.bytes / summary.seconds if summary.seconds else 0.0
     lines = [
-        f"{summary.dataset} {summary.version}: {words.files(summary.selected.files)} selected, "
+        f"{summary.dataset} {summary.version} ({summary.selection}): "
+        f"{words.files(summary.selected.files)} selected, "
         f"{summary.present.files:,} were here, {summary.fetched.files:,} fetched"
+        + (f" ({summary.copied.files:,} of them from this disk)" if summary.copied.files else "")
         + (f", {summary.adopted.files:,} adopted" if summary.adopted.files else "")
         + (f", {summary.failed.files:,} failed" if summary.failed.files else "")
         + (f", {summary.mismatched.files:,} mismatched" if summary.mismatched.files else ""),

@@ -73,5 +73,8 @@ class Source(Protocol):
     async def versions(self, dataset: str) -> list[str]:
         """The published versions of ``dataset``, oldest first; empty if the source cannot tell."""
 
+    async def total(self, dataset: str, version: str) -> int | None:
+        """The bytes of a version in all, for estimates; None if the source cannot tell."""
+
     async def close(self) -> None:
         """Let every connection go."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from cxrsync.errors import BadAnswer, NotFound, Unreachable
@@ -74,6 +74,10 @@ class LocalTree:
             return []
         return sorted(folders)
 
+    async def total(self, dataset: str, version: str) -> int | None:
+        root = self._folder / dataset / version if self._nested else self._folder
+        return await asyncio.to_thread(_size_of, root)
+
     async def close(self) -> None:
         """Nothing is kept open."""
 
@@ -96,3 +100,12 @@ class LocalTree:
                 yield data
 
         return Opened(start, found.st_size, validator, found.st_mtime, chunks())
+
+
+def _size_of(root: Path) -> int:
+    size = 0
+    for folder, _folders, names in os.walk(root):
+        for name in names:
+            with suppress(OSError):
+                size += os.lstat(f"{folder}/{name}").st_size
+    return size

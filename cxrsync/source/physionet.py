@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import aiohttp
 from tenacity import (
@@ -84,17 +85,26 @@ class PhysioNet:
     async def versions(self, dataset: str) -> list[str]:
         """Asked of the public API, as nobody; empty if it does not tell."""
         try:
-            return await self._ask_versions(dataset)
-        except (
-            SourceError,
-            aiohttp.ClientError,
-            OSError,
-            ValueError,
-            LookupError,
-            TypeError,
-            RecursionError,
-        ):
-            return []  # a convenience that the site may change: never a reason to stop
+            listed = [project["version"] for project in await self._ask_api(dataset)]
+            return listed if all(map(_VERSION.fullmatch, listed)) else []
+        except (LookupError, TypeError, RecursionError):
+            return []
+
+    async def total(self, dataset: str, version: str) -> int | None:
+        """Asked of the public API, as nobody; None if it does not tell."""
+        try:
+            size = (await self._ask_api(dataset, version))["main_storage_size"]
+        except (LookupError, TypeError, RecursionError):
+            return None
+        return size if isinstance(size, int) and size > 0 else None
+
+    async def _ask_api(self, *names: str) -> Any:
+        """What the API has under ``names``; None if nothing: a convenience that the site may
+        change, never a reason to stop."""
+        try:
+            return await self._try_api(*names)
+        except (SourceError, aiohttp.ClientError, OSError, ValueError, RecursionError):
+            return None
 
     @retry(
         retry=retry_if_exception_type((Interrupted, Throttled)),
@@ -102,16 +112,13 @@ class PhysioNet:
         wait=wait_random_exponential(multiplier=_API_PAUSE, max=10),
         reraise=True,
     )
-    async def _ask_versions(self, dataset: str) -> list[str]:
-        url = self._base.origin() / "api/v1/project/published" / dataset / ""
+    async def _try_api(self, *names: str) -> Any:
+        url = self._base.origin().joinpath("api/v1/project/published", *names, "")
         response = await self._session.get_public(url, {"Accept": "application/json"})
         try:
             if response.status in http.TRY_LATER:
                 raise Throttled(f"the API answers {response.status}")
-            if response.status != 200:
-                return []
-            listed = [project["version"] for project in await response.json()]
-            return listed if all(map(_VERSION.fullmatch, listed)) else []
+            return await response.json() if response.status == 200 else None
         finally:
             response.close()
 

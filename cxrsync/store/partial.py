@@ -287,3 +287,19 @@ class Partial:
 def _refuse(constant: str) -> Never:
     # Infinity and NaN are no sizes and no times.
     raise ValueError(constant)
+
+
+def unfinished(folder: Path) -> tuple[int, int]:
+    """How many partials lie in a folder, and the bytes that they take; nothing where it cannot be
+    read."""
+    files = size = 0
+    try:
+        with os.scandir(folder) as found:
+            for item in found:
+                if "." not in item.name:
+                    files += 1
+                    # Blocks, not length: a file in segments has holes.
+                    size += item.stat().st_blocks * 512
+    except OSError:
+        return 0, 0
+    return files, size

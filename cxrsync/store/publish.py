@@ -77,12 +77,13 @@ def publish(
     def settle(ready: Ready) -> OSError | None:
         try:
             fd = ready.partial.fileno()
-            os.fchmod(fd, FILE_MODE)
             binding = ready.partial.binding
-            if binding is not None and binding.modified is not None:
-                # The server's time, so that `wget -N` gets its 304. Only now: a partial with
-                # this time would look complete to it.
-                os.utime(fd, (binding.modified, binding.modified))
+            if os.fstat(fd).st_nlink == 1:  # else it is an older version's file too: not touched
+                os.fchmod(fd, FILE_MODE)
+                if binding is not None and binding.modified is not None:
+                    # The server's time, so that `wget -N` gets its 304. Only now: a partial with
+                    # this time would look complete to it.
+                    os.utime(fd, (binding.modified, binding.modified))
             if fsync:
                 os.fsync(fd)
         except OSError as problem:

@@ -179,6 +179,14 @@ class State:
         with self._commit():
             self._db.execute("INSERT OR REPLACE INTO rate VALUES (?,?,?)", (at, count, seconds))
 
+    def last_rate(self) -> tuple[float, float] | None:
+        """When the line was last at work (POSIX time), and the bytes per second that it gave."""
+        found = self._db.execute(
+            "SELECT at, bytes / seconds FROM rate WHERE bytes > 0 AND seconds > 0 "
+            "ORDER BY at DESC LIMIT 1"
+        ).fetchone()
+        return None if found is None else (float(found[0]), float(found[1]))
+
     def remember(self, selection: Selection, *, at: float) -> None:
         """Note that this tree was pulled with ``selection``; a bare verify speaks of that."""
         what = json.dumps(selection.as_json(), sort_keys=True)

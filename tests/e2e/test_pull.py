@@ -68,7 +68,8 @@ def test_what_is_written_is_for_its_owner_only(machine: Machine) -> None:
 
 
 def test_kinds_and_globs(machine: Machine, server: MiniPhysioNet) -> None:
-    assert machine.pull("--dicom", "--only", "reports", "--shard", "p11").code == 0
+    reports = ("--only", "reports", "--reports", "files")
+    assert machine.pull("--dicom", *reports, "--shard", "p11").code == 0
     root = machine.dest / DICOM / VERSION
     assert {path.suffix for path in (root / "files").rglob("*") if path.is_file()} == {".txt"}
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxrsync.catalog import describe
 from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.plan import MTIME_TOLERANCE_NS, Standing, fits, make_plan, standing, survey
-from cxrsync.model import Entry, Found, Row, partition_of
+from cxrsync.model import Entry, Found, Kind, Row, partition_of
 from cxrsync.store.layout import Tree
 
 many = settings(deadline=None, max_examples=150, derandomize=True)
@@ -65,6 +66,10 @@ def test_standing(row: Row | None, found: Found | None, expected: Standing) -> N
 )
 def test_fits(size: int, late: int, expected: bool) -> None:
     assert fits(row(), Found(size, T + late)) is expected
+
+
+def kind(path: str) -> Kind:
+    return describe("mimic-cxr-jpg").kind_of(path)
 
 
 # ── the merge ──────────────────────────────────────────────────────────────────────────────────
@@ -157,7 +162,9 @@ def test_against_the_model(
 
     manifest = ManifestFile(sums)
     try:
-        plan = make_plan(manifest, wanted.__contains__, rows_of(known, partitions), Tree(root))
+        plan = make_plan(
+            manifest, wanted.__contains__, rows_of(known, partitions), Tree(root), kind
+        )
         assert [entry.path for entry in plan.entries_to_hash()] == to_hash
         # Fewer than 16 images here: all of them come before the root.
         assert list(plan.entries_to_fetch()) == [
@@ -188,7 +195,7 @@ def everything(_path: str) -> bool:
 def test_the_first_images_then_the_root_then_the_others(
     manifest: ManifestFile, tmp_path: Path
 ) -> None:
-    plan = make_plan(manifest, everything, rows_of({}, {"root", "p10"}), Tree(tmp_path))
+    plan = make_plan(manifest, everything, rows_of({}, {"root", "p10"}), Tree(tmp_path), kind)
     images = [f"files/p10/{n:02}.jpg" for n in range(20)]
     assert [entry.path for entry in plan.entries_to_fetch()] == [
         *images[:16],

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.report import words
+from cxrsync import words
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 

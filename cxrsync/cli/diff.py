@@ -1,0 +1,101 @@
+"""``cxrsync diff``"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from cxrsync import words
+from cxrsync.api import open_source, opened
+from cxrsync.cli.ls import write_lines
+from cxrsync.cli.main import Loudness
+from cxrsync.cli.options import job_of_tree, option, place_options, selection_options
+from cxrsync.cli.signals import obeying_signals
+from cxrsync.engine.comparison import Change, Comparison, Totals, compare
+from cxrsync.errors import ExitCode, UsageError
+from cxrsync.job import Job
+from cxrsync.report.listeners import Audience, to_stderr
+from cxrsync.source.prompt import TerminalPrompt
+
+
+@click.command()
+@click.argument("old", metavar="V1")
+@click.argument("new", metavar="V2")
+@selection_options
+@place_options
+@option("--json", "as_json", is_flag=True, envvar="CXRSYNC_JSON", help="One JSON object a line.")
+@click.pass_obj
+def diff(loudness: Loudness, /, old: str, new: str, as_json: bool, **options: Any) -> int:
+    """What changed from version V1 to V2: added, removed, changed, and the bytes that would move.
+
+    By the two manifests, fetched into DEST where they are not there yet. One path a line on
+    stdout; the totals on stderr.
+    """
+    if options.pop("dataset_version", None):
+        raise UsageError("--dataset-version says nothing beside the two versions")
+    if old == new:
+        raise UsageError(f"{old} and {new} are the same version")
+    for version in (old, new):  # refused as any other that is none
+        job = job_of_tree({**options, "dataset_version": version})
+    return asyncio.run(_run(job, (old, new), loudness, as_json=as_json))
+
+
+async def _run(job: Job, versions: tuple[str, str], loudness: Loudness, *, as_json: bool) -> int:
+    audience = Audience(loudness.level, as_json=False, progress="none")
+    prompt = TerminalPrompt()
+    with obeying_signals(prompt, audience) as stop:
+        async with (
+            opened(open_source(job, prompt)) as source,
+            compare(job, versions, source, audience.tell, stop) as found,
+        ):
+            with suppress(BrokenPipeError):
+                write_lines(_lines(found, as_json=as_json))
+                totals = found.totals()
+                if as_json:
+                    write_lines([json.dumps(_fields(totals))])
+                elif loudness.level >= 0:
+                    to_stderr(_in_words(found, totals))
+    return ExitCode.COMPLETE
+
+
+def _lines(found: Comparison, *, as_json: bool) -> Iterator[str]:
+    for each in found.differences():
+        if as_json:
+            yield json.dumps(
+                {
+                    "event": "difference",
+                    "change": each.change.value,
+                    "path": each.entry.path,
+                    "sha256": each.entry.sha256,
+                }
+            )
+        else:
+            yield f"{each.change.value:<8} {each.entry.path}"
+
+
+def _fields(totals: Totals) -> dict[str, object]:
+    return {
+        "event": "summary",
+        **{change.value: totals.changes[change] for change in Change},
+        "files_moving": totals.moving,
+        "bytes_moving": totals.estimate.bytes,
+        "files_of_unknown_size": totals.estimate.unknown,
+        "basis": list(totals.estimate.basis),
+    }
+
+
+def _in_words(found: Comparison, totals: Totals) -> str:
+    changes = ", ".join(f"{totals.changes[change]:,} {change.value}" for change in Change)
+    text = f"{found.new.dataset} {found.old.version} → {found.new.version}: {changes}"
+    if not totals.moving:
+        return text + "; no bytes would move"
+    guess = totals.estimate
+    text += f"; the bytes of {words.files(totals.moving)} would move"
+    if guess.basis:
+        text += f": about {words.size(guess.bytes)} (by {' and '.join(guess.basis)})"
+    return text + (f", and {guess.unknown:,} of unknown size" if guess.unknown else "")

@@ -1,0 +1,97 @@
+"""``cxrsync ls``"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from cxrsync.api import open_source, opened
+from cxrsync.catalog import describe
+from cxrsync.cli.main import Loudness
+from cxrsync.cli.options import option, place_options, selection_options
+from cxrsync.cli.signals import obeying_signals
+from cxrsync.engine.listing import Listing, listing
+from cxrsync.errors import ExitCode
+from cxrsync.job import Job
+from cxrsync.model import Entry, partition_of
+from cxrsync.options import make_job
+from cxrsync.report.listeners import Audience
+from cxrsync.source.prompt import TerminalPrompt
+
+_AT_A_TIME = 4096
+
+Form = Callable[[Entry], str]
+
+
+@click.command()
+@selection_options
+@place_options
+@option(
+    "--format",
+    "form",
+    type=click.Choice(["paths", "urls", "sha256sum", "json"]),
+    default="paths",
+    show_default=True,
+    help="sha256sum: as `sha256sum -c` reads it, from the version's folder.",
+)
+@click.pass_obj
+def ls(loudness: Loudness, /, form: str, **options: Any) -> int:
+    """Print the files that a selection means, without fetching them.
+
+    From what is here already, without a network; a manifest or table that is not here is fetched
+    into DEST first, where a pull will find it.
+    """
+    return asyncio.run(_run(make_job(options), form, loudness))
+
+
+async def _run(job: Job, form: str, loudness: Loudness) -> int:
+    audience = Audience(loudness.level, as_json=False, progress="none")
+    prompt = TerminalPrompt()
+    with obeying_signals(prompt, audience) as stop:
+        async with (
+            opened(open_source(job, prompt)) as source,
+            listing(job, source, audience.tell, stop) as found,
+        ):
+            # Whoever reads it may have all that was wanted before its end: no reason to complain.
+            with suppress(BrokenPipeError):
+                write_lines(map(_form(form, job, found), found.entries()))
+    return ExitCode.COMPLETE
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Lines to stdout, many at a time and in UTF-8 whatever the locale. Raises BrokenPipeError."""
+    lines = iter(lines)
+    while some := list(islice(lines, _AT_A_TIME)):
+        sys.stdout.buffer.write(("\n".join(some) + "\n").encode())
+    sys.stdout.buffer.flush()
+
+
+def _form(form: str, job: Job, found: Listing) -> Form:
+    if form == "paths":
+        return lambda entry: entry.path
+    if form == "urls":
+        base = f"{job.origin.base_url}/{found.dataset}/{found.version}/"
+        return lambda entry: base + quote(entry.path)
+    if form == "sha256sum":
+        return lambda entry: f"{entry.sha256}  {entry.path}"
+    kind_of = describe(found.dataset).kind_of
+
+    def as_json(entry: Entry) -> str:
+        return json.dumps(
+            {
+                "path": entry.path,
+                "sha256": entry.sha256,
+                "kind": kind_of(entry.path).value,
+                "partition": partition_of(entry.path),
+            }
+        )
+
+    return as_json

@@ -1,0 +1,135 @@
+"""What changed between two versions, and what would move: by their manifests alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from cxrsync.catalog import describe
+from cxrsync.engine.expectation import partition_names
+from cxrsync.engine.inventory import Estimate, Inventory, estimate
+from cxrsync.engine.listing import Listing, listing
+from cxrsync.engine.stop import Stop
+from cxrsync.engine.version import read_claim
+from cxrsync.job import Job
+from cxrsync.model import Emit, Entry
+from cxrsync.source.base import Source
+from cxrsync.store.layout import Tree, is_version_root
+from cxrsync.store.state import State
+
+
+class Change(Enum):
+    """What became of a path from one version to the next."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One path that two versions differ in. ``entry`` is the later version's; of a path that was
+    removed, the earlier one's."""
+
+    change: Change
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How much two versions differ. ``moving`` files have bytes that the earlier version does not
+    hold under any path; what they come to is an estimate."""
+
+    changes: Counter[Change]
+    moving: int
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two versions side by side, as far as a selection means them."""
+
+    old: Listing
+    new: Listing
+
+    def differences(self) -> Iterator[Difference]:
+        """Each path that they differ in, in order."""
+        return differences(self.old.entries(), self.new.entries())
+
+    def totals(self) -> Totals:
+        """How much they differ, and what would move."""
+        kind_of = describe(self.new.dataset).kind_of
+        changes = Counter(each.change for each in self.differences())
+        fresh = {
+            bytes.fromhex(each.entry.sha256)
+            for each in self.differences()
+            if each.change is not Change.REMOVED
+        }
+        for _offset, entry in self.old.manifest.entries():
+            fresh.discard(bytes.fromhex(entry.sha256))
+        inventory = Inventory(kind_of)
+        for tree in (self.old.tree, self.new.tree):
+            _learn_sizes(inventory, tree)
+        moving = 0
+        for each in self.differences():
+            if each.change is Change.REMOVED:
+                continue
+            digest = bytes.fromhex(each.entry.sha256)
+            if digest in fresh:
+                fresh.discard(digest)  # a second path with it is copied
+                moving += 1
+                inventory.add_missing(each.entry.path, kind_of(each.entry.path), None)
+        guess = estimate(inventory, describe(self.new.dataset).means)
+        return Totals(changes, moving, guess)
+
+
+def differences(old: Iterator[Entry], new: Iterator[Entry]) -> Iterator[Difference]:
+    """What changed, by a merge of two sorted listings."""
+    before, after = next(old, None), next(new, None)
+    while before is not None or after is not None:
+        if after is None or (before is not None and before.path < after.path):
+            assert before is not None
+            yield Difference(Change.REMOVED, before)
+            before = next(old, None)
+        elif before is None or after.path < before.path:
+            yield Difference(Change.ADDED, after)
+            after = next(new, None)
+        else:
+            if before.sha256 != after.sha256:
+                yield Difference(Change.CHANGED, after)
+            before, after = next(old, None), next(new, None)
+
+
+@asynccontextmanager
+async def compare(
+    job: Job, versions: tuple[str, str], source: Source, emit: Emit, stop: Stop
+) -> AsyncIterator[Comparison]:
+    """Two versions of the job's dataset. Raises UsageError, and what ends a run."""
+    old, new = (replace(job, version=each, dest=_place(job.dest, each)) for each in versions)
+    async with (
+        listing(old, source, emit, stop) as before,
+        listing(new, source, emit, stop) as after,
+    ):
+        yield Comparison(before, after)
+
+
+def _place(dest: Path, version: str) -> Path:
+    """Where a version's manifest belongs: beside, where the destination is another's own folder."""
+    claimed = read_claim(Tree(dest))
+    if is_version_root(dest) and (claimed is None or claimed[1] != version):
+        return Tree(dest).own / "beside"
+    return dest
+
+
+def _learn_sizes(inventory: Inventory, tree: Tree) -> None:
+    """What is known of the sizes of files that were fetched before."""
+    for name in partition_names(tree):
+        state = State.read(tree.partition(name))
+        if state is not None:
+            with state:
+                for row in state.rows():
+                    inventory.add_present(row.path, row.size)

@@ -1,0 +1,62 @@
+"""The files that a selection means: told, not fetched.
+
+What is here already is asked first, so that a reader of a shared mirror needs neither network nor
+write access; manifest and tables that are not here are fetched into the tree, for a pull to use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+
+from cxrsync.engine.course import set_course
+from cxrsync.engine.ending import in_our_words
+from cxrsync.engine.expectation import expectation
+from cxrsync.engine.manifest_file import ManifestFile
+from cxrsync.engine.start import set_out
+from cxrsync.engine.stop import Stop
+from cxrsync.engine.tally import Tally
+from cxrsync.engine.version import find_tree
+from cxrsync.errors import NotHere
+from cxrsync.job import Job
+from cxrsync.manifest.select import Wanted
+from cxrsync.model import Emit, Entry
+from cxrsync.source.base import Source
+from cxrsync.store.layout import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files that a job means in one version."""
+
+    tree: Tree
+    dataset: str
+    version: str
+    manifest: ManifestFile
+    is_wanted: Wanted
+
+    def entries(self) -> Iterator[Entry]:
+        """Each of them, in the order of the manifest."""
+        is_wanted = self.is_wanted
+        return (entry for _offset, entry in self.manifest.entries() if is_wanted(entry.path))
+
+
+@asynccontextmanager
+async def listing(job: Job, source: Source, emit: Emit, stop: Stop) -> AsyncIterator[Listing]:
+    """The files that the job means. Raises UsageError, and what ends a run.
+
+    The source is asked only where something must be fetched.
+    """
+    try:
+        tree, version = find_tree(job)
+        with expectation(tree, job, version, everything=True) as here:
+            yield Listing(tree, job.dataset, version, here.manifest, here.is_wanted)
+            return
+    except NotHere:
+        pass
+    with in_our_words(stop):
+        run = await set_out(job, source, emit, stop)
+        course = await set_course(run, Tally())
+    with closing(course.manifest) as manifest:
+        yield Listing(run.tree, job.dataset, run.version, manifest, course.meant.is_wanted)

@@ -1,0 +1,211 @@
+"""What an older version has already: the same bytes need not come over the line again."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxrsync.engine.hashing import on_every_core
+from cxrsync.engine.manifest_file import ManifestFile, open_local
+from cxrsync.engine.plan import Plan
+from cxrsync.engine.publication import Fetched, Publication
+from cxrsync.engine.queue import Queue, Task
+from cxrsync.engine.run import Run
+from cxrsync.errors import CxrsyncError, UsageError
+from cxrsync.job import Link
+from cxrsync.model import Entry, Notice, partition_of
+from cxrsync.store.hashing import digest_of
+from cxrsync.store.layout import (
+    PARTIAL_FOLDER,
+    Tree,
+    find_dataset,
+    is_version_root,
+    make_folders,
+    versions_present,
+)
+from cxrsync.store.link import bring
+from cxrsync.store.partial import Binding, Partial
+from cxrsync.store.publish import COPY_SUFFIX, Ready, copy_name
+
+
+@dataclass(frozen=True, slots=True)
+class Older:
+    """The tree of an older version, and its manifest or as much of it as matters."""
+
+    tree: Tree
+    manifest: ManifestFile
+
+
+def find_older(run: Run, manifest: ManifestFile) -> list[Older]:
+    """The trees that may hold files of this version: the one that the job names, and those that
+    lie beside the new one. Raises UsageError where the named one holds no version."""
+    named = run.job.link_from
+    roots = [] if named is None else _versions_in(named, run.job.dataset)
+    if named is not None and not roots:
+        raise UsageError(
+            f"--link-from {named} holds no version of {run.job.dataset}",
+            next_step="Name a version's own folder, or the folder that holds the dataset.",
+        )
+    if not is_version_root(run.job.dest):
+        roots += _versions_in(run.job.dest, run.job.dataset)
+    found = []
+    for root in dict.fromkeys(roots):
+        if root == run.tree.root:
+            continue
+        tree = Tree(root)
+        keys = None if manifest.whole else manifest.keys
+        try:
+            found.append(Older(tree, open_local(tree, keys)))
+        except CxrsyncError as problem:
+            run.emit(Notice(f"{root} is of no use for the new version: {problem}"))
+    return found
+
+
+def _versions_in(folder: Path, dataset: str) -> list[Path]:
+    if is_version_root(folder):
+        return [folder.absolute()]
+    below = find_dataset(folder, dataset)
+    return [(below / version).absolute() for version in versions_present(folder, dataset)]
+
+
+def take_over(plan: Plan, older: Older) -> None:
+    """Move to ``plan.to_take`` what the older version's manifest lists with the same digest: under
+    the same path, or, for what is left, under any."""
+    for name in ("in_shards", "reports", "in_root"):
+        offsets: array[int] = getattr(plan, name)
+        left: array[int] = array("Q")
+        there = _Cursor(older.manifest)
+        for offset in offsets:
+            entry = plan.manifest.entry_at(offset)
+            same = there.seek(entry.path)
+            if same is not None and same.sha256 == entry.sha256:
+                plan.to_take.append(offset)
+            else:
+                left.append(offset)
+        setattr(plan, name, left)
+    _take_what_moved(plan, older)
+
+
+def _take_what_moved(plan: Plan, older: Older) -> None:
+    entry_at = plan.manifest.entry_at
+    # The first 64 bits of each digest, sorted: eight bytes a file, whatever their number.
+    keys = array(
+        "Q",
+        sorted(
+            int(entry_at(offset).sha256[:16], 16)
+            for offsets in (plan.in_shards, plan.reports, plan.in_root)
+            for offset in offsets
+        ),
+    )
+    if not keys:
+        return
+    moved: dict[str, str] = {}
+    for _offset, entry in older.manifest.entries():
+        key = int(entry.sha256[:16], 16)
+        at = bisect_left(keys, key)
+        if at < len(keys) and keys[at] == key:
+            moved.setdefault(entry.sha256, entry.path)
+    if not moved:
+        return
+    for name in ("in_shards", "reports", "in_root"):
+        left: array[int] = array("Q")
+        for offset in getattr(plan, name):
+            path = moved.get(entry_at(offset).sha256)
+            if path is None:
+                left.append(offset)
+            else:
+                plan.to_take.append(offset)
+                plan.elsewhere[offset] = path
+        setattr(plan, name, left)
+
+
+def clones(run: Run, plan: Plan, trees: list[Tree]) -> bool:
+    """Whether what is taken over takes no room, by trying the first of it."""
+    for offset in plan.to_take[:1]:
+        entry = plan.manifest.entry_at(offset)
+        path = plan.elsewhere.get(offset, entry.path)
+        probe = run.tree.partition(partition_of(entry.path)) / f"clone{COPY_SUFFIX}"
+        for tree in trees:
+            with suppress(OSError):
+                how = bring(tree.final(path), probe, run.job.link)
+                probe.unlink()
+                return how is not Link.COPY
+    return False
+
+
+class _Cursor:
+    """Walks an older manifest beside the new one."""
+
+    def __init__(self, manifest: ManifestFile) -> None:
+        self._entries = (entry for _offset, entry in manifest.entries())
+        self._entry = next(self._entries, None)
+
+    def seek(self, path: str) -> Entry | None:
+        while self._entry is not None and self._entry.path < path:
+            self._entry = next(self._entries, None)
+        return self._entry if self._entry is not None and self._entry.path == path else None
+
+
+class Taking:
+    """Brings what an older version has over: cloned, linked or copied, then hashed like any other
+    file before it is published. What is not right there, or not there, goes to the queue."""
+
+    def __init__(
+        self, run: Run, plan: Plan, trees: list[Tree], queue: Queue, publication: Publication
+    ) -> None:
+        self._run = run
+        self._plan = plan
+        self._trees = trees
+        self._queue = queue
+        self._publication = publication
+
+    async def run(self) -> None:
+        """Take over on every core until there is nothing left to take."""
+        self._queue.hashing += 1
+        try:
+            await on_every_core(self._items(), self._take, self._sort)
+        finally:
+            self._queue.hashing -= 1
+            self._queue.tell()
+
+    def _items(self) -> Iterator[tuple[Entry, str]]:
+        for offset in self._plan.to_take:
+            entry = self._plan.manifest.entry_at(offset)
+            yield entry, self._plan.elsewhere.get(offset, entry.path)
+
+    async def _sort(self, item: tuple[Entry, str], ready: Ready | OSError | None) -> None:
+        if isinstance(ready, Ready):
+            await self._publication.put(Fetched(ready, copied=True))
+        else:
+            self._queue.add(Task(item[0]))
+            await asyncio.sleep(0)
+
+    def _take(self, item: tuple[Entry, str]) -> Ready | None:
+        entry, path = item
+        folder = self._run.tree.partition(partition_of(entry.path)) / PARTIAL_FOLDER
+        for tree in self._trees:
+            found = tree.find(path)
+            if found is None:
+                continue
+            # A name that is swept away, never gone on with, should a kill leave it: a hard link's
+            # bytes are the older version's own.
+            partial = Partial(folder, copy_name(entry))
+            try:
+                make_folders(folder)
+                how = bring(tree.final(path), partial.path, self._run.job.link)
+                if digest_of(str(partial.path)) == entry.sha256:
+                    partial.load()
+                    # The site hard-links its versions: the same file has the same time there.
+                    time = None if how is Link.HARDLINK else found.mtime_ns / 1e9
+                    partial.bind(Binding("", found.size, None, time))
+                    return Ready(entry, partial)
+            except OSError:
+                pass  # fetched instead, by a name of its own
+            with suppress(OSError):
+                partial.path.unlink()
+        return None

@@ -1,0 +1,201 @@
+"""All reports in one request: the archive is fetched, and each member whose digest stands in the
+manifest is published under its own path. The rest is fetched file by file.
+
+A report is 1.2 KB; 227,835 of them are as many requests, or one archive of 135 MB. Unpacked reports
+bear the archive's time at the source: each one's own would cost the request that is saved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from array import array
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+
+from cxrsync.engine.flight import Flight, fetch_alone
+from cxrsync.engine.partitions import Partitions
+from cxrsync.engine.plan import Plan
+from cxrsync.engine.publication import Fetched, Publication
+from cxrsync.engine.run import Run
+from cxrsync.engine.transfer import Line, Transfer
+from cxrsync.errors import BadAnswer, NotFound, SourceError
+from cxrsync.job import Job, Reports
+from cxrsync.model import ROOT, Entry, Kind, Notice, partition_of
+from cxrsync.source.base import Opened
+from cxrsync.store.archive import BadArchive, Member, members, read_member
+from cxrsync.store.hashing import digest_of
+from cxrsync.store.layout import PARTIAL_FOLDER
+from cxrsync.store.partial import Binding, Partial
+from cxrsync.store.publish import Ready, copy_name
+from cxrsync.store.threads import in_thread
+
+# What a request costs server and line, as bytes of one long answer: below this a file, or rather
+# its share of the archive, comes more cheaply with the others.
+_REQUEST_COST = 16 << 10
+# For fewer it is not even worth asking how large the archive is.
+_LEAST = 8
+# Of a single report; the real ones have some KB.
+_MOST_BYTES = 16 << 20
+_AT_A_TIME = 64
+
+
+def may_unpack(job: Job) -> bool:
+    """Whether the archive may be of use: then the root's lock is needed for it.
+
+    Unless asked for, only where reports are all that is meant: a tree of everything is to have
+    each file's own time, as `wget -N` wants it, and what the archive saves is little there.
+    """
+    if job.reports is Reports.AUTO:
+        return all(each.only == (Kind.REPORTS,) for each in job.selections)
+    return job.reports is Reports.ZIP
+
+
+class ReportArchive:
+    """The archive of one leg: fetched, unpacked, and let go (or published, where it is meant)."""
+
+    def __init__(
+        self, run: Run, partitions: Partitions, plan: Plan, publication: Publication
+    ) -> None:
+        self._run = run
+        self._partitions = partitions
+        self._plan = plan
+        self._publication = publication
+
+    async def unpack(self, line: Line, flight: Flight) -> None:
+        """Publish the reports that the archive holds; what is left stays in the plan.
+
+        Whatever is wrong with the archive is no reason to stop. Raises what ends a run.
+        """
+        found = await in_thread(self._entry)
+        if found is None or not await self._is_worth_it(found[1]):
+            return
+        offset, entry = found
+        here = self._run.tree.final(entry.path)
+        if await in_thread(lambda: _is_right(here, entry)):
+            await self._unpack_file(here, None)
+            return
+        folder = self._run.tree.partition(ROOT) / PARTIAL_FOLDER
+        partial = Partial(folder, entry.sha256)
+        try:
+            if not await self._fetch(line, flight, entry, partial):
+                return
+            modified = partial.binding.modified if partial.binding else None
+            await self._unpack_file(str(partial.path), modified)
+            if offset in self._plan.in_root:
+                self._plan.in_root.remove(offset)
+                await self._publication.put(Fetched(Ready(entry, partial)))
+                return
+            await in_thread(partial.discard)  # it has served, and nobody asked for it
+        finally:
+            if offset in self._plan.in_root:
+                await in_thread(partial.save)
+                partial.close()
+
+    def _entry(self) -> tuple[int, Entry] | None:
+        """The archive in the manifest."""
+        name = self._run.dataset.reports_archive
+        wanted = may_unpack(self._run.job) and len(self._plan.reports)
+        if not name or not wanted or ROOT not in self._partitions.names:
+            return None
+        manifest = self._plan.manifest
+        if not any(entry.path == name for entry in manifest.root_entries()):
+            return None
+        return next((each for each in manifest.entries() if each[1].path == name), None)
+
+    async def _is_worth_it(self, entry: Entry) -> bool:
+        """Whether the archive asks less of server and line than the reports one by one."""
+        begun = entry.sha256 in self._partitions.partials()
+        if self._run.job.reports is Reports.ZIP or begun:
+            return True
+        count = len(self._plan.reports)
+        if count < _LEAST:
+            return False
+        try:
+            async with self._run.source.open(self._run.ref(entry.path), 0, 1) as answer:
+                total = answer.total if isinstance(answer, Opened) else None
+        except (NotFound, BadAnswer):
+            return False
+        except SourceError:
+            return True  # an accident: the transfer knows how to wait
+        return total is not None and total <= count * _REQUEST_COST
+
+    async def _fetch(self, line: Line, flight: Flight, entry: Entry, partial: Partial) -> bool:
+        self._run.emit(Notice(f"{len(self._plan.reports):,} reports come in {entry.path}"))
+        transfer = Transfer(line, self._run.ref(entry.path), partial)
+        await transfer.begin(maybe_there=True)
+        await fetch_alone(flight, transfer, line.limits.connections)
+        if transfer.failed is not None:
+            self._say(f"{entry.path} does not arrive ({transfer.failed})")
+            return False
+        if await in_thread(partial.digest) != entry.sha256:
+            self._say(f"{entry.path} is not the one that the manifest names")
+            await in_thread(partial.discard)
+            return False
+        return True
+
+    async def _unpack_file(self, path: str, modified: float | None) -> None:
+        """Publish every member that is a wanted report; the plan keeps the others."""
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if modified is None:
+                modified = os.fstat(fd).st_mtime
+            wanted = self._wanted()
+            reports = self._reports(fd, wanted, modified)
+            while batch := await in_thread(lambda: list(islice(reports, _AT_A_TIME))):
+                for ready in batch:
+                    await self._publication.put(Fetched(ready, copied=True))
+        except BadArchive as problem:
+            self._say(f"the archive of reports cannot be read on: {problem}")
+        finally:
+            os.close(fd)
+        self._plan.reports = array("Q", sorted(wanted.values()))
+        if self._plan.reports:
+            self._say(f"the archive lacks {len(self._plan.reports):,} reports, or has others")
+
+    def _wanted(self) -> dict[int, int]:
+        """The wanted reports: a hash of the path, not the path, for there are 227,835 of them; and
+        the offset in the manifest, which tells the path."""
+        entry_at = self._plan.manifest.entry_at
+        return {hash(entry_at(offset).path): offset for offset in self._plan.reports}
+
+    def _reports(self, fd: int, wanted: dict[int, int], modified: float) -> Iterator[Ready]:
+        """Each member that is right, in our own folder and on its way to its name."""
+        identity = self._run.source.identity
+        for member in members(fd):
+            offset = wanted.get(hash(member.name))
+            if offset is None:
+                continue
+            entry = self._plan.manifest.entry_at(offset)
+            data = _read(fd, member, entry)
+            if data is None:
+                continue
+            folder = self._run.tree.partition(partition_of(entry.path)) / PARTIAL_FOLDER
+            # Reports share their text, to the byte: a name by the path, not by the digest alone.
+            partial = Partial(folder, copy_name(entry))
+            partial.bind(Binding(identity, len(data), None, modified))
+            partial.write(0, [data], partial.epoch)
+            del wanted[hash(member.name)]
+            yield Ready(entry, partial)
+
+    def _say(self, what: str) -> None:
+        self._run.emit(Notice(f"{what}: the rest of the reports comes file by file"))
+
+
+def _read(fd: int, member: Member, entry: Entry) -> bytes | None:
+    """The member's bytes, if they are the report's."""
+    if member.name != entry.path:
+        return None
+    with suppress(BadArchive):  # this member is of no use; the others may be
+        data = read_member(fd, member, _MOST_BYTES)
+        if hashlib.sha256(data).hexdigest() == entry.sha256:
+            return data
+    return None
+
+
+def _is_right(path: str, entry: Entry) -> bool:
+    try:
+        return digest_of(path) == entry.sha256
+    except OSError:
+        return False

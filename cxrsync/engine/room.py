@@ -1,0 +1,78 @@
+"""Whether what is missing will fit on the disk: looked at before it is fetched."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from cxrsync import words
+from cxrsync.engine.inventory import Estimate, estimate
+from cxrsync.engine.plan import Plan
+from cxrsync.engine.run import Run
+from cxrsync.errors import WillNotFit
+from cxrsync.model import Kind
+from cxrsync.store.space import Room, Shortage, room, shortage
+from cxrsync.store.threads import in_thread
+
+
+async def check_room(run: Run, plan: Plan) -> None:
+    """Raises WillNotFit where the missing files will not fit, unless the job says `--force`.
+
+    The public total of the version is asked for only where it could change the answer.
+    """
+    if run.job.force or not plan.to_fetch:
+        return
+    guess = estimate(plan.inventory, run.dataset.means)
+    free = await in_thread(lambda: room(run.tree.root))
+    if lacking(plan, guess, free) is None:
+        return
+    guess = await published_estimate(run, plan)
+    if lacking(plan, guess, free) is not None:
+        raise WillNotFit(f"it will not fit on the disk: {in_words(plan, guess, free)}")
+
+
+async def published_estimate(run: Run, plan: Plan) -> Estimate:
+    """What is missing, with the version's public total to go by where it is known."""
+    total = await run.source.total(run.job.dataset, run.version)
+    everything = await in_thread(lambda: _kinds(plan)) if total else None
+    return estimate(plan.inventory, run.dataset.means, total, everything)
+
+
+def _kinds(plan: Plan) -> Mapping[Kind, int] | None:
+    """How many files of each kind the version has; None where only a part of it is known."""
+    if not plan.manifest.whole:
+        return None
+    return Counter(map(plan.inventory.kind_of, plan.manifest.paths()))
+
+
+def need(plan: Plan, guess: Estimate) -> int:
+    """The bytes that the disk must have room for: what is cloned or linked takes none."""
+    if not plan.to_fetch or plan.taking_takes_room:
+        return guess.bytes
+    return round(guess.bytes * (1 - len(plan.to_take) / plan.to_fetch))
+
+
+def lacking(plan: Plan, guess: Estimate, free: Room) -> Shortage | None:
+    """What the disk lacks for the missing files; None if they fit."""
+    return shortage(free, need(plan, guess), files_to_make(plan))
+
+
+def in_words(plan: Plan, guess: Estimate, free: Room) -> str:
+    """Need against room, and where the need is from."""
+    text = f"about {words.size(need(plan, guess))} are missing"
+    if guess.basis:
+        text += f" (by {' and '.join(guess.basis)})"
+    text += f", {words.size(free.bytes)} are free"
+    if free.files is not None:
+        text += (
+            f"; {files_to_make(plan):,} files and folders, "
+            f"the file system has room for {free.files:,}"
+        )
+    if guess.unknown:
+        text += f"; of {words.files(guess.unknown)} no size is known"
+    return text
+
+
+def files_to_make(plan: Plan) -> int:
+    """Inodes: the missing files, and the folders for them."""
+    return plan.to_fetch + plan.inventory.folders
