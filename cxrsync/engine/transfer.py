@@ -169,8 +169,11 @@ class Transfer:
         binding = self._binding()
         # A request for the whole file carries no range: that is what a first request is.
         stop = segment.stop if segment.stop != self.segments.total else None
+        # "Is it still this one?" says all that "go on if it is this one" would, and of another file
+        # it brings the part that was asked for, not the whole.
+        resume_if = binding.validator if self._skip_if is None else None
         async with self._line.source.open(
-            self.ref, segment.at, stop, resume_if=binding.validator, skip_if=self._skip_if
+            self.ref, segment.at, stop, resume_if=resume_if, skip_if=self._skip_if
         ) as answer:
             self._line.outage.well()
             if epoch != self._epoch:
