@@ -73,6 +73,8 @@ def _serve(stage: Stage) -> int:
     for line in (
         "cxrsync pull --jpg --shard p10        # a shard; press Ctrl-C, and run it again",
         "cxrsync pull --dicom --only reports   # one kind of file",
+        "cxrsync pull --jpg --split test --with-reports --dry-run",
+        "cxrsync diff --jpg 2.0.0 2.1.0",
         "cxrsync status --jpg",
         "cxrsync verify --jpg",
         "PHYSIONET_PASSWORD=wrong cxrsync pull --jpg --only docs   # exit 3, one attempt",
