@@ -156,7 +156,7 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
         raw = yaml.safe_load(file.read_text("utf-8")) or {}
     except OSError as problem:
         raise UsageError(f"cannot read the catalogue {file}: {problem.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+    except (yaml.YAMLError, ValueError, RecursionError) as problem:  # no UTF-8, no such day, …
         raise UsageError(f"the catalogue {file} is no YAML: {problem}") from None
     if not isinstance(raw, dict):
         raise _malformed(file, "it is not a mapping of names to datasets")
@@ -195,11 +195,17 @@ _FORMS = {
 
 
 def _has_form(value: object, form: _Form) -> bool:
-    if isinstance(value, dict):
-        return form.outer is dict and all(isinstance(each, form.inner) for each in value.values())
-    if isinstance(value, list):
-        return form.outer is list and all(isinstance(each, form.inner) for each in value)
-    return isinstance(value, form.outer)
+    if type(value) is not form.outer:
+        return False
+    inner = list(value.values()) if isinstance(value, dict) else value
+    if isinstance(value, dict) and not all(isinstance(name, str) for name in value):
+        return False
+    if not isinstance(inner, list):
+        return True
+    # By type, not isinstance: to YAML a bare "yes" is True, to Python True is a number.
+    return all(type(each) is form.inner for each in inner) and all(
+        _has_form(each, _TEXTS) for each in inner if isinstance(each, list)
+    )
 
 
 def _near(name: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import click
@@ -48,18 +48,18 @@ def diff(loudness: Loudness, /, old: str, new: str, as_json: bool, **options: An
 async def _run(job: Job, versions: tuple[str, str], loudness: Loudness, *, as_json: bool) -> int:
     audience = Audience(loudness.level, as_json=False, progress="none")
     prompt = TerminalPrompt()
-    with obeying_signals(prompt, audience) as stop:
-        async with (
-            opened(open_source(job, prompt)) as source,
-            compare(job, versions, source, audience.tell, stop) as found,
-        ):
-            with suppress(BrokenPipeError):
-                write_lines(_lines(found, as_json=as_json))
-                totals = found.totals()
-                if as_json:
-                    write_lines([json.dumps(_fields(totals))])
-                elif loudness.level >= 0:
-                    to_stderr(_in_words(found, totals))
+    async with opened(open_source(job, prompt)) as source, AsyncExitStack() as stack:
+        with obeying_signals(prompt, audience) as stop:
+            comparison = compare(job, versions, source, audience.tell, stop)
+            found = await stack.enter_async_context(comparison)
+        # As in `ls`: nothing is left to be saved, and the reader may have enough.
+        with suppress(BrokenPipeError):
+            write_lines(_lines(found, as_json=as_json))
+            totals = found.totals()
+            if as_json:
+                write_lines([json.dumps(_fields(totals))])
+            elif loudness.level >= 0:
+                to_stderr(_in_words(found, totals))
     return ExitCode.COMPLETE
 
 

@@ -58,6 +58,8 @@ def in_words(found: Forecast) -> str:
         text = f"to come: about {words.size(guess.bytes)}{basis}"
         if guess.unknown:
             text += f", and {words.files(guess.unknown)} of unknown size"
+        if found.to_take or files:
+            text += f"; {words.size(found.from_source)} of it over the line"
         lines.append(text)
         lines.append(_duration(found))
     room = words.size(found.room.bytes)
@@ -136,6 +138,7 @@ def as_fields(found: Forecast) -> dict[str, object]:
         "to_take": found.to_take,
         "resumable": dict(zip(("files", "bytes"), found.resumable, strict=True)),
         "bytes": found.estimate.bytes,
+        "bytes_from_source": found.from_source,
         "basis": list(found.estimate.basis),
         "files_of_unknown_size": found.estimate.unknown,
         "need": {"bytes": found.need_bytes, "files": found.need_files},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -12,17 +13,23 @@ from cxrsync.engine.expectation import partition_names
 from cxrsync.engine.inventory import Estimate, Inventory
 from cxrsync.engine.leg import look_back
 from cxrsync.engine.plan import Plan, make_plan
-from cxrsync.engine.room import files_to_make, in_words, lacking, need, published_estimate
+from cxrsync.engine.room import (
+    begun,
+    files_to_make,
+    in_words,
+    lacking,
+    need,
+    published_estimate,
+)
 from cxrsync.engine.run import Run
 from cxrsync.engine.start import set_out
 from cxrsync.engine.stop import Stop
 from cxrsync.engine.tally import Tally
 from cxrsync.errors import WillNotFit
 from cxrsync.job import Job
-from cxrsync.model import Emit, Row
+from cxrsync.model import Emit, Notice, Row
 from cxrsync.source.base import Source
-from cxrsync.store.layout import PARTIAL_FOLDER
-from cxrsync.store.partial import unfinished
+from cxrsync.store.layout import Tree
 from cxrsync.store.space import Room, room
 from cxrsync.store.state import State
 from cxrsync.store.threads import in_thread
@@ -49,11 +56,18 @@ class Forecast:
     refusal: WillNotFit | None
 
     @property
+    def from_source(self) -> int:
+        """About the bytes that come over the line: neither an older version's, nor partials'."""
+        missing = sum(count.files for count in self.inventory.missing.values())
+        share = 1 - self.to_take / missing if missing else 0
+        return max(0, round(self.estimate.bytes * share) - self.resumable[1])
+
+    @property
     def seconds(self) -> float | None:
         """How long the line would need at the rate seen last."""
         if not self.rate:
             return None
-        return max(0, self.estimate.bytes - self.resumable[1]) / self.rate
+        return self.from_source / self.rate
 
 
 async def forecast(job: Job, source: Source, emit: Emit, stop: Stop) -> Forecast:
@@ -63,15 +77,18 @@ async def forecast(job: Job, source: Source, emit: Emit, stop: Stop) -> Forecast
         run = await set_out(job, source, emit, stop)
         course = await set_course(run, Tally())
         try:
-            names = course.meant.partitions
             plan = await in_thread(lambda: _plan(run, course))
             guess = await published_estimate(run, plan)
         finally:
             course.manifest.close()
+    if job.with_reports:
+        emit(Notice(f"the reports, which are in {run.dataset.reports_in}, are not counted here"))
+    partials = await in_thread(lambda: begun(run, plan))
+    here = partials[1]
     free = await in_thread(lambda: room(run.tree.root))
     short = None
-    if lacking(plan, guess, free) is not None:
-        short = WillNotFit(f"it will not fit on the disk: {in_words(plan, guess, free)}")
+    if lacking(plan, guess, free, here) is not None:
+        short = WillNotFit(f"it will not fit on the disk: {in_words(plan, guess, free, here)}")
     return Forecast(
         root=str(run.tree.root),
         dataset=job.dataset,
@@ -80,9 +97,9 @@ async def forecast(job: Job, source: Source, emit: Emit, stop: Stop) -> Forecast
         inventory=plan.inventory,
         selected=plan.selected,
         to_take=len(plan.to_take),
-        resumable=await in_thread(lambda: _resumable(run, names)),
+        resumable=partials,
         estimate=guess,
-        need_bytes=need(plan, guess),
+        need_bytes=need(plan, guess, here),
         need_files=files_to_make(plan),
         room=free,
         rate=await in_thread(lambda: _last_rate(run)),
@@ -100,14 +117,18 @@ def _plan(run: Run, course: Course) -> Plan:
         plan = make_plan(
             course.manifest, course.meant.is_wanted, rows, run.tree, run.dataset.kind_of
         )
-    look_back(run, plan)
+    _keep_what_is_there(plan, look_back(run, plan))
     return plan
 
 
-def _resumable(run: Run, names: Iterable[str]) -> tuple[int, int]:
-    """Files of which some bytes are here, and these bytes."""
-    found = [unfinished(run.tree.partition(name) / PARTIAL_FOLDER) for name in names]
-    return sum(files for files, _size in found), sum(size for _files, size in found)
+def _keep_what_is_there(plan: Plan, older: Sequence[Tree]) -> None:
+    """An older version's manifest may list what was never pulled: that has to be fetched."""
+    there: array[int] = array("Q")
+    for offset in plan.to_take:
+        path = plan.elsewhere.get(offset) or plan.manifest.entry_at(offset).path
+        kept = any(tree.find(path) is not None for tree in older)
+        (there if kept else plan.in_shards).append(offset)
+    plan.to_take = there
 
 
 def _last_rate(run: Run) -> float | None:

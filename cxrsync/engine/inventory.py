@@ -120,7 +120,7 @@ def estimate(
         usual, source = _scaled(means, published, everything), PUBLISHED
     taken: dict[Kind, float] = {}
     basis: dict[str, None] = {}
-    total = unknown = 0
+    total, unknown = 0.0, 0  # rounded once: a whole version comes to its published total
     for kind, count in missing.items():
         total += count.bytes
         rest = count.files - count.sized
@@ -135,8 +135,8 @@ def estimate(
             basis[source] = None
         else:
             unknown += rest
-        total += round(rest * taken.get(kind, 0))
-    return Estimate(total, unknown, tuple(basis), taken)
+        total += rest * taken.get(kind, 0)
+    return Estimate(round(total), unknown, tuple(basis), taken)
 
 
 def _scaled(

@@ -7,7 +7,7 @@ write access; manifest and tables that are not here are fetched into the tree, f
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 
 from cxrsync.engine.course import set_course
@@ -24,6 +24,7 @@ from cxrsync.manifest.select import Wanted
 from cxrsync.model import Emit, Entry
 from cxrsync.source.base import Source
 from cxrsync.store.layout import Tree
+from cxrsync.store.threads import in_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +49,23 @@ async def listing(job: Job, source: Source, emit: Emit, stop: Stop) -> AsyncIter
 
     The source is asked only where something must be fetched.
     """
+    with ExitStack() as stack:
+        with in_our_words(stop):
+            found = await in_thread(lambda: _from_what_is_here(job, stack))
+            if found is None:
+                run = await set_out(job, source, emit, stop)
+                course = await set_course(run, Tally())
+                manifest = stack.enter_context(closing(course.manifest))
+                is_wanted = course.meant.is_wanted
+                found = Listing(run.tree, job.dataset, run.version, manifest, is_wanted)
+        yield found
+
+
+def _from_what_is_here(job: Job, stack: ExitStack) -> Listing | None:
+    """The listing from the tree alone; None where something is lacking. ``stack`` closes it."""
     try:
         tree, version = find_tree(job)
-        with expectation(tree, job, version, everything=True) as here:
-            yield Listing(tree, job.dataset, version, here.manifest, here.is_wanted)
-            return
+        here = stack.enter_context(expectation(tree, job, version, everything=True))
     except NotHere:
-        pass
-    with in_our_words(stop):
-        run = await set_out(job, source, emit, stop)
-        course = await set_course(run, Tally())
-    with closing(course.manifest) as manifest:
-        yield Listing(run.tree, job.dataset, run.version, manifest, course.meant.is_wanted)
+        return None
+    return Listing(tree, job.dataset, version, here.manifest, here.is_wanted)

@@ -11,6 +11,8 @@ from cxrsync.engine.plan import Plan
 from cxrsync.engine.run import Run
 from cxrsync.errors import WillNotFit
 from cxrsync.model import Kind
+from cxrsync.store.layout import PARTIAL_FOLDER
+from cxrsync.store.partial import unfinished
 from cxrsync.store.space import Room, Shortage, room, shortage
 from cxrsync.store.threads import in_thread
 
@@ -27,8 +29,16 @@ async def check_room(run: Run, plan: Plan) -> None:
     if lacking(plan, guess, free) is None:
         return
     guess = await published_estimate(run, plan)
-    if lacking(plan, guess, free) is not None:
-        raise WillNotFit(f"it will not fit on the disk: {in_words(plan, guess, free)}")
+    _files, here = await in_thread(lambda: begun(run, plan))
+    if lacking(plan, guess, free, here) is not None:
+        raise WillNotFit(f"it will not fit on the disk: {in_words(plan, guess, free, here)}")
+
+
+def begun(run: Run, plan: Plan) -> tuple[int, int]:
+    """How many partials lie where something is missing, and the bytes that they take already."""
+    names = {partition for partition, _kind in plan.inventory.missing}
+    found = [unfinished(run.tree.partition(name) / PARTIAL_FOLDER) for name in names]
+    return sum(files for files, _size in found), sum(size for _files, size in found)
 
 
 async def published_estimate(run: Run, plan: Plan) -> Estimate:
@@ -45,21 +55,23 @@ def _kinds(plan: Plan) -> Mapping[Kind, int] | None:
     return Counter(map(plan.inventory.kind_of, plan.manifest.paths()))
 
 
-def need(plan: Plan, guess: Estimate) -> int:
-    """The bytes that the disk must have room for: what is cloned or linked takes none."""
-    if not plan.to_fetch or plan.taking_takes_room:
-        return guess.bytes
-    return round(guess.bytes * (1 - len(plan.to_take) / plan.to_fetch))
+def need(plan: Plan, guess: Estimate, here: int = 0) -> int:
+    """The bytes that the disk must have room for: what is cloned or linked takes none, and the
+    bytes ``here``, in partials, have theirs."""
+    share = 1.0
+    if plan.to_fetch and not plan.taking_takes_room:
+        share -= len(plan.to_take) / plan.to_fetch
+    return max(0, round(guess.bytes * share) - here)
 
 
-def lacking(plan: Plan, guess: Estimate, free: Room) -> Shortage | None:
+def lacking(plan: Plan, guess: Estimate, free: Room, here: int = 0) -> Shortage | None:
     """What the disk lacks for the missing files; None if they fit."""
-    return shortage(free, need(plan, guess), files_to_make(plan))
+    return shortage(free, need(plan, guess, here), files_to_make(plan))
 
 
-def in_words(plan: Plan, guess: Estimate, free: Room) -> str:
+def in_words(plan: Plan, guess: Estimate, free: Room, here: int = 0) -> str:
     """Need against room, and where the need is from."""
-    text = f"about {words.size(need(plan, guess))} are missing"
+    text = f"about {words.size(need(plan, guess, here))} are missing"
     if guess.basis:
         text += f" (by {' and '.join(guess.basis)})"
     text += f", {words.size(free.bytes)} are free"
