@@ -113,26 +113,20 @@ def choose(
 def _by_tables(
     selection: Selection, dataset: Dataset, manifest: ManifestFile, tables: Tables
 ) -> Chosen:
-    has_reports = any(kind is Kind.REPORTS for kind, _pattern in dataset.patterns)
-    chosen = Chosen()
-    if selection.images:
-        images = frozenset(map(image_key, selection.images))
-        chosen = Chosen(images, frozenset())
-        if has_reports and not (selection.splits or selection.views):
-            chosen = Chosen(images, studies_of(manifest.paths(), images))
+    images = frozenset(map(image_key, selection.images)) if selection.images else None
     for role, column, values in (
         (SPLIT, "split", selection.splits),
         (METADATA, "ViewPosition", selection.views),
     ):
         if values:
-            columns = ("dicom_id", "study_id", column)
-            with tables.rows(selection, role, columns) as rows:
-                chosen = choose_images(
-                    ((image, study, value) for image, study, value in rows),
-                    frozenset(values),
-                    chosen.images,
-                    with_studies=has_reports,
-                )
+            with tables.rows(selection, role, ("dicom_id", column)) as rows:
+                images = choose_images(rows, frozenset(values), images)
+    chosen = Chosen()
+    if images is not None:
+        has_reports = any(kind is Kind.REPORTS for kind, _pattern in dataset.patterns)
+        # A table may know images that this version does not have: their reports are not meant.
+        studies = studies_of(manifest.paths(), images) if has_reports else frozenset()
+        chosen = Chosen(images, studies)
     if selection.labels:
         names = ("study_id", *(label.name for label in selection.labels))
         with tables.rows(selection, selection.labeler, names) as rows:

@@ -43,24 +43,14 @@ def tables_needed(selection: Selection) -> tuple[str, ...]:
 
 
 def choose_images(
-    rows: Iterable[tuple[str, str, str]],
-    values: Container[str],
-    among: Container[bytes] | None,
-    *,
-    with_studies: bool,
-) -> Chosen:
-    """The images whose value is among ``values``: from rows of image, study and value.
+    rows: Iterable[tuple[str, ...]], values: Container[str], among: Container[bytes] | None
+) -> frozenset[bytes]:
+    """The images whose value is among ``values``: from rows of image and value.
 
-    ``among``: only these images (None: all). The studies are noted where reports go by them.
+    ``among``: only these images (None: all).
     """
-    images: set[bytes] = set()
-    studies: set[int] = set()
-    for image, study, value in rows:
-        if value in values and (among is None or image_key(image) in among):
-            images.add(image_key(image))
-            if with_studies:
-                studies.add(study_key(study))
-    return Chosen(frozenset(images), frozenset(studies))
+    keys = (image_key(image) for image, value in rows if value in values)
+    return frozenset(key for key in keys if among is None or key in among)
 
 
 def choose_studies(rows: Iterable[tuple[str, ...]], labels: Iterable[Label]) -> frozenset[int]:

@@ -180,3 +180,16 @@ def test_ls_needs_no_server_where_everything_is_here(
     assert set(listed.out.split()) == here(root)
     sums = machine.run("ls", "--jpg", "--split", "test", "--format", "sha256sum").out
     assert sums.count("\n") == len(here(root))
+
+
+def test_where_the_tables_are_that_people_look_for_in_vain(machine: Machine) -> None:
+    done = machine.run("pull", "--dicom", "--metadata-only")
+
+    assert done.code == 0, done.err
+    assert "mimic-cxr-jpg" in done.err
+    assert here(machine.dest / DICOM / VERSION) == {
+        "LICENSE.txt",
+        "cxr-provider-list.csv.gz",
+        "cxr-record-list.csv.gz",
+        "cxr-study-list.csv.gz",
+    }
