@@ -53,6 +53,10 @@ class NotHere(UsageError):
     """Something is asked about that no pull has fetched yet."""
 
 
+class NothingMeant(UsageError):
+    """A selection that means nothing in this version; another version may have it."""
+
+
 # ── what a source answers; the engine decides whether it ends the file, the run, or nothing ────
 
 

@@ -166,6 +166,9 @@ class Selection:
             return tuple(str(each) for each in raw.get(name, ()))
 
         drawn, limit = raw.get("sample"), raw.get("limit")
+        if drawn is not None:
+            count, by, seed = drawn
+            drawn = Sample(int(count), Unit(by), int(seed))
         labels = dict(raw.get("labels", {}))
         return cls(
             shards=texts("shards"),
@@ -179,7 +182,7 @@ class Selection:
             only=tuple(Kind(kind) for kind in raw["only"]),
             include=texts("include"),
             exclude=texts("exclude"),
-            sample=None if drawn is None else Sample(int(drawn[0]), Unit(drawn[1]), int(drawn[2])),
+            sample=drawn,
             limit=None if limit is None else int(limit),
             tables=bool(raw["tables"]),
             split_table=str(raw.get("split_table", "")),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from cxrsync.catalog import METADATA, SPLIT, Dataset, nearest
 from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.tables import Tables, unknown_ids
-from cxrsync.errors import UsageError
+from cxrsync.errors import NothingMeant
 from cxrsync.manifest.choose import (
     Chosen,
     choose_images,
@@ -36,8 +36,8 @@ def understand(
 ) -> Meant:
     """What the selections mean, together. Reads manifest and tables: call it from a thread.
 
-    Raises UsageError for what does not exist, and where nothing is meant, naming the filter that
-    left nothing; BadTable.
+    Raises NothingMeant for what does not exist, and where nothing is left, naming the filter that
+    left nothing; UsageError, BadTable.
     """
     tests = []
     for selection in selections:
@@ -66,11 +66,11 @@ def _touched(selection: Selection, there: frozenset[str]) -> set[str]:
 
 
 def check(selection: Selection, manifest: ManifestFile, tables: Tables) -> None:
-    """Refuse shards and ids that the manifest does not have. Raises UsageError."""
+    """Refuse shards and ids that the manifest does not have. Raises NothingMeant."""
     lacking = [shard for shard in selection.shards if shard not in manifest.partitions]
     if lacking:
         shards = sorted(manifest.partitions - {ROOT})
-        raise UsageError(
+        raise NothingMeant(
             f"the manifest has no shard {', '.join(lacking)}",
             next_step=f"It has {nearest(lacking[0], shards) or 'no shards at all'}.",
         )
@@ -136,16 +136,16 @@ def _by_tables(
 
 def _nothing(
     selection: Selection, dataset: Dataset, manifest: ManifestFile, tables: Tables
-) -> UsageError:
+) -> NothingMeant:
     """The error for a selection that means nothing: which filter left nothing, of how much."""
     before = "the version"
     for words, far in selection.steps():
         is_wanted = wanted(far, dataset, choose(far, dataset, manifest, tables))
         left = sum(is_wanted(path) and not is_brought(path, far) for path in manifest.paths())
         if not left:
-            return UsageError(
+            return NothingMeant(
                 f"nothing is selected by: {selection}",
                 next_step=f"{before} has files, but none of them is left after: {words}.",
             )
         before = f"{words} ({left:,} files)"
-    return UsageError(f"nothing is selected by: {selection}")
+    return NothingMeant(f"nothing is selected by: {selection}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -15,8 +15,10 @@ from cxrsync.engine.inventory import Estimate, Inventory, estimate
 from cxrsync.engine.listing import Listing, listing
 from cxrsync.engine.stop import Stop
 from cxrsync.engine.version import read_claim
+from cxrsync.errors import NothingMeant
 from cxrsync.job import Job
 from cxrsync.model import Emit, Entry
+from cxrsync.selection import Selection
 from cxrsync.source.base import Source
 from cxrsync.store.layout import Tree, is_version_root
 from cxrsync.store.state import State
@@ -108,13 +110,26 @@ def differences(old: Iterator[Entry], new: Iterator[Entry]) -> Iterator[Differen
 async def compare(
     job: Job, versions: tuple[str, str], source: Source, emit: Emit, stop: Stop
 ) -> AsyncIterator[Comparison]:
-    """Two versions of the job's dataset. Raises UsageError, and what ends a run."""
+    """Two versions of the job's dataset. Raises UsageError, NothingMeant where neither version has
+    anything of the selection, and what ends a run."""
     old, new = (replace(job, version=each, dest=_place(job.dest, each)) for each in versions)
-    async with (
-        listing(old, source, emit, stop) as before,
-        listing(new, source, emit, stop) as after,
-    ):
-        yield Comparison(before, after)
+    async with AsyncExitStack() as stack:
+
+        async def read(job: Job) -> Listing:
+            return await stack.enter_async_context(listing(job, source, emit, stop))
+
+        empty = False
+        sides = []
+        for each in (old, new):
+            try:
+                sides.append(await read(each))
+            except NothingMeant:  # all that the other has was added, or removed
+                if empty:
+                    raise
+                empty = True
+                whole = await read(replace(each, selection=Selection()))
+                sides.append(replace(whole, is_wanted=lambda _path: False))
+        yield Comparison(*sides)
 
 
 def _place(dest: Path, version: str) -> Path:

@@ -129,13 +129,20 @@ def clones(run: Run, plan: Plan, trees: list[Tree]) -> bool:
     for offset in plan.to_take[:1]:
         entry = plan.manifest.entry_at(offset)
         path = plan.elsewhere.get(offset, entry.path)
-        probe = run.tree.partition(partition_of(entry.path)) / f"clone{COPY_SUFFIX}"
+        probe = _nearest(run.tree.own) / f".clone{COPY_SUFFIX}"
         for tree in trees:
             with suppress(OSError):
                 how = bring(tree.final(path), probe, run.job.link)
                 probe.unlink()
                 return how is not Link.COPY
     return False
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the first above it that is there already."""
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    return folder
 
 
 class _Cursor:

@@ -12,7 +12,6 @@ import os
 from array import array
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
 
 from cxrsync.engine.flight import Flight, fetch_alone
 from cxrsync.engine.partitions import Partitions
@@ -44,11 +43,15 @@ _AT_A_TIME = 64
 def may_unpack(job: Job) -> bool:
     """Whether the archive may be of use: then the root's lock is needed for it.
 
-    Unless asked for, only where reports are all that is meant: a tree of everything is to have
-    each file's own time, as `wget -N` wants it, and what the archive saves is little there.
+    Unless asked for, only where reports (and archives) are all that is meant: a tree of everything
+    is to have each file's own time, as `wget -N` wants it, and what the archive saves is little
+    there.
     """
     if job.reports is Reports.AUTO:
-        return all(each.only == (Kind.REPORTS,) for each in job.selections)
+        return all(
+            Kind.REPORTS in each.only and {*each.only} <= {Kind.REPORTS, Kind.ARCHIVES}
+            for each in job.selections
+        )
     return job.reports is Reports.ZIP
 
 
@@ -69,62 +72,74 @@ class ReportArchive:
         Whatever is wrong with the archive is no reason to stop. Raises what ends a run.
         """
         found = await in_thread(self._entry)
-        if found is None or not await self._is_worth_it(found[1]):
+        if found is None:
             return
         offset, entry = found
+        selected = offset in self._plan.in_root
+        partial = Partial(self._run.tree.partition(ROOT) / PARTIAL_FOLDER, entry.sha256)
+        await in_thread(partial.load)
+        if not (self._is_enough() or selected or partial.size):
+            return
         here = self._run.tree.final(entry.path)
         if await in_thread(lambda: _is_right(here, entry)):
             await self._unpack_file(here, None)
             return
-        folder = self._run.tree.partition(ROOT) / PARTIAL_FOLDER
-        partial = Partial(folder, entry.sha256)
+        if not (selected or await self._is_worth_it(entry, partial)):
+            return
+        handed_on = False
         try:
             if not await self._fetch(line, flight, entry, partial):
                 return
             modified = partial.binding.modified if partial.binding else None
             await self._unpack_file(str(partial.path), modified)
-            if offset in self._plan.in_root:
+            if selected:
                 self._plan.in_root.remove(offset)
                 await self._publication.put(Fetched(Ready(entry, partial)))
-                return
-            await in_thread(partial.discard)  # it has served, and nobody asked for it
+                handed_on = True
+            else:
+                await in_thread(partial.discard)  # it has served, and nobody asked for it
         finally:
-            if offset in self._plan.in_root:
+            if not handed_on:
                 await in_thread(partial.save)
                 partial.close()
 
     def _entry(self) -> tuple[int, Entry] | None:
-        """The archive in the manifest."""
+        """The archive in the manifest, if it may be unpacked: all that it holds, or none of it."""
         name = self._run.dataset.reports_archive
-        wanted = may_unpack(self._run.job) and len(self._plan.reports)
-        if not name or not wanted or ROOT not in self._partitions.names:
+        count, most = len(self._plan.reports), self._run.job.limits.max_files
+        if not count or (most is not None and most < count) or not may_unpack(self._run.job):
+            return None
+        if not name or ROOT not in self._partitions.names:
             return None
         manifest = self._plan.manifest
         if not any(entry.path == name for entry in manifest.root_entries()):
             return None
         return next((each for each in manifest.entries() if each[1].path == name), None)
 
-    async def _is_worth_it(self, entry: Entry) -> bool:
-        """Whether the archive asks less of server and line than the reports one by one."""
-        begun = entry.sha256 in self._partitions.partials()
-        if self._run.job.reports is Reports.ZIP or begun:
+    def _is_enough(self) -> bool:
+        """Whether there are so many reports that it is worth to look at the archive."""
+        return self._run.job.reports is Reports.ZIP or len(self._plan.reports) >= _LEAST
+
+    async def _is_worth_it(self, entry: Entry, partial: Partial) -> bool:
+        """Whether the rest of the archive asks less of server and line than the reports singly."""
+        if self._run.job.reports is Reports.ZIP:
             return True
+        total = partial.total
+        if total is None:
+            try:
+                async with self._run.source.open(self._run.ref(entry.path), 0, 1) as answer:
+                    total = answer.total if isinstance(answer, Opened) else None
+            except (NotFound, BadAnswer):
+                return False
+            except SourceError:
+                return True  # an accident: the transfer knows how to wait
         count = len(self._plan.reports)
-        if count < _LEAST:
-            return False
-        try:
-            async with self._run.source.open(self._run.ref(entry.path), 0, 1) as answer:
-                total = answer.total if isinstance(answer, Opened) else None
-        except (NotFound, BadAnswer):
-            return False
-        except SourceError:
-            return True  # an accident: the transfer knows how to wait
-        return total is not None and total <= count * _REQUEST_COST
+        return total is not None and total - partial.size <= count * _REQUEST_COST
 
     async def _fetch(self, line: Line, flight: Flight, entry: Entry, partial: Partial) -> bool:
         self._run.emit(Notice(f"{len(self._plan.reports):,} reports come in {entry.path}"))
         transfer = Transfer(line, self._run.ref(entry.path), partial)
-        await transfer.begin(maybe_there=True)
+        await transfer.begin(maybe_there=False)  # it has been looked at
         await fetch_alone(flight, transfer, line.limits.connections)
         if transfer.failed is not None:
             self._say(f"{entry.path} does not arrive ({transfer.failed})")
@@ -143,15 +158,17 @@ class ReportArchive:
                 modified = os.fstat(fd).st_mtime
             wanted = self._wanted()
             reports = self._reports(fd, wanted, modified)
-            while batch := await in_thread(lambda: list(islice(reports, _AT_A_TIME))):
+            problem = None
+            while problem is None:
+                batch, problem = await in_thread(lambda: _next(reports))
                 for ready in batch:
                     await self._publication.put(Fetched(ready, copied=True))
-        except BadArchive as problem:
-            self._say(f"the archive of reports cannot be read on: {problem}")
         finally:
             os.close(fd)
         self._plan.reports = array("Q", sorted(wanted.values()))
-        if self._plan.reports:
+        if isinstance(problem, BadArchive):
+            self._say(f"the archive of reports cannot be read on: {problem}")
+        elif self._plan.reports:
             self._say(f"the archive lacks {len(self._plan.reports):,} reports, or has others")
 
     def _wanted(self) -> dict[int, int]:
@@ -181,6 +198,17 @@ class ReportArchive:
 
     def _say(self, what: str) -> None:
         self._run.emit(Notice(f"{what}: the rest of the reports comes file by file"))
+
+
+def _next(reports: Iterator[Ready]) -> tuple[list[Ready], BadArchive | StopIteration | None]:
+    """The next few, and what has ended them: those before a flaw are as good as any."""
+    batch: list[Ready] = []
+    try:
+        while len(batch) < _AT_A_TIME:
+            batch.append(next(reports))
+    except (BadArchive, StopIteration) as end:
+        return batch, end
+    return batch, None
 
 
 def _read(fd: int, member: Member, entry: Entry) -> bytes | None:

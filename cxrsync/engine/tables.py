@@ -12,7 +12,7 @@ from pathlib import Path
 from cxrsync.catalog import IMAGES, SPLIT, STUDIES, Dataset, describe
 from cxrsync.engine.beside import Home, beside
 from cxrsync.engine.manifest_file import ManifestFile, open_local
-from cxrsync.errors import CxrsyncError, NotHere, UsageError
+from cxrsync.errors import CxrsyncError, NotHere, NothingMeant, UsageError
 from cxrsync.manifest.slices import ROOT_KEYS
 from cxrsync.manifest.tables import read_rows
 from cxrsync.model import Entry
@@ -144,10 +144,10 @@ def owners(tables: Tables, selections: Iterable[Selection]) -> dict[str, str]:
     return found
 
 
-def unknown_ids(what: str, ids: Sequence[str], home: Home) -> UsageError:
+def unknown_ids(what: str, ids: Sequence[str], home: Home) -> NothingMeant:
     """The error for ids that the dataset does not have."""
     named = ", ".join(ids[:5]) + (f" and {len(ids) - 5:,} more" if len(ids) > 5 else "")
-    return UsageError(
+    return NothingMeant(
         f"{home.dataset.slug} {home.version} has no {what} {named}",
         next_step="Check the ids, and the version: a later one may have withdrawn some.",
     )

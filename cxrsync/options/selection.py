@@ -229,7 +229,10 @@ def _split_table(options: Mapping[str, Any]) -> str:
         return ""
     if not options.get("split"):
         raise UsageError("--split-table without --split chooses nothing")
-    path = Path(value).expanduser().absolute()
+    try:
+        path = Path(value).expanduser().absolute()
+    except RuntimeError:
+        raise UsageError(f"--split-table {value}: there is no such user") from None
     if not path.is_file():
         raise UsageError(f"--split-table {value}: no such file")
     return str(path)

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import hashlib
+import os
 import io
 import subprocess
 import sys
@@ -575,7 +576,9 @@ def republish(root: Path, name: str, change: Callable[[bytes], bytes]) -> None:
     (root / name).write_bytes(new)
     manifest = root / MANIFEST
     digests = [hashlib.sha256(data).hexdigest() for data in (old, new)]
+    time = manifest.stat().st_mtime + 1  # the ETag is made of size and whole seconds
     manifest.write_text(manifest.read_text().replace(*digests))
+    os.utime(manifest, (time, time))
 
 
 def test_a_table_that_is_mended(

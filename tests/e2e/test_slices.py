@@ -218,9 +218,8 @@ def test_status_and_verify_of_such_a_tree(
     assert (files["good"], files["missing"], files["extra"]) == (8, 0, 0)
     assert server.ledger.snapshot().requests == 0
     # What the slices do not tell is not guessed.
-    for words in (["--shard", "p14"], ["--all"]):
-        ended = machine.run("status", *words)
-        assert (ended.code, "only a part of its SHA256SUMS.txt" in ended.err) == (2, True)
+    ended = machine.run("status", "--shard", "p14")
+    assert (ended.code, "only a part of its SHA256SUMS.txt" in ended.err) == (2, True)
 
     lost = machine.dest / JPG / VERSION / min(published.of(OTHER))
     lost.write_bytes(b"something else")
@@ -283,7 +282,7 @@ def test_one_that_is_not_sorted_is_read_whole(
     assert sha256sum(machine.dest / JPG / VERSION, "--ignore-missing").returncode == 0
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("share", [0.1, 0.7])
 def test_killed_in_the_middle_of_the_search(
     serve: Serve, make_machine: MakeMachine, published: Large, share: float
 ) -> None:

@@ -33,7 +33,7 @@ class _Writer:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    retrying = PhysioNet._ask_versions.retry  # type: ignore[attr-defined]
+    retrying = PhysioNet._try_api.retry  # type: ignore[attr-defined]
     monkeypatch.setattr(retrying, "wait", wait_none())
 
 

@@ -1,0 +1,188 @@
+"""What is missing and what it comes to: by table, and against a model that keeps every path."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxrsync.engine.inventory import (
+    CATALOGUE,
+    LEARNED,
+    PUBLISHED,
+    Count,
+    Inventory,
+    by_kind,
+    estimate,
+)
+from cxrsync.model import Kind, partition_of
+
+many = settings(deadline=None, max_examples=200, derandomize=True)
+
+MEANS = {Kind.IMAGES: 1_000, Kind.TABLES: 50}
+SUFFIXES = {".jpg": Kind.IMAGES, ".csv": Kind.TABLES, ".zip": Kind.ARCHIVES}
+
+
+def kind_of(path: str) -> Kind:
+    return SUFFIXES.get(path[-4:], Kind.DOCS)
+
+
+def inventory(
+    present: Mapping[str, int] | None = None,
+    unproved: Mapping[str, int] | None = None,
+    missing: Mapping[str, int | None] | None = None,
+) -> Inventory:
+    found = Inventory(kind_of)
+    for path, size in (present or {}).items():
+        found.add_present(path, size)
+    for path, size in (unproved or {}).items():
+        found.add_unproved(path, size)
+    for path in sorted(missing or {}):
+        found.add_missing(path, kind_of(path), (missing or {})[path])
+    return found
+
+
+def images(count: int, size: int | None = None, shard: str = "p10") -> dict[str, int | None]:
+    return {f"files/{shard}/p/s/{number:03}.jpg": size for number in range(count)}
+
+
+def sized(count: int, size: int, shard: str = "p11") -> dict[str, int]:
+    return dict.fromkeys(images(count, shard=shard), size)
+
+
+def test_counts_by_partition_and_kind() -> None:
+    found = inventory(
+        present={"files/p10/a.jpg": 7, "files/p10/b.jpg": 5, "a.csv": 3},
+        unproved={"files/p11/a.jpg": 2},
+        missing={"files/p10/c.jpg": None, "files/p10/d.jpg": 9, "LICENSE": None},
+    )
+    assert dict(found.present) == {
+        ("p10", Kind.IMAGES): Count(2, 2, 12),
+        ("root", Kind.TABLES): Count(1, 1, 3),
+    }
+    assert dict(found.unproved) == {("p11", Kind.IMAGES): Count(1, 1, 2)}
+    assert dict(found.missing) == {
+        ("p10", Kind.IMAGES): Count(2, 1, 9),
+        ("root", Kind.DOCS): Count(1, 0, 0),
+    }
+    counts = {("p10", Kind.IMAGES): Count(1, 1, 5), ("p11", Kind.IMAGES): Count(2, 1, 4)}
+    assert by_kind(counts) == {Kind.IMAGES: Count(3, 2, 9)}
+
+
+Case = tuple[Inventory, int | None, dict[Kind, int] | None, tuple[int, int, tuple[str, ...]]]
+
+# What is here, what is missing, the published total with how many files of each kind it counts;
+# then the bytes, how many files are of unknown size, and whose word it is.
+CASES: dict[str, Case] = {
+    "nothing is missing": (inventory(present=sized(30, 7)), 9_999, {Kind.IMAGES: 30}, (0, 0, ())),
+    "the catalogue's mean": (inventory(missing=images(3)), None, None, (3_000, 0, (CATALOGUE,))),
+    "no mean": (inventory(missing={"LICENSE": None, "a.zip": None}), None, None, (0, 2, ())),
+    "a mean for one of two": (
+        inventory(missing={"a.csv": None, "a.zip": None}), None, None, (50, 1, (CATALOGUE,)),
+    ),
+    "published": (
+        inventory(missing=images(3)), 6_000, {Kind.IMAGES: 3}, (6_000, 0, (PUBLISHED,)),
+    ),
+    "published, of which a part is wanted": (
+        inventory(missing=images(3)), 6_000, {Kind.IMAGES: 12}, (1_500, 0, (PUBLISHED,)),
+    ),
+    "published, shared by the catalogue's means": (
+        inventory(missing={"a.csv": None}), 4_200,
+        {Kind.IMAGES: 4, Kind.TABLES: 4}, (50, 0, (PUBLISHED,)),
+    ),
+    "published, of a kind without a mean": (
+        inventory(missing={"LICENSE": None}), 4_000,
+        {Kind.IMAGES: 4, Kind.DOCS: 4}, (0, 0, (PUBLISHED,)),
+    ),
+    "published, of use only with all the counts": (
+        inventory(missing=images(3)), 6_000, None, (3_000, 0, (CATALOGUE,)),
+    ),
+    "published, but no kind in it has a mean": (
+        inventory(missing={"LICENSE": None}), 4_000, {Kind.DOCS: 4}, (0, 1, ()),
+    ),
+    "learned from many": (
+        inventory(present=sized(20, 70), missing=images(100)), 999_999, {Kind.IMAGES: 120},
+        (7_000, 0, (LEARNED,)),
+    ),
+    "learned from few, for many": (
+        inventory(present=sized(19, 70), missing=images(100)), None, None,
+        (100_000, 0, (CATALOGUE,)),
+    ),
+    "learned from few, for fewer": (
+        inventory(present=sized(3, 70), missing=images(3)), None, None, (210, 0, (LEARNED,)),
+    ),
+    "learned from what is not proved too": (
+        inventory(unproved=sized(3, 70), missing=images(2)), None, None, (140, 0, (LEARNED,)),
+    ),
+    "learned of another kind says nothing": (
+        inventory(present=sized(50, 70), missing={"a.csv": None}), None, None,
+        (50, 0, (CATALOGUE,)),
+    ),
+    "remembered one by one": (
+        inventory(missing={**images(2, 30), "files/p11/a.jpg": 41}), None, None,
+        (101, 0, (LEARNED,)),
+    ),
+    "some remembered, the others by the catalogue": (
+        inventory(missing=images(2, 30) | images(100, None, "p11")), None, None,
+        (100_060, 0, (LEARNED, CATALOGUE)),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("found", "published", "everything", "expected"), CASES.values(), ids=CASES.keys()
+)
+def test_estimate(
+    found: Inventory,
+    published: int | None,
+    everything: dict[Kind, int] | None,
+    expected: tuple[int, int, tuple[str, ...]],
+) -> None:
+    guess = estimate(found, MEANS, published, everything)
+    assert (guess.bytes, guess.unknown, guess.basis) == expected
+
+
+def test_a_dataset_without_means_shares_its_total_evenly() -> None:
+    found = inventory(missing={"a.csv": None, "a.jpg": None})
+    guess = estimate(found, {}, 4_000, {Kind.IMAGES: 3, Kind.TABLES: 5})
+    assert (guess.bytes, guess.unknown, guess.basis) == (1_000, 0, (PUBLISHED,))
+    assert guess.means == {Kind.IMAGES: 500, Kind.TABLES: 500}
+    assert estimate(found, {}).unknown == 2
+
+
+@many
+@given(
+    st.dictionaries(st.sampled_from(list(Kind)), st.integers(1, 400_000), min_size=1),
+    st.dictionaries(st.sampled_from(list(Kind)), st.integers(1, 10**8)),
+    st.integers(1, 5 * 10**12),
+)
+def test_a_whole_version_comes_to_its_published_total(
+    everything: dict[Kind, int], means: dict[Kind, int], published: int
+) -> None:
+    found = Inventory(kind_of)
+    for kind, count in everything.items():
+        found.missing["root", kind] = Count(files=count)
+    guess = estimate(found, means, published, everything)
+    if means and not means.keys() & everything.keys():
+        assert guess.unknown == sum(everything.values())
+    else:
+        assert guess.bytes == published
+        assert guess.unknown == 0
+
+
+paths = st.lists(st.sampled_from("ab-."), min_size=1, max_size=4).map("/".join)
+
+
+@many
+@given(st.sets(paths, max_size=12))
+def test_folders_to_be_made(chosen: set[str]) -> None:
+    """Each folder once, in whatever depths the order of the manifest leads."""
+    chosen = {f"{path}/x.jpg" for path in chosen} | {"x.jpg"}
+    found = inventory(missing=dict.fromkeys(chosen))
+
+    folders = {path.rsplit("/", ups)[0] for path in chosen for ups in range(1, path.count("/") + 1)}
+    assert found.folders == len(folders)
+    assert Counter({key: count.files for key, count in found.missing.items()}) == Counter(
+        (partition_of(path), Kind.IMAGES) for path in chosen
+    )

@@ -1,0 +1,245 @@
+"""Which slices of a manifest selections need: nothing that they mean lies outside."""
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxrsync.catalog import describe
+from cxrsync.manifest.choose import Chosen
+from cxrsync.manifest.place import image_key
+from cxrsync.manifest.seek import OutOfOrder
+from cxrsync.manifest.select import wanted
+from cxrsync.manifest.slices import (
+    MOST_FOLDERS,
+    MOST_SHARDS,
+    ROOT_KEYS,
+    KeyRange,
+    covers,
+    find_slices,
+    keys_of,
+    needs_lookup,
+)
+from cxrsync.model import Kind
+from cxrsync.selection import Selection
+
+many = settings(deadline=None, max_examples=200, derandomize=True)
+
+JPG, DICOM = describe("mimic-cxr-jpg"), describe("mimic-cxr")
+SUBJECTS = [f"p1{shard}00000{number}" for shard in range(10) for number in range(3)]
+# Study and image → subject: two studies of two images each.
+STUDIES = {f"s5{subject[1:6]}{subject[7:]}{n}": subject for subject in SUBJECTS for n in range(2)}
+IMAGES = {f"{study[1:]}a{n}": STUDIES[study] for study in STUDIES for n in range(2)}
+OWNERS = STUDIES | IMAGES
+PATHS = sorted(
+    [
+        *(
+            "LICENSE.txt",
+            "SHA256SUMS.txt.asc",
+            "cxr-record-list.csv.gz",
+            "files-index.csv",
+            "zz.csv",
+        ),
+        *(f"files/{subject[:3]}/{subject}/{study}.txt" for study, subject in STUDIES.items()),
+        *(
+            f"files/{subject[:3]}/{subject}/s{image[:-2]}/{image}.dcm"
+            for image, subject in IMAGES.items()
+        ),
+    ]
+)
+
+
+def inner(keys: tuple[KeyRange, ...] | None) -> list[str] | None:
+    """The prefixes of the slices between the two of the root."""
+    if keys is None:
+        return None
+    assert (keys[0], keys[-1]) == ROOT_KEYS
+    assert all(high is not None and high == low[:-1] + b"0" for low, high in keys[1:-1])
+    return [low.decode() for low, _high in keys[1:-1]]
+
+
+P10, P11 = "p10000032", "p11000011"
+
+
+@pytest.mark.parametrize(
+    ("selections", "owners", "prefixes"),
+    [
+        ([Selection(subjects=(P10,))], {}, [f"files/p10/{P10}/"]),
+        ([Selection(subjects=(P11, P10))], {}, [f"files/p10/{P10}/", f"files/p11/{P11}/"]),
+        ([Selection(shards=("p10", "p19"))], {}, ["files/p10/", "files/p19/"]),
+        # The subject is the smaller part; a filter by tables makes it no larger.
+        ([Selection(shards=("p10",), subjects=(P10,))], {}, [f"files/p10/{P10}/"]),
+        ([Selection(subjects=(P10,), splits=("test",), limit=3)], {}, [f"files/p10/{P10}/"]),
+        ([Selection(studies=("s1",))], {"s1": P10}, [f"files/p10/{P10}/"]),
+        ([Selection(studies=("s1",), images=("a",))], {"s1": P10}, None),
+        ([Selection(shards=("p11",), studies=("s1",))], {}, ["files/p11/"]),
+        # Several selections: together, none within another.
+        (
+            [Selection(subjects=(P10,)), Selection(shards=("p11",)), Selection(subjects=(P11,))],
+            {},
+            [f"files/p10/{P10}/", "files/p11/"],
+        ),
+        ([Selection(subjects=(P10,)), Selection(splits=("test",))], {}, None),
+        # Only the whole will do.
+        ([Selection()], {}, None),
+        ([Selection(splits=("test",))], {}, None),
+        ([Selection(only=(Kind.TABLES,))], {}, None),
+        ([Selection(studies=("s1",))], {}, None),
+    ],
+)
+def test_the_slices_of_selections(
+    selections: list[Selection], owners: Mapping[str, str], prefixes: list[str] | None
+) -> None:
+    assert inner(keys_of(selections, JPG, owners)) == prefixes
+
+
+def test_a_dataset_without_shards_has_no_slices() -> None:
+    assert keys_of([Selection(subjects=(P10,))], describe("novel"), {}) is None
+
+
+def test_many_small_slices_are_one_large_read() -> None:
+    few = tuple(f"p1000{number:04}" for number in range(MOST_FOLDERS))
+    assert len(inner(keys_of([Selection(subjects=few)], JPG, {})) or ()) == MOST_FOLDERS
+    more = Selection(subjects=(*few, P11))
+    assert keys_of([more], JPG, {}) is None
+    # … unless they came one by one: then they are here.
+    one_by_one = [Selection(subjects=(each,)) for each in more.subjects]
+    assert len(inner(keys_of(one_by_one, JPG, {})) or ()) == MOST_FOLDERS + 1
+    shards = JPG.shards[: MOST_SHARDS + 1]
+    assert keys_of([Selection(shards=shards)], JPG, {}) is None
+    assert inner(keys_of([Selection(shards=shards[:-1])], JPG, {})) is not None
+    # The shard of too many subjects is one.
+    in_p10 = Selection(shards=("p10",), subjects=more.subjects)
+    assert inner(keys_of([in_p10], JPG, {})) == ["files/p10/"]
+
+
+@pytest.mark.parametrize(
+    ("selection", "needs"),
+    [
+        (Selection(studies=("s1",)), True),
+        (Selection(images=("a",) * MOST_FOLDERS), True),
+        (Selection(images=("a",) * MOST_FOLDERS, studies=("s1",)), False),
+        (Selection(studies=("s1",), subjects=(P10,)), False),
+        (Selection(subjects=(P10,)), False),
+        (Selection(), False),
+    ],
+)
+def test_which_selections_are_worth_a_look_into_a_table(selection: Selection, needs: bool) -> None:
+    assert needs_lookup(selection) is needs
+
+
+def few(values: list[str]) -> st.SearchStrategy[tuple[str, ...]]:
+    return st.lists(st.sampled_from(values), max_size=3, unique=True).map(tuple)
+
+
+selections = st.builds(
+    Selection,
+    shards=few(sorted({subject[:3] for subject in SUBJECTS})),
+    subjects=few(SUBJECTS),
+    studies=few(sorted(STUDIES)),
+    images=few(sorted(IMAGES)),
+    only=st.lists(st.sampled_from(Kind), max_size=2, unique=True).map(tuple),
+    include=st.lists(st.sampled_from(["files/*", "*.csv", "*.dcm", "*"]), max_size=1).map(tuple),
+    limit=st.none() | st.integers(1, 9),
+    tables=st.booleans(),
+)
+
+
+def has_a_place(selection: Selection, owners: Mapping[str, str]) -> bool:
+    """Whether it says by itself, or with the owners of its ids, where its files lie."""
+    ids = {*selection.studies, *selection.images}
+    known = bool(ids) and ids <= owners.keys()
+    return bool(selection.subjects or selection.shards) or known
+
+
+@many
+@given(st.lists(selections, min_size=1, max_size=3), st.sampled_from([{}, STUDIES, OWNERS]))
+def test_nothing_that_is_meant_lies_outside(
+    several: list[Selection], owners: Mapping[str, str]
+) -> None:
+    keys = keys_of(several, DICOM, owners)
+    if keys is None:
+        assert not all(has_a_place(each, owners) for each in several)
+        return
+    lows = [low for low, _high in keys]
+    assert lows == sorted(set(lows))
+    assert all(
+        high is not None and high <= low for (_, high), low in zip(keys, lows[1:], strict=False)
+    )
+    for each in several:
+        images = frozenset(map(image_key, each.images))
+        is_wanted = wanted(each, DICOM, Chosen(images, frozenset()) if images else Chosen())
+        outside = [path for path in PATHS if is_wanted(path) and not covers(keys, path)]
+        assert outside == []
+
+
+# ── key ranges → byte ranges ───────────────────────────────────────────────────────────────────
+
+LINES = [f"{'0' * 64} {path}\n".encode() for path in PATHS]
+TEXT = b"".join(LINES)
+
+
+def found(
+    keys: tuple[KeyRange, ...], text: bytes = TEXT
+) -> tuple[tuple[tuple[int, int], ...], int]:
+    """The slices, and how many bytes were asked for."""
+    search = find_slices(keys, len(text), 4)
+    asked = 0
+    try:
+        ranges = next(search)
+        while True:
+            asked += sum(stop - start for start, stop in ranges)
+            ranges = search.send(tuple(text[start:stop] for start, stop in ranges))
+    except StopIteration as done:
+        return done.value, asked
+
+
+@many
+@given(st.lists(selections, min_size=1, max_size=3))
+def test_the_slices_hold_exactly_what_the_keys_do(several: list[Selection]) -> None:
+    keys = keys_of(several, DICOM, OWNERS)
+    if keys is None:
+        return
+    slices, _asked = found(keys)
+    lines = b"".join(TEXT[start:stop] for start, stop in slices).decode().splitlines()
+    assert [line[65:] for line in lines] == [path for path in PATHS if covers(keys, path)]
+
+
+def test_slices_that_are_empty_are_none() -> None:
+    keys = keys_of([Selection(subjects=("p10999999",)), Selection(shards=("p18",))], JPG, {})
+    assert keys is not None
+    slices, asked = found(keys)
+    held = [TEXT[start:stop].split(b"\n")[0][65:] for start, stop in slices]
+    first = next(path for path in PATHS if path.startswith("files/p18/"))
+    assert held == [b"LICENSE.txt", first.encode(), b"zz.csv"]
+    assert asked > 0
+    assert found((), b"") == ((), 0)
+    assert found(keys, b"") == ((), 0)
+
+
+def test_what_is_out_of_order_is_told() -> None:
+    keys = keys_of([Selection(shards=("p12",))], JPG, {})
+    assert keys is not None
+    with pytest.raises(OutOfOrder):
+        found(keys, b"".join(reversed(LINES)))
+
+
+@pytest.mark.parametrize(
+    ("path", "within"),
+    [
+        ("LICENSE.txt", True),
+        ("zz.csv", True),
+        ("files0", True),
+        ("files", True),
+        ("files/p10/p10000032/s1/a.dcm", True),
+        ("files/p10/p10000032", False),
+        ("files/p10/p100000320/s1/a.dcm", False),
+        ("files/p10/p10000031/s1/a.dcm", False),
+        ("files/README", False),
+    ],
+)
+def test_covers(path: str, within: bool) -> None:
+    keys = keys_of([Selection(subjects=(P10,))], JPG, {})
+    assert keys is not None
+    assert covers(keys, path) is within

@@ -1,0 +1,231 @@
+"""The words of a selection: what they mean, what is refused, and which names are near."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxrsync.errors import ExitCode, UsageError
+from cxrsync.model import Kind
+from cxrsync.options import make_selection
+from cxrsync.options.ids import IMAGE, STUDY, SUBJECT, Form, parse_ids
+from cxrsync.selection import Label, Sample, Selection, Unit
+
+many = settings(deadline=None, max_examples=200, derandomize=True)
+
+JPG, DICOM = "mimic-cxr-jpg", "mimic-cxr"
+ID = "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014"
+
+
+def refusal(dataset: str = JPG, **options: Any) -> str:
+    """What a person reads: the message and the next step."""
+    with pytest.raises(UsageError) as caught:
+        make_selection(options, dataset)
+    assert caught.value.exit_code is ExitCode.USAGE
+    return f"{caught.value} {caught.value.next_step}"
+
+
+# ── what the words mean ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("options", "selection"),
+    [
+        ({}, Selection()),
+        ({"subject": None, "frontal": False, "no_tables": False}, Selection()),
+        ({"subject": ["10000032", "P10000032,p10000033"]},
+         Selection(subjects=("p10000032", "p10000033"))),
+        ({"subject": 10000032}, Selection(subjects=("p10000032",))),  # as Python and YAML say it
+        ({"study": [50414267, "s50414268"]}, Selection(studies=("s50414267", "s50414268"))),
+        ({"image": f"files/p10/p10000032/s50414267/{ID.upper()}.jpg"}, Selection(images=(ID,))),
+        # In the tables' own order and spelling, each once.
+        ({"split": ["Test", "train,test"]}, Selection(splits=("train", "test"))),
+        ({"split": "test train"}, Selection(splits=("train", "test"))),
+        ({"view": "ap axial, pa"}, Selection(views=("PA", "AP AXIAL"))),
+        ({"view": ["blank", "LL"]}, Selection(views=("LL", ""))),
+        ({"frontal": True}, Selection(views=("PA", "AP"))),
+        ({"lateral": True, "view": "pa"}, Selection(views=("PA", "LATERAL", "LL"))),
+        ({"label": "Pneumonia=1"}, Selection(labels=(Label("Pneumonia", ("1",)),))),
+        ({"label": ["no finding=Blank, -1", "Edema=0", "No Finding=1"]},
+         Selection(labels=(Label("Edema", ("0",)), Label("No Finding", ("1", "-1", "blank"))))),
+        ({"label": "Edema=1", "labeler": "NegBio"},
+         Selection(labels=(Label("Edema", ("1",)),), labeler="negbio")),
+        ({"metadata_only": True}, Selection(only=(Kind.TABLES, Kind.DOCS))),
+        ({"metadata_only": True, "include": ["*.csv*"]},
+         Selection(only=(Kind.TABLES, Kind.DOCS), include=("*.csv*",))),
+        ({"limit": 3, "no_tables": True}, Selection(limit=3, tables=False)),
+        ({"sample": 5}, Selection(sample=Sample(5, Unit.IMAGE, 0))),
+        ({"sample": 5, "sample_by": "subject", "seed": -7},
+         Selection(sample=Sample(5, Unit.SUBJECT, -7))),
+        ({"shard": "p10", "subject": ["10000032", "11000032"]},
+         Selection(shards=("p10",), subjects=("p10000032", "p11000032"))),
+        ({"sample": 2, "sample_by": "image", "only": ["images", "tables"]},
+         Selection(sample=Sample(2), only=(Kind.IMAGES, Kind.TABLES))),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("dataset", [JPG, DICOM])
+def test_words(dataset: str, options: dict[str, Any], selection: Selection) -> None:
+    # mimic-cxr knows the splits, views and labels of the dataset that holds its tables.
+    assert make_selection(options, dataset) == selection
+
+
+def test_a_split_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.csv").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("mine.csv", "~/mine.csv", str(tmp_path / "mine.csv")):
+        found = make_selection({"split": "test", "split_table": name}, JPG)
+        # A later run, from another folder, still finds it.
+        assert found == Selection(splits=("test",), split_table=str(tmp_path / "mine.csv"))
+
+
+def test_nobody_knows_the_values_of_an_unknown_dataset() -> None:
+    found = make_selection(
+        {"split": "dev", "view": "OBLIQUE", "label": "Cough=1", "labeler": "gpt"}, "novel"
+    )
+    assert found == Selection(
+        splits=("dev",), views=("OBLIQUE",), labels=(Label("Cough", ("1",)),), labeler="gpt"
+    )
+
+
+# ── what is refused ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"split": "tset"}, "mimic-cxr-jpg has no split 'tset' Near: test."),
+        ({"split": ["train", ""]}, "has no split '' Near: train, validate, test."),
+        ({"view": "PAA"}, "has no view 'PAA' Near: PA"),
+        ({"view": "frontal"}, "has no view 'frontal' Near: "),
+        ({"label": "Pneumona=1"}, "has no label 'Pneumona' Near: Pneumonia"),
+        ({"label": "=1"}, "has no label ''"),
+        ({"label": "Pneumonia"}, "'Pneumonia' does not say what the label is to be Say --label"),
+        ({"label": "Pneumonia="}, "does not say"),
+        ({"label": "Pneumonia=2"}, "=0 (absent), =-1 (uncertain)"),
+        ({"label": "Edema=1,"}, "does not say"),
+        ({"label": "Edema=1", "labeler": "negbioo"}, "has no labeler 'negbioo' Near: negbio."),
+        ({"label": "Edema=1", "labeler": "split"}, "has no labeler 'split' Near: chexpert, negbio"),
+        ({"label": "Edema=1", "labeler": "images"}, "has no labeler 'images'"),
+        ({"labeler": "negbio"}, "--labeler without --label"),
+        ({"sample": 5, "sample_by": "patient"}, "'patient' is nothing to draw by Near: subject"),
+        ({"sample": 5, "sample_by": 3}, "--sample-by 3 is nothing to draw by"),
+        ({"sample": 0}, "--sample 0 is not a number of at least 1"),
+        ({"sample": "5"}, "--sample '5' is not a number"),
+        ({"sample": True}, "--sample True is not a number"),
+        ({"sample": 5, "seed": "x"}, "--seed 'x' is not a whole number"),
+        ({"sample": 5, "seed": 1.5}, "--seed 1.5 is not a whole number"),
+        ({"seed": 0}, "not how many Say --sample N too."),
+        ({"sample_by": "study"}, "not how many"),
+        ({"limit": -1}, "--limit -1 is not a number of at least 1"),
+        ({"only": "imges"}, "'imges' is not a kind of file Near: images"),
+        ({"metadata_only": True, "only": "images"}, "--metadata-only and --only images"),
+        ({"metadata_only": True, "split": "test"}, "--metadata-only takes no images"),
+        ({"metadata_only": True, "limit": 3}, "--metadata-only takes no images"),
+        ({"shard": "p11-p12", "subject": "10000032"},
+         "subject p10000032 is not in p11 p12 It is in p10"),
+        ({"only": "reports"}, "mimic-cxr-jpg has no reports: they are in mimic-cxr Say --dicom"),
+        ({"sample": 3, "only": "tables"}, "a sample by image of tables Say --sample-by study"),
+        ({"split_table": "mine.csv"}, "--split-table without --split"),
+        ({"split": "test", "split_table": "/no/such/file"}, "/no/such/file: no such file"),
+        ({"split": "test", "split_table": "/tmp"}, "/tmp: no such file"),
+        ({"split": "test", "split_table": "~nobody-of-that-name/x"}, "there is no such user"),
+        ({"subject": ""}, "--subject '' is not the id of a subject"),
+        ({"subject": "10000032,,x"}, "--subject 'x' is not the id of a subject"),
+        ({"study": "p50414267"}, "--study 'p50414267' is not the id of a study It looks like s5"),
+        ({"image": ID[:-1]}, "is not the id of an image It looks like 02aa"),
+        ({"subject": True}, "'True' is not the id of a subject"),
+    ],
+)  # fmt: skip
+def test_refused(options: dict[str, Any], said: str) -> None:
+    assert said in refusal(**options)
+
+
+def test_refused_elsewhere() -> None:
+    for option in ("split", "view", "label", "subject", "study", "image"):
+        said = refusal("mimiciv", **{option: "Edema=1"})
+        assert f"mimiciv has no images to choose among by --{option}" in said
+    said = refusal("mimiciv", frontal=True)
+    assert "has no images to choose among by --frontal" in said
+    assert "--sample-by study" in refusal(DICOM, sample=3, only="reports")
+    assert make_selection({"only": "reports"}, DICOM).only == (Kind.REPORTS,)
+
+
+# ── ids ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("10000032\n", "p10000032"),
+        ("p10000033\r\n\r\n  P10000032  \n\n", "p10000032 p10000033"),
+        ("\ufeff10000032", "p10000032"),
+    ],
+)
+def test_ids_in_a_file(tmp_path: Path, text: str, found: str) -> None:
+    (tmp_path / "ids").write_text(text, encoding="utf-8", newline="")
+    assert parse_ids([f"@{tmp_path}/ids"], SUBJECT) == tuple(found.split())
+    both = parse_ids(["p19999999", f"@{tmp_path}/ids"], SUBJECT)
+    assert both == (*found.split(), "p19999999")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "there is no id in it"),
+        (b" \n\n", "there is no id in it"),
+        (b"subject_id\n10000032\n\n1000003\n", "line 1 ('subject_id'), line 4 ('1000003')"),
+        (b"10000032,10000033\n", "line 1 ('10000032,10000033') One id a line"),
+        (b"x\n" * 1_200, "line 5 ('x') and 1,195 more"),
+        (b"x" * 99_999, f"line 1 ('{'x' * 40}')"),
+        (b"10000032\n\xff\xfe\n", "not a text in UTF-8"),
+        (b"\x00\n", "line 1 ('\\x00')"),
+        (None, "cannot be read: No such file or directory"),
+    ],
+    ids=range(9),
+)
+def test_files_that_hold_no_ids(tmp_path: Path, data: bytes | None, said: str) -> None:
+    file = tmp_path / "ids"
+    if data is not None:
+        file.write_bytes(data)
+    text = refusal(subject=["p10000032", f"@{file}"])
+    assert f"--subject @{file}: " in text
+    assert said in text
+    assert len(text) < 1_000
+
+
+def test_names_of_files_that_are_none() -> None:
+    assert "cannot be read: Is a directory" in refusal(study="@/tmp")
+    assert "cannot be read" in refusal(study="@")
+    assert "cannot be read" in refusal(study="@~nobody-of-that-name/ids")
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("50414267\ns50414268\n"))
+    assert parse_ids(["@-"], STUDY) == ("s50414267", "s50414268")
+    # It can be read once only.
+    assert "--study @-: there is no id in it" in refusal(study="@-")
+
+
+@many
+@given(st.lists(st.text(max_size=50), max_size=3), st.sampled_from([SUBJECT, STUDY, IMAGE]))
+def test_no_text_makes_it_raise_anything_else(values: list[str], form: Form) -> None:
+    values = [value for value in values if not value.startswith("@")]
+    try:
+        found = parse_ids(values, form)
+    except UsageError:
+        return
+    assert list(found) == sorted(set(found))
+    assert all(form.pattern.fullmatch(each) for each in found)
+
+
+@many
+@given(st.lists(st.integers(0, 99_999_999), min_size=1, max_size=5), st.booleans())
+def test_ids_as_numbers(numbers: list[int], prefix: bool) -> None:
+    words = [f"{'p' * prefix}{number:08}" for number in numbers]
+    assert parse_ids([",".join(words)], SUBJECT) == tuple(
+        f"p{number:08}" for number in sorted(set(numbers))
+    )
