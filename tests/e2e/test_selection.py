@@ -3,8 +3,8 @@
 import csv
 import gzip
 import hashlib
-import os
 import io
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
