@@ -287,12 +287,21 @@ class Transfer:
             raise BadAnswer("an answer without a single byte")
 
     async def _hand_over(self, offset: int, chunks: list[bytes], epoch: int) -> None:
-        written = await in_thread(lambda: self.partial.write(offset, chunks, epoch))
-        if written and epoch == self._epoch:  # not given up again before it is counted
-            count = sum(map(len, chunks))
-            self._arrived += count
-            self._line.emit(Received(count))
-            self._line.outage.flowing()
+        written = False
+
+        def write() -> None:
+            nonlocal written
+            written = self.partial.write(offset, chunks, epoch)
+
+        try:
+            await in_thread(write)
+        finally:
+            # Also where a signal came meanwhile: what is on the disk is counted.
+            if written and epoch == self._epoch:  # not given up again before it is counted
+                count = sum(map(len, chunks))
+                self._arrived += count
+                self._line.emit(Received(count))
+                self._line.outage.flowing()
 
     # ── when it did not go well ────────────────────────────────────────────────────────────────
 

@@ -158,6 +158,7 @@ async def test_a_password_check_costs_a_tenth_of_a_second(root: Path) -> None:
         async with open_session(server) as http:
             url = f"{server.base_url}/alpha/1.0/empty.txt"
             await get(http, url)
-            assert await timed(get(http, url, **SIGNED)) >= 0.1
-            assert min([await timed(get(http, url, **SIGNED)) for _ in range(5)]) < 0.05
+            checked = await timed(get(http, url, **SIGNED))
+            assert checked >= 0.1
+            assert min([await timed(get(http, url, **SIGNED)) for _ in range(5)]) < checked
         assert server.ledger.password_checks == 1

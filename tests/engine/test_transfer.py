@@ -388,6 +388,28 @@ async def test_cancelled_in_the_middle_what_arrived_is_on_the_disk(tmp_path: Pat
     assert stage.source.asked[0] == (700, None, '"v1"')
 
 
+async def test_cancelled_in_a_hand_over_it_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go = asyncio.Event(), threading.Event()
+    loop, original = asyncio.get_running_loop(), Partial.write
+
+    def write(partial: Partial, offset: int, chunks: list[bytes], epoch: int) -> bool:
+        loop.call_soon_threadsafe(begun.set)
+        assert go.wait(5)
+        return original(partial, offset, chunks, epoch)
+
+    monkeypatch.setattr(Partial, "write", write)
+    stage = staged(tmp_path)
+    task = asyncio.create_task(stage.fetch())
+    await begun.wait()
+    task.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert stage.received == (tmp_path / "digest").stat().st_size > 0
+
+
 @settings(deadline=None, max_examples=60, derandomize=True)
 @given(
     size=st.integers(0, 5000),
