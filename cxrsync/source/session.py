@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import socket
 import ssl
+import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
-from typing import Never
+from typing import Any, Never
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -45,6 +47,8 @@ _KEEPALIVE_SECONDS = 50.0
 # A run of weeks must notice that the server has moved.
 _DNS_SECONDS = 300
 _READ_BUFFER = 1 << 18
+# How long a peer has to answer the TLS farewell.
+_CLOSING_SECONDS = 0.25
 # A refusal's HTML is read to its end, so that the connection can serve again; more is not.
 _MOST_REFUSAL_BYTES = 1 << 16
 
@@ -84,12 +88,14 @@ class Session:
         self._refused: CredentialsRefused | None = None
         self.requests = 0
         self._limits = limits
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=limits.connections,
                 ssl=_tls(origin),
                 ttl_dns_cache=_DNS_SECONDS,
                 keepalive_timeout=_KEEPALIVE_SECONDS,
+                socket_factory=self._make_socket,
             ),
             # A jar drops the cookies of 127.0.0.1 unless told otherwise; it holds one origin's.
             cookie_jar=aiohttp.CookieJar(unsafe=True),
@@ -140,8 +146,23 @@ class Session:
                     return await self._sign_in(url, headers, proof)
 
     async def close(self) -> None:
-        """Let every connection go."""
+        """Let every connection go.
+
+        The session does not wait for those whose answer was broken off: a loop that ends before
+        them would complain of an unclosed transport.
+        """
         await self._http.close()
+        patience = asyncio.get_running_loop().time() + _CLOSING_SECONDS
+        while any(each.fileno() >= 0 for each in self._sockets):
+            if asyncio.get_running_loop().time() > patience:
+                break  # a peer that does not answer the TLS farewell
+            await asyncio.sleep(0.001)
+
+    def _make_socket(self, info: tuple[Any, ...]) -> socket.socket:
+        family, kind, protocol, _name, _address = info
+        made = socket.socket(family, kind, protocol)
+        self._sockets.add(made)
+        return made
 
     async def _sign_in(
         self, url: URL, headers: Mapping[str, str], failed: _Proof
