@@ -48,12 +48,20 @@ def next_free(free_at: float, now: float, nbytes: int, rate: int) -> float:
 
 
 class Doorway:
-    """Lets connections in while there are fewer than `limit()`, and closes the others at once."""
+    """Lets connections in while there are fewer than `limit()`, and closes the others at once;
+    `cuts(number)` tells of each, counted from 1, whether it is dropped in its TLS handshake."""
 
-    def __init__(self, handle: Handle, ledger: Ledger, limit: Callable[[], int | None]) -> None:
+    def __init__(
+        self,
+        handle: Handle,
+        ledger: Ledger,
+        limit: Callable[[], int | None],
+        cuts: Callable[[int], bool],
+    ) -> None:
         self._protocols = _Protocols(handle)
         self._ledger = ledger
         self._limit = limit
+        self._cuts = cuts
         self._lost = Line()  # a client can be gone before its request is looked at
         self._lost.gone.set()
 
@@ -77,7 +85,16 @@ class Doorway:
                     connection.close()
                     continue
                 self._ledger.connected()
+                if self._cuts(self._ledger.connections):
+                    conversations.create_task(self._hang_up(connection))
+                    continue
                 conversations.create_task(self._converse(connection, tls))
+
+    async def _hang_up(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            await asyncio.get_running_loop().sock_recv(connection, CHUNK)
+        connection.close()
+        self._ledger.disconnected()
 
     async def _converse(self, connection: socket.socket, tls: ssl.SSLContext) -> None:
         # Small buffers, so that bytes counted are very nearly bytes delivered.

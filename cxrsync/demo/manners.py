@@ -1,6 +1,13 @@
 """How the miniature PhysioNet behaves."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from cxrsync.demo.faults import Script
+
+
+def _none(_number: int) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +34,7 @@ class Manners:
     """Open TCP connections at which the next one is closed at once."""
     sessions: bool = True
     """False: no cookies at all, as plain basic auth in front of static files."""
+    faults: Script | None = None
+    """What goes wrong, and when; only with those who are let in."""
+    cuts_handshake: Callable[[int], bool] = _none
+    """Whether the connection with this number (from 1) is dropped in its TLS handshake."""

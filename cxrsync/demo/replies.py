@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -35,6 +36,25 @@ class Span:
         return len(self.bytes)
 
 
+Body = tuple["bytes | Span", ...]
+
+
+def cut(body: Body, at: int) -> tuple[Body, Body]:
+    """Part a body in two at byte `at`."""
+    before: list[bytes | Span] = []
+    after: list[bytes | Span] = []
+    for part in body:
+        length = len(part)
+        if isinstance(part, bytes):
+            ends: tuple[bytes | Span, bytes | Span] = (part[:at], part[at:])
+        else:
+            ends = (Span(part.file, part.bytes[:at]), Span(part.file, part.bytes[at:]))
+        before.extend(filter(len, ends[:1]))
+        after.extend(filter(len, ends[1:]))
+        at = max(0, at - length)
+    return tuple(before), tuple(after)
+
+
 @contextlib.contextmanager
 def reading(part: bytes | Span) -> Iterator[Callable[[int, int], bytes]]:
     """Open a part of a body; yield a function of offset and number of bytes.
@@ -49,13 +69,39 @@ def reading(part: bytes | Span) -> Iterator[Callable[[int, int], bytes]]:
             yield lambda at, nbytes: os.pread(number, nbytes, start + at)
 
 
+class Then(Enum):
+    """What happens to a response in the middle of its body."""
+
+    GO_ON = "goes on"
+    CLOSE = "is closed in good order"
+    RESET = "is reset"
+    STALL = "says nothing any more"
+
+
+@dataclass(frozen=True, slots=True)
+class Mishap:
+    """At byte `at` of a body `do` is called, and then its connection meets its end, or goes on at
+    `rate` bytes per second."""
+
+    at: int
+    then: Then
+    rate: int | None = None
+    do: Callable[[], None] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response: its Content-Length is its body's, and a 304 has neither."""
+    """A response: its Content-Length is its body's, and a 304 has neither.
+
+    With a Content-Length among its headers it is that one; `sized` False: it tells none, and ends
+    with its connection.
+    """
 
     status: HTTPStatus
     headers: Headers = ()
-    body: tuple[bytes | Span, ...] = ()
+    body: Body = ()
+    mishap: Mishap | None = None
+    sized: bool = True
 
     def adding(self, *headers: tuple[str, str]) -> "Reply":
         """Return the same reply with more headers."""

@@ -8,8 +8,10 @@ import json
 import os
 import re
 import socket
+import struct
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
 from http import HTTPStatus
@@ -26,7 +28,7 @@ from cxrsync.demo.doorway import CHUNK, Doorway, Line
 from cxrsync.demo.gate import Gate, is_welcome
 from cxrsync.demo.ledger import Ledger, Logged
 from cxrsync.demo.manners import Manners
-from cxrsync.demo.replies import Reply, Span, page
+from cxrsync.demo.replies import Body, Mishap, Reply, Span, Then, cut, page
 from cxrsync.demo.shelf import Shelf, listing, split
 
 __all__ = ["Ledger", "Manners", "MiniPhysioNet"]
@@ -34,6 +36,12 @@ __all__ = ["Ledger", "Manners", "MiniPhysioNet"]
 _CHALLENGE = ("WWW-Authenticate", 'Basic realm="PhysioNet", charset="UTF-8"')
 _TEST_COOKIE = ("Set-Cookie", "testcookie=1; HttpOnly; Path=/; SameSite=Lax; Secure")
 _API = re.compile(r"/api/v1/project/published/([^/]+)/(?:([^/]+)/)?")
+
+
+class _Unsized(web.StreamResponse):
+    """Without a length and without chunks: its end is its connection's, as in HTTP/1.0."""
+
+    _length_check = False
 
 
 class MiniPhysioNet:
@@ -66,6 +74,7 @@ class MiniPhysioNet:
         self._certificates = certificates
         self._host = host
         self._port = port
+        self._attempts: Counter[str] = Counter()
         self._cleanup = contextlib.ExitStack()
 
     @property
@@ -130,7 +139,12 @@ class MiniPhysioNet:
         tls = self._authority.server_context()
 
         async def serve() -> None:
-            doorway = Doorway(self._handle, self.ledger, lambda: self.manners.max_connections)
+            doorway = Doorway(
+                self._handle,
+                self.ledger,
+                lambda: self.manners.max_connections,
+                lambda number: self.manners.cuts_handshake(number),
+            )
             self._doorway = doorway
             serving = asyncio.create_task(doorway.serve(listening, tls))
             started.set_result((asyncio.get_running_loop(), serving))
@@ -203,6 +217,13 @@ class MiniPhysioNet:
             return page(HTTPStatus.METHOD_NOT_ALLOWED)
         is_folder = parts[-1] == ""
         found = self._shelf.find(parts[:-1] if is_folder else parts)
+        if found is not None and not is_folder and not os.path.isdir(found):
+            path = "/".join(parts)
+            self._attempts[path] += 1
+            script = self.manners.faults
+            fault = script(path, self._attempts[path]) if script else None
+            if fault is not None:
+                return fault(request.headers, lambda headers: replies.file(found, headers))
         if found is None or is_folder != os.path.isdir(found):
             if found is not None and not is_folder:
                 # nginx redirects to the path it was given by X-Accel-Redirect: of no use outside.
@@ -218,29 +239,54 @@ class MiniPhysioNet:
     ) -> web.StreamResponse:
         """Send and count a reply; a client that goes away in the middle is no error."""
         headers = CIMultiDict([("Server", "nginx"), *reply.headers])
-        if reply.status != HTTPStatus.NOT_MODIFIED:
-            headers["Content-Length"] = str(sum(map(len, reply.body)))
-        response = web.StreamResponse(status=reply.status, headers=headers)
+        if reply.status != HTTPStatus.NOT_MODIFIED and reply.sized:
+            headers.setdefault("Content-Length", str(sum(map(len, reply.body))))
+        kind = web.StreamResponse if reply.sized else _Unsized
+        response = kind(status=reply.status, headers=headers)
+        if not reply.sized:
+            response.force_close()
         wanted = request.headers.get(hdrs.RANGE)
         self.ledger.answered(Logged(request.method, path, reply.status, wanted))
         try:
             await response.prepare(request)
-            for part in reply.body if request.method != "HEAD" else ():
-                await self._send_part(response, path, part, line)
+            body = reply.body if request.method != "HEAD" else ()
+            if reply.mishap is None:
+                await self._send_body(response, path, body, line)
+            else:
+                before, after = cut(body, reply.mishap.at)
+                await self._send_body(response, path, before, line)
+                if await _meets(reply.mishap, request, line):
+                    await self._send_body(response, path, after, line, reply.mishap.rate)
         except OSError:
             # The client is gone, or the file is: either way this response has no end.
             if request.transport is not None:
                 request.transport.abort()
         return response
 
+    async def _send_body(
+        self,
+        response: web.StreamResponse,
+        path: str,
+        body: Body,
+        line: Line,
+        slowly: int | None = None,
+    ) -> None:
+        for part in body:
+            await self._send_part(response, path, part, line, slowly)
+
     async def _send_part(
-        self, response: web.StreamResponse, path: str, part: bytes | Span, line: Line
+        self,
+        response: web.StreamResponse,
+        path: str,
+        part: bytes | Span,
+        line: Line,
+        slowly: int | None,
     ) -> None:
         at = 0
         line.begin()
         with replies.reading(part) as read:
             while at < len(part):
-                rate = self.manners.rate
+                rate = slowly or self.manners.rate
                 size = CHUNK if rate is None else min(CHUNK, max(1, rate // 10))
                 chunk = read(at, min(size, len(part) - at))
                 if not chunk:
@@ -254,3 +300,21 @@ class MiniPhysioNet:
                 self.ledger.sent(path, len(chunk))
                 await response.write(chunk)
                 at += len(chunk)
+
+
+async def _meets(mishap: Mishap, request: web.BaseRequest, line: Line) -> bool:
+    """Let it happen; whether the response goes on after it."""
+    if mishap.do is not None:
+        await asyncio.to_thread(mishap.do)
+    transport = request.transport
+    if mishap.then is Then.GO_ON or transport is None:
+        return transport is not None
+    if mishap.then is Then.RESET:
+        # Closed while it lingers for no time at all, a socket sends RST instead of FIN.
+        linger = struct.pack("ii", 1, 0)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        transport.abort()
+    elif mishap.then is Then.CLOSE:
+        transport.close()
+    await line.gone.wait()
+    return False

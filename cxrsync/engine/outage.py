@@ -91,7 +91,7 @@ class Outage:
                 else:
                     self.well()
 
-    async def denied(self, problem: AccessDenied, probe: Callable[[], Awaitable[None]]) -> bool:
+    async def denied(self, problem: SourceError, probe: Callable[[], Awaitable[None]]) -> bool:
         """A 403 in mid-run. True if it concerns this file only; else waits for access to return,
         and False: then the file is worth another request.
 

@@ -10,20 +10,12 @@ from time import monotonic
 
 from cxrsync.engine.outage import Outage
 from cxrsync.engine.pace import History, next_step
+from cxrsync.engine.protocol import Act, Held, decide
 from cxrsync.engine.segments import LEAST_SHARE, Segment, Segments
-from cxrsync.errors import (
-    AccessDenied,
-    BadAnswer,
-    CxrsyncError,
-    Interrupted,
-    NotFound,
-    SourceError,
-    Throttled,
-    Unreachable,
-)
+from cxrsync.errors import BadAnswer, CxrsyncError, Interrupted, SourceError
 from cxrsync.job import Limits
 from cxrsync.model import Emit, Received, Ref, Retrying
-from cxrsync.source.base import Opened, PastEnd, Source, Unchanged
+from cxrsync.source.base import Opened, PastEnd, Source
 from cxrsync.store.partial import Binding, Partial
 from cxrsync.store.ranges import Range
 from cxrsync.store.threads import in_thread
@@ -178,17 +170,24 @@ class Transfer:
             self._line.outage.well()
             if epoch != self._epoch:
                 return  # another connection had to start over while we waited
-            if isinstance(answer, PastEnd):
-                await self._start_anew(epoch, f"nothing at byte {segment.at} of it")
-            elif isinstance(answer, Unchanged):
-                self.unchanged = True
-            elif answer.start == segment.at:
-                await self._agree(answer, binding, epoch)
+            act, why = decide(self._held(segment, binding), answer)
+            if isinstance(answer, Opened) and act is Act.APPEND:
+                self._learn(answer, answer.total)
                 await self._receive(segment, answer, epoch)
-            elif answer.start == 0:
+            elif isinstance(answer, Opened) and act is Act.BEGIN:
                 await self._receive_whole(answer, binding, epoch)
+            elif isinstance(answer, PastEnd) and act is Act.COMPLETE:
+                self.segments.learn_total(segment.at)
+            elif act is Act.UNCHANGED:
+                self.unchanged = True
+            elif act is Act.RESTART:
+                await self._start_anew(epoch, why)
             else:
-                raise BadAnswer(f"asked for bytes from {segment.at}, got {answer.start}")
+                raise BadAnswer(why)
+
+    def _held(self, segment: Segment, binding: Binding) -> Held:
+        total, validator = self.segments.total, binding.validator
+        return Held(segment.at, self.partial.size, total, validator)
 
     def _binding(self) -> Binding:
         """What the bytes so far belong to, as far as this source is concerned: a partial from
@@ -196,19 +195,6 @@ class Transfer:
         bound = self.partial.binding
         here = self._line.source.identity
         return bound if bound is not None and bound.source == here else Binding(here)
-
-    async def _agree(self, opened: Opened, binding: Binding, epoch: int) -> None:
-        """Make sure that the bytes to come belong to the bytes that are there."""
-        total = self.segments.total
-        other_total = None not in {total, opened.total} and total != opened.total
-        other_tag = (
-            None not in {binding.validator, opened.validator}
-            and binding.validator != opened.validator
-        )
-        if (other_total or other_tag) and self.partial.size:
-            await self._start_anew(epoch, "another size or validator")
-            raise BadAnswer("the file changed at the server: starting over")
-        self._learn(opened, opened.total)
 
     async def _receive_whole(self, opened: Opened, binding: Binding, epoch: int) -> None:
         """The whole file though a part was asked for: it is another by now, or the server does not
@@ -309,21 +295,18 @@ class Transfer:
         """Wait, or let the file fail, or (raise) end the run."""
         if self.failed is not None:
             return  # nothing is left to try
-        if isinstance(problem, NotFound):
+        held = Held(progress=progress, failures=self._history.failures)
+        act, _why = decide(held, problem)
+        if act is Act.FILE_FAILED:
             self.failed = problem
-        elif isinstance(problem, AccessDenied):
-            if self._line.probe is None:
-                raise problem
+        elif act is Act.ASK_ACCESS and self._line.probe is not None:
             if await self._line.outage.denied(problem, self._line.probe):
                 self.failed = problem
-        elif isinstance(problem, Unreachable | Throttled) or (
-            # Dropped again without a byte: so does a proxy whose server is down.
-            isinstance(problem, Interrupted) and not progress and self._history.failures
-        ):
+        elif act is Act.WAIT:
             await self._is_it_the_server(problem, answers)
             if self._line.outage.answers != answers:
                 await self._spend(problem, progress=progress)
-        elif isinstance(problem, Interrupted | BadAnswer):
+        elif act is Act.RETRY:
             await self._spend(problem, progress=progress)
         else:
             raise problem

@@ -24,12 +24,13 @@ TRY_LATER = {408, 425, 429, 500, 502, 503, 504}
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The question: bytes ``[start, stop)`` under conditions."""
+    """The question: bytes ``[start, stop)`` under conditions. ``page``: the file is HTML itself."""
 
     start: int = 0
     stop: int | None = None
     resume_if: str | None = None
     skip_if: str | None = None
+    page: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,9 @@ def read_head(
         return PastEnd(int(match[1]) if match else None)
     if status not in {200, 206}:
         raise _refusal(status, headers, now)
+    if not asked.page and headers.get("Content-Type", "").lower().startswith("text/html"):
+        # With status 200 so that a browser shows it; whole datasets were saved from such pages.
+        raise Throttled("a page came instead of the file: the site signs in, or is under repair")
     encoding = headers.get("Content-Encoding", "identity").lower()
     if encoding != "identity":
         raise BadAnswer(f"the server sent a {encoding} body though none was asked for")
@@ -111,6 +115,9 @@ def _refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceEr
             f"the server asks to try later ({status})",
             after=retry_after(headers.get("Retry-After"), now),
         )
+    if status in {302, 303, 307}:
+        # For now only, as to a sign-in or a notice of repairs; tomorrow the file is there again.
+        return Throttled(f"the server points elsewhere for now ({status})")
     if 300 <= status < 400 and status != 304:
         # PhysioNet redirects a folder without its slash to an address that is of no use, and a
         # redirect to another origin must not carry the password along: none is followed.

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -222,6 +223,15 @@ def test_no_range_can_be_wrong_where_none_was_asked() -> None:
         read(WHOLE, 416, {"Content-Range": "bytes */40"})
 
 
+@pytest.mark.parametrize("kind", ["text/html", "text/html; charset=utf-8", "Text/HTML"])
+@pytest.mark.parametrize("asked", [WHOLE, REST])
+def test_a_page_instead_of_the_file(asked: Asked, kind: str) -> None:
+    headers = {**FILE, "Content-Length": "100", "Content-Type": kind}
+    with pytest.raises(Throttled):
+        read(asked, 200, headers)
+    assert read(replace(asked, page=True), 200, headers) == Body(0, 100, 100, TAG, MTIME)
+
+
 @pytest.mark.parametrize("asked", [WHOLE, PART, AGAIN])
 @pytest.mark.parametrize(
     ("status", "error"),
@@ -229,7 +239,9 @@ def test_no_range_can_be_wrong_where_none_was_asked() -> None:
         (403, AccessDenied),
         (404, NotFound),
         (410, NotFound),
-        *[(status, NotFound) for status in (300, 301, 302, 303, 307, 308)],
+        *[(status, NotFound) for status in (300, 301, 305, 308)],
+        # To a sign-in, or a notice of repairs: for now only.
+        *[(status, Throttled) for status in (302, 303, 307)],
         *[(status, Throttled) for status in (408, 425, 429, 500, 502, 503, 504)],
         *[(status, BadAnswer) for status in (201, 204, 207, 501, 505)],
         # Answers, not accidents: asking again would not change them.

@@ -1,0 +1,91 @@
+"""What to do about an answer, purely: the one table of the protocol.
+
+With :func:`cxrsync.source.http.read_head`, which says what a status and headers mean, it decides
+from (request, status, headers, what is on the disk). Tests go through both together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from cxrsync.errors import (
+    AccessDenied,
+    BadAnswer,
+    Interrupted,
+    NotFound,
+    SourceError,
+    Throttled,
+    Unreachable,
+)
+from cxrsync.source.base import Answer, PastEnd, Unchanged
+
+
+class Act(Enum):
+    """What an answer leads to."""
+
+    APPEND = "these bytes continue what is here"
+    BEGIN = "what is here is void; these bytes are the file from its beginning"
+    RESTART = "what is here is void; ask again from zero"
+    COMPLETE = "nothing is missing; the digest will tell"
+    UNCHANGED = "the file is still the one that we asked about"
+    RETRY = "ask again after a pause, as often as the budget allows"
+    WAIT = "perhaps the whole server is away: ask it, for all; else RETRY"
+    ASK_ACCESS = "perhaps nobody is let in any more: ask, for all; else FILE_FAILED"
+    FILE_FAILED = "an answer, not an accident: this file will not come"
+    RUN_FAILED = "no file will come"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is on the disk of a file, and how the asking for it went.
+
+    ``at``: the byte from which was asked; ``size``: how many bytes are here; ``total`` and
+    ``validator``: what they belong to, None where not known; ``progress``: bytes came since the
+    request was made; ``failures``: in a row before this one, without a byte between them.
+    """
+
+    at: int = 0
+    size: int = 0
+    total: int | None = None
+    validator: str | None = None
+    progress: bool = False
+    failures: int = 0
+
+
+def decide(held: Held, answer: Answer | SourceError) -> tuple[Act, str]:
+    """What to do, and why where that is not plain."""
+    if isinstance(answer, SourceError):
+        return _after(held, answer), str(answer)
+    if isinstance(answer, Unchanged):
+        return Act.UNCHANGED, ""
+    if isinstance(answer, PastEnd):
+        if answer.total == held.at == held.size and held.total is None:
+            return Act.COMPLETE, ""  # it ended without a length, just where it should
+        return Act.RESTART, f"nothing at byte {held.at} of it"
+    if answer.start == held.at:
+        if held.size and (
+            _differ(held.total, answer.total) or _differ(held.validator, answer.validator)
+        ):
+            return Act.RESTART, "another size or validator"
+        return Act.APPEND, ""
+    if answer.start == 0:
+        return Act.BEGIN, "only ever from its beginning"
+    return Act.RETRY, f"asked for bytes from {held.at}, got {answer.start}"
+
+
+def _after(held: Held, problem: SourceError) -> Act:
+    if isinstance(problem, NotFound):
+        return Act.FILE_FAILED
+    if isinstance(problem, AccessDenied):
+        return Act.ASK_ACCESS
+    if isinstance(problem, Unreachable | Throttled):
+        return Act.WAIT
+    if isinstance(problem, Interrupted):
+        # Dropped again without a byte: so does a proxy whose server is down.
+        return Act.RETRY if held.progress or not held.failures else Act.WAIT
+    return Act.RETRY if isinstance(problem, BadAnswer) else Act.RUN_FAILED
+
+
+def _differ(known: object, told: object) -> bool:
+    return known is not None and told is not None and known != told
