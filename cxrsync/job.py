@@ -75,7 +75,8 @@ class Job:
     ``also``: further selections, whose files are meant as well (what a tree was pulled with);
     ``with_reports``: the reports of the selected studies too, from the dataset that has them;
     ``link_from``: an older version's tree, besides those that lie beside the new one; ``force``:
-    pull although it seems not to fit on the disk.
+    pull although it seems not to fit on the disk; ``allow_synced``: into a drive that syncs online
+    too; ``acknowledged``: path and observed SHA-256 of contradictions that are no fault any more.
     """
 
     dataset: str
@@ -91,6 +92,8 @@ class Job:
     link_from: Path | None = None
     link: Link = Link.REFLINK
     force: bool = False
+    allow_synced: bool = False
+    acknowledged: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def selections(self) -> tuple[Selection, ...]:

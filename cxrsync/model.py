@@ -101,6 +101,7 @@ class Result(Enum):
     COPIED = "copied"
     FAILED = "failed"
     CONTRADICTED = "contradicted"
+    ACKNOWLEDGED = "acknowledged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,8 @@ class Summary:
     ``present`` was there and verified before; ``fetched`` arrived in this run (bytes: on the
     wire); ``resumed`` continued from bytes that were there (bytes: those not fetched again);
     ``copied`` of them came from a file or an archive on this disk; ``adopted`` was found, hashed
-    and kept; ``selection`` says in words what was asked for.
+    and kept; ``mismatched`` contradict their published digest, ``acknowledged`` too, but that is
+    known and no fault; ``selection`` says in words what was asked for.
     """
 
     dataset: str
@@ -228,6 +230,7 @@ class Summary:
     adopted: Amount
     failed: Amount
     mismatched: Amount
+    acknowledged: Amount
     requests: int
     seconds: float
     exit_code: int
@@ -238,7 +241,7 @@ class Summary:
     def as_json(self) -> dict[str, object]:
         """The summary as other people's scripts read it."""
         names: tuple[str, ...] = ("selected", "present", "fetched", "copied", "resumed")
-        names += ("adopted", "failed", "mismatched")
+        names += ("adopted", "failed", "mismatched", "acknowledged")
         return {
             "dataset": self.dataset,
             "version": self.version,

@@ -76,6 +76,7 @@ def test_every_word(tmp_path: Path) -> None:
             "max_files": 0,
             "max_duration": 5.5,
             "no_fsync": True,
+            "allow_synced": True,
         }
     )
     assert made == Job(
@@ -94,6 +95,7 @@ def test_every_word(tmp_path: Path) -> None:
         ),
         limits=Limits(3, 0, 1.5, 2.5, 3.5, 4.5, 0, 5.5),
         fsync=False,
+        allow_synced=True,
     )
 
 

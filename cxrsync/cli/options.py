@@ -38,6 +38,14 @@ def option(*names: str, **kwargs: Any) -> Callable[[F], F]:
     return click.option(*names, cls=Option, **kwargs)
 
 
+acknowledge_option = option(
+    "--acknowledge",
+    metavar="FILE",
+    help="Contradictions that you know of, a path and the observed SHA-256 a line: still "
+    "listed, but no fault (exit 0).",
+)
+
+
 def _all(function: F, options: list[Callable[[F], F]]) -> F:
     for each in reversed(options):
         function = each(function)
@@ -123,7 +131,8 @@ def selection_options(function: F) -> F:
 
 
 def place_options(function: F) -> F:
-    """Where the bytes come from: shared by every command that may fetch something."""
+    """Where the bytes come from, and where they may go: shared by every command that may fetch
+    something."""
     return _all(
         function,
         [
@@ -140,6 +149,12 @@ def place_options(function: F) -> F:
                 "--user-agent",
                 metavar="STR",
                 help="PhysioNet lets in only those that begin with Wget/.",
+            ),
+            option(
+                "--allow-synced",
+                is_flag=True,
+                help="Into a drive that syncs online too (Google Drive, OneDrive, Dropbox, …); ask "
+                "first whether the data use agreement lets you.",
             ),
         ],
     )
@@ -228,6 +243,7 @@ def pull_options(function: F) -> F:
                 "wget's, changes both versions [default: reflink].",
             ),
             option("--force", is_flag=True, help="Pull although it seems not to fit on the disk."),
+            acknowledge_option,
         ],
     )
 

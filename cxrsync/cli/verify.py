@@ -11,6 +11,7 @@ import click
 from cxrsync import words
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import (
+    acknowledge_option,
     job_of_tree,
     option,
     output_options,
@@ -32,6 +33,7 @@ from cxrsync.report.listeners import Audience
 @source_options
 @option("--all", "everything", is_flag=True, help="Against the whole manifest.")
 @option("--repair", is_flag=True, help="Fetch what is bad or missing.")
+@acknowledge_option
 @output_options
 @click.pass_obj
 def verify(
@@ -59,7 +61,7 @@ def verify(
             )
         audience = Audience(loudness.level, as_json=as_json, progress=progress)
         try:
-            found = asyncio.run(verify_tree(tree, expected, audience.tell))
+            found = asyncio.run(verify_tree(tree, expected, audience.tell, job.acknowledged))
         finally:
             audience.close()
     repairing = repair and found.exit_code != ExitCode.COMPLETE
@@ -80,6 +82,8 @@ def _in_words(found: Verification, name: str, *, hint: bool) -> str:
         f"({words.size(found.good_bytes)}), {len(found.bad):,} bad, {found.missing:,} missing, "
         f"{found.extra:,} extra"
     )
+    if found.acknowledged:
+        text += f"\n{words.files(found.acknowledged)} missing, as acknowledged"
     if found.debris:
         text += f"\n{words.files(found.debris)} index.html that wget left: of no use, no harm"
     if found.refused_lines:

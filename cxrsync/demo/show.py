@@ -38,6 +38,7 @@ class Stage:
             "CXRSYNC_BASE_URL": self.server.base_url,
             "CXRSYNC_CA_FILE": str(self.server.ca_file),
             "CXRSYNC_DEST": str(self.dest),
+            "CXRSYNC_ALLOW_SYNCED": "1",  # synthetic: nobody's data
             "PHYSIONET_USERNAME": self.server.manners.username,
             "PHYSIONET_PASSWORD": self.server.manners.password,
         }

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from cxrsync.catalog import Dataset, describe
 from cxrsync.engine.run import Run
+from cxrsync.engine.start import refuse_synced
 from cxrsync.engine.version import claim
 from cxrsync.model import Event, FileDone, Started
 from cxrsync.selection import Selection
 from cxrsync.store.layout import Tree, version_root
+from cxrsync.store.surroundings import look_around
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +50,7 @@ def other_run(run: Run, home: Home, selection: Selection) -> Run:
     job = replace(
         run.job, dataset=home.dataset.slug, selection=selection, also=(), with_reports=False
     )
+    if not run.job.allow_synced:  # it may be a link to another disk
+        refuse_synced(look_around(home.tree.root))
     claim(home.tree, home.dataset.slug, home.version)
     return replace(run, job=job, emit=emit, tree=home.tree, dataset=home.dataset)

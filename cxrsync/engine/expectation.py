@@ -77,6 +77,17 @@ def remembered(tree: Tree) -> tuple[Selection, ...]:
     return tuple(found)
 
 
+def observations(tree: Tree) -> frozenset[tuple[str, str]]:
+    """Path and digest of the files that pulls have found to contradict the manifest."""
+    found: set[tuple[str, str]] = set()
+    for name in partition_names(tree):
+        state = State.read(tree.partition(name))
+        if state is not None:
+            with state:
+                found.update((each.path, each.observed) for each in state.contradictions())
+    return frozenset(found)
+
+
 def partition_names(tree: Tree) -> list[str]:
     """The partitions that have a state in the tree."""
     try:

@@ -132,7 +132,7 @@ async def _work(
     began, before = monotonic(), tally.received
     flight = Flight()
     trash = Trash(run.tree, run.stamp)
-    outcomes = Outcomes(run.emit, partitions, plan.in_root_partition)
+    outcomes = Outcomes(run.emit, partitions, plan.in_root_partition, run.job.acknowledged)
 
     def published(entry: Entry, outcome: Outcome) -> None:
         outcomes.published(entry, outcome)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from cxrsync.engine.partitions import Partitions
 from cxrsync.model import (
@@ -20,12 +21,20 @@ from cxrsync.model import (
 class Outcomes:
     """Listens to the queue, the hashing and the publication of a leg.
 
-    ``in_root``: how many files of the root partition the leg has to bring or prove. Once they are
-    done the root is let go, long before the shards: the other runs of a job array wait for it.
+    ``acknowledged``: paths and observed digests of contradictions that are no fault. ``in_root``:
+    how many files of the root partition the leg has to bring or prove. Once they are done the root
+    is let go, long before the shards: the other runs of a job array wait for it.
     """
 
-    def __init__(self, emit: Emit, partitions: Partitions, in_root: int) -> None:
+    def __init__(
+        self,
+        emit: Emit,
+        partitions: Partitions,
+        in_root: int,
+        acknowledged: frozenset[tuple[str, str]],
+    ) -> None:
         self._emit = emit
+        self._acknowledged = acknowledged
         self._partitions = partitions
         self._left_in_root = in_root
         self._root_is_done = asyncio.Event()
@@ -42,6 +51,8 @@ class Outcomes:
     def contradict(self, contradiction: Contradiction, outcome: Outcome) -> None:
         """A file at the source does not have the published digest."""
         self._contradictions.append(contradiction)
+        if (contradiction.path, contradiction.observed) in self._acknowledged:
+            outcome = replace(outcome, result=Result.ACKNOWLEDGED)
         self._count(outcome)
 
     def published(self, _entry: Entry, outcome: Outcome) -> None:

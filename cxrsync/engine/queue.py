@@ -170,10 +170,14 @@ class Queue:
         else:
             partial = Partial(folder, entry.sha256)
             self._by_digest[entry.sha256] = task
+        maybe_there = bool(task.short or task.copy_of or entry.sha256 in self._partials)
+        known = None if maybe_there else self._standing(entry)
         transfer = Transfer(
             self._line,
             Ref(*self._version, entry.path),
             partial,
+            # Of a file that is known to be wrong only this is asked: is it another one by now?
+            skip_if=(known.validator or None) if known is not None else None,
             set_aside=self._aside(entry) if task.copy_of is None else None,
         )
         try:
@@ -186,8 +190,7 @@ class Queue:
                     await in_thread(
                         lambda: continue_short_file(self._tree, entry, folder, self._trash.take)
                     )
-            maybe_there = task.short or task.copy_of or entry.sha256 in self._partials
-            await transfer.begin(maybe_there=bool(maybe_there))
+            await transfer.begin(maybe_there=maybe_there)
         except OSError as problem:
             self._give_up(task, self._disk_trouble(problem, entry.path))
             return
@@ -195,6 +198,11 @@ class Queue:
         self._flight.add(transfer)
         if transfer.over:  # all bytes were there already
             await self._settle(transfer)
+
+    def _standing(self, entry: Entry) -> Contradiction | None:
+        """What an earlier run found of the file, if the manifest still says the same of it."""
+        known = self._known.get(entry.path)
+        return known if known is not None and known.expected == entry.sha256 else None
 
     def _aside(self, entry: Entry) -> Callable[[Partial], None]:
         return lambda partial: self._trash.take_partial(partial, entry.path)
@@ -210,6 +218,10 @@ class Queue:
                 partial.close()
                 self._give_up(task, transfer.failed)
                 return
+            if transfer.unchanged:
+                partial.close()
+                self._contradicted(task, self._known[task.entry.path])
+                return
             digest = partial.digest() if partial.hashed else await in_thread(partial.digest)
             if digest == task.entry.sha256:
                 copied = task.copy_of is not None
@@ -224,9 +236,8 @@ class Queue:
     async def _judge(self, task: Task, transfer: Transfer, digest: str) -> None:
         entry = task.entry
         task.seen.append(Observation(digest, whole=transfer.resumed == 0))
-        known = self._known.get(entry.path)
-        same = known is not None and known.expected == entry.sha256
-        verdict = judge(task.seen, known.observed if same and known is not None else None)
+        known = self._standing(entry)
+        verdict = judge(task.seen, known.observed if known is not None else None)
         if verdict is Verdict.AGAIN:
             await transfer.start_over(transfer.partial.epoch)
             self._tasks[transfer] = task
@@ -239,16 +250,14 @@ class Queue:
         if verdict is Verdict.CORRUPTED:
             self._give_up(task, Corrupted("its bytes arrive differently each time"))
             return
+        self._contradicted(task, Contradiction(entry.path, entry.sha256, digest, validator), size)
+
+    def _contradicted(self, task: Task, found: Contradiction, size: int = 0) -> None:
         self._release(task, copied_from=None)
-        self._contradict(
-            Contradiction(entry.path, entry.sha256, digest, validator),
-            Outcome(
-                entry.path,
-                Result.CONTRADICTED,
-                size,
-                reason=f"the source's copy has the SHA-256 {digest}, published is {entry.sha256}",
-            ),
+        reason = (
+            f"the source's copy has the SHA-256 {found.observed}, published is {found.expected}"
         )
+        self._contradict(found, Outcome(found.path, Result.CONTRADICTED, size, reason=reason))
 
     def _give_up(self, task: Task, problem: CxrsyncError) -> None:
         self._release(task, copied_from=None)

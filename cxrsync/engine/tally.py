@@ -21,7 +21,7 @@ from cxrsync.model import (
 )
 
 _MOST_PROBLEMS_KEPT = 1000
-_PROBLEMS = {Result.FAILED, Result.CONTRADICTED}
+_PROBLEMS = {Result.FAILED, Result.CONTRADICTED, Result.ACKNOWLEDGED}
 
 
 class Tally:
@@ -102,6 +102,7 @@ class Tally:
             adopted=Amount(self.files[Result.ADOPTED], self.bytes[Result.ADOPTED]),
             failed=Amount(self.files[Result.FAILED] + self.refused_lines),
             mismatched=Amount(self.files[Result.CONTRADICTED], self.bytes[Result.CONTRADICTED]),
+            acknowledged=Amount(self.files[Result.ACKNOWLEDGED], self.bytes[Result.ACKNOWLEDGED]),
             requests=requests,
             seconds=round(monotonic() - self.began, 3),
             exit_code=exit_code,

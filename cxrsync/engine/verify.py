@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from cxrsync.engine.expectation import Expectation, without_proof
+from cxrsync.engine.expectation import Expectation, observations, without_proof
 from cxrsync.engine.hashing import on_every_core
 from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.errors import ExitCode
@@ -20,7 +20,8 @@ from cxrsync.store.layout import Tree
 
 @dataclass(slots=True)
 class Verification:
-    """What was found. ``debris`` counts the index pages that wget leaves; they harm nothing."""
+    """What was found. ``acknowledged`` files are missing, and known to be; ``debris`` counts the
+    index pages that wget leaves, which harm nothing."""
 
     selection: str
     selected: int = 0
@@ -28,6 +29,7 @@ class Verification:
     good_bytes: int = 0
     bad: list[str] = field(default_factory=list)
     missing: int = 0
+    acknowledged: int = 0
     extra: int = 0
     debris: int = 0
     refused_lines: int = 0
@@ -49,6 +51,7 @@ class Verification:
                 "good": self.good,
                 "bad": len(self.bad),
                 "missing": self.missing,
+                "acknowledged": self.acknowledged,
                 "extra": self.extra,
                 "index_pages": self.debris,
                 "refused": self.refused_lines,
@@ -58,8 +61,18 @@ class Verification:
         }
 
 
-async def verify(tree: Tree, expected: Expectation, emit: Emit) -> Verification:
-    """Hash every expected file again, on every core."""
+async def verify(
+    tree: Tree,
+    expected: Expectation,
+    emit: Emit,
+    acknowledged: frozenset[tuple[str, str]] = frozenset(),
+) -> Verification:
+    """Hash every expected file again, on every core.
+
+    ``acknowledged``: path and digest of files that the source has otherwise than they are
+    published; where a pull found that, too, they are not missed.
+    """
+    absent = {path for path, observed in acknowledged & observations(tree)}
     manifest = expected.manifest
     result = Verification(expected.words)
     if expected.only_present:
@@ -73,6 +86,9 @@ async def verify(tree: Tree, expected: Expectation, emit: Emit) -> Verification:
         for _offset, entry, _row, found in without_proof(tree, expected):
             if found is not None:
                 yield entry, found
+            elif entry.path in absent:
+                result.acknowledged += 1
+                result.selected += 1
             elif not expected.only_present:
                 result.missing += 1
                 result.selected += 1

@@ -25,6 +25,7 @@ from cxrsync.job import (
     Reports,
 )
 from cxrsync.model import Kind
+from cxrsync.options.acknowledged import read_acknowledged
 from cxrsync.options.selection import SELECTION_OPTIONS, make_selection
 
 # The words of a job, the same in options, environment, job files and Python.
@@ -33,7 +34,8 @@ OPTIONS = (
     *SELECTION_OPTIONS,
     *("from_dir", "base_url", "user", "ca_file", "user_agent"),
     *("connections", "retries", "connect_timeout", "stall_timeout", "give_up_after"),
-    *("wait_lock", "max_files", "max_duration", "no_fsync", "force"),
+    *("wait_lock", "max_files", "max_duration", "no_fsync", "force", "allow_synced"),
+    "acknowledge",
     *("reports", "with_reports", "link_from", "link"),
 )
 
@@ -157,6 +159,7 @@ def make_job(options: Mapping[str, Any]) -> Job:
     link_from = _path(options, "link_from")
     if link_from is not None and not link_from.is_dir():
         raise UsageError(f"--link-from {link_from}: no such folder")
+    acknowledged = _path(options, "acknowledge")
     with_reports = bool(options.get("with_reports"))
     if with_reports and not describe(dataset).reports_in:
         raise UsageError(
@@ -188,4 +191,6 @@ def make_job(options: Mapping[str, Any]) -> Job:
         link_from=None if link_from is None else link_from.absolute(),
         link=_word(options, "link", Link.REFLINK),
         force=bool(options.get("force")),
+        allow_synced=bool(options.get("allow_synced")),
+        acknowledged=frozenset() if acknowledged is None else read_acknowledged(acknowledged),
     )

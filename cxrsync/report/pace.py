@@ -14,7 +14,7 @@ _RATE_WINDOW = 30.0
 
 def is_problem(outcome: Outcome) -> bool:
     """Whether a file did not arrive."""
-    return outcome.result in {Result.FAILED, Result.CONTRADICTED}
+    return outcome.result in {Result.FAILED, Result.CONTRADICTED, Result.ACKNOWLEDGED}
 
 
 class Pace:

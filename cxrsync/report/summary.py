@@ -21,7 +21,8 @@ def as_text(summary: Summary) -> str:
         + (f" ({summary.copied.files:,} of them from this disk)" if summary.copied.files else "")
         + (f", {summary.adopted.files:,} adopted" if summary.adopted.files else "")
         + (f", {summary.failed.files:,} failed" if summary.failed.files else "")
-        + (f", {summary.mismatched.files:,} mismatched" if summary.mismatched.files else ""),
+        + (f", {summary.mismatched.files:,} mismatched" if summary.mismatched.files else "")
+        + (f", {summary.acknowledged.files:,} acknowledged" if summary.acknowledged.files else ""),
         f"{words.size(summary.fetched.bytes)} in {words.duration(summary.seconds)}"
         f" ({words.size(rate)}/s), {summary.requests:,} requests"
         + (
@@ -35,13 +36,13 @@ def as_text(summary: Summary) -> str:
         f"  {problem.result.value}: {problem.path}: {problem.reason}"
         for problem in summary.problems[:_MOST_NAMED]
     )
-    more = summary.failed.files + summary.mismatched.files - min(
-        len(summary.problems), _MOST_NAMED
-    )  # fmt: skip
+    amiss = summary.failed.files + summary.mismatched.files + summary.acknowledged.files
+    more = amiss - min(len(summary.problems), _MOST_NAMED)
     if more > 0 and summary.problems:
         lines.append(f"  and {more:,} more: see {summary.root}/.cxrsync/runs/")
     if summary.exit_code == ExitCode.LIMIT:
         lines.append("stopped at a limit; run the same command again to go on")
     if summary.exit_code == ExitCode.COMPLETE:
-        lines.append(f"complete and verified: {summary.root}")
+        but = " but for what is acknowledged" if summary.acknowledged.files else ""
+        lines.append(f"complete and verified{but}: {summary.root}")
     return "\n".join(lines)

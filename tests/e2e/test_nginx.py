@@ -1,75 +1,25 @@
 """The same job against a real nginx: TLS, basic auth, plain files."""
 
 import os
-import shutil
 import signal
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trustme
-from e2e.stage import DICOM, JPG, VERSION, Machine, fingerprint, sha256sum, wait_until
+from e2e.nginx import NGINX, Nginx
+from e2e.stage import (
+    DICOM,
+    JPG,
+    PATIENCE,
+    VERSION,
+    Ended,
+    Machine,
+    fingerprint,
+    sha256sum,
+    wait_until,
+)
 
-NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
-
-CONFIGURATION = """
-daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
-events {{ worker_connections 256; }}
-http {{
-  access_log {folder}/access.log;
-  client_body_temp_path {folder}/t; proxy_temp_path {folder}/t; fastcgi_temp_path {folder}/t;
-  uwsgi_temp_path {folder}/t; scgi_temp_path {folder}/t;
-  server {{
-    listen 127.0.0.1:{port} ssl;
-    ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
-    location /files/ {{
-      root {root}; autoindex on; limit_rate {rate};
-      auth_basic PhysioNet; auth_basic_user_file {folder}/users;
-    }}
-  }}
-}}
-"""
-
-
-class Nginx:
-    def __init__(self, folder: Path, root: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.folder = folder
-        self.root = root
-        folder.mkdir()
-        authority = trustme.CA()
-        certificate = authority.issue_cert("127.0.0.1")
-        self.ca_file = folder / "ca.pem"
-        authority.cert_pem.write_to_path(str(self.ca_file))
-        certificate.private_key_pem.write_to_path(str(folder / "server.key"))
-        for pem in certificate.cert_chain_pems:
-            pem.write_to_path(str(folder / "server.pem"), append=True)
-        (folder / "users").write_text("demo:{PLAIN}demo-password\n")
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self, rate: str = "0") -> None:
-        text = CONFIGURATION.format(folder=self.folder, port=self.port, root=self.root, rate=rate)
-        (self.folder / "nginx.conf").write_text(text)
-        assert NGINX is not None
-        self.process = subprocess.Popen([NGINX, "-c", str(self.folder / "nginx.conf")])
-        wait_until(self._answers)
-
-    def _answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=30)
-
-    def log(self) -> list[str]:
-        return (self.folder / "access.log").read_text().splitlines()
 
 
 @pytest.fixture
@@ -123,6 +73,27 @@ def test_a_whole_version_killed_half_way(nginx: Nginx, machine: Machine, files_r
     assert done.code == 0, done.err
     assert fingerprint(machine.dest / JPG / VERSION) == fingerprint(source)
     assert sha256sum(machine.dest / JPG / VERSION).returncode == 0
+
+
+def test_stopped_and_started_in_mid_run(nginx: Nginx, machine: Machine, files_root: Path) -> None:
+    """A pull outlives its server three times; what had arrived is not asked for again."""
+    nginx.start(rate="96k")
+    source = files_root / JPG / VERSION
+    process = machine.start("pull", "--jpg", "--json", "--progress", "none", "--retries", "1")
+    images = len(list(source.rglob("*.jpg")))
+    for share in (0.2, 0.4, 0.6):
+        wait_until(lambda share=share: len(nginx.log()) > share * images)  # type: ignore[misc]
+        nginx.stop()
+        assert process.poll() is None
+        nginx.start(rate="96k")
+    out, err = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 0, err
+    done = Ended(0, out, err)
+    assert fingerprint(machine.dest / JPG / VERSION) == fingerprint(source)
+    assert any(event["event"] == "retry" for event in done.events)
+    tree = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
+    assert done.summary["bytes"]["fetched"] == tree
 
 
 def test_a_wrong_password(nginx: Nginx, machine: Machine) -> None:
