@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,14 @@ from cxrsync.model import Kind
 
 _HERE = Path(__file__).resolve().parent
 _NAME = "datasets.yaml"
+# A catalogue in bytes, and what its aliases make of it in characters: a few lines of aliases of
+# aliases come to more than any memory.
+_MOST_BYTES = 256 << 10
+_MOST_EXPANDED = 1 << 20
+# Bytes of one file: more than any file system takes is a slip.
+_MOST_MEAN = 1 << 50
+# A dataset or a version: it becomes a folder's name and a part of an address.
+NAME = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.-]{0,100}[0-9A-Za-z])?")
 # The tables that every labelled dataset has, and what tells whose a study or an image is; any other
 # is a labeler's.
 SPLIT, METADATA = "split", "metadata"
@@ -153,27 +162,80 @@ def _own() -> Path | None:
 def _read(file: Path) -> dict[str, dict[str, Any]]:
     """The entries of a catalogue, their form checked. Raises UsageError."""
     try:
-        raw = yaml.safe_load(file.read_text("utf-8")) or {}
+        raw = _load_yaml(file) or {}
     except OSError as problem:
         raise UsageError(f"cannot read the catalogue {file}: {problem.strerror}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as problem:  # no UTF-8, no such day, …
+    except _NO_YAML as problem:
         raise UsageError(f"the catalogue {file} is no YAML: {problem}") from None
     if not isinstance(raw, dict):
         raise _malformed(file, "it is not a mapping of names to datasets")
     for slug, fields in raw.items():
         if not isinstance(slug, str) or not isinstance(fields, dict):
             raise _malformed(file, f"{slug!r} is not a name with fields below it")
-        for name, value in fields.items():
-            form = _FORMS.get(name)
-            if form is None:
-                raise _malformed(file, f"{slug}: no field {name!r} is known: near {_near(name)}")
-            if not _has_form(value, form):
-                raise _malformed(file, f"{slug}: {name} is not {form.words}")
-        for kind in [*fields.get("kinds", {}), *fields.get("means", {})]:
-            if kind not in {each.value for each in Kind}:
-                kinds = nearest(str(kind), [each.value for each in Kind])
-                raise _malformed(file, f"{slug}: {kind!r} is no kind of file: near {kinds}")
+        _check_form(file, slug, fields)
+        _check_values(file, slug, fields)
     return raw
+
+
+def _check_form(file: Path, slug: str, fields: dict[Any, Any]) -> None:
+    for name, value in fields.items():
+        form = _FORMS.get(name)
+        if form is None:
+            raise _malformed(file, f"{slug}: no field {name!r} is known: near {_near(name)}")
+        if not _has_form(value, form):
+            raise _malformed(file, f"{slug}: {name} is not {form.words}")
+
+
+def _check_values(file: Path, slug: str, fields: dict[str, Any]) -> None:
+    others = filter(None, (fields.get("tables_in"), fields.get("reports_in")))
+    for name in (slug, *others, *fields.get("versions", ())):
+        if not NAME.fullmatch(name):
+            raise _malformed(file, f"{slug}: {name!r} is no name of a dataset or a version")
+    for kind in [*fields.get("kinds", {}), *fields.get("means", {})]:
+        if kind not in {each.value for each in Kind}:
+            kinds = nearest(str(kind), [each.value for each in Kind])
+            raise _malformed(file, f"{slug}: {kind!r} is no kind of file: near {kinds}")
+    if not all(0 <= mean < _MOST_MEAN for mean in fields.get("means", {}).values()):
+        raise _malformed(file, f"{slug}: means is not {_FORMS['means'].words}")
+
+
+# No UTF-8, no such day, … and what PyYAML lets out where a tag and its text do not go together.
+_NO_YAML = (
+    yaml.YAMLError, ValueError, LookupError, AttributeError,
+    TypeError, ArithmeticError, RecursionError,
+)  # fmt: skip
+
+
+class _Loader(yaml.SafeLoader):
+    """Weighs what it reads, a node that is named again each time anew."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._weights: dict[yaml.Node, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        node = super().compose_node(parent, index)
+        if node is not None and node not in self._weights:
+            weight = self._weights[node] = 1 + self._weigh(node)
+            if weight > _MOST_EXPANDED:
+                raise yaml.composer.ComposerError(None, None, "its aliases make it too large", None)
+        return node
+
+    def _weigh(self, node: yaml.Node) -> int:
+        if isinstance(node, yaml.ScalarNode):
+            return len(node.value)
+        below = (
+            chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+        )
+        return sum(self._weights[each] for each in below)
+
+
+def _load_yaml(file: Path) -> object:
+    with file.open("rb") as stream:
+        text = stream.read(_MOST_BYTES + 1)
+    if len(text) > _MOST_BYTES:
+        raise ValueError(f"it has more than {_MOST_BYTES:,} bytes")
+    return yaml.load(text.decode("utf-8"), _Loader)  # noqa: S506 - it is a SafeLoader
 
 
 class _Form(NamedTuple):

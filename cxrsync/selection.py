@@ -169,6 +169,9 @@ class Selection:
         if drawn is not None:
             count, by, seed = drawn
             drawn = Sample(int(count), Unit(by), int(seed))
+        counts = (1 if limit is None else int(limit), 1 if drawn is None else drawn.count)
+        if min(counts) < 1:
+            raise ValueError("a limit or a sample of less than one")
         labels = dict(raw.get("labels", {}))
         return cls(
             shards=texts("shards"),

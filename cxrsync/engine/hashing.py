@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from cxrsync.engine.publication import Adopted, Publication
 from cxrsync.engine.queue import Queue, Task
 from cxrsync.model import Entry, Found, Outcome, Result
 from cxrsync.store.hashing import digest_of
-from cxrsync.store.layout import Tree
+from cxrsync.store.layout import Tree, disk_error
 from cxrsync.store.publish import close_to_others
 from cxrsync.store.threads import in_thread
 
@@ -55,7 +56,10 @@ class Hashing:
         queue: Queue,
         publication: Publication,
         fail: Callable[[Outcome], None],
+        *,
+        fsync: bool,
     ) -> None:
+        self._fsync = fsync
         self._tree = tree
         self._entries = entries
         self._queue = queue
@@ -75,6 +79,11 @@ class Hashing:
         if isinstance(found, FileNotFoundError):
             self._queue.add(Task(entry))
         elif isinstance(found, OSError):
+            # A bad sector is one file's; what else is the whole disk's would fail them all.
+            if found.errno != errno.EIO and (
+                error := disk_error(found, "cannot read what is there")
+            ):
+                raise error
             reason = f"cannot read what is there: {found.strerror}"
             self._fail(Outcome(entry.path, Result.FAILED, reason=reason))
         elif found is None:
@@ -86,7 +95,7 @@ class Hashing:
         """The file, if it has the digest."""
         final = self._tree.final(entry.path)
         before = self._tree.find(entry.path)
-        right = digest_of(final) == entry.sha256
+        right = digest_of(final, fsync=self._fsync) == entry.sha256
         if right and before is not None and before == self._tree.find(entry.path):
             close_to_others(final)
             return before

@@ -154,7 +154,14 @@ async def _work(
         contradict=outcomes.contradict,
         most_files=None if limits.max_files is None else max(0, limits.max_files - tally.tried),
     )
-    hashing = Hashing(run.tree, plan.entries_to_hash(), queue, publication, outcomes.fail)
+    hashing = Hashing(
+        run.tree,
+        plan.entries_to_hash(),
+        queue,
+        publication,
+        outcomes.fail,
+        fsync=run.job.fsync,
+    )
     taking = Taking(run, plan, older, queue, publication)
     archive = ReportArchive(run, partitions, plan, publication)
     ended: BaseException | None = None

@@ -50,7 +50,7 @@ async def obtain(
     limits = run.job.limits
     folder = manifests_folder(run.tree)
     flight = Flight()
-    partial = Partial(folder, PARTIAL)
+    partial = Partial(folder, PARTIAL, proved=False)
     line = run.line(flight, min(_FIRST_ANSWER_SECONDS, limits.give_up_after))
     # Its partial has no digest for a name: two runs must not write it at once.
     lock = Lock(folder, wait=_WAIT_FOR_OTHERS, describe="the manifest")
@@ -63,9 +63,12 @@ async def obtain(
                 return part
         await _fetch_whole(run, line, flight, partial)
     finally:
-        await in_thread(partial.save)
-        partial.close()
-        await in_thread(lock.release)
+        try:
+            await in_thread(partial.save)
+        finally:
+            # Whatever the disk says: a lock that a living process holds keeps everyone out.
+            await in_thread(lock.release)
+            partial.close()
     return await in_thread(lambda: ManifestFile(run.tree.manifest))
 
 
@@ -114,6 +117,7 @@ async def _begin(tree: Tree, line: Line, partial: Partial, ref: Ref) -> Transfer
 
 def _copy(source: Path, target: Path) -> None:
     make_folders(target.parent)
+    target.unlink(missing_ok=True)  # perhaps the same file still, by a name that a crash left
     shutil.copyfile(source, target)
     target.with_name(f"{target.name}.json").unlink(missing_ok=True)
 
@@ -145,7 +149,12 @@ def _publish(tree: Tree, partial: Partial, stamp: str) -> None:
 
     def keep(_path: str) -> None:
         if digest_of(str(tree.manifest)) != digest:
-            shutil.copy2(tree.manifest, folder / f"{stamp}-{MANIFEST_NAME}")
+            kept = folder / f"{stamp}-{MANIFEST_NAME}"
+            try:
+                shutil.copy2(tree.manifest, kept)
+            except OSError:
+                kept.unlink(missing_ok=True)  # the half of it would pass for the whole
+                raise
 
     [found] = publish(tree, [Ready(Entry(MANIFEST_NAME, ""), partial)], keep)
     if isinstance(found, OSError):

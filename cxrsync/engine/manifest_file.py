@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import os
 import sys
 import tempfile
@@ -19,8 +19,8 @@ from cxrsync.manifest.seek import OutOfOrder, Range, path_of
 from cxrsync.manifest.slices import ROOT_KEYS, KeyRange, find_slices
 from cxrsync.model import MANIFEST_NAME, ROOT, Entry, Refused, partition_of
 from cxrsync.store.hashing import digest_of
-from cxrsync.store.layout import Tree
-from cxrsync.store.partial import Partial
+from cxrsync.store.layout import Tree, read_json
+from cxrsync.store.partial import Partial, is_tag
 
 CURRENT = "current.json"
 PARTIAL = "partial"
@@ -54,7 +54,11 @@ class ManifestFile:
         self.refused_lines = 0
         self._slices = slices
         self._file: IO[bytes] = path.open("rb")
-        self._is_sorted, self.partitions = _look_over(self._lines())
+        try:
+            self._is_sorted, self.partitions = _look_over(self._lines())
+        except BaseException:
+            self._file.close()
+            raise
         if not self._is_sorted and slices is not None:
             self._file.close()
             raise OutOfOrder("the manifest is not sorted")
@@ -207,9 +211,13 @@ def manifests_folder(tree: Tree) -> Path:
 def read_kept(tree: Tree) -> Kept | None:
     """What we know of the manifest in place; None if it is not ours."""
     try:
-        return Kept(**json.loads((manifests_folder(tree) / CURRENT).read_bytes()))
+        kept = Kept(**read_json(manifests_folder(tree) / CURRENT))
     except (OSError, ValueError, TypeError):
         return None
+    numbers = (kept.size, kept.mtime_ns)
+    texts = (kept.source, kept.sha256, "" if kept.validator is None else kept.validator)
+    sound = all(type(each) is int for each in numbers) and all(type(t) is str for t in texts)
+    return kept if sound and is_tag(kept.validator or "") else None
 
 
 def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> ManifestFile:
@@ -220,8 +228,10 @@ def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> Manifest
     """
     mend = "Run `cxrsync pull` again: it fetches the manifest anew, and nothing that is right."
     try:
-        if tree.find(MANIFEST_NAME) is None and (part := _open_slices(tree, keys)) is not None:
-            return part
+        if tree.find(MANIFEST_NAME) is None:
+            if (part := _open_slices(tree, keys)) is not None:
+                return part
+            raise FileNotFoundError(errno.ENOENT, "no such file")
         kept = read_kept(tree)
         if kept is not None and digest_of(str(tree.manifest)) != kept.sha256:
             raise Damaged(f"{tree.manifest} is not the manifest that was fetched", next_step=mend)
@@ -237,7 +247,7 @@ def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> Manifest
 
 def _open_slices(tree: Tree, keys: tuple[KeyRange, ...] | None) -> ManifestFile | None:
     """The slices of a manifest that is here in part. None where there is not even a part."""
-    partial = Partial(manifests_folder(tree), PARTIAL)
+    partial = Partial(manifests_folder(tree), PARTIAL, proved=False)
     if not partial.path.is_file():
         return None
     partial.load()

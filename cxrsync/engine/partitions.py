@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
@@ -59,8 +60,9 @@ class Partitions:
     async def close(self) -> None:
         """Close the states, then let the locks go."""
         try:
-            for name in list(self._locks):
-                await self.release(name)
+            async with AsyncExitStack() as stack:  # all of them, whatever one has to say
+                for name in self._locks:
+                    stack.push_async_callback(self.release, name)
         finally:
             self._thread.shutdown()
 
@@ -167,7 +169,8 @@ class Partitions:
             folder = self._tree.partition(name) / PARTIAL_FOLDER
             for path in folder.iterdir() if folder.is_dir() else ():
                 if COPY_SUFFIX in path.name or path.name.endswith(UNFINISHED):
-                    path.unlink()
+                    with suppress(IsADirectoryError):  # none of ours
+                        path.unlink()
                 elif "." not in path.name:
                     digests.add(path.name)
         return digests

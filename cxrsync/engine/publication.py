@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from time import time
 
 from cxrsync.engine.partitions import Partitions
+from cxrsync.errors import DiskError
 from cxrsync.model import Entry, Found, Outcome, Result, Row
 from cxrsync.store.layout import Tree, disk_error
 from cxrsync.store.publish import Ready, Trash, publish
@@ -96,7 +98,7 @@ class Publication:
             # Whoever waits to put something must not wait for ever.
             self._ended = True
             while not self._items.empty():
-                self._items.get_nowait()
+                _let_go([self._items.get_nowait()])
 
     async def _gather(self) -> tuple[list[Item], bool]:
         batch: list[Item] = []
@@ -126,9 +128,15 @@ class Publication:
             ready = [item.ready for item in fetched]
             return publish(self._tree, ready, self._trash.take, fsync=self._fsync, pool=pool)
 
-        results = dict(zip(map(id, fetched), await in_thread(name), strict=True))
+        try:
+            results = dict(zip(map(id, fetched), await in_thread(name), strict=True))
+        except OSError as problem:
+            raise DiskError(f"cannot put files in place: {problem.strerror}") from None
+        finally:
+            _let_go(batch)
         rows: list[Row] = []
         outcomes: list[tuple[Entry, Outcome]] = []
+        ended: DiskError | None = None
         now = time()
         for item in batch:
             if isinstance(item, Adopted):
@@ -141,9 +149,9 @@ class Publication:
             if isinstance(found, OSError):
                 error = disk_error(found, f"cannot put {entry.path} in place")
                 if error is not None:
-                    raise error
-                item.ready.partial.close()
-                outcome = Outcome(entry.path, Result.FAILED, reason=str(found))
+                    ended = ended or error
+                    continue
+                outcome = Outcome(entry.path, Result.FAILED, reason=found.strerror or str(found))
             else:
                 source = binding.source if binding else ""
                 validator = (binding.validator if binding else None) or ""
@@ -154,6 +162,16 @@ class Publication:
         await self._partitions.record(rows)
         for entry, outcome in outcomes:
             self._done(entry, outcome)
+        if ended is not None:
+            raise ended  # only now: what has its final name is on record first
+
+
+def _let_go(items: Iterable[Item | _Flush | None]) -> None:
+    """Whatever became of them: each held a file open."""
+    for item in items:
+        if isinstance(item, Fetched):
+            with suppress(OSError):  # what a close has to say of the data, the sync has said
+                item.ready.partial.close()
 
 
 def _row(entry: Entry, found: Found, source: str, validator: str, now: float) -> Row:

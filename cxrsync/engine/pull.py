@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable
 
 from cxrsync.engine.ending import exit_code_of, explain
@@ -52,7 +53,7 @@ async def pull(
     summary = tally.summary(
         requests=source.requests, exit_code=code, error=str(error) if error else ""
     )
-    if run is not None and run.tree.own.is_dir():
+    if run is not None and os.path.isdir(run.tree.own):
         keep_summary(run.tree, run.stamp, summary)
     tell(Finished(summary))
     if error is not None:

@@ -9,35 +9,38 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import aiofiles
-
 from cxrsync.model import Summary
-from cxrsync.store.layout import FILE_MODE, Tree, make_folders
+from cxrsync.store.layout import Tree, make_folders, read_json
+from cxrsync.store.threads import in_thread
 from cxrsync.store.writing import write_file
 
 PROGRESS_NAME = "progress.json"
 _PROGRESS_SECONDS = 5.0
+# What a reader goes by.
+_COUNTED = {"selected", "present", "fetched", "adopted"}
 
 
 async def write_progress(tree: Tree, stamp: str, snapshot: Callable[[], Summary]) -> None:
     """Keep ``progress.json`` fresh, for `status` beside a running pull, until cancelled."""
-    path = tree.own / PROGRESS_NAME
-    fresh = path.with_name(f"{PROGRESS_NAME}.new")
     while True:
-        text = json.dumps({"pid": os.getpid(), "run": stamp, **snapshot().as_json()})
+        raw = {"pid": os.getpid(), "run": stamp, **snapshot().as_json()}
+        data = json.dumps(raw).encode()
         with suppress(OSError):  # a convenience: the run itself will meet a full disk
-            async with aiofiles.open(fresh, "w", encoding="utf-8", opener=_private) as file:
-                await file.write(text)
-            os.replace(fresh, path)
+            await in_thread(lambda: write_file(tree.own / PROGRESS_NAME, data, fsync=False))  # noqa: B023
         await asyncio.sleep(_PROGRESS_SECONDS)
 
 
 def read_progress(tree: Tree) -> dict[str, Any] | None:
     """What a pull that is at work on the tree has done so far; None if none is."""
     try:
-        raw = json.loads((tree.own / PROGRESS_NAME).read_bytes())
-        os.kill(int(raw["pid"]), 0)
-    except (OSError, ValueError, KeyError, TypeError):
+        raw = read_json(tree.own / PROGRESS_NAME)
+        counts = [raw["pid"], *raw["files"].values()]
+        if not all(type(count) is int and count >= 0 for count in counts):
+            return None
+        if not raw["files"].keys() >= _COUNTED:
+            return None
+        os.kill(raw["pid"], 0)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
     return dict(raw)
 
@@ -49,9 +52,6 @@ def keep_summary(tree: Tree, stamp: str, summary: Summary) -> None:
         text = json.dumps(summary.as_json(), indent=1)
         write_file(tree.own / "runs" / f"{stamp}.json", text.encode())
         # Another run on another shard may be at work, and its news are not ours to take away.
-        if json.loads((tree.own / PROGRESS_NAME).read_bytes()).get("run") == stamp:
+        progress = read_json(tree.own / PROGRESS_NAME)
+        if isinstance(progress, dict) and progress.get("run") == stamp:
             (tree.own / PROGRESS_NAME).unlink()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, FILE_MODE)

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import islice
 from pathlib import Path
 
-from cxrsync.catalog import describe, load, nearest
+from cxrsync.catalog import NAME, describe, load, nearest
 from cxrsync.errors import DiskError, NotHere, UsageError
 from cxrsync.job import Job
 from cxrsync.model import Emit, Kind, Notice
 from cxrsync.source.base import Source
-from cxrsync.store.layout import Tree, is_version_root, version_root, versions_present
+from cxrsync.store.layout import (
+    Tree,
+    is_version_root,
+    read_json,
+    version_root,
+    versions_present,
+)
 from cxrsync.store.writing import write_file
 
 # Enough to pass over what wget leaves beside the first images.
 _FILES_TO_JUDGE = 1000
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 async def choose_version(job: Job, source: Source, emit: Emit) -> str:
@@ -102,7 +110,7 @@ async def no_such_version(source: Source, dataset: str, version: str) -> UsageEr
 def _by_number(version: str) -> list[tuple[int, int, str]]:
     """2.10 comes after 2.9; words after numbers."""
     parts = version.replace("-", ".").split(".")
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+    return [(0, int(part), "") if _NUMBER.fullmatch(part) else (1, 0, part) for part in parts]
 
 
 def claim(tree: Tree, dataset: str, version: str) -> None:
@@ -147,7 +155,9 @@ def _stranger(tree: Tree, dataset: str) -> str | None:
 def read_claim(tree: Tree) -> tuple[str, str] | None:
     """Dataset and version of a tree, if one of our runs has noted them."""
     try:
-        raw = json.loads((tree.own / "tree.json").read_bytes())
-        return str(raw["dataset"]), str(raw["version"])
+        raw = read_json(tree.own / "tree.json")
+        dataset, version = str(raw["dataset"]), str(raw["version"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    # They become parts of paths and addresses.
+    return (dataset, version) if NAME.fullmatch(dataset) and NAME.fullmatch(version) else None

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 _REPORT = ".txt"
+# Not any number of digits: a table's cell may hold more of them than Python takes for an int.
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class Place(NamedTuple):
@@ -39,4 +42,4 @@ def image_key(image: str) -> bytes:
 def study_key(study: str) -> int:
     """``s50414267`` (a path's) or ``50414267`` (a table's) as a number; -1 if it is neither."""
     digits = study.removeprefix("s")
-    return int(digits) if digits.isascii() and digits.isdigit() else -1
+    return int(digits) if _NUMBER.fullmatch(digits) else -1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ from cxrsync.source.base import Answer, Opened
 from cxrsync.source.session import Session, drain
 
 _API_PAUSE = 0.5
+_MOST_API_BYTES = 1 << 20
 # What may become the name of a folder.
 _VERSION = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.-]*[0-9A-Za-z])?")
 
@@ -59,7 +61,8 @@ class PhysioNet:
         skip_if: str | None = None,
     ) -> AsyncIterator[Answer]:
         """See :meth:`cxrsync.source.base.Source.open`."""
-        asked = http.Asked(start, stop, resume_if, skip_if)
+        page = ref.path.lower().endswith((".html", ".htm", ".xhtml"))
+        asked = http.Asked(start, stop, resume_if, skip_if, page)
         response = await self._session.get(self._url(ref), http.request_headers(asked))
         try:
             head = http.read_head(asked, response.status, response.headers, datetime.now(UTC))
@@ -118,9 +121,22 @@ class PhysioNet:
         try:
             if response.status in http.TRY_LATER:
                 raise Throttled(f"the API answers {response.status}")
-            return await response.json() if response.status == 200 else None
+            return await self._json(response) if response.status == 200 else None
         finally:
             response.close()
+
+    async def _json(self, response: aiohttp.ClientResponse) -> Any:
+        """The body as JSON. Raises ValueError where it is none, or of no sensible size; and what
+        :meth:`_chunks` raises."""
+        if response.content_type != "application/json":
+            raise ValueError(response.content_type)
+        body = bytearray()
+        async with asyncio.timeout(self._stall_timeout):
+            async for chunk in self._chunks(response):
+                body += chunk
+                if len(body) > _MOST_API_BYTES:
+                    raise ValueError("an answer without an end")
+        return json.loads(body)
 
     async def close(self) -> None:
         await self._session.close()
@@ -137,14 +153,20 @@ class PhysioNet:
 
     async def _chunks(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         try:
-            async for chunk in response.content.iter_any():
+            while chunk := await self._chunk(response):
                 yield chunk
-        except aiohttp.ServerTimeoutError:
+        except TimeoutError:
             raise Interrupted(f"the line went silent for {self._stall_timeout:g} s") from None
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError) as problem:
             raise Interrupted(f"the connection broke: {problem or 'closed'}") from None
         except aiohttp.ClientError as problem:
             raise BadAnswer(f"not a proper body: {type(problem).__name__}") from None
+
+    async def _chunk(self, response: aiohttp.ClientResponse) -> bytes:
+        # aiohttp's own limit begins anew with each byte, be it of the body or of its packing:
+        # chunk extensions or trailers without an end.
+        async with asyncio.timeout(self._stall_timeout):
+            return await response.content.readany()
 
     def _denied(self, ref: Ref) -> AccessDenied:
         """A 403, told apart as far as the server lets us: agent before sign-in, access after."""

@@ -12,6 +12,9 @@ Point 3 is why a password that is changed in mid-run meets one more attempt and 
 connection: a session that has ended answers 401 without any password having been tried. The 401
 closes the gate, one worker signs in anew, the others wait. Where a server gives no session cookie
 (basic auth in front of plain files), or wants the password all the same, it is sent each time.
+
+A request that meets a connection which the server closes at that moment (its keep-alive is over)
+is sent once more by aiohttp itself, as RFC 9112 section 9.3.1 has it: no failure, and no pause.
 """
 
 from __future__ import annotations
@@ -32,7 +35,9 @@ from yarl import URL
 from cxrsync.errors import (
     BadAnswer,
     CredentialsRefused,
+    CxrsyncError,
     Interrupted,
+    SourceError,
     Unreachable,
     Untrusted,
     UsageError,
@@ -40,6 +45,8 @@ from cxrsync.errors import (
 from cxrsync.job import Limits, Origin, is_loopback
 from cxrsync.source.credentials import Credentials
 from cxrsync.source.http import TRY_LATER
+from cxrsync.source.proxy import Proxy, proxy_for
+from cxrsync.source.stage import Stage
 
 # nginx closes an idle connection after 65 to 75 s; we let go first, so that no request meets
 # a connection that is being closed.
@@ -51,6 +58,7 @@ _READ_BUFFER = 1 << 18
 _CLOSING_SECONDS = 0.25
 # A refusal's HTML is read to its end, so that the connection can serve again; more is not.
 _MOST_REFUSAL_BYTES = 1 << 16
+_MOST_REFUSAL_SECONDS = 5.0
 
 _BY_SESSION = "Session"
 
@@ -78,6 +86,7 @@ class Session:
         self._secure = urlsplit(origin.base_url).scheme == "https" or is_loopback(
             urlsplit(origin.base_url).hostname
         )
+        self._proxy = proxy_for(origin.base_url)
         self._find_credentials = find_credentials
         self._credentials: Credentials | None = None
         self._gate = asyncio.Lock()
@@ -107,8 +116,9 @@ class Session:
                 sock_read=limits.stall_timeout,
             ),
             # trust_env would send a netrc's password on the first request, and from a file that
-            # others can read.
+            # others can read; and its errors would quote a proxy's password.
             trust_env=False,
+            trace_configs=[Stage.tracing(limits)],
             auto_decompress=False,
             read_bufsize=_READ_BUFFER,
         )
@@ -216,27 +226,65 @@ class Session:
             sent["Authorization"] = _BY_SESSION
         elif proof is _Proof.PASSWORD and self._credentials is not None:
             sent["Authorization"] = _basic(self._credentials)
+        through: dict[str, Any] = {}
+        if self._proxy is not None:
+            through = {"proxy": self._proxy.url}
+            if url.scheme == "https":  # for CONNECT; what is inside is not for its eyes
+                through["proxy_headers"] = self._proxy.headers
+            else:
+                sent |= self._proxy.headers
         self.requests += 1
+        stage = Stage()
         try:
-            return await self._http.get(url, headers=sent, allow_redirects=False)
-        except aiohttp.ClientConnectorCertificateError as problem:
-            raise Untrusted(f"cannot trust {url.host}: {problem.certificate_error}") from None
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as problem:
-            why = getattr(problem, "os_error", None) or "timed out"
-            raise Unreachable(f"cannot reach {url.host}: {why}") from None
-        except aiohttp.ServerTimeoutError:
-            raise Interrupted(f"no answer for {self._limits.stall_timeout:g} s") from None
-        except (aiohttp.ClientConnectionError, OSError) as problem:
-            raise Interrupted(f"the connection broke: {problem or 'closed'}") from None
-        except aiohttp.ClientError as problem:
-            raise BadAnswer(f"not a proper answer: {type(problem).__name__}") from None
+            async with stage.patience:
+                response = await self._http.get(
+                    url, headers=sent, allow_redirects=False, trace_request_ctx=stage, **through
+                )
+        except (aiohttp.ClientError, OSError, UnicodeError) as problem:
+            raise self._failure(problem, url, connected=stage.connected) from None
+        if response.status == 407 and self._proxy is not None and url.scheme == "http":
+            await drain(response)
+            raise self._proxy_refusal(self._proxy, 407, url)
+        return response
+
+    def _proxy_refusal(self, proxy: Proxy, status: int, url: URL) -> SourceError:
+        refusal = proxy.refusal(status, url.host)
+        if isinstance(refusal, CredentialsRefused):
+            self._refused = refusal  # by whomever: no password is tried twice
+        return refusal
+
+    def _failure(self, problem: Exception, url: URL, *, connected: bool) -> CxrsyncError:
+        """What it means that no answer's head came."""
+        where = f"{url.host}" if self._proxy is None else f"{url.host} through {self._proxy}"
+        match problem:
+            case aiohttp.ClientHttpProxyError() if self._proxy is not None:
+                return self._proxy_refusal(self._proxy, problem.status, url)
+            case aiohttp.ClientConnectorCertificateError():
+                whom = where if problem.host == url.raw_host else problem.host  # the proxy's own
+                return Untrusted(f"cannot trust {whom}: {problem.certificate_error}")
+            case aiohttp.ClientConnectorError():
+                return Unreachable(f"cannot reach {where}: {problem.os_error or 'failed'}")
+            case TimeoutError() if not connected:
+                return Unreachable(f"cannot reach {where}: timed out")
+            case TimeoutError():
+                return Interrupted(f"no answer for {self._limits.stall_timeout:g} s")
+            case UnicodeError():  # an empty label, or one of more than 63 letters
+                return UsageError(f"cannot reach {where}: that can be no host's name")
+            case _ if self._proxy is not None and not connected:
+                return Unreachable(f"cannot reach {where}: it gives no proper answer")
+            case aiohttp.ClientConnectionError() | OSError():
+                return Interrupted(f"the connection broke: {problem or 'closed'}")
+        return BadAnswer(f"not a proper answer: {type(problem).__name__}")
 
 
 async def drain(response: aiohttp.ClientResponse) -> None:
     """Finish with a response whose body does not matter; keep its connection if that is cheap."""
     try:
-        if (response.content_length or 0) <= _MOST_REFUSAL_BYTES:
-            await response.content.read(_MOST_REFUSAL_BYTES)
+        left = _MOST_REFUSAL_BYTES
+        if (response.content_length or 0) <= left:
+            async with asyncio.timeout(_MOST_REFUSAL_SECONDS):
+                while left > 0 and not response.content.at_eof():
+                    left -= len(await response.content.read(left))
     except (aiohttp.ClientError, OSError, TimeoutError):
         pass
     finally:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, Never
 
 from cxrsync.errors import DiskError, UsageError
 from cxrsync.model import MANIFEST_NAME, Found
@@ -23,6 +25,10 @@ PARTIAL_FOLDER = "partial"
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 OTHERS = 0o007
+# What FUSE and CIFS answer where folders cannot be synced: nothing more can be done there.
+_NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+# Far more than any JSON file of ours has: what is larger is none of them.
+_MOST_JSON = 4 << 20
 
 _SHARD_FOLDER = re.compile(r"p\d\d")
 
@@ -30,6 +36,9 @@ _SHARD_FOLDER = re.compile(r"p\d\d")
 _WHOLE_DISK = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO,
     errno.EMFILE, errno.ENFILE,
+    # A mount whose server, or whose device, has gone.
+    errno.ENOTCONN, errno.ENODEV, errno.ENXIO, errno.ESHUTDOWN,
+    errno.ESTALE, errno.ETIMEDOUT,
 }  # fmt: skip
 
 
@@ -85,6 +94,15 @@ def _versions_in(folder: Path) -> list[str]:
 
 def disk_error(problem: OSError, doing: str) -> DiskError | None:
     """The run-ending error behind ``problem``, or None where only one file is concerned."""
+    if problem.errno == errno.ENOENT and problem.filename:
+        folder = os.path.dirname(problem.filename)
+        if not os.path.isdir(folder):
+            return DiskError(
+                f"{doing}: {folder} is not there any more",
+                next_step="Nothing that was downloaded is lost, if the destination was moved or "
+                "unmounted: bring it back, or name its new place with --dest, and run the same "
+                "command again.",
+            )
     if problem.errno not in _WHOLE_DISK:
         return None
     return DiskError(f"{doing}: {problem.strerror or problem}")
@@ -151,14 +169,25 @@ class Tree:
     def create(self) -> None:
         """Make the root and our folder, and prove that they can be written.
 
-        Raises UsageError where the destination is not a folder, DiskError where it is not ours to
-        write.
+        Raises UsageError where the destination is not a folder, or our folder is a link or holds
+        one, DiskError where it is not ours to write.
         """
+        self.check_folder(OWN_FOLDER)
         try:
+            new = [each for each in (self.own, *self.own.parents) if not each.is_dir()]
             make_folders(self.own)
+            for folder in new:
+                with contextlib.suppress(PermissionError):  # one that may be written, not read
+                    sync_folders([str(folder.parent)])
+            for each in (*self.own.iterdir(), *self.own.glob(f"*/{PARTIAL_FOLDER}")):
+                if each.is_symlink():
+                    raise _out_of_the_tree(str(each))
             probe = self.own / f".probe-{os.getpid()}"
-            os.close(os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_EXCL, FILE_MODE))
-            os.unlink(probe)
+            try:
+                os.close(os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_EXCL, FILE_MODE))
+            finally:
+                with contextlib.suppress(OSError):
+                    os.unlink(probe)
         except (NotADirectoryError, FileExistsError) as problem:
             raise UsageError(
                 f"cannot use {self.root} as a destination: {problem.filename} is not a folder",
@@ -183,11 +212,7 @@ class Tree:
         the way. Raises UsageError."""
         where = self.final(folder)
         if os.path.islink(where) or (os.path.lexists(where) and not os.path.isdir(where)):
-            raise UsageError(
-                f"{where} is a link or a file where a folder of the tree should be",
-                next_step="Files are written to real folders below one root only: name the folder "
-                "that holds the whole version with --dest, or mount the other disk there.",
-            )
+            raise _out_of_the_tree(where)
 
     def make_parent(self, path: str) -> set[str]:
         """Make the folder that the file at ``path`` lies in.
@@ -214,6 +239,14 @@ class Tree:
         return changed
 
 
+def _out_of_the_tree(where: str) -> UsageError:
+    return UsageError(
+        f"{where} is a link or a file where a folder of the tree should be",
+        next_step="Files are written to real folders below one root only: name the folder "
+        "that holds the whole version with --dest, or mount the other disk there.",
+    )
+
+
 def make_folders(folder: Path) -> None:
     """``mkdir -p``, every new folder for its owner only, whatever the umask allows more."""
     if folder.is_dir():
@@ -224,3 +257,37 @@ def make_folders(folder: Path) -> None:
     except FileExistsError:
         if not folder.is_dir():
             raise
+
+
+def sync_folders(folders: Iterable[str]) -> None:
+    """Make the names in each folder last through a power cut."""
+    for folder in folders:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        except OSError as problem:
+            if problem.errno not in _NO_FOLDER_SYNC:
+                raise
+        finally:
+            os.close(fd)
+
+
+def read_json(path: Path) -> Any:
+    """What a small JSON file of our own says, whatever may lie there: a link is not followed, a
+    pipe not waited for, and the memory stays small. Raises OSError, ValueError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        text = file.read(_MOST_JSON + 1)
+    if len(text) > _MOST_JSON:
+        raise ValueError(f"more than {_MOST_JSON:,} bytes")
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse(constant: str) -> Never:
+    # Infinity and NaN are no sizes and no times.
+    raise ValueError(constant)

@@ -14,17 +14,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import stat
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Never
+from typing import Any
 
 from cxrsync.store import ranges as sets
-from cxrsync.store.layout import FILE_MODE, make_folders
-from cxrsync.store.writing import write_all, write_file
+from cxrsync.store.layout import FILE_MODE, FOLDER_MODE, read_json
+from cxrsync.store.writing import UNFINISHED, write_all, write_file
 
 # How much a kill may cost a segmented file, in bytes or seconds, whichever comes first.
 SAVE_EVERY_BYTES = 1 << 20
@@ -32,6 +35,9 @@ SAVE_EVERY_SECONDS = 5.0
 # Re-reading what was written out of order: small enough to keep the hand-over short.
 _REREAD = 1 << 20
 _REREAD_A_WRITE = 4 << 20
+# What the system takes for a file's size in bytes, and datetime for a time in seconds (year 9999).
+_LARGEST = (1 << 63) - 1
+_LARGEST_TIME = 253_402_300_799
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +55,14 @@ class Binding:
 
 
 class Partial:
-    """The bytes so far of the file whose digest is ``name``, in ``folder``."""
+    """The bytes so far of the file whose digest is ``name``, in ``folder``.
 
-    def __init__(self, folder: Path, name: str) -> None:
+    ``proved`` False: no digest will tell whether they are right, as of a manifest. Then only what
+    is certainly on the disk is gone on with: what was not synced a power cut may have zeroed.
+    """
+
+    def __init__(self, folder: Path, name: str, *, proved: bool = True) -> None:
+        self._proved = proved
         self.path = folder / name
         self._sidecar = folder / f"{name}.json"
         self._lock = threading.RLock()
@@ -72,31 +83,22 @@ class Partial:
 
     def load(self) -> None:
         """Take stock of what an earlier run left."""
-        try:
-            length = os.stat(self.path).st_size
-        except FileNotFoundError:
+        length = _length(self.path)
+        if length is None:
             # A kill between two steps can leave a sidecar alone: it must not speak of other bytes.
             self._sidecar.unlink(missing_ok=True)
             return
         self.ranges = sets.normal([(0, length)], length)
+        self._has_sidecar = os.path.lexists(self._sidecar)
         try:
-            text = self._sidecar.read_bytes()
-        except OSError as problem:
-            self._has_sidecar = not isinstance(problem, FileNotFoundError)
-            return
-        self._has_sidecar = True
-        try:
-            raw = json.loads(text, parse_constant=_refuse)
-            binding = Binding(
-                source=str(raw["source"]),
-                total=None if raw["total"] is None else int(raw["total"]),
-                validator=None if raw["validator"] is None else str(raw["validator"]),
-                modified=None if raw["modified"] is None else float(raw["modified"]),
-            )
+            raw = read_json(self._sidecar)
+            binding = _binding_of(raw)
             parts = [(int(start), int(stop)) for start, stop in raw.get("ranges", self.ranges)]
-        except (ValueError, KeyError, TypeError, OverflowError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             # Without its sidecar a partial is bytes of unknown origin; its digest will tell.
             return
+        if not self._proved and "ranges" not in raw:
+            return  # a power cut may have taken any of it
         self.binding = binding
         self.segmented = "ranges" in raw
         self.ranges = sets.normal(parts, length)
@@ -145,14 +147,14 @@ class Partial:
                 return False
             length = sum(map(len, chunks))
             after = sets.add(self.ranges, offset, offset + length)
-            if offset > sets.frontier(self.ranges):
+            if offset > sets.frontier(self.ranges) or not self._proved:
                 self.split()
             if offset < self._hashed:
                 self._hash = hashlib.sha256()  # the digest is that of the bytes on the disk
                 self._hashed = 0
             if not self._bound_on_disk and (self._has_sidecar or sets.size(after) != self.total):
                 self._save()
-            write_all(self._open(), chunks, offset)
+            write_all(self._open_to_write(), chunks, offset)
             self.ranges = after
             if offset == self._hashed:
                 for chunk in chunks:
@@ -193,7 +195,8 @@ class Partial:
         """Throw every byte away. A new file takes the place of the old: ext4 flushes one that is
         cut to nothing, and that stalls the line."""
         with self._lock:
-            self.close()
+            with suppress(OSError):  # it has nothing to say of what is thrown away
+                self.close()
             for path in (self.path, self._sidecar):
                 path.unlink(missing_ok=True)
             self.epoch += 1
@@ -226,9 +229,9 @@ class Partial:
     def close(self) -> None:
         """Let the file go; what is on the disk stays."""
         with self._lock:
-            if self._fd is not None:
-                os.close(self._fd)
-                self._fd = None
+            fd, self._fd = self._fd, None  # gone, even where the close fails
+            if fd is not None:
+                os.close(fd)
 
     # ── inside ─────────────────────────────────────────────────────────────────────────────────
 
@@ -236,13 +239,32 @@ class Partial:
         if self._fd is None:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             if not self.ranges:
-                flags |= os.O_TRUNC  # whatever lies there is not ours to go on with
+                # Whatever lies there is not ours to go on with, nor to cut: it may be a link.
+                self.path.unlink(missing_ok=True)
+                flags |= os.O_EXCL
             try:
                 self._fd = os.open(self.path, flags, FILE_MODE)
             except FileNotFoundError:
-                make_folders(self.path.parent)
+                self._make_folder()
                 self._fd = os.open(self.path, flags, FILE_MODE)
         return self._fd
+
+    def _make_folder(self) -> None:
+        # Not those above it: where they are gone the tree was moved away, or unmounted.
+        with suppress(FileExistsError):
+            os.mkdir(self.path.parent, FOLDER_MODE)
+
+    def _open_to_write(self) -> int:
+        """Bytes that another name has too (``cp -al``) are not ours to change: a copy is."""
+        fd = self._open()
+        if os.fstat(fd).st_nlink > 1:
+            self.close()
+            fresh = self.path.with_name(self.path.name + UNFINISHED)
+            fresh.unlink(missing_ok=True)
+            shutil.copyfile(self.path, fresh)
+            os.replace(fresh, self.path)
+            fd = self._open()
+        return fd
 
     def _catch_up(self, most: int | None) -> None:
         """Hash on towards the frontier from the disk, ``most`` bytes of it."""
@@ -274,9 +296,13 @@ class Partial:
         }
         if self.segmented:
             # The ranges must never claim bytes that a power cut can take back.
-            os.fdatasync(self._open())
+            try:
+                os.fdatasync(self._open())
+            except OSError:
+                self.discard()  # the kernel may have let go of any of it, and shows it all the same
+                raise
             raw["ranges"] = self.ranges
-        make_folders(self._sidecar.parent)
+        self._make_folder()
         write_file(self._sidecar, json.dumps(raw).encode(), fsync=self.segmented)
         self._has_sidecar = True
         self._bound_on_disk = True
@@ -284,9 +310,36 @@ class Partial:
         self._saved_at = monotonic()
 
 
-def _refuse(constant: str) -> Never:
-    # Infinity and NaN are no sizes and no times.
-    raise ValueError(constant)
+def _length(path: Path) -> int | None:
+    """The bytes of the file; None where there is none: a link could lead out of the tree."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def is_tag(text: str) -> bool:
+    """Whether a text can stand in a request's header, as a validator does."""
+    return text.isascii() and text.isprintable()
+
+
+def _binding_of(raw: dict[str, Any]) -> Binding:
+    """What a sidecar says; it goes into requests and file times, so nothing else may stand there.
+
+    Raises ValueError, KeyError, TypeError, OverflowError.
+    """
+    binding = Binding(
+        source=str(raw["source"]),
+        total=None if raw["total"] is None else int(raw["total"]),
+        validator=None if raw["validator"] is None else str(raw["validator"]),
+        modified=None if raw["modified"] is None else float(raw["modified"]),
+    )
+    if not is_tag(binding.validator or ""):
+        raise ValueError("no validator")
+    if not 0 <= (binding.total or 0) <= _LARGEST or abs(binding.modified or 0) > _LARGEST_TIME:
+        raise ValueError("no size, or no time")
+    return binding
 
 
 def unfinished(folder: Path) -> tuple[int, int]:

@@ -11,18 +11,16 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
 from cxrsync.model import Entry, Found
-from cxrsync.store.layout import FILE_MODE, OTHERS, Tree, make_folders
+from cxrsync.store.layout import FILE_MODE, OTHERS, Tree, make_folders, sync_folders
 from cxrsync.store.partial import Partial
 
 COPY_SUFFIX = ".copy"
-# What FUSE and CIFS answer where folders cannot be synced: nothing more can be done there.
-_NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ def publish(
                     # this time would look complete to it.
                     os.utime(fd, (binding.modified, binding.modified))
             if fsync:
-                os.fsync(fd)
+                _sync(ready.partial)
         except OSError as problem:
             return problem
         return None
@@ -114,23 +112,24 @@ def _name(tree: Tree, ready: Ready, displace: Callable[[str], None]) -> Found:
     found = os.fstat(ready.partial.fileno())
     if not os.path.samestat(found, os.lstat(ready.partial.path)):
         raise OSError(errno.ESTALE, "not the file that was verified", str(ready.partial.path))
+    try:
+        ready.partial.close()  # before it has its name: NFS tells of a full disk only here
+    except OSError:
+        ready.partial.discard()
+        raise
     os.rename(ready.partial.path, final)
     ready.partial.forget_sidecar()
-    ready.partial.close()
     return Found(found.st_size, found.st_mtime_ns)
 
 
-def sync_folders(folders: Iterable[str]) -> None:
-    """Make the names in each folder last through a power cut."""
-    for folder in folders:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        except OSError as problem:
-            if problem.errno not in _NO_FOLDER_SYNC:
-                raise
-        finally:
-            os.close(fd)
+def _sync(partial: Partial) -> None:
+    """Bring the bytes to the disk. Where that fails they are thrown away: the kernel has let go of
+    what it could not write, shows it nevertheless, and the next sync would say that all is well."""
+    try:
+        os.fsync(partial.fileno())
+    except OSError:
+        partial.discard()
+        raise
 
 
 def continue_short_file(
@@ -138,9 +137,10 @@ def continue_short_file(
 ) -> None:
     """Make a file that another tool left short the beginning of a partial.
 
-    Its final name is given up: a published file is never opened for writing. A file with other
-    links is copied, since those links are somebody's too. A partial that is there already wins
-    where it holds more; then ``displace`` takes the file.
+    Its final name is given up, and that is on the disk before this returns: a power cut must not
+    bring it back with bytes in the file that were written since. A file with other links is
+    copied, since those links are somebody's too. A partial that is there already wins where it
+    holds more; then ``displace`` takes the file.
     """
     final = tree.final(entry.path)
     target = folder / entry.sha256
@@ -157,6 +157,7 @@ def continue_short_file(
         os.unlink(final)
     else:
         os.replace(final, target)
+        sync_folders({os.path.dirname(final), str(folder)})
     os.chmod(target, FILE_MODE)
 
 

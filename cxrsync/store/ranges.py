@@ -26,8 +26,12 @@ def add(ranges: list[Range], start: int, stop: int) -> list[Range]:
 def normal(ranges: Iterable[Range], total: int) -> list[Range]:
     """Any ranges as a set, cut to ``[0, total)``."""
     result: list[Range] = []
-    for start, stop in ranges:
-        result = add(result, max(start, 0), min(stop, total))
+    cut = ((max(start, 0), min(stop, total)) for start, stop in ranges)
+    for start, stop in sorted(each for each in cut if each[0] < each[1]):
+        if result and start <= result[-1][1]:
+            result[-1] = (result[-1][0], max(stop, result[-1][1]))
+        else:
+            result.append((start, stop))
     return result
 
 

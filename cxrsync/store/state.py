@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -70,7 +71,8 @@ class State:
                 aside = path.with_name(f"{STATE_NAME}.damaged-{stamp}")
                 path.replace(aside)
                 # A journal belongs to the file it was written for.
-                path.with_name(f"{STATE_NAME}-journal").unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    _journal(path).replace(_journal(aside))
             return cls(_connect(path)), aside
         except (sqlite3.Error, OSError) as problem:
             raise DiskError(f"cannot open {path}: {problem}") from None
@@ -83,16 +85,16 @@ class State:
         """
         path = folder / STATE_NAME
         try:
+            _check_regular(path)
             db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
-        except sqlite3.Error:
+        except (sqlite3.Error, OSError):
             return None
         db.text_factory = _text
         try:
             (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":  # damaged, or in the middle of a commit
                 raise sqlite3.DatabaseError(verdict)
-            db.execute("SELECT path FROM file LIMIT 1").fetchall()
-            db.execute("SELECT what FROM selection LIMIT 1").fetchall()
+            _check_shape(db)
         except (sqlite3.Error, UnicodeDecodeError):
             db.close()
             return None
@@ -136,7 +138,8 @@ class State:
             ).fetchall()
             for row in page:
                 yield Row._make(row)
-            if len(page) < _PAGE:
+            # A damaged text comes back as another, which may sort before it: not for ever.
+            if len(page) < _PAGE or page[-1][0] <= last:
                 return
             last = page[-1][0]
 
@@ -183,7 +186,8 @@ class State:
         """When the line was last at work (POSIX time), and the bytes per second that it gave."""
         found = self._db.execute(
             "SELECT at, bytes / seconds FROM rate WHERE bytes > 0 AND seconds > 0 "
-            "ORDER BY at DESC LIMIT 1"
+            # A flipped bit can make a text of a number, and a text is larger than any number.
+            "AND max(at, bytes, seconds) < 1e18 ORDER BY at DESC LIMIT 1"
         ).fetchone()
         return None if found is None else (float(found[0]), float(found[1]))
 
@@ -199,7 +203,14 @@ class State:
         for (what,) in self._db.execute("SELECT what FROM selection ORDER BY at"):
             try:
                 found.append(Selection.from_json(json.loads(what)))
-            except (ValueError, KeyError, TypeError):
+            except (
+                ValueError,
+                KeyError,
+                TypeError,
+                AttributeError,
+                ArithmeticError,
+                RecursionError,
+            ):
                 continue  # written by a later version: not ours to interpret
         return found
 
@@ -222,9 +233,39 @@ def _text(raw: bytes) -> str:
     return raw.decode(errors="replace")
 
 
+def _journal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-journal")
+
+
+def _check_regular(path: Path) -> None:
+    """SQLite would follow a link out of the tree, and wait at a pipe for ever. Raises
+    DatabaseError for these; OSError where nothing is there."""
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise sqlite3.DatabaseError("not a regular file")
+
+
+def _check_shape(db: sqlite3.Connection) -> None:
+    """A table that is missing or of another shape is damage too, and so is what acts by itself.
+    Raises DatabaseError."""
+    if db.execute("SELECT 1 FROM sqlite_master WHERE type IN ('view', 'trigger')").fetchone():
+        raise sqlite3.DatabaseError("views or triggers, of which a state has none")
+    for what in (
+        "path, sha256, size, mtime_ns, source, validator, verified_at FROM file",
+        "what, at FROM selection",
+        "path, expected, observed, validator FROM contradiction",
+        "path, reason, at FROM failure",
+        "at, bytes, seconds FROM rate",
+    ):
+        db.execute(f"SELECT {what} LIMIT 1").fetchall()
+
+
 def _connect(path: Path) -> sqlite3.Connection:
-    if not path.exists():
-        path.touch(FILE_MODE)
+    try:
+        _check_regular(path)
+    except FileNotFoundError:
+        path.touch(FILE_MODE, exist_ok=False)
+    with suppress(FileNotFoundError):
+        _check_regular(_journal(path))
     # nolock: our own lock guards it, and fcntl locks lie on some network file systems.
     db = sqlite3.connect(f"file:{quote(str(path))}?nolock=1", uri=True)
     db.text_factory = _text
@@ -239,12 +280,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             raise sqlite3.DatabaseError("made by a later version of cxrsync")
         for number, migration in enumerate(_MIGRATIONS[version:], start=version + 1):
             db.executescript(f"BEGIN; {migration} PRAGMA user_version = {number}; COMMIT;")
-        # A table that is missing or of another shape is damage too.
-        db.execute("SELECT path, sha256, size, mtime_ns, source, validator, verified_at FROM file")
-        db.execute("SELECT what, at FROM selection")
-        db.execute("SELECT path, expected, observed, validator FROM contradiction")
-        db.execute("SELECT path, reason, at FROM failure")
-        db.execute("SELECT at, bytes, seconds FROM rate")
+        _check_shape(db)
         # A state that cannot be written is of no use; better to know it now.
         db.execute("DELETE FROM rate WHERE 0")
         db.rollback()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cxrsync.store.layout import FILE_MODE
@@ -16,7 +17,9 @@ _MOST_BUFFERS = 512
 def write_file(path: Path, data: bytes, *, fsync: bool = True) -> None:
     """Put a small file of our own in place: whole, or not at all."""
     fresh = path.with_name(path.name + UNFINISHED)
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+    fresh.unlink(missing_ok=True)  # whatever lies there may be a link to somebody's file
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(fresh, flags, FILE_MODE)
     try:
         try:
             write_all(fd, [data], 0)
@@ -26,7 +29,8 @@ def write_file(path: Path, data: bytes, *, fsync: bool = True) -> None:
             os.close(fd)
         os.replace(fresh, path)
     except OSError:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):  # the first error is the one to tell
+            fresh.unlink()
         raise
 
 

@@ -150,7 +150,7 @@ class Run:
             trash=self.trash, partials=partitions.partials(), known=self.known,
             fail=self.end, contradict=contradict, most_files=most_files,
         )  # fmt: skip
-        hashing = Hashing(self.tree, iter(to_hash), queue, publication, self.end)
+        hashing = Hashing(self.tree, iter(to_hash), queue, publication, self.end, fsync=True)
         ended: BaseException | None = None
         try:
             async with asyncio.timeout(10), asyncio.TaskGroup() as outer:

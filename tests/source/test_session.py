@@ -20,6 +20,7 @@ from cxrsync.errors import (
     Interrupted,
     NotFound,
     SourceError,
+    Throttled,
     Unreachable,
     Untrusted,
     UsageError,
@@ -258,7 +259,7 @@ async def test_a_redirect_is_not_followed() -> None:
     async with web_server(lambda _request: web.Response()) as (other, seen_there):
         elsewhere = web.Response(status=302, headers={"Location": other.replace("/files", "/x")})
         async with web_server(lambda _request: elsewhere) as (url, seen), guest(url) as source:
-            with pytest.raises(NotFound, match="302"):
+            with pytest.raises(Throttled, match="302"):
                 await read(source)
     assert (len(seen), len(seen_there)) == (1, 0)
 

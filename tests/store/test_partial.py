@@ -7,7 +7,7 @@ import os
 import random
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -441,9 +441,39 @@ def test_a_link_in_the_place_of_the_data_is_not_written_through(
     target = tmp_path / "elsewhere"
     target.write_bytes(b"mine")
     bound.path.symlink_to(target)
-    with pytest.raises(OSError, match="symbolic links"):
-        put(bound, 0, 10)
+    put(bound, 0, len(DATA))
+    assert not bound.path.is_symlink()
+    assert bound.path.read_bytes() == DATA
     assert target.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("ranges", [[[0, 4_000]], []], ids=["some", "none"])
+def test_bytes_that_have_another_name_are_copied_before_they_change(
+    bound: Partial, tmp_path: Path, ranges: list[list[int]]
+) -> None:
+    """As `cp -al` makes them; and an empty sidecar must not cut them off either."""
+    put(bound, 0, 4_000)
+    (tmp_path / "snapshot").hardlink_to(bound.path)
+    raw = {"source": "", "total": len(DATA), "validator": None, "modified": None, "ranges": ranges}
+    sidecar(bound.path.parent).write_text(json.dumps(raw))
+    again = loaded(bound.path.parent)
+    for start, stop in sets.gaps(again.ranges, len(DATA)):
+        put(again, start, stop)
+    assert again.digest() == NAME
+    assert (tmp_path / "snapshot").read_bytes() == DATA[:4_000]
+    again.close()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: Path(path).symlink_to("/dev/zero")])
+def test_what_is_no_file_is_no_beginning(bound: Partial, make: Callable[[Path], None]) -> None:
+    bound.path.parent.mkdir()
+    make(bound.path)
+    again = loaded(bound.path.parent)
+    assert (again.size, again.binding) == (0, None)
+    again.bind(BINDING)
+    put(again, 0, len(DATA))
+    assert again.path.read_bytes() == DATA
+    again.close()
 
 
 # ── another object, another source ─────────────────────────────────────────────────────────────

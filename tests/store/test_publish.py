@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cxrsync.model import Entry, Found
-from cxrsync.store.layout import Tree
+from cxrsync.store.layout import Tree, make_folders
 from cxrsync.store.partial import Binding, Partial
 from cxrsync.store.publish import (
     Ready,
@@ -34,6 +34,7 @@ IMAGE = "files/p10/p10000032/s50414267/image.jpg"
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
     tree = Tree(tmp_path / "mimic-cxr-jpg" / "2.1.0")
+    make_folders(tree.partition("p10"))
     tree.create()
     return tree
 

@@ -3,9 +3,10 @@
 import os
 import random
 import shutil
+import socket
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -368,7 +369,47 @@ def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     assert State.read(tmp_path / "p10") is None
 
 
-def test_a_folder_where_the_state_should_be(tmp_path: Path) -> None:
-    (tmp_path / STATE_NAME).mkdir()
-    with pytest.raises(DiskError):
-        State.open(tmp_path, STAMP)
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as ours:
+        ours.bind(str(path))
+
+
+PLANTED: dict[str, Callable[[Path], object]] = {
+    "folder": Path.mkdir,
+    "pipe": os.mkfifo,
+    "socket": make_socket,
+    "link to nothing": lambda path: path.symlink_to(path.with_name("elsewhere")),
+    "link to another state": lambda path: path.symlink_to("p11/state.sqlite3"),
+}
+
+
+@pytest.mark.parametrize("name", [STATE_NAME, f"{STATE_NAME}-journal"])
+@pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
+def test_something_else_where_the_state_should_be(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, plant: Callable[[Path], object]
+) -> None:
+    """It is set aside as damage is, and neither followed nor waited for."""
+    monkeypatch.chdir(folder)  # a socket's path is short
+    opened(folder / "p11").close()
+    other = (folder / "p11" / STATE_NAME).read_bytes()
+    (folder / name).unlink(missing_ok=True)
+    plant(Path(name))
+    State.read(folder)
+
+    state, aside = State.open(folder, STAMP)
+
+    assert aside is not None
+    assert_works(state)
+    assert (folder / STATE_NAME).is_file()
+    assert not (folder / STATE_NAME).is_symlink()
+    assert (folder / "p11" / STATE_NAME).read_bytes() == other
+    assert not (folder / "elsewhere").exists()
+
+
+def test_a_state_that_acts_by_itself_is_none(folder: Path) -> None:
+    with sqlite3.connect(folder / STATE_NAME) as db:
+        db.execute("CREATE TRIGGER t AFTER INSERT ON file BEGIN DELETE FROM file; END")
+    db.close()
+    state, aside = State.open(folder, STAMP)
+    assert aside is not None
+    assert_works(state)

@@ -1,0 +1,125 @@
+"""The small files of ours: claims, news of a run, locks. What is odd about them is no news."""
+
+import json
+import os
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fuzz.mutations import NESTED, NESTED_OBJECTS, anything, many, misshapen, mutated
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from cxrsync.engine.records import PROGRESS_NAME, keep_summary, read_progress
+from cxrsync.engine.version import read_claim, trees_in
+from cxrsync.errors import DiskError, Locked
+from cxrsync.model import Amount, Summary
+from cxrsync.store import lock as locks
+from cxrsync.store.layout import Tree, read_json
+from cxrsync.store.lock import LOCK_NAME, Lock
+
+COUNTS = dict.fromkeys(("selected", "present", "fetched", "adopted"), 5)
+PROGRESS = {"pid": os.getpid(), "run": "now", "files": COUNTS}
+CLAIM = {"dataset": "mimic-cxr-jpg", "version": "2.1.0"}
+OWNER = {
+    "token": "a" * 32, "host": "elsewhere", "boot": "b", "pid": 7, "start": "9", "since": 1.7e9,
+    "beat": 3, "machine": "m", "space": "s",
+}  # fmt: skip
+AMOUNTS = {each.name: Amount() for each in fields(Summary) if each.type == "Amount"}
+SUMMARY = Summary("d", "1", "/", "all", **AMOUNTS, requests=0, seconds=0.0, exit_code=0)
+
+
+def files_of(*good: dict[str, Any]) -> st.SearchStrategy[bytes]:
+    """What may stand in the place of such a file."""
+    texts = [json.dumps(each).encode() for each in good]
+    shaped = st.one_of(*map(misshapen, good), anything)
+    return st.one_of(
+        mutated(*texts),
+        shaped.map(lambda raw: json.dumps(raw).encode()),
+        st.sampled_from([b"", NESTED, NESTED_OBJECTS, b"9" * 5_000, b" " * (5 << 20)]),
+    )
+
+
+def tree_with(folder: str, name: str, content: bytes) -> Tree:
+    tree = Tree(Path(folder) / "mirror")
+    tree.own.mkdir(parents=True)
+    (tree.own / name).write_bytes(content)
+    return tree
+
+
+@many
+@given(files_of(CLAIM))
+@example(b'{"dataset": "..", "version": "2.1.0"}')
+@example(b'{"dataset": "mimic-cxr", "version": "../../../outside"}')
+@example(b'{"dataset": "mimic-cxr", "version": "2.1.0\\n"}')
+@example(b'{"dataset": "mimic-cxr", "version": "\\ud800"}')
+def test_a_claim(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        tree = tree_with(folder, "tree.json", content)
+        claimed = read_claim(tree)
+        assert trees_in(tree.root) == ([] if claimed is None else [claimed])
+        for name in claimed or ():
+            assert Path(folder, name).resolve().parent == Path(folder).resolve()
+            assert name.isascii()
+            assert name.isprintable()
+
+
+@many
+@given(files_of(PROGRESS))
+@example(b'{"pid": 1e999, "files": {}}')
+@example(json.dumps(PROGRESS | {"pid": 10**30}).encode())
+@example(json.dumps(PROGRESS | {"pid": -1}).encode())
+@example(json.dumps(PROGRESS | {"files": []}).encode())
+@example(json.dumps(PROGRESS | {"files": COUNTS | {"present": "1"}}).encode())
+def test_news_of_a_run(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        tree = tree_with(folder, PROGRESS_NAME, content)
+        running = read_progress(tree)
+        if running is not None:
+            files = running["files"]
+            assert files["present"] + files["fetched"] + files["adopted"] <= 10**9 * max(
+                1, *files.values()
+            )
+            assert running["pid"] >= 0
+        keep_summary(tree, "now", SUMMARY)
+        assert [path.name for path in (tree.own / "runs").iterdir()] == ["now.json"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def never_silent() -> Any:
+    """An owner that does not say who it is can only be found silent; not while a test runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(locks, "SILENT_SECONDS", 1e9)
+        yield
+
+
+@many
+@given(files_of(OWNER, {**OWNER, "host": locks.myself().host, "boot": locks.myself().boot}))
+@example(json.dumps(OWNER | {"since": 1e300}).encode())
+@example(json.dumps(OWNER | {"since": -1e15}).encode())
+@example(json.dumps(OWNER | {"pid": -1}).encode())
+@example(json.dumps(OWNER | {"pid": 10**300}).encode())
+@example(json.dumps(OWNER | {"host": ["a"], "token": None}).encode())
+@example(json.dumps(OWNER | {"host": "\x1b[2J\ud800"}).encode())
+def test_a_lock(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        partition = tree_with(folder, LOCK_NAME, content).own
+        lock = Lock(partition, describe="shard p10")
+        try:
+            lock.acquire()
+        except (Locked, DiskError) as problem:
+            said = str(problem)
+        else:
+            lock.release()
+            said = "shard p10"
+        assert "shard p10" in said
+        assert said.isprintable()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file(make: Any, tmp_path: Path) -> None:
+    make(tmp_path / "x")
+    with pytest.raises(OSError):
+        read_json(tmp_path / "x")
