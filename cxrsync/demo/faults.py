@@ -130,8 +130,9 @@ def retotalled(by: int) -> Fault:
     def fault(request: Request, answer: Answer) -> Reply:
         reply = answer(request)
         covers, slash, total = header(reply, "Content-Range").partition("/")
-        changed = f"{covers}/{int(total) + by}" if slash else ""
-        return with_header(reply, "Content-Range", changed) if slash else reply
+        if not slash:
+            return reply
+        return with_header(reply, "Content-Range", f"{covers}/{int(total) + by}")
 
     return fault
 
@@ -172,10 +173,12 @@ def flips(at: int) -> Fault:
 
     def fault(request: Request, answer: Answer) -> Reply:
         reply = answer(request)
+        if reply.status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+            return reply
         data = bytearray(body(reply))
         first = header(reply, "Content-Range").removeprefix("bytes ").partition("-")[0]
         place = at - int(first or 0)
-        if reply.status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT} and 0 <= place < len(data):
+        if 0 <= place < len(data):
             data[place] ^= 0x40
         return replace(reply, body=(bytes(data),))
 

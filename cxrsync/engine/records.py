@@ -7,12 +7,15 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import aiofiles
+
 from cxrsync.model import Summary
-from cxrsync.store.layout import Tree, make_folders, read_json
-from cxrsync.store.threads import in_thread
-from cxrsync.store.writing import write_file
+from cxrsync.store.layout import FILE_MODE, Tree, make_folders, read_json
+from cxrsync.store.threads import ended
+from cxrsync.store.writing import UNFINISHED, write_file
 
 PROGRESS_NAME = "progress.json"
 _PROGRESS_SECONDS = 5.0
@@ -24,10 +27,21 @@ async def write_progress(tree: Tree, stamp: str, snapshot: Callable[[], Summary]
     """Keep ``progress.json`` fresh, for `status` beside a running pull, until cancelled."""
     while True:
         raw = {"pid": os.getpid(), "run": stamp, **snapshot().as_json()}
-        data = json.dumps(raw).encode()
         with suppress(OSError):  # a convenience: the run itself will meet a full disk
-            await in_thread(lambda: write_file(tree.own / PROGRESS_NAME, data, fsync=False))  # noqa: B023
+            await ended(asyncio.ensure_future(_put(tree.own / PROGRESS_NAME, json.dumps(raw))))
         await asyncio.sleep(_PROGRESS_SECONDS)
+
+
+async def _put(path: Path, text: str) -> None:
+    fresh = path.with_name(path.name + UNFINISHED)
+    fresh.unlink(missing_ok=True)  # whatever lies there may be a link to somebody's file
+    async with aiofiles.open(fresh, "x", encoding="utf-8", opener=_private) as file:
+        await file.write(text)
+    os.replace(fresh, path)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, FILE_MODE)
 
 
 def read_progress(tree: Tree) -> dict[str, Any] | None:

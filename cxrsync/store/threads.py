@@ -1,4 +1,4 @@
-"""Hand-overs of blocking work from the event loop to threads."""
+"""Hand-overs of blocking work from the event loop to threads, waited for to their end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ async def in_thread(call: Callable[[], T], executor: Executor | None = None) -> 
     A thread cannot be cancelled: whoever stops waiting for a write leaves it writing, and what is
     recorded next is a lie. So cancellation is delivered only once the thread is done.
     """
-    future = asyncio.get_running_loop().run_in_executor(executor, call)
+    return await ended(asyncio.get_running_loop().run_in_executor(executor, call))
+
+
+async def ended(future: asyncio.Future[T]) -> T:
+    """What a future (or task) comes to, waited for to its end even when cancelled meanwhile."""
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
