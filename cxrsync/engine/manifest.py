@@ -35,6 +35,8 @@ from cxrsync.store.writing import write_file
 _WAIT_FOR_OTHERS = 3600.0
 # Later the run waits for --give-up-after, but a mistyped address should say so at once.
 _FIRST_ANSWER_SECONDS = 15.0
+# A hundred times that of the largest dataset we know: what is larger is a server gone wrong.
+_MOST_BYTES = 8 << 30
 
 
 async def obtain(
@@ -94,9 +96,8 @@ async def _begin(tree: Tree, line: Line, partial: Partial, ref: Ref) -> Transfer
         and (kept.size, kept.mtime_ns) == found
         and kept.source == line.source.identity
     )
-    transfer = Transfer(
-        line, ref, partial, skip_if=kept.validator if known and kept is not None else None
-    )
+    skip_if = kept.validator if known and kept is not None else None
+    transfer = Transfer(line, ref, partial, skip_if=skip_if, most=_MOST_BYTES)
     if found is not None and kept is None:
         # wget left one. If the source's has its size and time (wget's own rule) it is that one.
         await in_thread(lambda: _copy(tree.manifest, partial.path))

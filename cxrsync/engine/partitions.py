@@ -83,11 +83,12 @@ class Partitions:
         finally:
             await in_thread(unlock)
 
-    def check(self) -> None:
-        """Prove that every lock is still ours. Raises LockLost."""
+    def check(self, names: Iterable[str] | None = None) -> None:
+        """Prove that the locks of these partitions (None: of all) are still ours. Raises LockLost,
+        DiskError."""
         with self._checking:
-            for lock in self._locks.values():
-                lock.check()
+            for name in list(self._locks if names is None else names):
+                self._locks[name].check()
 
     async def plan(self, make: Callable[[dict[str, Iterator[Row]]], T]) -> T:
         """Call ``make`` in the owning thread with each partition's rows, in path order."""
@@ -112,6 +113,7 @@ class Partitions:
         now = time()
 
         def write() -> None:
+            self.check(work)
             for name, each in work.items():
                 self._states[name].record(each.rows, each.contradictions, each.failures, at=now)
 

@@ -33,7 +33,7 @@ async def write_progress(tree: Tree, stamp: str, snapshot: Callable[[], Summary]
 
 
 async def _put(path: Path, text: str) -> None:
-    fresh = path.with_name(path.name + UNFINISHED)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
     fresh.unlink(missing_ok=True)  # whatever lies there may be a link to somebody's file
     async with aiofiles.open(fresh, "x", encoding="utf-8", opener=_private) as file:
         await file.write(text)

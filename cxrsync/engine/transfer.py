@@ -52,7 +52,7 @@ class Transfer:
     ``set_aside``: what to do with bytes of unknown origin that prove wrong, instead of throwing
     them away: they may be somebody's file that stood under the final name.
     ``only``: ranges; no other bytes are wanted. With ``skip_if`` they are asked for even if they
-    are there: it is the question that counts.
+    are there: it is the question that counts. ``most``: a file of more bytes is refused.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Transfer:
         skip_if: str | None = None,
         set_aside: Callable[[Partial], None] | None = None,
         only: Sequence[Range] | None = None,
+        most: int | None = None,
     ) -> None:
         self.ref = ref
         self.partial = partial
@@ -76,6 +77,7 @@ class Transfer:
         self._skip_if = skip_if
         self._set_aside = set_aside
         self._only = only
+        self._most = most
         self._history = History()
         self._arrived = 0
         self._restarts = 0
@@ -171,6 +173,8 @@ class Transfer:
             if epoch != self._epoch:
                 return  # another connection had to start over while we waited
             act, why = decide(self._held(segment, binding), answer)
+            if isinstance(answer, Opened) and self._is_too_large(answer.total or 0):
+                return
             if isinstance(answer, Opened) and act is Act.APPEND:
                 self._learn(answer, answer.total)
                 await self._receive(segment, answer, epoch)
@@ -253,7 +257,7 @@ class Transfer:
                 held.append(chunk)
                 size += len(chunk)
                 segment.at += len(chunk)
-                if segment.done or epoch != self._epoch:
+                if segment.done or epoch != self._epoch or self._is_too_large(segment.at):
                     break
                 if size >= HANDOVER_BYTES or monotonic() - handed >= HANDOVER_SECONDS:
                     offset, chunks = written, held
@@ -264,13 +268,18 @@ class Transfer:
             # Whatever ended it, what has arrived counts.
             if held:
                 await self._hand_over(written, held, epoch)
-        if epoch != self._epoch:
+        if epoch != self._epoch or self.failed is not None:
             return
         if segment.stop is None:
             # Without a length the end of the answer is the end of the file.
             self._learn(opened, segment.at)
         elif segment.at == began and not segment.done:
             raise BadAnswer("an answer without a single byte")
+
+    def _is_too_large(self, size: int) -> bool:
+        if self._most is not None and size > self._most:
+            self.failed = BadAnswer(f"more than {self._most:,} bytes: that is not the file")
+        return self.failed is not None
 
     async def _hand_over(self, offset: int, chunks: list[bytes], epoch: int) -> None:
         written = False

@@ -1,18 +1,29 @@
 """One run per partition, on any file system.
 
-``flock`` says yes to everyone on some Lustre, GPFS and NFS mounts, so the lock is a file made with
-O_EXCL that says who owns it: a random token, host, boot id, process and its start time, and a
-heartbeat counter. An owner is *dead* if this very boot of this machine has no such process any
-more, and *silent* if its counter has not moved for five minutes of our own clock.
+``flock`` says yes to everyone on some Lustre, GPFS and NFS mounts, and taking a lock file over by
+stat, unlink and create lets two owners in (97 times of 100). So the lock is a folder that holds
+one file: its words say who owns it, and its name is a random token and the number of the last
+heartbeat. Each step is one call that the file system decides for one of many:
 
-Taking over by stat, unlink and create lets two owners in (97 times of 100). So a takeover goes
-through a file of its own, also made with O_EXCL, re-reads the token under it, replaces the lock
-by rename, and removes the takeover file. The owner re-reads its token before each publication.
+* Who enters makes a folder with its file in it under a name of its own, and renames that to the
+  lock's name. That succeeds only where there is no lock, or an empty one.
+* The owner's heartbeat, and each check, renames its file to the next number.
+* Who takes over unlinks the owner's file by the very name that it was found dead or silent under,
+  and enters like anybody. An owner that woke up in the meantime has another name by then, and
+  stays; one that did not finds its file gone at the next check, and stops.
+* Release unlinks the owner's own file, and the folder if it is empty.
+
+Nothing is ever done to a name that may be somebody else's by now, so none of it needs guarding, and
+whoever is killed in the middle leaves at most an empty folder, or one that the next owner sweeps.
+
+An owner is *dead* if this very boot of this machine has no such process any more, and *silent* if
+its file has borne the same name for five minutes of our own clock.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -21,20 +32,21 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep, time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from cxrsync.errors import DiskError, Locked, LockLost
-from cxrsync.store.layout import FILE_MODE, make_folders
+from cxrsync.store.layout import FILE_MODE, FOLDER_MODE, make_folders
 
 LOCK_NAME = "lock"
 HEARTBEAT_SECONDS = 30.0
 SILENT_SECONDS = 300.0
-# A takeover is a few file operations: one that stands this long was left by a killed process.
-STALE_TAKEOVER_SECONDS = 60.0
+_LOOK_SECONDS = 0.5
+_MOST_BYTES = 4096
+_CAREFULLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +63,6 @@ class Owner:
     pid: int
     start: str
     since: float
-    beat: int = 0
     machine: str = ""
     space: str = ""
 
@@ -125,18 +136,40 @@ def is_dead(owner: Owner, me: Owner, start_of: Callable[[int], str | None]) -> b
     return start is None or (bool(start and owner.start) and start != owner.start)
 
 
+def _owner_of(raw: Any) -> Owner:
+    """The owner that a lock names. Raises ValueError, TypeError, OverflowError, OSError."""
+    owner = Owner(**raw)
+    texts = (owner.token, owner.host, owner.boot, owner.start, owner.machine, owner.space)
+    if not all(isinstance(text, str) and text.isprintable() for text in texts):
+        raise TypeError("not the words of an owner")
+    owner = replace(owner, pid=int(owner.pid), since=float(owner.since))
+    datetime.fromtimestamp(owner.since, UTC)  # a time that can be told
+    if not 0 <= owner.pid < 1 << 31:  # a negative pid would mean a whole group of processes
+        raise ValueError("not the number of a process")
+    return owner
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The file in a lock: what it is called, and whom it names."""
+
+    name: str
+    owner: Owner
+
+
 class Lock:
     """The lock of one partition. Use as a context manager around all work on it."""
 
     def __init__(self, folder: Path, *, wait: float = 0.0, describe: str = "") -> None:
+        self._folder = folder
         self._path = folder / LOCK_NAME
-        self._takeover = folder / f"{LOCK_NAME}.takeover"
         self._wait = wait
         self._what = describe or str(folder)
         self._owner = myself()
-        # Beats go to the file that we made, not to its name: after a takeover that name is
-        # somebody else's, and our beat must not overwrite it.
-        self._fd = -1
+        self._candidate = folder / f"{LOCK_NAME}.{self._owner.token}"
+        # Never counted back: a name once watched is never borne again.
+        self._beats = 0
+        self._renewing = threading.Lock()
         self._heart = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -157,36 +190,47 @@ class Lock:
 
         ``stop`` ends the wait early, as a signal would.
         """
+        deadline = monotonic() + self._wait
+        watch = _Watch()
         try:
-            make_folders(self._path.parent)
+            make_folders(self._folder)
+            while (found := self._look()) is not None or not self._enter():
+                if found is None:
+                    continue  # somebody else was quicker
+                dead = is_dead(found.owner, self._owner, _start_of)
+                if dead or watch.unchanged_for(found.name) > SILENT_SECONDS:
+                    self._drop(found.name)
+                    continue
+                stopped = stop is not None and stop.is_set()
+                if stopped or monotonic() >= deadline:
+                    raise Locked(self._held_by(found.owner), partition=self._folder.name)
+                sleep(_LOOK_SECONDS)
+            self._sweep()
         except OSError as problem:
             raise DiskError(f"cannot lock {self._what}: {problem.strerror}") from None
-        deadline = monotonic() + self._wait
-        lock_watch, takeover_watch = _Watch(), _Watch()
-        while not self._create(self._path):
-            owner = self._read()
-            if owner is None:
-                continue  # released between the two looks
-            silent = lock_watch.unchanged_for(owner) > SILENT_SECONDS
-            dead = is_dead(owner, self._owner, _start_of)
-            if (dead or silent) and self._take_over(owner.token, takeover_watch):
-                break
-            stopped = stop is not None and stop.is_set()
-            if stopped or (not dead and monotonic() >= deadline):
-                raise Locked(self._held_by(owner), partition=self._path.parent.name)
-            sleep(0.05 if dead else 0.5)
         self._heart.clear()
         self._thread = threading.Thread(target=self._beat, name="lock-heartbeat", daemon=True)
         self._thread.start()
 
     def check(self) -> None:
-        """Prove that the lock is still ours. Raises LockLost."""
-        owner = self._read()
-        if owner is None or owner.token != self._owner.token:
-            raise LockLost(
-                f"the lock of {self._what} was taken over"
-                + (f" by process {owner.pid} on {owner.host}" if owner else "")
+        """Prove that the lock is still ours. Raises LockLost, DiskError.
+
+        It is good for a while: nobody can take over before another SILENT_SECONDS have passed.
+        """
+        try:
+            if self._renew():
+                return
+            found = self._look()
+        except OSError as problem:
+            raise DiskError(f"cannot check the lock of {self._what}: {problem.strerror}") from None
+        if found is None and not os.path.isdir(self._folder):
+            raise DiskError(
+                f"{self._folder} is not there any more: was the destination moved, or unmounted?",
+                next_step="Nothing that was downloaded is lost. Bring the destination back, or "
+                "name its new place with --dest, and run the same command again.",
             )
+        by = f" by process {found.owner.pid} on {found.owner.host}" if found else ""
+        raise LockLost(f"the lock of {self._what} was taken over{by}")
 
     def release(self) -> None:
         """Give the lock back, if it is still ours."""
@@ -194,14 +238,14 @@ class Lock:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        with contextlib.suppress(LockLost, DiskError, OSError):
-            self.check()
-            os.unlink(self._path)
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        with contextlib.suppress(OSError):
+            self._drop(self._name)
 
     # ── inside ─────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def _name(self) -> str:
+        return f"{self._owner.token}.{self._beats}"
 
     def _held_by(self, owner: Owner) -> str:
         if not owner.token:
@@ -209,69 +253,100 @@ class Lock:
         since = datetime.fromtimestamp(owner.since).astimezone().isoformat(" ", "minutes")
         return f"another run holds {self._what}: process {owner.pid} on {owner.host}, since {since}"
 
-    def _create(self, path: Path) -> bool:
-        """Make ``path`` ours, if nobody has made it yet."""
+    def _enter(self) -> bool:
+        """Make the lock ours, if it is nobody's. Raises OSError."""
+        self._beats += 1
+        self._owner = replace(self._owner, since=time())
+        os.mkdir(self._candidate, FOLDER_MODE)
         try:
-            fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE)
-        except FileExistsError:
-            return False
+            with contextlib.suppress(FileNotFoundError):  # swept by who came first
+                self._write_owner()
+                with contextlib.suppress(OSError):  # not empty, or not there
+                    os.rmdir(self._path)  # some file systems rename to no folder that exists
+                os.rename(self._candidate, self._path)
         except OSError as problem:
-            raise DiskError(f"cannot lock {self._what}: {problem.strerror}") from None
-        self._fd = fd
-        try:
-            self._write_owner()
-            os.fsync(fd)
-        except OSError as problem:
-            # Left behind, a lock without a name would keep everyone out.
-            os.unlink(path)
-            os.close(fd)
-            self._fd = -1
-            raise DiskError(f"cannot lock {self._what}: {problem.strerror}") from None
-        return True
+            if problem.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise
+        finally:
+            _remove(self._candidate)
+        return self._renew()
 
     def _write_owner(self) -> None:
-        # Padded: a later beat may be shorter, and a reader must never see the rest of a longer.
-        os.pwrite(self._fd, json.dumps(asdict(self._owner)).ljust(512).encode(), 0)
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+        with open(os.open(self._candidate / self._name, flags, FILE_MODE), "w") as file:
+            json.dump(asdict(self._owner), file)
+            file.flush()
+            os.fsync(file.fileno())
 
-    def _read(self) -> Owner | None:
+    def _renew(self) -> bool:
+        """Go on to the next number. False if our file is not there any more. Raises OSError."""
+        with self._renewing:
+            after = self._path / f"{self._owner.token}.{self._beats + 1}"
+            try:
+                os.rename(self._path / self._name, after)
+            except (FileNotFoundError, NotADirectoryError):
+                # NFS may have done it, lost the answer, and asked again.
+                if not os.path.lexists(after):
+                    return False
+            self._beats += 1
+            return True
+
+    def _drop(self, name: str) -> None:
+        """Take the file of this very name out of the lock. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path / name)
+        with contextlib.suppress(OSError):  # not empty: somebody has entered
+            os.rmdir(self._path)
+
+    def _look(self) -> _Found | None:
+        """Who is in the lock; None where nobody is. Raises OSError."""
         try:
-            raw = self._path.read_bytes()
+            # Whatever may lie there: a link is not followed, a pipe not waited for.
+            folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | _CAREFULLY)
         except FileNotFoundError:
             return None
-        except OSError as problem:
-            raise DiskError(f"cannot read the lock of {self._what}: {problem.strerror}") from None
         try:
-            owner = Owner(**json.loads(raw))
-            return replace(owner, pid=int(owner.pid), since=float(owner.since))
-        except (ValueError, TypeError, OverflowError):
-            # Being written this moment, or cut short by a power cut: an owner without a name,
-            # which can only be found silent.
-            return Owner(token="", host="?", boot="", pid=0, start="", since=time(), beat=0)
+            # Last what NFS calls .nfs…: files that were unlinked while they were open.
+            for name in sorted(os.listdir(folder), key=lambda name: (name.startswith("."), name)):
+                with contextlib.suppress(FileNotFoundError):
+                    file = os.open(name, os.O_RDONLY | _CAREFULLY, dir_fd=folder)
+                    try:
+                        return _Found(name, _owner_in(os.read(file, _MOST_BYTES)))
+                    finally:
+                        os.close(file)
+        finally:
+            os.close(folder)
+        return None
 
-    def _take_over(self, token: str, watch: _Watch) -> bool:
-        """Replace a dead or silent owner, whose token is ``token``, if nobody else did or does."""
-        if not self._create(self._takeover):
-            with contextlib.suppress(FileNotFoundError):
-                found = self._takeover.stat()
-                if watch.unchanged_for((found.st_ino, found.st_mtime_ns)) > STALE_TAKEOVER_SECONDS:
-                    self._takeover.unlink()
-            return False
-        owner = self._read()
-        if owner is not None and owner.token == token:
-            with contextlib.suppress(FileNotFoundError):
-                # Replaces the lock and removes the takeover in one step.
-                os.rename(self._takeover, self._path)
-                return True
-        self._takeover.unlink(missing_ok=True)
-        os.close(self._fd)
-        self._fd = -1
-        return False
+    def _sweep(self) -> None:
+        """Remove what those left that were killed while they entered. One that lives tries again.
+
+        By path, never by an open folder: that could have become somebody's lock.
+        """
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self._folder):
+                if name.startswith(f"{LOCK_NAME}."):
+                    _remove(self._folder / name)
 
     def _beat(self) -> None:
         while not self._heart.wait(HEARTBEAT_SECONDS):
-            self._owner = replace(self._owner, beat=self._owner.beat + 1)
             with contextlib.suppress(OSError):
-                self._write_owner()
+                self._renew()
+
+
+def _owner_in(words: bytes) -> Owner:
+    try:
+        return _owner_of(json.loads(words))
+    except (ValueError, TypeError, OverflowError, OSError, RecursionError):
+        # Cut short by a power cut: an owner without a name, which can only be found silent.
+        return Owner(token="", host="?", boot="", pid=0, start="", since=time())
+
+
+def _remove(candidate: Path) -> None:
+    with contextlib.suppress(OSError):
+        for name in os.listdir(candidate):
+            os.unlink(candidate / name)
+        os.rmdir(candidate)
 
 
 class _Watch:
@@ -282,8 +357,6 @@ class _Watch:
         self._since = monotonic()
 
     def unchanged_for(self, now: object) -> float:
-        if isinstance(now, Owner):
-            now = (now.token, now.beat)
         if now != self._seen:
             self._seen, self._since = now, monotonic()
         return monotonic() - self._since

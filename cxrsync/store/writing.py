@@ -16,7 +16,8 @@ _MOST_BUFFERS = 512
 
 def write_file(path: Path, data: bytes, *, fsync: bool = True) -> None:
     """Put a small file of our own in place: whole, or not at all."""
-    fresh = path.with_name(path.name + UNFINISHED)
+    # By a name of this process's own: two runs may begin at once, before either has a lock.
+    fresh = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
     fresh.unlink(missing_ok=True)  # whatever lies there may be a link to somebody's file
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(fresh, flags, FILE_MODE)

@@ -256,7 +256,7 @@ def test_things_under_the_names_of_states_that_are_only_read(
     outside.assert_untouched()
 
 
-@pytest.mark.parametrize("thing", ["link", "link to nothing", "link without end", "pipe", "folder"])
+@pytest.mark.parametrize("thing", ["link", "link to nothing", "link without end", "pipe"])
 def test_something_under_the_name_of_a_lock(
     machine: Machine, tree: Path, outside: Outside, thing: str
 ) -> None:

@@ -388,6 +388,21 @@ async def test_cancelled_in_the_middle_what_arrived_is_on_the_disk(tmp_path: Pat
     assert stage.source.asked[0] == (700, None, '"v1"')
 
 
+@pytest.mark.parametrize("total", [len(DATA), None])
+@pytest.mark.parametrize("most", [len(DATA), len(DATA) - 1])
+async def test_a_file_that_is_too_large(tmp_path: Path, total: int | None, most: int) -> None:
+    stage = staged(tmp_path)
+    stage.source.ever = Give(total=total)
+    transfer = Transfer(stage.line, REF, Partial(tmp_path, "digest"), most=most)
+    await transfer.begin(maybe_there=False)
+    await fetch_alone(Flight(), transfer, 1)
+    if most == len(DATA):
+        stage.assert_right(transfer)
+    else:
+        assert isinstance(transfer.failed, BadAnswer)
+        assert stage.source.requests == 1
+
+
 async def test_cancelled_in_a_hand_over_it_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def files_of(*good: dict[str, Any]) -> st.SearchStrategy[bytes]:
 def tree_with(folder: str, name: str, content: bytes) -> Tree:
     tree = Tree(Path(folder) / "mirror")
     tree.own.mkdir(parents=True)
+    (tree.own / name).parent.mkdir(exist_ok=True)
     (tree.own / name).write_bytes(content)
     return tree
 
@@ -105,7 +106,7 @@ def never_silent() -> Any:
 @example(json.dumps(OWNER | {"host": "\x1b[2J\ud800"}).encode())
 def test_a_lock(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        partition = tree_with(folder, LOCK_NAME, content).own
+        partition = tree_with(folder, f"{LOCK_NAME}/x.1", content).own
         lock = Lock(partition, describe="shard p10")
         try:
             lock.acquire()

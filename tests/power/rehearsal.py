@@ -139,12 +139,6 @@ class Rehearsal:
         kept = [each for each in own if not isinstance(each, Syncing)]
         return self.operations[: self.before] + kept
 
-    def locks_are_named(self, survivor: Survivor) -> bool:
-        """Whether each lock says whose it is. Power loss between the making of a lock and its first
-        bytes leaves one that does not: the next run is refused until somebody has looked."""
-        locks = [inode for path, inode in survivor.files() if path.endswith("/lock")]
-        return all(survivor.content(inode).startswith(b"{") for inode in locks)
-
     def _is_final(self, path: str) -> bool:
         return path.startswith(PLACE) and ".cxrsync" not in path.split("/")
 

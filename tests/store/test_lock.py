@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,11 +55,17 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def put_lock(folder: Path, owner: Owner) -> None:
-    (folder / "lock").write_text(json.dumps(asdict(owner)).ljust(512))
+    (folder / "lock").mkdir(exist_ok=True)
+    (folder / "lock" / f"{owner.token}.1").write_text(json.dumps(asdict(owner)))
 
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def name_in(folder: Path) -> str:
+    """What the owner's file is called; it may be renamed while the folder is read."""
+    return "".join(names(folder / "lock"))
 
 
 # ── one owner ──────────────────────────────────────────────────────────────────────────────────
@@ -70,7 +77,9 @@ def test_taken_and_given_back(tmp_path: Path) -> None:
     for _again in range(2):
         with lock:
             assert names(folder) == ["lock"]
-            assert (folder / "lock").stat().st_mode & 0o777 == 0o600
+            assert (folder / "lock").stat().st_mode & 0o777 == 0o700
+            [words] = (folder / "lock").iterdir()
+            assert words.stat().st_mode & 0o777 == 0o600
             lock.check()
         assert names(folder) == []
         assert threading.active_count() == 1
@@ -114,10 +123,8 @@ def test_waiting_in_vain(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
     assert time.monotonic() - began >= 0.05
 
 
-@pytest.mark.parametrize("dead", [False, True])
-def test_a_signal_ends_the_wait(tmp_path: Path, *, dead: bool) -> None:
-    put_lock(tmp_path, DEAD if dead else FOREIGN)
-    (tmp_path / "lock.takeover").touch()  # nobody gets further for a minute
+def test_a_signal_ends_the_wait(tmp_path: Path) -> None:
+    put_lock(tmp_path, FOREIGN)
     stop = threading.Event()
     stop.set()
     with pytest.raises(Locked):
@@ -199,7 +206,7 @@ def test_a_silent_owner_is_taken_over(
     monkeypatch.setattr(module, "SILENT_SECONDS", 0.05)
     put_lock(tmp_path, FOREIGN)
     if garbage is not None:
-        (tmp_path / "lock").write_bytes(garbage)
+        (tmp_path / "lock" / f"{FOREIGN.token}.1").write_bytes(garbage)
     began = time.monotonic()
     with Lock(tmp_path, wait=60) as lock:
         assert time.monotonic() - began > 0.05
@@ -214,7 +221,8 @@ def test_an_owner_that_beats_is_not_silent(tmp_path: Path, monkeypatch: pytest.M
     def pass_time(_seconds: float) -> None:
         nonlocal now, beat
         now, beat = now + 0.9 * module.SILENT_SECONDS, beat + 1
-        put_lock(tmp_path, replace(FOREIGN, beat=beat))
+        path = tmp_path / "lock" / f"{FOREIGN.token}.{beat}"
+        path.rename(path.with_suffix(f".{beat + 1}"))
 
     monkeypatch.setattr(module, "monotonic", lambda: now)
     monkeypatch.setattr(module, "sleep", pass_time)
@@ -232,7 +240,8 @@ def test_an_owner_on_another_host_is_never_dead(tmp_path: Path, wait: float) -> 
 
 
 def test_an_owner_without_a_name_is_not_dead(tmp_path: Path) -> None:
-    (tmp_path / "lock").touch()
+    (tmp_path / "lock").mkdir()
+    (tmp_path / "lock" / "somebody").touch()
     with pytest.raises(Locked):
         Lock(tmp_path).acquire()
 
@@ -241,7 +250,9 @@ def test_an_owner_without_a_name_is_not_dead(tmp_path: Path) -> None:
     "change", [{"pid": "x"}, {"pid": None}, {"since": "yesterday"}, {"since": []}, {"pid": 1e999}]
 )
 def test_nonsense_in_the_right_form(tmp_path: Path, change: dict[str, object]) -> None:
-    (tmp_path / "lock").write_text(json.dumps({**asdict(myself()), **change}))
+    put_lock(tmp_path, FOREIGN)
+    [words] = (tmp_path / "lock").iterdir()
+    words.write_text(json.dumps({**asdict(myself()), **change}))
     with pytest.raises(Locked):
         Lock(tmp_path).acquire()
 
@@ -249,11 +260,11 @@ def test_nonsense_in_the_right_form(tmp_path: Path, change: dict[str, object]) -
 def test_the_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.001)
     with Lock(tmp_path) as lock:
+        first = name_in(tmp_path)
         deadline = time.monotonic() + 10
-        while (owner := lock._read()) is None or owner.beat < 12:  # into two digits
+        while name_in(tmp_path) in {first, ""}:
             assert time.monotonic() < deadline
         lock.check()
-        assert (tmp_path / "lock").stat().st_size == 512
     assert names(tmp_path) == []
 
 
@@ -271,7 +282,7 @@ def test_a_lock_that_was_taken_over_is_lost_and_left_alone(
         with pytest.raises(LockLost, match=f"partition p10 .* process {os.getpid()}") as caught:
             sleeper.check()
         assert caught.value.exit_code == 8
-        sleeper._write_owner()  # a late beat goes nowhere
+        assert not sleeper._renew()  # a late beat goes nowhere
         other.check()
         sleeper.release()
         other.check()
@@ -279,51 +290,180 @@ def test_a_lock_that_was_taken_over_is_lost_and_left_alone(
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("loss", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
-def test_a_lock_that_was_removed_or_emptied_is_lost(
-    tmp_path: Path, loss: Callable[[Path], object]
+def remove_words(folder: Path) -> None:
+    [words] = (folder / "lock").iterdir()
+    words.unlink()
+
+
+def remove(folder: Path) -> None:
+    shutil.rmtree(folder / "lock")
+
+
+def put_another(folder: Path) -> None:
+    remove(folder)
+    put_lock(folder, FOREIGN)
+
+
+def put_a_file(folder: Path) -> None:
+    remove(folder)
+    (folder / "lock").touch()
+
+
+@pytest.mark.parametrize("loss", [remove_words, remove, put_another])
+def test_a_lock_that_was_removed_or_replaced_is_lost(
+    tmp_path: Path, loss: Callable[[Path], None]
 ) -> None:
     with Lock(tmp_path) as lock:
-        loss(tmp_path / "lock")
+        loss(tmp_path)
         with pytest.raises(LockLost):
             lock.check()
 
 
-# ── taking over ────────────────────────────────────────────────────────────────────────────────
+def test_what_is_no_lock_is_the_disks_fault(tmp_path: Path) -> None:
+    with Lock(tmp_path) as lock:
+        put_a_file(tmp_path)
+        with pytest.raises(DiskError):
+            lock.check()
+    assert names(tmp_path) == ["lock"]
 
 
-def test_a_takeover_under_way_is_not_disturbed(tmp_path: Path) -> None:
-    put_lock(tmp_path, FOREIGN)
-    (tmp_path / "lock.takeover").write_text("somebody's")
-    before = (tmp_path / "lock").read_bytes()
-    lock = Lock(tmp_path)
-    assert not lock._take_over(FOREIGN.token, module._Watch())
-    assert (tmp_path / "lock").read_bytes() == before
-    assert (tmp_path / "lock.takeover").read_text() == "somebody's"
-
-
-def test_a_takeover_left_by_a_killed_process_is_swept(
+def test_since_when_is_told_from_the_moment_it_was_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "STALE_TAKEOVER_SECONDS", 0.05)
-    put_lock(tmp_path, DEAD)
-    (tmp_path / "lock.takeover").touch()
-    began = time.monotonic()
-    with Lock(tmp_path):
-        assert time.monotonic() - began > 0.05
+    lock = Lock(tmp_path)
+    monkeypatch.setattr(module, "time", lambda: 7e9)  # it was waited for
+    with lock:
+        found = lock._look()
+        assert found is not None
+        assert found.owner.since == 7e9
+
+
+# ── taking over: what each step does when others were quicker ──────────────────────────────────
+
+
+def test_an_owner_that_woke_up_is_left_alone(tmp_path: Path) -> None:
+    """Found silent under a name that it bears no more once it has checked."""
+    sleeper, other = Lock(tmp_path), Lock(tmp_path)
+    with sleeper:
+        silent = name_in(tmp_path)
+        sleeper.check()
+        other._drop(silent)
+        sleeper.check()
+        assert not other._enter()
+        sleeper.check()
         assert names(tmp_path) == ["lock"]
 
 
-@pytest.mark.parametrize("meanwhile", ["replaced", "released"])
-def test_who_comes_late_to_a_takeover_leaves_the_lock_alone(tmp_path: Path, meanwhile: str) -> None:
-    """Between our look and our takeover somebody else was quicker."""
-    if meanwhile == "replaced":
-        put_lock(tmp_path, FOREIGN)
-    before = names(tmp_path)
+def test_an_owner_that_was_dropped_before_it_woke_up_stops(tmp_path: Path) -> None:
+    sleeper, other = Lock(tmp_path), Lock(tmp_path)
+    with sleeper:
+        other._drop(name_in(tmp_path))
+        with pytest.raises(LockLost):
+            sleeper.check()
+        with other:
+            with pytest.raises(LockLost):
+                sleeper.check()
+            sleeper.release()
+            other.check()
+
+
+def test_who_drops_too_late_meets_nobody(tmp_path: Path) -> None:
+    """Two found the same dead owner; one of them has had the lock since, and a third has it now."""
+    put_lock(tmp_path, DEAD)
+    late = Lock(tmp_path)
+    found = late._look()
+    assert found is not None
+    with Lock(tmp_path):
+        pass
+    with Lock(tmp_path) as third:
+        late._drop(found.name)
+        assert not late._enter()
+        third.check()
+        assert names(tmp_path) == ["lock"]
+
+
+def test_a_release_that_comes_too_late_releases_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in the middle of its release for as long as you like."""
+    sleeper, other = Lock(tmp_path), Lock(tmp_path)
+    sleeper.acquire()
+    drop = sleeper._drop
+
+    def sleep_and_drop(name: str) -> None:
+        other._drop(name)
+        other.acquire()
+        drop(name)
+
+    monkeypatch.setattr(sleeper, "_drop", sleep_and_drop)
+    sleeper.release()
+    other.check()
+    other.release()
+    assert names(tmp_path) == []
+
+
+def test_no_name_is_borne_twice(tmp_path: Path) -> None:
+    """Else who watched the first owner would call the second one silent."""
     lock = Lock(tmp_path)
-    assert not lock._take_over(DEAD.token, module._Watch())
-    assert names(tmp_path) == before
-    assert lock._fd == -1
+    borne = []
+    for _again in range(3):
+        with lock:
+            borne.append(name_in(tmp_path))
+    assert len(set(borne)) == 3
+
+
+def test_what_the_killed_left_is_swept(tmp_path: Path) -> None:
+    """One before it had entered; one after it had dropped the owner before it."""
+    (tmp_path / "lock.killed").mkdir()
+    (tmp_path / "lock.killed" / "killed.1").touch()
+    (tmp_path / "lock").mkdir()
+    with Lock(tmp_path) as lock:
+        assert names(tmp_path) == ["lock"]
+        lock.check()
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("step", ["_write_owner", "rename"])
+def test_who_is_swept_while_it_enters_tries_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """It may even put an empty folder under the lock's name: that is nobody's."""
+    lock, other = Lock(tmp_path), Lock(tmp_path)
+    swept = []
+    where = os if step == "rename" else lock
+    real = getattr(where, step)
+
+    def sweep_first(*words: object) -> object:
+        if not swept:
+            swept.append(True)
+            for path in lock._candidate.glob("*"):
+                path.unlink()
+            if step == "_write_owner":
+                other._sweep()
+        return real(*words)
+
+    monkeypatch.setattr(where, step, sweep_first)
+    with lock:
+        assert swept
+        lock.check()
+        assert names(tmp_path) == ["lock"]
+    assert names(tmp_path) == []
+
+
+def test_nobody_sees_a_lock_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed before any of its operations, a run leaves no lock that does not say whose it is."""
+    seen: set[str] = set()
+    for name in ("open", "fsync", "mkdir", "rename", "unlink", "rmdir"):
+        real = getattr(os, name)
+
+        def look(*words: object, real: Callable[..., object] = real, **more: object) -> object:
+            seen.update(path.read_text()[:2] for path in tmp_path.glob("lock/*"))
+            return real(*words, **more)
+
+        monkeypatch.setattr(os, name, look)
+    with Lock(tmp_path) as lock:
+        lock.check()
+    assert seen == {'{"'}
 
 
 RACE = """
@@ -374,7 +514,7 @@ def test_eight_processes_over_one_dead_owner(tmp_path: Path) -> None:
 # ── the disk ───────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("step", ["pwrite", "fsync"])
+@pytest.mark.parametrize("step", ["mkdir", "fsync", "rename"])
 def test_no_lock_without_a_name_is_left_on_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -395,6 +535,7 @@ def test_a_place_where_no_lock_can_be(tmp_path: Path) -> None:
     (tmp_path / "p10").write_text("mine")
     with pytest.raises(DiskError, match="cannot lock"):
         Lock(tmp_path / "p10").acquire()
-    (tmp_path / "p11" / "lock").mkdir(parents=True)
-    with pytest.raises(DiskError, match="cannot read the lock"):
+    (tmp_path / "p11").mkdir()
+    (tmp_path / "p11" / "lock").touch()
+    with pytest.raises(DiskError, match="cannot lock"):
         Lock(tmp_path / "p11").acquire()
