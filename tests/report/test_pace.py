@@ -97,7 +97,7 @@ def test_what_counts_as_what(run: Run) -> None:
         run.tell(done(result, size=10))
     assert run.pace.done == len(Result)
     assert (run.pace.fetched, run.pace.fetched_bytes) == (1, 10)  # what else there is cost no line
-    assert run.pace.failed == 2
+    assert run.pace.failed == 3  # failed, contradicted, acknowledged
     assert str(run.pace).endswith(", 2 failed")
 
 

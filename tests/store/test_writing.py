@@ -92,7 +92,7 @@ def test_a_failure_leaves_the_old_and_no_litter(
 
 
 def test_what_a_kill_left_half_written_is_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "small.new").write_bytes(b"a long half-written something")
+    (tmp_path / f"small.{os.getpid()}.new").write_bytes(b"a long half-written something")
     write_file(tmp_path / "small", b"x")
     assert (tmp_path / "small").read_bytes() == b"x"
     assert list(tmp_path.iterdir()) == [tmp_path / "small"]
