@@ -98,7 +98,7 @@ def test_what_counts_as_what(run: Run) -> None:
     assert run.pace.done == len(Result)
     assert (run.pace.fetched, run.pace.fetched_bytes) == (1, 10)  # what else there is cost no line
     assert run.pace.failed == 3  # failed, contradicted, acknowledged
-    assert str(run.pace).endswith(", 2 failed")
+    assert str(run.pace).endswith(", 3 failed")
 
 
 @pytest.mark.parametrize(
