@@ -300,8 +300,10 @@ class Queue:
         return CxrsyncError(f"cannot write: {problem.strerror or problem}")
 
     async def close(self) -> None:
-        """Write down what is in flight, and let it go."""
+        """Write down what is in flight, as far as the disk lets us, and let it go."""
         for transfer in self._tasks:
-            await in_thread(transfer.partial.save)
-            transfer.partial.close()
+            with suppress(OSError):  # the bytes are there, and what ended the run is known
+                await in_thread(transfer.partial.save)
+            with suppress(OSError):
+                transfer.partial.close()
         self._tasks.clear()

@@ -239,13 +239,15 @@ class Partial:
         if self._fd is None:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             if not self.ranges:
-                # Whatever lies there is not ours to go on with, nor to cut: it may be a link.
-                self.path.unlink(missing_ok=True)
                 flags |= os.O_EXCL
             try:
                 self._fd = os.open(self.path, flags, FILE_MODE)
             except FileNotFoundError:
                 self._make_folder()
+                self._fd = os.open(self.path, flags, FILE_MODE)
+            except FileExistsError:
+                # Whatever lies there is not ours to go on with, nor to cut: it may be a link.
+                self.path.unlink()
                 self._fd = os.open(self.path, flags, FILE_MODE)
         return self._fd
 
