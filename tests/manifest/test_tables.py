@@ -61,7 +61,7 @@ def test_what_is_read(data: bytes, columns: list[str], expected: list[tuple[str,
 
 
 BODY = f"a,b\n{VALUE},2\n{VALUE},4\n".encode()
-PACKED = gzip.compress(BODY)
+PACKED = gzip.compress(BODY, mtime=0)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ PACKED = gzip.compress(BODY)
         (b"", "is empty"),
         (b"\n\n", "is empty"),
         (b"\xef\xbb\xbf", "is empty"),
-        (gzip.compress(b""), "is empty"),
+        (gzip.compress(b"", mtime=0), "is empty"),
         (b"a,b", "not one row"),
         (b"a,b\n\n", "not one row"),
         (b"c,d\n1,2\n", "no column a; it has c, d"),
