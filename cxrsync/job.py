@@ -55,7 +55,8 @@ class Limits:
     """How hard and how long to try; times in seconds.
 
     There is deliberately no total timeout: an image of 13 MB at 25 KB/s takes nine minutes.
-    ``give_up_after`` is how long the whole server may be away before the run ends.
+    ``give_up_after`` is how long the whole server may be away before the run ends; ``rate`` the
+    bytes per second of all connections together, None without limit.
     """
 
     connections: int = AUTO_CONNECTIONS
@@ -66,6 +67,7 @@ class Limits:
     wait_lock: float = 0.0
     max_files: int | None = None
     max_duration: float | None = None
+    rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,6 +258,24 @@ def test_connections_refused(value: str | int) -> None:
     assert "from 1 to 32" in refusal(jpg=True, connections=value)
 
 
+@pytest.mark.parametrize(
+    ("value", "rate"),
+    [
+        (None, None), ("off", None), (1, 1), ("1", 1), (500_000, 500_000), ("500k", 500 << 10),
+        ("2M", 2 << 20), ("1.5m", 3 << 19), ("1G", 1 << 30), ("0.001k", 1.024),
+    ],
+)  # fmt: skip
+def test_a_rate(value: Any, rate: float | None) -> None:
+    assert job(limit_rate=value).limits.rate == rate
+
+
+@pytest.mark.parametrize(
+    "value", [0, "0", "0.5", "", "-1", "2 M", "2MB/s", "fast", "1e6", "²", "nan", "9" * 400 + "G"]
+)
+def test_a_rate_that_is_none(value: Any) -> None:
+    assert "500k, 2M" in refusal(jpg=True, limit_rate=value)
+
+
 @pytest.mark.parametrize("name", ["retries", "wait_lock", "max_files", "max_duration"])
 def test_what_may_be_nothing_but_not_less(name: str) -> None:
     assert getattr(job(**{name: 0}).limits, name) == 0

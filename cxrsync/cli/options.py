@@ -196,6 +196,11 @@ def source_options(function: F) -> F:
                 help="Wait for another run's lock [default: 0].",
             ),
             option(
+                "--limit-rate",
+                metavar="RATE",
+                help="Bytes per second of all connections together: 500k, 2M [default: off].",
+            ),
+            option(
                 "--max-files", type=int, metavar="N", help="Stop after this many files (exit 9)."
             ),
             option(

@@ -12,6 +12,7 @@ _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
 # The server's own wish is followed, but an absurd one must not stop a run for a day.
 _LONGEST_RETRY_AFTER = 900.0
+_SAVED_UP = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +48,13 @@ def pause(failures: int, jitter: float) -> float:
 def bounded_wish(after: float | None) -> float:
     """A Retry-After in seconds within bounds; 0 where there is none."""
     return min(max(after or 0.0, 0.0), _LONGEST_RETRY_AFTER)
+
+
+def free_at(before: float, now: float, count: int, rate: float) -> float:
+    """When a line that is free at ``before`` will have carried ``count`` bytes more, at ``rate``
+    bytes per second; times in seconds of one clock.
+
+    The schedule is absolute, so that timers that fire late do not add up; but a line that has been
+    idle has saved up no more than a moment, or a rate would mean nothing after each pause.
+    """
+    return max(before, now - _SAVED_UP) + count / rate

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from cxrsync.catalog import Dataset
+from cxrsync.engine.brake import Brake
 from cxrsync.engine.flight import Flight
 from cxrsync.engine.outage import Outage
 from cxrsync.engine.stop import Stop
@@ -28,6 +29,7 @@ class Run:
     dataset: Dataset
     version: str
     stamp: str
+    brake: Brake
 
     def ref(self, path: str) -> Ref:
         """The file at ``path`` as the source knows it."""
@@ -41,7 +43,7 @@ class Run:
     ) -> Line:
         """What transfers share; ``patience``: seconds that the whole server may be away."""
         outage = Outage(patience, self.emit)
-        return Line(self.source, self.job.limits, outage, self.emit, probe, flight.tell)
+        return Line(self.source, self.job.limits, outage, self.emit, probe, flight.tell, self.brake)
 
     async def probe(self) -> None:
         """Ask for a byte of what every reader of the dataset may have. Raises AccessDenied."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from cxrsync.catalog import describe
+from cxrsync.engine.brake import Brake
 from cxrsync.engine.run import Run
 from cxrsync.engine.stop import Stop
 from cxrsync.engine.version import choose_version, claim
@@ -42,7 +43,8 @@ async def set_out(job: Job, source: Source, emit: Emit, stop: Stop) -> Run:
     if warning := await in_thread(lambda: _of_git(around)):
         emit(Notice(warning))
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    return Run(job, source, emit, stop, tree, known, version, stamp)
+    brake = Brake(job.limits.rate)
+    return Run(job, source, emit, stop, tree, known, version, stamp, brake)
 
 
 def refuse_synced(around: Surroundings) -> None:

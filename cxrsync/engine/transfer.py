@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 
+from cxrsync.engine.brake import Brake
 from cxrsync.engine.outage import Outage
 from cxrsync.engine.pace import History, next_step
 from cxrsync.engine.protocol import Act, Held, decide
@@ -40,6 +41,7 @@ class Line:
     emit: Emit
     probe: Callable[[], Awaitable[None]] | None = None
     can_share: Callable[[], None] = lambda: None
+    brake: Brake = field(default_factory=lambda: Brake(None))
 
 
 class Transfer:
@@ -257,6 +259,7 @@ class Transfer:
                 held.append(chunk)
                 size += len(chunk)
                 segment.at += len(chunk)
+                await self._line.brake.take(len(chunk))
                 if segment.done or epoch != self._epoch or self._is_too_large(segment.at):
                     break
                 if size >= HANDOVER_BYTES or monotonic() - handed >= HANDOVER_SECONDS:

@@ -36,11 +36,14 @@ OPTIONS = (
     *("connections", "retries", "connect_timeout", "stall_timeout", "give_up_after"),
     *("wait_lock", "max_files", "max_duration", "no_fsync", "force", "allow_synced"),
     "acknowledge",
+    "limit_rate",
     *("reports", "with_reports", "link_from", "link"),
 )
 
 E = TypeVar("E", bound=Enum)
 
+_RATE = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?)(?P<unit>[kKmMgG]?)", re.ASCII)
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 _VERSION = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.-]*[0-9A-Za-z])?")
 
@@ -97,6 +100,21 @@ def _choose_dataset(options: Mapping[str, Any]) -> str:
     return said[0]
 
 
+def parse_rate(value: str | float | None) -> float | None:
+    """``500k`` or ``2M`` → bytes per second, by powers of 1,024 as wget has them; None or ``off``:
+    no limit. Raises UsageError."""
+    if value is None or value == "off":
+        return None
+    match = _RATE.fullmatch(str(value))
+    rate = float(match["number"]) * _UNITS[match["unit"].lower()] if match else 0.0
+    if not 1 <= rate < float("inf"):
+        raise UsageError(
+            f"--limit-rate {value!r} is no rate",
+            next_step="Bytes per second, of all connections together: 500k, 2M or 1.5M; or off.",
+        )
+    return rate
+
+
 def _path(options: Mapping[str, Any], name: str) -> Path | None:
     value = options.get(name)
     if not value:
@@ -121,7 +139,7 @@ def _limits(options: Mapping[str, Any]) -> Limits:
     for name in ("connect_timeout", "stall_timeout", "give_up_after"):
         if not given.get(name, 1) > 0:
             raise UsageError(f"--{name.replace('_', '-')} must be more than 0 seconds")
-    return Limits(**given)
+    return Limits(**given, rate=parse_rate(options.get("limit_rate")))
 
 
 def _word(options: Mapping[str, Any], name: str, default: E) -> E:

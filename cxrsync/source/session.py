@@ -54,6 +54,7 @@ _KEEPALIVE_SECONDS = 50.0
 # A run of weeks must notice that the server has moved.
 _DNS_SECONDS = 300
 _READ_BUFFER = 1 << 18
+_LEAST_BUFFER = 1 << 12
 # How long a peer has to answer the TLS farewell.
 _CLOSING_SECONDS = 0.25
 # A refusal's HTML is read to its end, so that the connection can serve again; more is not.
@@ -97,6 +98,10 @@ class Session:
         self._refused: CredentialsRefused | None = None
         self.requests = 0
         self._limits = limits
+        self._buffer = _READ_BUFFER
+        if limits.rate is not None:  # each connection takes what it may in about a quarter second
+            share = limits.rate / limits.connections / 4
+            self._buffer = int(min(_READ_BUFFER, max(_LEAST_BUFFER, share)))
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -120,7 +125,7 @@ class Session:
             trust_env=False,
             trace_configs=[Stage.tracing(limits)],
             auto_decompress=False,
-            read_bufsize=_READ_BUFFER,
+            read_bufsize=self._buffer,
         )
 
     @property
@@ -171,6 +176,9 @@ class Session:
     def _make_socket(self, info: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _name, _address = info
         made = socket.socket(family, kind, protocol)
+        if self._limits.rate is not None:
+            # The system would take in megabytes, whatever we read of them.
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer)
         self._sockets.add(made)
         return made
 

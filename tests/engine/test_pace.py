@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.engine.pace import History, bounded_wish, next_step, pause
+from cxrsync.engine.pace import History, bounded_wish, free_at, next_step, pause
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 
@@ -89,3 +89,34 @@ def test_given_up_is_what_fails_too_often_in_a_row(retries: int, progress: list[
             expected = survived
             break
     assert attempts(retries, progress) == expected
+
+
+# ── one rate for all ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "count", "then"),
+    [
+        (0.0, 100.0, 100, 100.8),  # idle since long: a moment is saved up, no more
+        (100.0, 100.0, 100, 101.0),
+        (105.0, 100.0, 100, 106.0),  # behind those who took theirs before
+        (99.9, 100.0, 100, 100.9),  # a timer that fired late: the schedule does not move
+        (100.0, 100.0, 0, 100.0),
+    ],
+)
+def test_when_a_line_is_free_again(before: float, now: float, count: int, then: float) -> None:
+    assert free_at(before, now, count, 100.0) == pytest.approx(then)
+
+
+@many
+@given(
+    takes=st.lists(st.tuples(st.integers(1, 10_000), st.floats(0, 0.5)), min_size=5, max_size=50)
+)
+def test_a_rate_holds_whatever_the_timers_do(takes: list[tuple[int, float]]) -> None:
+    rate, now, free = 1000.0, 0.0, 0.0
+    carried = 0
+    for count, late in takes:
+        free = free_at(free, now, count, rate)
+        now = max(now, free) + late
+        carried += count
+        assert carried <= rate * (now + 0.2) + 1e-6

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from cxrsync.engine import pace, segments
 from cxrsync.engine import transfer as module
+from cxrsync.engine.brake import Brake
 from cxrsync.engine.flight import Flight, fetch_alone
 from cxrsync.engine.outage import Outage
 from cxrsync.engine.transfer import Line, Transfer
@@ -386,6 +387,20 @@ async def test_cancelled_in_the_middle_what_arrived_is_on_the_disk(tmp_path: Pat
     stage = staged(tmp_path)
     stage.assert_right(await stage.fetch(resumed=True))
     assert stage.source.asked[0] == (700, None, '"v1"')
+
+
+async def test_it_takes_no_more_than_it_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+
+    async def take(_brake: Brake, count: int) -> None:
+        taken.append(count)
+
+    monkeypatch.setattr(Brake, "take", take)
+    stage = staged(tmp_path)
+    stage.assert_right(await stage.fetch(3))
+    assert sum(taken) == len(DATA)
 
 
 @pytest.mark.parametrize("total", [len(DATA), None])

@@ -1,0 +1,27 @@
+"""One rate for all connections of a run together (``--limit-rate``)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from cxrsync.engine.pace import free_at
+
+
+class Brake:
+    """Whoever has taken bytes from the line waits until that many may have come.
+
+    ``rate`` is in bytes per second; None: there is no limit. What is not read waits at the server,
+    which sends no faster than it is read.
+    """
+
+    def __init__(self, rate: float | None) -> None:
+        self._rate = rate
+        self._free_at = 0.0
+
+    async def take(self, count: int) -> None:
+        """Wait for ``count`` bytes' worth of time, behind those who took theirs before."""
+        if self._rate is None:
+            return
+        now = asyncio.get_running_loop().time()
+        self._free_at = free_at(self._free_at, now, count, self._rate)
+        await asyncio.sleep(self._free_at - now)
