@@ -168,8 +168,9 @@ def gzipped(request: Request, answer: Answer) -> Reply:
     return packed.adding(("Content-Encoding", "gzip"))
 
 
-def flips(at: int) -> Fault:
-    """The byte at offset `at` of the file is another one, where it is in the range."""
+def flips(at: int, times: int | None = None) -> Fault:
+    """The byte at offset `at` of the file is another one, so many times (None: whenever sent)."""
+    left = count() if times is None else iter(range(times))
 
     def fault(request: Request, answer: Answer) -> Reply:
         reply = answer(request)
@@ -178,7 +179,7 @@ def flips(at: int) -> Fault:
         data = bytearray(body(reply))
         first = header(reply, "Content-Range").removeprefix("bytes ").partition("-")[0]
         place = at - int(first or 0)
-        if 0 <= place < len(data):
+        if 0 <= place < len(data) and next(left, None) is not None:
             data[place] ^= 0x40
         return replace(reply, body=(bytes(data),))
 

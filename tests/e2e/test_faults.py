@@ -17,7 +17,7 @@ from e2e.stage import fingerprint
 
 from cxrsync.api import run_job
 from cxrsync.demo import faults
-from cxrsync.demo.faults import Fault, Rule, script
+from cxrsync.demo.faults import Fault, Rule, Script, script
 from cxrsync.demo.images import noise
 from cxrsync.demo.manners import Manners
 from cxrsync.demo.server import MiniPhysioNet
@@ -31,7 +31,6 @@ SLUG, VERSION, NAME = "faulty", "1.0", "data.bin"
 AT = 70_000
 SIZE = {1: 200_000, 4: 1 << 20}
 DATA = {connections: noise(f"{connections}", size) for connections, size in SIZE.items()}
-FOR_EVER = range(2, 1 << 30)
 NOTHING, ALL = 0, 1  # what may have to be fetched twice
 SOON = ("Retry-After", "0")
 
@@ -94,13 +93,30 @@ def stage(
         yield Stage(root, tmp_path / "mirror", connections, server, [])
 
 
-def once(fault: Fault) -> tuple[Rule, ...]:
-    """Something is here already when it happens."""
-    return (Rule(f"*/{NAME}", faults.closes(AT)), Rule(f"*/{NAME}", fault, {2}))
+@dataclass(frozen=True)
+class Order:
+    """A fault for the first request that each connection makes again, or for all from then on.
+
+    By then each has been cut off once, so that there is something to lose.
+    """
+
+    fault: Fault
+    for_ever: bool
+
+    def script(self, connections: int) -> Script:
+        cut_off, then = range(1, connections + 1), range(connections + 1, 1 << 30)
+        return script(
+            Rule(f"*/{NAME}", faults.closes(AT), cut_off),
+            Rule(f"*/{NAME}", self.fault, then if self.for_ever else then[:1]),
+        )
 
 
-def always(fault: Fault) -> tuple[Rule, ...]:
-    return (Rule(f"*/{NAME}", faults.closes(AT)), Rule(f"*/{NAME}", fault, FOR_EVER))
+def once(fault: Fault) -> Order:
+    return Order(fault, for_ever=False)
+
+
+def always(fault: Fault) -> Order:
+    return Order(fault, for_ever=True)
 
 
 DONE, FAILED, WRONG = ExitCode.COMPLETE, ExitCode.FILES_FAILED, ExitCode.CONTRADICTED
@@ -108,7 +124,7 @@ IN_THE_PAST = ("Retry-After", formatdate(1e9, usegmt=True))
 MANY = HTTPStatus.TOO_MANY_REQUESTS
 BUSY = HTTPStatus.SERVICE_UNAVAILABLE
 
-FAULTS: dict[str, tuple[tuple[Rule, ...], ExitCode, int]] = {
+FAULTS: dict[str, tuple[Order, ExitCode, int]] = {
     # the line
     "closed": (once(faults.closes(9_000)), DONE, NOTHING),
     "closed at once, after the head": (once(faults.closes(0)), DONE, NOTHING),
@@ -131,13 +147,13 @@ FAULTS: dict[str, tuple[tuple[Rule, ...], ExitCode, int]] = {
     "compressed": (once(faults.gzipped), DONE, NOTHING),
     "compressed, always": (always(faults.gzipped), FAILED, NOTHING),
     "another tag each time": (always(faults.retagged()), DONE, ALL),
-    "416 of the right total": (once(faults.unsatisfied("SIZE")), DONE, ALL),
+    "416 of a larger total": (once(faults.unsatisfied("9" * 12)), DONE, ALL),
     "416 of a smaller total": (once(faults.unsatisfied("9000")), DONE, ALL),
     "416 of nothing": (once(faults.unsatisfied("0")), DONE, ALL),
     "416 without a total": (once(faults.unsatisfied(None)), DONE, ALL),
     "416 always": (always(faults.unsatisfied(None)), FAILED, ALL),
     # other bytes
-    "a byte flipped once": (once(faults.flips(100_000)), DONE, ALL),
+    "a byte flipped once": (always(faults.flips(100_000, times=1)), DONE, ALL),
     "a byte flipped always": (always(faults.flips(100_000)), WRONG, ALL),
     # not now
     "408": (once(faults.says(HTTPStatus.REQUEST_TIMEOUT)), DONE, NOTHING),
@@ -189,11 +205,13 @@ def forgotten(stage: Stage) -> None:
 
 
 def refused(stage: Stage) -> None:
-    stage.server.set_manners(max_connections=2, faults=script(*once(faults.closes(9_000))))
+    stage.server.set_manners(
+        max_connections=2, faults=once(faults.closes(9_000)).script(stage.connections)
+    )
 
 
 def cut_off(stage: Stage) -> None:
-    rules = script(*once(faults.closes(9_000)))
+    rules = once(faults.closes(9_000)).script(stage.connections)
     stage.server.set_manners(cuts_handshake=lambda number: number in {2, 3, 5}, faults=rules)
 
 
@@ -206,8 +224,8 @@ ACCIDENTS: dict[str, tuple[Callable[[Stage], None], int]] = {
 
 
 def order(name: str) -> Callable[[Stage], None]:
-    rules = FAULTS[name][0]
-    return lambda stage: stage.server.set_manners(faults=script(*rules))
+    ordered = FAULTS[name][0]
+    return lambda stage: stage.server.set_manners(faults=ordered.script(stage.connections))
 
 
 CASES = {name: (order(name), code, losable) for name, (_, code, losable) in FAULTS.items()} | {
@@ -230,6 +248,8 @@ async def test_nothing_is_lost(
     assert summary.exit_code == expected, summary
     check_tree(stage, complete=expected is DONE)
     assert stage.lost <= {NOTHING: 0, ALL: 3 * len(stage.data)}[losable]
+    if name in FAULTS:  # it was met
+        assert len([1 for each in stage.server.ledger.log if NAME in each.path]) > stage.connections
     # One to sign in; one more where the session was forgotten.
     assert stage.server.ledger.password_checks == 1 + (arrange is forgotten)
 
