@@ -52,6 +52,20 @@ def server(serve: Callable[..., MiniPhysioNet]) -> MiniPhysioNet:
     return serve()
 
 
+@pytest.fixture(scope="module")
+def module_server(files_root: Path) -> Iterator[MiniPhysioNet]:
+    with MiniPhysioNet(files_root, Manners()) as server:
+        yield server
+
+
+@pytest.fixture
+def shared_server(module_server: MiniPhysioNet) -> MiniPhysioNet:
+    """For the tests of a module that neither stop it nor change its manners: making one takes
+    longer than most of them."""
+    module_server.ledger.reset()
+    return module_server
+
+
 @pytest.fixture
 def make_machine(tmp_path: Path) -> Callable[[MiniPhysioNet], Machine]:
     def make(server: MiniPhysioNet) -> Machine:

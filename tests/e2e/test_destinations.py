@@ -2,29 +2,20 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from e2e.stage import JPG, VERSION, Ended, Machine
 
-from cxrsync.demo.manners import Manners
 from cxrsync.demo.server import MiniPhysioNet
 
 DOCUMENTS = ("--jpg", "--only", "docs")
 
 
-@pytest.fixture(scope="module")
-def one_server(files_root: Path) -> Iterator[MiniPhysioNet]:
-    with MiniPhysioNet(files_root, Manners()) as server:
-        yield server
-
-
 @pytest.fixture
-def server(one_server: MiniPhysioNet) -> MiniPhysioNet:
-    """Shared: no test stops it or changes its manners."""
-    one_server.ledger.reset()
-    return one_server
+def server(shared_server: MiniPhysioNet) -> MiniPhysioNet:
+    return shared_server
 
 
 def warnings(ended: Ended) -> list[str]:

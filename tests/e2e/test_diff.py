@@ -4,14 +4,13 @@ import hashlib
 import json
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from e2e.stage import DICOM, JPG, PATIENCE, VERSION, Ended, Machine, fingerprint, wait_until
 
-from cxrsync.demo.manners import Manners
 from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.demo.tree import MARKER
 
@@ -24,17 +23,9 @@ FLAGS = {JPG: "--jpg", DICOM: "--dicom"}
 OFFLINE = {"max_connections": 0}  # each connection is closed at once
 
 
-@pytest.fixture(scope="module")
-def one_server(files_root: Path) -> Iterator[MiniPhysioNet]:
-    with MiniPhysioNet(files_root, Manners()) as server:
-        yield server
-
-
 @pytest.fixture
-def server(one_server: MiniPhysioNet) -> MiniPhysioNet:
-    """Shared by the tests that neither stop it nor change its manners."""
-    one_server.ledger.reset()
-    return one_server
+def server(shared_server: MiniPhysioNet) -> MiniPhysioNet:
+    return shared_server
 
 
 def manifest(root: Path, keep: Callable[[str], bool] = lambda _path: True) -> dict[str, str]:

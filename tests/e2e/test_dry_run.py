@@ -27,7 +27,6 @@ from e2e.stage import (
 )
 
 from cxrsync.demo.images import noise
-from cxrsync.demo.manners import Manners
 from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.demo.tree import MARKER
 
@@ -41,17 +40,9 @@ LEARNED = "sizes learned so far"
 PUBLISHED = "the version's published total"
 
 
-@pytest.fixture(scope="module")
-def one_server(files_root: Path) -> Iterator[MiniPhysioNet]:
-    with MiniPhysioNet(files_root, Manners()) as server:
-        yield server
-
-
 @pytest.fixture
-def server(one_server: MiniPhysioNet) -> MiniPhysioNet:
-    """Shared by the tests that neither stop it nor change its manners."""
-    one_server.ledger.reset()
-    return one_server
+def server(shared_server: MiniPhysioNet) -> MiniPhysioNet:
+    return shared_server
 
 
 @pytest.fixture

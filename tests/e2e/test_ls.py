@@ -10,13 +10,12 @@ import ssl
 import subprocess
 import termios
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from e2e.stage import DICOM, JPG, PATIENCE, VERSION, Machine, files_below, wait_until
 
-from cxrsync.demo.manners import Manners
 from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.demo.tree import MARKER, manifest_lines
 
@@ -30,17 +29,9 @@ OPEN = "odd-names"
 FLAGS = {"--jpg": JPG, "--dicom": DICOM}
 
 
-@pytest.fixture(scope="module")
-def one_server(files_root: Path) -> Iterator[MiniPhysioNet]:
-    with MiniPhysioNet(files_root, Manners()) as server:
-        yield server
-
-
 @pytest.fixture
-def server(one_server: MiniPhysioNet) -> MiniPhysioNet:
-    """Shared by the tests that neither stop it nor change its manners."""
-    one_server.ledger.reset()
-    return one_server
+def server(shared_server: MiniPhysioNet) -> MiniPhysioNet:
+    return shared_server
 
 
 def asked_for(server: MiniPhysioNet) -> set[str]:

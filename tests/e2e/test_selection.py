@@ -7,7 +7,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import pytest
 from e2e.stage import DICOM, JPG, PATIENCE, VERSION, Machine, files_below, fingerprint
 
-from cxrsync.demo.manners import Manners
 from cxrsync.demo.server import MiniPhysioNet
 
 Serve = Callable[..., MiniPhysioNet]
@@ -143,17 +142,9 @@ def drawn(files: list[File], count: int, by: str, seed: int) -> list[File]:
     ]
 
 
-@pytest.fixture(scope="module")
-def one_server(files_root: Path) -> Iterator[MiniPhysioNet]:
-    with MiniPhysioNet(files_root, Manners()) as server:
-        yield server
-
-
 @pytest.fixture
-def server(one_server: MiniPhysioNet) -> MiniPhysioNet:
-    """Shared by the tests of this file that leave its manners alone: making one takes longer."""
-    one_server.ledger.reset()
-    return one_server
+def server(shared_server: MiniPhysioNet) -> MiniPhysioNet:
+    return shared_server
 
 
 @pytest.fixture(scope="module")
@@ -441,13 +432,15 @@ class Settled(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def settled(one_server: MiniPhysioNet, tmp_path_factory: pytest.TempPathFactory) -> Settled:
+def settled(module_server: MiniPhysioNet, tmp_path_factory: pytest.TempPathFactory) -> Settled:
     """A machine that has pulled one subject already, for commands that must change nothing."""
     folder = tmp_path_factory.mktemp("settled")
     (folder / "home").mkdir()
-    machine = Machine(folder / "home", folder / "mirror", one_server.base_url, one_server.ca_file)
+    machine = Machine(
+        folder / "home", folder / "mirror", module_server.base_url, module_server.ca_file
+    )
     assert machine.pull("--jpg", "--subject", "10000032").code == 0
-    return Settled(machine, one_server, fingerprint(machine.dest))
+    return Settled(machine, module_server, fingerprint(machine.dest))
 
 
 @pytest.mark.parametrize(

@@ -4,49 +4,21 @@ The site's answers are mocked: no real server can be made to say all this as eas
 """
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aioresponses import aioresponses
-from tenacity import wait_none
+from source.mocked import Response, no_pause, source
 
-from cxrsync.job import Limits, Origin
 from cxrsync.source.local import LocalTree
 from cxrsync.source.physionet import PhysioNet
 
+__all__ = ["no_pause", "source"]  # fixtures
+
 URL = "https://physionet.org/api/v1/project/published/mimic-cxr/2.1.0/"
 GOOD = {"slug": "mimic-cxr", "version": "2.1.0", "main_storage_size": 4_700_000_000_000}
-
-
-class Response(aiohttp.ClientResponse):
-    """aioresponses 0.7.9 does not know the ``stream_writer`` that aiohttp 3.14 wants."""
-
-    def __init__(self, *args: Any, **kinds: Any) -> None:
-        kinds.pop("writer", None)
-        super().__init__(*args, **kinds, writer=None, stream_writer=_Writer())
-
-
-class _Writer:
-    output_size = 0
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    retrying = PhysioNet._try_api.retry  # type: ignore[attr-defined]
-    monkeypatch.setattr(retrying, "wait", wait_none())
-
-
-@pytest.fixture
-async def source() -> AsyncIterator[PhysioNet]:
-    def nobody(host: str, user: str | None) -> None:
-        pytest.fail(f"{host} asks for the password of {user}")
-
-    source = PhysioNet(Origin(), Limits(), nobody)
-    yield source
-    await source.close()
 
 
 async def told(source: PhysioNet, **answer: Any) -> int | None:

@@ -4,47 +4,19 @@ Mocked: no real server can be made to say all this as easily.
 """
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
 from aioresponses import aioresponses
-from tenacity import wait_none
+from source.mocked import Response, no_pause, source
 
-from cxrsync.job import Limits, Origin
 from cxrsync.source.physionet import PhysioNet
+
+__all__ = ["no_pause", "source"]  # fixtures
 
 URL = "https://physionet.org/api/v1/project/published/mimic-cxr/"
 GOOD = [{"slug": "mimic-cxr", "version": "2.0.0"}, {"slug": "mimic-cxr", "version": "2.1.0"}]
-
-
-class Response(aiohttp.ClientResponse):
-    """aioresponses 0.7.9 does not know the ``stream_writer`` that aiohttp 3.14 wants."""
-
-    def __init__(self, *args: Any, **kinds: Any) -> None:
-        kinds.pop("writer", None)
-        super().__init__(*args, **kinds, writer=None, stream_writer=_Writer())
-
-
-class _Writer:
-    output_size = 0
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    retrying = PhysioNet._try_api.retry  # type: ignore[attr-defined]
-    monkeypatch.setattr(retrying, "wait", wait_none())
-
-
-@pytest.fixture
-async def source() -> AsyncIterator[PhysioNet]:
-    def nobody(host: str, user: str | None) -> None:
-        pytest.fail(f"{host} asks for the password of {user}")
-
-    source = PhysioNet(Origin(), Limits(), nobody)
-    yield source
-    await source.close()
 
 
 async def told(source: PhysioNet, **answer: Any) -> list[str]:
