@@ -31,6 +31,9 @@ http {{
 FILES = """
   root {root}; autoindex on; auth_basic PhysioNet; auth_basic_user_file {folder}/users;
 """
+OPEN = """
+  root {root}; autoindex on;
+"""
 BEHIND = """
   proxy_pass https://{upstream}; proxy_http_version 1.1; proxy_set_header Connection "";
   proxy_buffering off; proxy_next_upstream off;
@@ -43,10 +46,11 @@ class Nginx:
     It serves the files below ``root``, or hands requests on to ``upstream`` (host:port).
     """
 
-    def __init__(self, folder: Path, root: Path, upstream: str = "") -> None:
-        self._where = (BEHIND if upstream else FILES).format(
-            root=root, folder=folder, upstream=upstream
-        )
+    def __init__(
+        self, folder: Path, root: Path, upstream: str = "", *, open_to_all: bool = False
+    ) -> None:
+        where = BEHIND if upstream else OPEN if open_to_all else FILES
+        self._where = where.format(root=root, folder=folder, upstream=upstream)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
