@@ -114,7 +114,9 @@ class Watch:
     def _look_at_processes(self) -> None:
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):
-                self.seen[f"{self.runs} {path}"] = path.read_bytes()
+                # Of a process that has just ended nothing is left to read: what was seen stays.
+                if words := path.read_bytes():
+                    self.seen[f"{self.runs} {path}"] = words
 
     def everything(self) -> Iterator[tuple[str, bytes]]:
         yield from self.seen.items()
