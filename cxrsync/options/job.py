@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from cxrsync.catalog import describe, load, nearest
+from cxrsync.catalog import NAME, describe, load, nearest
 from cxrsync.errors import UsageError
 from cxrsync.job import (
     AUTO_CONNECTIONS,
@@ -45,7 +45,6 @@ E = TypeVar("E", bound=Enum)
 _RATE = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?)(?P<unit>[kKmMgG]?)", re.ASCII)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
-_VERSION = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.-]*[0-9A-Za-z])?")
 
 
 def parse_connections(value: str | int) -> int:
@@ -162,7 +161,7 @@ def make_job(options: Mapping[str, Any]) -> Job:
     """
     dataset = _choose_dataset(options)
     version = options.get("dataset_version")
-    if version is not None and not (isinstance(version, str) and _VERSION.fullmatch(version)):
+    if version is not None and not (isinstance(version, str) and NAME.fullmatch(version)):
         # A number, as an unquoted 2.10 in YAML is one, has lost its zeros already.
         raise UsageError(
             f"--dataset-version {version!r} is not a version",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from tenacity import (
 )
 from yarl import URL
 
-from cxrsync.catalog import describe
+from cxrsync.catalog import NAME, describe
 from cxrsync.errors import AccessDenied, BadAnswer, Interrupted, SourceError, Throttled
 from cxrsync.job import Limits, Origin
 from cxrsync.model import Ref
@@ -29,8 +28,6 @@ from cxrsync.source.session import Session, drain
 
 _API_PAUSE = 0.5
 _MOST_API_BYTES = 1 << 20
-# What may become the name of a folder.
-_VERSION = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.-]*[0-9A-Za-z])?")
 
 
 class PhysioNet:
@@ -89,7 +86,7 @@ class PhysioNet:
         """Asked of the public API, as nobody; empty if it does not tell."""
         try:
             listed = [project["version"] for project in await self._ask_api(dataset)]
-            return listed if all(map(_VERSION.fullmatch, listed)) else []
+            return listed if all(map(NAME.fullmatch, listed)) else []
         except (LookupError, TypeError, RecursionError):
             return []
 
