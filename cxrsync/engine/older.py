@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -129,12 +130,14 @@ def clones(run: Run, plan: Plan, trees: list[Tree]) -> bool:
     for offset in plan.to_take[:1]:
         entry = plan.manifest.entry_at(offset)
         path = plan.elsewhere.get(offset, entry.path)
-        probe = _nearest(run.tree.own) / f".clone{COPY_SUFFIX}"
+        # By a name of this process's own: it may stand beside other people's trees.
+        probe = _nearest(run.tree.own) / f".clone-{os.getpid()}{COPY_SUFFIX}"
         for tree in trees:
             with suppress(OSError):
-                how = bring(tree.final(path), probe, run.job.link)
-                probe.unlink()
-                return how is not Link.COPY
+                try:
+                    return bring(tree.final(path), probe, run.job.link) is not Link.COPY
+                finally:
+                    probe.unlink(missing_ok=True)
     return False
 
 
