@@ -1,6 +1,7 @@
 """A miniature PhysioNet, and a user's machine beside it."""
 
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -64,6 +65,26 @@ def shared_server(module_server: MiniPhysioNet) -> MiniPhysioNet:
     longer than most of them."""
     module_server.ledger.reset()
     return module_server
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a tmpfs with the given options, as ``size=2m``; skips where that is not allowed."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options: str) -> Path:
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"mode=0700,{options}", "tmpfs", folder],
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode:
+            pytest.skip("mounting needs root")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", folder], capture_output=True, check=False)
 
 
 @pytest.fixture

@@ -82,6 +82,16 @@ class Machine:
         out, err = process.communicate(timeout=timeout)
         return Ended(process.returncode, out, err)
 
+    def run_unread(self, *words: str) -> tuple[int, str]:
+        """Exit code and stderr of a command whose stdout nobody reads, as behind ``head``."""
+        process = self.start(*words)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        with process.stderr:
+            said = process.stderr.read()
+        return process.wait(timeout=PATIENCE), said
+
     def pull(self, *words: str) -> Ended:
         return self.run("pull", "--json", "--progress", "none", *words)
 

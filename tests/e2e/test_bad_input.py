@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,26 +51,6 @@ def test_a_destination_that_is_a_file(machine: Machine, server: MiniPhysioNet) -
     assert ended.code == 2
     assert machine.dest.read_text() == "in the way"
     assert server.ledger.snapshot().requests == 0
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mounts a tmpfs of a given size; skips where that is not allowed."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount(options: str) -> Path:
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder],
-            capture_output=True,
-            check=False,
-        )
-        if done.returncode:
-            pytest.skip("mounting needs root")
-        return folder
-
-    yield mount
-    subprocess.run(["umount", folder], capture_output=True, check=False)
 
 
 def test_a_destination_that_cannot_be_written(

@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,26 +43,6 @@ PUBLISHED = "the version's published total"
 @pytest.fixture
 def server(shared_server: MiniPhysioNet) -> MiniPhysioNet:
     return shared_server
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    """Mounts a tmpfs of a given size; skips where that is not allowed."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount(options: str) -> Path:
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"mode=0700,{options}", "tmpfs", folder],
-            capture_output=True,
-            check=False,
-        )
-        if done.returncode:
-            pytest.skip("mounting needs root")
-        return folder
-
-    yield mount
-    subprocess.run(["umount", folder], capture_output=True, check=False)
 
 
 def manifest(root: Path) -> dict[str, str]:
