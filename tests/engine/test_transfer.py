@@ -183,7 +183,8 @@ CUT = Give(cut=700)
         [Give(cut=0, then=None)], [Give(cut=700, then=None), Give(cut=50, then=None)],
         [Give(more=b"x" * 500)], [CUT, Give(more=b"x" * 500)],
         [CUT, Give(whole=True)], [CUT, Give(whole=True, cut=400)],
-        [CUT, Give(whole=True, validator='"v2"', cut=400), Give(validator='"v2"')],
+        # Once it is another file it stays that, whichever connection asks next.
+        [CUT, Give(whole=True, validator='"v2"', cut=400), *[Give(validator='"v2"')] * 9],
         [CUT, Give(shift=7)], [CUT, Give(shift=-7)],
         [CUT, Give(total=2999)], [CUT, Give(total=10**9)], [Give(total=9999)],
         [CUT, Give(validator='"v2"')], [Give(cut=700, validator=None), Give(validator=None)],
