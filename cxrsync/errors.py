@@ -104,14 +104,16 @@ class Throttled(SourceError):
 
     ``after`` is the server's own wish in seconds (Retry-After), or None where it names none. It
     ends a run only where the server has asked for that longer than the run was to wait.
+    ``overloaded``: it is asked too much, by us or by everyone, rather than at odds with one file.
     """
 
     exit_code = ExitCode.UNREACHABLE
     next_step = Unreachable.next_step
 
-    def __init__(self, what: str, *, after: float | None = None) -> None:
+    def __init__(self, what: str, *, after: float | None = None, overloaded: bool = False) -> None:
         super().__init__(what)
         self.after = after
+        self.overloaded = overloaded
 
 
 class CredentialsRefused(SourceError):

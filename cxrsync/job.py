@@ -17,6 +17,7 @@ DEFAULT_BASE_URL = "https://physionet.org/files"
 DEFAULT_USER_AGENT = f"Wget/1.21 (compatible; cxrsync/{__version__})"
 # Users report 24 connections ending in connect timeouts, and 8 working for weeks.
 AUTO_CONNECTIONS = 8
+AUTO_FIRST_CONNECTIONS = 4
 MOST_CONNECTIONS = 32
 
 
@@ -54,6 +55,8 @@ class Origin:
 class Limits:
     """How hard and how long to try; times in seconds.
 
+    ``connections`` are asked at a time, ranges included: at most ``first_connections`` of them at
+    first, more where all goes well, and fewer after trouble. Where these are equal, always as many.
     There is deliberately no total timeout: an image of 13 MB at 25 KB/s takes nine minutes.
     ``give_up_after`` is how long the whole server may be away before the run ends; ``rate`` the
     bytes per second of all connections together, None without limit.
@@ -68,6 +71,7 @@ class Limits:
     max_files: int | None = None
     max_duration: float | None = None
     rate: float | None = None
+    first_connections: int = AUTO_FIRST_CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True)

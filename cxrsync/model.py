@@ -170,6 +170,13 @@ class Retrying:
 
 
 @dataclass(frozen=True, slots=True)
+class Connections:
+    """From now on as many requests at a time."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """One thing that a person should know and that is not a file's failure."""
 
@@ -267,7 +274,16 @@ class Finished:
 
 
 Event = (
-    Started | Planned | Received | FileDone | Retrying | Notice | LimitReached | Checked | Finished
+    Started
+    | Planned
+    | Received
+    | FileDone
+    | Retrying
+    | Connections
+    | Notice
+    | LimitReached
+    | Checked
+    | Finished
 )
 
 Emit = Callable[[Event], None]

@@ -93,7 +93,7 @@ def test_every_word(tmp_path: Path) -> None:
         origin=Origin(
             "https://localhost:8443/files", tmp_path.resolve(), "alice", authority, "Wget/2"
         ),
-        limits=Limits(3, 0, 1.5, 2.5, 3.5, 4.5, 0, 5.5),
+        limits=Limits(3, 0, 1.5, 2.5, 3.5, 4.5, 0, 5.5, first_connections=3),
         fsync=False,
         allow_synced=True,
     )
@@ -251,6 +251,14 @@ def test_json_that_is_no_selection(raw: Any) -> None:
 )
 def test_connections(value: str | int, number: int) -> None:
     assert parse_connections(value) == number
+
+
+@pytest.mark.parametrize(
+    ("said", "first", "most"), [(None, 4, 8), ("auto", 4, 8), (8, 8, 8), ("2", 2, 2)]
+)
+def test_a_number_that_was_asked_for_stays(said: str | int | None, first: int, most: int) -> None:
+    limits = make_job({"jpg": True, "connections": said}).limits
+    assert (limits.first_connections, limits.connections) == (first, most)
 
 
 @pytest.mark.parametrize("value", [0, -1, 33, "0", "33", "many", "", "4.5", "AUTO"])

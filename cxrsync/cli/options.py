@@ -168,7 +168,7 @@ def source_options(function: F) -> F:
             option(
                 "--connections",
                 metavar="N|auto",
-                help="Connections in all, ranges included [default: auto = 8].",
+                help="Connections in all, ranges included [default: auto, 4 to 8].",
             ),
             option(
                 "--retries",

@@ -11,6 +11,7 @@ from cxrsync.engine.flight import Flight
 from cxrsync.engine.outage import Outage
 from cxrsync.engine.stop import Stop
 from cxrsync.engine.transfer import Line
+from cxrsync.engine.turns import Turns
 from cxrsync.job import Job
 from cxrsync.model import MANIFEST_NAME, Emit, Ref
 from cxrsync.source.base import Source
@@ -30,6 +31,7 @@ class Run:
     version: str
     stamp: str
     brake: Brake
+    turns: Turns
 
     def ref(self, path: str) -> Ref:
         """The file at ``path`` as the source knows it."""
@@ -43,7 +45,16 @@ class Run:
     ) -> Line:
         """What transfers share; ``patience``: seconds that the whole server may be away."""
         outage = Outage(patience, self.emit)
-        return Line(self.source, self.job.limits, outage, self.emit, probe, flight.tell, self.brake)
+        return Line(
+            self.source,
+            self.job.limits,
+            outage,
+            self.emit,
+            self.turns,
+            probe,
+            flight.tell,
+            self.brake,
+        )
 
     async def probe(self) -> None:
         """Ask for a byte of what every reader of the dataset may have. Raises AccessDenied."""

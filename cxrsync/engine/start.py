@@ -8,6 +8,7 @@ from cxrsync.catalog import describe
 from cxrsync.engine.brake import Brake
 from cxrsync.engine.run import Run
 from cxrsync.engine.stop import Stop
+from cxrsync.engine.turns import Turns
 from cxrsync.engine.version import choose_version, claim
 from cxrsync.errors import UsageError
 from cxrsync.job import Job
@@ -44,7 +45,8 @@ async def set_out(job: Job, source: Source, emit: Emit, stop: Stop) -> Run:
         emit(Notice(warning))
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     brake = Brake(job.limits.rate)
-    return Run(job, source, emit, stop, tree, known, version, stamp, brake)
+    turns = Turns(job.limits, emit)
+    return Run(job, source, emit, stop, tree, known, version, stamp, brake, turns)
 
 
 def refuse_synced(around: Surroundings) -> None:

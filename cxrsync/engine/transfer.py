@@ -13,6 +13,7 @@ from cxrsync.engine.outage import Outage
 from cxrsync.engine.pace import History, next_step
 from cxrsync.engine.protocol import Act, Held, decide
 from cxrsync.engine.segments import LEAST_SHARE, Segment, Segments
+from cxrsync.engine.turns import Turns
 from cxrsync.errors import BadAnswer, CxrsyncError, Interrupted, SourceError
 from cxrsync.job import Limits
 from cxrsync.model import Emit, Received, Ref, Retrying
@@ -39,6 +40,7 @@ class Line:
     limits: Limits
     outage: Outage
     emit: Emit
+    turns: Turns
     probe: Callable[[], Awaitable[None]] | None = None
     can_share: Callable[[], None] = lambda: None
     brake: Brake = field(default_factory=lambda: Brake(None))
@@ -152,8 +154,9 @@ class Transfer:
                 answers = self._line.outage.answers
                 at = segment.at
                 try:
-                    await self._line.outage.clear()
-                    await self._ask(segment, epoch)
+                    async with self._line.turns.take() as answered:
+                        await self._line.outage.clear()
+                        await self._ask(segment, epoch, answered)
                 except SourceError as problem:
                     await self._consider(problem, progress=segment.at > at, answers=answers)
         finally:
@@ -161,7 +164,7 @@ class Transfer:
 
     # ── one request ────────────────────────────────────────────────────────────────────────────
 
-    async def _ask(self, segment: Segment, epoch: int) -> None:
+    async def _ask(self, segment: Segment, epoch: int, answered: Callable[[], None]) -> None:
         binding = self._binding()
         # A request for the whole file carries no range: that is what a first request is.
         stop = segment.stop if segment.stop != self.segments.total else None
@@ -172,6 +175,7 @@ class Transfer:
             self.ref, segment.at, stop, resume_if=resume_if, skip_if=self._skip_if
         ) as answer:
             self._line.outage.well()
+            answered()
             if epoch != self._epoch:
                 return  # another connection had to start over while we waited
             act, why = decide(self._held(segment, binding), answer)
@@ -300,6 +304,7 @@ class Transfer:
                 self._arrived += count
                 self._line.emit(Received(count))
                 self._line.outage.flowing()
+                self._line.turns.flowing()
 
     # ── when it did not go well ────────────────────────────────────────────────────────────────
 

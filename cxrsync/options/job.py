@@ -131,7 +131,10 @@ def _limits(options: Mapping[str, Any]) -> Limits:
         if options.get(field.name) is not None
     }
     if "connections" in given:
-        given["connections"] = parse_connections(given["connections"])
+        asked = given["connections"]
+        given["connections"] = parse_connections(asked)
+        if asked != "auto":
+            given["first_connections"] = given["connections"]
     for name in ("retries", "wait_lock", "max_files", "max_duration"):
         if not given.get(name, 0) >= 0:  # so that NaN is refused too
             raise UsageError(f"--{name.replace('_', '-')} cannot be negative")

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from cxrsync import words
 from cxrsync.model import (
     Checked,
+    Connections,
     Event,
     FileDone,
     Finding,
@@ -136,6 +137,8 @@ class LineListener:
         if isinstance(event, Retrying) and (self._verbose or not event.path):
             what = event.path or "the server"
             return f"waiting {words.duration(event.after)} for {what}: {event.reason}"
+        if isinstance(event, Connections) and self._verbose:
+            return f"{event.count} connections from now on"
         return None
 
     def _fault(self, event: Checked) -> str | None:
@@ -189,6 +192,8 @@ class JsonListener:
             self._say("file", {**asdict(event), "finding": event.finding.value})
         elif isinstance(event, Retrying):
             self._say("retry", asdict(event))
+        elif isinstance(event, Connections):
+            self._say("connections", asdict(event))
         elif isinstance(event, Notice):
             self._say("notice", asdict(event))
         elif isinstance(event, Finished):

@@ -20,6 +20,8 @@ _UNSATISFIED = re.compile(r"bytes \*/([0-9]{1,19})")
 _STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]*"')
 # "Not now": nothing is said of the file, nor of who asks.
 TRY_LATER = {408, 425, 429, 500, 502, 503, 504}
+# Too many at a time; nginx says the last two where nobody behind it is free.
+_OVERLOADED = {429, 503, 502, 504}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ def _refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceEr
         return Throttled(
             f"the server asks to try later ({status})",
             after=retry_after(headers.get("Retry-After"), now),
+            overloaded=status in _OVERLOADED,
         )
     if status in {302, 303, 307}:
         # For now only, as to a sign-in or a notice of repairs; tomorrow the file is there again.

@@ -21,6 +21,7 @@ from cxrsync.engine.partitions import Partitions
 from cxrsync.engine.publication import Publication
 from cxrsync.engine.queue import Queue
 from cxrsync.engine.transfer import Line
+from cxrsync.engine.turns import Turns
 from cxrsync.errors import BadAnswer, DiskError, Interrupted, NotFound
 from cxrsync.job import Limits
 from cxrsync.model import Contradiction, Entry, Event, Outcome, Received, Ref, Result
@@ -143,7 +144,14 @@ class Run:
         flight = Flight()
         outage = Outage(60, self.events.append)
         limits = Limits(retries=self.retries)
-        line = Line(self.shop, limits, outage, self.events.append, can_share=flight.tell)
+        line = Line(
+            self.shop,
+            limits,
+            outage,
+            self.events.append,
+            Turns(limits, self.events.append),
+            can_share=flight.tell,
+        )
         publication = Publication(self.tree, partitions, self.trash, done, fsync=False)
         queue = Queue(
             line, flight, self.tree, ("alpha", "1.0"), iter(entries), publication,

@@ -22,6 +22,7 @@ from cxrsync.engine.brake import Brake
 from cxrsync.engine.flight import Flight, fetch_alone
 from cxrsync.engine.outage import Outage
 from cxrsync.engine.transfer import Line, Transfer
+from cxrsync.engine.turns import Turns
 from cxrsync.errors import (
     AccessDenied,
     BadAnswer,
@@ -131,7 +132,9 @@ class Stage:
         self.flight = Flight()
         emit = self.events.append
         outage, limits = Outage(self.patience, emit), Limits(retries=RETRIES)
-        self.line = Line(self.source, limits, outage, emit, self.probe, self.flight.tell)
+        self.line = Line(
+            self.source, limits, outage, emit, Turns(limits, emit), self.probe, self.flight.tell
+        )
 
     async def fetch(self, connections: int = 1, resumed: bool = False, **more: Any) -> Transfer:
         transfer = Transfer(self.line, REF, Partial(self.folder, "digest"), **more)

@@ -254,6 +254,8 @@ def test_refusals(asked: Asked, status: int, error: type[SourceError]) -> None:
         read(asked, status, {**FILE, "Content-Length": "500", "Location": "https://evil.example"})
     assert type(caught.value) is error
     assert str(status) in str(caught.value)
+    overloaded = isinstance(caught.value, Throttled) and caught.value.overloaded
+    assert overloaded == (status in {429, 502, 503, 504})
 
 
 # ── how long to wait ───────────────────────────────────────────────────────────────────────────
