@@ -57,8 +57,9 @@ class Flight:
 
     def tell(self) -> None:
         """Something has changed: every idle connection looks again."""
-        self._news.set()
-        self._news = asyncio.Event()
+        if self._idle:
+            self._news.set()
+            self._news = asyncio.Event()
 
 
 async def fetch_alone(flight: Flight, transfer: Transfer, connections: int) -> None:

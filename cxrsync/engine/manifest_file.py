@@ -31,6 +31,7 @@ WHOLE: tuple[KeyRange, ...] = ((b"", None),)
 _SHARD_PREFIX = len("files/p10/")
 _MOST_REFUSED_KEPT = 1000
 _LINES_TO_JUDGE = 100
+_PIECE = 1 << 16
 
 
 class ManifestFile:
@@ -114,12 +115,29 @@ class ManifestFile:
                     return [entry for _offset, entry in part.entries()]
         return [entry for _offset, entry in self.entries() if partition_of(entry.path) == ROOT]
 
+    def entries_at(self, offsets: Iterable[int]) -> Iterator[Entry]:
+        """The entries whose lines begin at ``offsets``, as :meth:`entries` told them. Offsets that
+        rise are read in few pieces."""
+        begin, piece = 0, b""
+        for offset in offsets:
+            at = offset - begin
+            end = piece.find(b"\n", at) + 1 if 0 <= at < len(piece) else 0
+            if not end:
+                begin, at = offset, 0
+                piece = os.pread(self._file.fileno(), _PIECE, begin)
+                end = piece.find(b"\n") + 1 or len(piece)
+            yield _parsed(piece[at:end])
+
     def entry_at(self, offset: int) -> Entry:
         """The entry whose line begins at ``offset``, as :meth:`entries` told it."""
         line = os.pread(self._file.fileno(), MAX_LINE, offset)
-        entry = parse_line(line[: line.find(b"\n") + 1] or line, 0)
-        assert isinstance(entry, Entry)
-        return entry
+        return _parsed(line[: line.find(b"\n") + 1] or line)
+
+
+def _parsed(line: bytes) -> Entry:
+    entry = parse_line(line, 0)
+    assert isinstance(entry, Entry)
+    return entry
 
 
 def _lines(file: IO[bytes], slices: Sequence[Range] | None = None) -> Iterator[tuple[int, bytes]]:

@@ -88,15 +88,16 @@ class Plan:
 
     def entries_to_fetch(self) -> Iterator[Entry]:
         """What to fetch: the first images, then the root (tables), then the others in order."""
-        yield from map(self.manifest.entry_at, self.in_shards[:_FIRST_IMAGES])
-        yield from map(self.manifest.entry_at, self.in_root)
+        at = self.manifest.entries_at
+        yield from at(self.in_shards[:_FIRST_IMAGES])
+        yield from at(self.in_root)
         # By index: a slice of a long array would be a copy of it.
-        others = (self.in_shards[at] for at in range(_FIRST_IMAGES, len(self.in_shards)))
-        yield from map(self.manifest.entry_at, heapq.merge(self.reports, others))
+        others = (self.in_shards[index] for index in range(_FIRST_IMAGES, len(self.in_shards)))
+        yield from at(heapq.merge(self.reports, others))
 
     def entries_to_hash(self) -> Iterator[Entry]:
         """What is there without proof."""
-        return map(self.manifest.entry_at, self.to_hash)
+        return self.manifest.entries_at(self.to_hash)
 
 
 def survey(

@@ -20,7 +20,7 @@ from cxrsync.model import Emit, Received, Ref, Retrying
 from cxrsync.source.base import Opened, PastEnd, Source
 from cxrsync.store.partial import Binding, Partial
 from cxrsync.store.ranges import Range
-from cxrsync.store.threads import in_thread
+from cxrsync.store.threads import WRITERS, in_thread
 
 # Few and large hand-overs to the threads that write and hash; but on a slow line several a second,
 # so that a kill costs little.
@@ -296,7 +296,7 @@ class Transfer:
             written = self.partial.write(offset, chunks, epoch)
 
         try:
-            await in_thread(write)
+            await in_thread(write, WRITERS)
         finally:
             # Also where a signal came meanwhile: what is on the disk is counted.
             if written and epoch == self._epoch:  # not given up again before it is counted

@@ -23,15 +23,16 @@ class Turns:
         first = min(limits.first_connections, limits.connections)
         self._window = Window(first, limits.connections, monotonic())
         self._emit = emit
-        self._taken = 0
-        self._news = asyncio.Event()
+        self._free = asyncio.Semaphore(first)
+        self._turns = first
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[Callable[[], None]]:
         """Wait for a turn, and have it; what it gives is called when the request is answered."""
-        while self._taken >= self._window.size:
-            await self._news.wait()
-        self._taken += 1
+        await self._free.acquire()
+        while self._turns > self._window.size:  # there are fewer by now: this one is given up
+            self._turns -= 1
+            await self._free.acquire()
         mark = self._window.asked(monotonic())
         changed = False
         try:
@@ -45,8 +46,7 @@ class Turns:
             raise
         finally:
             self._window.forget(mark)
-            self._taken -= 1
-            self._tell()
+            self._free.release()
             if changed:
                 self._emit(Connections(self._window.size))
 
@@ -56,9 +56,7 @@ class Turns:
 
     def _grown(self, grown: bool) -> None:
         if grown:
-            self._tell()
+            while self._turns < self._window.size:
+                self._turns += 1
+                self._free.release()
             self._emit(Connections(self._window.size))
-
-    def _tell(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -73,14 +73,14 @@ class PhysioNet:
             await drain(response)
             yield head
             return
+        chunks = self._chunks(response)
         try:
-            yield Opened(
-                head.start, head.total, head.validator, head.modified, self._chunks(response)
-            )
+            yield Opened(head.start, head.total, head.validator, head.modified, chunks)
         finally:
             # Read to its end the connection has gone back to the pool; otherwise it is in the
             # middle of an answer and of no use to anyone.
             response.close()
+            await chunks.aclose()  # left to itself, the loop would make a task of it
 
     async def versions(self, dataset: str) -> list[str]:
         """Asked of the public API, as nobody; empty if it does not tell."""
@@ -148,7 +148,7 @@ class PhysioNet:
             lambda: credentials.find(host, self._origin.user, ask=self._ask)
         )
 
-    async def _chunks(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    async def _chunks(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
         try:
             while chunk := await self._chunk(response):
                 yield chunk
@@ -160,6 +160,8 @@ class PhysioNet:
             raise BadAnswer(f"not a proper body: {type(problem).__name__}") from None
 
     async def _chunk(self, response: aiohttp.ClientResponse) -> bytes:
+        if chunk := response.content.read_nowait():
+            return chunk
         # aiohttp's own limit begins anew with each byte, be it of the body or of its packing:
         # chunk extensions or trailers without an end.
         async with asyncio.timeout(self._stall_timeout):

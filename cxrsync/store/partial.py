@@ -64,9 +64,10 @@ class Partial:
     def __init__(self, folder: Path, name: str, *, proved: bool = True) -> None:
         self._proved = proved
         self.path = folder / name
-        self._sidecar = folder / f"{name}.json"
         self._lock = threading.RLock()
         self._fd: int | None = None
+        # Made by us just now: it has no other name, and no byte but ours.
+        self.is_new = False
         self.binding: Binding | None = None
         self.ranges: list[sets.Range] = []
         self.segmented = False
@@ -76,8 +77,13 @@ class Partial:
         self._saved_at = 0.0
         self._hash = hashlib.sha256()
         self._hashed = 0
+        self._digest: str | None = None
         self.epoch = 0
         """Counts how often the bytes were thrown away: late bytes of an earlier epoch are void."""
+
+    @property
+    def _sidecar(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.json")
 
     # ── what is there ──────────────────────────────────────────────────────────────────────────
 
@@ -147,6 +153,7 @@ class Partial:
                 return False
             length = sum(map(len, chunks))
             after = sets.add(self.ranges, offset, offset + length)
+            self._digest = None
             if offset > sets.frontier(self.ranges) or not self._proved:
                 self.split()
             if offset < self._hashed:
@@ -154,7 +161,10 @@ class Partial:
                 self._hashed = 0
             if not self._bound_on_disk and (self._has_sidecar or sets.size(after) != self.total):
                 self._save()
-            write_all(self._open_to_write(), chunks, offset)
+            fd = self._open_to_write()
+            is_new, self.is_new = self.is_new, False  # a write that fails may leave anything
+            write_all(fd, chunks, offset)
+            self.is_new = is_new
             self.ranges = after
             if offset == self._hashed:
                 for chunk in chunks:
@@ -166,6 +176,8 @@ class Partial:
                 late = monotonic() - self._saved_at >= SAVE_EVERY_SECONDS
                 if self._unsaved >= SAVE_EVERY_BYTES or late:
                     self._save()
+            if self.complete and self._hashed == self.size:
+                self.digest()  # here, in the thread that writes
             return True
 
     def read(self, start: int, stop: int) -> bytes:
@@ -176,7 +188,7 @@ class Partial:
     @property
     def hashed(self) -> bool:
         """Whether the digest is at hand without reading anything again."""
-        return self._hashed == self.size
+        return self._digest is not None
 
     def digest(self) -> str:
         """The SHA-256 (lower hex) of all bytes without a gap from 0; re-reads a resumed prefix.
@@ -184,12 +196,14 @@ class Partial:
         Whatever lies behind a gap is given up: what was not hashed must not be published.
         """
         with self._lock:
-            fd = self._open()
-            self._catch_up(None)
-            if os.fstat(fd).st_size > self._hashed:
-                os.ftruncate(fd, self._hashed)
-                self._keep_to(self._hashed)
-            return self._hash.hexdigest()
+            if self._digest is None:
+                fd = self._open()
+                self._catch_up(None)
+                if os.fstat(fd).st_size > self._hashed:
+                    os.ftruncate(fd, self._hashed)
+                    self._keep_to(self._hashed)
+                self._digest = self._hash.hexdigest()
+            return self._digest
 
     def discard(self) -> None:
         """Throw every byte away. A new file takes the place of the old: ext4 flushes one that is
@@ -200,6 +214,8 @@ class Partial:
             for path in (self.path, self._sidecar):
                 path.unlink(missing_ok=True)
             self.epoch += 1
+            self.is_new = False
+            self._digest = None
             self.binding = None
             self.ranges = []
             self.segmented = False
@@ -249,6 +265,7 @@ class Partial:
                 # Whatever lies there is not ours to go on with, nor to cut: it may be a link.
                 self.path.unlink()
                 self._fd = os.open(self.path, flags, FILE_MODE)
+            self.is_new = bool(flags & os.O_EXCL)
         return self._fd
 
     def _make_folder(self) -> None:
@@ -259,7 +276,7 @@ class Partial:
     def _open_to_write(self) -> int:
         """Bytes that another name has too (``cp -al``) are not ours to change: a copy is."""
         fd = self._open()
-        if os.fstat(fd).st_nlink > 1:
+        if not self.is_new and os.fstat(fd).st_nlink > 1:
             self.close()
             fresh = self.path.with_name(self.path.name + UNFINISHED)
             fresh.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from cxrsync.store.layout import FILE_MODE, OTHERS, Tree, make_folders, sync_fol
 from cxrsync.store.partial import Partial
 
 COPY_SUFFIX = ".copy"
+_PIECES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +73,7 @@ def publish(
     in its place.
     """
 
-    def settle(ready: Ready) -> OSError | None:
-        try:
-            fd = ready.partial.fileno()
-            binding = ready.partial.binding
-            if os.fstat(fd).st_nlink == 1:  # else it is an older version's file too: not touched
-                os.fchmod(fd, FILE_MODE)
-                if binding is not None and binding.modified is not None:
-                    # The server's time, so that `wget -N` gets its 304. Only now: a partial with
-                    # this time would look complete to it.
-                    os.utime(fd, (binding.modified, binding.modified))
-            if fsync:
-                _sync(ready.partial)
-        except OSError as problem:
-            return problem
-        return None
-
-    settled = list(map(settle, batch) if pool is None else pool.map(settle, batch))
+    settled = _settle_all(batch, fsync=fsync, pool=pool)
     results: list[Found | OSError] = []
     folders: set[str] = set()
     for ready, problem in zip(batch, settled, strict=True):
@@ -105,12 +90,48 @@ def publish(
     return results
 
 
+def _settle_all(
+    batch: Sequence[Ready], *, fsync: bool, pool: Executor | None
+) -> list[OSError | None]:
+    """What went wrong with each, in the order of ``batch``."""
+    # In few pieces: to hand over each file by itself costs more than to sync it.
+    pieces = [batch[first::_PIECES] for first in range(_PIECES)]
+    settled: list[OSError | None] = [None] * len(batch)
+    done = (map if pool is None else pool.map)(
+        lambda piece: [_settle(ready, fsync=fsync) for ready in piece], pieces
+    )
+    for first, piece in enumerate(done):
+        settled[first::_PIECES] = piece
+    return settled
+
+
+def _settle(ready: Ready, *, fsync: bool) -> OSError | None:
+    """Mode, time and bytes, on the disk."""
+    partial = ready.partial
+    try:
+        fd = partial.fileno()
+        # With other links it is an older version's file too, and is not touched.
+        if partial.is_new or os.fstat(fd).st_nlink == 1:
+            if not partial.is_new:
+                os.fchmod(fd, FILE_MODE)
+            if partial.binding is not None and partial.binding.modified is not None:
+                # The server's time, so that `wget -N` gets its 304. Only now: a partial with this
+                # time would look complete to it.
+                os.utime(fd, (partial.binding.modified, partial.binding.modified))
+        if fsync:
+            _sync(partial)
+    except OSError as problem:
+        return problem
+    return None
+
+
 def _name(tree: Tree, ready: Ready, displace: Callable[[str], None]) -> Found:
     final = tree.final(ready.entry.path)
     if os.path.lexists(final):
         displace(ready.entry.path)
     found = os.fstat(ready.partial.fileno())
-    if not os.path.samestat(found, os.lstat(ready.partial.path)):
+    same = os.path.samestat(found, os.lstat(ready.partial.path))
+    if not same or found.st_size != ready.partial.size:
         raise OSError(errno.ESTALE, "not the file that was verified", str(ready.partial.path))
     try:
         ready.partial.close()  # before it has its name: NFS tells of a full disk only here

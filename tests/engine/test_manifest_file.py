@@ -53,6 +53,9 @@ def test_in_order(read: Open) -> None:
     entries = list(manifest.entries())
     assert [entry.path for _offset, entry in entries] == SORTED
     assert [manifest.entry_at(offset) for offset, _entry in entries] == [e for _o, e in entries]
+    offsets = [offset for offset, _entry in entries]
+    for order in (offsets, offsets[::-1], offsets[::2] + offsets[1::2]):
+        assert list(manifest.entries_at(order)) == [manifest.entry_at(at) for at in order]
     assert (manifest.refused, manifest.refused_lines) == ([], 0)
 
 
