@@ -20,7 +20,8 @@ from cxrsync.model import Emit, Received, Ref, Retrying
 from cxrsync.source.base import Opened, PastEnd, Source
 from cxrsync.store.partial import Binding, Partial
 from cxrsync.store.ranges import Range
-from cxrsync.store.threads import WRITERS, in_thread
+from cxrsync.store.threads import in_thread
+from cxrsync.store.writers import WRITERS
 
 # Few and large hand-overs to the threads that write and hash; but on a slow line several a second,
 # so that a kill costs little.
@@ -290,19 +291,19 @@ class Transfer:
 
     async def _hand_over(self, offset: int, chunks: list[bytes], epoch: int) -> None:
         written = False
+        size = sum(map(len, chunks))
 
         def write() -> None:
             nonlocal written
             written = self.partial.write(offset, chunks, epoch)
 
         try:
-            await in_thread(write, WRITERS)
+            await WRITERS.run(write, size)
         finally:
             # Also where a signal came meanwhile: what is on the disk is counted.
             if written and epoch == self._epoch:  # not given up again before it is counted
-                count = sum(map(len, chunks))
-                self._arrived += count
-                self._line.emit(Received(count))
+                self._arrived += size
+                self._line.emit(Received(size))
                 self._line.outage.flowing()
                 self._line.turns.flowing()
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import TypeVar
 
 T = TypeVar("T")
-
-# What arrives is written and hashed by few threads: they hardly need the interpreter, but each one
-# more contends for its lock with whoever reads the line.
-WRITERS = ThreadPoolExecutor(1, thread_name_prefix="write")
 
 
 async def in_thread(call: Callable[[], T], executor: Executor | None = None) -> T:

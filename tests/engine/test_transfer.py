@@ -36,6 +36,7 @@ from cxrsync.errors import (
 from cxrsync.job import Limits
 from cxrsync.model import Event, Received, Ref
 from cxrsync.source.base import Answer, Opened, PastEnd, Unchanged
+from cxrsync.store import writers
 from cxrsync.store.partial import Binding, Partial
 
 DATA = random.Random(7).randbytes(3000)
@@ -434,6 +435,7 @@ async def test_cancelled_in_a_hand_over_it_is_counted(
         assert go.wait(5)
         return original(partial, offset, chunks, epoch)
 
+    monkeypatch.setattr(writers, "SMALL", 0)  # in a thread
     monkeypatch.setattr(Partial, "write", write)
     stage = staged(tmp_path)
     task = asyncio.create_task(stage.fetch())
