@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 CONNECTIONS = 8
 USER, PASSWORD = "demo", "demo-password"
@@ -26,25 +27,40 @@ class Tree:
         return sum((self.root / path).stat().st_size for path in self.paths)
 
 
+class Counts(NamedTuple):
+    """What a server was asked for and gave, so far; ``sent`` in bytes of bodies."""
+
+    requests: int
+    sent: int
+    password_checks: int = 0
+
+
 @dataclass(frozen=True)
 class Server:
-    """A server as a client sees it; ``requests`` counts those made so far."""
+    """A server as a client sees it."""
 
     base_url: str
     ca_file: Path
-    requests: Callable[[], int]
-    password_checks: Callable[[], int] = lambda: 0
+    counts: Callable[[], Counts]
     needs_password: bool = False
 
+    @property
+    def origin(self) -> str:
+        return self.base_url.removesuffix("/files")
 
-Command = Callable[[Tree, Server, Path], list[str]]
+    def url(self, tree: Tree, path: str = "") -> str:
+        return f"{self.base_url}/{tree.slug}/{tree.version}/{path}"
+
+
+Client = Callable[[Tree, Server, Path], list[str]]
+"""The command that brings a tree from a server into a folder."""
 
 
 def urls(tree: Tree, server: Server) -> list[str]:
-    return [f"{server.base_url}/{tree.slug}/{tree.version}/{path}" for path in tree.paths]
+    return [server.url(tree, path) for path in tree.paths]
 
 
-def cxrsync(*more: str) -> Command:
+def cxrsync(*more: str) -> Client:
     def command(tree: Tree, server: Server, dest: Path) -> list[str]:
         return [
             *(sys.executable, "-m", "cxrsync", "-q", "pull", "--progress", "none", *tree.words),
@@ -75,6 +91,7 @@ def wget2(tree: Tree, server: Server, dest: Path) -> list[str]:
     return [
         *("wget2", "-q", "-N", "-c", "-x", "-nH", "--cut-dirs=1", "-P", str(dest)),
         *(f"--max-threads={CONNECTIONS}", "--no-robots", "--https-enforce=hard"),
+        *("-U", "Wget/1.21"),
         *("--ca-certificate", str(server.ca_file), "-i", str(listed(tree, server, dest))),
         *(("--http-user", USER, "--http-password", PASSWORD) if server.needs_password else ()),
     ]
@@ -111,4 +128,53 @@ def curl(tree: Tree, server: Server, dest: Path) -> list[str]:
     ]
 
 
-PEERS: dict[str, Command] = {"wget": wget, "wget2": wget2, "aria2c": aria2, "curl": curl}
+def rclone(tree: Tree, server: Server, dest: Path) -> list[str]:
+    names = dest.with_name(f"{dest.name}.names")
+    names.write_text("\n".join(tree.paths) + "\n")
+    url = server.url(tree)
+    if server.needs_password:
+        url = url.replace("https://", f"https://{USER}:{PASSWORD}@")
+    return [
+        *("rclone", "copy", ":http:", str(dest / tree.slug / tree.version), "--http-url", url),
+        *("--files-from-raw", str(names), "--no-traverse", "--config", "/dev/null"),
+        *("--transfers", str(CONNECTIONS), "--checkers", str(CONNECTIONS)),
+        *("--ca-cert", str(server.ca_file), "--user-agent", "Wget/1.21"),
+    ]
+
+
+def lftp(tree: Tree, server: Server, dest: Path) -> list[str]:
+    login = f"-u {USER},{PASSWORD} " if server.needs_password else ""
+    below = f"/files/{tree.slug}/{tree.version}/files"
+    below += "/p10" if all("/p10/" in path for path in tree.paths) else ""
+    here = dest / tree.slug / tree.version / below.partition(f"{tree.version}/")[2]
+    words = (
+        f"set ssl:ca-file {server.ca_file}; set http:user-agent Wget/1.21; "
+        f"open {login}{server.origin}; "
+        f"mirror --continue --parallel={CONNECTIONS} {below}/ {here}/"
+    )
+    return ["lftp", "-c", words]
+
+
+# The site's answer to "which versions are there?" is given for it: nginx has none.
+_PHYSIONET = """
+import importlib, sys
+module = importlib.import_module("physionet.download")
+slug, version, dest, url, *include = sys.argv[1:]
+module._resolve_version = lambda client, slug, version: version
+module.download(slug, version, dest, include=include, source="physionet", base_url=url)
+"""
+
+
+def physionet(python: Path) -> Client:
+    """The official client, in an environment of its own: one file after the other."""
+
+    def command(tree: Tree, server: Server, dest: Path) -> list[str]:
+        where = (tree.slug, tree.version, str(dest), server.origin, "files/*")
+        return [str(python), "-c", _PHYSIONET, *where]
+
+    return command
+
+
+PEERS: dict[str, Client] = {
+    "wget": wget, "wget2": wget2, "aria2c": aria2, "curl": curl, "rclone": rclone, "lftp": lftp,
+}  # fmt: skip
