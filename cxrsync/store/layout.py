@@ -23,6 +23,7 @@ from cxrsync.model import MANIFEST_NAME, Found
 OWN_FOLDER = ".cxrsync"
 PARTIAL_FOLDER = "partial"
 FOLDER_MODE = 0o700
+_MOST_SAFE_FOLDERS = 4096
 FILE_MODE = 0o600
 OTHERS = 0o007
 # What FUSE and CIFS answer where folders cannot be synced: nothing more can be done there.
@@ -115,7 +116,7 @@ class Tree:
         self.root = root
         self.own = root / OWN_FOLDER
         self._prefix = str(root) + "/"
-        self._safe_folders: set[str] = set()
+        self._safe_folders: set[str] = set()  # of late: files come in order
 
     def final(self, path: str) -> str:
         """The final name of the file at ``path``, which the manifest's parser let through."""
@@ -220,13 +221,16 @@ class Tree:
         Returns the folders whose list of names changes with that: the one of the file, and those
         of new folders. Refuses (OSError) a symbolic link on the way, which could lead out.
         """
-        folder = path.rpartition("/")[0]
-        where = self._prefix + folder if folder else str(self.root)
-        changed = {where}
+        folder = os.path.dirname(self.final(path))
+        changed = {folder}
         if folder not in self._safe_folders:
+            if len(self._safe_folders) > _MOST_SAFE_FOLDERS:
+                self._safe_folders.clear()
             where = str(self.root)
-            for name in folder.split("/") if folder else ():
+            for name in path.split("/")[:-1]:
                 above, where = where, f"{where}/{name}"
+                if where in self._safe_folders:
+                    continue
                 try:
                     os.mkdir(where, FOLDER_MODE)
                     changed.add(above)
@@ -235,7 +239,7 @@ class Tree:
                         raise NotADirectoryError(
                             errno.ENOTDIR, "a link or a file where a folder should be", where
                         ) from None
-            self._safe_folders.add(folder)
+                self._safe_folders.add(where)
         return changed
 
 

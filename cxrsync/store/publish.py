@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from cxrsync.model import Entry, Found
 from cxrsync.store.layout import FILE_MODE, OTHERS, Tree, make_folders, sync_folders
@@ -22,6 +23,9 @@ from cxrsync.store.partial import Partial
 
 COPY_SUFFIX = ".copy"
 _PIECES = 4
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,11 @@ def publish(
     in its place.
     """
 
-    settled = _settle_all(batch, fsync=fsync, pool=pool)
+    settled: list[OSError | None] = [None] * len(batch)
+    for first, some in enumerate(
+        _in_pieces(lambda some: [_settle(each, fsync=fsync) for each in some], batch, pool)
+    ):
+        settled[first::_PIECES] = some
     results: list[Found | OSError] = []
     folders: set[str] = set()
     for ready, problem in zip(batch, settled, strict=True):
@@ -90,19 +98,12 @@ def publish(
     return results
 
 
-def _settle_all(
-    batch: Sequence[Ready], *, fsync: bool, pool: Executor | None
-) -> list[OSError | None]:
-    """What went wrong with each, in the order of ``batch``."""
-    # In few pieces: to hand over each file by itself costs more than to sync it.
-    pieces = [batch[first::_PIECES] for first in range(_PIECES)]
-    settled: list[OSError | None] = [None] * len(batch)
-    done = (map if pool is None else pool.map)(
-        lambda piece: [_settle(ready, fsync=fsync) for ready in piece], pieces
-    )
-    for first, piece in enumerate(done):
-        settled[first::_PIECES] = piece
-    return settled
+def _in_pieces(
+    work: Callable[[Sequence[T]], R], items: Sequence[T], pool: Executor | None
+) -> list[R]:
+    """Do ``work`` on each n-th item, side by side: to hand over each by itself costs more."""
+    pieces = [items[first::_PIECES] for first in range(_PIECES)]
+    return list((map if pool is None else pool.map)(work, pieces))
 
 
 def _settle(ready: Ready, *, fsync: bool) -> OSError | None:
