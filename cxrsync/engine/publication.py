@@ -18,6 +18,8 @@ from cxrsync.store.threads import in_thread
 
 BATCH_FILES = 64
 BATCH_SECONDS = 2.0
+# The first files are there soon: somebody may be waiting to see one.
+FIRST_BATCH_SECONDS = 0.25
 # Journals merge what is synced at once: four syncs side by side cost little more than one.
 _SYNC_THREADS = 4
 
@@ -70,6 +72,7 @@ class Publication:
         # Bounded: each item waiting here holds a file open.
         self._items: asyncio.Queue[Item | _Flush | None] = asyncio.Queue(2 * BATCH_FILES)
         self._ended = False
+        self._patience = FIRST_BATCH_SECONDS
 
     async def put(self, item: Item) -> None:
         """Hand a verified file over; waits where the disk is slower than the line."""
@@ -117,7 +120,8 @@ class Publication:
                 continue
             batch.append(item)
             if deadline is None:
-                deadline = asyncio.get_running_loop().time() + BATCH_SECONDS
+                deadline = asyncio.get_running_loop().time() + self._patience
+                self._patience = BATCH_SECONDS
         return batch, True
 
     async def _publish(self, batch: list[Item], pool: ThreadPoolExecutor) -> None:
