@@ -22,7 +22,6 @@ from cxrsync.job import Link
 from cxrsync.model import Entry, Notice, partition_of
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import (
-    PARTIAL_FOLDER,
     Tree,
     find_dataset,
     is_version_root,
@@ -197,7 +196,7 @@ class Taking:
 
     def _take(self, item: tuple[Entry, str]) -> Ready | None:
         entry, path = item
-        folder = self._run.tree.partition(partition_of(entry.path)) / PARTIAL_FOLDER
+        folder = self._run.tree.partials(partition_of(entry.path))
         for tree in self._trees:
             found = tree.find(path)
             if found is None:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from cxrsync.model import ROOT, Contradiction, Outcome, Row, partition_of
 from cxrsync.selection import Selection
-from cxrsync.store.layout import PARTIAL_FOLDER, Tree
+from cxrsync.store.layout import Tree
 from cxrsync.store.lock import Lock
 from cxrsync.store.publish import COPY_SUFFIX
 from cxrsync.store.state import State
@@ -168,7 +168,7 @@ class Partitions:
         """The digests of which some bytes are there. What a kill left half-made is swept away."""
         digests: set[str] = set()
         for name in self.names:
-            folder = self._tree.partition(name) / PARTIAL_FOLDER
+            folder = self._tree.partials(name)
             for path in folder.iterdir() if folder.is_dir() else ():
                 if COPY_SUFFIX in path.name or path.name.endswith(UNFINISHED):
                     with suppress(IsADirectoryError):  # none of ours

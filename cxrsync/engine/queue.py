@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cxrsync.engine.flight import Flight
 from cxrsync.engine.publication import Fetched, Publication
@@ -15,7 +14,7 @@ from cxrsync.engine.transfer import Line, Transfer
 from cxrsync.engine.verdict import Observation, Verdict, judge
 from cxrsync.errors import AccessDenied, Corrupted, CxrsyncError, NotFound
 from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result, partition_of
-from cxrsync.store.layout import PARTIAL_FOLDER, Tree, disk_error
+from cxrsync.store.layout import Tree, disk_error
 from cxrsync.store.partial import Partial
 from cxrsync.store.publish import (
     Ready,
@@ -71,7 +70,6 @@ class Queue:
         self._publication = publication
         self._trash = trash
         self._partials = partials
-        self._partial_folders: dict[str, Path] = {}
         self._known = known
         self._fail = fail
         self._contradict = contradict
@@ -161,7 +159,7 @@ class Queue:
 
     async def _begin(self, task: Task) -> None:
         entry = task.entry
-        folder = self._partial_folder(partition_of(entry.path))
+        folder = self._tree.partials(partition_of(entry.path))
         if task.copy_of is not None:
             # Several paths may copy one digest at a time: each has a partial of its own.
             partial = Partial(folder, copy_name(entry))
@@ -200,11 +198,6 @@ class Queue:
         self._flight.add(transfer)
         if transfer.over:  # all bytes were there already
             await self._settle(transfer)
-
-    def _partial_folder(self, partition: str) -> Path:
-        if partition not in self._partial_folders:
-            self._partial_folders[partition] = self._tree.partition(partition) / PARTIAL_FOLDER
-        return self._partial_folders[partition]
 
     def _standing(self, entry: Entry) -> Contradiction | None:
         """What an earlier run found of the file, if the manifest still says the same of it."""

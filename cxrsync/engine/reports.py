@@ -25,7 +25,6 @@ from cxrsync.model import ROOT, Entry, Kind, Notice, partition_of
 from cxrsync.source.base import Opened
 from cxrsync.store.archive import BadArchive, Member, members, read_member
 from cxrsync.store.hashing import digest_of
-from cxrsync.store.layout import PARTIAL_FOLDER
 from cxrsync.store.partial import Binding, Partial
 from cxrsync.store.publish import Ready, copy_name
 from cxrsync.store.threads import in_thread
@@ -76,7 +75,7 @@ class ReportArchive:
             return
         offset, entry = found
         selected = offset in self._plan.in_root
-        partial = Partial(self._run.tree.partition(ROOT) / PARTIAL_FOLDER, entry.sha256)
+        partial = Partial(self._run.tree.partials(ROOT), entry.sha256)
         await in_thread(partial.load)
         if not (self._is_enough() or selected or partial.size):
             return
@@ -188,7 +187,7 @@ class ReportArchive:
             data = _read(fd, member, entry)
             if data is None:
                 continue
-            folder = self._run.tree.partition(partition_of(entry.path)) / PARTIAL_FOLDER
+            folder = self._run.tree.partials(partition_of(entry.path))
             # Reports share their text, to the byte: a name by the path, not by the digest alone.
             partial = Partial(folder, copy_name(entry))
             partial.bind(Binding(identity, len(data), None, modified))

@@ -11,7 +11,6 @@ from cxrsync.engine.plan import Plan
 from cxrsync.engine.run import Run
 from cxrsync.errors import WillNotFit
 from cxrsync.model import Kind
-from cxrsync.store.layout import PARTIAL_FOLDER
 from cxrsync.store.partial import unfinished
 from cxrsync.store.space import Room, Shortage, room, shortage
 from cxrsync.store.threads import in_thread
@@ -37,7 +36,7 @@ async def check_room(run: Run, plan: Plan) -> None:
 def begun(run: Run, plan: Plan) -> tuple[int, int]:
     """How many partials lie where something is missing, and the bytes that they take already."""
     names = {partition for partition, _kind in plan.inventory.missing}
-    found = [unfinished(run.tree.partition(name) / PARTIAL_FOLDER) for name in names]
+    found = [unfinished(run.tree.partials(name)) for name in names]
     return sum(files for files, _size in found), sum(size for _files, size in found)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cxrsync.engine.expectation import Expectation, partition_names
 from cxrsync.engine.plan import Standing, standing, survey
 from cxrsync.model import partition_of
-from cxrsync.store.layout import PARTIAL_FOLDER, Tree
+from cxrsync.store.layout import Tree
 from cxrsync.store.partial import unfinished
 from cxrsync.store.state import State
 
@@ -52,5 +52,5 @@ def status(tree: Tree, expected: Expectation) -> dict[str, Share]:
             else:
                 share.missing += 1
     for name, share in shares.items():
-        _files, share.partial_bytes = unfinished(tree.partition(name) / PARTIAL_FOLDER)
+        _files, share.partial_bytes = unfinished(tree.partials(name))
     return dict(sorted(shares.items()))

@@ -116,6 +116,7 @@ class Tree:
         self.root = root
         self.own = root / OWN_FOLDER
         self._prefix = str(root) + "/"
+        self._partials: dict[str, Path] = {}
         self._safe_folders: set[str] = set()  # of late: files come in order
 
     def final(self, path: str) -> str:
@@ -125,6 +126,12 @@ class Tree:
     def partition(self, name: str) -> Path:
         """The folder of a partition's state, lock and partials."""
         return self.own / name
+
+    def partials(self, partition: str) -> Path:
+        """The folder of a partition's partials."""
+        if partition not in self._partials:
+            self._partials[partition] = self.own / partition / PARTIAL_FOLDER
+        return self._partials[partition]
 
     @property
     def manifest(self) -> Path:
