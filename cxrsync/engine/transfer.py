@@ -23,8 +23,8 @@ from cxrsync.store.ranges import Range
 from cxrsync.store.threads import in_thread
 from cxrsync.store.writers import WRITERS
 
-# Few and large hand-overs to the threads that write and hash; but on a slow line several a second,
-# so that a kill costs little.
+# Few and large hand-overs to what writes and hashes; but on a slow line several a second, so that a
+# kill costs little.
 HANDOVER_BYTES = 512 << 10
 HANDOVER_SECONDS = 0.25
 

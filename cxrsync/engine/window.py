@@ -58,7 +58,7 @@ class Window:
         return mark
 
     def answered(self, mark: Mark, now: float) -> bool:
-        """Answered, whatever the answer. True if one connection more may be at work from now on."""
+        """Answered. True if one connection more may be at work from now on."""
         self.forget(mark)
         self._doubts = max(0.0, self._doubts - _ANSWER_DISPELS)
         return self.flowing(now)

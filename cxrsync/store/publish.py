@@ -76,7 +76,6 @@ def publish(
     serves all of its files in the batch. Raises nothing for a single file: its OSError is returned
     in its place.
     """
-
     settled: list[OSError | None] = [None] * len(batch)
     for first, some in enumerate(
         _in_pieces(lambda some: [_settle(each, fsync=fsync) for each in some], batch, pool)
