@@ -24,6 +24,7 @@ class ExitCode(IntEnum):
     LOCKED = 8
     LIMIT = 9
     UNREACHABLE = 10
+    REFUSED = 11
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -158,6 +159,12 @@ class Damaged(CxrsyncError):
     """What everything else is judged by is not what was fetched."""
 
     exit_code = ExitCode.CONTRADICTED
+
+
+class RefusedForSafety(CxrsyncError):
+    """Nothing was done, since it could cost more than it mends: a person must look."""
+
+    exit_code = ExitCode.REFUSED
 
 
 class Locked(CxrsyncError):

@@ -74,7 +74,8 @@ def cli(ctx: click.Context, verbose: bool, quiet: bool, debug: bool) -> None:
 
     Exit codes: 0 complete and verified, 2 usage, 3 credentials refused, 4 access denied,
     5 some files failed, 6 some files contradict their checksum, 7 disk, 8 another run is at work,
-    9 stopped at a limit, 10 server unreachable, 130 interrupted, 143 terminated.
+    9 stopped at a limit, 10 server unreachable, 11 refused for safety (a person must look),
+    130 interrupted, 143 terminated.
     """
     ctx.obj = Loudness(int(verbose) - int(quiet))
     logging.basicConfig(level=logging.WARNING if not debug else logging.INFO)
