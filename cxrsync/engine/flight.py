@@ -35,7 +35,8 @@ class Flight:
         """A stretch that nobody is at work on."""
         for transfer in self._transfers:
             if transfer.failed is None and not transfer.unchanged:
-                segment = transfer.segments.take_free(self._idle + 1)
+                idle = self._idle if transfer.splittable else 0
+                segment = transfer.segments.take_free(idle + 1)
                 if segment is not None:
                     return transfer, segment
         return None

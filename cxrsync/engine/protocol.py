@@ -27,7 +27,7 @@ class Act(Enum):
     APPEND = "these bytes continue what is here"
     BEGIN = "what is here is void; these bytes are the file from its beginning"
     RESTART = "what is here is void; ask again from zero"
-    COMPLETE = "nothing is missing; the digest will tell"
+    COMPLETE = "nothing is missing behind this; the digest will tell"
     UNCHANGED = "the file is still the one that we asked about"
     RETRY = "ask again after a pause, as often as the budget allows"
     WAIT = "perhaps the whole server is away: ask it, for all; else RETRY"
@@ -60,14 +60,14 @@ def decide(held: Held, answer: Answer | SourceError) -> tuple[Act, str]:
     if isinstance(answer, Unchanged):
         return Act.UNCHANGED, ""
     if isinstance(answer, PastEnd):
-        if answer.total == held.at == held.size and held.total is None:
+        if answer.total == held.at >= held.size and held.total is None:
             return Act.COMPLETE, ""  # it ended without a length, just where it should
         return Act.RESTART, f"nothing at byte {held.at} of it"
     if answer.start == held.at:
-        if held.size and (
-            _differ(held.total, answer.total) or _differ(held.validator, answer.validator)
-        ):
-            return Act.RESTART, "another size or validator"
+        if _differ(held.total, answer.total) or _differ(held.validator, answer.validator):
+            # Also where no byte is here yet: a total that is believed is a file that is cut.
+            why = "another size or validator"
+            return (Act.RESTART if held.size or held.at else Act.BEGIN), why
         return Act.APPEND, ""
     if answer.start == 0:
         return Act.BEGIN, "only ever from its beginning"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cxrsync.store.ranges import Range, frontier, gaps
+from cxrsync.store.ranges import Range, gaps
 
 # Below this a second request costs the server more than it brings.
 LEAST_SHARE = 2 << 20
@@ -39,7 +39,10 @@ class Segment:
 
 
 class Segments:
-    """The stretches of one file that are not there yet; with ``only``, those of some ranges."""
+    """The stretches of one file that are not there yet; with ``only``, those of some ranges.
+
+    ``total`` None: the file goes on behind the last byte that is there, nobody knows how far.
+    """
 
     def __init__(
         self, present: list[Range], total: int | None, only: Sequence[Range] | None = None
@@ -54,13 +57,15 @@ class Segments:
             ]
             self._open = [Segment(start, stop) for start, stop in wanted if start < stop]
         elif total is None:
-            self._open = [Segment(frontier(present), None)]
+            end = present[-1][1] if present else 0
+            self._open = [Segment(start, stop) for start, stop in gaps(present, end)]
+            self._open.append(Segment(end, None))
         else:
             self._open = [Segment(start, stop) for start, stop in gaps(present, total)]
 
     @property
     def complete(self) -> bool:
-        """Whether every byte has arrived."""
+        """Whether nothing is left to ask for. Whether every byte is there, the partial tells."""
         return self.total is not None and all(segment.done for segment in self._open)
 
     @property
@@ -74,7 +79,13 @@ class Segments:
         return max((segment.left for segment in self._open), default=0)
 
     def learn_total(self, total: int) -> None:
-        """The size of the file is now known to be ``total`` bytes."""
+        """The size of the file is now known to be ``total`` bytes.
+
+        Raises ValueError for another size than was known: that is another file, and nothing that
+        was counted for this one may be counted for it.
+        """
+        if self.total not in {None, total}:
+            raise ValueError(f"a file of {self.total} bytes cannot have {total}")
         self.total = total
         for segment in self._open:
             if segment.stop is None or (self._in_part and segment.stop > total):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 
 from cxrsync.engine.brake import Brake
@@ -17,9 +17,9 @@ from cxrsync.engine.turns import Turns
 from cxrsync.errors import BadAnswer, CxrsyncError, Interrupted, SourceError
 from cxrsync.job import Limits
 from cxrsync.model import Emit, Received, Ref, Retrying
-from cxrsync.source.base import Opened, PastEnd, Source
+from cxrsync.source.base import End, Opened, PastEnd, Source
 from cxrsync.store.partial import Binding, Partial
-from cxrsync.store.ranges import Range
+from cxrsync.store.ranges import Range, is_whole
 from cxrsync.store.threads import in_thread
 from cxrsync.store.writers import WRITERS
 
@@ -27,6 +27,8 @@ from cxrsync.store.writers import WRITERS
 # kill costs little.
 HANDOVER_BYTES = 512 << 10
 HANDOVER_SECONDS = 0.25
+# Once may be the partial's own fault. After that the source calls each answer another object.
+_RESTARTS_BEFORE_ONE_STREAM = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,9 @@ class Transfer:
     them away: they may be somebody's file that stood under the final name.
     ``only``: ranges; no other bytes are wanted. With ``skip_if`` they are asked for even if they
     are there: it is the question that counts. ``most``: a file of more bytes is refused.
+    ``by_digest`` False: no digest will tell whether the bytes are right (a manifest's). Then only a
+    strong validator may join what arrives in several answers; without one each attempt begins at
+    zero, in one stream.
     """
 
     def __init__(
@@ -70,19 +75,24 @@ class Transfer:
         set_aside: Callable[[Partial], None] | None = None,
         only: Sequence[Range] | None = None,
         most: int | None = None,
+        by_digest: bool = True,
     ) -> None:
         self.ref = ref
         self.partial = partial
         self.failed: CxrsyncError | None = None
         self.unchanged = False
         self.resumed = 0
-        self.splittable = True
         self.segments = Segments([], None)
+        self.end: End | None = None
+        """How the file's end was told; None where its total was."""
         self._line = line
         self._skip_if = skip_if
         self._set_aside = set_aside
         self._only = only
         self._most = most
+        self._by_digest = by_digest
+        self._takes_parts = True
+        self._one_stream = False
         self._history = History()
         self._arrived = 0
         self._restarts = 0
@@ -103,20 +113,36 @@ class Transfer:
             present = [(0, self.resumed - 1)]
         else:
             self._set_aside = None  # ours, or nothing: nobody will miss it
+        # A total holds within its source only.
+        total = self._binding().total
+        if not self._by_digest and total is not None and self.partial.complete and total:
+            # A run ended before it could be published, perhaps long ago: the last byte is asked
+            # for again, and with it whether the source has still the same file.
+            present = [(0, total - 1)]
         if self._only is not None and self._skip_if is not None:
             present = []
-        self.segments = Segments(present, self.partial.total, self._only)
+        self.segments = Segments(present, total, self._only)
+
+    @property
+    def splittable(self) -> bool:
+        """Whether several connections may fetch parts of it."""
+        if not self._takes_parts or self._one_stream:
+            return False
+        return self._by_digest or self._binding().validator is not None
 
     @property
     def complete(self) -> bool:
-        """Whether all bytes are there. Whether they are right is for the digest to say."""
-        return self.segments.complete
+        """Whether all bytes are there: of a whole file exactly ``[0, total)``, else the wanted
+        ranges. Whether they are right is for the digest to say."""
+        if not self.segments.complete or self.segments.total is None:
+            return False
+        return self._only is not None or is_whole(self.partial.ranges, self.segments.total)
 
     @property
     def over(self) -> bool:
         """Whether there is nothing left to do for a connection, and none is at work."""
         return not self.segments.busy and (
-            self.complete or self.unchanged or self.failed is not None
+            self.segments.complete or self.unchanged or self.failed is not None
         )
 
     async def start_over(self, epoch: int) -> bool:
@@ -128,6 +154,7 @@ class Transfer:
             return False
         self._epoch += 1
         self.segments = Segments([], None)
+        self.end = None
         held = self.segments.take_free(1)  # nobody begins anew before the old bytes are gone
         assert held is not None
         try:
@@ -167,6 +194,10 @@ class Transfer:
 
     async def _ask(self, segment: Segment, epoch: int, answered: Callable[[], None]) -> None:
         binding = self._binding()
+        if segment.at and not self._by_digest and binding.validator is None:
+            # Nothing would tell whether what comes next belongs to what is here.
+            await self._start_anew(epoch, "no strong ETag")
+            return
         # A request for the whole file carries no range: that is what a first request is.
         stop = segment.stop if segment.stop != self.segments.total else None
         # "Is it still this one?" says all that "go on if it is this one" would, and of another file
@@ -188,6 +219,7 @@ class Transfer:
             elif isinstance(answer, Opened) and act is Act.BEGIN:
                 await self._receive_whole(answer, binding, epoch)
             elif isinstance(answer, PastEnd) and act is Act.COMPLETE:
+                self.partial.bind(replace(binding, total=segment.at))
                 self.segments.learn_total(segment.at)
             elif act is Act.UNCHANGED:
                 self.unchanged = True
@@ -205,7 +237,9 @@ class Transfer:
         another source keeps its bytes, but its validator means nothing here."""
         bound = self.partial.binding
         here = self._line.source.identity
-        return bound if bound is not None and bound.source == here else Binding(here)
+        if bound is None or bound.source != here:
+            return Binding(here, modified=bound.modified if bound is not None else None)
+        return replace(bound, validator=None) if self._one_stream else bound
 
     async def _receive_whole(self, opened: Opened, binding: Binding, epoch: int) -> None:
         """The whole file though a part was asked for: it is another by now, or the server does not
@@ -214,7 +248,7 @@ class Transfer:
         if not await self._start_anew(epoch, "only ever from its beginning"):
             return
         # Asked for the same object and got all of it: there is no use in asking for parts.
-        self.splittable = binding.validator is not None and binding.validator != opened.validator
+        self._takes_parts = binding.validator is not None and binding.validator != opened.validator
         segment = self.segments.take_free(1)
         if segment is None:
             return  # another connection was quicker
@@ -233,6 +267,11 @@ class Transfer:
             self.failed = BadAnswer(f"the file changed at the server: it has {why}")
             return False
         self._restarts += 1
+        if self._restarts >= _RESTARTS_BEFORE_ONE_STREAM:
+            # A tag that is new in each answer (an inode's, behind a balancer) would give up what
+            # came for ever. In one stream, without If-Range, the digest decides.
+            self._one_stream = self._by_digest
+            self._takes_parts = False
         if self._restarts > self._line.limits.retries + 1:  # once may be the partial's own fault
             self.failed = BadAnswer(f"started over {self._restarts} times; the source has {why}")
         return self.failed is None
@@ -278,8 +317,9 @@ class Transfer:
                 await self._hand_over(written, held, epoch)
         if epoch != self._epoch or self.failed is not None:
             return
-        if segment.stop is None:
-            # Without a length the end of the answer is the end of the file.
+        if segment.stop is None and opened.end is not End.OF_RANGE:
+            # Without a length the end of the answer is the end of the file: so it says.
+            self.end = opened.end or End.CLOSED
             self._learn(opened, segment.at)
         elif segment.at == began and not segment.done:
             raise BadAnswer("an answer without a single byte")

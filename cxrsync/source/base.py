@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from cxrsync.model import Ref
+
+
+class End(Enum):
+    """How the end of an answer without a told total was told."""
+
+    FRAMED = "the framing proves it (chunked, RFC 9112 section 7.1)"
+    CLOSED = "the connection was closed, by whomever: proves nothing (RFC 9112 section 8)"
+    OF_RANGE = "the end of a range of a file of unknown size: more may follow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +25,8 @@ class Opened:
 
     ``start`` is what the source *gives*, which need not be what was asked: a source that cannot
     go on from the middle, or whose file has changed, starts at 0. ``total`` is the size of the
-    whole file in bytes (None: not told), ``validator`` a strong one or None, ``modified`` a POSIX
-    time in seconds.
+    whole file in bytes; where it is None, ``end`` says what the end of the chunks means.
+    ``validator`` is a strong one or None, ``modified`` a POSIX time in seconds.
     """
 
     start: int
@@ -25,6 +34,7 @@ class Opened:
     validator: str | None
     modified: float | None
     chunks: AsyncIterator[bytes]
+    end: End | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from cxrsync.errors import AccessDenied, BadAnswer, NotFound, SourceError, Throttled
-from cxrsync.source.base import PastEnd, Unchanged
+from cxrsync.source.base import End, PastEnd, Unchanged
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
 _UNSATISFIED = re.compile(r"bytes \*/([0-9]{1,19})")
@@ -37,13 +37,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body that may be read. It holds ``length`` bytes from ``start`` (None: not told)."""
+    """A body that may be read. It holds ``length`` bytes from ``start`` (None: not told); ``end``
+    says what its end means where ``total`` is not told."""
 
     start: int
     length: int | None
     total: int | None
     validator: str | None
     modified: float | None
+    end: End | None = None
 
 
 def request_headers(asked: Asked) -> dict[str, str]:
@@ -89,7 +91,8 @@ def read_head(
     validator = _strong(headers.get("ETag"))
     length = _length(headers)
     if status == 200:
-        return Body(0, length, length, validator, modified)
+        end = _end(headers) if length is None else None
+        return Body(0, length, length, validator, modified, end)
     match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
     if match is None:
         raise BadAnswer("206 without a single Content-Range")
@@ -104,7 +107,8 @@ def read_head(
         raise BadAnswer(f"a range {start}-{last} of a file of {total} bytes")
     if length is not None and length != stop - start:
         raise BadAnswer(f"Content-Length {length} for the range {start}-{last}")
-    return Body(start, stop - start, total, validator, modified)
+    end = End.OF_RANGE if total is None else None
+    return Body(start, stop - start, total, validator, modified, end)
 
 
 def _refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceError:
@@ -146,7 +150,14 @@ def _strong(tag: str | None) -> str | None:
     return tag if tag is not None and _STRONG_TAG.fullmatch(tag) else None
 
 
+def _end(headers: Mapping[str, str]) -> End:
+    chunked = headers.get("Transfer-Encoding", "").lower().endswith("chunked")
+    return End.FRAMED if chunked else End.CLOSED
+
+
 def _length(headers: Mapping[str, str]) -> int | None:
+    if "Transfer-Encoding" in headers:
+        return None  # it overrides a Content-Length (RFC 9112 section 6.3)
     value = headers.get("Content-Length", "")
     return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else None
 

@@ -75,7 +75,7 @@ class PhysioNet:
             return
         chunks = self._chunks(response)
         try:
-            yield Opened(head.start, head.total, head.validator, head.modified, chunks)
+            yield Opened(head.start, head.total, head.validator, head.modified, chunks, head.end)
         finally:
             # Read to its end the connection has gone back to the pool; otherwise it is in the
             # middle of an answer and of no use to anyone.

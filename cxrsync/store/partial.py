@@ -110,6 +110,10 @@ class Partial:
         self.ranges = sets.normal(parts, length)
         # What it claims beyond the end must not come true by itself when the file grows again.
         self._bound_on_disk = self.ranges == sets.normal(parts, sys.maxsize)
+        if not self.ranges:
+            # A total or a validator without a byte belongs to nothing, and would be believed.
+            self.binding = None
+            self._bound_on_disk = False
 
     @property
     def size(self) -> int:
@@ -123,8 +127,9 @@ class Partial:
 
     @property
     def complete(self) -> bool:
-        """Whether every byte of a known total is there. Says nothing of their being right."""
-        return self.total is not None and self.size == self.total
+        """Whether every byte of a known total is there, and no other. Says nothing of their being
+        right."""
+        return self.total is not None and sets.is_whole(self.ranges, self.total)
 
     # ── bytes in ───────────────────────────────────────────────────────────────────────────────
 
@@ -234,7 +239,7 @@ class Partial:
     def save(self) -> None:
         """Write down which segments are there; a stream's frontier needs no writing down."""
         with self._lock:
-            if self.segmented and self._unsaved:
+            if self.segmented and self._unsaved and self.ranges:
                 self._save()
 
     def forget_sidecar(self) -> None:

@@ -131,7 +131,7 @@ def _name(tree: Tree, ready: Ready, displace: Callable[[str], None]) -> Found:
         displace(ready.entry.path)
     found = os.fstat(ready.partial.fileno())
     same = os.path.samestat(found, os.lstat(ready.partial.path))
-    if not same or found.st_size != ready.partial.size:
+    if not same or found.st_size != ready.partial.size or not ready.partial.complete:
         raise OSError(errno.ESTALE, "not the file that was verified", str(ready.partial.path))
     try:
         ready.partial.close()  # before it has its name: NFS tells of a full disk only here

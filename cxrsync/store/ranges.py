@@ -55,6 +55,11 @@ def size(ranges: list[Range]) -> int:
     return sum(stop - start for start, stop in ranges)
 
 
+def is_whole(ranges: list[Range], total: int) -> bool:
+    """Whether the set is exactly ``[0, total)``."""
+    return ranges == ([(0, total)] if total else [])
+
+
 def frontier(ranges: list[Range]) -> int:
     """Up to where the bytes are there without a gap from 0."""
     return ranges[0][1] if ranges and ranges[0][0] == 0 else 0

@@ -37,9 +37,9 @@ def take_all(segments: Segments) -> list[Segment]:
         ([(0, 100)], None, [(100, None)]),
         ([(0, 10), (20, 30)], 100, [(10, 20), (30, 100)]),
         ([(20, 30)], 30, [(0, 20)]),
-        # Without a total only what has no gap before it can be gone on with.
-        ([(0, 10), (20, 30)], None, [(10, None)]),
-        ([(20, 30)], None, [(0, None)]),
+        # Without a total: the gaps, and whatever lies behind the last byte.
+        ([(0, 10), (20, 30)], None, [(10, 20), (30, None)]),
+        ([(20, 30)], None, [(0, 20), (30, None)]),
         # The file became shorter at the source.
         ([(0, 10), (60, 100)], 50, [(10, 50)]),
         ([], 0, []),
@@ -216,3 +216,10 @@ def test_no_share_is_too_small(total: int, idles: list[int]) -> None:
     free = take_all(segments)
     assert all(share.left >= least for share in [*taken, *free])
     assert sum(share.left for share in [*taken, *free]) == total
+
+
+def test_another_total_is_another_file() -> None:
+    segments = Segments([], 314)
+    segments.learn_total(314)
+    with pytest.raises(ValueError, match="314"):
+        segments.learn_total(460)

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import random
 import tempfile
 import threading
@@ -35,7 +36,7 @@ from cxrsync.errors import (
 )
 from cxrsync.job import Limits
 from cxrsync.model import Event, Received, Ref
-from cxrsync.source.base import Answer, Opened, PastEnd, Unchanged
+from cxrsync.source.base import Answer, End, Opened, PastEnd, Unchanged
 from cxrsync.store import writers
 from cxrsync.store.partial import Binding, Partial
 
@@ -96,6 +97,7 @@ class Give:
     then: Exception | None = Interrupted("cut")  # noqa: RUF009 - never changed
     more: bytes = b""
     size: int = 100
+    end: End | None = None
 
     def __call__(self, source: Scripted, start: int, stop: int | None) -> Opened | PastEnd:
         if start and start >= len(source.data):
@@ -103,7 +105,7 @@ class Give:
         begin = 0 if self.whole else start + self.shift
         body = source.data[begin : None if self.whole else stop] + self.more
         total = len(source.data) if self.total is SAME else self.total
-        return Opened(begin, total, self.validator, 1.5e9, self._chunks(source, body))
+        return Opened(begin, total, self.validator, 1.5e9, self._chunks(source, body), self.end)
 
     async def _chunks(self, source: Scripted, body: bytes) -> AsyncIterator[bytes]:
         end = len(body) if self.cut is None else min(self.cut, len(body))
@@ -138,7 +140,8 @@ class Stage:
         )
 
     async def fetch(self, connections: int = 1, resumed: bool = False, **more: Any) -> Transfer:
-        transfer = Transfer(self.line, REF, Partial(self.folder, "digest"), **more)
+        partial = Partial(self.folder, "digest", proved=more.get("by_digest", True))
+        transfer = Transfer(self.line, REF, partial, **more)
         async with asyncio.timeout(5):
             await transfer.begin(maybe_there=resumed)
             await fetch_alone(self.flight, transfer, connections)
@@ -227,7 +230,7 @@ def other_total(source: Scripted, start: int, stop: int | None) -> Answer:
     [
         Give(cut=0), Give(cut=0, then=None), Give(shift=5), BadAnswer("always"),
         # What arrives is given up again, and must not refill the budget for ever.
-        no_ranges, other_tag, other_total,
+        no_ranges, other_total,
         Give(whole=True, cut=700), Give(whole=True, validator=None, cut=700),
     ],
 )  # fmt: skip
@@ -238,6 +241,66 @@ async def test_what_never_gets_better_fails(tmp_path: Path, ever: Step, connecti
     assert transfer.failed is not None
     assert stage.source.requests <= 6 * (RETRIES + 1)
     assert stage.received == transfer.partial.size
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+async def test_a_tag_that_is_new_in_each_answer(tmp_path: Path, connections: int) -> None:
+    """As of inodes behind a balancer: in one stream, without If-Range, the digest decides."""
+    stage = staged(tmp_path)
+    stage.source.ever = other_tag
+    transfer = await stage.fetch(connections)
+    stage.assert_right(transfer)
+    assert stage.source.asked[-1][2] is None
+    assert stage.source.sent <= 2 * len(DATA)
+
+
+async def test_without_a_digest_only_a_strong_tag_joins_two_answers(tmp_path: Path) -> None:
+    """The second answer may be of another object: nothing would tell."""
+    untagged = Give(cut=700, validator=None)
+    stage = staged(tmp_path, untagged, Give(validator=None))
+    stage.assert_right(await stage.fetch(3, by_digest=False))
+    assert [start for start, _stop, _if in stage.source.asked] == [0, 0]
+    assert all(stop is None for _start, stop, _if in stage.source.asked)
+
+
+@pytest.mark.parametrize("end", [End.FRAMED, End.CLOSED])
+async def test_how_an_end_without_a_length_was_told(tmp_path: Path, end: End) -> None:
+    stage = staged(tmp_path, Give(total=None, end=end))
+    transfer = await stage.fetch()
+    assert (transfer.end, stage.source.requests) == (end, 1)
+    stage.assert_right(transfer)
+
+
+async def test_the_end_of_a_range_is_not_the_end_of_the_file(tmp_path: Path) -> None:
+    """``Content-Range: bytes 0-699/*``: the server gives less than was asked for, as it may."""
+    part = Give(total=None, cut=700, then=None, end=End.OF_RANGE)
+    stage = staged(tmp_path, part, part)
+    stage.assert_right(await stage.fetch())
+    assert [start for start, _stop, _if in stage.source.asked] == [0, 700, 1400]
+
+
+@pytest.mark.parametrize("server", [len(DATA), 2000])
+async def test_a_total_that_belongs_to_no_byte_is_void(tmp_path: Path, server: int) -> None:
+    """An earlier run was killed before its first byte; the file has grown since."""
+    (tmp_path / "digest").touch()
+    (tmp_path / "digest.json").write_text(
+        json.dumps({"source": "test:", "total": 314, "validator": '"v0"', "modified": None})
+    )
+    stage = staged(tmp_path)
+    stage.source.data = DATA[:server]
+    stage.assert_right(await stage.fetch(resumed=True))
+
+
+async def test_what_is_complete_is_asked_after_where_no_digest_proves_it(tmp_path: Path) -> None:
+    """It lay there complete since an earlier run, which was killed before it could publish it."""
+    for number, tag in enumerate(('"v1"', '"v2"')):
+        folder = tmp_path / str(number)
+        leave(folder, DATA, HERE, proved=False)
+        stage = staged(folder)
+        stage.source.ever = Give(validator=tag)
+        transfer = await stage.fetch(resumed=True, by_digest=False)
+        assert transfer.complete
+        assert stage.source.asked[0] == (len(DATA) - 1, None, '"v1"')
 
 
 async def test_what_is_not_there_is_not_asked_for_twice(tmp_path: Path) -> None:
@@ -291,11 +354,12 @@ async def test_a_server_that_stays_away_ends_the_run(tmp_path: Path, away: Excep
 # ── what an earlier run left ───────────────────────────────────────────────────────────────────
 
 
-def leave(folder: Path, data: bytes, binding: Binding | None) -> None:
-    partial = Partial(folder, "digest")
+def leave(folder: Path, data: bytes, binding: Binding | None, *, proved: bool = True) -> None:
+    partial = Partial(folder, "digest", proved=proved)
     if binding is not None:
         partial.bind(binding)
     partial.write(0, [data], 0)
+    partial.save()
     partial.close()
     if binding is None:
         (folder / "digest.json").unlink(missing_ok=True)

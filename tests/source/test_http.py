@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from cxrsync.errors import AccessDenied, BadAnswer, NotFound, SourceError, Throttled
-from cxrsync.source.base import PastEnd, Unchanged
+from cxrsync.source.base import End, PastEnd, Unchanged
 from cxrsync.source.http import Asked, Body, read_head, request_headers, retry_after
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
@@ -68,7 +68,21 @@ def span(value: str, length: int | None = None) -> dict[str, str]:
 BODIES = [
     (WHOLE, 200, {**FILE, "Content-Length": "100"}, Body(0, 100, 100, TAG, MTIME)),
     (WHOLE, 200, {"Content-Length": "0"}, Body(0, 0, 0, None, None)),
-    (WHOLE, 200, {}, Body(0, None, None, None, None)),  # chunked: its end is the file's
+    # Without a length: a chunked body proves its own end, a closed connection proves nothing.
+    (WHOLE, 200, {"Transfer-Encoding": "chunked"}, Body(0, None, None, None, None, End.FRAMED)),
+    (
+        WHOLE,
+        200,
+        {"Transfer-Encoding": "gzip, Chunked"},
+        Body(0, None, None, None, None, End.FRAMED),
+    ),
+    (WHOLE, 200, {}, Body(0, None, None, None, None, End.CLOSED)),
+    (
+        WHOLE,
+        200,
+        {"Transfer-Encoding": "chunked", "Content-Length": "9"},
+        Body(0, None, None, None, None, End.FRAMED),
+    ),
     (AGAIN, 200, {**FILE, "Content-Length": "100"}, Body(0, 100, 100, TAG, MTIME)),
     # A range was asked for and all of it comes: another file by now, or no ranges here. It starts
     # at 0, and whoever appends it to a partial has not looked at that (openneuro-py, dandi).
@@ -78,7 +92,7 @@ BODIES = [
     (REST, 200, span("bytes 40-99/100", 60), Body(0, 60, 60, TAG, MTIME)),
     (REST, 206, span("bytes 40-99/100", 60), Body(40, 60, 100, TAG, MTIME)),
     (REST, 206, span("bytes 40-99/100"), Body(40, 60, 100, TAG, MTIME)),
-    (REST, 206, span("bytes 40-99/*", 60), Body(40, 60, None, TAG, MTIME)),
+    (REST, 206, span("bytes 40-99/*", 60), Body(40, 60, None, TAG, MTIME, End.OF_RANGE)),
     (REST, 206, span("bytes 40-79/100", 40), Body(40, 40, 100, TAG, MTIME)),  # less: allowed
     (REST, 206, span("bytes 99-99/100", 1), None),
     (PART, 206, span("bytes 40-59/100", 20), Body(40, 20, 100, TAG, MTIME)),
@@ -111,7 +125,12 @@ BODIES = [
     (WHOLE, 200, {**FILE, "Content-Encoding": "gzip"}, None),
     (WHOLE, 200, {**FILE, "Content-Encoding": "br"}, None),
     (REST, 206, {**span("bytes 40-99/100"), "Content-Encoding": "gzip"}, None),
-    (WHOLE, 200, {**FILE, "Content-Encoding": "identity"}, Body(0, None, None, TAG, MTIME)),
+    (
+        WHOLE,
+        200,
+        {**FILE, "Content-Encoding": "identity"},
+        Body(0, None, None, TAG, MTIME, End.CLOSED),
+    ),
 ]
 
 
@@ -331,7 +350,8 @@ def test_a_part_that_is_let_through_is_of_the_part_that_was_asked_for(
         assert not is_right
     else:
         assert is_right
-        assert body == Body(start, last - first + 1, total, None, None)
+        end = End.OF_RANGE if total is None else None
+        assert body == Body(start, last - first + 1, total, None, None, end)
 
 
 @many
