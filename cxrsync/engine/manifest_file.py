@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from cxrsync.errors import Damaged, NotHere
-from cxrsync.manifest.parse import MAX_LINE, parse_line
+from cxrsync.manifest.parse import BYTE_ORDER_MARK, MAX_LINE, parse_line
 from cxrsync.manifest.seek import OutOfOrder, Range, path_of
 from cxrsync.manifest.slices import ROOT_KEYS, KeyRange, find_slices
 from cxrsync.model import MANIFEST_NAME, ROOT, Entry, Refused, partition_of
@@ -32,6 +32,9 @@ _SHARD_PREFIX = len("files/p10/")
 _MOST_REFUSED_KEPT = 1000
 _LINES_TO_JUDGE = 100
 _PIECE = 1 << 16
+_BLOCK = 1 << 18
+# A line of so many bytes without an end is too long, whatever follows.
+_CUT_AT = MAX_LINE + 2
 
 
 class ManifestFile:
@@ -41,6 +44,9 @@ class ManifestFile:
     as long as this object. With ``slices`` (byte ranges) only these are read, and only the paths
     within ``keys`` are known: the file may have holes elsewhere. Raises OutOfOrder where slices
     are not sorted.
+
+    Once it is open its path does not matter any more: the file may be renamed or replaced. Several
+    readers may read it at a time, since none of them moves the file's position.
     """
 
     def __init__(
@@ -48,13 +54,15 @@ class ManifestFile:
         path: Path,
         slices: Sequence[Range] | None = None,
         keys: tuple[KeyRange, ...] = WHOLE,
+        *,
+        opened: IO[bytes] | None = None,
     ) -> None:
         self.path = path
         self.keys = keys
         self.refused: list[Refused] = []
         self.refused_lines = 0
         self._slices = slices
-        self._file: IO[bytes] = path.open("rb")
+        self._file: IO[bytes] = path.open("rb") if opened is None else opened
         try:
             self._is_sorted, self.partitions = _look_over(self._lines())
         except BaseException:
@@ -79,23 +87,32 @@ class ManifestFile:
         return _lines(self._file, self._slices)
 
     def entries(self) -> Iterator[tuple[int, Entry]]:
-        """Every entry with its offset. What is refused is counted, and told in ``refused``."""
-        self.refused.clear()
-        self.refused_lines = 0
-        last = ""
+        """Every entry with its offset. At the end what was refused is counted, and told in
+        ``refused``.
+
+        The manifest itself, and a line that says the same again, are passed over; a path that is
+        listed again with another digest is refused.
+        """
+        refused: list[Refused] = []
+        refused_lines = 0
+        last = Entry("", "")
         for number, (offset, line) in enumerate(self._lines(), start=1):
             entry = parse_line(line, number if self.whole else 0)
             if isinstance(entry, Entry):
-                if entry.path > last and entry.path != MANIFEST_NAME:
-                    last = entry.path
+                if entry.path > last.path and entry.path != MANIFEST_NAME:
+                    last = entry
                     yield offset, entry
                     continue
-                reason = "the manifest itself" if entry.path == MANIFEST_NAME else "listed twice"
-                entry = Refused(number if self.whole else 0, reason)
+                if entry in {last, (MANIFEST_NAME, entry.sha256)}:
+                    continue
+                entry = Refused(
+                    number if self.whole else 0, f"{entry.path} is listed twice, as two files"
+                )
             if entry is not None:
-                self.refused_lines += 1
-                if len(self.refused) < _MOST_REFUSED_KEPT:
-                    self.refused.append(entry)
+                refused_lines += 1
+                if len(refused) < _MOST_REFUSED_KEPT:
+                    refused.append(entry)
+        self.refused, self.refused_lines = refused, refused_lines
 
     def paths(self) -> Iterator[str]:
         """The path of every entry."""
@@ -107,7 +124,8 @@ class ManifestFile:
             total = os.fstat(self._file.fileno()).st_size
             try:
                 slices = find_local(self._file.fileno(), [(0, total)], ROOT_KEYS, total)
-                part = ManifestFile(self.path, slices, ROOT_KEYS)
+                again = os.fdopen(os.dup(self._file.fileno()), "rb")
+                part = ManifestFile(self.path, slices, ROOT_KEYS, opened=again)
             except OutOfOrder:  # odd lines in between: then the long way
                 pass
             else:
@@ -141,15 +159,25 @@ def _parsed(line: bytes) -> Entry:
 
 
 def _lines(file: IO[bytes], slices: Sequence[Range] | None = None) -> Iterator[tuple[int, bytes]]:
-    """Offset and line; of a line without end only the first :data:`MAX_LINE` bytes."""
-    for start, stop in [(0, sys.maxsize)] if slices is None else slices:
-        offset = start
-        file.seek(start)
-        while offset < stop and (line := file.readline(MAX_LINE + 2)):
-            yield offset, line
-            offset += len(line)
-            while not line.endswith(b"\n") and (line := file.readline(MAX_LINE)):
-                offset += len(line)
+    """Offset and line; of a line without end only the first bytes, more than any line may have."""
+    fd = file.fileno()
+    for start, stop in [(0, os.fstat(fd).st_size)] if slices is None else slices:
+        rest, begin = b"", start  # a line's beginning, and where it lies
+        skipping = False
+        at = start
+        while at < stop and (block := os.pread(fd, min(_BLOCK, stop - at), at)):
+            at += len(block)
+            for line in io.BytesIO(rest + block):  # unlike splitlines, it leaves a lone CR alone
+                ended = line.endswith(b"\n")
+                if not ended and len(line) <= _CUT_AT:
+                    rest = line
+                    break
+                if not skipping:
+                    yield begin, line if ended else line[:_CUT_AT]
+                rest, skipping = b"", not ended
+                begin += len(line)
+        if rest and not skipping:
+            yield begin, rest
 
 
 def _look_over(lines: Iterable[tuple[int, bytes]]) -> tuple[bool, frozenset[str]]:
@@ -194,6 +222,8 @@ def _sorted_copy(file: IO[bytes]) -> IO[bytes]:
     """``LC_ALL=C sort -k2`` into a file without a name, for this process only."""
     copy: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the manifest
     lines = [line if line.endswith(b"\n") else line + b"\n" for _offset, line in _lines(file)]
+    # Without its mark: the first line need not stay the first.
+    lines[:1] = [line.removeprefix(BYTE_ORDER_MARK) for line in lines[:1]]
     copy.writelines(sorted(lines, key=path_of))
     copy.flush()
     file.close()

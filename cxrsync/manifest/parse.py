@@ -1,7 +1,8 @@
 """Lines of SHA256SUMS.txt → entries. A path that could leave the tree is refused here, once.
 
 The format, as PhysioNet publishes it: 64 hex digits, one space, the path relative to the
-version's root. GNU's own two spaces and ``" *"`` (binary mode) are read too.
+version's root. GNU's own two spaces and ``" *"`` (binary mode) are read too, ``./`` before a path
+(as ``find`` writes it), a byte order mark, and comments (``#``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from cxrsync.model import Entry, Refused
 MAX_LINE = 8192
 MAX_NAME_BYTES = 255
 OWN_FOLDER = ".cxrsync"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+COMMENT = b"#"
 
 # What nearly every line looks like: nothing in such a path needs a closer look.
 _PLAIN = re.compile(
@@ -45,7 +48,8 @@ def check_path(path: str) -> str | None:
 
 
 def parse_line(line: bytes, number: int) -> Entry | Refused | None:
-    """One line (with or without its newline) → its entry, why it is refused, or None if blank."""
+    """One line (with or without its newline) → its entry, why it is refused, or None for a blank
+    line and a comment."""
     plain = _PLAIN.fullmatch(line) if len(line) <= MAX_LINE else None
     if plain is not None:
         return Entry(plain[2].decode("ascii"), plain[1].decode("ascii"))
@@ -53,8 +57,8 @@ def parse_line(line: bytes, number: int) -> Entry | Refused | None:
 
 
 def _parse_unusual(line: bytes, number: int) -> Entry | Refused | None:
-    text = line.removesuffix(b"\n").removesuffix(b"\r")
-    if not text.strip():
+    text = line.removeprefix(BYTE_ORDER_MARK).removesuffix(b"\n").removesuffix(b"\r")
+    if not text.strip() or text.startswith(COMMENT):
         return None
     if len(text) > MAX_LINE:
         return Refused(number, f"a line of more than {MAX_LINE} bytes")
@@ -65,6 +69,8 @@ def _parse_unusual(line: bytes, number: int) -> Entry | Refused | None:
         path = match[2].decode("utf-8")
     except UnicodeDecodeError:
         return Refused(number, "a path that is not UTF-8")
+    while path.startswith("./"):
+        path = path[2:]
     reason = check_path(path)
     if reason is not None:
         return Refused(number, reason)

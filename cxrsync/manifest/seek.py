@@ -10,9 +10,12 @@ import io
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from cxrsync.manifest.parse import BYTE_ORDER_MARK, COMMENT
+
 Range = tuple[int, int]
 
 _DIGEST_HEX = 64
+_UNUSUAL = (COMMENT, BYTE_ORDER_MARK)
 # Several lines of the usual ~130 bytes.
 _PROBE = 1024
 # An interval of so many bytes, or fewer, is read whole: another round trip would cost more.
@@ -24,12 +27,19 @@ class OutOfOrder(Exception):
 
 
 def path_of(line: bytes) -> bytes:
-    """The path of a manifest's line, ended or not; empty for a blank line, or none of a manifest's.
+    """The path of a manifest's line, ended or not; empty for a blank line, a comment, or a line
+    that is none of a manifest's.
 
     Only the separator goes, as in ``parse_line``: one more blank or asterisk is the path's.
     """
+    if line.startswith(_UNUSUAL):
+        line = b"" if line.startswith(COMMENT) else line.removeprefix(BYTE_ORDER_MARK)
     path = line[_DIGEST_HEX + 1 :].rstrip(b"\r\n")
-    return path[1:] if path.startswith((b" ", b"*")) else path
+    if path.startswith((b" ", b"*")):
+        path = path[1:]
+    while path.startswith(b"./"):
+        path = path[2:]
+    return path
 
 
 def prefix_range(prefix: bytes) -> tuple[bytes, bytes]:
