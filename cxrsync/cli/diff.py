@@ -16,9 +16,10 @@ from cxrsync.cli.ls import write_lines
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import job_of_tree, option, place_options, selection_options
 from cxrsync.cli.signals import obeying_signals
-from cxrsync.engine.comparison import Change, Comparison, Totals, compare
+from cxrsync.engine.comparison import Comparison, Totals, compare
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.job import Job
+from cxrsync.manifest.diff import Change
 from cxrsync.report.listeners import Audience, to_stderr
 from cxrsync.source.prompt import TerminalPrompt
 

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from enum import Enum
 from pathlib import Path
 
 from cxrsync.catalog import describe
@@ -17,28 +16,12 @@ from cxrsync.engine.stop import Stop
 from cxrsync.engine.version import read_claim
 from cxrsync.errors import NothingMeant
 from cxrsync.job import Job
-from cxrsync.model import Emit, Entry
+from cxrsync.manifest.diff import Change, Difference, differences
+from cxrsync.model import Emit
 from cxrsync.selection import Selection
 from cxrsync.source.base import Source
 from cxrsync.store.layout import Tree, is_version_root
 from cxrsync.store.state import State
-
-
-class Change(Enum):
-    """What became of a path from one version to the next."""
-
-    ADDED = "added"
-    REMOVED = "removed"
-    CHANGED = "changed"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One path that two versions differ in. ``entry`` is the later version's; of a path that was
-    removed, the earlier one's."""
-
-    change: Change
-    entry: Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +70,6 @@ class Comparison:
                 inventory.add_missing(each.entry.path, kind_of(each.entry.path), None)
         guess = estimate(inventory, describe(self.new.dataset).means)
         return Totals(changes, moving, guess)
-
-
-def differences(old: Iterator[Entry], new: Iterator[Entry]) -> Iterator[Difference]:
-    """What changed, by a merge of two sorted listings."""
-    before, after = next(old, None), next(new, None)
-    while before is not None or after is not None:
-        if after is None or (before is not None and before.path < after.path):
-            assert before is not None
-            yield Difference(Change.REMOVED, before)
-            before = next(old, None)
-        elif before is None or after.path < before.path:
-            yield Difference(Change.ADDED, after)
-            after = next(new, None)
-        else:
-            if before.sha256 != after.sha256:
-                yield Difference(Change.CHANGED, after)
-            before, after = next(old, None), next(new, None)
 
 
 @asynccontextmanager

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from cxrsync.catalog import Dataset, describe
 from cxrsync.engine.beside import Home
 from cxrsync.engine.choice import understand
-from cxrsync.engine.manifest_file import ManifestFile, open_local
+from cxrsync.engine.local_manifest import open_local
+from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.plan import survey
 from cxrsync.engine.tables import Tables, owners
 from cxrsync.errors import UsageError

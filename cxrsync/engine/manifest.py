@@ -1,42 +1,65 @@
 """Getting the manifest: fetched whole and put under its own name, or only the slices that matter;
-asked for again only if changed."""
+asked for again only if changed.
+
+Nothing vouches for its bytes: no digest of it is published. So this is what is believed, and why:
+
+1. What lies here is hashed first. Where it is not what arrived once, the disk has changed it.
+2. What arrives in several answers is joined by a strong ETag only, or else comes in one stream.
+3. It is whole where its total was told and is covered, or its framing proves the end. An end that
+   is only a closed connection (RFC 9112, section 8) is proved by one more request: nothing lies
+   behind it. Where that tells nothing, it must arrive twice, the same each time.
+4. One that has lost more than a tenth of its lines does not replace the one that is here.
+"""
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import asdict
-from pathlib import Path
+from contextlib import closing
+from dataclasses import dataclass
 
 from cxrsync.engine.flight import Flight, fetch_alone
-from cxrsync.engine.manifest_file import (
-    CURRENT,
+from cxrsync.engine.local_manifest import (
+    FORMAT,
     PARTIAL,
     Kept,
-    ManifestFile,
-    looks_like_one,
     manifests_folder,
     read_kept,
+    write_kept,
 )
+from cxrsync.engine.manifest_file import ManifestFile, looks_like_one
 from cxrsync.engine.run import Run
 from cxrsync.engine.slices import fetch_slices
 from cxrsync.engine.transfer import Line, Transfer
-from cxrsync.errors import BadAnswer, DiskError
+from cxrsync.errors import (
+    BadAnswer,
+    DiskError,
+    Interrupted,
+    RefusedForSafety,
+    Throttled,
+    Unreachable,
+)
+from cxrsync.manifest.diff import removed
 from cxrsync.manifest.slices import KeyRange
-from cxrsync.model import MANIFEST_NAME, Entry, Ref
+from cxrsync.model import MANIFEST_NAME, Entry, Found, Notice
+from cxrsync.source.base import End, Opened, PastEnd
 from cxrsync.store.hashing import digest_of
-from cxrsync.store.layout import Tree, make_folders
 from cxrsync.store.lock import Lock
 from cxrsync.store.partial import Partial
-from cxrsync.store.publish import Ready, publish
+from cxrsync.store.publish import Ready, Trash, publish
 from cxrsync.store.threads import in_thread
-from cxrsync.store.writing import write_file
 
 _WAIT_FOR_OTHERS = 3600.0
 # Later the run waits for --give-up-after, but a mistyped address should say so at once.
 _FIRST_ANSWER_SECONDS = 15.0
 # A hundred times that of the largest dataset we know: what is larger is a server gone wrong.
 _MOST_BYTES = 8 << 30
+_MOST_ATTEMPTS = 3
+# A version's manifest may lose some lines (files are withdrawn); more than this share, and it is
+# more likely that the server lost them.
+MOST_LOST = 0.1
+_MOST_NAMED = 10
+# What says nothing of the manifest: whoever fetches it knows how to wait.
+_ACCIDENTS = (Interrupted, BadAnswer, Throttled, Unreachable)
 
 
 async def obtain(
@@ -47,7 +70,8 @@ async def obtain(
     With ``keys``, where the whole is not here and is large, only the slices that hold them are
     fetched. Without ``ask`` what this run has been told before is believed.
 
-    Raises NotFound where there is no such version, and what ends a run.
+    Raises NotFound where there is no such version, RefusedForSafety where it has lost too much, and
+    what ends a run.
     """
     limits = run.job.limits
     folder = manifests_folder(run.tree)
@@ -63,7 +87,8 @@ async def obtain(
             part = await fetch_slices(line, flight, ref, partial, keys, ask=ask)
             if part is not None:
                 return part
-        await _fetch_whole(run, line, flight, partial)
+        await _WholeManifest(run, line, flight, partial).bring()
+        return await in_thread(lambda: ManifestFile(run.tree.manifest))
     finally:
         try:
             await in_thread(partial.save)
@@ -71,94 +96,217 @@ async def obtain(
             # Whatever the disk says: a lock that a living process holds keeps everyone out.
             await in_thread(lock.release)
             partial.close()
-    return await in_thread(lambda: ManifestFile(run.tree.manifest))
 
 
-async def _fetch_whole(run: Run, line: Line, flight: Flight, partial: Partial) -> None:
-    connections = run.job.limits.connections
-    transfer = await _begin(run.tree, line, partial, run.ref(MANIFEST_NAME))
-    await fetch_alone(flight, transfer, connections)
-    if transfer.complete and not _is_proved(run.tree, transfer):
-        await transfer.start_over(partial.epoch)
-        await fetch_alone(flight, transfer, connections)
-    if transfer.failed is not None:
-        raise transfer.failed
-    if not transfer.unchanged:
-        await in_thread(lambda: _publish(run.tree, partial, run.stamp))
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    """The manifest in place: its size and time, what is known of it, the digest of its bytes now.
+
+    ``kept`` None: another tool's.
+    """
+
+    found: Found
+    kept: Kept | None
+    sha256: str
 
 
-async def _begin(tree: Tree, line: Line, partial: Partial, ref: Ref) -> Transfer:
-    kept = read_kept(tree)
-    found = tree.find(MANIFEST_NAME)
-    known = (
-        kept is not None
-        and found is not None
-        and (kept.size, kept.mtime_ns) == found
-        and kept.source == line.source.identity
-    )
-    skip_if = kept.validator if known and kept is not None else None
-    transfer = Transfer(line, ref, partial, skip_if=skip_if, most=_MOST_BYTES)
-    if found is not None and kept is None:
-        # wget left one. If the source's has its size and time (wget's own rule) it is that one.
-        await in_thread(lambda: _copy(tree.manifest, partial.path))
-    # What the search for slices has brought is known by now, and perhaps nowhere but here.
-    await transfer.begin(maybe_there=not known and not partial.size)
-    binding = partial.binding
-    # No digest will prove these bytes: only a strong validator lets us go on with our own.
-    is_ours = kept is not None or found is None
-    provable = (
-        binding is not None
-        and binding.validator is not None
-        and binding.source == line.source.identity
-    )
-    if partial.size and is_ours and not provable:
-        await transfer.start_over(partial.epoch)
-    return transfer
+def is_still(ours: Found, kept: Kept | None, source: str, told: Opened) -> bool:
+    """Whether the manifest in place is the one that the source has, by one byte's answer.
+
+    Of one that this program recorded the strong ETag and the total must agree, and its time too
+    where it came from another address; of another tool's its size and time, as `wget -N` has it.
+    """
+    if told.total != ours.size:
+        return False
+    same_time = told.modified is not None and int(told.modified) == ours.mtime_ns // 10**9
+    if kept is None:
+        return same_time
+    same_tag = kept.validator is not None and kept.validator == told.validator
+    return same_tag and (kept.source == source or same_time)
 
 
-def _copy(source: Path, target: Path) -> None:
-    make_folders(target.parent)
-    target.unlink(missing_ok=True)  # perhaps the same file still, by a name that a crash left
-    shutil.copyfile(source, target)
-    target.with_name(f"{target.name}.json").unlink(missing_ok=True)
+class _WholeManifest:
+    """Brings the whole manifest of a version to its place."""
 
+    def __init__(self, run: Run, line: Line, flight: Flight, partial: Partial) -> None:
+        self._run = run
+        self._tree = run.tree
+        self._line = line
+        self._flight = flight
+        self._partial = partial
+        self._ref = run.ref(MANIFEST_NAME)
+        self._source = line.source.identity
 
-def _is_proved(tree: Tree, transfer: Transfer) -> bool:
-    """Whether another tool's manifest, taken for a beginning, is the source's own."""
-    binding = transfer.partial.binding
-    if not transfer.resumed or binding is None:
+    async def bring(self) -> None:
+        """Have it in place, as it is at the source. Raises what ends a run."""
+        ours = await in_thread(self._look_at_ours)
+        skip_if = None
+        if ours is not None and ours.found.size:
+            kept = ours.kept
+            is_known = kept is not None and (kept.format, kept.source) == (FORMAT, self._source)
+            if kept is not None and is_known:
+                skip_if = kept.validator
+            elif await self._confirm(ours):
+                return
+        if not await self._fetch(skip_if):
+            return
+        text = await in_thread(self._publish)
+        if text:
+            self._run.emit(Notice(text))
+
+    def _look_at_ours(self) -> _Ours | None:
+        """What is in place. What a disk has damaged is set aside: it proves nothing, and the
+        publisher is not to blame for it."""
+        tree = self._tree
+        found = tree.find(MANIFEST_NAME)
+        if found is None:
+            return None
+        kept, sha256 = read_kept(tree), digest_of(str(tree.manifest))
+        if kept is None or sha256 == kept.sha256:
+            return _Ours(found, kept, sha256)
+        if (kept.size, kept.mtime_ns) != found:
+            return _Ours(found, None, sha256)  # another tool has put another there
+        trash = Trash(tree, self._run.stamp)
+        trash.take(MANIFEST_NAME)
+        self._run.emit(
+            Notice(
+                f"{tree.manifest} was not what had been fetched (a disk's fault): it is set aside "
+                f"in {trash.folder}, and fetched anew"
+            )
+        )
+        return None
+
+    async def _confirm(self, ours: _Ours) -> bool:
+        """Ask for the last byte of what is in place, and with it whether that is the source's."""
+        size = ours.found.size
+        try:
+            async with self._line.source.open(self._ref, size - 1, size) as answer:
+                told = answer
+        except _ACCIDENTS:
+            return False
+        if not isinstance(told, Opened) or not is_still(ours.found, ours.kept, self._source, told):
+            return False
+        validator = told.validator
+        await in_thread(
+            lambda: write_kept(self._tree, self._source, validator, ours.found, ours.sha256)
+        )
         return True
-    found = tree.find(MANIFEST_NAME)
-    if found is None or read_kept(tree) is not None:
-        return True  # our own bytes, resumed under If-Range
-    same_time = binding.modified is not None and int(binding.modified) == found.mtime_ns // 10**9
-    return binding.total == found.size and same_time
 
+    async def _fetch(self, skip_if: str | None) -> bool:
+        """Fetch it into the partial, whole beyond doubt. False if it has not changed."""
+        if not self._partial.size:  # what the search for slices brought is known by now
+            await in_thread(self._partial.load)
+        bound = self._partial.binding
+        if bound is None or bound.validator is None or bound.source != self._source:
+            await in_thread(self._partial.discard)  # nothing could show what it is a part of
+        elif self._partial.size:
+            skip_if = None  # a newer one was on its way
+        transfer = Transfer(
+            self._line, self._ref, self._partial,
+            skip_if=skip_if, most=_MOST_BYTES, by_digest=False,
+        )  # fmt: skip
+        await transfer.begin(maybe_there=False)
+        connections = self._run.job.limits.connections
+        seen: set[tuple[int, str]] = set()
+        for _attempt in range(_MOST_ATTEMPTS):
+            await fetch_alone(self._flight, transfer, connections)
+            if transfer.failed is not None:
+                raise transfer.failed
+            if transfer.unchanged:
+                return False
+            if transfer.end is not End.CLOSED or await self._is_whole(seen):
+                return True
+            await transfer.start_over(self._partial.epoch)
+        raise BadAnswer(
+            f"the server sends {MANIFEST_NAME} without its length, and ends it elsewhere each time"
+        )
 
-def _publish(tree: Tree, partial: Partial, stamp: str) -> None:
-    """Put the manifest in its place; the one before it is kept."""
-    folder = manifests_folder(tree)
-    binding = partial.binding
-    assert binding is not None
+    async def _is_whole(self, seen: set[tuple[int, str]]) -> bool:
+        """Whether an end that was only a closed connection is the manifest's. ``seen``: size and
+        digest of what came so far and was not proved."""
+        size = self._partial.size
+        behind = await self._ask_behind(size)
+        if behind is not None:
+            return not behind
+        this = (size, await in_thread(self._partial.digest))
+        ended = size > 0 and await in_thread(lambda: self._partial.read(size - 1, size)) == b"\n"
+        if this in seen and ended:
+            return True
+        seen.add(this)
+        return False
 
-    if binding.total and not looks_like_one(partial.path):
-        # A page of HTML with status 200, say. What was here stays.
-        partial.discard()
-        raise BadAnswer(f"what the server sends as {MANIFEST_NAME} is no manifest")
+    async def _ask_behind(self, size: int) -> bool | None:
+        """Whether the source has anything behind so many bytes; None if it does not tell."""
+        bound = self._partial.binding
+        tag = None if bound is None else bound.validator
+        try:
+            async with self._line.source.open(self._ref, size, resume_if=tag) as answer:
+                if isinstance(answer, Opened | PastEnd) and answer.total is not None:
+                    return answer.total != size
+                return True if isinstance(answer, Opened) and answer.start == size > 0 else None
+        except _ACCIDENTS:
+            return None
 
-    digest = partial.digest()
+    # ── putting it in place ────────────────────────────────────────────────────────────────────
 
-    def keep(_path: str) -> None:
-        if digest_of(str(tree.manifest)) != digest:
-            kept = folder / f"{stamp}-{MANIFEST_NAME}"
+    def _publish(self) -> str:
+        """Put it in place; the one before it is kept. Returns what a person should know of it."""
+        tree, partial = self._tree, self._partial
+        binding = partial.binding
+        assert binding is not None
+        if not partial.complete:
+            raise BadAnswer(f"{MANIFEST_NAME} did not arrive whole")
+        if not partial.size or not looks_like_one(partial.path):
+            # Empty, or a page of HTML with status 200. What was here stays.
+            partial.discard()
+            raise BadAnswer(f"what the server sends as {MANIFEST_NAME} is no manifest")
+        lost = self._judge_losses()
+        digest = partial.digest()
+        kept = manifests_folder(tree) / f"{self._run.stamp}-{MANIFEST_NAME}"
+
+        def keep(_path: str) -> None:
+            if digest_of(str(tree.manifest)) == digest:
+                return
             try:
                 shutil.copy2(tree.manifest, kept)
             except OSError:
                 kept.unlink(missing_ok=True)  # the half of it would pass for the whole
                 raise
 
-    [found] = publish(tree, [Ready(Entry(MANIFEST_NAME, ""), partial)], keep)
-    if isinstance(found, OSError):
-        raise DiskError(f"cannot put {tree.manifest} in place: {found.strerror}") from found
-    kept = Kept(binding.source, binding.validator, found.size, found.mtime_ns, digest)
-    write_file(folder / CURRENT, json.dumps(asdict(kept)).encode())
+        [found] = publish(tree, [Ready(Entry(MANIFEST_NAME, ""), partial)], keep)
+        if isinstance(found, OSError):
+            raise DiskError(f"cannot put {tree.manifest} in place: {found.strerror}") from found
+        write_kept(tree, binding.source, binding.validator, found, digest)
+        if not lost:
+            return ""
+        return f"the new manifest does not list {lost} any more; the earlier one is kept: {kept}"
+
+    def _judge_losses(self) -> str:
+        """In words, the files that the manifest in place lists and the new one does not.
+
+        Raises RefusedForSafety where they are more than MOST_LOST of all.
+        """
+        if self._tree.find(MANIFEST_NAME) is None:
+            return ""
+        lost: list[str] = []
+        count = total = 0
+        with (
+            closing(ManifestFile(self._tree.manifest)) as old,
+            closing(ManifestFile(self._partial.path)) as new,
+        ):
+            total = sum(1 for _path in old.paths())
+            there = (entry for _offset, entry in old.entries())
+            for path in removed(there, (entry for _offset, entry in new.entries())):
+                count += 1
+                if len(lost) < _MOST_NAMED:
+                    lost.append(path)
+        named = ", ".join(lost) + (f" and {count - len(lost):,} more" if count > len(lost) else "")
+        if count > MOST_LOST * total:
+            raise RefusedForSafety(
+                f"the server's {MANIFEST_NAME} has lost {count:,} of {total:,} files ({named}): "
+                "the one that is here stays",
+                next_step=f"Compare it with the new one, {self._partial.path}. If the publisher "
+                f"did withdraw these files, move {self._tree.manifest} away, and run the command "
+                "again.",
+            )
+        return f"{count:,} of {total:,} files ({named})" if count else ""

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from cxrsync.errors import Damaged, NotHere
 from cxrsync.manifest.parse import BYTE_ORDER_MARK, MAX_LINE, parse_line
 from cxrsync.manifest.seek import OutOfOrder, Range, path_of
 from cxrsync.manifest.slices import ROOT_KEYS, KeyRange, find_slices
 from cxrsync.model import MANIFEST_NAME, ROOT, Entry, Refused, partition_of
-from cxrsync.store.hashing import digest_of
-from cxrsync.store.layout import Tree, read_json
-from cxrsync.store.partial import Partial, is_tag
 
-CURRENT = "current.json"
-PARTIAL = "partial"
 # In how many parts a round of the bisection divides what is left: one request fewer. Fixed, so
 # that a later run asks for what is here already, whatever its connections.
 FAN = 8
@@ -235,80 +227,3 @@ def looks_like_one(path: Path) -> bool:
     with path.open("rb") as file:
         lines = islice(_lines(file), _LINES_TO_JUDGE)
         return any(isinstance(parse_line(line, 0), Entry) for _offset, line in lines)
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What we know of the manifest under its final name (``current.json``).
-
-    It has no published digest; ``sha256`` is that of the bytes that arrived.
-    """
-
-    source: str
-    validator: str | None
-    size: int
-    mtime_ns: int
-    sha256: str
-
-
-def manifests_folder(tree: Tree) -> Path:
-    """Where earlier manifests lie, and what is known of the present one."""
-    return tree.own / "manifests"
-
-
-def read_kept(tree: Tree) -> Kept | None:
-    """What we know of the manifest in place; None if it is not ours."""
-    try:
-        kept = Kept(**read_json(manifests_folder(tree) / CURRENT))
-    except (OSError, ValueError, TypeError):
-        return None
-    numbers = (kept.size, kept.mtime_ns)
-    texts = (kept.source, kept.sha256, "" if kept.validator is None else kept.validator)
-    sound = all(type(each) is int for each in numbers) and all(type(t) is str for t in texts)
-    return kept if sound and is_tag(kept.validator or "") else None
-
-
-def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> ManifestFile:
-    """The manifest that lies in the tree, for whoever only reads; or, where a pull has fetched no
-    more of it, its slices for ``keys`` (None: the whole is needed).
-
-    Raises NotHere where there is none of it, Damaged where it is not the one that was fetched.
-    """
-    mend = "Run `cxrsync pull` again: it fetches the manifest anew, and nothing that is right."
-    try:
-        if tree.find(MANIFEST_NAME) is None:
-            if (part := _open_slices(tree, keys)) is not None:
-                return part
-            raise FileNotFoundError(errno.ENOENT, "no such file")
-        kept = read_kept(tree)
-        if kept is not None and digest_of(str(tree.manifest)) != kept.sha256:
-            raise Damaged(f"{tree.manifest} is not the manifest that was fetched", next_step=mend)
-        if not looks_like_one(tree.manifest):
-            raise Damaged(f"{tree.manifest} is no manifest", next_step=mend)
-        return ManifestFile(tree.manifest)
-    except OSError as problem:
-        raise NotHere(
-            f"{tree.root} holds no {MANIFEST_NAME} ({problem.strerror})",
-            next_step="Name the tree with --dest, or run `cxrsync pull` first.",
-        ) from None
-
-
-def _open_slices(tree: Tree, keys: tuple[KeyRange, ...] | None) -> ManifestFile | None:
-    """The slices of a manifest that is here in part. None where there is not even a part."""
-    partial = Partial(manifests_folder(tree), PARTIAL, proved=False)
-    if not partial.path.is_file():
-        return None
-    partial.load()
-    lacking = NotHere(
-        f"{tree.root} holds only a part of its {MANIFEST_NAME}",
-        next_step="What was pulled can be asked about; for anything else `cxrsync ls` fetches "
-        "the rest of the manifest first.",
-    )
-    if keys is None or partial.total is None:
-        raise lacking
-    with partial.path.open("rb") as file:
-        try:
-            slices = find_local(file.fileno(), partial.ranges, keys, partial.total)
-            return ManifestFile(partial.path, slices, keys)
-        except (LookupError, OutOfOrder):
-            raise lacking from None

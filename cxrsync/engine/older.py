@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxrsync.engine.hashing import on_every_core
-from cxrsync.engine.manifest_file import ManifestFile, open_local
+from cxrsync.engine.local_manifest import open_local
+from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.plan import Plan
 from cxrsync.engine.publication import Fetched, Publication
 from cxrsync.engine.queue import Queue, Task

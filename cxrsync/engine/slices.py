@@ -92,7 +92,9 @@ class _Search:
         return tuple(self._partial.read(start, stop) for start, stop in ranges)
 
     async def _fetch(self, ranges: Sequence[Range], skip_if: str | None = None) -> None:
-        transfer = Transfer(self._line, self._ref, self._partial, only=ranges, skip_if=skip_if)
+        transfer = Transfer(
+            self._line, self._ref, self._partial, only=ranges, skip_if=skip_if, by_digest=False
+        )
         epoch = self._partial.epoch
         await transfer.begin(maybe_there=False)
         try:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from cxrsync.catalog import IMAGES, SPLIT, STUDIES, Dataset, describe
 from cxrsync.engine.beside import Home, beside
-from cxrsync.engine.manifest_file import ManifestFile, open_local
+from cxrsync.engine.local_manifest import open_local
+from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.errors import CxrsyncError, NotHere, NothingMeant, UsageError
 from cxrsync.manifest.slices import ROOT_KEYS
 from cxrsync.manifest.tables import read_rows

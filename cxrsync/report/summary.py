@@ -40,6 +40,11 @@ def as_text(summary: Summary) -> str:
     more = amiss - min(len(summary.problems), _MOST_NAMED)
     if more > 0 and summary.problems:
         lines.append(f"  and {more:,} more: see {summary.root}/.cxrsync/runs/")
+    for refused in summary.refused[:_MOST_NAMED]:
+        where = f"manifest line {refused.line}" if refused.line else "a manifest line"
+        lines.append(f"  refused: {where}: {refused.reason}")
+    if len(summary.refused) > _MOST_NAMED:
+        lines.append(f"  and {len(summary.refused) - _MOST_NAMED:,} more manifest lines")
     if summary.exit_code == ExitCode.LIMIT:
         lines.append("stopped at a limit; run the same command again to go on")
     if summary.exit_code == ExitCode.COMPLETE:

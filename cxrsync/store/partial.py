@@ -243,9 +243,12 @@ class Partial:
                 self._save()
 
     def forget_sidecar(self) -> None:
-        """The file was published: its sidecar has served."""
-        if self._has_sidecar:
-            self._sidecar.unlink(missing_ok=True)
+        """The file was published: its sidecar has served, and nothing is left to save."""
+        with self._lock:
+            self._unsaved = 0
+            if self._has_sidecar:
+                self._has_sidecar = False
+                self._sidecar.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let the file go; what is on the disk stays."""

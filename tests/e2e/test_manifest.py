@@ -112,14 +112,6 @@ def test_a_new_manifest_replaces_the_old_which_is_kept(
     assert kept.read_bytes() == old
 
 
-def test_an_empty_manifest(serve: Serve, make_machine: MakeMachine, long_manifest: Path) -> None:
-    long_manifest.write_bytes(b"")
-    machine = make_machine(serve(long_manifest.parents[2]))
-    ended = machine.pull(*NOTHING)
-    assert ended.code == 2
-    assert "nothing is selected" in ended.err
-
-
 def test_a_page_of_html_in_its_place_changes_nothing(
     serve: Serve, make_machine: MakeMachine, long_manifest: Path
 ) -> None:

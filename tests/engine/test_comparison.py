@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.engine.comparison import Change, Difference, differences
+from cxrsync.manifest.diff import Change, Difference, differences
 from cxrsync.model import Entry
 
 many = settings(deadline=None, max_examples=200, derandomize=True)

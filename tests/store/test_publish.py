@@ -284,13 +284,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from cxrsync.model import Entry
 from cxrsync.store.layout import Tree
-from cxrsync.store.partial import Partial
+from cxrsync.store.partial import Binding, Partial
 from cxrsync.store.publish import Ready, publish
 tree = Tree(Path(sys.argv[1]))
 tree.create()
 batch = []
 for name in ("one.jpg", "two.jpg"):
     partial = Partial(tree.own / "partial", name)
+    partial.bind(Binding("source", len(name)))
     partial.write(0, [name.encode()], 0)
     batch.append(Ready(Entry(f"files/p10/{name}", ""), partial))
 with ThreadPoolExecutor(2) as pool:
@@ -450,6 +451,16 @@ def test_a_partial_with_gaps_is_not_as_long_as_it_looks(tree: Tree, short: Path)
 # ── copies ─────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("total", [None, len(WHOLE) - 1, len(WHOLE) + 1])
+def test_what_does_not_cover_its_total_gets_no_name(
+    tree: Tree, trash: Trash, verified: Callable[..., Ready], total: int | None
+) -> None:
+    ready = verified("first.jpg", WHOLE)
+    ready.partial.bind(Binding("source", total))
+    assert isinstance(publish(tree, [ready], trash.take)[0], OSError)
+    assert tree.find("first.jpg") is None
+
+
 def test_a_second_path_with_the_same_digest_is_a_copy(
     tree: Tree, trash: Trash, verified: Callable[..., Ready]
 ) -> None:
@@ -458,6 +469,7 @@ def test_a_second_path_with_the_same_digest_is_a_copy(
     partial = Partial(folder_of(tree), copy_name(second))
     copy_published(tree.final("first.jpg"), partial)
     partial.load()
+    partial.bind(Binding("source", len(WHOLE)))  # its own size and time are asked for
     assert partial.digest() == ENTRY.sha256
     assert isinstance(publish(tree, [Ready(second, partial)], trash.take)[0], Found)
     copy = Path(tree.final(second.path))
