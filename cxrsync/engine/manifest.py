@@ -7,7 +7,8 @@ Nothing vouches for its bytes: no digest of it is published. So this is what is 
 2. What arrives in several answers is joined by a strong ETag only, or else comes in one stream.
 3. It is whole where its total was told and is covered, or its framing proves the end. An end that
    is only a closed connection (RFC 9112, section 8) is proved by one more request: nothing lies
-   behind it. Where that tells nothing, it must arrive twice, the same each time.
+   behind it. Where that tells nothing, it must arrive twice, the same each time; over TLS not even
+   that is enough, since whoever is on the line can cut it at the same byte twice.
 4. One that has lost more than a tenth of its lines does not replace the one that is here.
 """
 
@@ -58,6 +59,7 @@ _MOST_ATTEMPTS = 3
 # more likely that the server lost them.
 MOST_LOST = 0.1
 _MOST_NAMED = 10
+_UNPROVED = {End.CLOSED, End.FORGEABLE}
 # What says nothing of the manifest: whoever fetches it knows how to wait.
 _ACCIDENTS = (Interrupted, BadAnswer, Throttled, Unreachable)
 
@@ -214,20 +216,22 @@ class _WholeManifest:
                 raise transfer.failed
             if transfer.unchanged:
                 return False
-            if transfer.end is not End.CLOSED or await self._is_whole(seen):
+            if transfer.end not in _UNPROVED or await self._is_whole(transfer.end, seen):
                 return True
             await transfer.start_over(self._partial.epoch)
         raise BadAnswer(
-            f"the server sends {MANIFEST_NAME} without its length, and ends it elsewhere each time"
+            f"the server sends {MANIFEST_NAME} without its length, and nothing proves where it ends"
         )
 
-    async def _is_whole(self, seen: set[tuple[int, str]]) -> bool:
+    async def _is_whole(self, end: End | None, seen: set[tuple[int, str]]) -> bool:
         """Whether an end that was only a closed connection is the manifest's. ``seen``: size and
         digest of what came so far and was not proved."""
         size = self._partial.size
         behind = await self._ask_behind(size)
         if behind is not None:
             return not behind
+        if end is End.FORGEABLE:
+            return False
         this = (size, await in_thread(self._partial.digest))
         ended = size > 0 and await in_thread(lambda: self._partial.read(size - 1, size)) == b"\n"
         if this in seen and ended:

@@ -15,7 +15,8 @@ class End(Enum):
     """How the end of an answer without a told total was told."""
 
     FRAMED = "the framing proves it (chunked, RFC 9112 section 7.1)"
-    CLOSED = "the connection was closed, by whomever: proves nothing (RFC 9112 section 8)"
+    CLOSED = "the connection was closed: proves nothing (RFC 9112 section 8)"
+    FORGEABLE = "the same over TLS: whoever is on the line can close it, at the same byte each time"
     OF_RANGE = "the end of a range of a file of unknown size: more may follow"
 
 

@@ -23,7 +23,7 @@ from cxrsync.errors import AccessDenied, BadAnswer, Interrupted, SourceError, Th
 from cxrsync.job import Limits, Origin
 from cxrsync.model import Ref
 from cxrsync.source import credentials, http
-from cxrsync.source.base import Answer, Opened
+from cxrsync.source.base import Answer, End, Opened
 from cxrsync.source.session import Session, drain
 
 _API_PAUSE = 0.5
@@ -75,7 +75,10 @@ class PhysioNet:
             return
         chunks = self._chunks(response)
         try:
-            yield Opened(head.start, head.total, head.validator, head.modified, chunks, head.end)
+            end = head.end
+            if end is End.CLOSED and self._base.scheme == "https":
+                end = End.FORGEABLE  # aiohttp does not tell TLS's close_notify from a bare FIN
+            yield Opened(head.start, head.total, head.validator, head.modified, chunks, end)
         finally:
             # Read to its end the connection has gone back to the pool; otherwise it is in the
             # middle of an answer and of no use to anyone.
