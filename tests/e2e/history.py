@@ -77,7 +77,10 @@ class History:
             f"{sha256(b'%d' % n)} files/p19/p19000000/s50000000/{n:08}.jpg\n".encode()
             for n in range(self.filler)
         ]
-        self.server.manifest = b"".join(sorted(lines, key=lambda line: line[65:]))
+        manifest = b"".join(sorted(lines, key=lambda line: line[65:]))
+        if manifest != self.server.manifest:
+            self.server.manifest = manifest
+            self.server.published += 3600
 
     # ── pulls ──────────────────────────────────────────────────────────────────────────────────
 

@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -73,12 +74,14 @@ async def honest(_request: Request, _writer: asyncio.StreamWriter, _server: Scri
 @dataclass
 class ScriptedServer:
     """Serves ``files`` of one dataset and version in a thread of its own. Everything may be changed
-    while it runs. ``manifest`` None: what ``files`` come to; ``tags`` False: no ETag."""
+    while it runs. ``manifest`` None: what ``files`` come to; ``tags`` False: no ETag;
+    ``published``: the manifest's time, which a publisher changes with it."""
 
     files: dict[str, bytes]
     script: Script = honest
     manifest: bytes | None = None
     tags: bool = True
+    published: int = MODIFIED
     tls: ssl.SSLContext | None = None
     log: list[Request] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -166,7 +169,8 @@ class ScriptedServer:
             writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             return
         tag = f'"{sha256(body)[:16]}"' if self.tags else None
-        common = [f"Last-Modified: {LAST_MODIFIED}", *([f"ETag: {tag}"] if tag else []), *extra]
+        modified = formatdate(self.published if request.path == MANIFEST else MODIFIED, usegmt=True)
+        common = [f"Last-Modified: {modified}", *([f"ETag: {tag}"] if tag else []), *extra]
         asked = request.range
         if tag and request.headers.get("if-none-match") == tag:
             self.reply(writer, "304 Not Modified", common)
