@@ -88,8 +88,8 @@ class History:
         self, request: Request, writer: asyncio.StreamWriter, server: ScriptedServer
     ) -> bool | None:
         """Honest answers, a piece at a time; at the appointed byte the client is killed."""
-        body = server.body(request.path)
-        if body is None or self._kill_at is None:
+        body, process = server.body(request.path), self._process
+        if body is None or process is None or self._kill_at is None:
             return None
         start = request.range[0] if request.range else 0
         left = self._kill_at - self._sent
@@ -107,8 +107,7 @@ class History:
         server.reply(writer, status, head, body[start : start + max(0, left)])
         await writer.drain()
         await asyncio.sleep(self.chance.choice((0.0, 0.3)))  # with and without a hand-over
-        assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
+        process.send_signal(signal.SIGKILL)  # this one: the next may have begun meanwhile
         return False
 
     def pull(self, step: Pull) -> int:
