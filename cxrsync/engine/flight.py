@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
+from cxrsync.engine.exit_status import unwrapped
 from cxrsync.engine.segments import Segment
 from cxrsync.engine.transfer import Transfer
 
@@ -77,8 +78,9 @@ async def fetch_alone(flight: Flight, transfer: Transfer, connections: int) -> N
 
     flight.add(transfer)
     try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(connections):
-                group.create_task(connection())
+        with unwrapped():
+            async with asyncio.TaskGroup() as group:
+                for _ in range(connections):
+                    group.create_task(connection())
     finally:
         flight.remove(transfer)

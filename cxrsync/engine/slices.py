@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from cxrsync.engine.flight import Flight, fetch_alone
 from cxrsync.engine.manifest_file import FAN, ManifestFile
 from cxrsync.engine.transfer import Line, Transfer
-from cxrsync.errors import CxrsyncError
 from cxrsync.manifest.seek import OutOfOrder, Range
 from cxrsync.manifest.slices import KeyRange, find_slices
 from cxrsync.model import Ref
@@ -97,12 +96,7 @@ class _Search:
         )
         epoch = self._partial.epoch
         await transfer.begin(maybe_there=False)
-        try:
-            await fetch_alone(self._flight, transfer, self._line.limits.connections)
-        except ExceptionGroup as group:
-            # Of several connections: whoever asked knows what a refusal means by its own name.
-            ours = [each for each in group.exceptions if isinstance(each, CxrsyncError)]
-            raise ours[0] if ours else group from None
+        await fetch_alone(self._flight, transfer, self._line.limits.connections)
         if self._partial.epoch != epoch:
             raise _ChangedError
         if transfer.failed is not None:

@@ -337,9 +337,16 @@ def test_the_tables_beside_come_into_their_own_tree(
     assert server.ledger.snapshot().password_checks == 1
 
 
-def test_no_agreement_for_the_tables(serve: Serve, make_machine: MakeMachine) -> None:
-    server = serve(agreements=frozenset({DICOM}))
+@pytest.mark.parametrize("manifest_is_here", [False, True])
+def test_no_agreement_for_the_tables(
+    serve: Serve, make_machine: MakeMachine, manifest_is_here: bool
+) -> None:
+    server = serve()
     machine = make_machine(server)
+    if manifest_is_here:  # then it is asked for over several connections
+        assert machine.pull("--jpg", "--max-files", "0").code == 9
+    server.set_manners(agreements=frozenset({DICOM}))
+    server.ledger.reset()
 
     denied = machine.pull("--dicom", "--split", "test")
 

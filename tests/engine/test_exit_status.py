@@ -1,0 +1,142 @@
+"""One list says the exit code of whatever happened."""
+
+import asyncio
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxrsync.engine.exit_status import Ending, exit_status, unwrap, unwrapped, worst_of
+from cxrsync.errors import AccessDenied, CxrsyncError, DiskError, ExitCode, Locked, UsageError
+
+many = settings(deadline=None, max_examples=300, derandomize=True)
+
+# As the README has it: the first that applies.
+FIRST_THAT_APPLIES = [130, 143, 1, 2, 3, 4, 11, 7, 10, 8, 6, 5, 9, 0]
+
+asked = st.sampled_from([None, ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.LIMIT])
+counts = st.integers(0, 3)
+endings = st.builds(
+    Ending,
+    asked=asked,
+    errors=st.lists(st.sampled_from(ExitCode), max_size=4).map(tuple),
+    failed=counts,
+    contradicted=counts,
+    refused_lines=counts,
+    limited=st.booleans(),
+    balanced=st.booleans(),
+)
+
+
+def all_that_applies(ending: Ending) -> set[int]:
+    return {
+        *ending.errors,
+        *([ending.asked] if ending.asked else []),
+        *([] if ending.balanced else [1]),
+        *([6] if ending.contradicted else []),
+        *([5] if ending.failed or ending.refused_lines else []),
+        *([9] if ending.limited else []),
+        0,
+    }
+
+
+def test_every_code_has_its_place() -> None:
+    assert sorted(FIRST_THAT_APPLIES) == sorted(ExitCode)
+
+
+@many
+@given(endings)
+def test_the_first_that_applies(ending: Ending) -> None:
+    applies = all_that_applies(ending)
+    assert exit_status(ending) == next(code for code in FIRST_THAT_APPLIES if code in applies)
+
+
+WISHES = [None, ExitCode.LIMIT, ExitCode.INTERRUPTED, ExitCode.TERMINATED]
+WAYS = list(product(WISHES, [0, 1], [0, 1], [0, 1], [False, True], [False, True]))
+
+
+def test_every_combination_where_no_error_ended_the_run() -> None:
+    for wish, failed, contradicted, refused, limited, balanced in WAYS:
+        ending = Ending(wish, (), failed, contradicted, refused, limited, balanced)
+        applies = all_that_applies(ending)
+        assert exit_status(ending) == min(applies, key=FIRST_THAT_APPLIES.index), ending
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        (Ending(), 0),
+        (Ending(asked=ExitCode.LIMIT), 9),
+        (Ending(limited=True), 9),
+        (Ending(limited=True, failed=15), 5),
+        (Ending(asked=ExitCode.LIMIT, failed=15), 5),
+        (Ending(asked=ExitCode.LIMIT, contradicted=1, failed=15), 6),
+        (Ending(asked=ExitCode.INTERRUPTED, contradicted=1, failed=15), 130),
+        (Ending(asked=ExitCode.TERMINATED, errors=(ExitCode.DISK,)), 143),
+        (Ending(refused_lines=1), 5),
+        (Ending(balanced=False, failed=1), 1),
+        (Ending(errors=(ExitCode.LOCKED, ExitCode.UNREACHABLE)), 10),
+        (Ending(errors=(ExitCode.UNREACHABLE,), contradicted=1), 10),
+        (Ending(errors=(ExitCode.REFUSED, ExitCode.DISK)), 11),
+    ],
+)
+def test_how_a_run_ended(ending: Ending, code: int) -> None:
+    assert exit_status(ending) == code
+
+
+@many
+@given(st.lists(st.sampled_from(ExitCode)))
+def test_the_worst_of_several(codes: list[ExitCode]) -> None:
+    assert worst_of(codes) == min(codes or [0], key=FIRST_THAT_APPLIES.index)
+
+
+@pytest.mark.parametrize(("codes", "worst"), [([-9, 0], 1), ([77, 2], 1), ([137, 143], 143)])
+def test_a_code_that_is_none_of_ours_is_unexpected(codes: list[int], worst: int) -> None:
+    assert worst_of(codes) == worst
+
+
+# ── exception groups ───────────────────────────────────────────────────────────────────────────
+
+DENIED, FULL, HELD = AccessDenied("403"), DiskError("full"), Locked("held")
+MISUSE, BUG, BROKEN, CANCELLED = (
+    UsageError("?"),
+    KeyError("bug"),
+    OSError(5, "EIO"),
+    asyncio.CancelledError(),
+)
+
+
+@pytest.mark.parametrize(
+    ("problem", "error"),
+    [
+        (DENIED, DENIED),
+        (BaseExceptionGroup("", [DENIED]), DENIED),
+        (BaseExceptionGroup("", [HELD, FULL, DENIED]), DENIED),
+        (BaseExceptionGroup("", [HELD, BaseExceptionGroup("", [FULL, HELD])]), FULL),
+        (BaseExceptionGroup("", [DENIED, BUG]), BUG),
+        (BaseExceptionGroup("", [HELD, BROKEN]), BROKEN),
+        (BaseExceptionGroup("", [BROKEN, MISUSE]), MISUSE),
+        (BaseExceptionGroup("", [CANCELLED, HELD]), HELD),
+        (CANCELLED, CANCELLED),
+    ],
+)
+def test_the_error_that_decides(problem: BaseException, error: BaseException) -> None:
+    assert unwrap(problem) is error
+    with pytest.raises(type(error)) as raised, unwrapped():
+        raise problem
+    assert raised.value is error
+
+
+async def test_of_several_tasks() -> None:
+    async def fail(error: CxrsyncError) -> None:
+        raise error
+
+    async def fail_together() -> None:
+        with unwrapped():
+            async with asyncio.TaskGroup() as group:
+                for error in (HELD, DENIED, FULL):
+                    group.create_task(fail(error))
+
+    with pytest.raises(AccessDenied):
+        await fail_together()
