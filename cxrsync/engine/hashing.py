@@ -88,12 +88,7 @@ class Hashing:
 
     async def run(self) -> None:
         """Hash on every core until there is nothing left to prove."""
-        self._queue.hashing += 1
-        try:
-            await on_every_core(self._entries, self._prove, self._sort)
-        finally:
-            self._queue.hashing -= 1
-            self._queue.tell()
+        await on_every_core(self._entries, self._prove, self._sort)
 
     async def _sort(self, entry: Entry, found: Found | OSError | None) -> None:
         if isinstance(found, FileNotFoundError):

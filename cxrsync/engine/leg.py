@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Coroutine
 from contextlib import closing
 from time import monotonic
 
 from cxrsync.engine.choice import Meant
+from cxrsync.engine.exit_status import unwrap
 from cxrsync.engine.flight import Flight
 from cxrsync.engine.hashing import Hashing
 from cxrsync.engine.manifest_file import ManifestFile
@@ -21,7 +23,7 @@ from cxrsync.engine.reports import ReportArchive, may_unpack
 from cxrsync.engine.room import check_room
 from cxrsync.engine.run import Run
 from cxrsync.engine.tally import Tally
-from cxrsync.errors import CxrsyncError, Locked
+from cxrsync.errors import Locked
 from cxrsync.manifest.select import Wanted
 from cxrsync.model import ROOT, Entry, LimitReached, Notice, Outcome, Planned
 from cxrsync.selection import Selection
@@ -154,39 +156,42 @@ async def _work(
         contradict=outcomes.contradict,
         most_files=None if limits.max_files is None else max(0, limits.max_files - tally.tried),
     )
-    hashing = Hashing(
-        run.tree,
-        plan.entries_to_hash(),
-        queue,
-        publication,
-        outcomes.fail,
-        fsync=run.job.fsync,
-    )
-    taking = Taking(run, plan, older, queue, publication)
+    producers: list[Callable[[], Coroutine[None, None, None]]] = []
+    if len(plan.to_hash):
+        hashing = Hashing(
+            run.tree,
+            plan.entries_to_hash(),
+            queue,
+            publication,
+            outcomes.fail,
+            fsync=run.job.fsync,
+        )
+        producers.append(hashing.run)
+    if len(plan.to_take):
+        producers.append(Taking(run, plan, older, queue, publication).run)
     archive = ReportArchive(run, partitions, plan, publication)
-    ended: BaseException | None = None
-    async with asyncio.TaskGroup() as outer:
-        publishing = outer.create_task(publication.run())
-        try:
-            await archive.unpack(line, flight)
-            outer.create_task(outcomes.release_root())  # the archive is the root's
-            async with asyncio.TaskGroup() as inner:
-                if len(plan.to_hash):
-                    inner.create_task(hashing.run())
-                if len(plan.to_take):
-                    inner.create_task(taking.run())
-                for _ in range(limits.connections):
-                    inner.create_task(queue.connection())
-        except (asyncio.CancelledError, BaseExceptionGroup, CxrsyncError, OSError) as problem:
-            # Not swallowed: what is verified is published first.
-            ended = problem
-        await queue.close()
-        await publication.close()
-        await publishing
-        outcomes.end()
-    await outcomes.record()
-    await partitions.record_rate(tally.received - before, monotonic() - began)
+    ended: list[BaseException] = []
+    try:
+        async with asyncio.TaskGroup() as group:
+            publishing = group.create_task(publication.run())
+            try:
+                await archive.unpack(line, flight)
+                group.create_task(outcomes.release_root())  # the archive is the root's
+                await queue.serve(limits.connections, producers)
+            except (asyncio.CancelledError, Exception) as problem:  # noqa: BLE001
+                ended.append(problem)  # and raised below: what is verified is published first
+            try:
+                await queue.close()
+                await publication.close()
+                await publishing
+            finally:
+                queue.fail_spent()
+                outcomes.end()
+        await outcomes.record()
+        await partitions.record_rate(tally.received - before, monotonic() - began)
+    except (asyncio.CancelledError, Exception) as problem:  # noqa: BLE001
+        ended.append(problem)
     if queue.stopped_at_limit:
         run.emit(LimitReached())
-    if ended is not None:
-        raise ended
+    if ended:
+        raise unwrap(*ended) from None

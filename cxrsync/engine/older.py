@@ -176,12 +176,7 @@ class Taking:
 
     async def run(self) -> None:
         """Take over on every core until there is nothing left to take."""
-        self._queue.hashing += 1
-        try:
-            await on_every_core(self._items(), self._take, self._sort)
-        finally:
-            self._queue.hashing -= 1
-            self._queue.tell()
+        await on_every_core(self._items(), self._take, self._sort)
 
     def _items(self) -> Iterator[tuple[Entry, str]]:
         for offset in self._plan.to_take:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from cxrsync.engine.exit_status import unwrapped
 from cxrsync.engine.flight import Flight
 from cxrsync.engine.publication import Fetched, Publication
 from cxrsync.engine.segments import Segment
@@ -79,18 +81,44 @@ class Queue:
         # By digest, until published: one transfer a digest at a time.
         self._by_digest: dict[str, Task] = {}
         self._copies: set[str] = set()
-        self._another_pass: list[tuple[Task, CxrsyncError]] = []
+        self._another_pass: list[Task] = []
+        # Files whose retries are spent, and why; they may get another pass.
+        self._spent: dict[str, str] = {}
         self._gained = True
-        self.hashing = 0
+        self._producers = 0
         self.stopped_at_limit = False
+
+    async def serve(
+        self, connections: int, producers: Sequence[Callable[[], Coroutine[None, None, None]]] = ()
+    ) -> None:
+        """Bring every file over so many connections, while the producers :meth:`add` more.
+        Raises what ends the run."""
+        with unwrapped():
+            async with asyncio.TaskGroup() as serving:
+                for _ in range(connections):
+                    serving.create_task(self.connection())
+                # Before the first task runs: a connection that finds nothing to do leaves.
+                with self.producing():
+                    async with asyncio.TaskGroup() as adding:
+                        for produce in producers:
+                            adding.create_task(produce())
+
+    @contextmanager
+    def producing(self) -> Iterator[None]:
+        """As long as somebody is in here files may be added, and no connection leaves.
+
+        Enter it before the task that adds them is made: not in the task, which may begin late.
+        """
+        self._producers += 1
+        try:
+            yield
+        finally:
+            self._producers -= 1
+            self._flight.tell()
 
     def add(self, task: Task) -> None:
         """One more file to bring, ahead of the others: found wrong or short while hashing."""
         self._late.append(task)
-        self._flight.tell()
-
-    def tell(self) -> None:
-        """Something outside has changed (hashing has ended)."""
         self._flight.tell()
 
     # ── connections ────────────────────────────────────────────────────────────────────────────
@@ -140,20 +168,23 @@ class Queue:
         return Task(entry)
 
     def _over(self) -> bool:
-        if self._by_digest or self._copies or self._late or self.hashing:
+        if self._by_digest or self._copies or self._late or self._producers:
             return False
         if self._another_pass and self._gained:
             # One more pass over what failed, until a pass gains nothing.
             self._gained = False
-            self._late.extend(
-                Task(task.entry, short=task.short) for task, _problem in self._another_pass
-            )
+            self._late.extend(Task(task.entry, short=task.short) for task in self._another_pass)
             self._another_pass.clear()
             return False
-        for task, problem in self._another_pass:
-            self._fail(Outcome(task.entry.path, Result.FAILED, reason=str(problem)))
-        self._another_pass.clear()
+        self.fail_spent()
         return True
+
+    def fail_spent(self) -> None:
+        """No pass will follow: files whose retries are spent have failed."""
+        self._another_pass.clear()
+        spent, self._spent = self._spent, {}
+        for path, reason in spent.items():
+            self._fail(Outcome(path, Result.FAILED, reason=reason))
 
     # ── a file's beginning and end ─────────────────────────────────────────────────────────────
 
@@ -254,6 +285,7 @@ class Queue:
 
     def _contradicted(self, task: Task, found: Contradiction, size: int = 0) -> None:
         self._release(task, copied_from=None)
+        self._spent.pop(found.path, None)
         reason = (
             f"the source's copy has the SHA-256 {found.observed}, published is {found.expected}"
         )
@@ -264,12 +296,15 @@ class Queue:
         self._partials.add(task.entry.sha256)  # what has arrived of it is gone on with
         if isinstance(problem, NotFound | AccessDenied | Corrupted):
             # An answer, not an accident: asking again would not change it.
+            self._spent.pop(task.entry.path, None)
             self._fail(Outcome(task.entry.path, Result.FAILED, reason=str(problem)))
         else:
-            self._another_pass.append((task, problem.with_traceback(None)))
+            self._spent[task.entry.path] = str(problem)
+            self._another_pass.append(task)
 
     def published(self, entry: Entry, outcome: Outcome) -> None:
         """The publication has done with a file."""
+        self._spent.pop(entry.path, None)
         if entry.path in self._copies:
             self._copies.discard(entry.path)
             self._flight.tell()

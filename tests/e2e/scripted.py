@@ -19,8 +19,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from cxrsync.api import run_job
+from cxrsync.engine.stop import Stop
 from cxrsync.errors import CxrsyncError
-from cxrsync.model import Event, Finished, Summary
+from cxrsync.model import Emit, Event, Finished, Summary
 from cxrsync.options import make_job
 
 SLUG, VERSION = "tiny", "1.0"
@@ -208,16 +209,33 @@ class Pulled:
         return int(self.summary.exit_code)
 
 
-async def pull_from(server: ScriptedServer, dest: Path, **options: Any) -> Pulled:
-    """Pull the whole version from the server, in this process and with little patience."""
+def unheard(_event: Event) -> None:
+    """Nobody listens while it happens."""
+
+
+async def pull_from(
+    server: ScriptedServer,
+    dest: Path,
+    *,
+    heard: Emit = unheard,
+    stop: Stop | None = None,
+    **options: Any,
+) -> Pulled:
+    """Pull the whole version from the server, in this process and with little patience. ``heard``
+    is told of each event as it happens."""
     said = {
         "dataset": SLUG, "dataset_version": VERSION, "dest": dest, "base_url": server.base_url,
         "retries": 1, "stall_timeout": 2, "give_up_after": 4, "connect_timeout": 3, **options,
     }  # fmt: skip
     events: list[Event] = []
     error = None
+
+    def tell(event: Event) -> None:
+        events.append(event)
+        heard(event)
+
     try:
-        await run_job(make_job(said), events.append)
+        await run_job(make_job(said), tell, stop)
     except CxrsyncError as problem:
         error = problem
     [finished] = [event for event in events if isinstance(event, Finished)]

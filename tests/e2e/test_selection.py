@@ -10,12 +10,14 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from e2e.stage import DICOM, JPG, PATIENCE, VERSION, Machine, files_below, fingerprint
 
+from cxrsync.demo.faults import Rule, says, script
 from cxrsync.demo.server import MiniPhysioNet
 
 Serve = Callable[..., MiniPhysioNet]
@@ -356,6 +358,18 @@ def test_no_agreement_for_the_tables(
     assert asked_for(server, DICOM) == {MANIFEST}
     assert asked_for(server, JPG) == {MANIFEST}
     assert here(machine, DICOM) == {MANIFEST}
+
+
+def test_no_agreement_any_more_for_the_tables(serve: Serve, make_machine: MakeMachine) -> None:
+    """It ends between the manifest and the table: several connections are at work by then."""
+    refused = says(HTTPStatus.FORBIDDEN)
+    manifest = Rule(f"{JPG}/*/{MANIFEST}", refused, range(2, 1000))
+    machine = make_machine(serve(faults=script(Rule(f"{JPG}/*/{SPLIT}", refused, None), manifest)))
+
+    denied = machine.pull("--dicom", "--split", "test", "--give-up-after", "0.1")
+
+    assert denied.code == 4
+    assert "--split-table" in denied.err
 
 
 def test_a_jpg_tree_that_is_there_already_is_enough(

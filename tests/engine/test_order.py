@@ -1,0 +1,84 @@
+"""In which order the tasks of a pull begin must not matter: nobody leaves before the last file."""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.scripted import SLUG, VERSION, ScriptedServer, differences, noise, pull_from
+
+from cxrsync.errors import ExitCode
+
+OLD = "0.9"
+FILES = {f"files/p10/{number}.jpg": noise(f"{number}", 2_000) for number in range(6)}
+Turns = Callable[[str], int]
+"""For a task, by what it runs: so many turns of the event loop that pass before it begins."""
+
+
+def late(*names: str) -> Turns:
+    """These begin when everyone else has long looked for something to do."""
+    return lambda name: 50 * (name in names)
+
+
+def shuffled(seed: int) -> Turns:
+    """Any order."""
+    dice = random.Random(seed)
+    return lambda _name: dice.randrange(20)
+
+
+def begin_in_order(turns: Turns) -> None:
+    """From now on the tasks of this event loop begin after so many turns."""
+
+    async def waiting(coroutine: Coroutine[Any, Any, Any], rounds: int) -> Any:
+        begun = False
+        try:
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            begun = True
+            return await coroutine
+        finally:
+            if not begun:
+                coroutine.close()
+
+    def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        rounds = turns(coroutine.__qualname__)
+        return asyncio.Task(waiting(coroutine, rounds), loop=loop, **options)
+
+    asyncio.get_running_loop().set_task_factory(make)
+
+
+ORDERS = {
+    "connections first": late("Hashing.run", "Taking.run"),
+    "hashing first": late("Queue.connection"),
+    "publication last": late("Publication.run"),
+    **{f"order {seed}": shuffled(seed) for seed in range(5)},
+}
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
+@pytest.mark.parametrize("there", ["wrong", "short", "gone"])
+async def test_wrong_files_are_fetched(tmp_path: Path, order: Turns, there: str) -> None:
+    """All files stand under their names, some are wrong: only hashing finds that out. Or an older
+    version lists them, and has lost some: only taking them over finds that out."""
+    for number, (path, data) in enumerate(FILES.items()):
+        version = OLD if there == "gone" else VERSION
+        final = tmp_path / SLUG / version / path
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if number % 2:
+            final.write_bytes(data)
+        elif there != "gone":
+            final.write_bytes(data[:700] if there == "short" else bytes(len(data)))
+    begin_in_order(order)
+    with ScriptedServer(dict(FILES)) as server:
+        if there == "gone":
+            manifest = server.body("SHA256SUMS.txt")
+            assert manifest is not None
+            (tmp_path / SLUG / OLD / "SHA256SUMS.txt").write_bytes(manifest)
+        pulled = await pull_from(server, tmp_path, connections=3)
+
+    assert pulled.code == ExitCode.COMPLETE
+    assert differences(tmp_path, FILES) == []
+    files = pulled.summary
+    assert files.selected.files == files.present.files + files.fetched.files + files.adopted.files
