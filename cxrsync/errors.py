@@ -167,6 +167,22 @@ class RefusedForSafety(CxrsyncError):
     exit_code = ExitCode.REFUSED
 
 
+class NotArrived(CxrsyncError):
+    """A file that all others depend on is not here, whatever happened to it."""
+
+    exit_code = ExitCode.FILES_FAILED
+
+
+class Unbalanced(CxrsyncError):
+    """Not every selected file has exactly one outcome: a fault of this program."""
+
+    next_step = (
+        "That is cxrsync's own fault, not yours. What is here under its name was verified; run "
+        "`cxrsync verify --repair` for the rest, and please report this, with the newest file in "
+        ".cxrsync/runs."
+    )
+
+
 class Locked(CxrsyncError):
     """Another run is at work on the same ``partition``."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -135,7 +135,9 @@ class Started:
 class Planned:
     """``present_bytes`` counts the files that are there and verified; other sizes are unknown.
 
-    ``to_take``: how many of those ``to_fetch`` come from an older version on this disk.
+    ``to_take``: how many of those ``to_fetch`` come from an older version on this disk. ``due``: a
+    hash of the path of each file that is selected and not present: it is to get one outcome.
+    ``prefix``: what the paths of another dataset's files have in front when they are told.
     """
 
     selected: int
@@ -146,6 +148,8 @@ class Planned:
     to_take: int = 0
     refused: tuple[Refused, ...] = ()
     refused_lines: int = 0
+    due: Sequence[int] = field(default=(), repr=False)
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +192,13 @@ class LimitReached:
     """The run may not take up more files; some are left."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unaccounted:
+    """Some of the selected files that have no outcome though their run was not stopped."""
+
+    paths: tuple[str, ...]
+
+
 class Finding(Enum):
     """What verification finds of one file. ``extra``: not in the manifest."""
 
@@ -222,7 +233,8 @@ class Summary:
     wire); ``resumed`` continued from bytes that were there (bytes: those not fetched again);
     ``copied`` of them came from a file or an archive on this disk; ``adopted`` was found, hashed
     and kept; ``mismatched`` contradict their published digest, ``acknowledged`` too, but that is
-    known and no fault; ``selection`` says in words what was asked for.
+    known and no fault; ``selection`` says in words what was asked for; ``limited``: a limit of the
+    user's left files out.
     """
 
     dataset: str
@@ -244,6 +256,7 @@ class Summary:
     problems: tuple[Outcome, ...] = field(default=())
     refused: tuple[Refused, ...] = field(default=())
     error: str = ""
+    limited: bool = False
 
     def as_json(self) -> dict[str, object]:
         """The summary as other people's scripts read it."""
@@ -260,6 +273,7 @@ class Summary:
             "seconds": self.seconds,
             "exit_code": self.exit_code,
             "error": self.error,
+            "limited": self.limited,
             "problems": [
                 {"path": each.path, "result": each.result.value, "reason": each.reason}
                 for each in self.problems
@@ -282,6 +296,7 @@ Event = (
     | Connections
     | Notice
     | LimitReached
+    | Unaccounted
     | Checked
     | Finished
 )

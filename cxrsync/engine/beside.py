@@ -9,7 +9,7 @@ from cxrsync.catalog import Dataset, describe
 from cxrsync.engine.run import Run
 from cxrsync.engine.start import refuse_synced
 from cxrsync.engine.version import claim
-from cxrsync.model import Event, FileDone, Started
+from cxrsync.model import Event, FileDone, Planned, Started, Unaccounted
 from cxrsync.selection import Selection
 from cxrsync.store.layout import Tree, version_root
 from cxrsync.store.surroundings import look_around
@@ -37,15 +37,12 @@ def beside(tree: Tree, dest: Path, slug: str, version: str) -> Home:
 
 
 def other_run(run: Run, home: Home, selection: Selection) -> Run:
-    """A part of this run that works on another dataset's tree. Its files are told with dataset and
-    version in front of the path; nothing else of it is told twice."""
+    """A part of this run that works on another dataset's tree."""
+    prefix = f"{home.dataset.slug}/{home.version}/"
 
     def emit(event: Event) -> None:
-        if isinstance(event, FileDone):
-            path = f"{home.dataset.slug}/{home.version}/{event.outcome.path}"
-            event = FileDone(replace(event.outcome, path=path))
-        if not isinstance(event, Started):
-            run.emit(event)
+        if not isinstance(event, Started):  # told once
+            run.emit(_with_prefix(event, prefix))
 
     job = replace(
         run.job, dataset=home.dataset.slug, selection=selection, also=(), with_reports=False
@@ -54,3 +51,16 @@ def other_run(run: Run, home: Home, selection: Selection) -> Run:
         refuse_synced(look_around(home.tree.root))
     claim(home.tree, home.dataset.slug, home.version)
     return replace(run, job=job, emit=emit, tree=home.tree, dataset=home.dataset)
+
+
+def _with_prefix(event: Event, prefix: str) -> Event:
+    """The event with dataset and version in front of each path that it names."""
+    if isinstance(event, FileDone):
+        return FileDone(replace(event.outcome, path=prefix + event.outcome.path))
+    if isinstance(event, Planned):
+        where = prefix.removesuffix("/")
+        refused = tuple(replace(each, reason=f"{where}: {each.reason}") for each in event.refused)
+        return replace(event, prefix=prefix + event.prefix, refused=refused)
+    if isinstance(event, Unaccounted):
+        return Unaccounted(tuple(prefix + path for path in event.paths))
+    return event

@@ -1,4 +1,4 @@
-"""What ended a run, in our own words, and its exit code."""
+"""What ended a run, in our own words."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cxrsync.engine.exit_status import unwrap
 from cxrsync.engine.stop import Stop
-from cxrsync.engine.tally import Tally
 from cxrsync.errors import CxrsyncError, DiskError, ExitCode, Stopped
 
 
@@ -18,38 +18,35 @@ def in_our_words(stop: Stop) -> Iterator[None]:
         with stop.watching(None):
             yield
     except BaseException as problem:
-        if stop.code is None and isinstance(problem, asyncio.CancelledError):
-            raise  # the caller's wish, not ours
+        if is_callers_wish(problem, stop):
+            raise
         raise explain(problem, stop) or problem from None
 
 
-def exit_code_of(error: BaseException | None, stop: Stop, tally: Tally) -> ExitCode:
-    """The exit code of a run that was ended by ``error``, by a limit, or came to its end."""
-    if isinstance(error, CxrsyncError):
-        return error.exit_code
-    if error is not None:
-        return ExitCode.UNEXPECTED
-    return stop.code or tally.exit_code()
+def is_callers_wish(problem: BaseException, stop: Stop) -> bool:
+    """Whether the caller has cancelled the work, be it that we were to stop besides."""
+    if not isinstance(problem, asyncio.CancelledError):
+        return False
+    task = asyncio.current_task()
+    return stop.code is None or (task is not None and task.cancelling() > 0)
 
 
 def explain(problem: BaseException, stop: Stop) -> BaseException | None:
     """What ended a run, in our own words: a CxrsyncError, None for a limit that was reached, or
     the problem itself where we have no words for it."""
-    if isinstance(problem, BaseExceptionGroup):
-        # What a run's tasks raised together: the first of it that we know.
-        inner = [explain(each, stop) for each in problem.exceptions]
-        ours = [each for each in inner if isinstance(each, CxrsyncError)]
-        return ours[0] if ours else problem
-    if isinstance(problem, asyncio.CancelledError):
-        task = asyncio.current_task()
-        if task is not None:
-            task.uncancel()  # it was our own: what the caller does next is not cancelled
-        if stop.code is ExitCode.LIMIT:
-            return None
+    error: BaseException | None = unwrap(problem)
+    if isinstance(error, asyncio.CancelledError):
+        error = None
+    elif isinstance(error, OSError):
+        error = disk_trouble(error)
+    if stop.code is None or stop.code is ExitCode.LIMIT:
+        return error
+    if isinstance(error, CxrsyncError):
+        stopped = Stopped(f"stopped as asked, but: {error}", next_step=error.next_step)
+    else:
         stopped = Stopped("stopped as asked; the state is saved")
-        stopped.exit_code = stop.code or ExitCode.INTERRUPTED
-        return stopped
-    return disk_trouble(problem) if isinstance(problem, OSError) else problem
+    stopped.exit_code = stop.code
+    return stopped
 
 
 def disk_trouble(problem: OSError) -> DiskError:

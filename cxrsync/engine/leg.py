@@ -6,8 +6,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import closing
+from itertools import islice
 from time import monotonic
 
+from cxrsync.engine.books import MOST_NAMED
 from cxrsync.engine.choice import Meant
 from cxrsync.engine.exit_status import unwrap
 from cxrsync.engine.flight import Flight
@@ -25,7 +27,7 @@ from cxrsync.engine.run import Run
 from cxrsync.engine.tally import Tally
 from cxrsync.errors import Locked
 from cxrsync.manifest.select import Wanted
-from cxrsync.model import ROOT, Entry, LimitReached, Notice, Outcome, Planned
+from cxrsync.model import ROOT, Entry, LimitReached, Notice, Outcome, Planned, Unaccounted
 from cxrsync.selection import Selection
 from cxrsync.store.layout import Tree
 from cxrsync.store.publish import Trash
@@ -104,6 +106,7 @@ async def _travel_leg(
             to_take=len(plan.to_take),
             refused=tuple(plan.refused),
             refused_lines=manifest.refused_lines,
+            due=plan.due,
         )
     )
     await check_room(run, plan)
@@ -111,6 +114,10 @@ async def _travel_leg(
         await partitions.remember(remember)
     if plan.to_fetch or plan.to_hash:
         await _work(run, tally, partitions, plan, older)
+    if not tally.limited and (unsettled := tally.books.unsettled()):
+        # Only here, where the manifest is at hand, do they have names.
+        lost = (path for path in manifest.paths() if hash(path) in unsettled)
+        run.emit(Unaccounted(tuple(islice(lost, MOST_NAMED))))
 
 
 def look_back(run: Run, plan: Plan) -> list[Tree]:

@@ -54,6 +54,8 @@ def fits(row: Row, found: Found) -> bool:
 class Plan:
     """What is to do, as offsets into the manifest, and what is there already.
 
+    ``due``: a hash of the path of each selected file that is not present.
+
     Reports stand apart: one archive may bring them all. ``to_take``: files that an older version
     holds too, under the same path; ``elsewhere`` has the path there of those that moved;
     ``taking_takes_room``: whether they come as copies.
@@ -72,6 +74,7 @@ class Plan:
     taking_takes_room: bool = True
     to_hash: array[int] = field(default_factory=lambda: array("Q"))
     refused: list[Refused] = field(default_factory=list)
+    due: array[int] = field(default_factory=lambda: array("q"))
 
     @property
     def to_fetch(self) -> int:
@@ -141,6 +144,8 @@ def make_plan(
     for offset, entry, row, found in survey(manifest, is_wanted, rows, tree):
         plan.selected += 1
         decision = standing(entry, row, found)
+        if decision is not Standing.PRESENT:
+            plan.due.append(hash(entry.path))
         if decision is Standing.PRESENT:
             assert found is not None
             plan.present += 1

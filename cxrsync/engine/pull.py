@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterable
 
-from cxrsync.engine.ending import exit_code_of, explain
+from cxrsync.engine.ending import explain, is_callers_wish
+from cxrsync.engine.exit_status import Ending, code_of, exit_status, unwrap
 from cxrsync.engine.journey import travel
 from cxrsync.engine.records import keep_summary
 from cxrsync.engine.run import Run
 from cxrsync.engine.start import set_out
 from cxrsync.engine.stop import Stop
 from cxrsync.engine.tally import Tally
+from cxrsync.errors import CxrsyncError, ExitCode, Unbalanced
 from cxrsync.job import Job
-from cxrsync.model import Emit, Event, Finished, Summary
+from cxrsync.model import Emit, Event, Finished, Notice, Result, Summary
 from cxrsync.source.base import Source
 
 
@@ -46,10 +47,30 @@ async def pull(
             run = await set_out(job, source, tell, stop)
             await travel(run, tally, tuple(distrust))
     except BaseException as problem:
-        if stop.code is None and isinstance(problem, asyncio.CancelledError):
-            raise  # the caller's wish, not ours
+        if is_callers_wish(problem, stop):
+            raise
         error = explain(problem, stop)
-    code = exit_code_of(error, stop, tally)
+    tally.limited = tally.limited or stop.code is ExitCode.LIMIT
+    complete = error is None and stop.code is None and not tally.limited
+    imbalance = tally.books.imbalance(complete=complete)
+    if imbalance is not None:
+        unbalanced = Unbalanced(str(imbalance))
+        error = unbalanced if error is None else unwrap(error, unbalanced)
+        if error is not unbalanced:
+            tell(Notice(f"{unbalanced}. {unbalanced.next_step}"))
+    code = exit_status(
+        Ending(
+            asked=stop.code,
+            errors=() if error is None else (code_of(error),),
+            failed=tally.files[Result.FAILED],
+            contradicted=tally.files[Result.CONTRADICTED],
+            refused_lines=tally.refused_lines,
+            limited=tally.limited,
+            balanced=imbalance is None,
+        )
+    )
+    if isinstance(error, CxrsyncError):
+        error.exit_code = code  # whoever catches it is told of all that happened
     summary = tally.summary(
         requests=source.requests, exit_code=code, error=str(error) if error else ""
     )

@@ -17,6 +17,7 @@ class Stop:
         self.code: ExitCode | None = None
         self.flag = threading.Event()
         self._task: asyncio.Task[object] | None = None
+        self._cancelled = False
 
     @contextmanager
     def watching(self, most_seconds: float | None) -> Iterator[None]:
@@ -28,13 +29,17 @@ class Stop:
             if most_seconds is None
             else loop.call_later(most_seconds, self.request, ExitCode.LIMIT)
         )
-        if self.code is not None and self._task is not None:
-            self._task.cancel()
+        if self.code is not None:
+            self._cancel()
         try:
             yield
         finally:
             if timer is not None:
                 timer.cancel()
+            if self._cancelled and self._task is not None:
+                # It was our own: what the caller does next is not cancelled.
+                self._task.uncancel()
+                self._cancelled = False
             self._task = None
 
     def request(self, code: ExitCode) -> None:
@@ -42,5 +47,9 @@ class Stop:
         if self.code is None:
             self.code = code
             self.flag.set()
-            if self._task is not None:
-                self._task.cancel()
+            self._cancel()
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._cancelled = True

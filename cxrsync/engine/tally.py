@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from time import monotonic
 
-from cxrsync.errors import ExitCode
+from cxrsync.engine.books import Books
 from cxrsync.model import (
     Amount,
     Event,
@@ -14,10 +15,10 @@ from cxrsync.model import (
     Outcome,
     Planned,
     Received,
-    Refused,
     Result,
     Started,
     Summary,
+    Unaccounted,
 )
 
 _MOST_PROBLEMS_KEPT = 1000
@@ -37,14 +38,20 @@ class Tally:
         self.files: Counter[Result] = Counter()
         self.bytes: Counter[Result] = Counter()
         self.problems: list[Outcome] = []
-        self.refused: tuple[Refused, ...] = ()
-        self.refused_lines = 0
         self.limited = False
+        self.books = Books()
+        # By dataset: each leg tells those of the whole manifest again.
+        self._refused: dict[str, Planned] = {}
 
     @property
     def tried(self) -> int:
         """How many files were fetched, or tried to be."""
         return sum(self.files.values()) - self.files[Result.ADOPTED]
+
+    @property
+    def refused_lines(self) -> int:
+        """How many manifest lines cannot be followed: as many files that are not here."""
+        return sum(plan.refused_lines for plan in self._refused.values())
 
     def listen(self, event: Event) -> None:
         """Take note of an event."""
@@ -52,15 +59,20 @@ class Tally:
             self.received += event.count
         elif isinstance(event, FileDone):
             self._add(event.outcome)
+            self.books.settle(event.outcome.path)
         elif isinstance(event, Planned):
             self.selected += event.selected
             self.present = _plus(self.present, event.present, event.present_bytes)
-            self.refused = event.refused
-            self.refused_lines = event.refused_lines
+            self.books.open(event)
+            known = self._refused.get(event.prefix)
+            if known is None or known.refused_lines < event.refused_lines:
+                self._refused[event.prefix] = replace(event, due=())
         elif isinstance(event, Started):
             self.started = event
         elif isinstance(event, LimitReached):
             self.limited = True
+        elif isinstance(event, Unaccounted):
+            self.books.name(event.paths)
 
     def _add(self, outcome: Outcome) -> None:
         self.files[outcome.result] += 1
@@ -69,17 +81,6 @@ class Tally:
             self.resumed = _plus(self.resumed, 1, outcome.resumed)
         if outcome.result in _PROBLEMS and len(self.problems) < _MOST_PROBLEMS_KEPT:
             self.problems.append(outcome)
-
-    def exit_code(self) -> ExitCode:
-        """The exit code of a run that came to its end by itself.
-
-        A manifest line that could not be followed is a file that is not here.
-        """
-        if self.files[Result.CONTRADICTED]:
-            return ExitCode.CONTRADICTED
-        if self.files[Result.FAILED] or self.refused_lines:
-            return ExitCode.FILES_FAILED
-        return ExitCode.LIMIT if self.limited else ExitCode.COMPLETE
 
     def summary(self, *, requests: int, exit_code: int, error: str = "") -> Summary:
         """Everything so far."""
@@ -107,8 +108,9 @@ class Tally:
             seconds=round(monotonic() - self.began, 3),
             exit_code=exit_code,
             problems=tuple(self.problems),
-            refused=self.refused,
+            refused=tuple(each for plan in self._refused.values() for each in plan.refused),
             error=error,
+            limited=self.limited,
         )
 
 

@@ -165,6 +165,19 @@ def _planned(event: Planned) -> str:
     return text
 
 
+def _plan_fields(event: Planned) -> dict[str, object]:
+    return {
+        "selected": event.selected,
+        "present": event.present,
+        "present_bytes": event.present_bytes,
+        "to_fetch": event.to_fetch,
+        "to_hash": event.to_hash,
+        "to_take": event.to_take,
+        "refused": [asdict(each) for each in event.refused],
+        "refused_lines": event.refused_lines,
+    }
+
+
 def _file(outcome: Outcome, *, verbose: bool) -> str | None:
     if is_problem(outcome):
         return f"{outcome.result.value}: {outcome.path}: {outcome.reason}"
@@ -184,7 +197,7 @@ class JsonListener:
         if isinstance(event, Started):
             self._say("start", asdict(event))
         elif isinstance(event, Planned):
-            self._say("plan", asdict(event))
+            self._say("plan", _plan_fields(event))
         elif isinstance(event, FileDone):
             outcome = event.outcome
             self._say("file", {**asdict(outcome), "result": outcome.result.value})

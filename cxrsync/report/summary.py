@@ -45,8 +45,9 @@ def as_text(summary: Summary) -> str:
         lines.append(f"  refused: {where}: {refused.reason}")
     if len(summary.refused) > _MOST_NAMED:
         lines.append(f"  and {len(summary.refused) - _MOST_NAMED:,} more manifest lines")
-    if summary.exit_code == ExitCode.LIMIT:
-        lines.append("stopped at a limit; run the same command again to go on")
+    if summary.limited and not summary.error:
+        well = ", all well" if summary.exit_code == ExitCode.LIMIT else ""
+        lines.append(f"stopped at a limit{well}; run the same command again to go on")
     if summary.exit_code == ExitCode.COMPLETE:
         but = " but for what is acknowledged" if summary.acknowledged.files else ""
         lines.append(f"complete and verified{but}: {summary.root}")

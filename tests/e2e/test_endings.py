@@ -1,0 +1,234 @@
+"""How a run ends: the exit code of everything that happened, and nothing forgotten."""
+
+import asyncio
+import errno
+import hashlib
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from e2e.scripted import Pulled, Request, ScriptedServer, noise, pull_from
+from e2e.stage import DICOM, JPG, VERSION, Machine
+
+from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.engine import pace
+from cxrsync.engine.stop import Stop
+from cxrsync.errors import ExitCode
+from cxrsync.model import Event, FileDone, Result
+from cxrsync.report.summary import as_text
+from cxrsync.store.partial import Partial
+
+Serve = Callable[..., MiniPhysioNet]
+MakeMachine = Callable[[MiniPhysioNet], Machine]
+
+A, B, C = (f"files/p10/{name}.jpg" for name in "abc")
+FILES = {path: noise(path, 3_000) for path in (A, B, C)}
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_FIRST_PAUSE", 0.0)
+
+
+async def hold(_request: Request, writer: asyncio.StreamWriter) -> None:
+    """The head of an answer that never goes on, until the client hangs up."""
+    head = "HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n"
+    writer.write(head.encode())
+    await writer.drain()
+    await writer.wait_closed()
+
+
+def break_off(writer: asyncio.StreamWriter) -> None:
+    """An answer without a single byte of what it promised."""
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n")
+
+
+def text_of(pulled: Pulled) -> str:
+    return as_text(pulled.summary)
+
+
+# ── a limit on time ────────────────────────────────────────────────────────────────────────────
+
+
+async def stopped_after(
+    tmp_path: Path, server: ScriptedServer, result: Result, code: ExitCode
+) -> Pulled:
+    """A pull that is asked to end with ``code`` as soon as a file has ended so."""
+    stop = Stop()
+
+    def heard(event: Event) -> None:
+        if isinstance(event, FileDone) and event.outcome.result is result:
+            stop.request(code)
+
+    return await pull_from(server, tmp_path, heard=heard, stop=stop, connections=2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        (ExitCode.LIMIT, ExitCode.FILES_FAILED),
+        (ExitCode.INTERRUPTED, ExitCode.INTERRUPTED),
+        (ExitCode.TERMINATED, ExitCode.TERMINATED),
+    ],
+)
+async def test_a_file_has_failed_by_then(tmp_path: Path, asked: ExitCode, code: ExitCode) -> None:
+    async def script(
+        request: Request, writer: asyncio.StreamWriter, server: ScriptedServer
+    ) -> bool | None:
+        if request.path == A:
+            server.reply(writer, "404 Not Found", ["Content-Length: 0"])
+            return True
+        if request.path == B:
+            await hold(request, writer)
+        return None
+
+    with ScriptedServer(FILES, script) as server:
+        pulled = await stopped_after(tmp_path, server, Result.FAILED, asked)
+
+    assert pulled.code == code
+    assert pulled.summary.failed.files == 1
+    assert "all well" not in text_of(pulled)
+
+
+async def test_a_file_contradicts_its_checksum_by_then(tmp_path: Path) -> None:
+    async def script(
+        request: Request, writer: asyncio.StreamWriter, server: ScriptedServer
+    ) -> bool | None:
+        if request.path == A:
+            server.reply(writer, "200 OK", ["Content-Length: 5", 'ETag: "w"'], b"wrong")
+            return True
+        if request.path == B:
+            await hold(request, writer)
+        return None
+
+    with ScriptedServer(FILES, script) as server:
+        pulled = await stopped_after(tmp_path, server, Result.CONTRADICTED, ExitCode.LIMIT)
+
+    assert (pulled.code, pulled.summary.mismatched.files) == (ExitCode.CONTRADICTED, 1)
+    assert "all well" not in text_of(pulled)
+
+
+async def test_all_well_by_then(tmp_path: Path) -> None:
+    async def script(
+        request: Request, writer: asyncio.StreamWriter, server: ScriptedServer
+    ) -> bool | None:
+        if request.path == B:
+            await hold(request, writer)
+        return None
+
+    with ScriptedServer(FILES, script) as server:
+        pulled = await stopped_after(tmp_path, server, Result.FETCHED, ExitCode.LIMIT)
+
+    assert pulled.code == ExitCode.LIMIT
+    assert "all well" in text_of(pulled)
+
+
+# ── files whose retries are spent ──────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        (ExitCode.LIMIT, ExitCode.FILES_FAILED),
+        (ExitCode.INTERRUPTED, ExitCode.INTERRUPTED),
+        (None, ExitCode.DISK),
+    ],
+)
+async def test_a_file_whose_retries_are_spent_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: ExitCode | None, code: ExitCode
+) -> None:
+    """Others were still to come when the run ended, so that it got no second chance."""
+    stop, loop = Stop(), asyncio.get_running_loop()
+
+    async def script(
+        request: Request, writer: asyncio.StreamWriter, server: ScriptedServer
+    ) -> bool | None:
+        if request.path == A:
+            break_off(writer)
+            return False
+        if request.path == B:
+            await hold(request, writer)
+        if request.path == C and asked is not None:  # whoever asks for it has given A up
+            loop.call_soon_threadsafe(stop.request, asked)
+            await hold(request, writer)
+        return None
+
+    if asked is None:
+        fill_the_disk(monkeypatch, C)
+    with ScriptedServer(FILES, script) as server:
+        pulled = await pull_from(server, tmp_path, stop=stop, connections=2)
+
+    assert (pulled.code, pulled.summary.failed.files) == (code, 1)
+    [problem] = pulled.summary.problems
+    assert (problem.path, problem.result) == (A, Result.FAILED)
+    assert problem.reason
+
+
+def fill_the_disk(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """No room is left for the bytes of one file."""
+    original = Partial.write
+    digest = hashlib.sha256(FILES[path]).hexdigest()
+
+    def write(partial: Partial, offset: int, chunks: list[bytes], epoch: int) -> bool:
+        if partial.path.name == digest:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return original(partial, offset, chunks, epoch)
+
+    monkeypatch.setattr(Partial, "write", write)
+
+
+async def test_a_limit_on_files_and_one_whose_retries_are_spent(tmp_path: Path) -> None:
+    async def script(
+        request: Request, writer: asyncio.StreamWriter, _server: ScriptedServer
+    ) -> bool | None:
+        if request.path == A:
+            break_off(writer)
+            return False
+        return None
+
+    with ScriptedServer(FILES, script) as server:
+        pulled = await pull_from(server, tmp_path, connections=1, max_files=2)
+
+    assert pulled.code == ExitCode.FILES_FAILED
+    assert (pulled.summary.failed.files, pulled.summary.fetched.files) == (1, 1)
+    assert "stopped at a limit" in text_of(pulled)
+    assert "all well" not in text_of(pulled)
+
+
+# ── the command ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_interrupted_with_failures(
+    own_files: Path, serve: Serve, make_machine: MakeMachine
+) -> None:
+    images = sorted((own_files / JPG / VERSION / "files/p10").rglob("*.jpg"))
+    images[0].unlink()
+    machine = make_machine(serve(own_files, rate=20_000))
+    process = machine.start("pull", "--jpg", "--shard", "p10", "--json", "--progress", "none")
+    assert process.stdout is not None
+    lines = iter(process.stdout)
+    assert any('"failed"' in line and '"file"' in line for line in lines)
+    process.send_signal(signal.SIGINT)
+    *_others, last = lines
+    process.communicate()
+    assert process.returncode == 130
+    assert '"failed": 1' in last
+
+
+def test_refused_lines_of_two_datasets(
+    own_files: Path, serve: Serve, make_machine: MakeMachine
+) -> None:
+    with (own_files / JPG / VERSION / "SHA256SUMS.txt").open("a") as manifest:
+        manifest.write("junk\n" * 2)
+    machine = make_machine(serve(own_files))
+    done = machine.pull("--jpg", "--split", "test", "--with-reports")
+    assert (done.code, done.summary["files"]["failed"]) == (5, 2)
+
+    with (own_files / DICOM / VERSION / "SHA256SUMS.txt").open("a") as manifest:
+        manifest.write("junk\n" * 3)
+    done = machine.pull("--jpg", "--split", "test", "--with-reports")
+    assert (done.code, done.summary["files"]["failed"]) == (5, 5)
+    assert len(done.summary["refused"]) == 5
+    assert sum(DICOM in each["reason"] for each in done.summary["refused"]) == 3

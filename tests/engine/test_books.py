@@ -1,0 +1,150 @@
+"""Every selected file has one outcome: any sequence of events that says otherwise is found."""
+
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxrsync.engine.books import Books
+from cxrsync.engine.tally import Tally
+from cxrsync.model import Event, FileDone, Outcome, Planned, Refused, Result, Unaccounted
+
+many = settings(deadline=None, max_examples=400, derandomize=True)
+
+PREFIXES = ["", "other/1.0/"]
+PATHS = [f"files/p10/{letter}.jpg" for letter in "abcdef"]
+
+
+def plan(paths: Sequence[str], present: int = 0, prefix: str = "", lost: int = 0) -> Planned:
+    """``lost``: selected, but neither there nor to be brought."""
+    selected = len(paths) + present + lost
+    due = array("q", map(hash, paths))
+    return Planned(selected, present, 0, len(paths), 0, due=due, prefix=prefix)
+
+
+def done(path: str, result: Result = Result.FETCHED) -> FileDone:
+    return FileDone(Outcome(path, result))
+
+
+plans = st.builds(
+    plan,
+    st.lists(st.sampled_from(PATHS), unique=True),
+    st.integers(0, 3),
+    st.sampled_from(PREFIXES),
+    st.sampled_from([0, 0, 0, 1]),
+)
+names = [prefix + path for prefix in PREFIXES for path in [*PATHS, "nobody's"]]
+outcomes = st.builds(done, st.sampled_from(names), st.sampled_from(Result))
+
+
+@st.composite
+def orderly(draw: st.DrawFn) -> list[Event]:
+    """What a run tells that does all it should, in any order; and then, perhaps, a slip."""
+    events: list[Event] = []
+    for each in draw(st.lists(plans, max_size=3)):
+        events.append(each)
+        paths = [path for path in PATHS if hash(path) in each.due]
+        events += [done(each.prefix + path) for path in draw(st.permutations(paths))]
+    slip = draw(st.sampled_from(["none", "lost", "twice", "another's"]))
+    told = [at for at, event in enumerate(events) if isinstance(event, FileDone)]
+    if told and slip != "none":
+        at = draw(st.sampled_from(told))
+        if slip == "lost":
+            del events[at]
+        else:
+            events.insert(at, events[at] if slip == "twice" else done("nobody's"))
+    return events
+
+
+def told_by_hand(events: Sequence[Event]) -> tuple[int, int]:
+    """Files without an outcome, outcomes without a file: by sets that hold every path."""
+    due: Counter[str] = Counter()
+    missing = surplus = 0
+    by_hash = {hash(path): path for path in PATHS}
+    for event in events:
+        if isinstance(event, Planned):
+            due.update(event.prefix + by_hash[key] for key in event.due)
+            missing += event.selected - event.present - len(event.due)
+        elif isinstance(event, FileDone):
+            surplus += not due[event.outcome.path]
+            due[event.outcome.path] -= due[event.outcome.path] > 0
+    return missing + due.total(), surplus
+
+
+@many
+@given(st.lists(plans | outcomes, max_size=20) | orderly(), st.booleans())
+def test_every_imbalance_is_found(events: list[Event], complete: bool) -> None:
+    tally = Tally()
+    for event in events:
+        tally.listen(event)
+    missing, surplus = told_by_hand(events)
+    if not complete:  # a run that was stopped owes nobody anything, but tells nothing twice either
+        missing = sum(
+            event.selected - event.present - len(event.due)
+            for event in events
+            if isinstance(event, Planned)
+        )
+
+    found = tally.books.imbalance(complete=complete)
+
+    assert (found is not None) == bool(missing or surplus)
+    if found is not None:
+        assert (found.missing, found.surplus) == (missing, surplus)
+    elif complete:
+        summary = tally.summary(requests=0, exit_code=0)
+        parts = (summary.present, summary.fetched, summary.adopted, summary.failed)
+        parts += (summary.mismatched, summary.acknowledged)
+        assert summary.selected.files == sum(part.files for part in parts)
+
+
+def test_it_is_said_which() -> None:
+    books = Books()
+    books.open(plan(PATHS[:4], present=2))
+    for path in (PATHS[0], PATHS[1], PATHS[1], "nobody's"):
+        books.settle(path)
+    assert books.unsettled() == {hash(PATHS[2]), hash(PATHS[3])}
+    books.name(PATHS[2:4])
+    said = str(books.imbalance(complete=True))
+    assert "2 of 6 selected files have none" in said
+    assert all(path in said for path in PATHS[1:4])
+    assert "nobody's" in said
+    assert PATHS[0] not in said
+
+
+def test_paths_that_share_a_hash_are_two_files() -> None:
+    books = Books()
+    books.open(Planned(2, 0, 0, 2, 0, due=array("q", [hash(PATHS[0])] * 2)))
+    books.settle(PATHS[0])
+    assert books.imbalance(complete=True) is not None
+    books.settle(PATHS[0])
+    assert books.imbalance(complete=True) is None
+
+
+def test_many_are_told_by_number() -> None:
+    tally = Tally()
+    paths = [f"files/p10/{number}.jpg" for number in range(5_000)]
+    tally.listen(plan(paths))
+    tally.listen(Unaccounted(tuple(paths[:10])))
+    said = str(tally.books.imbalance(complete=True))
+    assert "5,000 of 5,000" in said
+    assert said.count(".jpg") == 10
+    assert "…" in said
+
+
+# ── manifest lines that cannot be followed ─────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("legs", [1, 3])
+def test_refused_lines_count_once_a_dataset(legs: int) -> None:
+    tally = Tally()
+    for _ in range(legs):
+        for prefix, lines in (("", 2), ("other/1.0/", 3)):
+            refused = tuple(Refused(line, f"{prefix}junk") for line in range(1, lines + 1))
+            told = Planned(0, 0, 0, 0, 0, refused=refused, refused_lines=lines, prefix=prefix)
+            tally.listen(told)
+    assert tally.refused_lines == 5
+    summary = tally.summary(requests=0, exit_code=5)
+    assert (len(summary.refused), summary.failed.files) == (5, 5)
