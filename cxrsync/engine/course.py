@@ -16,7 +16,9 @@ from cxrsync.engine.version import no_such_version
 from cxrsync.errors import (
     AccessDenied,
     BadAnswer,
+    ExitCode,
     Interrupted,
+    NotArrived,
     NotFound,
     Throttled,
     Unreachable,
@@ -101,12 +103,16 @@ async def _bring_table(
     if home is not tables.own:
         if await in_thread(lambda: tables.find(role)) is None:
             await _bring_from_beside(run, tally, home, role)
+            if await in_thread(lambda: tables.find(role)) is None:
+                raise _not_arrived(f"the {role} table of {home.dataset.slug}", tally)
         return set()
     entry = await in_thread(lambda: _table_in(manifest, home, role))
     if await in_thread(lambda: tables.proved(home.tree, entry)) is not None:
         return set()
     run.emit(Notice(f"{entry.path} tells which images are meant: it comes first"))
-    await travel_legs(run, tally, manifest, _just(entry.path), remember=())
+    await _travel_for(run, tally, manifest, entry, ())
+    if await in_thread(lambda: tables.proved(home.tree, entry)) is None:
+        raise _not_arrived(entry.path, tally)
     return {entry.path}
 
 
@@ -120,7 +126,7 @@ async def _bring_from_beside(run: Run, tally: Tally, home: Home, role: str) -> N
         manifest = await get_manifest(other, ROOT_KEYS)
         try:
             entry = await in_thread(lambda: _table_in(manifest, home, role))
-            await travel_legs(other, tally, manifest, _just(entry.path), remember=(selection,))
+            await _travel_for(other, tally, manifest, entry, (selection,))
         finally:
             manifest.close()
     except AccessDenied as refused:
@@ -142,5 +148,19 @@ def _table_in(manifest: ManifestFile, home: Home, role: str) -> Entry:
     return entry
 
 
-def _just(path: str) -> Meant:
-    return Meant(lambda each: each == path, frozenset({ROOT}))
+async def _travel_for(
+    run: Run, tally: Tally, manifest: ManifestFile, table: Entry, remember: tuple[Selection, ...]
+) -> None:
+    """Bring one table that is not here, or is not what the state may still say it is."""
+    meant = Meant(lambda path: path == table.path, frozenset({ROOT}))
+    await travel_legs(run, tally, manifest, meant, remember=remember, distrust=(table.path,))
+
+
+def _not_arrived(table: str, tally: Tally) -> NotArrived:
+    """The error for a table that was asked for and is not here all the same."""
+    what = f"{table} tells which images are meant, and did not arrive"
+    if not tally.limited:
+        return NotArrived(what, next_step="What was said of it above tells why.")
+    limited = NotArrived(f"{what}: no file more may be fetched", next_step="Allow more files.")
+    limited.exit_code = ExitCode.LIMIT
+    return limited

@@ -52,6 +52,7 @@ async def _bring_files(run: Run, tally: Tally, course: Course, distrust: tuple[s
             return path not in course.brought and course.meant.is_wanted(path)
 
         meant = replace(meant, is_wanted=rest)
+        distrust = tuple(set(distrust) - course.brought)  # they were hashed since
     await travel_legs(
         run, tally, course.manifest, meant, remember=run.job.selections, distrust=distrust
     )

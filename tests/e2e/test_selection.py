@@ -372,6 +372,42 @@ def test_no_agreement_any_more_for_the_tables(serve: Serve, make_machine: MakeMa
     assert "--split-table" in denied.err
 
 
+@pytest.mark.parametrize("flag", ["--jpg", "--dicom"])
+def test_a_table_that_does_not_arrive(serve: Serve, make_machine: MakeMachine, flag: str) -> None:
+    """It tells which images are meant: that is no mistake of the person who asked for them."""
+    server = serve(faults=script(Rule(f"{JPG}/*/{SPLIT}", says(HTTPStatus.NOT_FOUND), None)))
+    machine = make_machine(server)
+    words = (flag, "--split", "test")
+
+    failed = machine.pull(*words)
+
+    assert (failed.code, failed.summary["files"]["failed"]) == (5, 1)
+    assert "which images are meant" in failed.err
+    assert machine.run("ls", *words).code == 5
+    limited = machine.pull(*words, "--max-files", "0")
+    assert (limited.code, limited.summary["files"]["failed"]) == (9, 0)
+    server.set_manners(faults=None)
+    assert machine.pull(*words).code == 0
+
+
+def test_a_table_that_rots_under_the_eyes_of_the_state(
+    machine: Machine, server: MiniPhysioNet
+) -> None:
+    """Size and time are right, and the row says that it was verified."""
+    assert machine.pull("--jpg", "--split", "test").code == 0
+    table = machine.dest / JPG / VERSION / SPLIT
+    found = table.stat()
+    data = table.read_bytes()
+    table.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    os.utime(table, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+    mended = machine.pull("--jpg", "--split", "test")
+
+    assert mended.code == 0, mended.err
+    assert table.read_bytes() == data
+    assert mended.summary["files"]["fetched"] == 1
+
+
 def test_a_jpg_tree_that_is_there_already_is_enough(
     serve: Serve, make_machine: MakeMachine, published: dict[str, Published]
 ) -> None:
