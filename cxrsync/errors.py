@@ -155,6 +155,15 @@ class WillNotFit(DiskError):
     )
 
 
+class OutputLost(DiskError):
+    """Standard output cannot be written; what the command did besides is done all the same."""
+
+    next_step = (
+        "What was written there is not the whole of it: make room, and run the same command again. "
+        "Nothing that was downloaded is lost."
+    )
+
+
 class Damaged(CxrsyncError):
     """What everything else is judged by is not what was fetched."""
 

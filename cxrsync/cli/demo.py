@@ -6,10 +6,12 @@ import shutil
 import signal
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from cxrsync.cli.main import Loudness
 from cxrsync.demo.show import DEMO_RATE, Stage, open_stage, show
 from cxrsync.errors import UsageError
 
@@ -27,10 +29,23 @@ from cxrsync.errors import UsageError
     default=None,
     help=f"Bytes per second for each connection [default: {DEMO_RATE:,}; with --serve: no limit].",
 )
-def demo(serve: bool, patients: int, folder: str | None, port: int, rate: int | None) -> int:
+@click.pass_obj
+def demo(
+    loudness: Loudness,
+    /,
+    serve: bool,
+    patients: int,
+    folder: str | None,
+    port: int,
+    rate: int | None,
+) -> int:
     """A PhysioNet in miniature on this machine: a shard is pulled, killed half-way, goes on, and
     is verified. Needs no account and no network. The data is synthetic.
     """
+
+    def say(line: str) -> None:
+        loudness.output.write(line + "\n")
+
     place = Path(folder or tempfile.mkdtemp(prefix="cxrsync-demo-")).absolute()
     try:
         try:
@@ -40,7 +55,7 @@ def demo(serve: bool, patients: int, folder: str | None, port: int, rate: int | 
         except (ValueError, OSError) as problem:
             raise UsageError(f"cannot set the demo up in {place}: {problem}") from None
         try:
-            return _serve(stage) if serve else _show(stage)
+            return _serve(stage, say) if serve else _show(stage, say)
         finally:
             stage.server.stop()
     finally:
@@ -48,28 +63,26 @@ def demo(serve: bool, patients: int, folder: str | None, port: int, rate: int | 
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _show(stage: Stage) -> int:
-    click.echo(
-        f"A miniature PhysioNet is at {stage.server.base_url} (synthetic data, this machine)"
-    )
-    click.echo("")
-    code = show(stage, click.echo)
-    click.echo("")
+def _show(stage: Stage, say: Callable[[str], None]) -> int:
+    say(f"A miniature PhysioNet is at {stage.server.base_url} (synthetic data, this machine)")
+    say("")
+    code = show(stage, say)
+    say("")
     if code == 0:
-        click.echo("That is all there is to it. With an account at physionet.org:")
-        click.echo("  export PHYSIONET_USERNAME=you; cxrsync pull --jpg --shard p10")
-        click.echo("To try more against the miniature server: cxrsync demo --serve")
+        say("That is all there is to it. With an account at physionet.org:")
+        say("  export PHYSIONET_USERNAME=you; cxrsync pull --jpg --shard p10")
+        say("To try more against the miniature server: cxrsync demo --serve")
     else:
-        click.echo(f"The demo did not end as it should: exit code {code}.")
+        say(f"The demo did not end as it should: exit code {code}.")
     return code
 
 
-def _serve(stage: Stage) -> int:
-    click.echo("A miniature PhysioNet is running. In another terminal:")
-    click.echo("")
+def _serve(stage: Stage, say: Callable[[str], None]) -> int:
+    say("A miniature PhysioNet is running. In another terminal:")
+    say("")
     for name, value in stage.environment.items():
-        click.echo(f"  export {name}={value}")
-    click.echo("")
+        say(f"  export {name}={value}")
+    say("")
     for line in (
         "cxrsync pull --jpg --shard p10        # a shard; press Ctrl-C, and run it again",
         "cxrsync pull --dicom --only reports   # one kind of file",
@@ -79,14 +92,14 @@ def _serve(stage: Stage) -> int:
         "cxrsync verify --jpg",
         "PHYSIONET_PASSWORD=wrong cxrsync pull --jpg --only docs   # exit 3, one attempt",
     ):
-        click.echo(f"  {line}")
-    click.echo("")
-    click.echo("Ctrl-C ends it.")
+        say(f"  {line}")
+    say("")
+    say("Ctrl-C ends it.")
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     while not ended.wait(1.0):
         pass
     counts = stage.server.ledger.snapshot()
-    click.echo(f"\n{counts.requests:,} requests, {counts.password_checks:,} password checks")
+    say(f"\n{counts.requests:,} requests, {counts.password_checks:,} password checks")
     return 0

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from typing import Any
 
 import click
 
 from cxrsync import words
 from cxrsync.api import open_source, opened
-from cxrsync.cli.ls import write_lines
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import job_of_tree, option, place_options, selection_options
 from cxrsync.cli.signals import obeying_signals
@@ -20,7 +19,8 @@ from cxrsync.engine.comparison import Comparison, Totals, compare
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.job import Job
 from cxrsync.manifest.diff import Change
-from cxrsync.report.listeners import Audience, to_stderr
+from cxrsync.report.listeners import Audience
+from cxrsync.report.output import to_stderr
 from cxrsync.source.prompt import TerminalPrompt
 
 
@@ -47,18 +47,17 @@ def diff(loudness: Loudness, /, old: str, new: str, as_json: bool, **options: An
 
 
 async def _run(job: Job, versions: tuple[str, str], loudness: Loudness, *, as_json: bool) -> int:
-    audience = Audience(loudness.level, as_json=False, progress="none")
+    audience = Audience(loudness.level, json_to=None, progress="none")
     prompt = TerminalPrompt()
     async with opened(open_source(job, prompt)) as source, AsyncExitStack() as stack:
         with obeying_signals(prompt, audience) as stop:
             comparison = compare(job, versions, source, audience.tell, stop)
             found = await stack.enter_async_context(comparison)
         # As in `ls`: nothing is left to be saved, and the reader may have enough.
-        with suppress(BrokenPipeError):
-            write_lines(_lines(found, as_json=as_json))
+        if loudness.output.write_lines(_lines(found, as_json=as_json)):
             totals = found.totals()
             if as_json:
-                write_lines([json.dumps(_fields(totals))])
+                loudness.output.write_lines([json.dumps(_fields(totals))])
             elif loudness.level >= 0:
                 to_stderr(_in_words(found, totals))
     return ExitCode.COMPLETE

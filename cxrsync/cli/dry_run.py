@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 
-import click
-
 from cxrsync import words
 from cxrsync.api import open_source, opened
 from cxrsync.cli.main import Loudness, say_error
@@ -26,7 +24,7 @@ _HEADINGS = ("", "kind", "files", "here", "unproved", "missing", "to come")
 def tell_forecast(job: Job, loudness: Loudness, *, as_json: bool) -> int:
     """Say what a pull of the job would do; returns the exit code."""
     found = asyncio.run(_look(job, loudness))
-    click.echo(json.dumps(as_fields(found)) if as_json else in_words(found))
+    loudness.output.write((json.dumps(as_fields(found)) if as_json else in_words(found)) + "\n")
     if found.refusal is not None and not job.force:
         say_error(found.refusal)
         return found.refusal.exit_code
@@ -34,7 +32,7 @@ def tell_forecast(job: Job, loudness: Loudness, *, as_json: bool) -> int:
 
 
 async def _look(job: Job, loudness: Loudness) -> Forecast:
-    audience = Audience(loudness.level, as_json=False, progress="log")
+    audience = Audience(loudness.level, json_to=None, progress="log")
     prompt = TerminalPrompt()
     with obeying_signals(prompt, audience) as stop:
         async with opened(open_source(job, prompt)) as source:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
-from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack, suppress
-from itertools import islice
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import quote
 
@@ -26,8 +23,6 @@ from cxrsync.model import Entry, partition_of
 from cxrsync.options import make_job
 from cxrsync.report.listeners import Audience
 from cxrsync.source.prompt import TerminalPrompt
-
-_AT_A_TIME = 4096
 
 Form = Callable[[Entry], str]
 
@@ -54,29 +49,14 @@ def ls(loudness: Loudness, /, form: str, **options: Any) -> int:
 
 
 async def _run(job: Job, form: str, loudness: Loudness) -> int:
-    audience = Audience(loudness.level, as_json=False, progress="none")
+    audience = Audience(loudness.level, json_to=None, progress="none")
     prompt = TerminalPrompt()
     async with opened(open_source(job, prompt)) as source, AsyncExitStack() as stack:
         with obeying_signals(prompt, audience) as stop:
             found = await stack.enter_async_context(listing(job, source, audience.tell, stop))
-        # Nothing is left to be saved: from here on a signal ends it at once. Whoever reads it may
-        # have all that was wanted before its end: no reason to complain.
-        with suppress(BrokenPipeError):
-            write_lines(map(_form(form, job, found), found.entries()))
+        # Nothing is left to be saved: from here on a signal ends it at once.
+        loudness.output.write_lines(map(_form(form, job, found), found.entries()))
     return ExitCode.COMPLETE
-
-
-def write_lines(lines: Iterable[str]) -> None:
-    """Lines to stdout, many at a time and in UTF-8 whatever the locale. Raises BrokenPipeError."""
-    lines = iter(lines)
-    try:
-        while some := list(islice(lines, _AT_A_TIME)):
-            sys.stdout.buffer.write(("\n".join(some) + "\n").encode())
-        sys.stdout.buffer.flush()
-    except (BrokenPipeError, KeyboardInterrupt):
-        # What is still in the buffer must neither fail again nor wait for a reader.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise
 
 
 def _form(form: str, job: Job, found: Listing) -> Form:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 
 import click
 
 from cxrsync import __version__
 from cxrsync.errors import CxrsyncError, ExitCode
+from cxrsync.report.output import Output, have_standard_streams, to_nowhere, to_stderr
 
 # Name → module and function; imported only when the command is called.
 _COMMANDS = {
@@ -27,9 +29,11 @@ _COMMANDS = {
 
 @dataclass(slots=True)
 class Loudness:
-    """How much a person wants to hear: -1 quiet, 0 normal, 1 verbose."""
+    """How much a person wants to hear: -1 quiet, 0 normal, 1 verbose; and ``output``, where
+    programs read."""
 
     level: int = 0
+    output: Output = field(default_factory=Output)
 
 
 class _Commands(click.Group):
@@ -72,22 +76,22 @@ def cli(ctx: click.Context, verbose: bool, quiet: bool, debug: bool) -> None:
       cxrsync status --jpg                what is there, by shard
       cxrsync demo                        try all of it on this machine, without an account
 
-    Exit codes: 0 complete and verified, 2 usage, 3 credentials refused, 4 access denied,
-    5 some files failed, 6 some files contradict their checksum, 7 disk, 8 another run is at work,
-    9 stopped at a limit, 10 server unreachable, 11 refused for safety (a person must look),
-    130 interrupted, 143 terminated.
+    Exit codes: 0 complete and verified, 1 unexpected, 2 usage, 3 credentials refused, 4 access
+    denied, 5 some files failed, 6 some files contradict their checksum, 7 disk or output cannot be
+    written, 8 another run is at work, 9 stopped at a limit, all well, 10 server unreachable,
+    11 refused for safety (a person must look), 130 interrupted, 143 terminated. Of several the
+    first of: 130, 143, 1, 2, 3, 4, 11, 7, 10, 8, 6, 5, 9, 0.
     """
-    ctx.obj = Loudness(int(verbose) - int(quiet))
+    ctx.obj.level = int(verbose) - int(quiet)
     logging.basicConfig(level=logging.WARNING if not debug else logging.INFO)
 
 
 def entry() -> None:
     """The ``cxrsync`` command."""
+    have_standard_streams()
     code: int = ExitCode.UNEXPECTED
     try:
         code = run(sys.argv[1:])
-    except BrokenPipeError:
-        pass  # nobody is left to be told
     finally:
         _let_output_go()
     sys.exit(code)
@@ -97,25 +101,39 @@ def _let_output_go() -> None:
     """Whoever read our output may have gone: Python's own last flush must not change the code."""
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
+            if stream is not None:
+                stream.flush()
         except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            to_nowhere(stream.fileno())
 
 
 def run(arguments: list[str]) -> int:
     """Run one command line; returns its exit code."""
     # What is written may be patients' data: for the owner only, wherever a mode is not said.
     os.umask(os.umask(0o077) | 0o077)
+    loudness = Loudness()
+    output = loudness.output
+    # Ours goes to the output; what is caught here is click's own, as of --help.
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        code = _run(arguments, loudness)
+    if text := said.getvalue():
+        output.write(text)
+    if output.lost is not None:
+        from cxrsync.engine.exit_status import worst_of  # --help need not wait for asyncio
+
+        say_error(output.lost)
+        code = worst_of((code, output.lost.exit_code))
+    return code
+
+
+def _run(arguments: list[str], loudness: Loudness) -> int:
     try:
-        result = cli.main(args=arguments, prog_name="cxrsync", standalone_mode=False)
-        sys.stdout.flush()
+        result = cli.main(args=arguments, prog_name="cxrsync", standalone_mode=False, obj=loudness)
     except click.exceptions.Exit as done:
         return done.exit_code
-    except click.UsageError as problem:
-        problem.show()
-        return ExitCode.USAGE
-    except click.ClickException as problem:
-        problem.show()
+    except click.ClickException as problem:  # usage errors among them
+        with contextlib.suppress(OSError):
+            problem.show()
         return ExitCode.USAGE
     except CxrsyncError as problem:
         if "--debug" in arguments:
@@ -124,15 +142,12 @@ def run(arguments: list[str]) -> int:
         return problem.exit_code
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        return ExitCode.UNEXPECTED  # as of `| head`: nothing more to say, and no complaint
     except Exception as problem:
         if "--debug" in arguments:
             raise
-        click.echo(
+        to_stderr(
             f"cxrsync: unexpected {type(problem).__name__}. Nothing that was downloaded is lost.\n"
-            "Run it again with `cxrsync --debug …` and report what it says.",
-            err=True,
+            "Run it again with `cxrsync --debug …` and report what it says."
         )
         return ExitCode.UNEXPECTED
     return int(result or 0)
@@ -140,7 +155,6 @@ def run(arguments: list[str]) -> int:
 
 def say_error(problem: CxrsyncError) -> None:
     """What happened and what to do next, on stderr."""
-    with contextlib.suppress(OSError):  # nobody may be left to read it; the exit code tells too
-        click.echo(f"cxrsync: {problem}", err=True)
-        if problem.next_step:
-            click.echo(problem.next_step, err=True)
+    to_stderr(f"cxrsync: {problem}")
+    if problem.next_step:
+        to_stderr(problem.next_step)

@@ -43,7 +43,7 @@ def pull(loudness: Loudness, /, dry_run: bool, as_json: bool, progress: str, **o
     job = make_job(options)
     if dry_run:
         return tell_forecast(job, loudness, as_json=as_json)
-    return pull_job(job, loudness, as_json=as_json, progress=progress)
+    return pull_job(job, loudness, as_json=as_json, progress=progress).exit_code
 
 
 def pull_job(
@@ -53,14 +53,16 @@ def pull_job(
     as_json: bool,
     progress: str,
     distrust: Iterable[str] = (),
-) -> int:
-    """Run a job in front of a person or a log; returns the exit code.
+) -> Summary:
+    """Run a job in front of a person or a log. Raises what ends it early.
 
     ``distrust``: files that were found wrong, whatever the state says of them.
     """
-    audience = Audience(loudness.level, as_json=as_json, progress=progress)
+    audience = Audience(
+        loudness.level, json_to=loudness.output if as_json else None, progress=progress
+    )
     try:
-        return asyncio.run(_run(job, audience, distrust)).exit_code
+        return asyncio.run(_run(job, audience, distrust))
     finally:
         audience.close()
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cxrsync import words
+from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import job_of_tree, option, selection_options
 from cxrsync.engine.expectation import expectation
 from cxrsync.engine.records import read_progress
@@ -27,7 +28,8 @@ _HEADINGS: tuple[str, ...] = (
 @selection_options
 @option("--all", "everything", is_flag=True, help="Of the whole manifest.")
 @option("--json", "as_json", is_flag=True, envvar="CXRSYNC_JSON", help="One JSON object.")
-def status(everything: bool, as_json: bool, **options: Any) -> int:
+@click.pass_obj
+def status(loudness: Loudness, /, everything: bool, as_json: bool, **options: Any) -> int:
     """What is there, by shard. Hashes nothing; needs no lock and no write access.
 
     Without a selection: what this tree was pulled with.
@@ -46,17 +48,17 @@ def status(everything: bool, as_json: bool, **options: Any) -> int:
             "partitions": {name: asdict(share) for name, share in shares.items()},
             "running": running,
         }
-        click.echo(json.dumps(answer))
+        loudness.output.write(json.dumps(answer) + "\n")
         return 0
-    click.echo(f"{job.dataset} {version} ({expected.words}) in {tree.root}")
-    click.echo(_table(shares))
+    lines = [f"{job.dataset} {version} ({expected.words}) in {tree.root}", _table(shares)]
     if running is not None:
         files = running["files"]
         done = files["present"] + files["fetched"] + files["adopted"]
-        click.echo(
+        lines.append(
             f"a pull is at work (process {running['pid']}): "
             f"{done:,} of {files['selected']:,} files are here"
         )
+    loudness.output.write_lines(lines)
     return 0
 
 

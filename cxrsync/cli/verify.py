@@ -19,6 +19,7 @@ from cxrsync.cli.options import (
     source_options,
 )
 from cxrsync.cli.pull import pull_job
+from cxrsync.engine.exit_status import Ending, exit_status, worst_of
 from cxrsync.engine.expectation import expectation
 from cxrsync.engine.verify import Verification
 from cxrsync.engine.verify import verify as verify_tree
@@ -49,7 +50,7 @@ def verify(
 
     Without a selection: what this tree was pulled with. Needs no network, no lock and no write
     access (--repair needs all three). Exit 0 if everything is right, 6 if a file is bad, 5 if one
-    is missing.
+    is missing; with --repair, as pull ends, and 6 if a bad file is still in its place.
     """
     job = job_of_tree(options)
     tree, version = find_tree(job)
@@ -59,7 +60,9 @@ def verify(
                 "this tree does not say what it ought to hold",
                 next_step="Say so: verify --repair --shard p10, for example, or --all.",
             )
-        audience = Audience(loudness.level, as_json=as_json, progress=progress)
+        audience = Audience(
+            loudness.level, json_to=loudness.output if as_json else None, progress=progress
+        )
         try:
             found = asyncio.run(verify_tree(tree, expected, audience.tell, job.acknowledged))
         finally:
@@ -73,7 +76,11 @@ def verify(
     # Everything that was asked for of this tree; the bad files without their proof.
     first, *others = expected.selections
     job = replace(job, version=version, dest=tree.root, selection=first, also=tuple(others))
-    return pull_job(job, loudness, as_json=as_json, progress=progress, distrust=found.bad)
+    done = pull_job(job, loudness, as_json=as_json, progress=progress, distrust=found.bad)
+    # What could not be replaced was set aside, or is wrong under its name as before.
+    lost = {problem.path for problem in done.problems}.intersection(found.bad)
+    wrong = [path for path in lost if tree.find(path) is not None]
+    return worst_of((done.exit_code, exit_status(Ending(contradicted=len(wrong)))))
 
 
 def _in_words(found: Verification, name: str, *, hint: bool) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from cxrsync.engine.exit_status import Ending, exit_status
 from cxrsync.engine.expectation import Expectation, observations, without_proof
 from cxrsync.engine.hashing import on_every_core
 from cxrsync.engine.manifest_file import ManifestFile
@@ -36,11 +37,12 @@ class Verification:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 if everything expected is there and right; extra files are no fault. A manifest line
-        that cannot be followed is a file that is not here."""
-        if self.bad:
-            return ExitCode.CONTRADICTED
-        return ExitCode.FILES_FAILED if self.missing or self.refused_lines else ExitCode.COMPLETE
+        """0 if everything expected is there and right; extra files are no fault."""
+        return exit_status(
+            Ending(
+                contradicted=len(self.bad), failed=self.missing, refused_lines=self.refused_lines
+            )
+        )
 
     def as_json(self) -> dict[str, object]:
         """The verification as other people's scripts read it."""

@@ -27,6 +27,7 @@ from cxrsync.model import (
     Retrying,
     Started,
 )
+from cxrsync.report.output import Output, to_stderr
 from cxrsync.report.pace import Pace, is_problem
 from cxrsync.report.summary import as_text
 
@@ -187,8 +188,8 @@ def _file(outcome: Outcome, *, verbose: bool) -> str | None:
 class JsonListener:
     """One JSON object a line on stdout; everything human goes to stderr."""
 
-    def __init__(self, stream: IO[str] | None = None) -> None:
-        self._stream = stream or sys.stdout
+    def __init__(self, output: Output) -> None:
+        self._output = output
         self._pace = Pace()
         self._said = monotonic()
 
@@ -231,8 +232,7 @@ class JsonListener:
         self._say("summary", fields)
 
     def _say(self, event: str, fields: dict[str, object]) -> None:
-        self._stream.write(json.dumps({"event": event, **fields}) + "\n")
-        self._stream.flush()
+        self._output.write(json.dumps({"event": event, **fields}) + "\n")
 
 
 class SummaryListener:
@@ -253,12 +253,12 @@ class Audience:
     """Everyone who listens to one command. A listener whose reader has gone away is let go: that
     nobody looks is no reason to stop, nor to miss a signal."""
 
-    def __init__(self, loudness: int, *, as_json: bool, progress: str) -> None:
-        """For ``--json`` and ``--progress`` (auto, bar, log, none).
+    def __init__(self, loudness: int, *, json_to: Output | None, progress: str) -> None:
+        """For ``--progress`` (auto, bar, log, none), and ``--json``, if there is an output for it.
 
         ``loudness``: -1 quiet, 0 normal, 1 verbose.
         """
-        self._listeners: list[Listener] = [JsonListener()] if as_json else []
+        self._listeners: list[Listener] = [] if json_to is None else [JsonListener(json_to)]
         if loudness < 0:
             return
         if progress == "auto":
@@ -294,9 +294,3 @@ class Audience:
                 act(listener)
             except OSError:
                 self._listeners.remove(listener)
-
-
-def to_stderr(line: str) -> None:
-    """One line for a person."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()

@@ -12,8 +12,9 @@ import pytest
 from e2e.scripted import Pulled, Request, ScriptedServer, noise, pull_from
 from e2e.stage import DICOM, JPG, VERSION, Machine
 
+from cxrsync.cli.main import run
 from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.engine import pace
+from cxrsync.engine import pace, queue
 from cxrsync.engine.stop import Stop
 from cxrsync.errors import ExitCode
 from cxrsync.model import Event, FileDone, Result
@@ -232,3 +233,40 @@ def test_refused_lines_of_two_datasets(
     assert (done.code, done.summary["files"]["failed"]) == (5, 5)
     assert len(done.summary["refused"]) == 5
     assert sum(DICOM in each["reason"] for each in done.summary["refused"]) == 3
+
+
+@pytest.mark.parametrize(("stays", "code"), [(False, 5), (True, 6)])
+def test_a_repair_that_does_not_succeed(
+    own_files: Path,
+    serve: Serve,
+    make_machine: MakeMachine,
+    monkeypatch: pytest.MonkeyPatch,
+    stays: bool,
+    code: int,
+) -> None:
+    """A bad file is gone, or still in its place: what a verification would say next."""
+    machine = make_machine(serve(own_files))
+    assert machine.pull("--jpg", "--shard", "p10").code == 0
+    bad = min((machine.dest / JPG / VERSION / "files").rglob("*.jpg"))
+    bad.write_bytes(b"wrong")
+    (own_files / bad.relative_to(machine.dest)).unlink()
+    for name, value in machine.variables().items():
+        monkeypatch.setenv(name, value)
+    if stays:
+        monkeypatch.setattr(queue, "continue_short_file", refuse)
+
+    assert run(["verify", "--jpg", "--repair"]) == code
+    assert bad.exists() == stays
+    assert run(["verify", "--jpg"]) == code
+
+
+def refuse(*_: object) -> None:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def test_a_repair_that_succeeds(machine: Machine) -> None:
+    assert machine.pull("--jpg", "--shard", "p10").code == 0
+    bad = min((machine.dest / JPG / VERSION / "files").rglob("*.jpg"))
+    bad.write_bytes(b"wrong")
+    assert machine.run("verify", "--jpg").code == 6
+    assert machine.run("verify", "--jpg", "--repair").code == 0

@@ -1,0 +1,170 @@
+"""Output that cannot be written: what a command does is done all the same, and it says so."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from e2e.stage import JPG, PATIENCE, VERSION, Ended, Machine, fingerprint
+
+from cxrsync.demo.server import MiniPhysioNet
+
+MakeMachine = Callable[[MiniPhysioNet], Machine]
+
+OLD = "2.0.0"
+SHARD = ("--jpg", "--shard", "p10")
+
+# Each writes to stdout, and ends well.
+COMMANDS = {
+    "pull --json": ("pull", "--json", "--progress", "none", *SHARD),
+    "verify --json": ("verify", "--json", "--jpg"),
+    "ls": ("ls", "--jpg"),
+    "ls --format json": ("ls", "--jpg", "--format", "json"),
+    "diff": ("diff", OLD, VERSION, "--jpg"),
+    "diff --json": ("diff", OLD, VERSION, "--jpg", "--json"),
+    "status": ("status", "--jpg"),
+    "status --json": ("status", "--jpg", "--json"),
+    "pull --dry-run": ("pull", "--dry-run", *SHARD),
+    "pull --dry-run --json": ("pull", "--dry-run", "--json", *SHARD),
+    "--help": ("--help",),
+    "pull --help": ("pull", "--help"),
+    "--version": ("--version",),
+}
+SOME = ("pull --json", "ls", "status --json", "--help")
+
+
+@pytest.fixture(scope="module")
+def pulled(module_server: MiniPhysioNet, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """A machine that has pulled a shard, and knows both versions' manifests. Nobody changes it."""
+    place = tmp_path_factory.mktemp("pulled")
+    server = module_server
+    machine = Machine(place, place / "mirror", server.base_url, server.ca_file)
+    assert machine.pull(*SHARD, "--dataset-version", VERSION).code == 0
+    assert machine.run("ls", "--jpg", "--dataset-version", OLD).code == 0
+    machine.environment = {"CXRSYNC_DATASET_VERSION": VERSION}
+    return machine
+
+
+def redirected(
+    machine: Machine, where: str, *words: str, first: str = "", **environment: str
+) -> Ended:
+    """A command with its output redirected as a shell has it, ``first`` something else."""
+    if words[0] == "diff":  # it names its versions itself
+        environment["CXRSYNC_DATASET_VERSION"] = ""
+    done = subprocess.run(
+        ["bash", "-c", f'{first} exec "$0" -m cxrsync "$@" {where}', sys.executable, *words],
+        env={**machine.variables(), **environment},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_full_disk(pulled: Machine, command: str) -> None:
+    done = redirected(pulled, ">/dev/full", *COMMANDS[command])
+    assert done.code == 7
+    assert "standard output" in done.err
+    assert "No space left" in done.err
+    assert "Traceback" not in done.err
+    assert "Exception ignored" not in done.err
+
+
+@pytest.mark.parametrize("command", SOME)
+def test_no_output_at_all(pulled: Machine, command: str) -> None:
+    done = redirected(pulled, ">&-", *COMMANDS[command])
+    assert done.code == 7
+    assert "standard output" in done.err
+    assert "Traceback" not in done.err
+    # Who has nothing to write there does not miss it.
+    for words in (("verify", "--jpg"), ("pull", *SHARD)):
+        assert redirected(pulled, ">&-", *words).code == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_reader_who_has_gone(pulled: Machine, command: str) -> None:
+    if command.startswith("diff"):
+        pulled = Machine(pulled.home, pulled.dest, pulled.base_url, pulled.ca_file)
+    code, err = pulled.run_unread(*COMMANDS[command])
+    assert code == 0
+    assert "Error" not in err
+    assert "Exception" not in err
+
+
+def test_a_reader_who_has_gone_changes_no_exit_code(pulled: Machine) -> None:
+    """All shards are asked for, and only one is here."""
+    words = ("verify", "--jpg", "--all", "--json")
+    assert pulled.run(*words).code == 5
+    assert pulled.run_unread(*words)[0] == 5
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_disk_that_takes_a_part(pulled: Machine, tmp_path: Path, unbuffered: str) -> None:
+    into = tmp_path / "list.txt"
+    done = redirected(
+        pulled, f">{into}", "ls", "--jpg", first="ulimit -f 4;", PYTHONUNBUFFERED=unbuffered
+    )
+    assert (done.code, into.stat().st_size) == (7, 4096)
+    assert "File too large" in done.err
+
+
+@pytest.mark.parametrize("where", ["2>/dev/full", "2>&-"])
+@pytest.mark.parametrize("command", SOME)
+def test_nobody_is_told(pulled: Machine, command: str, where: str) -> None:
+    done = redirected(pulled, where, *COMMANDS[command])
+    assert (done.code, done.err) == (0, "")
+    assert bool(done.out)
+    if "json" in command:
+        assert json.loads(done.out.splitlines()[-1])
+
+
+@pytest.mark.parametrize("where", ["2>/dev/full", "2>&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("pull", *SHARD, "--progress", "bar"), 0),
+        (("-v", "pull", *SHARD, "--progress", "log"), 0),
+        (("verify", "--jpg", "--all"), 5),
+        (("ls", "--jpg", "--shard", "p20"), 2),
+        (("--no-such-option",), 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_an_exit_code_that_nobody_is_told(
+    pulled: Machine, words: tuple[str, ...], code: int, where: str
+) -> None:
+    assert redirected(pulled, where, *words).code == code
+
+
+# ── what a command does is done all the same ───────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("where", [">/dev/full", ">&-", ">&- 2>&- <&-"])
+def test_everything_is_pulled(
+    shared_server: MiniPhysioNet, make_machine: MakeMachine, jpg: Path, where: str
+) -> None:
+    machine = make_machine(shared_server)
+    done = redirected(machine, where, "pull", "--json", *SHARD)
+    assert done.code == 7
+    if "2>" not in where:
+        assert "complete and verified" in done.err
+        assert "standard output" in done.err
+    root = machine.dest / JPG / VERSION
+    assert fingerprint(root, below="files/") == fingerprint(jpg, below="files/p10/")
+    assert machine.run("verify", "--jpg").code == 0
+
+
+def test_the_first_that_applies(pulled: Machine, tmp_path: Path) -> None:
+    """Output that was lost is not all that went wrong."""
+    words = ("pull", "--json", "--progress", "none", *SHARD, "--dest", str(tmp_path))
+    wrong = redirected(pulled, ">/dev/full", *words, PHYSIONET_PASSWORD="wrong")
+    assert wrong.code == 3
+    assert "standard output" in wrong.err
+    assert "PHYSIONET_PASSWORD" in wrong.err
+    limited = redirected(pulled, ">/dev/full", *words, "--max-files", "1")
+    assert limited.code == 7
