@@ -54,6 +54,15 @@ class NotHere(UsageError):
     """Something is asked about that no pull has fetched yet."""
 
 
+class LaterFormat(UsageError):
+    """A file of ours was written by a later cxrsync than this one; it is left as it is."""
+
+    next_step = (
+        "Install at least that version, or use the one that worked here last. Nothing was changed, "
+        "and nothing is hashed again."
+    )
+
+
 class NothingMeant(UsageError):
     """A selection that means nothing in this version; another version may have it."""
 

@@ -20,7 +20,8 @@ from cxrsync.manifest.slices import keys_of, needs_lookup
 from cxrsync.model import MANIFEST_NAME, Entry, Found, Row
 from cxrsync.selection import Selection
 from cxrsync.store.layout import Tree
-from cxrsync.store.state import STATE_NAME, State
+from cxrsync.store.snapshot import STATE_NAME
+from cxrsync.store.state import State
 
 
 @dataclass(frozen=True, slots=True)

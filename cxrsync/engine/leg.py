@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import islice
 from time import monotonic
 
@@ -71,8 +71,11 @@ async def travel_legs(
             continue
         try:
             await _travel_leg(run, tally, manifest, partitions, meant.is_wanted, remember, distrust)
-        finally:
-            await partitions.close()
+        except BaseException:
+            with suppress(CxrsyncError):  # the first error is the one to tell
+                await partitions.close()
+            raise
+        await partitions.close()
 
 
 async def _travel_leg(
@@ -181,6 +184,7 @@ async def _work(
     try:
         async with asyncio.TaskGroup() as group:
             publishing = group.create_task(publication.run())
+            showing = group.create_task(partitions.publish_snapshots())
             try:
                 await archive.unpack(line, flight)
                 group.create_task(outcomes.release_root())  # the archive is the root's
@@ -192,6 +196,7 @@ async def _work(
                 await publication.close()
                 await publishing
             finally:
+                showing.cancel()
                 queue.fail_spent()
                 outcomes.end()
         await outcomes.record()

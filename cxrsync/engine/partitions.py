@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from typing import TypeVar
 
+from cxrsync.errors import DiskError
 from cxrsync.model import ROOT, Contradiction, Outcome, Row, partition_of
 from cxrsync.selection import Selection
 from cxrsync.store.layout import Tree
@@ -22,6 +25,18 @@ from cxrsync.store.threads import in_thread
 from cxrsync.store.writing import UNFINISHED
 
 T = TypeVar("T")
+
+# How old what readers see may be, beside a run; and how much of the run's time it may cost at the
+# most to keep it so young.
+SNAPSHOT_SECONDS = 30.0
+_SNAPSHOT_SHARE = 1 / 20
+_LOOK_SECONDS = 1.0
+
+
+def is_due(since: float, took: float) -> bool:
+    """Whether it is time for another snapshot: ``since`` seconds after the last, which ``took`` so
+    many."""
+    return since >= max(SNAPSHOT_SECONDS, took / _SNAPSHOT_SHARE)
 
 
 @dataclass(slots=True)
@@ -56,6 +71,21 @@ class Partitions:
         except BaseException:
             await self.close()
             raise
+
+    async def publish_snapshots(self) -> None:
+        """Let readers see what was committed, every half minute, until cancelled. Raises LockLost.
+
+        A state that no reader has seen yet is published at once.
+        """
+        last, took = monotonic(), 0.0
+        while True:
+            began = monotonic()
+            due = is_due(began - last, took)
+            await self._in_state_thread(partial(self._publish, only_new=not due))
+            if due:
+                last = monotonic()
+                took = last - began
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def close(self) -> None:
         """Close the states, then let the locks go."""
@@ -189,8 +219,19 @@ class Partitions:
             lock.acquire(stop)
             self._locks[name] = lock
 
+    def _publish(self, *, only_new: bool) -> None:
+        for state in self._states.values():
+            if state.unpublished and (state.snapshot_at is None or not only_new):
+                # A convenience: what was committed is safe, and a full disk the run itself meets.
+                with suppress(DiskError):
+                    state.publish()
+
     def _open(self) -> None:
         for name in self.names:
-            self._states[name], aside = State.open(self._tree.partition(name), self._stamp)
-            if aside is not None:
-                self.set_aside.append(aside)
+            self._states[name], aside = State.open(
+                self._tree.partition(name),
+                self._stamp,
+                token=self._locks[name].token,
+                prove=partial(self.check, (name,)),
+            )
+            self.set_aside += aside

@@ -40,7 +40,7 @@ _PIECE = 64 << 20
 _PIECE_IN_MEMORY = 8 << 20
 
 
-def bring(original: str, target: Path, how: Link) -> Link:
+def bring(original: str, target: Path, how: Link, *, reserve: int = RESERVE) -> Link:
     """Make ``target``, a name in our own folder, hold the bytes of ``original``; tells how.
 
     Whatever stands under ``target`` is unlinked first, never written to. Nothing is verified, and
@@ -49,7 +49,7 @@ def bring(original: str, target: Path, how: Link) -> Link:
     version's file, so whoever gets HARDLINK back does none of them.
 
     Raises OSError: ELOOP where ``original`` is a symbolic link, EINVAL where it is no regular file
-    (``target`` is then as it was); ENOSPC where a copy would leave less than ``RESERVE`` bytes
+    (``target`` is then as it was); ENOSPC where a copy would leave less than ``reserve`` bytes
     free. No target is left then, nor by any later error.
     """
     # A pipe must not keep us waiting for somebody to write to it, hence O_NONBLOCK.
@@ -61,7 +61,7 @@ def bring(original: str, target: Path, how: Link) -> Link:
         target.unlink(missing_ok=True)
         if how is Link.HARDLINK and _hard_link(original, found, target):
             return Link.HARDLINK
-        return _fill(source, found.st_size, target, may_clone=how is not Link.COPY)
+        return _fill(source, found.st_size + reserve, target, may_clone=how is not Link.COPY)
     finally:
         os.close(source)
 
@@ -80,14 +80,14 @@ def _hard_link(original: str, found: os.stat_result, target: Path) -> bool:
     return False
 
 
-def _fill(source: int, size: int, target: Path, *, may_clone: bool) -> Link:
+def _fill(source: int, room_needed: int, target: Path, *, may_clone: bool) -> Link:
     """Make a file of our own and bring the bytes of ``source`` into it."""
     fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
     try:
         try:
             if may_clone and _clone(source, fd):
                 return Link.REFLINK
-            if room(target.parent).bytes < size + RESERVE:
+            if room(target.parent).bytes < room_needed:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
             _copy(source, fd)
         finally:

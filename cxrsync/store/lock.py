@@ -173,6 +173,11 @@ class Lock:
         self._heart = threading.Event()
         self._thread: threading.Thread | None = None
 
+    @property
+    def token(self) -> str:
+        """What tells this owner from every other: 32 hex digits, for names of its own."""
+        return self._owner.token
+
     def __enter__(self) -> Self:
         self.acquire()
         return self

@@ -1,104 +1,117 @@
 """The state of one partition: what was verified, when, and what went wrong. Evidence, not truth.
 
-SQLite with a rollback journal, exclusive under our own lock (WAL and SQLite's own locks do not
-work on network file systems), committed in batches. A damaged state is set aside and rebuilt by
-hashing what is there. One thread owns an open state.
+Read by anybody, from a snapshot that is only ever replaced; written by the lock's holder alone, in
+a copy of its own (:mod:`cxrsync.store.snapshot`), in batches. A damaged state is set aside and
+rebuilt by hashing what is there. One thread owns an open state.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import sqlite3
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import time
 from types import TracebackType
-from typing import Self
-from urllib.parse import quote
+from typing import Any, Self
 
-from cxrsync.errors import DiskError
+from cxrsync.errors import DiskError, LockLost
 from cxrsync.model import Contradiction, Outcome, Row
 from cxrsync.selection import Selection
-from cxrsync.store.layout import FILE_MODE, make_folders
-
-STATE_NAME = "state.sqlite3"
-_PAGE = 4096
-
-_DAMAGE = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_PERHAPS_DAMAGE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
-
-# user_version counts the migrations that were applied; a migration is never edited, only followed.
-_MIGRATIONS = (
-    """
-    CREATE TABLE file (
-        path TEXT PRIMARY KEY, sha256 TEXT NOT NULL, size INTEGER NOT NULL,
-        mtime_ns INTEGER NOT NULL, source TEXT NOT NULL, validator TEXT NOT NULL,
-        verified_at REAL NOT NULL) WITHOUT ROWID;
-    CREATE TABLE contradiction (
-        path TEXT PRIMARY KEY, expected TEXT NOT NULL, observed TEXT NOT NULL,
-        validator TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE failure (
-        path TEXT PRIMARY KEY, reason TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
-    CREATE TABLE rate (at REAL PRIMARY KEY, bytes INTEGER NOT NULL, seconds REAL NOT NULL);
-    CREATE TABLE selection (what TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
-    """,
+from cxrsync.store.layout import make_folders
+from cxrsync.store.schema import is_damage, open_empty, open_to_read, open_to_write
+from cxrsync.store.snapshot import (
+    STATE_NAME,
+    StateFiles,
+    needs_recovery,
+    open_recovered,
+    working_copies,
 )
+
+_PAGE = 4096
+# How often a snapshot is opened again that its file server has let go of.
+_REOPENINGS = 3
 
 
 class State:
-    """An open state. Use as a context manager, in one thread."""
+    """An open state. Use as a context manager, in one thread.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._db = connection
+    ``snapshot_at``: when the snapshot that it was opened from was made (POSIX time; None: there was
+    none). ``behind``: whether somebody had more than that by then, in a working copy.
+    """
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        folder: Path,
+        files: StateFiles | None = None,
+        *,
+        snapshot_at: float | None = None,
+        behind: bool = False,
+    ) -> None:
+        self._db = db
+        self._folder = folder
+        self._files = files
+        self._has_copy = False
+        self.snapshot_at = snapshot_at
+        self.behind = behind
+        self.unpublished = False
+        """Whether something was committed that no snapshot has."""
 
     @classmethod
-    def open(cls, folder: Path, stamp: str) -> tuple[State, Path | None]:
-        """Open (or make) the state in ``folder`` for writing, under the partition's lock.
+    def open(
+        cls,
+        folder: Path,
+        stamp: str,
+        *,
+        token: str | None = None,
+        prove: Callable[[], None] = lambda: None,
+    ) -> tuple[State, list[Path]]:
+        """Open the state in ``folder`` (or begin one) for writing, under the partition's lock.
 
-        Returns it with the path to which a damaged predecessor was set aside, if there was one.
+        ``token`` is the lock's (None: one that nobody else has); ``prove`` raises LockLost where
+        the lock is another's by now. What an earlier holder left is recovered. Returns the state,
+        and to where damaged ones were set aside. Raises DiskError; LaterFormat, with nothing
+        changed.
         """
-        path = folder / STATE_NAME
-        aside = None
-        try:
+        files = StateFiles(folder, token or secrets.token_hex(16), prove)
+        with _in_our_words("open", folder, files):
             make_folders(folder)
+            aside = files.recover(stamp)
             try:
-                return cls(_connect(path)), None
+                found = os.lstat(files.snapshot)
+                if found.st_size or not stat.S_ISREG(found.st_mode):
+                    db = open_to_read(files.snapshot)
+                    return cls(db, folder, files, snapshot_at=found.st_mtime), aside
+            except FileNotFoundError:
+                pass
             except (sqlite3.DatabaseError, UnicodeDecodeError) as problem:
-                if not _is_damage(problem, path):
+                if not is_damage(problem, files.snapshot):
                     raise
-                aside = path.with_name(f"{STATE_NAME}.damaged-{stamp}")
-                path.replace(aside)
-                # A journal belongs to the file it was written for.
-                with suppress(FileNotFoundError):
-                    _journal(path).replace(_journal(aside))
-            return cls(_connect(path)), aside
-        except (sqlite3.Error, OSError) as problem:
-            raise DiskError(f"cannot open {path}: {problem}") from None
+                aside += files.set_aside(files.snapshot, stamp)
+            return cls(open_empty(), folder, files), aside
 
     @classmethod
     def read(cls, folder: Path) -> State | None:
         """Open the state for reading beside a running pull: no lock, no write access needed.
 
-        None where there is none, or none that can be read.
+        None where there is none, or none that can be read. Raises LaterFormat.
         """
         path = folder / STATE_NAME
         try:
-            _check_regular(path)
-            db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
-        except (sqlite3.Error, OSError):
+            at = os.lstat(path).st_mtime
+            db = _open_snapshot(path)
+        except (sqlite3.Error, OSError, UnicodeDecodeError):
             return None
-        db.text_factory = _text
         try:
-            (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict != "ok":  # damaged, or in the middle of a commit
-                raise sqlite3.DatabaseError(verdict)
-            _check_shape(db)
-        except (sqlite3.Error, UnicodeDecodeError):
-            db.close()
-            return None
-        return cls(db)
+            behind = bool(working_copies(folder))
+        except OSError:  # a folder that may be entered, and not listed
+            behind = False
+        return cls(db, folder, snapshot_at=at, behind=behind)
 
     def __enter__(self) -> Self:
         return self
@@ -111,37 +124,78 @@ class State:
     ) -> None:
         self.close()
 
+    def publish(self) -> None:
+        """Let readers see what was committed so far. Raises LockLost, DiskError."""
+        if self._files is not None and self.unpublished and self._files.settled:
+            with _in_our_words("publish", self._folder, self._files):
+                self._files.publish()
+            self.unpublished = False
+            self.snapshot_at = time()
+
     def close(self) -> None:
-        """Let the file go; everything recorded is in it."""
+        """Let the state go; readers see all of it. Raises DiskError: then it is still there, and
+        the next holder of the lock takes it in."""
         self._db.close()
+        if self._files is not None and self._has_copy and self._files.settled:
+            self._has_copy = False
+            try:
+                with _in_our_words("publish", self._folder, self._files):
+                    self._files.hand_over()
+            except LockLost:
+                pass  # whoever took over has taken the working copy in
 
     @contextmanager
     def _commit(self) -> Iterator[None]:
-        """All of it or nothing. Raises DiskError where the disk will not have it."""
-        try:
+        """All of it or nothing. Raises LockLost, DiskError where the disk will not have it."""
+        with _in_our_words("write", self._folder, self._files):
+            if self._files is not None and not self._has_copy:
+                self._files.begin()
+                working = open_to_write(self._files.working)
+                self._db.close()
+                self._db = working
+                self._has_copy = True
             with self._db:
                 yield
-        except sqlite3.DatabaseError as problem:
-            raise DiskError(f"cannot write the state: {problem}") from None
+            self.unpublished = True
 
     def rows(self) -> Iterator[Row]:
         """Every row in the order of the manifest (byte order of the path), in pages: no cursor
         stays open between two of them, so that writing goes on meanwhile."""
         last = ""
         while True:
-            page = self._db.execute(
-                # Cast: one flipped bit can make a number of a text, and a blob of a path.
-                "SELECT CAST(path AS TEXT), sha256, CAST(size AS INTEGER), "
-                "CAST(mtime_ns AS INTEGER), source, validator, verified_at "
-                "FROM file WHERE path > ? ORDER BY path LIMIT ?",
-                (last, _PAGE),
-            ).fetchall()
+            page = self._page(last)
             for row in page:
                 yield Row._make(row)
             # A damaged text comes back as another, which may sort before it: not for ever.
             if len(page) < _PAGE or page[-1][0] <= last:
                 return
             last = page[-1][0]
+
+    def _page(self, last: str) -> list[Any]:
+        """The rows behind ``last``. Raises DiskError."""
+        for _ in range(_REOPENINGS):
+            try:
+                return self._select(last)
+            except sqlite3.OperationalError:
+                if self._files is not None:
+                    break
+                # NFS lets go of a file that another machine has replaced (ESTALE). For going on
+                # behind a path, the next snapshot does as well.
+                with suppress(sqlite3.Error, OSError, UnicodeDecodeError):
+                    again = _open_snapshot(self._folder / STATE_NAME)
+                    self._db.close()
+                    self._db = again
+        with _in_our_words("read", self._folder, self._files):
+            return self._select(last)
+
+    def _select(self, last: str) -> list[Any]:
+        return self._db.execute(
+            # Cast: one flipped bit can make a number of a text, and a blob of a path.
+            "SELECT CAST(path AS TEXT), sha256, CAST(size AS INTEGER), "
+            "CAST(mtime_ns AS INTEGER), source, validator, verified_at "
+            "FROM file WHERE path > ? ORDER BY path LIMIT ?",
+            (last, _PAGE),
+        ).fetchall()
 
     def record(
         self,
@@ -194,6 +248,9 @@ class State:
     def remember(self, selection: Selection, *, at: float) -> None:
         """Note that this tree was pulled with ``selection``; a bare verify speaks of that."""
         what = json.dumps(selection.as_json(), sort_keys=True)
+        newest = self._db.execute("SELECT what FROM selection ORDER BY at DESC LIMIT 1").fetchone()
+        if newest == (what,):
+            return  # a run that changes nothing writes nothing
         with self._commit():
             self._db.execute("INSERT OR REPLACE INTO selection VALUES (?,?)", (what, at))
 
@@ -215,76 +272,21 @@ class State:
         return found
 
 
-def _is_damage(problem: Exception, path: Path) -> bool:
-    """Whether the file is at fault, rather than the disk or its permissions."""
-    code = getattr(problem, "sqlite_errorcode", None)
-    if code is not None and code & 0xFF in _PERHAPS_DAMAGE:
-        # One wrong byte in its head makes a file read-only to SQLite, or unopenable.
-        try:
-            os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
-        except OSError:
-            return False
-        return True
-    return code is None or code & 0xFF in _DAMAGE
+def _open_snapshot(path: Path) -> sqlite3.Connection:
+    return open_recovered(path) if needs_recovery(path) else open_to_read(path)
 
 
-def _text(raw: bytes) -> str:
-    # A flipped bit makes a row useless, not the whole state.
-    return raw.decode(errors="replace")
-
-
-def _journal(path: Path) -> Path:
-    return path.with_name(f"{path.name}-journal")
-
-
-def _check_regular(path: Path) -> None:
-    """SQLite would follow a link out of the tree, and wait at a pipe for ever. Raises
-    DatabaseError for these; OSError where nothing is there."""
-    if not stat.S_ISREG(os.lstat(path).st_mode):
-        raise sqlite3.DatabaseError("not a regular file")
-
-
-def _check_shape(db: sqlite3.Connection) -> None:
-    """A table that is missing or of another shape is damage too, and so is what acts by itself.
-    Raises DatabaseError."""
-    if db.execute("SELECT 1 FROM sqlite_master WHERE type IN ('view', 'trigger')").fetchone():
-        raise sqlite3.DatabaseError("views or triggers, of which a state has none")
-    for what in (
-        "path, sha256, size, mtime_ns, source, validator, verified_at FROM file",
-        "what, at FROM selection",
-        "path, expected, observed, validator FROM contradiction",
-        "path, reason, at FROM failure",
-        "at, bytes, seconds FROM rate",
-    ):
-        db.execute(f"SELECT {what} LIMIT 1").fetchall()
-
-
-def _connect(path: Path) -> sqlite3.Connection:
+@contextmanager
+def _in_our_words(doing: str, folder: Path, files: StateFiles | None) -> Iterator[None]:
+    """Raise what a disk or a database has to say as a DiskError; but where the lock is another's by
+    now, that is what happened: LockLost."""
     try:
-        _check_regular(path)
-    except FileNotFoundError:
-        path.touch(FILE_MODE, exist_ok=False)
-    with suppress(FileNotFoundError):
-        _check_regular(_journal(path))
-    # nolock: our own lock guards it, and fcntl locks lie on some network file systems.
-    db = sqlite3.connect(f"file:{quote(str(path))}?nolock=1", uri=True)
-    db.text_factory = _text
-    try:
-        db.execute("PRAGMA journal_mode = DELETE")
-        db.execute("PRAGMA synchronous = FULL")
-        (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version > len(_MIGRATIONS):
-            raise sqlite3.DatabaseError("made by a later version of cxrsync")
-        for number, migration in enumerate(_MIGRATIONS[version:], start=version + 1):
-            db.executescript(f"BEGIN; {migration} PRAGMA user_version = {number}; COMMIT;")
-        _check_shape(db)
-        # A state that cannot be written is of no use; better to know it now.
-        db.execute("DELETE FROM rate WHERE 0")
-        db.rollback()
-    except (sqlite3.Error, UnicodeDecodeError):
-        db.close()
-        raise
-    return db
+        yield
+    except (sqlite3.Error, UnicodeDecodeError, OSError) as problem:
+        if files is not None:
+            files.prove()
+        if isinstance(problem, OSError):
+            why = problem.strerror or type(problem).__name__
+        else:
+            why = getattr(problem, "sqlite_errorname", type(problem).__name__)
+        raise DiskError(f"cannot {doing} {folder / STATE_NAME}: {why}") from None

@@ -5,6 +5,7 @@ import random
 import signal
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,13 @@ SHARD = ("--jpg", "--shard", "p10")
 @pytest.fixture
 def slow(serve: Callable[..., MiniPhysioNet]) -> MiniPhysioNet:
     return serve(rate=64 << 10)
+
+
+@pytest.fixture
+def shared_machine(
+    shared_server: MiniPhysioNet, make_machine: Callable[[MiniPhysioNet], Machine]
+) -> Machine:
+    return make_machine(shared_server)
 
 
 def size_of_images(jpg: Path) -> int:
@@ -106,13 +114,7 @@ def _garbage(path: Path) -> None:
     path.write_bytes(random.Random(7).randbytes(path.stat().st_size))
 
 
-def _later_version(path: Path) -> None:
-    with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 99")
-    db.close()
-
-
-@pytest.mark.parametrize("damage", [Path.unlink, _truncate, _garbage, _later_version])
+@pytest.mark.parametrize("damage", [Path.unlink, _truncate, _garbage])
 def test_a_damaged_state_is_rebuilt_and_nothing_is_fetched_again(
     machine: Machine, server: MiniPhysioNet, damage: Callable[[Path], None]
 ) -> None:
@@ -132,6 +134,38 @@ def test_a_damaged_state_is_rebuilt_and_nothing_is_fetched_again(
         assert any("set aside" in event.get("text", "") for event in again.events)
         assert list(state.parent.glob("state.sqlite3.damaged-*"))
     assert machine.pull(*SHARD).event("plan")["to_hash"] == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("pull", *SHARD),
+        ("pull", *SHARD, "--dry-run"),
+        ("verify", "--jpg"),
+        ("verify", *SHARD, "--repair"),
+        ("status", "--jpg", "--json"),
+        ("status", "--jpg", "--all"),
+    ],
+    ids=" ".join,
+)
+def test_a_state_of_a_later_version_is_left_alone(
+    shared_machine: Machine, shared_server: MiniPhysioNet, words: tuple[str, ...]
+) -> None:
+    assert shared_machine.pull(*SHARD).code == 0
+    state = shared_machine.dest / JPG / VERSION / ".cxrsync/p10/state.sqlite3"
+    with closing(sqlite3.connect(state)) as db:
+        db.execute("PRAGMA user_version = 99")
+    before = {path.name: path.read_bytes() for path in state.parent.iterdir() if path.is_file()}
+    shared_server.ledger.reset()
+
+    told = shared_machine.run(*words)
+
+    assert told.code == 2, told.err
+    assert "written by a later cxrsync (state format 99" in told.err
+    assert "Install at least that version" in told.err
+    after = {path.name: path.read_bytes() for path in state.parent.iterdir() if path.is_file()}
+    assert after == before
+    assert image_bytes_sent(shared_server) == 0
 
 
 def test_a_file_that_rotted_is_found_and_repaired(machine: Machine, jpg: Path) -> None:

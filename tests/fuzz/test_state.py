@@ -15,10 +15,12 @@ from fuzz.mutations import anything, many, misshapen, mutated, texts
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cxrsync.errors import DiskError
+from cxrsync.errors import DiskError, LaterFormat
 from cxrsync.model import Contradiction, Outcome, Result, Row
 from cxrsync.selection import Selection
-from cxrsync.store.state import STATE_NAME, State
+from cxrsync.store.schema import FORMAT, header_of
+from cxrsync.store.snapshot import STATE_NAME
+from cxrsync.store.state import State
 
 ROW = Row("files/p10/fresh.jpg", "a" * 64, 1, 10**18, "https://x", '"tag"', 1.5e9)
 SELECTION = Selection(shards=("p10",))
@@ -53,6 +55,10 @@ def read_all(state: State) -> list[Row]:
 
 def assert_survives(folder: Path) -> None:
     before = sorted(os.listdir(folder))
+    head = header_of((folder / STATE_NAME).read_bytes()[:100])
+    if head is not None and head.format > FORMAT:
+        assert_refused(folder)
+        return
     reader = State.read(folder)
     if reader is not None:
         with reader:
@@ -67,6 +73,15 @@ def assert_survives(folder: Path) -> None:
         assert ROW in read_all(state)
         assert SELECTION in state.selections()
     assert all(name.startswith(STATE_NAME) for name in os.listdir(folder))
+
+
+def assert_refused(folder: Path) -> None:
+    """It may be a later version's: a person must look, and nothing is changed."""
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for way in (State.read, lambda folder: State.open(folder, "now")):
+        with pytest.raises(LaterFormat):
+            way(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 @settings(many, max_examples=150)
