@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
@@ -12,7 +14,7 @@ from cxrsync import words
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import job_of_tree, option, selection_options
 from cxrsync.engine.expectation import expectation
-from cxrsync.engine.records import read_progress
+from cxrsync.engine.records import runs_at_work
 from cxrsync.engine.status import Share
 from cxrsync.engine.status import status as status_of
 from cxrsync.engine.version import find_tree
@@ -32,13 +34,14 @@ _HEADINGS: tuple[str, ...] = (
 def status(loudness: Loudness, /, everything: bool, as_json: bool, **options: Any) -> int:
     """What is there, by shard. Hashes nothing; needs no lock and no write access.
 
-    Without a selection: what this tree was pulled with.
+    Without a selection: what this tree was pulled with. Beside a pull that is at work it counts
+    what was verified up to half a minute ago, and says so.
     """
     job = job_of_tree(options)
     tree, version = find_tree(job)
     with expectation(tree, job, version, everything=everything) as expected:
         shares = status_of(tree, expected)
-    running = read_progress(tree)
+    runs = runs_at_work(tree)
     if as_json:
         answer = {
             "dataset": job.dataset,
@@ -46,20 +49,35 @@ def status(loudness: Loudness, /, everything: bool, as_json: bool, **options: An
             "root": str(tree.root),
             "selection": expected.words,
             "partitions": {name: asdict(share) for name, share in shares.items()},
-            "running": running,
+            "running": runs[0] if runs else None,
+            "runs": runs,
         }
         loudness.output.write(json.dumps(answer) + "\n")
         return 0
-    lines = [f"{job.dataset} {version} ({expected.words}) in {tree.root}", _table(shares)]
-    if running is not None:
-        files = running["files"]
-        done = files["present"] + files["fetched"] + files["adopted"]
-        lines.append(
-            f"a pull is at work (process {running['pid']}): "
-            f"{done:,} of {files['selected']:,} files are here"
-        )
-    loudness.output.write_lines(lines)
+    title = f"{job.dataset} {version} ({expected.words}) in {tree.root}"
+    loudness.output.write_lines([title, _table(shares), *_remarks(shares, runs)])
     return 0
+
+
+def _remarks(shares: dict[str, Share], runs: list[dict[str, Any]]) -> Iterator[str]:
+    for run in runs:
+        files = run["files"]
+        done = files["present"] + files["fetched"] + files["adopted"]
+        where = f"process {run['pid']}" + (f" on {run['host']}" if "host" in run else "")
+        yield f"a pull is at work ({where}): {done:,} of {files['selected']:,} files are here"
+    behind = {
+        name: share.snapshot_age
+        for name, share in shares.items()
+        if share.snapshot_behind and share.snapshot_age is not None
+    }
+    if behind and runs:
+        yield f"the table is as of {words.duration(max(behind.values()))} ago"
+    elif behind:
+        oldest = datetime.now().astimezone() - timedelta(seconds=max(behind.values()))
+        yield (
+            f"what was verified of {', '.join(behind)} after {oldest.isoformat(' ', 'minutes')} is "
+            "not counted here: a pull that was killed leaves it to the next one"
+        )
 
 
 def _table(shares: dict[str, Share]) -> str:
@@ -67,8 +85,7 @@ def _table(shares: dict[str, Share]) -> str:
     total = Share()
     for name, share in shares.items():
         rows.append(_row(name, share))
-        for field, value in asdict(share).items():
-            setattr(total, field, getattr(total, field) + value)
+        total.add(share)
     rows.append(_row("all", total))
     return as_table(rows)
 

@@ -25,7 +25,7 @@ from cxrsync.engine.reports import ReportArchive, may_unpack
 from cxrsync.engine.room import check_room
 from cxrsync.engine.run import Run
 from cxrsync.engine.tally import Tally
-from cxrsync.errors import Locked
+from cxrsync.errors import CxrsyncError, Locked
 from cxrsync.manifest.select import Wanted
 from cxrsync.model import ROOT, Entry, LimitReached, Notice, Outcome, Planned, Unaccounted
 from cxrsync.selection import Selection

@@ -30,7 +30,7 @@ T = TypeVar("T")
 # most to keep it so young.
 SNAPSHOT_SECONDS = 30.0
 _SNAPSHOT_SHARE = 1 / 20
-_LOOK_SECONDS = 1.0
+LOOK_SECONDS = 1.0
 
 
 def is_due(since: float, took: float) -> bool:
@@ -85,7 +85,7 @@ class Partitions:
             if due:
                 last = monotonic()
                 took = last - began
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def close(self) -> None:
         """Close the states, then let the locks go."""

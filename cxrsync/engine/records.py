@@ -1,4 +1,4 @@
-"""What a run leaves for later: ``runs/<UTC>.json``, and ``progress.json`` while it is at work."""
+"""What a run leaves for later: ``runs/<UTC>.json``, and ``progress/<UTC>.json`` while it works."""
 
 from __future__ import annotations
 
@@ -8,31 +8,47 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from time import time
 from typing import Any
 
 import aiofiles
 
 from cxrsync.model import Summary
 from cxrsync.store.layout import FILE_MODE, Tree, make_folders, read_json
-from cxrsync.store.threads import ended
+from cxrsync.store.lock import is_running, this_process
+from cxrsync.store.threads import ended, in_thread
 from cxrsync.store.writing import UNFINISHED, write_file
 
-PROGRESS_NAME = "progress.json"
-_PROGRESS_SECONDS = 5.0
+PROGRESS_FOLDER = "progress"
+# One file for all runs of a tree: what version 0.1.0 wrote.
+OLD_PROGRESS_NAME = "progress.json"
+PROGRESS_SECONDS = 5.0
+# Of a process that cannot be looked up from here: several were missed.
+_SILENT_SECONDS = 6 * PROGRESS_SECONDS
+# Nobody is at work so long without a word. If somebody is, the next word is soon there again.
+_OVER_SECONDS = 86_400.0
 # What a reader goes by.
 _COUNTED = {"selected", "present", "fetched", "adopted"}
 
 
 async def write_progress(tree: Tree, stamp: str, snapshot: Callable[[], Summary]) -> None:
-    """Keep ``progress.json`` fresh, for `status` beside a running pull, until cancelled."""
-    while True:
-        raw = {"pid": os.getpid(), "run": stamp, **snapshot().as_json()}
-        with suppress(OSError):  # a convenience: the run itself will meet a full disk
-            await ended(asyncio.ensure_future(_put(tree.own / PROGRESS_NAME, json.dumps(raw))))
-        await asyncio.sleep(_PROGRESS_SECONDS)
+    """Keep the news of this run fresh, for `status` beside it, until cancelled; then they go."""
+    path = tree.own / PROGRESS_FOLDER / f"{stamp}.json"
+    process = this_process()
+    await in_thread(lambda: _sweep(tree))
+    try:
+        while True:
+            text = json.dumps({**process, "run": stamp, **snapshot().as_json()})
+            with suppress(OSError):  # a convenience: the run itself will meet a full disk
+                await ended(asyncio.ensure_future(_put(path, text)))
+            await asyncio.sleep(PROGRESS_SECONDS)
+    finally:
+        with suppress(OSError):
+            path.unlink()
 
 
 async def _put(path: Path, text: str) -> None:
+    make_folders(path.parent)
     fresh = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
     fresh.unlink(missing_ok=True)  # whatever lies there may be a link to somebody's file
     async with aiofiles.open(fresh, "x", encoding="utf-8", opener=_private) as file:
@@ -44,19 +60,19 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, FILE_MODE)
 
 
-def read_progress(tree: Tree) -> dict[str, Any] | None:
-    """What a pull that is at work on the tree has done so far; None if none is."""
-    try:
-        raw = read_json(tree.own / PROGRESS_NAME)
-        counts = [raw["pid"], *raw["files"].values()]
-        if not all(type(count) is int and count >= 0 for count in counts):
-            return None
-        if not raw["files"].keys() >= _COUNTED:
-            return None
-        os.kill(raw["pid"], 0)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
-        return None
-    return dict(raw)
+def runs_at_work(tree: Tree) -> list[dict[str, Any]]:
+    """What each run that is at work on the tree has done so far, the newest run first.
+
+    A run on another machine counts as long as it was heard of lately.
+    """
+    found = []
+    for path in _news(tree):
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+            raw = _read(path)
+            running = is_running(_process(raw))
+            if running or (running is None and abs(_age(path)) < _SILENT_SECONDS):
+                found.append(raw)
+    return sorted(found, key=lambda raw: str(raw["run"]), reverse=True)
 
 
 def keep_summary(tree: Tree, stamp: str, summary: Summary) -> None:
@@ -65,7 +81,45 @@ def keep_summary(tree: Tree, stamp: str, summary: Summary) -> None:
         make_folders(tree.own / "runs")
         text = json.dumps(summary.as_json(), indent=1)
         write_file(tree.own / "runs" / f"{stamp}.json", text.encode())
-        # Another run on another shard may be at work, and its news are not ours to take away.
-        progress = read_json(tree.own / PROGRESS_NAME)
-        if isinstance(progress, dict) and progress.get("run") == stamp:
-            (tree.own / PROGRESS_NAME).unlink()
+
+
+def _news(tree: Tree) -> list[Path]:
+    folder = tree.own / PROGRESS_FOLDER
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        names = []
+    return [*(folder / name for name in names), tree.own / OLD_PROGRESS_NAME]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Raises OSError, ValueError, KeyError, TypeError, AttributeError."""
+    raw = read_json(path)
+    counts = [raw["pid"], *raw["files"].values()]
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise ValueError("no counts")
+    if not raw["files"].keys() >= _COUNTED:
+        raise ValueError("not all that a reader goes by")
+    return {"run": "", **raw}
+
+
+def _process(raw: dict[str, Any]) -> dict[str, Any]:
+    here = this_process()
+    if "host" not in raw:  # version 0.1.0 told no more than its number
+        return {**here, "pid": raw["pid"], "start": ""}
+    return {name: raw[name] for name in here}
+
+
+def _age(path: Path) -> float:
+    return time() - os.lstat(path).st_mtime
+
+
+def _sweep(tree: Tree) -> None:
+    """Take away the news of runs that are certainly over: they were killed."""
+    for path in _news(tree):
+        with suppress(OSError):
+            is_over = _age(path) > _OVER_SECONDS
+            with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError):
+                is_over = is_over or is_running(_process(_read(path))) is False
+            if is_over:
+                path.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from time import time
 
 from cxrsync.engine.expectation import Expectation, partition_names
 from cxrsync.engine.plan import Standing, standing, survey
@@ -15,7 +16,12 @@ from cxrsync.store.state import State
 
 @dataclass(slots=True)
 class Share:
-    """Where one partition stands, in files and bytes. ``partial``: bytes of unfinished files."""
+    """Where one partition stands, in files and bytes. ``partial``: bytes of unfinished files.
+
+    ``snapshot_age``: how long ago, in seconds, the state was published that this was read from
+    (None: there is none). ``snapshot_behind``: whether a run, at work or killed, has more than that
+    in a copy of its own.
+    """
 
     selected: int = 0
     verified: int = 0
@@ -23,6 +29,17 @@ class Share:
     missing: int = 0
     verified_bytes: int = 0
     partial_bytes: int = 0
+    snapshot_age: float | None = None
+    snapshot_behind: bool = False
+
+    def add(self, other: Share) -> None:
+        """Count another partition's files and bytes too."""
+        self.selected += other.selected
+        self.verified += other.verified
+        self.unproved += other.unproved
+        self.missing += other.missing
+        self.verified_bytes += other.verified_bytes
+        self.partial_bytes += other.partial_bytes
 
 
 def status(tree: Tree, expected: Expectation) -> dict[str, Share]:
@@ -51,6 +68,10 @@ def status(tree: Tree, expected: Expectation) -> dict[str, Share]:
                 share.unproved += 1
             else:
                 share.missing += 1
-    for name, share in shares.items():
-        _files, share.partial_bytes = unfinished(tree.partials(name))
+        now = time()
+        for name, share in shares.items():
+            _files, share.partial_bytes = unfinished(tree.partials(name))
+            if name in states and (at := states[name].snapshot_at) is not None:
+                share.snapshot_age = round(max(0.0, now - at), 1)
+                share.snapshot_behind = states[name].behind
     return dict(sorted(shares.items()))

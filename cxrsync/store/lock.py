@@ -30,7 +30,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,6 +134,23 @@ def is_dead(owner: Owner, me: Owner, start_of: Callable[[int], str | None]) -> b
         return False  # its pid means nothing here
     start = start_of(owner.pid)
     return start is None or (bool(start and owner.start) and start != owner.start)
+
+
+def this_process() -> dict[str, str | int]:
+    """What tells this process from every other, in words for :func:`is_running`."""
+    me = asdict(myself())
+    return {name: me[name] for name in ("host", "boot", "pid", "start", "machine", "space")}
+
+
+def is_running(process: Mapping[str, Any]) -> bool | None:
+    """Whether the process that called itself so still runs, whoever's it is; None where that cannot
+    be told from here, as of another machine. Raises ValueError, TypeError, OverflowError."""
+    me = myself()
+    owner = _owner_of({**process, "token": "", "since": me.since})
+    if is_dead(owner, me, _start_of):
+        return False
+    here = me.host, me.machine, me.boot, me.space
+    return True if (owner.host, owner.machine, owner.boot, owner.space) == here else None
 
 
 def _owner_of(raw: Any) -> Owner:

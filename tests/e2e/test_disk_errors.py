@@ -22,7 +22,7 @@ ONE_FILE = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM)
 
 PARTIAL = "*/p10/partial/*"
 IMAGES = "*/files/p10*"
-STATE = "*/p10/state.sqlite3*"
+STATE = "*/p10/state.*"
 
 # What a run does to the disk, in the order in which it does it.
 STEPS = [
@@ -41,7 +41,7 @@ STEPS = [
     ("open", STATE),
     ("write", STATE),
     ("sync", STATE),
-    ("unlink", "*/state.sqlite3-journal"),
+    ("unlink", "*/state.*.sqlite3-journal"),
     ("mkdir", "*/p10/partial"),
     ("open", PARTIAL),
     ("write", PARTIAL),
@@ -59,9 +59,11 @@ CONVENIENCES = [
     ("mkdir", "*/runs"),
     ("write", "*/runs/*"),
     ("rename", "*/runs/*"),
-    ("open", "*/progress.json*"),
-    ("write", "*/progress.json*"),
-    ("rename", "*/progress.json*"),
+    ("mkdir", "*/progress"),
+    ("open", "*/progress/*"),
+    ("write", "*/progress/*"),
+    ("rename", "*/progress/*"),
+    ("unlink", "*/progress/*"),
 ]
 
 
@@ -149,6 +151,7 @@ def pulled(
         *each([("write", PARTIAL)] * 5, WHOLE_DISK, first=5),
         *each([("sync", PARTIAL)] * 5, WHOLE_DISK, first=5, times=1),
         *each([("write", STATE), ("sync", STATE)], WHOLE_DISK, first=12),
+        *each([("rename", STATE)], WHOLE_DISK),
     ],
     ids=str,
 )
@@ -158,7 +161,15 @@ def test_the_whole_disk(pulled: Callable[..., Told], fault: Fault) -> None:
     assert "run the same command again" in told.err or "Choose a --dest" in told.err
 
 
-@pytest.mark.parametrize("fault", each(CONVENIENCES, WHOLE_DISK), ids=str)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *each(CONVENIENCES, WHOLE_DISK),
+        # The first snapshot; the next one makes up for it.
+        *each([("open", "*/state.*.new"), ("rename", "*/state.*.new")], WHOLE_DISK, times=1),
+    ],
+    ids=str,
+)
 def test_what_a_run_can_do_without(pulled: Callable[..., Told], fault: Fault) -> None:
     assert pulled(fault).code == 0
 

@@ -276,7 +276,7 @@ def test_something_under_the_names_of_records(
     machine: Machine, tree: Path, outside: Outside, thing: str, code: int
 ) -> None:
     """A link in our own folder is refused; what else there is cannot be what it should be."""
-    for name in ("tree.json", "progress.json"):
+    for name in ("tree.json", "progress.json", "progress"):
         THINGS[thing](tree / ".cxrsync" / name, outside)
 
     ended, said = pull(machine)

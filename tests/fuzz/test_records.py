@@ -12,7 +12,7 @@ from fuzz.mutations import NESTED, NESTED_OBJECTS, anything, many, misshapen, mu
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cxrsync.engine.records import PROGRESS_NAME, keep_summary, read_progress
+from cxrsync.engine.records import OLD_PROGRESS_NAME, keep_summary, runs_at_work
 from cxrsync.engine.version import read_claim, trees_in
 from cxrsync.errors import DiskError, Locked
 from cxrsync.model import Amount, Summary
@@ -21,7 +21,8 @@ from cxrsync.store.layout import Tree, read_json
 from cxrsync.store.lock import LOCK_NAME, Lock
 
 COUNTS = dict.fromkeys(("selected", "present", "fetched", "adopted"), 5)
-PROGRESS = {"pid": os.getpid(), "run": "now", "files": COUNTS}
+OLD_PROGRESS = {"pid": os.getpid(), "run": "now", "files": COUNTS}
+PROGRESS = {**OLD_PROGRESS, **locks.this_process()}
 CLAIM = {"dataset": "mimic-cxr-jpg", "version": "2.1.0"}
 OWNER = {
     "token": "a" * 32, "host": "elsewhere", "boot": "b", "pid": 7, "start": "9", "since": 1.7e9,
@@ -68,22 +69,24 @@ def test_a_claim(content: bytes) -> None:
 
 
 @many
-@given(files_of(PROGRESS))
-@example(b'{"pid": 1e999, "files": {}}')
-@example(json.dumps(PROGRESS | {"pid": 10**30}).encode())
-@example(json.dumps(PROGRESS | {"pid": -1}).encode())
-@example(json.dumps(PROGRESS | {"files": []}).encode())
-@example(json.dumps(PROGRESS | {"files": COUNTS | {"present": "1"}}).encode())
-def test_news_of_a_run(content: bytes) -> None:
+@given(files_of(OLD_PROGRESS, PROGRESS), st.sampled_from([OLD_PROGRESS_NAME, "progress/now.json"]))
+@example(b'{"pid": 1e999, "files": {}}', OLD_PROGRESS_NAME)
+@example(json.dumps(OLD_PROGRESS | {"pid": 10**30}).encode(), OLD_PROGRESS_NAME)
+@example(json.dumps(OLD_PROGRESS | {"pid": -1}).encode(), OLD_PROGRESS_NAME)
+@example(json.dumps(OLD_PROGRESS | {"files": []}).encode(), OLD_PROGRESS_NAME)
+@example(json.dumps(OLD_PROGRESS | {"files": COUNTS | {"present": "1"}}).encode(), "progress/x")
+@example(json.dumps(PROGRESS | {"host": "\x1b[2J"}).encode(), "progress/x")
+@example(json.dumps(PROGRESS | {"run": None, "boot": 5}).encode(), "progress/x")
+def test_news_of_a_run(content: bytes, name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        tree = tree_with(folder, PROGRESS_NAME, content)
-        running = read_progress(tree)
-        if running is not None:
+        tree = tree_with(folder, name, content)
+        for running in runs_at_work(tree):
             files = running["files"]
             assert files["present"] + files["fetched"] + files["adopted"] <= 10**9 * max(
                 1, *files.values()
             )
             assert running["pid"] >= 0
+            assert str(running.get("host", "")).isprintable()
         keep_summary(tree, "now", SUMMARY)
         assert [path.name for path in (tree.own / "runs").iterdir()] == ["now.json"]
 

@@ -31,7 +31,7 @@ CALLS = (
     *("openat", "open", "creat", "mkdir", "mkdirat", "link", "linkat"),
     *("rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir"),
     *("write", "pwrite64", "writev", "pwritev", "pwritev2", "lseek", "sendfile"),
-    *("truncate", "ftruncate", "utimensat", "fsync", "fdatasync"),
+    *("truncate", "ftruncate", "utimensat", "fsync", "fdatasync", "ioctl"),
     *("copy_file_range", "fallocate", "symlink", "symlinkat", "sync_file_range", "splice"),
 )
 _REFUSED = CALLS[-6:]
@@ -187,6 +187,11 @@ class Recording:
             source.at += 0 if told else result
             self._write(file.inode, file.at, bytes(self._files[source.inode][start:][:result]))
             file.at += result
+        elif name == "ioctl" and b"FICLONE" in words:
+            source_fd = _FD.findall(words)[1]
+            if not self._inside(source_fd):
+                raise ValueError("a clone from outside the tree")
+            self._write(file.inode, 0, bytes(self._files[self._open[int(source_fd[0])].inode]))
         elif name in _REFUSED:
             raise ValueError(f"{name} is not in the model")
 

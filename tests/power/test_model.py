@@ -236,6 +236,21 @@ OPENED = Naming((Change(ROOT, "new", 1),))
             [
                 CREATE,
                 f'{AT} write({FD}, "{ABC}", 3) = 3 <0.1>',
+                f"{AT} ioctl({FD}, TCGETS, 0x7f) = 0 <0.1>",
+                f'{AT} openat({WORK}, "{FINAL}", O_WRONLY|O_CREAT, 0600) = 6<{FINAL}> <0.1>',
+                f"{AT} ioctl(6<{FINAL}>, BTRFS_IOC_CLONE or FICLONE, {FD}) = 0 <0.1>",
+            ],
+            [
+                OPENED,
+                Writing(1, 0, b"abc"),
+                Naming((Change(ROOT, "final", 2),)),
+                Writing(2, 0, b"abc"),
+            ],
+        ),
+        (
+            [
+                CREATE,
+                f'{AT} write({FD}, "{ABC}", 3) = 3 <0.1>',
                 f'{AT} openat({WORK}, "{FINAL}", O_WRONLY|O_CREAT, 0600) = 6<{FINAL}> <0.1>',
                 f"{AT} sendfile(6<{FINAL}>, {FD}, [1] => [3], 99) = 2 <0.1>",
             ],

@@ -1,0 +1,194 @@
+"""What a run lets readers see of its states: soon, then now and then, and all of it at the end."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from cxrsync.engine import partitions as module
+from cxrsync.engine.partitions import SNAPSHOT_SECONDS, Partitions, is_due
+from cxrsync.errors import DiskError, LockLost
+from cxrsync.model import Row
+from cxrsync.selection import Selection
+from cxrsync.store.layout import Tree
+from cxrsync.store.snapshot import STATE_NAME, working_copies
+from cxrsync.store.state import State
+
+SHARDS = ("p10", "p11")
+Opened = Callable[[], Awaitable[Partitions]]
+
+
+def row(number: int, shard: str = "p10") -> Row:
+    path = f"files/{shard}/p10000001/s50000001/{number:04}.jpg"
+    return Row(path, "a" * 64, 1, 1, "https://x", '"tag"', 1.5e9)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path / "mirror")
+
+
+@pytest.fixture
+async def opened(tree: Tree) -> AsyncIterator[Opened]:
+    """Opens the partitions for one run after another; in the end they are closed."""
+    open_ones: list[Partitions] = []
+
+    async def take() -> Partitions:
+        partitions = Partitions(tree, SHARDS, "now")
+        await partitions.open(0.0, threading.Event())
+        open_ones.append(partitions)
+        return partitions
+
+    yield take
+    for each in open_ones:
+        await each.close()
+
+
+def seen(tree: Tree, shard: str = "p10") -> int | None:
+    """How many rows a reader sees; None where it sees no state."""
+    state = State.read(tree.partition(shard))
+    if state is None:
+        return None
+    with state:
+        return sum(1 for _row in state.rows())
+
+
+@asynccontextmanager
+async def publishing(partitions: Partitions) -> AsyncIterator[None]:
+    task = asyncio.create_task(partitions.publish_snapshots())
+    async with asyncio.timeout(30):
+        yield
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize(
+    ("since", "took", "due"),
+    [
+        (0.0, 0.0, False),
+        (SNAPSHOT_SECONDS - 0.1, 0.0, False),
+        (SNAPSHOT_SECONDS, 0.0, True),
+        (SNAPSHOT_SECONDS, 1.0, True),
+        (SNAPSHOT_SECONDS, 2.0, False),  # a slow disk: a twentieth of the time at the most
+        (40.0, 2.0, True),
+        (3600.0, 300.0, False),
+    ],
+)
+def test_when_another_is_due(since: float, took: float, due: bool) -> None:
+    assert is_due(since, took) is due
+
+
+async def test_the_first_is_there_at_once_and_the_next_in_half_a_minute(
+    tree: Tree, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.005)
+    partitions = await opened()
+    await partitions.record([row(0)])
+    assert seen(tree) is None
+    async with publishing(partitions):
+        await until(lambda: seen(tree) == 1)
+        await partitions.record([row(1)])
+        await partitions.record([row(0, "p11")])
+        await until(lambda: seen(tree, "p11") == 1)
+        assert seen(tree) == 1
+        monkeypatch.setattr(module, "SNAPSHOT_SECONDS", 0.0)
+        await until(lambda: seen(tree) == 2)
+    await partitions.record([row(2)])
+    assert seen(tree) == 2
+    await partitions.close()
+    assert seen(tree) == 3
+    for shard in SHARDS:
+        assert [path.name for path in tree.partition(shard).iterdir()] == [STATE_NAME]
+
+
+async def test_a_partition_that_is_let_go_early_is_seen_at_once(tree: Tree, opened: Opened) -> None:
+    partitions = await opened()
+    await partitions.record([row(0), row(0, "p11")])
+    await partitions.release("p11")
+    assert (seen(tree, "p10"), seen(tree, "p11")) == (None, 1)
+
+
+async def test_a_run_that_changes_nothing_makes_no_copy(tree: Tree, opened: Opened) -> None:
+    selection = Selection(shards=SHARDS)
+    partitions = await opened()
+    await partitions.remember([selection])
+    await partitions.record([row(0), row(0, "p11")])
+    await partitions.close()
+    before = {path: path.stat() for path in tree.own.rglob(STATE_NAME)}
+    partitions = await opened()
+    async with publishing(partitions):
+        await partitions.remember([selection])
+        await partitions.forget([])
+        await partitions.record()
+        await partitions.record_rate(0, 1.0)
+        assert [working_copies(tree.partition(shard)) for shard in SHARDS] == [[], []]
+    await partitions.close()
+    assert {path: path.stat() for path in tree.own.rglob(STATE_NAME)}.keys() == before.keys()
+    assert all(path.stat().st_ino == found.st_ino for path, found in before.items())
+
+
+async def test_who_was_taken_over_publishes_nothing_more(
+    tree: Tree, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SNAPSHOT_SECONDS", 0.0)
+    partitions = await opened()
+    await partitions.record([row(0)])
+    for path in (tree.partition("p10") / "lock").iterdir():
+        path.unlink()  # as whoever takes over does
+    with pytest.raises(LockLost):
+        await asyncio.wait_for(partitions.publish_snapshots(), 30)
+    with pytest.raises(LockLost):
+        await partitions.record([row(1)])
+    await partitions.close()
+    assert seen(tree) is None
+    assert len(working_copies(tree.partition("p10"))) == 1  # for whoever took over
+
+
+async def test_a_snapshot_that_fails_ends_nothing(
+    tree: Tree, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SNAPSHOT_SECONDS", 0.0)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.005)
+    tried = []
+
+    def fail(_state: State) -> None:
+        tried.append(1)
+        raise DiskError("no room")
+
+    partitions = await opened()
+    with monkeypatch.context() as patch:
+        patch.setattr(State, "publish", fail)
+        async with publishing(partitions):
+            await partitions.record([row(0)])
+            await until(lambda: len(tried) > 2)
+    assert seen(tree) is None
+    await partitions.close()
+    assert seen(tree) == 1
+
+
+async def test_what_cannot_be_published_in_the_end_is_said_and_not_lost(
+    tree: Tree, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partitions = await opened()
+    await partitions.record([row(0)])
+    with monkeypatch.context() as patch:
+        patch.setattr("cxrsync.store.snapshot.sync_folders", fail_to_sync)
+        with pytest.raises(DiskError, match="cannot publish"):
+            await partitions.close()
+    assert [path.name for path in tree.partition("p10").glob("lock")] == []
+    again = await opened()
+    here = await again.plan(lambda rows: len(list(rows["p10"])))
+    assert here == 1
+
+
+def fail_to_sync(_folders: object) -> None:
+    raise OSError(5, "Input/output error")
