@@ -86,11 +86,19 @@ class StateFiles:
         be taken back either, needs its journal, and whoever recovers it."""
         return not os.path.lexists(journal_of(self.working))
 
-    def begin(self) -> None:
-        """Make the working copy, where there is a snapshot to copy."""
-        if os.path.lexists(self.snapshot):
-            _copy(self.snapshot, self._new)
-            os.rename(self._new, self.working)
+    def begin(self) -> sqlite3.Connection:
+        """Make the working copy of what the snapshot is, if there is one; open it. Raises
+        sqlite3.Error, UnicodeDecodeError too."""
+        try:
+            if os.path.lexists(self.snapshot):
+                _copy(self.snapshot, self._new)
+                os.rename(self._new, self.working)
+            return open_to_write(self.working)
+        except BaseException:
+            for each in (self.working, journal_of(self.working)):
+                with suppress(OSError):  # the first error is the one to tell
+                    _take_away(each)
+            raise
 
     def publish(self) -> None:
         """Make the snapshot what the working copy is, which must be settled."""

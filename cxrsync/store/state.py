@@ -23,7 +23,7 @@ from cxrsync.errors import DiskError, LockLost
 from cxrsync.model import Contradiction, Outcome, Row
 from cxrsync.selection import Selection
 from cxrsync.store.layout import make_folders
-from cxrsync.store.schema import is_damage, open_empty, open_to_read, open_to_write
+from cxrsync.store.schema import is_damage, open_empty, open_to_read
 from cxrsync.store.snapshot import (
     STATE_NAME,
     StateFiles,
@@ -149,8 +149,7 @@ class State:
         """All of it or nothing. Raises LockLost, DiskError where the disk will not have it."""
         with _in_our_words("write", self._folder, self._files):
             if self._files is not None and not self._has_copy:
-                self._files.begin()
-                working = open_to_write(self._files.working)
+                working = self._files.begin()
                 self._db.close()
                 self._db = working
                 self._has_copy = True

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -124,6 +125,27 @@ def test_many_readers_beside_many_snapshots(quick: Path) -> None:
     assert problems == []
     assert reads > 10
     assert rows_in(quick)[0].size == 79
+
+
+def test_some_seconds_of_the_soak(quick: Path) -> None:
+    """`status`, `verify` and rows beside a writer that is killed now and then."""
+    script = Path(__file__).parents[2] / "scripts/readers"
+    done = subprocess.run(
+        [sys.executable, str(script), "--minutes", "0.1", "--files", "300", "--seed", "5"],
+        env={**os.environ, "TMPDIR": str(quick)},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = {
+        what: int(times.replace(",", ""))
+        for line in done.stdout.splitlines()[1:-1]
+        for times, what in [line.strip().split("  ", 1)]
+    }
+    assert figures["commits"] > 0
+    assert figures["reads by rows"] > 0
+    assert figures["reads by status"] > 0
 
 
 def test_a_snapshot_says_how_old_it_is(tmp_path: Path) -> None:

@@ -424,6 +424,27 @@ def test_taken_over_before_its_first_commit(tmp_path: Path) -> None:
     assert "more" in open_again(tmp_path)
 
 
+def test_a_working_copy_that_cannot_be_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "old")
+    state, _aside = State.open(tmp_path, STAMP)
+    with state:
+        for name, way in (("fsync", fail), ("rename", fail)):
+            with monkeypatch.context() as patch:
+                patch.setattr(os, name, way)
+                with pytest.raises(DiskError, match="Input/output"):
+                    state.record(rows_of("more"), at=2.0)
+            assert not list(tmp_path.glob("state.*.sqlite3"))
+        with monkeypatch.context() as patch:
+            patch.setattr("cxrsync.store.snapshot.open_to_write", fail)
+            with pytest.raises(DiskError, match="Input/output"):
+                state.record(rows_of("more"), at=2.0)
+        assert not list(tmp_path.glob("state.*.sqlite3"))
+        state.record(rows_of("more"), at=2.0)
+    assert open_again(tmp_path) == ["more", "old"]
+
+
 # ── no more than is needed ─────────────────────────────────────────────────────────────────────
 
 
