@@ -83,6 +83,7 @@ async def obtain(
     # Its partial has no digest for a name: two runs must not write it at once.
     lock = Lock(folder, wait=_WAIT_FOR_OTHERS, describe="the manifest")
     try:
+        await in_thread(lambda: run.tree.make_own(folder))
         await in_thread(lambda: lock.acquire(run.stop.flag))
         if keys is not None and run.tree.find(MANIFEST_NAME) is None:
             ref = run.ref(MANIFEST_NAME)

@@ -131,11 +131,10 @@ def claim(tree: Tree, dataset: str, version: str) -> None:
         )
     tree.create()
     if other is None:
+        words = json.dumps({"dataset": dataset, "version": version}).encode()
         try:
-            write_file(
-                tree.own / "tree.json",
-                json.dumps({"dataset": dataset, "version": version}).encode(),
-            )
+            write_file(tree.own / "tree.json", words)
+            tree.made_file(tree.own / "tree.json", words)
         except OSError as problem:
             raise DiskError(f"cannot write to {tree.root}: {problem.strerror}") from None
 

@@ -11,9 +11,9 @@ import errno
 import json
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Never
 
@@ -26,6 +26,7 @@ FOLDER_MODE = 0o700
 _MOST_SAFE_FOLDERS = 4096
 FILE_MODE = 0o600
 OTHERS = 0o007
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # What FUSE and CIFS answer where folders cannot be synced: nothing more can be done there.
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 # Far more than any JSON file of ours has: what is larger is none of them.
@@ -109,12 +110,38 @@ def disk_error(problem: OSError, doing: str) -> DiskError | None:
     return DiskError(f"{doing}: {problem.strerror or problem}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A folder, or a file with its ``content``, that this run has made, and its inode."""
+
+    path: Path
+    inode: tuple[int, int]
+    content: bytes | None = None
+
+    def take_back(self) -> None:
+        """Remove it, if it is still as it was made. Raises OSError where it is not."""
+        found = os.lstat(self.path)
+        if (found.st_dev, found.st_ino) != self.inode:
+            raise OSError(errno.ESTALE, "not the one that was made", str(self.path))
+        if self.content is None:
+            os.rmdir(self.path)  # which fails where anything is in it
+        else:
+            os.unlink(self.path)
+
+    def put_back(self) -> None:
+        """Make the file anew, unless somebody has."""
+        if self.content is not None:
+            with open(os.open(self.path, _NEW_FILE, FILE_MODE), "wb") as file:
+                file.write(self.content)
+
+
 class Tree:
     """One version's root on a local disk."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.own = root / OWN_FOLDER
+        self._made: list[_Made] = []
         self._prefix = str(root) + "/"
         self._partials: dict[str, Path] = {}
         self._safe_folders: set[str] = set()  # of late: files come in order
@@ -182,9 +209,7 @@ class Tree:
         """
         self.check_folder(OWN_FOLDER)
         try:
-            new = [each for each in (self.own, *self.own.parents) if not each.is_dir()]
-            make_folders(self.own)
-            for folder in new:
+            for folder in self.make_own(self.own):
                 with contextlib.suppress(PermissionError):  # one that may be written, not read
                     sync_folders([str(folder.parent)])
             for each in (*self.own.iterdir(), *self.own.glob(f"*/{PARTIAL_FOLDER}")):
@@ -207,13 +232,29 @@ class Tree:
                 next_step="Choose a --dest that you may write to and that has room.",
             ) from None
 
+    def make_own(self, folder: Path) -> list[Path]:
+        """Make a folder of ours, and those above it; the new ones. They are remembered as made by
+        this run."""
+        new = make_folders(folder)
+        self._made += [_Made(each, _inode(each)) for each in new]
+        return new
+
+    def made_file(self, path: Path, content: bytes) -> None:
+        """Remember a file of ours as made by this run."""
+        self._made.append(_Made(path, _inode(path), content))
+
     def abandon(self) -> None:
-        """Take back a tree that was begun for nothing: no manifest ever came."""
-        if not holds_version(self.root):
-            shutil.rmtree(self.own, ignore_errors=True)
-            for folder in (self.root, self.root.parent):
-                with contextlib.suppress(OSError):  # not empty: it is not ours to take
-                    folder.rmdir()
+        """Take back what this run has made of a tree that was begun for nothing: no manifest ever
+        came. Where anything else is there by now, somebody needs the rest."""
+        taken: list[_Made] = []
+        try:
+            while self._made:
+                self._made[-1].take_back()
+                taken.append(self._made.pop())
+        except OSError:
+            with contextlib.suppress(OSError):  # the folder is gone, or another run has made it
+                for each in taken[-1:]:
+                    each.put_back()
 
     def check_folder(self, folder: str) -> None:
         """Refuse what cannot be a folder of the tree: a link could lead out of it, a file is in
@@ -258,16 +299,24 @@ def _out_of_the_tree(where: str) -> UsageError:
     )
 
 
-def make_folders(folder: Path) -> None:
-    """``mkdir -p``, every new folder for its owner only, whatever the umask allows more."""
+def make_folders(folder: Path) -> list[Path]:
+    """``mkdir -p``, every new folder for its owner only, whatever the umask allows more. Returns
+    the new ones, from the top down."""
     if folder.is_dir():
-        return
-    make_folders(folder.parent)
+        return []
+    new = make_folders(folder.parent)
     try:
         os.mkdir(folder, FOLDER_MODE)
     except FileExistsError:
         if not folder.is_dir():
             raise
+        return new
+    return [*new, folder]
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    found = os.lstat(path)
+    return found.st_dev, found.st_ino
 
 
 def sync_folders(folders: Iterable[str]) -> None:

@@ -245,3 +245,52 @@ def test_errors_of_one_file_do_not(name: str) -> None:
 
 def test_an_error_without_a_number_is_one_files() -> None:
     assert disk_error(OSError("odd"), "cannot write a.jpg") is None
+
+
+# ── a tree that was begun for nothing ──────────────────────────────────────────────────────────
+
+
+def begun(root: Path) -> Tree:
+    """A tree as a run has it that has asked for nothing yet."""
+    tree = Tree(root)
+    tree.create()
+    (tree.own / "tree.json").write_text("{}")
+    tree.made_file(tree.own / "tree.json", b"{}")
+    tree.make_own(tree.own / "manifests")
+    return tree
+
+
+def test_what_a_run_has_made_it_takes_back(tmp_path: Path) -> None:
+    begun(tmp_path / "a" / "b").abandon()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "others",
+    [".cxrsync/manifests/x", ".cxrsync/p10/partial/0", ".cxrsync/trash/t/x", "files/p10/a.jpg"],
+)
+def test_what_others_have_made_meanwhile_stays(tmp_path: Path, others: str) -> None:
+    tree = begun(tmp_path / "a" / "b")
+    (tree.root / others).parent.mkdir(parents=True, exist_ok=True)
+    (tree.root / others).write_text("theirs")
+    tree.abandon()
+    assert (tree.root / others).read_text() == "theirs"
+    if others.startswith(".cxrsync"):
+        assert (tree.own / "tree.json").read_text() == "{}"
+
+
+def test_a_second_run_takes_back_nothing_of_the_first(tmp_path: Path) -> None:
+    first = begun(tmp_path / "a")
+    second = Tree(first.root)
+    second.create()
+    second.make_own(second.own / "manifests")
+    second.abandon()
+    assert {path.name for path in first.own.iterdir()} == {"tree.json", "manifests"}
+
+
+def test_a_file_that_another_run_has_replaced_is_not_taken_back(tmp_path: Path) -> None:
+    tree = begun(tmp_path / "a")
+    (tree.own / "new").write_text("theirs")
+    (tree.own / "new").replace(tree.own / "tree.json")
+    tree.abandon()
+    assert (tree.own / "tree.json").read_text() == "theirs"
