@@ -135,9 +135,10 @@ class Started:
 class Planned:
     """``present_bytes`` counts the files that are there and verified; other sizes are unknown.
 
-    ``to_take``: how many of those ``to_fetch`` come from an older version on this disk. ``due``: a
-    hash of the path of each file that is selected and not present: it is to get one outcome.
-    ``prefix``: what the paths of another dataset's files have in front when they are told.
+    ``to_take``: how many of those ``to_fetch`` come from an older version on this disk;
+    ``blocked``: how many cannot be put where they belong. ``due``: a hash of the path of each file
+    that is selected and not present: it is to get one outcome. ``prefix``: what the paths of
+    another dataset's files have in front when they are told.
     """
 
     selected: int
@@ -148,6 +149,7 @@ class Planned:
     to_take: int = 0
     refused: tuple[Refused, ...] = ()
     refused_lines: int = 0
+    blocked: int = 0
     due: Sequence[int] = field(default=(), repr=False)
     prefix: str = ""
 

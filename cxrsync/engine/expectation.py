@@ -106,7 +106,7 @@ def partition_names(tree: Tree) -> list[str]:
 
 def without_proof(
     tree: Tree, expected: Expectation
-) -> Iterator[tuple[int, Entry, Row | None, Found | None]]:
+) -> Iterator[tuple[int, Entry, Row | None, Found | OSError | None]]:
     """Every expected entry beside what is on the disk, whatever the state claims."""
     none: dict[str, Iterator[Row]] = {name: iter(()) for name in expected.manifest.partitions}
     return survey(expected.manifest, expected.is_wanted, none, tree)

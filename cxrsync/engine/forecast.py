@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from cxrsync import words
 from cxrsync.engine.course import Course, set_course
 from cxrsync.engine.ending import in_our_words
 from cxrsync.engine.expectation import partition_names
@@ -83,6 +84,8 @@ async def forecast(job: Job, source: Source, emit: Emit, stop: Stop) -> Forecast
             course.manifest.close()
     if job.with_reports:
         emit(Notice(f"the reports, which are in {run.dataset.reports_in}, are not counted here"))
+    if plan.blocked:
+        emit(Notice(f"{words.files(len(plan.blocked))} cannot be put in place: {_reasons(plan)}"))
     partials = await in_thread(lambda: begun(run, plan))
     here = partials[1]
     free = await in_thread(lambda: room(run.tree.root))
@@ -129,6 +132,12 @@ def _keep_what_is_there(plan: Plan, older: Sequence[Tree]) -> None:
         kept = any(tree.find(path) is not None for tree in older)
         (there if kept else plan.in_shards).append(offset)
     plan.to_take = there
+
+
+def _reasons(plan: Plan) -> str:
+    """Why files cannot be put in place, each reason once."""
+    first, *others = dict.fromkeys(reason for _offset, reason in plan.blocked)
+    return first + (f" (and {len(others):,} more reasons)" if others else "")
 
 
 def _last_rate(run: Run) -> float | None:

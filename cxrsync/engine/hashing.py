@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from cxrsync.engine.publication import Adopted, Publication
 from cxrsync.engine.queue import Queue, Task
 from cxrsync.model import Entry, Found, Outcome, Result
 from cxrsync.store.hashing import digest_of
-from cxrsync.store.layout import Tree, disk_error
+from cxrsync.store.layout import Tree, reading_error
 from cxrsync.store.publish import close_to_others
 from cxrsync.store.threads import in_thread
 
@@ -94,10 +93,7 @@ class Hashing:
         if isinstance(found, FileNotFoundError):
             self._queue.add(Task(entry))
         elif isinstance(found, OSError):
-            # A bad sector is one file's; what else is the whole disk's would fail them all.
-            if found.errno != errno.EIO and (
-                error := disk_error(found, "cannot read what is there")
-            ):
+            if error := reading_error(found, "cannot read what is there"):
                 raise error
             reason = f"cannot read what is there: {found.strerror}"
             self._fail(Outcome(entry.path, Result.FAILED, reason=reason))
@@ -108,6 +104,7 @@ class Hashing:
 
     def _prove(self, entry: Entry) -> Found | None:
         """The file, if it has the digest."""
+        self._tree.check_parent(entry.path)  # first of all: it may be closed to others
         final = self._tree.final(entry.path)
         before = self._tree.find(entry.path)
         right = digest_of(final, fsync=self._fsync) == entry.sha256

@@ -27,7 +27,16 @@ from cxrsync.engine.run import Run
 from cxrsync.engine.tally import Tally
 from cxrsync.errors import CxrsyncError, Locked
 from cxrsync.manifest.select import Wanted
-from cxrsync.model import ROOT, Entry, LimitReached, Notice, Outcome, Planned, Unaccounted
+from cxrsync.model import (
+    ROOT,
+    Entry,
+    LimitReached,
+    Notice,
+    Outcome,
+    Planned,
+    Result,
+    Unaccounted,
+)
 from cxrsync.selection import Selection
 from cxrsync.store.layout import Tree
 from cxrsync.store.publish import Trash
@@ -107,6 +116,7 @@ async def _travel_leg(
             to_fetch=plan.to_fetch,
             to_hash=len(plan.to_hash),
             to_take=len(plan.to_take),
+            blocked=len(plan.blocked),
             refused=tuple(plan.refused),
             refused_lines=manifest.refused_lines,
             due=plan.due,
@@ -115,7 +125,7 @@ async def _travel_leg(
     await check_room(run, plan)
     if plan.selected:
         await partitions.remember(remember)
-    if plan.to_fetch or plan.to_hash:
+    if plan.to_fetch or plan.to_hash or plan.blocked:
         await _work(run, tally, partitions, plan, older)
     if not tally.limited and (unsettled := tally.books.unsettled()):
         # Only here, where the manifest is at hand, do they have names.
@@ -145,6 +155,10 @@ async def _work(
     flight = Flight()
     trash = Trash(run.tree, run.stamp)
     outcomes = Outcomes(run.emit, partitions, plan.in_root_partition, run.job.acknowledged)
+
+    for offset, reason in plan.blocked:
+        path = plan.manifest.entry_at(offset).path
+        outcomes.fail(Outcome(path, Result.FAILED, reason=reason))
 
     def published(entry: Entry, outcome: Outcome) -> None:
         outcomes.published(entry, outcome)

@@ -16,7 +16,8 @@ from enum import Enum
 from cxrsync.engine.inventory import Inventory
 from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.model import ROOT, Entry, Found, Kind, Refused, Row, partition_of
-from cxrsync.store.layout import Tree
+from cxrsync.store.filesystem import Ways
+from cxrsync.store.layout import Tree, reading_error
 
 # Copies and file systems round times: exFAT to 2 s.
 MTIME_TOLERANCE_NS = 2_000_000_000
@@ -58,7 +59,8 @@ class Plan:
 
     Reports stand apart: one archive may bring them all. ``to_take``: files that an older version
     holds too, under the same path; ``elsewhere`` has the path there of those that moved;
-    ``taking_takes_room``: whether they come as copies.
+    ``taking_takes_room``: whether they come as copies. ``blocked``: files that cannot be put where
+    they belong, and why: neither fetched nor hashed.
     """
 
     manifest: ManifestFile
@@ -73,6 +75,7 @@ class Plan:
     elsewhere: dict[int, str] = field(default_factory=dict)
     taking_takes_room: bool = True
     to_hash: array[int] = field(default_factory=lambda: array("Q"))
+    blocked: list[tuple[int, str]] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     due: array[int] = field(default_factory=lambda: array("q"))
 
@@ -83,8 +86,9 @@ class Plan:
 
     @property
     def in_root_partition(self) -> int:
-        """How many files of the root are to be brought or hashed."""
-        others = (self.entries_to_hash(), map(self.manifest.entry_at, self.to_take))
+        """How many files of the root are to be brought or hashed, or cannot be."""
+        rare = (*self.to_take, *(offset for offset, _reason in self.blocked))
+        others = (self.entries_to_hash(), map(self.manifest.entry_at, rare))
         return len(self.in_root) + sum(
             partition_of(entry.path) == ROOT for entries in others for entry in entries
         )
@@ -108,8 +112,9 @@ def survey(
     is_wanted: Callable[[str], bool],
     rows: Mapping[str, Iterator[Row]],
     tree: Tree,
-) -> Iterator[tuple[int, Entry, Row | None, Found | None]]:
-    """The merge: every wanted entry with its offset, its row and the file on the disk.
+) -> Iterator[tuple[int, Entry, Row | None, Found | OSError | None]]:
+    """The merge: every wanted entry with its offset, its row and the file on the disk, or why that
+    cannot be told.
 
     Entries of partitions that ``rows`` does not hold are left out.
     """
@@ -123,9 +128,12 @@ def survey(
             continue
         row = cursor.seek(entry.path)
         folder = entry.path.rpartition("/")[0]
-        found = None
+        found: Found | OSError | None = None
         if folder != missing_folder:
-            found = tree.find(entry.path)
+            try:
+                found = tree.examine(entry.path)
+            except OSError as problem:
+                found = problem
             if found is None and not tree.has_folder(folder):
                 missing_folder = folder  # its files come one after the other: ask once
         yield offset, entry, row, found
@@ -138,11 +146,19 @@ def make_plan(
     tree: Tree,
     kind_of: Callable[[str], Kind],
 ) -> Plan:
-    """Decide for every wanted entry of the partitions in ``rows``."""
+    """Decide for every wanted entry of the partitions in ``rows``.
+
+    Raises DiskError where nothing could be put in place in the end.
+    """
     inventory = Inventory(kind_of)
     plan = Plan(manifest, inventory)
+    ways = Ways(tree.root)
     for offset, entry, row, found in survey(manifest, is_wanted, rows, tree):
         plan.selected += 1
+        if isinstance(found, OSError):
+            plan.blocked.append((offset, _why_not(found, entry.path)))
+            plan.due.append(hash(entry.path))
+            continue
         decision = standing(entry, row, found)
         if decision is not Standing.PRESENT:
             plan.due.append(hash(entry.path))
@@ -151,6 +167,8 @@ def make_plan(
             plan.present += 1
             plan.present_bytes += found.size
             inventory.add_present(entry.path, found.size)
+        elif obstacle := ways.to(entry.path).obstacle:
+            plan.blocked.append((offset, obstacle))
         elif decision is Standing.HASH:
             assert found is not None
             plan.to_hash.append(offset)
@@ -167,6 +185,14 @@ def make_plan(
                 plan.in_shards.append(offset)
     plan.refused = manifest.refused
     return plan
+
+
+def _why_not(problem: OSError, path: str) -> str:
+    """Why a file cannot be judged. Raises DiskError where it is the whole disk's fault."""
+    if error := reading_error(problem, f"cannot look at {path}"):
+        raise error
+    reason = problem.strerror or str(problem)
+    return reason if isinstance(problem, IsADirectoryError) else f"cannot look at it: {reason}"
 
 
 class _Cursor:

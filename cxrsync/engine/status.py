@@ -8,7 +8,7 @@ from time import time
 
 from cxrsync.engine.expectation import Expectation, partition_names
 from cxrsync.engine.plan import Standing, standing, survey
-from cxrsync.model import partition_of
+from cxrsync.model import Found, partition_of
 from cxrsync.store.layout import Tree
 from cxrsync.store.partial import unfinished
 from cxrsync.store.state import State
@@ -56,14 +56,15 @@ def status(tree: Tree, expected: Expectation) -> dict[str, Share]:
             for name in expected.manifest.partitions
         }
         for _offset, entry, row, found in survey(expected.manifest, expected.is_wanted, rows, tree):
-            if found is None and expected.only_present:
+            there = found if isinstance(found, Found) else None
+            if there is None and expected.only_present:
                 continue
             share = shares.setdefault(partition_of(entry.path), Share())
             share.selected += 1
-            where = standing(entry, row, found)
-            if where is Standing.PRESENT and found is not None:
+            where = standing(entry, row, there)
+            if where is Standing.PRESENT and there is not None:
                 share.verified += 1
-                share.verified_bytes += found.size
+                share.verified_bytes += there.size
             elif where is Standing.HASH:
                 share.unproved += 1
             else:

@@ -81,12 +81,12 @@ async def verify(
         emit(Notice("this tree does not say what it ought to hold: only what is there is judged"))
     present = 0
     for _offset, _entry, _row, found in without_proof(tree, expected):
-        present += found is not None
+        present += isinstance(found, Found)
     emit(Planned(present, 0, 0, 0, present, refused_lines=manifest.refused_lines))
 
     def there() -> Iterator[tuple[Entry, Found]]:
         for _offset, entry, _row, found in without_proof(tree, expected):
-            if found is not None:
+            if isinstance(found, Found):
                 yield entry, found
             elif entry.path in absent:
                 result.acknowledged += 1

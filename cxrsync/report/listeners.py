@@ -159,6 +159,8 @@ def _planned(event: Planned) -> str:
     text += f", {event.to_fetch:,} to fetch"
     if event.to_take:
         text += f" ({event.to_take:,} of them from an older version on this disk)"
+    if event.blocked:
+        text += f", {event.blocked:,} that cannot be put in place"
     for refused in event.refused[:10]:
         text += f"\nrefused: manifest line {refused.line}: {refused.reason}"
     if event.refused_lines > 10:

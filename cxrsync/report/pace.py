@@ -32,7 +32,7 @@ class Pace:
 
     def listen(self, event: Event) -> None:
         if isinstance(event, Planned):
-            self.todo += event.to_fetch + event.to_hash
+            self.todo += event.to_fetch + event.to_hash + event.blocked
         elif isinstance(event, Received):
             self._arrive(event.count)
         elif isinstance(event, FileDone):

@@ -110,6 +110,11 @@ def disk_error(problem: OSError, doing: str) -> DiskError | None:
     return DiskError(f"{doing}: {problem.strerror or problem}")
 
 
+def reading_error(problem: OSError, doing: str) -> DiskError | None:
+    """As :func:`disk_error`, of reading: there a bad sector (EIO) is one file's."""
+    return None if problem.errno == errno.EIO else disk_error(problem, doing)
+
+
 @dataclass(frozen=True, slots=True)
 class _Made:
     """A folder, or a file with its ``content``, that this run has made, and its inode."""
@@ -168,12 +173,23 @@ class Tree:
     def find(self, path: str) -> Found | None:
         """Size and mtime of the regular file under a final name; None if there is none.
 
-        A symbolic link is no file of ours: it is not followed.
+        A symbolic link is no file of ours: it is not followed. Nor is there one where it cannot be
+        told.
         """
         try:
-            found = os.lstat(self._prefix + path)
+            return self.examine(path)
         except OSError:
             return None
+
+    def examine(self, path: str) -> Found | None:
+        """As :meth:`find`; raises OSError where it cannot be told, or where a folder is in the
+        way."""
+        try:
+            found = os.lstat(self._prefix + path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "a folder is where the file should be", path)
         return Found(found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
     def files(self, below: str = "") -> Iterator[str]:
@@ -269,33 +285,46 @@ class Tree:
         Returns the folders whose list of names changes with that: the one of the file, and those
         of new folders. Refuses (OSError) a symbolic link on the way, which could lead out.
         """
-        folder = os.path.dirname(self.final(path))
-        changed = {folder}
-        if folder not in self._safe_folders:
-            if len(self._safe_folders) > _MOST_SAFE_FOLDERS:
-                self._safe_folders.clear()
-            where = str(self.root)
-            for name in path.split("/")[:-1]:
-                above, where = where, f"{where}/{name}"
-                if where in self._safe_folders:
-                    continue
-                try:
-                    os.mkdir(where, FOLDER_MODE)
-                    changed.add(above)
-                except FileExistsError:
-                    if not stat.S_ISDIR(os.lstat(where).st_mode):
-                        raise NotADirectoryError(
-                            errno.ENOTDIR, "a link or a file where a folder should be", where
-                        ) from None
-                self._safe_folders.add(where)
+        changed = {os.path.dirname(self.final(path))}
+        for above, where in self._unknown_folders(path):
+            try:
+                os.mkdir(where, FOLDER_MODE)
+                changed.add(above)
+            except FileExistsError:
+                _refuse_no_folder(where)
+            self._safe_folders.add(where)
         return changed
+
+    def check_parent(self, path: str) -> None:
+        """Refuse (OSError) a path that leads through a link or through anything but a folder: what
+        lies there is not of this tree."""
+        for _above, where in self._unknown_folders(path):
+            _refuse_no_folder(where)
+            self._safe_folders.add(where)
+
+    def _unknown_folders(self, path: str) -> Iterator[tuple[str, str]]:
+        """The folders on the way to a file that were not looked at of late, with the one above."""
+        if os.path.dirname(self.final(path)) in self._safe_folders:
+            return
+        if len(self._safe_folders) > _MOST_SAFE_FOLDERS:
+            self._safe_folders.clear()
+        where = str(self.root)
+        for name in path.split("/")[:-1]:
+            above, where = where, f"{where}/{name}"
+            if where not in self._safe_folders:
+                yield above, where
+
+
+def _refuse_no_folder(where: str) -> None:
+    if not stat.S_ISDIR(os.lstat(where).st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, "a link or a file where a folder should be", where)
 
 
 def _out_of_the_tree(where: str) -> UsageError:
     return UsageError(
         f"{where} is a link or a file where a folder of the tree should be",
-        next_step="Files are written to real folders below one root only: name the folder "
-        "that holds the whole version with --dest, or mount the other disk there.",
+        next_step="Files are written to real folders below one root only, on one file system: "
+        "name the folder that holds the whole version with --dest.",
     )
 
 

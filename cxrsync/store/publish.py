@@ -44,7 +44,13 @@ class Trash:
         self.folder = tree.own / "trash" / stamp
 
     def take(self, path: str) -> None:
-        """Move whatever stands under the final name of ``path`` aside."""
+        """Move the file, or whatever else stands under the final name of ``path``, aside.
+
+        Raises OSError for a folder, which may hold other files, and where the path leads out of
+        the tree: then it is not ours to move.
+        """
+        self._tree.check_parent(path)
+        self._tree.examine(path)
         self._move(self._tree.final(path), path)
 
     def take_partial(self, partial: Partial, path: str) -> None:
@@ -54,7 +60,7 @@ class Trash:
 
     def _move(self, source: str, path: str) -> None:
         wanted = target = self.folder / path
-        make_folders(target.parent)
+        self._tree.make_parent(str(wanted.relative_to(self._tree.root)))
         number = 0
         while os.path.lexists(target):
             number += 1
@@ -163,10 +169,11 @@ def continue_short_file(
     copied, since those links are somebody's too. A partial that is there already wins where it
     holds more; then ``displace`` takes the file.
     """
+    tree.check_parent(entry.path)
     final = tree.final(entry.path)
     target = folder / entry.sha256
     make_folders(folder)
-    found = os.stat(final)
+    found = os.lstat(final)
     there = Partial(folder, entry.sha256)
     there.load()  # its length says little: it may have gaps
     if there.size >= found.st_size:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import ssl
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -240,6 +243,24 @@ async def pull_from(
         error = problem
     [finished] = [event for event in events if isinstance(event, Finished)]
     return Pulled(finished.summary, events, error)
+
+
+def command(dest: Path, *words: str, base_url: str = "") -> subprocess.CompletedProcess[str]:
+    """A command line about the version below ``dest``, in a child process with nothing else in its
+    environment."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(dest),
+        "PYTHONWARNINGS": "error",
+        "CXRSYNC_DEST": str(dest),
+        "CXRSYNC_DATASET": SLUG,
+        "CXRSYNC_DATASET_VERSION": VERSION,
+        **({"CXRSYNC_BASE_URL": base_url} if base_url else {}),
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "cxrsync", *words],
+        env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
 
 def differences(dest: Path, files: Mapping[str, bytes]) -> list[str]:

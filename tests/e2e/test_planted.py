@@ -177,13 +177,22 @@ def test_a_folder_of_the_tree_that_leads_out(
 
 
 def test_things_under_final_names(machine: Machine, tree: Path, outside: Outside) -> None:
-    """Each gives way, and the file is fetched."""
+    """Each gives way, and the file is fetched; only a folder stays, with all that may be in it."""
     plant((tree / path for path in IMAGES), outside)
+    [folder] = [
+        path for path in IMAGES if (tree / path).is_dir() and not (tree / path).is_symlink()
+    ]
+    (tree / folder / "note").write_text("mine")
 
     code, said = pull(machine)
 
-    assert code == 0, said
+    assert code == 5, said
+    assert f"{folder}: a folder is where the file should be" in said
+    assert (tree / folder / "note").read_text() == "mine"
     outside.assert_untouched()
+    (tree / folder).rename(tree / "set aside by hand")
+    assert pull(machine)[0] == 0
+    (tree / "set aside by hand" / "note").unlink()
     assert_complete(machine, tree)
 
 

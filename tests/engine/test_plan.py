@@ -212,8 +212,8 @@ def test_a_missing_folder_is_asked_for_once(
 ) -> None:
     tree = Tree(tmp_path)
     asked: list[str] = []
-    find = tree.find
-    monkeypatch.setattr(tree, "find", lambda path: asked.append(path) or find(path))
+    examine = tree.examine
+    monkeypatch.setattr(tree, "examine", lambda path: asked.append(path) or examine(path))
     rows = rows_of({}, {"root", "p10"})
     assert all(found is None for *_rest, found in survey(manifest, everything, rows, tree))
     assert asked == ["LICENSE.txt", "files/p10/00.jpg", "z.csv"]

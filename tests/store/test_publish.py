@@ -183,14 +183,58 @@ def test_a_link_that_appears_late_is_replaced_not_followed(
     assert Path(tree.final(IMAGE)).read_bytes() == b"right"
 
 
-def test_a_folder_under_the_final_name_goes_to_the_trash(
+def test_a_folder_under_the_final_name_stays(
     tree: Tree, trash: Trash, verified: Callable[..., Ready]
 ) -> None:
+    """A shard's, with 37,000 files in it, where a manifest lists `files/p10`."""
     in_the_way = Path(tree.final(IMAGE))
     in_the_way.mkdir(parents=True)
     (in_the_way / "note").write_text("mine")
-    assert isinstance(publish(tree, [verified(IMAGE)], trash.take)[0], Found)
-    assert (trash.folder / IMAGE / "note").read_text() == "mine"
+    ready = verified(IMAGE)
+    [problem] = publish(tree, [ready], trash.take)
+    assert isinstance(problem, IsADirectoryError)
+    assert problem.strerror == "a folder is where the file should be"
+    assert (in_the_way / "note").read_text() == "mine"
+    assert not trash.folder.exists()
+    assert ready.partial.path.read_bytes() == b"right"
+
+
+@pytest.mark.parametrize("link", ["files", "files/p10", "files/p10/p10000032"])
+def test_nothing_is_taken_from_behind_a_link(
+    tree: Tree, trash: Trash, tmp_path: Path, link: str
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tree.root / link).parent.mkdir(parents=True, exist_ok=True)
+    (tree.root / link).symlink_to(outside, target_is_directory=True)
+    file = Path(tree.final(IMAGE))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"mine")
+    mode = file.stat().st_mode
+    with pytest.raises(NotADirectoryError):
+        trash.take(IMAGE)
+    with pytest.raises(NotADirectoryError):
+        continue_short_file(tree, Entry(IMAGE, "a" * 64), folder_of(tree), trash.take)
+    assert (file.read_bytes(), file.stat().st_mode) == (b"mine", mode)
+    assert not trash.folder.exists()
+
+
+@pytest.mark.parametrize(
+    "link", ["trash", "trash/20250102T030405Z", "trash/20250102T030405Z/files"]
+)
+def test_nothing_is_taken_to_behind_a_link(
+    tree: Tree, trash: Trash, verified: Callable[..., Ready], tmp_path: Path, link: str
+) -> None:
+    """Planted after the run has begun: before, it is refused."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tree.own / link).parent.mkdir(parents=True, exist_ok=True)
+    (tree.own / link).symlink_to(outside, target_is_directory=True)
+    publish(tree, [verified(IMAGE, b"first")], trash.take)
+    [problem] = publish(tree, [verified(IMAGE, b"second")], trash.take)
+    assert isinstance(problem, NotADirectoryError)
+    assert Path(tree.final(IMAGE)).read_bytes() == b"first"
+    assert list(outside.iterdir()) == []
 
 
 @pytest.mark.parametrize("link", ["files", "files/p10", "files/p10/p10000032"])

@@ -1,0 +1,76 @@
+"""What the file system below a tree does with names: where they lead, what a rename reaches."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Way(NamedTuple):
+    """Where the folders of a path lead.
+
+    ``obstacle`` says why nothing may be put or changed there, and is empty where it may; ``mount``
+    is the folder, if there is one, where another file system than the root's begins.
+    """
+
+    there: bool = True
+    obstacle: str = ""
+    mount: str = ""
+
+
+_OPEN = Way()
+_MISSING = Way(there=False)
+
+
+class Ways:
+    """The folders on the way to the files of a tree; each is looked at once while paths come in
+    order.
+
+    A link is an obstacle, wherever it leads: what lies behind it is somebody else's to arrange.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = f"{root}/"
+        self._device = os.stat(root).st_dev
+        self._folder = ""
+        self._names: list[str] = []
+        self._ways = [_OPEN]  # of the root, and of each folder of the last path below it
+
+    def to(self, path: str) -> Way:
+        """The way to the file at ``path``."""
+        folder = path.rpartition("/")[0]
+        if folder != self._folder:
+            self._follow(folder)
+        return self._ways[-1]
+
+    def _follow(self, folder: str) -> None:
+        names = folder.split("/") if folder else []
+        shared = 0
+        for name, other in zip(names, self._names, strict=False):
+            if name != other:
+                break
+            shared += 1
+        del self._ways[shared + 1 :]
+        for depth in range(shared, len(names)):
+            way = self._ways[-1]
+            if way.there and not way.obstacle:
+                way = self._look("/".join(names[: depth + 1]), way)
+            self._ways.append(way)
+        self._folder, self._names = folder, names
+
+    def _look(self, folder: str, above: Way) -> Way:
+        try:
+            found = os.lstat(self._root + folder)
+        except FileNotFoundError:
+            return _MISSING
+        except OSError as problem:
+            return Way(obstacle=f"{folder} cannot be looked at: {problem.strerror}")
+        if stat.S_ISLNK(found.st_mode):
+            return Way(obstacle=f"{folder} is a link, and nothing is changed behind links")
+        if not stat.S_ISDIR(found.st_mode):
+            return Way(obstacle=f"{folder} is no folder")
+        if found.st_dev != self._device and not above.mount:
+            return Way(mount=folder)
+        return above
