@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
+from cxrsync.manifest.clashes import Nesting
 from cxrsync.manifest.parse import BYTE_ORDER_MARK, MAX_LINE, parse_line
 from cxrsync.manifest.seek import OutOfOrder, Range, path_of
 from cxrsync.manifest.slices import ROOT_KEYS, KeyRange, find_slices
@@ -56,7 +57,7 @@ class ManifestFile:
         self._slices = slices
         self._file: IO[bytes] = path.open("rb") if opened is None else opened
         try:
-            self._is_sorted, self.partitions = _look_over(self._lines())
+            self._is_sorted, self.partitions, self._folders = _look_over(self._lines())
         except BaseException:
             self._file.close()
             raise
@@ -65,6 +66,7 @@ class ManifestFile:
             raise OutOfOrder("the manifest is not sorted")
         if not self._is_sorted:
             self._file = _sorted_copy(self._file)
+            *_known, self._folders = _look_over(self._lines())
 
     @property
     def whole(self) -> bool:
@@ -83,7 +85,7 @@ class ManifestFile:
         ``refused``.
 
         The manifest itself, and a line that says the same again, are passed over; a path that is
-        listed again with another digest is refused.
+        listed again with another digest is refused, and so is a folder of other files.
         """
         refused: list[Refused] = []
         refused_lines = 0
@@ -91,15 +93,15 @@ class ManifestFile:
         for number, (offset, line) in enumerate(self._lines(), start=1):
             entry = parse_line(line, number if self.whole else 0)
             if isinstance(entry, Entry):
-                if entry.path > last.path and entry.path != MANIFEST_NAME:
+                is_folder = entry.path in self._folders
+                if entry.path > last.path and entry.path != MANIFEST_NAME and not is_folder:
                     last = entry
                     yield offset, entry
                     continue
                 if entry in {last, (MANIFEST_NAME, entry.sha256)}:
                     continue
-                entry = Refused(
-                    number if self.whole else 0, f"{entry.path} is listed twice, as two files"
-                )
+                what = "a folder of other files" if is_folder else "listed twice, as two files"
+                entry = Refused(number if self.whole else 0, f"{entry.path} is {what}")
             if entry is not None:
                 refused_lines += 1
                 if len(refused) < _MOST_REFUSED_KEPT:
@@ -172,9 +174,11 @@ def _lines(file: IO[bytes], slices: Sequence[Range] | None = None) -> Iterator[t
             yield begin, rest
 
 
-def _look_over(lines: Iterable[tuple[int, bytes]]) -> tuple[bool, frozenset[str]]:
-    """Whether the lines are in order, and which partitions they name."""
+def _look_over(lines: Iterable[tuple[int, bytes]]) -> tuple[bool, frozenset[str], set[str]]:
+    """Whether the lines are in order, which partitions they name, and, if they are in order, which
+    of their paths are folders of others."""
     in_order = True
+    nesting = Nesting()
     last = b""
     folders: set[bytes] = set()
     for _offset, line in lines:
@@ -185,9 +189,9 @@ def _look_over(lines: Iterable[tuple[int, bytes]]) -> tuple[bool, frozenset[str]
             in_order = False
         last = path
         folders.add(path[:_SHARD_PREFIX])
-    return in_order, frozenset(
-        partition_of(folder.decode("utf-8", "replace")) for folder in folders
-    )
+        nesting.add(path)
+    partitions = frozenset(partition_of(folder.decode("utf-8", "replace")) for folder in folders)
+    return in_order, partitions, nesting.folders
 
 
 def find_local(

@@ -59,6 +59,16 @@ def test_in_order(read: Open) -> None:
     assert (manifest.refused, manifest.refused_lines) == ([], 0)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_file_that_is_a_folder_of_others_is_refused(read: Open, order: int) -> None:
+    """It, and not the 37,000 others; wherever its line stands."""
+    names = ["files/p10", "files/p10.txt", "files/p10/a.jpg", "files/p10/b.jpg"]
+    manifest = read(lines(*names[::order]))
+    assert paths(manifest) == names[1:]
+    assert refused(manifest) == [(1, "files/p10 is a folder of other files")]
+    assert manifest.partitions == {"root", "p10"}
+
+
 def test_byte_order_is_the_order(read: Open) -> None:
     # LC_ALL=C: "." before "/" before letters, capitals first, what is not ASCII last.
     names = ["B", "a", "s1.txt", "s1/x", "s10", "\uffee", "\U0001fac1"]
