@@ -17,7 +17,7 @@ from cxrsync.engine.inventory import Inventory
 from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.model import ROOT, Entry, Found, Kind, Refused, Row, partition_of
 from cxrsync.store.filesystem import Ways
-from cxrsync.store.layout import Tree, reading_error
+from cxrsync.store.layout import Tree, another_mount, reading_error
 
 # Copies and file systems round times: exFAT to 2 s.
 MTIME_TOLERANCE_NS = 2_000_000_000
@@ -167,13 +167,15 @@ def make_plan(
             plan.present += 1
             plan.present_bytes += found.size
             inventory.add_present(entry.path, found.size)
-        elif obstacle := ways.to(entry.path).obstacle:
+        elif obstacle := (way := ways.to(entry.path)).obstacle:
             plan.blocked.append((offset, obstacle))
         elif decision is Standing.HASH:
             assert found is not None
             plan.to_hash.append(offset)
             inventory.add_unproved(entry.path, found.size)
         else:
+            if way.mount:
+                raise another_mount(tree.final(way.mount), str(tree.own))
             kind = kind_of(entry.path)
             known = row is not None and row.sha256 == entry.sha256
             inventory.add_missing(entry.path, kind, row.size if known and row else None)
@@ -184,6 +186,8 @@ def make_plan(
             else:
                 plan.in_shards.append(offset)
     plan.refused = manifest.refused
+    for partition in sorted({partition for partition, _kind in inventory.missing}):
+        tree.check_mount(partition)
     return plan
 
 

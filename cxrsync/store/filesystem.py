@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import stat
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +23,6 @@ class Way(NamedTuple):
 
 
 _OPEN = Way()
-_MISSING = Way(there=False)
 
 
 class Ways:
@@ -64,13 +65,26 @@ class Ways:
         try:
             found = os.lstat(self._root + folder)
         except FileNotFoundError:
-            return _MISSING
+            return above._replace(there=False)
         except OSError as problem:
             return Way(obstacle=f"{folder} cannot be looked at: {problem.strerror}")
         if stat.S_ISLNK(found.st_mode):
             return Way(obstacle=f"{folder} is a link, and nothing is changed behind links")
         if not stat.S_ISDIR(found.st_mode):
             return Way(obstacle=f"{folder} is no folder")
-        if found.st_dev != self._device and not above.mount:
-            return Way(mount=folder)
-        return above
+        is_mount = found.st_dev != self._device and not above.mount
+        return Way(mount=folder) if is_mount else above
+
+
+def is_beyond(folder: Path, other: Path) -> bool:
+    """Whether a file cannot be moved from one folder into the other: they are on different file
+    systems, or on different mounts of one. Raises OSError."""
+    if os.stat(folder).st_dev != os.stat(other).st_dev:
+        return True
+    # Linux compares the mounts before it looks for the file: one that is not there will do.
+    name = f".probe-{secrets.token_hex(8)}"
+    try:
+        os.rename(folder / name, other / name)
+    except OSError as problem:
+        return problem.errno == errno.EXDEV
+    return False

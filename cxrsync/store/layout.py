@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, Never
 
 from cxrsync.errors import DiskError, UsageError
-from cxrsync.model import MANIFEST_NAME, Found
+from cxrsync.model import MANIFEST_NAME, ROOT, Found
+from cxrsync.store.filesystem import is_beyond
 
 OWN_FOLDER = ".cxrsync"
 PARTIAL_FOLDER = "partial"
@@ -105,6 +106,9 @@ def disk_error(problem: OSError, doing: str) -> DiskError | None:
                 "unmounted: bring it back, or name its new place with --dest, and run the same "
                 "command again.",
             )
+    if problem.errno == errno.EXDEV and problem.filename2:
+        names = sorted((problem.filename, problem.filename2), key=_is_ours)
+        return another_mount(*map(os.path.dirname, names))
     if problem.errno not in _WHOLE_DISK:
         return None
     return DiskError(f"{doing}: {problem.strerror or problem}")
@@ -138,6 +142,21 @@ class _Made:
         if self.content is not None:
             with open(os.open(self.path, _NEW_FILE, FILE_MODE), "wb") as file:
                 file.write(self.content)
+
+
+def _is_ours(path: str) -> bool:
+    return OWN_FOLDER in path.split("/")
+
+
+def another_mount(folder: str, other: str) -> DiskError:
+    """The error for two folders of a tree between which no file can be moved."""
+    return DiskError(
+        f"{folder} is on another file system, or another mount of it, than {other}: no finished "
+        "file can be moved there",
+        next_step="Nothing that was downloaded is lost. Let the whole version lie on one file "
+        "system: mount the disk at its root, or name another --dest. Only what is complete may "
+        "lie elsewhere.",
+    )
 
 
 class Tree:
@@ -231,6 +250,9 @@ class Tree:
             for each in (*self.own.iterdir(), *self.own.glob(f"*/{PARTIAL_FOLDER}")):
                 if each.is_symlink():
                     raise _out_of_the_tree(str(each))
+            for each in (self.own, *self.own.iterdir(), *self.own.glob(f"*/{PARTIAL_FOLDER}")):
+                if each.is_dir() and is_beyond(each, self.root):
+                    raise another_mount(str(each), str(self.root))
             probe = self.own / f".probe-{os.getpid()}"
             try:
                 os.close(os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_EXCL, FILE_MODE))
@@ -278,6 +300,15 @@ class Tree:
         where = self.final(folder)
         if os.path.islink(where) or (os.path.lexists(where) and not os.path.isdir(where)):
             raise _out_of_the_tree(where)
+
+    def check_mount(self, partition: str) -> None:
+        """Refuse (DiskError) a partition into whose folder no finished file could be moved."""
+        if partition == ROOT:
+            return  # where our own folder is
+        for folder in ("files", f"files/{partition}"):
+            where = self.root / folder
+            if where.is_dir() and is_beyond(self.root, where):
+                raise another_mount(str(where), str(self.own))
 
     def make_parent(self, path: str) -> set[str]:
         """Make the folder that the file at ``path`` lies in.
