@@ -109,7 +109,8 @@ class Outcome:
     """What became of one file; a file's failure is this value, not an exception.
 
     ``size`` is the file's size; ``resumed`` the bytes that were there before this run asked for
-    the rest; ``reason`` says why it failed.
+    the rest; ``reason`` says why it failed. ``open_to_others``: an adopted file that others can
+    read, which is not ours to change.
     """
 
     path: str
@@ -117,6 +118,7 @@ class Outcome:
     size: int = 0
     resumed: int = 0
     reason: str = ""
+    open_to_others: bool = False
 
 
 # ── events: what the engine says while it works; the report listens ────────────────────────────

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from cxrsync.engine.publication import Adopted, Publication
 from cxrsync.engine.queue import Queue, Task
-from cxrsync.model import Entry, Found, Outcome, Result
+from cxrsync.model import Entry, Outcome, Result
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import Tree, reading_error
 from cxrsync.store.publish import close_to_others
@@ -89,7 +89,7 @@ class Hashing:
         """Hash on every core until there is nothing left to prove."""
         await on_every_core(self._entries, self._prove, self._sort)
 
-    async def _sort(self, entry: Entry, found: Found | OSError | None) -> None:
+    async def _sort(self, entry: Entry, found: Adopted | OSError | None) -> None:
         if isinstance(found, FileNotFoundError):
             self._queue.add(Task(entry))
         elif isinstance(found, OSError):
@@ -100,15 +100,14 @@ class Hashing:
         elif found is None:
             self._queue.add(Task(entry, short=True))
         else:
-            await self._publication.put(Adopted(entry, found))
+            await self._publication.put(found)
 
-    def _prove(self, entry: Entry) -> Found | None:
+    def _prove(self, entry: Entry) -> Adopted | None:
         """The file, if it has the digest."""
         self._tree.check_parent(entry.path)  # first of all: it may be closed to others
         final = self._tree.final(entry.path)
         before = self._tree.find(entry.path)
         right = digest_of(final, fsync=self._fsync) == entry.sha256
         if right and before is not None and before == self._tree.find(entry.path):
-            close_to_others(final)
-            return before
+            return Adopted(entry, before, open_to_others=not close_to_others(final))
         return None

@@ -176,6 +176,9 @@ def make_plan(
         else:
             if way.mount:
                 raise another_mount(tree.final(way.mount), str(tree.own))
+            if closed := ways.closed(entry.path):
+                plan.blocked.append((offset, f"nothing may be written in {closed}"))
+                continue
             kind = kind_of(entry.path)
             known = row is not None and row.sha256 == entry.sha256
             inventory.add_missing(entry.path, kind, row.size if known and row else None)

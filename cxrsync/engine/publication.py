@@ -35,10 +35,12 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """A file that was there under its final name and has the right digest."""
+    """A file that was there under its final name and has the right digest. ``open_to_others``:
+    they can read it, and that is not ours to change."""
 
     entry: Entry
     found: Found
+    open_to_others: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,12 @@ class Publication:
         for item in batch:
             if isinstance(item, Adopted):
                 rows.append(_row(item.entry, item.found, "", "", now))
-                outcome = Outcome(item.entry.path, Result.ADOPTED, item.found.size)
+                outcome = Outcome(
+                    item.entry.path,
+                    Result.ADOPTED,
+                    item.found.size,
+                    open_to_others=item.open_to_others,
+                )
                 outcomes.append((item.entry, outcome))
                 continue
             entry, binding = item.ready.entry, item.ready.partial.binding

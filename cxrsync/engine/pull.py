@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from cxrsync import words
 from cxrsync.engine.ending import explain, is_callers_wish
 from cxrsync.engine.exit_status import Ending, code_of, exit_status, unwrap
 from cxrsync.engine.journey import travel
@@ -50,6 +51,8 @@ async def pull(
         if is_callers_wish(problem, stop):
             raise
         error = explain(problem, stop)
+    if tally.open_to_others:
+        tell(Notice(_open_to_others(tally.open_to_others)))
     tally.limited = tally.limited or stop.code is ExitCode.LIMIT
     complete = error is None and stop.code is None and not tally.limited
     imbalance = tally.books.imbalance(complete=complete)
@@ -80,3 +83,11 @@ async def pull(
     if error is not None:
         raise error
     return summary
+
+
+def _open_to_others(count: int) -> str:
+    return (
+        f"{words.files(count)} that others can read were adopted as they are: they belong to "
+        "another user, or have another name elsewhere, so that their mode is not ours to change. "
+        "The data use agreement wants them closed: chmod o-rwx, by whoever may"
+    )

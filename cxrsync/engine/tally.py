@@ -42,6 +42,7 @@ class Tally:
         self.books = Books()
         # By dataset: each leg tells those of the whole manifest again.
         self._refused: dict[str, Planned] = {}
+        self.open_to_others = 0
 
     @property
     def tried(self) -> int:
@@ -77,6 +78,7 @@ class Tally:
     def _add(self, outcome: Outcome) -> None:
         self.files[outcome.result] += 1
         self.bytes[outcome.result] += outcome.size
+        self.open_to_others += outcome.open_to_others
         if outcome.resumed:
             self.resumed = _plus(self.resumed, 1, outcome.resumed)
         if outcome.result in _PROBLEMS and len(self.problems) < _MOST_PROBLEMS_KEPT:

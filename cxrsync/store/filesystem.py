@@ -23,6 +23,7 @@ class Way(NamedTuple):
 
 
 _OPEN = Way()
+_BY_EFFECTIVE_ID = os.access in os.supports_effective_ids
 
 
 class Ways:
@@ -38,6 +39,7 @@ class Ways:
         self._folder = ""
         self._names: list[str] = []
         self._ways = [_OPEN]  # of the root, and of each folder of the last path below it
+        self._asked: tuple[str, bool] | None = None
 
     def to(self, path: str) -> Way:
         """The way to the file at ``path``."""
@@ -45,6 +47,17 @@ class Ways:
         if folder != self._folder:
             self._follow(folder)
         return self._ways[-1]
+
+    def closed(self, path: str) -> str:
+        """The folder where whatever is put under ``path`` would have to be made, if we may not
+        write there; else nothing. For a path without obstacle."""
+        self.to(path)
+        depth = sum(way.there for way in self._ways) - 1
+        folder = "/".join(self._names[:depth])
+        if self._asked is None or self._asked[0] != folder:
+            may = os.access(self._root + folder, os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_ID)
+            self._asked = folder, may
+        return "" if self._asked[1] else folder or "."
 
     def _follow(self, folder: str) -> None:
         names = folder.split("/") if folder else []

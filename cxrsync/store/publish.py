@@ -23,6 +23,11 @@ from cxrsync.store.partial import Partial
 
 COPY_SUFFIX = ".copy"
 _PIECES = 4
+_COPY_BYTES = 1 << 20
+# A link is not followed, nor a pipe waited for.
+_AS_IT_IS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+# Of a change of mode: another user's file, or a file system that has no modes.
+_NOT_OURS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -166,8 +171,9 @@ def continue_short_file(
 
     Its final name is given up, and that is on the disk before this returns: a power cut must not
     bring it back with bytes in the file that were written since. A file with other links is
-    copied, since those links are somebody's too. A partial that is there already wins where it
-    holds more; then ``displace`` takes the file.
+    copied, since those links are somebody's too; so is another user's, which ``displace`` takes
+    then. A partial that is there already wins where it holds more; then ``displace`` takes the
+    file.
     """
     tree.check_parent(entry.path)
     final = tree.final(entry.path)
@@ -180,8 +186,11 @@ def continue_short_file(
         displace(entry.path)
         return
     target.with_name(f"{target.name}.json").unlink(missing_ok=True)
-    if found.st_nlink > 1:
-        shutil.copyfile(final, target)
+    if found.st_uid != os.geteuid():
+        _copy(final, target)
+        displace(entry.path)
+    elif found.st_nlink > 1:
+        _copy(final, target)
         os.unlink(final)
     else:
         os.replace(final, target)
@@ -200,11 +209,37 @@ def copy_published(original: str, partial: Partial) -> None:
     They are hashed again, like any other's, before this path is published.
     """
     make_folders(partial.path.parent)
-    shutil.copyfile(original, partial.path)
+    _copy(original, partial.path)
 
 
-def close_to_others(path: str) -> None:
-    """Take the bits for others from an adopted file: its data use agreement wants that."""
-    mode = os.stat(path, follow_symlinks=False).st_mode
-    if mode & OTHERS:
-        os.chmod(path, mode & 0o7777 & ~OTHERS)
+def _copy(original: str, target: Path) -> None:
+    """A new file of ours with the bytes of another. What stands under its name is not written to:
+    it may be a link to somebody's."""
+    with open(os.open(original, _AS_IT_IS), "rb") as source:
+        target.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with open(os.open(target, flags, FILE_MODE), "wb") as copy:
+            shutil.copyfileobj(source, copy, _COPY_BYTES)
+
+
+def close_to_others(path: str) -> bool:
+    """Take the bits for others from an adopted file: its data use agreement wants that.
+
+    False where it stays as it is, since it is not ours alone: another user's, or one that has
+    another name elsewhere, too.
+    """
+    fd = os.open(path, _AS_IT_IS)
+    try:
+        found = os.fstat(fd)
+        if not found.st_mode & OTHERS:
+            return True
+        if found.st_nlink > 1:
+            return False
+        os.fchmod(fd, found.st_mode & 0o7777 & ~OTHERS)
+    except OSError as problem:
+        if problem.errno not in _NOT_OURS:
+            raise
+        return False
+    finally:
+        os.close(fd)
+    return True

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
@@ -245,9 +245,11 @@ async def pull_from(
     return Pulled(finished.summary, events, error)
 
 
-def command(dest: Path, *words: str, base_url: str = "") -> subprocess.CompletedProcess[str]:
+def command(
+    dest: Path, *words: str, base_url: str = "", through: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
     """A command line about the version below ``dest``, in a child process with nothing else in its
-    environment."""
+    environment; ``through``: a command that runs it."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(dest),
@@ -258,7 +260,7 @@ def command(dest: Path, *words: str, base_url: str = "") -> subprocess.Completed
         **({"CXRSYNC_BASE_URL": base_url} if base_url else {}),
     }
     return subprocess.run(
-        [sys.executable, "-m", "cxrsync", *words],
+        [*through, sys.executable, "-m", "cxrsync", *words],
         env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cxrsync.store.filesystem import Way, Ways, is_beyond
+from cxrsync.store.filesystem import _BY_EFFECTIVE_ID, Way, Ways, is_beyond
 
 IMAGE = "files/p10/p10000032/s50414267/0.jpg"
 
@@ -80,6 +80,31 @@ def test_another_file_system_is_told(mounted: Path) -> None:
     for path, there in (("mounted/a", True), ("mounted/s1/a", True), ("mounted/s2/a", False)):
         assert ways.to(path) == way(there, mount="mounted")
     assert ways.to("z") == way()
+
+
+def test_where_nothing_may_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "files/p10/p1/s1").mkdir(parents=True)
+    shut = f"{tmp_path}/files/p10/p1"
+    asked: list[str] = []
+
+    def access(path: str, _mode: int, *, effective_ids: bool) -> bool:
+        assert effective_ids == _BY_EFFECTIVE_ID
+        asked.append(path)
+        return path != shut
+
+    monkeypatch.setattr(os, "access", access)
+    ways = Ways(tmp_path)
+    for path, closed in (
+        ("a", ""),
+        ("files/p10/a", ""),
+        ("files/p10/p1/a", "files/p10/p1"),
+        ("files/p10/p1/s1/a", ""),
+        ("files/p10/p1/s2/a", "files/p10/p1"),
+        ("files/p10/p1/s3/a", "files/p10/p1"),
+        ("files/p10/p2/s3/a", ""),
+    ):
+        assert ways.closed(path) == closed, path
+    assert len(asked) == 6  # again only where another folder came in between
 
 
 def test_what_a_rename_reaches(tmp_path: Path, mounted: Path) -> None:

@@ -463,6 +463,27 @@ def test_a_short_file_with_other_links_is_copied(tree: Tree, short: Path, tmp_pa
     assert short.stat().st_ino != before.st_ino
 
 
+@pytest.mark.parametrize("dangling", [False, True])
+def test_a_copy_is_not_written_through_a_link_under_its_name(
+    tree: Tree, short: Path, tmp_path: Path, *, dangling: bool
+) -> None:
+    (tmp_path / "other-link").hardlink_to(short)
+    outside = tmp_path / "outside"
+    if not dangling:
+        outside.write_bytes(b"mine")
+    published = Path(tree.final("published.jpg"))
+    published.write_bytes(WHOLE)
+    copied = Partial(folder_of(tree), copy_name(ENTRY))
+    folder_of(tree).mkdir(parents=True)
+    for planted in (folder_of(tree) / ENTRY.sha256, copied.path):
+        planted.symlink_to(outside)
+    continue_short_file(tree, ENTRY, folder_of(tree), Trash(tree, "t").take)
+    copy_published(str(published), copied)
+    assert not outside.exists() if dangling else outside.read_bytes() == b"mine"
+    assert resumed(tree).ranges == [(0, 400)]
+    assert (copied.path.is_symlink(), copied.path.read_bytes()) == (False, WHOLE)
+
+
 @pytest.mark.parametrize(("there", "left"), [(600, 600), (400, 400), (100, 400)])
 def test_the_longer_beginning_wins(tree: Tree, short: Path, there: int, left: int) -> None:
     partial = Partial(folder_of(tree), ENTRY.sha256)
