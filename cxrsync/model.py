@@ -58,6 +58,14 @@ class Found(NamedTuple):
     mtime_ns: int
 
 
+class NameRules(NamedTuple):
+    """Which different names a file system takes for one: those that differ in capitals (``case``),
+    or in how Unicode spells them (``forms``: é as one character or as two)."""
+
+    case: bool = False
+    forms: bool = False
+
+
 class Row(NamedTuple):
     """What the state says of a file that was verified under its final name.
 

@@ -15,6 +15,7 @@ from enum import Enum
 
 from cxrsync.engine.inventory import Inventory
 from cxrsync.engine.manifest_file import ManifestFile
+from cxrsync.manifest.clashes import falling_together
 from cxrsync.model import ROOT, Entry, Found, Kind, Refused, Row, partition_of
 from cxrsync.store.filesystem import Ways
 from cxrsync.store.layout import Tree, another_mount, reading_error
@@ -153,8 +154,15 @@ def make_plan(
     inventory = Inventory(kind_of)
     plan = Plan(manifest, inventory)
     ways = Ways(tree.root)
+    falling = falling_together(manifest.paths, tree.names) if any(tree.names) else {}
     for offset, entry, row, found in survey(manifest, is_wanted, rows, tree):
         plan.selected += 1
+        if falling and (other := falling.get(entry.path)):
+            reason = (
+                f"this disk takes its name for that of {other}: the two cannot lie side by side"
+            )
+            plan.blocked.append((offset, reason))
+            continue
         if isinstance(found, OSError):
             plan.blocked.append((offset, _why_not(found, entry.path)))
             plan.due.append(hash(entry.path))

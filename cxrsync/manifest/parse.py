@@ -8,6 +8,7 @@ version's root. GNU's own two spaces and ``" *"`` (binary mode) are read too, ``
 from __future__ import annotations
 
 import re
+from unicodedata import category
 
 from cxrsync.model import Entry, Refused
 
@@ -39,12 +40,18 @@ def check_path(path: str) -> str | None:
             return "an empty name in the path"
         if name == "..":
             return "a path that leaves the tree (..)"
-        # Case-insensitive file systems (macOS) would take .CXRSYNC for our own folder.
-        if name.casefold() == OWN_FOLDER:
+        if _as_disks_see(name) == OWN_FOLDER:
             return f"our own folder ({OWN_FOLDER})"
         if len(name.encode()) > MAX_NAME_BYTES:
             return f"a name of more than {MAX_NAME_BYTES} bytes"
     return None
+
+
+def _as_disks_see(name: str) -> str:
+    """A name without what some disk does not see in it: capitals (macOS, Windows), what has no
+    width (HFS+), blanks and dots at its end (Windows)."""
+    seen = name if name.isascii() else "".join(c for c in name if category(c) != "Cf")
+    return seen.casefold().rstrip(" .")
 
 
 def parse_line(line: bytes, number: int) -> Entry | Refused | None:

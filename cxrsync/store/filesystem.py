@@ -8,6 +8,9 @@ import secrets
 import stat
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
+
+from cxrsync.model import NameRules
 
 
 class Way(NamedTuple):
@@ -23,6 +26,7 @@ class Way(NamedTuple):
 
 
 _OPEN = Way()
+_NO_SUCH_NAMES = {errno.EILSEQ, errno.EINVAL, errno.ENOENT}
 _BY_EFFECTIVE_ID = os.access in os.supports_effective_ids
 
 
@@ -87,6 +91,29 @@ class Ways:
             return Way(obstacle=f"{folder} is no folder")
         is_mount = found.st_dev != self._device and not above.mount
         return Way(mount=folder) if is_mount else above
+
+
+def try_names(folder: Path) -> NameRules:
+    """Which names the file system takes for one, tried with a file in ``folder``; which proves that
+    it can be written, too. Raises OSError."""
+    # Not everyone stores a name that is not ASCII.
+    for name in (f".probe-{secrets.token_hex(8)}-aé", f".probe-{secrets.token_hex(8)}-a"):
+        probe = folder / name
+        try:
+            os.close(os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600))
+        except OSError as problem:
+            if problem.errno in _NO_SUCH_NAMES and not name.isascii():
+                continue
+            raise
+        try:
+            others = (name.upper(), name.removesuffix("é") + "É")
+            return NameRules(
+                case=any(os.path.lexists(folder / other) for other in others if other != name),
+                forms=not name.isascii() and os.path.lexists(folder / normalize("NFD", name)),
+            )
+        finally:
+            os.unlink(probe)
+    raise AssertionError("an ASCII name is a name")
 
 
 def is_beyond(folder: Path, other: Path) -> bool:

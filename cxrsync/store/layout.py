@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Never
 
 from cxrsync.errors import DiskError, UsageError
-from cxrsync.model import MANIFEST_NAME, ROOT, Found
-from cxrsync.store.filesystem import is_beyond
+from cxrsync.model import MANIFEST_NAME, ROOT, Found, NameRules
+from cxrsync.store.filesystem import is_beyond, try_names
 
 OWN_FOLDER = ".cxrsync"
 PARTIAL_FOLDER = "partial"
@@ -165,6 +165,8 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.own = root / OWN_FOLDER
+        self.names = NameRules()
+        """Which names are one to the disk; known once the tree is created."""
         self._made: list[_Made] = []
         self._prefix = str(root) + "/"
         self._partials: dict[str, Path] = {}
@@ -253,12 +255,7 @@ class Tree:
             for each in (self.own, *self.own.iterdir(), *self.own.glob(f"*/{PARTIAL_FOLDER}")):
                 if each.is_dir() and is_beyond(each, self.root):
                     raise another_mount(str(each), str(self.root))
-            probe = self.own / f".probe-{os.getpid()}"
-            try:
-                os.close(os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_EXCL, FILE_MODE))
-            finally:
-                with contextlib.suppress(OSError):
-                    os.unlink(probe)
+            self.names = try_names(self.own)
         except (NotADirectoryError, FileExistsError) as problem:
             raise UsageError(
                 f"cannot use {self.root} as a destination: {problem.filename} is not a folder",

@@ -20,6 +20,7 @@ from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote
 
 from cxrsync.api import run_job
 from cxrsync.engine.stop import Stop
@@ -160,7 +161,7 @@ class ScriptedServer:
         method, target, _version = first.split(" ", 2)
         pairs = (line.partition(":") for line in lines if line)
         headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-        path = target.removeprefix(f"/files/{SLUG}/{VERSION}/")
+        path = unquote(target.removeprefix(f"/files/{SLUG}/{VERSION}/"))
         self.counts[path] += 1
         request = Request(method, target, path, headers, self.counts[path])
         self.log.append(request)

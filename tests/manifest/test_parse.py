@@ -109,6 +109,9 @@ def test_unusual_paths_that_stay_inside(path: str) -> None:
         (".CXRSYNC/x", "our own folder"),
         (".CxrSync/x", "our own folder"),
         (".cxr\u017fync/x", "our own folder"),  # ſ: APFS folds it into s
+        (".cx\u200crsync/x", "our own folder"),  # HFS+ does not see what has no width
+        (".cxrsync./x", "our own folder"),  # Windows does not see a dot or a blank at the end
+        (".cxrsync /x", "our own folder"),
         ("x" * (MAX_NAME_BYTES + 1), "more than 255 bytes"),
         ("x" * 250 + ".jpeg2k", "more than 255 bytes"),
         ("é" * 128, "more than 255 bytes"),

@@ -1,13 +1,16 @@
 """Where the folders of a path lead, and what a rename reaches, on real folders."""
 
+import errno
 import os
 import subprocess
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cxrsync.store.filesystem import _BY_EFFECTIVE_ID, Way, Ways, is_beyond
+from cxrsync.model import NameRules
+from cxrsync.store.filesystem import _BY_EFFECTIVE_ID, Way, Ways, is_beyond, try_names
 
 IMAGE = "files/p10/p10000032/s50414267/0.jpg"
 
@@ -121,3 +124,44 @@ def test_what_a_rename_reaches(tmp_path: Path, mounted: Path) -> None:
     finally:
         subprocess.run(["umount", tmp_path / "b"], check=True)
     assert list((tmp_path / "a").iterdir()) == []
+
+
+# ── names that are one ─────────────────────────────────────────────────────────────────────────
+
+
+def test_this_disk_tells_them_apart_and_nothing_is_left(tmp_path: Path) -> None:
+    assert try_names(tmp_path) == NameRules(case=False, forms=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("case", [False, True])
+@pytest.mark.parametrize("forms", [False, True])
+def test_a_disk_that_takes_them_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, case: bool, forms: bool
+) -> None:
+    """As macOS and Windows have them; a real one of each is not to be had everywhere."""
+
+    def as_it_sees(name: str) -> str:
+        name = unicodedata.normalize("NFD", name) if forms else name
+        return name.casefold() if case else name
+
+    def lexists(path: Path) -> bool:
+        return as_it_sees(path.name) in map(as_it_sees, os.listdir(path.parent))
+
+    monkeypatch.setattr(os.path, "lexists", lexists)
+    assert try_names(tmp_path) == NameRules(case, forms)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_disk_without_such_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only ASCII can be stored there."""
+    make = os.open
+
+    def only_ascii(path: Path, *rest: int) -> int:
+        if not str(path).isascii():
+            raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ), str(path))
+        return make(path, *rest)
+
+    monkeypatch.setattr(os, "open", only_ascii)
+    assert try_names(tmp_path) == NameRules(case=False, forms=False)
+    assert list(tmp_path.iterdir()) == []
