@@ -212,21 +212,25 @@ class Unaccounted:
 
 
 class Finding(Enum):
-    """What verification finds of one file. ``extra``: not in the manifest."""
+    """What verification finds of one file. ``unreadable``: nothing can be said of its bytes;
+    ``extra``: not in the manifest."""
 
     GOOD = "good"
     BAD = "bad"
+    UNREADABLE = "unreadable"
     MISSING = "missing"
     EXTRA = "extra"
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One file was verified. ``size`` in bytes, 0 where there is none."""
+    """One file was verified. ``size`` in bytes, 0 where there is none; ``reason``: why it cannot be
+    read."""
 
     path: str
     finding: Finding
     size: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from cxrsync.report.listeners import Audience
 @selection_options
 @source_options
 @option("--all", "everything", is_flag=True, help="Against the whole manifest.")
-@option("--repair", is_flag=True, help="Fetch what is bad or missing.")
+@option("--repair", is_flag=True, help="Fetch what is bad, missing or lost by the disk.")
 @acknowledge_option
 @output_options
 @click.pass_obj
@@ -46,11 +46,12 @@ def verify(
     progress: str,
     **options: Any,
 ) -> int:
-    """Hash again what is there; tell what is missing, bad or extra.
+    """Hash again what is there; tell what is missing, bad, unreadable or extra.
 
     Without a selection: what this tree was pulled with. Needs no network, no lock and no write
     access (--repair needs all three). Exit 0 if everything is right, 6 if a file is bad, 5 if one
-    is missing; with --repair, as pull ends, and 6 if a bad file is still in its place.
+    is missing or cannot be read, 7 if the disk fails; with --repair, as pull ends, and 6 if a bad
+    file is still in its place.
     """
     job = job_of_tree(options)
     tree, version = find_tree(job)
@@ -73,10 +74,12 @@ def verify(
         audience.say_summary(found.as_json(), text)
         return found.exit_code
     audience.tell(Notice(text))
-    # Everything that was asked for of this tree; the bad files without their proof.
+    # Everything that was asked for of this tree; bad and unreadable files without their proof.
     first, *others = expected.selections
     job = replace(job, version=version, dest=tree.root, selection=first, also=tuple(others))
-    done = pull_job(job, loudness, as_json=as_json, progress=progress, distrust=found.bad)
+    done = pull_job(
+        job, loudness, as_json=as_json, progress=progress, distrust=found.bad + found.unreadable
+    )
     # What could not be replaced was set aside, or is wrong under its name as before.
     lost = {problem.path for problem in done.problems}.intersection(found.bad)
     wrong = [path for path in lost if tree.find(path) is not None]
@@ -86,8 +89,9 @@ def verify(
 def _in_words(found: Verification, name: str, *, hint: bool) -> str:
     text = (
         f"{name} ({found.selection}): {words.files(found.good)} good "
-        f"({words.size(found.good_bytes)}), {len(found.bad):,} bad, {found.missing:,} missing, "
-        f"{found.extra:,} extra"
+        f"({words.size(found.good_bytes)}), {len(found.bad):,} bad, "
+        + (f"{len(found.unreadable):,} unreadable, " if found.unreadable else "")
+        + f"{found.missing:,} missing, {found.extra:,} extra"
     )
     if found.acknowledged:
         text += f"\n{words.files(found.acknowledged)} missing, as acknowledged"
@@ -95,6 +99,11 @@ def _in_words(found: Verification, name: str, *, hint: bool) -> str:
         text += f"\n{words.files(found.debris)} index.html that wget left: of no use, no harm"
     if found.refused_lines:
         text += f"\n{found.refused_lines:,} manifest lines are refused"
+    if hint and found.unreadable:
+        text += (
+            "\n--repair sets aside and fetches anew what the disk has lost (Input/output error); "
+            "the other unreadable files are for their owner to open"
+        )
     if hint and (found.bad or found.missing):
         text += "\nTo fetch what is bad or missing: the same command with --repair"
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -77,8 +78,12 @@ class Hashing:
         fail: Callable[[Outcome], None],
         *,
         fsync: bool,
+        set_aside: Callable[[str], bool] = lambda _path: False,
     ) -> None:
+        """``set_aside``: whether a file that the disk cannot read (EIO) was given up and set aside,
+        to be fetched anew."""
         self._fsync = fsync
+        self._set_aside = set_aside
         self._tree = tree
         self._entries = entries
         self._queue = queue
@@ -107,7 +112,12 @@ class Hashing:
         self._tree.check_parent(entry.path)  # first of all: it may be closed to others
         final = self._tree.final(entry.path)
         before = self._tree.find(entry.path)
-        right = digest_of(final, fsync=self._fsync) == entry.sha256
+        try:
+            right = digest_of(final, fsync=self._fsync) == entry.sha256
+        except OSError as problem:
+            if problem.errno == errno.EIO and self._set_aside(entry.path):
+                raise FileNotFoundError(errno.ENOENT, "set aside", final) from None
+            raise
         if right and before is not None and before == self._tree.find(entry.path):
             return Adopted(entry, before, open_to_others=not close_to_others(final))
         return None

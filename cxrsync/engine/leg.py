@@ -126,7 +126,7 @@ async def _travel_leg(
     if plan.selected:
         await partitions.remember(remember)
     if plan.to_fetch or plan.to_hash or plan.blocked:
-        await _work(run, tally, partitions, plan, older)
+        await _work(run, tally, partitions, plan, older, frozenset(distrust))
     if not tally.limited and (unsettled := tally.books.unsettled()):
         # Only here, where the manifest is at hand, do they have names.
         lost = (path for path in manifest.paths() if hash(path) in unsettled)
@@ -147,7 +147,12 @@ def look_back(run: Run, plan: Plan) -> list[Tree]:
 
 
 async def _work(
-    run: Run, tally: Tally, partitions: Partitions, plan: Plan, older: list[Tree]
+    run: Run,
+    tally: Tally,
+    partitions: Partitions,
+    plan: Plan,
+    older: list[Tree],
+    distrust: frozenset[str],
 ) -> None:
     """Fetch and hash what the plan names; publish to the last, whatever ends it."""
     limits = run.job.limits
@@ -155,6 +160,11 @@ async def _work(
     flight = Flight()
     trash = Trash(run.tree, run.stamp)
     outcomes = Outcomes(run.emit, partitions, plan.in_root_partition, run.job.acknowledged)
+
+    def set_aside(path: str) -> bool:
+        if path in distrust:  # only where a person has asked for a repair
+            trash.take(path)
+        return path in distrust
 
     for offset, reason in plan.blocked:
         path = plan.manifest.entry_at(offset).path
@@ -189,6 +199,7 @@ async def _work(
             publication,
             outcomes.fail,
             fsync=run.job.fsync,
+            set_aside=set_aside,
         )
         producers.append(hashing.run)
     if len(plan.to_take):

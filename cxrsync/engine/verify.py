@@ -1,4 +1,5 @@
-"""Hashing again what is there; telling what is missing, bad or extra. Reads only, locks nothing.
+"""Hashing again what is there; telling what is missing, bad, unreadable or extra. Reads only, and
+locks nothing.
 
 A reader of a shared mirror can run this, beside a pull that is at work.
 """
@@ -12,11 +13,11 @@ from cxrsync.engine.exit_status import Ending, exit_status
 from cxrsync.engine.expectation import Expectation, observations, without_proof
 from cxrsync.engine.hashing import on_every_core
 from cxrsync.engine.manifest_file import ManifestFile
-from cxrsync.errors import ExitCode
+from cxrsync.errors import DiskError, ExitCode
 from cxrsync.manifest.slices import covers
 from cxrsync.model import MANIFEST_NAME, Checked, Emit, Entry, Finding, Found, Notice, Planned
 from cxrsync.store.hashing import digest_of
-from cxrsync.store.layout import Tree
+from cxrsync.store.layout import Tree, reading_error
 
 
 @dataclass(slots=True)
@@ -29,6 +30,7 @@ class Verification:
     good: int = 0
     good_bytes: int = 0
     bad: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
     missing: int = 0
     acknowledged: int = 0
     extra: int = 0
@@ -37,10 +39,13 @@ class Verification:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 if everything expected is there and right; extra files are no fault."""
+        """0 if everything expected is there and right; extra files are no fault. Of a file that
+        cannot be read nothing is known: it has failed."""
         return exit_status(
             Ending(
-                contradicted=len(self.bad), failed=self.missing, refused_lines=self.refused_lines
+                contradicted=len(self.bad),
+                failed=self.missing + len(self.unreadable),
+                refused_lines=self.refused_lines,
             )
         )
 
@@ -52,6 +57,7 @@ class Verification:
                 "selected": self.selected,
                 "good": self.good,
                 "bad": len(self.bad),
+                "unreadable": len(self.unreadable),
                 "missing": self.missing,
                 "acknowledged": self.acknowledged,
                 "extra": self.extra,
@@ -72,43 +78,23 @@ async def verify(
     """Hash every expected file again, on every core.
 
     ``acknowledged``: path and digest of files that the source has otherwise than they are
-    published; where a pull found that, too, they are not missed.
+    published; where a pull found that, too, they are not missed. Raises DiskError where it is not
+    one file that cannot be read, but the disk.
     """
     absent = {path for path, observed in acknowledged & observations(tree)}
-    manifest = expected.manifest
-    result = Verification(expected.words)
     if expected.only_present:
         emit(Notice("this tree does not say what it ought to hold: only what is there is judged"))
+    manifest = expected.manifest
     present = 0
     for _offset, _entry, _row, found in without_proof(tree, expected):
         present += isinstance(found, Found)
     emit(Planned(present, 0, 0, 0, present, refused_lines=manifest.refused_lines))
-
-    def there() -> Iterator[tuple[Entry, Found]]:
-        for _offset, entry, _row, found in without_proof(tree, expected):
-            if isinstance(found, Found):
-                yield entry, found
-            elif entry.path in absent:
-                result.acknowledged += 1
-                result.selected += 1
-            elif not expected.only_present:
-                result.missing += 1
-                result.selected += 1
-                emit(Checked(entry.path, Finding.MISSING))
-
-    async def judge(item: tuple[Entry, Found], digest: str | OSError) -> None:
-        entry, found = item
-        result.selected += 1
-        if digest == entry.sha256:
-            result.good += 1
-            result.good_bytes += found.size
-            emit(Checked(entry.path, Finding.GOOD, found.size))
-        else:
-            result.bad.append(entry.path)
-            emit(Checked(entry.path, Finding.BAD, found.size))
-
+    verifier = _Verifier(tree, expected, emit, absent)
+    result = verifier.result
     result.refused_lines = manifest.refused_lines
-    await on_every_core(there(), lambda item: digest_of(tree.final(item[0].path)), judge)
+    await on_every_core(verifier.there(), verifier.hash, verifier.judge)
+    if verifier.ended is not None:
+        raise verifier.ended
     for path in extra_files(tree, manifest):
         if path.rpartition("/")[2].startswith("index.html"):
             result.debris += 1
@@ -116,6 +102,73 @@ async def verify(
             result.extra += 1
             emit(Checked(path, Finding.EXTRA))
     return result
+
+
+class _Verifier:
+    """Judges one file after the other. ``ended``: an error of the whole disk, after which it is of
+    no use to go on."""
+
+    def __init__(self, tree: Tree, expected: Expectation, emit: Emit, absent: set[str]) -> None:
+        self.result = Verification(expected.words)
+        self.ended: DiskError | None = None
+        self._tree = tree
+        self._expected = expected
+        self._emit = emit
+        self._absent = absent
+
+    def there(self) -> Iterator[tuple[Entry, Found]]:
+        """The files that are there; what is said of the others on the way."""
+        for _offset, entry, _row, found in without_proof(self._tree, self._expected):
+            if self.ended is not None:
+                return
+            if isinstance(found, Found):
+                yield entry, found
+            elif isinstance(found, OSError):
+                self._note(entry.path, found)
+            elif entry.path in self._absent:
+                self.result.acknowledged += 1
+                self.result.selected += 1
+            else:
+                self._miss(entry.path)
+
+    def hash(self, item: tuple[Entry, Found]) -> str:
+        """The digest of a file. Raises OSError."""
+        return digest_of(self._tree.final(item[0].path))
+
+    async def judge(self, item: tuple[Entry, Found], digest: str | OSError) -> None:
+        """What a file is worth by its digest."""
+        entry, found = item
+        if isinstance(digest, OSError):
+            self._note(entry.path, digest, found.size)
+            return
+        self.result.selected += 1
+        if digest == entry.sha256:
+            self.result.good += 1
+            self.result.good_bytes += found.size
+            self._emit(Checked(entry.path, Finding.GOOD, found.size))
+        else:
+            self.result.bad.append(entry.path)
+            self._emit(Checked(entry.path, Finding.BAD, found.size))
+
+    def _miss(self, path: str) -> None:
+        if self._expected.only_present:
+            return
+        self.result.missing += 1
+        self.result.selected += 1
+        self._emit(Checked(path, Finding.MISSING))
+
+    def _note(self, path: str, problem: OSError, size: int = 0) -> None:
+        """A file could not be read."""
+        no_file = isinstance(problem, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+        if no_file and self._tree.root.is_dir():
+            self._miss(path)
+        elif error := reading_error(problem, f"cannot read {path}"):
+            self.ended = error
+        else:
+            self.result.selected += 1
+            self.result.unreadable.append(path)
+            reason = problem.strerror or str(problem)
+            self._emit(Checked(path, Finding.UNREADABLE, size, reason))
 
 
 def extra_files(tree: Tree, manifest: ManifestFile) -> Iterator[str]:

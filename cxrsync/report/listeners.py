@@ -34,7 +34,7 @@ from cxrsync.report.summary import as_text
 _LOG_EVERY = 30.0
 _BAR_EVERY = 0.2
 _MOST_NAMED = 20
-_FAULTS = {Finding.BAD, Finding.MISSING}
+_FAULTS = {Finding.BAD, Finding.UNREADABLE, Finding.MISSING}
 
 
 class Listener(Protocol):
@@ -146,7 +146,8 @@ class LineListener:
         """Faults by name, up to a number that a person reads."""
         self._faults[event.finding] += 1
         if self._verbose or self._faults[event.finding] <= _MOST_NAMED:
-            return f"{event.finding.value}: {event.path}"
+            why = f": {event.reason}" if event.reason else ""
+            return f"{event.finding.value}: {event.path}{why}"
         if self._faults[event.finding] == _MOST_NAMED + 1:
             return f"{event.finding.value}: and more (cxrsync -v names them all)"
         return None

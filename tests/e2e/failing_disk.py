@@ -20,7 +20,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import astuple, dataclass
 from io import StringIO
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from cxrsync.cli.main import run
 
@@ -57,9 +57,12 @@ class Told:
     open_files: int
 
     @property
-    def summary(self) -> dict[str, dict[str, int]]:
-        found: dict[str, dict[str, int]] = json.loads(self.out.splitlines()[-1])
-        return found
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines() if line.startswith("{")]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return self.events[-1]
 
 
 def build(folder: Path) -> Path | None:

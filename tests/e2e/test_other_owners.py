@@ -146,6 +146,22 @@ def test_one_that_we_may_not_read_fails(dest: Path, put: Callable[..., Path]) ->
     assert theirs.read_bytes() == FILES[FIRST]
 
 
+def test_to_verify_it_is_unreadable_and_not_wrong(dest: Path, put: Callable[..., Path]) -> None:
+    """Verified once, and closed by its owner since: a repair does not take the old proof for it."""
+    for path, data in FILES.items():
+        put(path, data)
+    assert pull(dest).code == 0
+    theirs = dest / SLUG / VERSION / FIRST
+    theirs.chmod(0o600)
+    before = theirs.stat()
+    with ScriptedServer(dict(FILES)) as server:
+        for words in (("verify", "--json"), ("verify", "--json", "--repair")):
+            ended = command(dest, *words, base_url=server.base_url, through=AS_A_USER)
+            assert (ended.returncode, "Permission denied" in ended.stdout) == (5, True)
+        assert FIRST not in server.counts
+    assert theirs.stat() == before
+
+
 def test_a_folder_where_we_may_not_write(dest: Path, put: Callable[..., Path]) -> None:
     """What is there is adopted; what is missing fails before it is fetched."""
     folder = put(FIRST, FILES[FIRST]).parent
