@@ -80,6 +80,12 @@ class Plan:
     refused: list[Refused] = field(default_factory=list)
     due: array[int] = field(default_factory=lambda: array("q"))
 
+    def offsets_of(self, path: str, kind: Kind) -> array[int]:
+        """Where the offset of a file that has to be fetched is kept."""
+        if partition_of(path) == ROOT:
+            return self.in_root
+        return self.reports if kind is Kind.REPORTS else self.in_shards
+
     @property
     def to_fetch(self) -> int:
         """How many files are to be brought, wherever from."""
@@ -153,61 +159,67 @@ def make_plan(
     """
     inventory = Inventory(kind_of)
     plan = Plan(manifest, inventory)
-    ways = Ways(tree.root)
-    falling = falling_together(manifest.paths, tree.names) if any(tree.names) else {}
+    obstacles = _Obstacles(manifest, tree)
     for offset, entry, row, found in survey(manifest, is_wanted, rows, tree):
         plan.selected += 1
-        if falling and (other := falling.get(entry.path)):
-            reason = (
-                f"this disk takes its name for that of {other}: the two cannot lie side by side"
-            )
+        there = None if isinstance(found, OSError) else found
+        decision = standing(entry, row, there)
+        reason = obstacles.in_reading(entry.path, found)
+        if reason is None and decision is not Standing.PRESENT:
+            reason = obstacles.in_placing(entry.path, decision)
+        if reason is not None:
             plan.blocked.append((offset, reason))
-            continue
-        if isinstance(found, OSError):
-            plan.blocked.append((offset, _why_not(found, entry.path)))
-            plan.due.append(hash(entry.path))
-            continue
-        decision = standing(entry, row, found)
-        if decision is not Standing.PRESENT:
-            plan.due.append(hash(entry.path))
-        if decision is Standing.PRESENT:
-            assert found is not None
+        elif decision is Standing.PRESENT:
+            assert there is not None
             plan.present += 1
-            plan.present_bytes += found.size
-            inventory.add_present(entry.path, found.size)
-        elif obstacle := (way := ways.to(entry.path)).obstacle:
-            plan.blocked.append((offset, obstacle))
+            plan.present_bytes += there.size
+            inventory.add_present(entry.path, there.size)
+            continue
         elif decision is Standing.HASH:
-            assert found is not None
+            assert there is not None
             plan.to_hash.append(offset)
-            inventory.add_unproved(entry.path, found.size)
+            inventory.add_unproved(entry.path, there.size)
         else:
-            if way.mount:
-                raise another_mount(tree.final(way.mount), str(tree.own))
-            if closed := ways.closed(entry.path):
-                plan.blocked.append((offset, f"nothing may be written in {closed}"))
-                continue
-            kind = kind_of(entry.path)
             known = row is not None and row.sha256 == entry.sha256
+            kind = kind_of(entry.path)
             inventory.add_missing(entry.path, kind, row.size if known and row else None)
-            if partition_of(entry.path) == ROOT:
-                plan.in_root.append(offset)
-            elif kind is Kind.REPORTS:
-                plan.reports.append(offset)
-            else:
-                plan.in_shards.append(offset)
+            plan.offsets_of(entry.path, kind).append(offset)
+        plan.due.append(hash(entry.path))
     plan.refused = manifest.refused
     for partition in sorted({partition for partition, _kind in inventory.missing}):
         tree.check_mount(partition)
     return plan
 
 
-def _why_not(problem: OSError, path: str) -> str:
-    """Why a file cannot be judged. Raises DiskError where it is the whole disk's fault."""
-    if error := reading_error(problem, f"cannot look at {path}"):
-        raise error
-    reason = problem.strerror or str(problem)
-    return reason if isinstance(problem, IsADirectoryError) else f"cannot look at it: {reason}"
+class _Obstacles:
+    """Why files of one tree cannot be judged, or cannot be put where they belong."""
+
+    def __init__(self, manifest: ManifestFile, tree: Tree) -> None:
+        self._tree = tree
+        self._ways = Ways(tree.root)
+        self._falling = falling_together(manifest.paths, tree.names) if any(tree.names) else {}
+
+    def in_reading(self, path: str, found: Found | OSError | None) -> str | None:
+        """Why the file under a final name cannot be judged. Raises DiskError where that is the
+        whole disk's fault."""
+        if other := self._falling.get(path):
+            return f"this disk takes its name for that of {other}: the two cannot lie side by side"
+        if not isinstance(found, OSError):
+            return None
+        if error := reading_error(found, f"cannot look at {path}"):
+            raise error
+        reason = found.strerror or "unknown"
+        return reason if isinstance(found, IsADirectoryError) else f"cannot look at it: {reason}"
+
+    def in_placing(self, path: str, decision: Standing) -> str | None:
+        """Why no file can be put there. Raises DiskError where that is another mount."""
+        way = self._ways.to(path)
+        if way.obstacle or decision is Standing.HASH:
+            return way.obstacle or None
+        if way.mount:
+            raise another_mount(self._tree.final(way.mount), str(self._tree.own))
+        closed = self._ways.closed(path)
+        return f"nothing may be written in {closed}" if closed else None
 
 
 class _Cursor:
