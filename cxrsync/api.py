@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from cxrsync.engine.pull import pull as run_pull
+from cxrsync.engine.source_trees import source_trees
 from cxrsync.engine.stop import Stop
 from cxrsync.errors import UsageError
 from cxrsync.job import Job
@@ -22,10 +23,13 @@ Report = Summary
 """What a pull returns."""
 
 
-def open_source(job: Job, ask: Ask | None = None) -> Source:
-    """The source that the job names. Call it inside a running event loop."""
+def open_source(job: Job, emit: Emit, ask: Ask | None = None) -> Source:
+    """The source that the job names. Call it inside a running event loop.
+
+    Raises UsageError where a local tree is not the one that is asked for.
+    """
     if job.origin.from_dir is not None:
-        return LocalTree(job.origin.from_dir)
+        return LocalTree(job.origin.from_dir, source_trees(job, job.origin.from_dir, emit))
     return PhysioNet(job.origin, job.limits, ask)
 
 
@@ -46,7 +50,7 @@ async def run_job(
     distrust: Iterable[str] = (),
 ) -> Summary:
     """Pull a job from its own source. Raises what :func:`cxrsync.engine.pull.pull` raises."""
-    async with opened(open_source(job, ask)) as source:
+    async with opened(open_source(job, emit, ask)) as source:
         return await run_pull(job, source, emit, stop, distrust)
 
 

@@ -200,6 +200,11 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class TreeNotice(Notice):
+    """Which tree is taken, where that is not plain; said even by a command that says little."""
+
+
+@dataclass(frozen=True, slots=True)
 class LimitReached:
     """The run may not take up more files; some are left."""
 

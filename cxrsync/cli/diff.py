@@ -47,9 +47,9 @@ def diff(loudness: Loudness, /, old: str, new: str, as_json: bool, **options: An
 
 
 async def _run(job: Job, versions: tuple[str, str], loudness: Loudness, *, as_json: bool) -> int:
-    audience = Audience(loudness.level, json_to=None, progress="none")
+    audience = Audience(loudness.level, json_to=None, progress="tree")
     prompt = TerminalPrompt()
-    async with opened(open_source(job, prompt)) as source, AsyncExitStack() as stack:
+    async with opened(open_source(job, audience.tell, prompt)) as source, AsyncExitStack() as stack:
         with obeying_signals(prompt, audience) as stop:
             comparison = compare(job, versions, source, audience.tell, stop)
             found = await stack.enter_async_context(comparison)

@@ -35,7 +35,7 @@ async def _look(job: Job, loudness: Loudness) -> Forecast:
     audience = Audience(loudness.level, json_to=None, progress="log")
     prompt = TerminalPrompt()
     with obeying_signals(prompt, audience) as stop:
-        async with opened(open_source(job, prompt)) as source:
+        async with opened(open_source(job, audience.tell, prompt)) as source:
             return await forecast(job, source, audience.tell, stop)
 
 

@@ -49,9 +49,9 @@ def ls(loudness: Loudness, /, form: str, **options: Any) -> int:
 
 
 async def _run(job: Job, form: str, loudness: Loudness) -> int:
-    audience = Audience(loudness.level, json_to=None, progress="none")
+    audience = Audience(loudness.level, json_to=None, progress="tree")
     prompt = TerminalPrompt()
-    async with opened(open_source(job, prompt)) as source, AsyncExitStack() as stack:
+    async with opened(open_source(job, audience.tell, prompt)) as source, AsyncExitStack() as stack:
         with obeying_signals(prompt, audience) as stop:
             found = await stack.enter_async_context(listing(job, source, audience.tell, stop))
         # Nothing is left to be saved: from here on a signal ends it at once.

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
-from cxrsync.engine.version import trees_in
-from cxrsync.job import DEFAULT_DEST, Job
+from cxrsync.job import DEFAULT_BASE_URL, DEFAULT_DEST, Job
 from cxrsync.options import make_job
+from cxrsync.store.placement import Location, wget_folders
+from cxrsync.store.tree_identity import Identity
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,6 +45,9 @@ acknowledge_option = option(
     help="Contradictions that you know of, a path and the observed SHA-256 a line: still "
     "listed, but no fault (exit 0).",
 )
+
+
+base_url_option = option("--base-url", metavar="URL", help="Default: https://physionet.org/files.")
 
 
 def _all(function: F, options: list[Callable[[F], F]]) -> F:
@@ -123,8 +127,8 @@ def selection_options(function: F) -> F:
             option(
                 "--dest",
                 metavar="DIR",
-                help="Where the tree lies [default: physionet.org/files]. A version's own folder, "
-                "or one that wget filled, is taken as it is.",
+                help="Where the tree lies [default: physionet.org/files], as DATASET/VERSION or "
+                "in a layout of wget's. A version's own folder is taken as it is.",
             ),
         ],
     )
@@ -140,9 +144,10 @@ def place_options(function: F) -> F:
                 "--from",
                 "from_dir",
                 metavar="DIR",
-                help="Copy from a tree on a local disk instead.",
+                help="Copy from a tree on a local disk instead: its folder, or one that holds "
+                "DATASET/VERSION.",
             ),
-            option("--base-url", metavar="URL", help="Default: https://physionet.org/files."),
+            base_url_option,
             option("--user", metavar="NAME", help="User name; the password is never an argument."),
             option("--ca-file", metavar="PEM", help="Trust this certificate authority too."),
             option(
@@ -274,9 +279,17 @@ def job_of_tree(options: dict[str, Any]) -> Job:
     """The job that the options name; without a dataset, that of the trees in the destination, if
     they are all of one; without a version, the one that is there, if it is the only one."""
     if not any(options.get(name) for name in ("jpg", "dicom", "dataset")):
-        found = trees_in(Path(options.get("dest") or DEFAULT_DEST).expanduser())
-        if len({dataset for dataset, _version in found}) == 1:
-            options["dataset"] = found[0][0]
+        found = _trees_in_dest(options)
+        if len({each.dataset for each in found}) == 1:
+            options["dataset"] = found[0].dataset
             if len(found) == 1:
-                options["dataset_version"] = options.get("dataset_version") or found[0][1]
+                options["dataset_version"] = options.get("dataset_version") or found[0].version
     return make_job(options)
+
+
+def _trees_in_dest(options: dict[str, Any]) -> list[Identity]:
+    try:
+        dest = Path(options.get("dest") or DEFAULT_DEST).expanduser()
+    except RuntimeError:  # no such user: the job will say so
+        return []
+    return Location(dest, wget_folders(options.get("base_url") or DEFAULT_BASE_URL)).claimed()

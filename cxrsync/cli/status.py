@@ -12,12 +12,13 @@ import click
 
 from cxrsync import words
 from cxrsync.cli.main import Loudness
-from cxrsync.cli.options import job_of_tree, option, selection_options
+from cxrsync.cli.options import base_url_option, job_of_tree, option, selection_options
 from cxrsync.engine.expectation import expectation
 from cxrsync.engine.records import runs_at_work
 from cxrsync.engine.status import Share
 from cxrsync.engine.status import status as status_of
 from cxrsync.engine.version import find_tree
+from cxrsync.report.output import to_stderr
 from cxrsync.report.table import as_table
 
 _HEADINGS: tuple[str, ...] = (
@@ -28,6 +29,7 @@ _HEADINGS: tuple[str, ...] = (
 
 @click.command()
 @selection_options
+@base_url_option
 @option("--all", "everything", is_flag=True, help="Of the whole manifest.")
 @option("--json", "as_json", is_flag=True, envvar="CXRSYNC_JSON", help="One JSON object.")
 @click.pass_obj
@@ -38,7 +40,9 @@ def status(loudness: Loudness, /, everything: bool, as_json: bool, **options: An
     what was verified up to half a minute ago, and says so.
     """
     job = job_of_tree(options)
-    tree, version = find_tree(job)
+    tree, version, notice = find_tree(job)
+    if notice and loudness.level >= 0:
+        to_stderr(f"note: {notice}")
     with expectation(tree, job, version, everything=everything) as expected:
         shares = status_of(tree, expected)
     runs = runs_at_work(tree)

@@ -25,7 +25,7 @@ from cxrsync.engine.verify import Verification
 from cxrsync.engine.verify import verify as verify_tree
 from cxrsync.engine.version import find_tree
 from cxrsync.errors import ExitCode, UsageError
-from cxrsync.model import Notice
+from cxrsync.model import Notice, TreeNotice
 from cxrsync.report.listeners import Audience
 
 
@@ -54,7 +54,7 @@ def verify(
     file is still in its place.
     """
     job = job_of_tree(options)
-    tree, version = find_tree(job)
+    tree, version, notice = find_tree(job)
     with expectation(tree, job, version, everything=everything) as expected:
         if repair and expected.only_present:
             raise UsageError(
@@ -64,6 +64,8 @@ def verify(
         audience = Audience(
             loudness.level, json_to=loudness.output if as_json else None, progress=progress
         )
+        if notice:
+            audience.tell(TreeNotice(notice))
         try:
             found = asyncio.run(verify_tree(tree, expected, audience.tell, job.acknowledged))
         finally:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from cxrsync.catalog import Dataset, describe
 from cxrsync.engine.run import Run
 from cxrsync.engine.start import refuse_synced
-from cxrsync.engine.version import claim
 from cxrsync.model import Event, FileDone, Planned, Started, Unaccounted
 from cxrsync.selection import Selection
-from cxrsync.store.layout import Tree, version_root
+from cxrsync.store.layout import Tree
+from cxrsync.store.placement import Location
 from cxrsync.store.surroundings import look_around
+from cxrsync.store.tree_identity import claim
+from cxrsync.store.tree_parts import BESIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +25,16 @@ class Home:
     version: str
 
 
-def beside(tree: Tree, dest: Path, slug: str, version: str) -> Home:
-    """The tree of another dataset's same version, for a job whose own tree is ``tree``.
+def beside(tree: Tree, place: Location, slug: str, version: str) -> Home:
+    """The tree of another dataset's same version, for a job with ``tree`` in ``place``.
 
     It lies where a pull of that dataset into the same destination would put it; where the
     destination is a version's own folder, so that there is no such place, among our own files.
     """
-    root = version_root(dest, slug, version).absolute()
-    if root == tree.root:
-        root = version_root(tree.own / "beside", slug, version).absolute()
+    if place.holds_beside(tree.root):
+        root = place.find(slug, version).root
+    else:
+        root = tree.own / BESIDE / slug / version
     return Home(Tree(root), describe(slug), version)
 
 

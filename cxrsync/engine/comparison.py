@@ -13,15 +13,17 @@ from cxrsync.engine.expectation import partition_names
 from cxrsync.engine.inventory import Estimate, Inventory, estimate
 from cxrsync.engine.listing import Listing, listing
 from cxrsync.engine.stop import Stop
-from cxrsync.engine.version import read_claim
+from cxrsync.engine.version import destination
 from cxrsync.errors import NothingMeant
 from cxrsync.job import Job
 from cxrsync.manifest.diff import Change, Difference, differences
 from cxrsync.model import Emit
 from cxrsync.selection import Selection
 from cxrsync.source.base import Source
-from cxrsync.store.layout import Tree, is_version_root
+from cxrsync.store.layout import Tree
 from cxrsync.store.state import State
+from cxrsync.store.tree_identity import identity_of
+from cxrsync.store.tree_parts import BESIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ async def compare(
 ) -> AsyncIterator[Comparison]:
     """Two versions of the job's dataset. Raises UsageError, NothingMeant where neither version has
     anything of the selection, and what ends a run."""
-    old, new = (replace(job, version=each, dest=_place(job.dest, each)) for each in versions)
+    old, new = (replace(job, version=each, dest=_place(job, each)) for each in versions)
     async with AsyncExitStack() as stack:
 
         async def read(job: Job) -> Listing:
@@ -98,12 +100,12 @@ async def compare(
         yield Comparison(*sides)
 
 
-def _place(dest: Path, version: str) -> Path:
+def _place(job: Job, version: str) -> Path:
     """Where a version's manifest belongs: beside, where the destination is another's own folder."""
-    claimed = read_claim(Tree(dest))
-    if is_version_root(dest) and (claimed is None or claimed[1] != version):
-        return Tree(dest).own / "beside"
-    return dest
+    own = destination(job).own_root()
+    if own is None or identity_of(own.root, job.dataset) == (job.dataset, version):
+        return job.dest
+    return Tree(own.root).own / BESIDE
 
 
 def _learn_sizes(inventory: Inventory, tree: Tree) -> None:

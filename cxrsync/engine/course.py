@@ -12,7 +12,7 @@ from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.run import Run
 from cxrsync.engine.tables import Tables, entry_of, owners
 from cxrsync.engine.tally import Tally
-from cxrsync.engine.version import no_such_version
+from cxrsync.engine.version import destination, no_such_version
 from cxrsync.errors import (
     AccessDenied,
     BadAnswer,
@@ -47,7 +47,7 @@ async def set_course(run: Run, tally: Tally) -> Course:
     and what ends a run.
     """
     selections = run.job.selections
-    tables = Tables(Home(run.tree, run.dataset, run.version), run.job.dest)
+    tables = Tables(Home(run.tree, run.dataset, run.version), destination(run.job))
     keys = keys_of(selections, run.dataset, {})
     lookups = [each for each in selections if needs_lookup(each)]
     brought: set[str] = set()

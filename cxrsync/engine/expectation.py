@@ -14,6 +14,7 @@ from cxrsync.engine.local_manifest import open_local
 from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.plan import survey
 from cxrsync.engine.tables import Tables, owners
+from cxrsync.engine.version import destination
 from cxrsync.errors import UsageError
 from cxrsync.job import Job
 from cxrsync.manifest.slices import keys_of, needs_lookup
@@ -46,7 +47,7 @@ def expectation(tree: Tree, job: Job, version: str, *, everything: bool) -> Iter
     asked = everything or not job.selection.whole
     selections = (job.selection,) if asked else remembered(tree)
     known = describe(job.dataset)
-    tables = Tables(Home(tree, known, version), job.dest)
+    tables = Tables(Home(tree, known, version), destination(job))
     with closing(_open(tree, selections, known, tables)) as manifest:
         if not selections:
             nothing_said = (job.selection,)

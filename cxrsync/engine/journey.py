@@ -11,6 +11,7 @@ from cxrsync.engine.leg import travel_legs
 from cxrsync.engine.records import write_progress
 from cxrsync.engine.run import Run
 from cxrsync.engine.tally import Tally
+from cxrsync.engine.version import destination
 from cxrsync.errors import (
     AccessDenied,
     BadAnswer,
@@ -69,7 +70,7 @@ async def _bring_files(run: Run, tally: Tally, course: Course, distrust: tuple[s
 async def _reports_beside(run: Run) -> Home:
     """Where the reports belong; refuses before a single image is fetched what will be refused."""
     slug = run.dataset.reports_in
-    home = beside(run.tree, run.job.dest, slug, run.version)
+    home = beside(run.tree, destination(run.job), slug, run.version)
     other = other_run(run, home, run.job.selection)
     try:
         await other.probe()

@@ -21,7 +21,7 @@ from cxrsync.engine.version import find_tree
 from cxrsync.errors import NotHere
 from cxrsync.job import Job
 from cxrsync.manifest.select import Wanted
-from cxrsync.model import Emit, Entry
+from cxrsync.model import Emit, Entry, TreeNotice
 from cxrsync.source.base import Source
 from cxrsync.store.layout import Tree
 from cxrsync.store.threads import in_thread
@@ -51,7 +51,7 @@ async def listing(job: Job, source: Source, emit: Emit, stop: Stop) -> AsyncIter
     """
     with ExitStack() as stack:
         with in_our_words(stop):
-            found = await in_thread(lambda: _from_what_is_here(job, stack))
+            found = await in_thread(lambda: _from_what_is_here(job, emit, stack))
             if found is None:
                 run = await set_out(job, source, emit, stop)
                 course = await set_course(run, Tally())
@@ -61,11 +61,13 @@ async def listing(job: Job, source: Source, emit: Emit, stop: Stop) -> AsyncIter
         yield found
 
 
-def _from_what_is_here(job: Job, stack: ExitStack) -> Listing | None:
+def _from_what_is_here(job: Job, emit: Emit, stack: ExitStack) -> Listing | None:
     """The listing from the tree alone; None where something is lacking. ``stack`` closes it."""
     try:
-        tree, version = find_tree(job)
+        tree, version, notice = find_tree(job)
         here = stack.enter_context(expectation(tree, job, version, everything=True))
     except NotHere:
         return None
+    if notice:
+        emit(TreeNotice(notice))
     return Listing(tree, job.dataset, version, here.manifest, here.is_wanted)

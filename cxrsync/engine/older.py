@@ -8,7 +8,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxrsync.engine.hashing import on_every_core
@@ -18,17 +18,12 @@ from cxrsync.engine.plan import Plan
 from cxrsync.engine.publication import Fetched, Publication
 from cxrsync.engine.queue import Queue, Task
 from cxrsync.engine.run import Run
+from cxrsync.engine.version import destination
 from cxrsync.errors import CxrsyncError, UsageError
 from cxrsync.job import Link
 from cxrsync.model import Entry, Notice, partition_of
 from cxrsync.store.hashing import digest_of
-from cxrsync.store.layout import (
-    Tree,
-    find_dataset,
-    is_version_root,
-    make_folders,
-    versions_present,
-)
+from cxrsync.store.layout import Tree, make_folders
 from cxrsync.store.link import bring
 from cxrsync.store.partial import Binding, Partial
 from cxrsync.store.publish import COPY_SUFFIX, Ready, copy_name
@@ -46,14 +41,19 @@ def find_older(run: Run, manifest: ManifestFile) -> list[Older]:
     """The trees that may hold files of this version: the one that the job names, and those that
     lie beside the new one. Raises UsageError where the named one holds no version."""
     named = run.job.link_from
-    roots = [] if named is None else _versions_in(named, run.job.dataset)
+    place = destination(run.job)
+    roots = []
+    if named is not None:
+        there = replace(place, path=named, option="--link-from")
+        own = there.own_root()
+        roots = there.trees(run.job.dataset) if own is None else [own.root]
     if named is not None and not roots:
         raise UsageError(
             f"--link-from {named} holds no version of {run.job.dataset}",
             next_step="Name a version's own folder, or the folder that holds the dataset.",
         )
-    if not is_version_root(run.job.dest):
-        roots += _versions_in(run.job.dest, run.job.dataset)
+    if place.own_root() is None:
+        roots += place.trees(run.job.dataset)
     found = []
     for root in dict.fromkeys(roots):
         if root == run.tree.root:
@@ -65,13 +65,6 @@ def find_older(run: Run, manifest: ManifestFile) -> list[Older]:
         except CxrsyncError as problem:
             run.emit(Notice(f"{root} is of no use for the new version: {problem}"))
     return found
-
-
-def _versions_in(folder: Path, dataset: str) -> list[Path]:
-    if is_version_root(folder):
-        return [folder.absolute()]
-    below = find_dataset(folder, dataset)
-    return [(below / version).absolute() for version in versions_present(folder, dataset)]
 
 
 def take_over(plan: Plan, older: Older) -> None:

@@ -9,12 +9,12 @@ from cxrsync.engine.brake import Brake
 from cxrsync.engine.run import Run
 from cxrsync.engine.stop import Stop
 from cxrsync.engine.turns import Turns
-from cxrsync.engine.version import choose_version, claim
+from cxrsync.engine.version import choose_version, destination
 from cxrsync.errors import UsageError
 from cxrsync.job import Job
-from cxrsync.model import Emit, Kind, Notice, Started
+from cxrsync.model import Emit, Kind, Notice, Started, TreeNotice
 from cxrsync.source.base import Source
-from cxrsync.store.layout import Tree, version_root
+from cxrsync.store.layout import Tree
 from cxrsync.store.surroundings import (
     Surroundings,
     ignore_rule,
@@ -24,18 +24,24 @@ from cxrsync.store.surroundings import (
     work_tree,
 )
 from cxrsync.store.threads import in_thread
+from cxrsync.store.tree_identity import claim
 
 
 async def set_out(job: Job, source: Source, emit: Emit, stop: Stop) -> Run:
     """Decide on the version and the tree; prove that it can be written before anything is asked.
 
-    Raises UsageError where the tree would be on a drive that syncs online.
+    Raises UsageError where it is not plain which folder is meant, where that is another's, or on a
+    drive that syncs online.
     """
     version = await choose_version(job, source, emit)
-    tree = Tree(version_root(job.dest, job.dataset, version).absolute())
+    place = destination(job)
+    found = place.find(job.dataset, version)
+    tree = Tree(found.root)
     around = await in_thread(lambda: look_around(tree.root))
     if not job.allow_synced:
         refuse_synced(around)
+    if notice := place.notice(found, job.dataset, version):
+        emit(TreeNotice(notice))
     claim(tree, job.dataset, version)
     emit(Started(job.dataset, version, str(tree.root), str(job.selection), job.limits.connections))
     known = describe(job.dataset)

@@ -20,6 +20,8 @@ from cxrsync.model import Entry
 from cxrsync.selection import Selection
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import Tree
+from cxrsync.store.placement import Location
+from cxrsync.store.tree_parts import BESIDE
 
 
 def entry_of(manifest: ManifestFile, dataset: Dataset, role: str) -> Entry | None:
@@ -33,9 +35,9 @@ def entry_of(manifest: ManifestFile, dataset: Dataset, role: str) -> Entry | Non
 class Tables:
     """The tables that are at hand for one tree: its own, and those of the dataset beside it."""
 
-    def __init__(self, own: Home, dest: Path) -> None:
+    def __init__(self, own: Home, place: Location) -> None:
         self.own = own
-        self._dest = dest
+        self._place = place
 
     def home_of(self, role: str) -> Home:
         """The home of the table that tells ``role``, whether it is there yet or not.
@@ -46,7 +48,7 @@ class Tables:
         if role in dataset.tables:
             return self.own
         if dataset.tables_in and role in describe(dataset.tables_in).tables:
-            return beside(self.own.tree, self._dest, dataset.tables_in, self.own.version)
+            return beside(self.own.tree, self._place, dataset.tables_in, self.own.version)
         raise UsageError(
             f"{dataset.slug} has no table that tells the {role} of an image",
             next_step="The tables of a dataset are named in a catalogue file: see "
@@ -65,8 +67,11 @@ class Tables:
         yield home
         if home is not self.own:
             tree = self.own.tree
-            for above in (tree.root.parent.parent, tree.own / "beside"):
-                there = Tree(above / home.dataset.slug / home.version)
+            folders = [tree.own / BESIDE]
+            if tree.root.parts[-2:] == (self.own.dataset.slug, self.own.version):
+                folders.insert(0, tree.root.parent.parent)
+            for folder in folders:
+                there = Tree(folder / home.dataset.slug / home.version)
                 if there.root != home.tree.root:
                     yield replace(home, tree=there)
 

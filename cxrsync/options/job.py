@@ -199,7 +199,7 @@ def make_job(options: Mapping[str, Any]) -> Job:
         dest=_path(options, "dest") or Path(DEFAULT_DEST),
         origin=Origin(
             base_url=_check_base_url(options.get("base_url") or DEFAULT_BASE_URL),
-            from_dir=None if from_dir is None else from_dir.resolve(),
+            from_dir=None if from_dir is None else from_dir.absolute(),
             user=options.get("user"),
             ca_file=ca_file,
             user_agent=options.get("user_agent") or DEFAULT_USER_AGENT,

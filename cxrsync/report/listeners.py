@@ -26,6 +26,7 @@ from cxrsync.model import (
     Received,
     Retrying,
     Started,
+    TreeNotice,
 )
 from cxrsync.report.output import Output, to_stderr
 from cxrsync.report.pace import Pace, is_problem
@@ -188,6 +189,20 @@ def _file(outcome: Outcome, *, verbose: bool) -> str | None:
     return f"{outcome.result.value}: {outcome.path}" if verbose else None
 
 
+class TreeListener:
+    """Which tree is taken, and nothing else: for a command whose output is a list."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+
+    def listen(self, event: Event) -> None:
+        if isinstance(event, TreeNotice):
+            self._write(f"note: {event.text}")
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
 class JsonListener:
     """One JSON object a line on stdout; everything human goes to stderr."""
 
@@ -257,7 +272,8 @@ class Audience:
     nobody looks is no reason to stop, nor to miss a signal."""
 
     def __init__(self, loudness: int, *, json_to: Output | None, progress: str) -> None:
-        """For ``--progress`` (auto, bar, log, none), and ``--json``, if there is an output for it.
+        """For ``--progress`` (auto, bar, log, none; or tree, of a command that prints a list), and
+        ``--json``, if there is an output for it.
 
         ``loudness``: -1 quiet, 0 normal, 1 verbose.
         """
@@ -270,6 +286,8 @@ class Audience:
             self._listeners.append(BarListener(sys.stderr, verbose=loudness > 0))
         elif progress == "log":
             self._listeners.append(LineListener(to_stderr, verbose=loudness > 0))
+        elif progress == "tree":
+            self._listeners.append(TreeListener(to_stderr))
         self._listeners.append(SummaryListener(to_stderr))
 
     def tell(self, event: Event) -> None:

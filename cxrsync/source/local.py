@@ -8,6 +8,7 @@ import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 from cxrsync.errors import BadAnswer, NotFound, Unreachable
 from cxrsync.model import Ref
@@ -16,19 +17,30 @@ from cxrsync.source.base import Answer, Opened, PastEnd, Unchanged
 _CHUNK = 1 << 20
 
 
-class LocalTree:
-    """A Source: ``DIR/<dataset>/<version>/<path>``, or DIR itself where it is a version's root."""
+class Trees(Protocol):
+    """Knows which tree in a folder is which."""
 
-    def __init__(self, folder: Path) -> None:
+    def root_of(self, dataset: str, version: str) -> Path | None:
+        """The root of a version's tree; None where there is none."""
+
+    def versions(self, dataset: str) -> list[str]:
+        """The versions of ``dataset`` that are there, oldest name first."""
+
+
+class LocalTree:
+    """A Source: the trees in a folder, each where ``trees`` says that it lies."""
+
+    def __init__(self, folder: Path, trees: Trees) -> None:
         if not folder.is_dir():
             raise Unreachable(f"{folder}: no such folder")
-        self._folder = folder
-        self._nested = not (folder / "SHA256SUMS.txt").is_file()
+        self._identity = folder.resolve().as_uri()
+        self._trees = trees
+        self._roots: dict[tuple[str, str], Path] = {}
         self.requests = 0
 
     @property
     def identity(self) -> str:
-        return self._folder.as_uri()
+        return self._identity
 
     @asynccontextmanager
     async def open(
@@ -41,7 +53,9 @@ class LocalTree:
     ) -> AsyncIterator[Answer]:
         """See :meth:`cxrsync.source.base.Source.open`. The validator is mtime and size."""
         self.requests += 1
-        root = self._folder / ref.dataset / ref.version if self._nested else self._folder
+        root = self._root_of(ref.dataset, ref.version)
+        if root is None:
+            raise NotFound(f"there is no {ref.dataset} {ref.version} in {self.identity}")
         try:
             # Without O_NONBLOCK the open of a named pipe would wait for a writer, and all with it.
             fd = os.open(root / ref.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -66,20 +80,23 @@ class LocalTree:
             os.close(fd)
 
     async def versions(self, dataset: str) -> list[str]:
-        if not self._nested:
-            return []
-        try:
-            folders = [each.name for each in os.scandir(self._folder / dataset) if each.is_dir()]
-        except OSError:
-            return []
-        return sorted(folders)
+        return self._trees.versions(dataset)
 
     async def total(self, dataset: str, version: str) -> int | None:
-        root = self._folder / dataset / version if self._nested else self._folder
-        return await asyncio.to_thread(_size_of, root)
+        root = self._root_of(dataset, version)
+        return None if root is None else await asyncio.to_thread(_size_of, root)
 
     async def close(self) -> None:
         """Nothing is kept open."""
+
+    def _root_of(self, dataset: str, version: str) -> Path | None:
+        key = (dataset, version)
+        if key not in self._roots:
+            root = self._trees.root_of(dataset, version)
+            if root is None:  # it may come yet
+                return None
+            self._roots[key] = root
+        return self._roots[key]
 
     @staticmethod
     def _opened(

@@ -1,4 +1,4 @@
-"""Where things lie: the version's root, our own folder beside the data, and safe folders.
+"""One version's tree on the disk: its root, our own folder beside the data, and safe folders.
 
 The tree is the one that ``wget -r -N -c -np`` would have made, so that either tool can go on with
 the other's work; what is ours lies in ``.cxrsync/`` at the version's root.
@@ -60,39 +60,6 @@ def holds_version(folder: Path) -> bool:
 def is_version_root(folder: Path) -> bool:
     """Whether ``folder`` is itself a version's root: it holds one, or we have begun one there."""
     return os.path.isdir(folder / OWN_FOLDER) or holds_version(folder)
-
-
-def find_dataset(dest: Path, dataset: str) -> Path:
-    """The folder of ``dataset`` below ``dest``, in whichever of wget's layouts is there.
-
-    ``wget -r`` makes ``<host>/files/<slug>``, ``-nH`` makes ``files/<slug>``, ``--cut-dirs=1``
-    with it ``<slug>``, and ``--cut-dirs=2`` makes ``dest`` itself the dataset's folder. Where none
-    is there yet it is ``dest/<slug>``.
-    """
-    for folder in (dest / dataset, dest / "files" / dataset, *dest.glob(f"*/files/{dataset}")):
-        if folder.is_dir():
-            return folder
-    return dest if _versions_in(dest) else dest / dataset
-
-
-def version_root(dest: Path, dataset: str, version: str) -> Path:
-    """The version's root for ``dest``: ``dest`` itself where it is one already, never nested."""
-    if is_version_root(dest):
-        return dest
-    return find_dataset(dest, dataset) / version
-
-
-def versions_present(dest: Path, dataset: str) -> list[str]:
-    """The versions of ``dataset`` that lie below ``dest``, oldest name first."""
-    return _versions_in(find_dataset(dest, dataset))
-
-
-def _versions_in(folder: Path) -> list[str]:
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return []
-    return sorted(name for name in names if name[0].isdigit() and holds_version(folder / name))
 
 
 def disk_error(problem: OSError, doing: str) -> DiskError | None:

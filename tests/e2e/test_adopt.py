@@ -14,7 +14,10 @@ pytestmark = pytest.mark.skipif(shutil.which("wget") is None, reason="wget is no
 
 LAYOUTS = {
     "physionet.org": ("-x",),
+    "a mirror's host and port": ("-x",),
+    "-nH": ("-nH",),
     "-nH --cut-dirs=1": ("-nH", "--cut-dirs=1"),
+    "-nH --cut-dirs=2": ("-nH", "--cut-dirs=2"),
     "bare version root": ("-nH", "--cut-dirs=3"),
 }
 
@@ -38,12 +41,17 @@ def wget(server: MiniPhysioNet, folder: Path, *options: str, below: str = "") ->
 def root_of(folder: Path, layout: str) -> Path:
     if layout == "bare version root":
         return folder
+    if layout == "-nH --cut-dirs=2":
+        return folder / VERSION
+    if layout == "-nH":
+        return folder / "files" / JPG / VERSION
+    if layout == "-nH --cut-dirs=1":
+        return folder / JPG / VERSION
+    [host] = folder.iterdir()
     if layout == "physionet.org":
         # On the real site the host's name; here it is an address and a port.
-        [host] = folder.iterdir()
-        host.rename(folder / "physionet.org")
-        return folder / "physionet.org/files" / JPG / VERSION
-    return folder / JPG / VERSION
+        host = host.rename(folder / "physionet.org")
+    return host / "files" / JPG / VERSION
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -75,6 +83,9 @@ def test_a_tree_half_made_by_wget_is_finished_with_only_the_missing_bytes(
 
     assert done.code == 0, done.err
     assert done.summary["root"] == str(root)
+    told = [event["text"] for event in done.events if event["event"] == "notice"]
+    is_plain = layout == "-nH --cut-dirs=1"
+    assert any(f"the tree that wget left in {root}" in text for text in told) is not is_plain
     found = {name: each for name, each in fingerprint(root).items() if "index.html" not in name}
     assert found == fingerprint(jpg)
     assert sha256sum(root).returncode == 0

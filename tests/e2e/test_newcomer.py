@@ -59,13 +59,6 @@ def test_the_datasets_own_folder_as_destination(
     assert done.summary["files"]["fetched"] == 0
 
 
-def test_a_tree_of_another_host(machine: Machine, files_root: Path) -> None:
-    """What `wget -r` makes of a server that is not physionet.org: a mirror, or the demo."""
-    root = machine.dest / "mirror.example.org:8443/files" / JPG / VERSION
-    shutil.copytree(files_root / JPG / VERSION, root)
-    assert machine.pull("--jpg").summary["root"] == str(root)
-
-
 @pytest.mark.parametrize("kind", ["link", "file"])
 def test_a_shard_that_is_no_folder(
     machine: Machine, server: MiniPhysioNet, tmp_path: Path, kind: str

@@ -24,6 +24,7 @@ from cxrsync.manifest.tables import BadTable
 from cxrsync.model import Kind, partition_of
 from cxrsync.selection import Label, Sample, Selection, Unit
 from cxrsync.store.layout import Tree
+from cxrsync.store.placement import Location
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 
@@ -109,7 +110,7 @@ def on_disk(world: World) -> Iterator[tuple[ManifestFile, Tables]]:
             (root / "SHA256SUMS.txt").write_text("".join(lines))
         tree = Tree(dest / world.dataset / VERSION)
         with closing(ManifestFile(tree.manifest)) as manifest:
-            yield manifest, Tables(Home(tree, describe(world.dataset), VERSION), dest)
+            yield manifest, Tables(Home(tree, describe(world.dataset), VERSION), Location(dest))
 
 
 def understood(world: World, *selections: Selection) -> list[str]:
@@ -388,7 +389,7 @@ def test_owners_by_the_lists_of_the_dicom_tree(tmp_path: Path) -> None:
         (root / name).write_bytes(text)
         with (root / "SHA256SUMS.txt").open("a") as manifest:
             manifest.write(f"{digest} {name}\n")
-    tables = Tables(Home(Tree(root), describe(DICOM), VERSION), tmp_path)
+    tables = Tables(Home(Tree(root), describe(DICOM), VERSION), Location(tmp_path))
     asked = [Selection(studies=("s50414267",), images=(ONE,))]
     assert owners(tables, asked) == {"s50414267": "p10000032", ONE: "p10000032"}
 

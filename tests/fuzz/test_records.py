@@ -13,12 +13,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cxrsync.engine.records import OLD_PROGRESS_NAME, keep_summary, runs_at_work
-from cxrsync.engine.version import read_claim, trees_in
 from cxrsync.errors import DiskError, Locked
 from cxrsync.model import Amount, Summary
 from cxrsync.store import lock as locks
 from cxrsync.store.layout import Tree, read_json
 from cxrsync.store.lock import LOCK_NAME, Lock
+from cxrsync.store.placement import Location
+from cxrsync.store.tree_identity import read_claim
 
 COUNTS = dict.fromkeys(("selected", "present", "fetched", "adopted"), 5)
 OLD_PROGRESS = {"pid": os.getpid(), "run": "now", "files": COUNTS}
@@ -61,7 +62,7 @@ def test_a_claim(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tree = tree_with(folder, "tree.json", content)
         claimed = read_claim(tree)
-        assert trees_in(tree.root) == ([] if claimed is None else [claimed])
+        assert Location(tree.root).claimed() == ([] if claimed is None else [claimed])
         for name in claimed or ():
             assert Path(folder, name).resolve().parent == Path(folder).resolve()
             assert name.isascii()

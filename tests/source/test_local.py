@@ -5,12 +5,14 @@ import os
 from pathlib import Path
 
 import pytest
+from source.trees import local_tree
 
 from cxrsync.errors import BadAnswer, NotFound, SourceError, Unreachable
 from cxrsync.model import Ref
 from cxrsync.source import local
 from cxrsync.source.base import Answer, Opened, PastEnd, Unchanged
 from cxrsync.source.local import LocalTree
+from cxrsync.store.tree_identity import Identity
 
 DATA = bytes(range(256)) * 20
 MTIME = 1_721_736_000
@@ -30,7 +32,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def source(root: Path, monkeypatch: pytest.MonkeyPatch) -> LocalTree:
     monkeypatch.setattr(local, "_CHUNK", 1000)
-    return LocalTree(root.parent.parent)
+    return local_tree(root.parent.parent)
 
 
 async def ask(
@@ -146,25 +148,38 @@ async def test_no_file_stays_open(source: LocalTree) -> None:
     assert source.requests == 40
 
 
-async def test_a_version_s_root_is_taken_as_such(root: Path) -> None:
-    (root / "SHA256SUMS.txt").touch()
-    source = LocalTree(root)
+async def test_a_version_s_root_is_the_version_that_it_is_said_to_be(root: Path) -> None:
+    source = local_tree(root, Identity("alpha", "1.0"))
     assert (await ask(source))[1] == DATA
-    assert await source.versions("alpha") == []
+    assert await source.versions("alpha") == ["1.0"]
+    for other in (Ref("alpha", "2.0", REF.path), Ref("beta", "1.0", REF.path)):
+        with pytest.raises(NotFound):
+            await ask(source, ref=other)
     await source.close()
+
+
+async def test_a_tree_that_comes_while_it_is_read(source: LocalTree, root: Path) -> None:
+    ref = Ref("alpha", "2.0", REF.path)
+    with pytest.raises(NotFound):
+        await ask(source, ref=ref)
+    root.rename(root.parent / "2.0")
+    assert (await ask(source, ref=ref))[1] == DATA
 
 
 async def test_versions(source: LocalTree, root: Path) -> None:
     for name in ("2.0", "1.1"):
         (root.parent / name).mkdir()
+    (root.parent / "1.1" / "SHA256SUMS.txt").touch()
     (root.parent / "index.html").touch()  # wget's
-    assert await source.versions("alpha") == ["1.0", "1.1", "2.0"]
+    assert await source.versions("alpha") == ["1.0", "1.1"]
     assert await source.versions("beta") == []
 
 
 def test_the_identity_tells_trees_apart(tmp_path: Path) -> None:
     (tmp_path / "a b").mkdir()
-    assert LocalTree(tmp_path).identity == tmp_path.as_uri()
-    assert LocalTree(tmp_path / "a b").identity != LocalTree(tmp_path).identity
+    (tmp_path / "link").symlink_to(tmp_path / "a b")
+    assert local_tree(tmp_path).identity == tmp_path.as_uri()
+    assert local_tree(tmp_path / "a b").identity != local_tree(tmp_path).identity
+    assert local_tree(tmp_path / "link").identity == local_tree(tmp_path / "a b").identity
     with pytest.raises(Unreachable, match="no such folder"):
-        LocalTree(tmp_path / "none")
+        local_tree(tmp_path / "none")

@@ -11,9 +11,10 @@ import aiohttp
 import pytest
 from aioresponses import aioresponses
 from source.mocked import Response, no_pause, source
+from source.trees import local_tree
 
-from cxrsync.source.local import LocalTree
 from cxrsync.source.physionet import PhysioNet
+from cxrsync.store.tree_identity import Identity
 
 __all__ = ["no_pause", "source"]  # fixtures
 
@@ -90,7 +91,7 @@ def root(tmp_path: Path) -> Path:
 
 
 async def test_a_local_tree_is_measured(root: Path) -> None:
-    tree = LocalTree(root.parents[1])
+    tree = local_tree(root.parents[1])
     assert await tree.total("alpha", "1.0") == 2_310
     assert await tree.total("alpha", "2.0") == 77
     assert tree.requests == 0
@@ -98,19 +99,19 @@ async def test_a_local_tree_is_measured(root: Path) -> None:
 
 async def test_so_is_a_version_s_own_folder(root: Path) -> None:
     (root / "SHA256SUMS.txt").write_bytes(bytes(5))
-    assert await LocalTree(root).total("whatever", "9") == 2_315
+    assert await local_tree(root, Identity("whatever", "9")).total("whatever", "9") == 2_315
 
 
 async def test_links_are_not_followed(root: Path) -> None:
-    before = await LocalTree(root.parents[1]).total("alpha", "1.0")
+    before = await local_tree(root.parents[1]).total("alpha", "1.0")
     assert before is not None
     (root / "elsewhere").symlink_to(root.parent / "2.0")
     (root / "broken").symlink_to("nowhere")
-    after = await LocalTree(root.parents[1]).total("alpha", "1.0")
+    after = await local_tree(root.parents[1]).total("alpha", "1.0")
     assert after is not None
     assert after - before <= 200  # the names of the links, at the most
 
 
 async def test_what_is_not_there_has_no_size(root: Path) -> None:
-    assert not await LocalTree(root.parents[1]).total("alpha", "3.0")
-    assert not await LocalTree(root.parents[1]).total("beta", "1.0")
+    assert not await local_tree(root.parents[1]).total("alpha", "3.0")
+    assert not await local_tree(root.parents[1]).total("beta", "1.0")

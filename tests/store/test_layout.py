@@ -1,4 +1,4 @@
-"""Where things lie: wget's layouts are found, and no folder leads out of the tree."""
+"""One version's tree: its signs, its files, and that no folder leads out of it."""
 
 import errno
 import os
@@ -13,14 +13,9 @@ from cxrsync.model import Found
 from cxrsync.store.layout import (
     Tree,
     disk_error,
-    find_dataset,
     is_version_root,
     make_folders,
-    version_root,
-    versions_present,
 )
-
-SLUG, VERSION = "mimic-cxr-jpg", "2.1.0"
 
 
 @pytest.fixture
@@ -30,35 +25,16 @@ def umask_zero() -> Iterator[None]:
     os.umask(before)
 
 
-# ── finding the version ────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize("above", [SLUG, f"files/{SLUG}", f"physionet.org/files/{SLUG}"])
-def test_each_of_wgets_layouts_is_found(tmp_path: Path, above: str) -> None:
-    there = tmp_path / above / VERSION
-    (there / "files" / "p10").mkdir(parents=True)
-    assert find_dataset(tmp_path, SLUG) == tmp_path / above
-    assert version_root(tmp_path, SLUG, VERSION) == there
-    assert version_root(tmp_path, SLUG, "2.2.0") == tmp_path / above / "2.2.0"
-    assert versions_present(tmp_path, SLUG) == [VERSION]
-
-
-def test_where_nothing_is_there_yet(tmp_path: Path) -> None:
-    assert version_root(tmp_path, SLUG, VERSION) == tmp_path / SLUG / VERSION
-    assert versions_present(tmp_path, SLUG) == []
-    assert version_root(tmp_path / "no" / "such", SLUG, VERSION).relative_to(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+# ── a version's root ───────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("sign", ["SHA256SUMS.txt", "files/p10/", "files/p19/", ".cxrsync/"])
-def test_a_versions_root_is_never_nested_into(tmp_path: Path, sign: str) -> None:
+def test_the_signs_of_a_versions_root(tmp_path: Path, sign: str) -> None:
     if sign.endswith("/"):
         (tmp_path / sign).mkdir(parents=True)
     else:
         (tmp_path / sign).touch()
-    (tmp_path / SLUG).mkdir()  # not even where a folder of that name lies in it
     assert is_version_root(tmp_path)
-    assert version_root(tmp_path, SLUG, VERSION) == tmp_path
 
 
 @pytest.mark.parametrize(
@@ -68,15 +44,6 @@ def test_other_folders_are_no_versions_root(tmp_path: Path, other: str) -> None:
     (tmp_path / other).mkdir(parents=True)
     assert not is_version_root(tmp_path)
     assert not is_version_root(tmp_path / "nowhere")
-
-
-def test_only_roots_count_as_versions(tmp_path: Path) -> None:
-    for version in ("2.0.0", "1.0.0"):
-        (tmp_path / SLUG / version).mkdir(parents=True)
-        (tmp_path / SLUG / version / "SHA256SUMS.txt").touch()
-    (tmp_path / SLUG / "3.0.0-empty").mkdir()
-    (tmp_path / SLUG / "index.html").touch()
-    assert versions_present(tmp_path, SLUG) == ["1.0.0", "2.0.0"]
 
 
 # ── files in the tree ──────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,363 @@
+"""Where a version's tree lies: in each of wget's layouts, in no other place, and never guessed."""
+
+import os
+import shutil
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from cxrsync.errors import ExitCode, UsageError
+from cxrsync.store.layout import Tree, make_folders
+from cxrsync.store.placement import Layout, Location, wget_folders
+from cxrsync.store.tree_identity import claim
+
+SLUG, OTHER, VERSION = "mimic-cxr-jpg", "mimic-cxr", "2.1.0"
+MIRROR = "https://mirror.example:8443/pub/files"
+SUBJECT, STUDY = "p10000032", "s50414267"
+
+
+def location(folder: Path, base_url: str = "https://physionet.org/files") -> Location:
+    return Location(folder, wget_folders(base_url))
+
+
+def make_tree(root: Path) -> Path:
+    """What wget left: a manifest and a shard, and nothing of ours."""
+    make_folders(root / "files" / "p10" / SUBJECT / STUDY)
+    (root / "SHA256SUMS.txt").touch()
+    return root
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """What a person reads."""
+    with pytest.raises(UsageError) as caught:
+        call()
+    assert caught.value.exit_code is ExitCode.USAGE
+    return f"{caught.value} {caught.value.next_step}"
+
+
+# ── where wget puts a tree ─────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("url", "folders"),
+    [
+        ("https://physionet.org/files", []),
+        ("https://physionet.org:443/files", []),
+        ("http://PhysioNet.org/files/", []),
+        ("https://mirror.example/files", ["mirror.example/files"]),
+        ("https://127.0.0.1:8443/files", ["127.0.0.1:8443/files"]),
+        ("http://mirror.example:80/files", ["mirror.example/files"]),
+        ("https://mirror.example:80/files", ["mirror.example:80/files"]),
+        (MIRROR, ["pub/files", "mirror.example:8443/pub/files"]),
+        ("https://mirror.example", ["mirror.example"]),
+        # What is no address, or leads elsewhere, adds nothing.
+        ("https://mirror.example/../../etc", []),
+        ("https://mirror.example/a b", []),
+        ("https://[::1/files", []),
+        ("https://mirror.example:port/files", []),
+        ("files", []),
+        ("", []),
+    ],
+)
+def test_the_folders_that_wget_makes_of_an_address(url: str, folders: list[str]) -> None:
+    always = ["", "files", "physionet.org/files", "www.physionet.org/files"]
+    assert list(wget_folders(url)) == always + folders
+
+
+LAYOUTS = {
+    f"{SLUG}/{VERSION}": Layout.PLAIN,
+    f"physionet.org/files/{SLUG}/{VERSION}": Layout.WGET,
+    f"www.physionet.org/files/{SLUG}/{VERSION}": Layout.WGET,
+    f"mirror.example:8443/pub/files/{SLUG}/{VERSION}": Layout.WGET,
+    f"files/{SLUG}/{VERSION}": Layout.WGET,
+    VERSION: Layout.VERSIONS,
+    ".": Layout.ROOT,
+}
+
+
+@pytest.mark.parametrize(("below", "layout"), LAYOUTS.items())
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_each_layout_is_found(tmp_path: Path, below: str, layout: Layout, is_ours: bool) -> None:
+    root = make_tree(tmp_path / below)
+    if is_ours:
+        claim(Tree(root), SLUG, VERSION)
+    here = location(tmp_path, MIRROR)
+
+    found = here.find(SLUG, VERSION)
+
+    assert (found.root, found.layout, found.exists) == (root, layout, True)
+    assert here.existing(SLUG, VERSION) == found
+    assert here.versions(SLUG) == ([] if layout is Layout.ROOT and not is_ours else [VERSION])
+    assert here.trees(SLUG) == ([] if layout is Layout.ROOT else [root])
+    assert here.claimed() == ([(SLUG, VERSION)] if is_ours else [])
+    told = here.notice(found, SLUG, VERSION)
+    is_plain = layout is Layout.PLAIN or (layout is Layout.ROOT and is_ours)
+    assert (told is None) is is_plain
+    assert told is None or (str(root) in told and ("wget" in told) is not is_ours)
+
+
+@pytest.mark.parametrize("below", list(LAYOUTS)[:-1])
+def test_another_version_comes_beside(tmp_path: Path, below: str) -> None:
+    root = make_tree(tmp_path / below)
+    claim(Tree(root), SLUG, VERSION)
+    found = location(tmp_path, MIRROR).find(SLUG, "2.2.0")
+    assert (found.root, found.exists) == (root.parent / "2.2.0", False)
+    told = location(tmp_path, MIRROR).notice(found, SLUG, "2.2.0")
+    assert (told is None) is (below == f"{SLUG}/{VERSION}")
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        f"somebody/files/{SLUG}/{VERSION}",
+        f"mirror.example:8443/files/{SLUG}/{VERSION}",
+        f"physionet.org/{SLUG}/{VERSION}",
+        f"physionet.org/files/{OTHER}/{VERSION}",
+        f"{OTHER}/{VERSION}",
+        f"backup/{VERSION}",
+        f"backup/{SLUG}/{VERSION}",
+    ],
+)
+def test_a_tree_anywhere_else_is_somebody_elses(tmp_path: Path, below: str) -> None:
+    claim(Tree(make_tree(tmp_path / below)), SLUG if SLUG in below else OTHER, VERSION)
+    here = location(tmp_path)
+    found = here.find(SLUG, VERSION)
+    plain = tmp_path / SLUG / VERSION
+    assert (found.root, found.layout, found.exists) == (plain, Layout.PLAIN, False)
+    assert here.existing(SLUG, VERSION) is None
+    assert (here.versions(SLUG), here.trees(SLUG)) == ([], [])
+    assert SLUG not in {each.dataset for each in here.claimed()}
+
+
+def test_where_nothing_is_there_yet(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "no" / "such"):
+        here = location(folder)
+        assert here.find(SLUG, VERSION).root == folder / SLUG / VERSION
+        assert (here.versions(SLUG), here.claimed()) == ([], [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_roots_count_as_versions(tmp_path: Path) -> None:
+    for version in ("2.0.0", "1.0.0"):
+        make_tree(tmp_path / SLUG / version)
+    (tmp_path / SLUG / "3.0.0-empty").mkdir()
+    (tmp_path / SLUG / "index.html").touch()
+    assert location(tmp_path).versions(SLUG) == ["1.0.0", "2.0.0"]
+
+
+def test_a_version_that_wget_had_only_begun(tmp_path: Path) -> None:
+    """No manifest yet: the place tells, or the names of the folder itself."""
+    root = tmp_path / "physionet.org/files" / SLUG / VERSION
+    root.mkdir(parents=True)
+    assert location(tmp_path).find(SLUG, VERSION).root == tmp_path / SLUG / VERSION
+    (root / "LICENSE.txt").touch()
+    assert location(tmp_path).find(SLUG, VERSION).root == root
+    found = location(root).find(SLUG, VERSION)
+    assert (found.root, found.layout) == (root, Layout.ROOT)
+    assert location(root).versions(SLUG) == [VERSION]
+    assert location(root).find(OTHER, VERSION).layout is Layout.PLAIN
+
+
+def test_folders_with_numbers_are_not_versions(tmp_path: Path) -> None:
+    """A year of somebody's: not taken for the version that is there, nor for its home."""
+    make_tree(tmp_path / "2023")
+    here = location(tmp_path)
+    assert here.versions(SLUG) == []
+    assert here.find(SLUG, VERSION).root == tmp_path / SLUG / VERSION
+    assert here.find(SLUG, "2023").root == tmp_path / "2023"  # said so
+
+
+# ── two of them ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("first", "second"), list(combinations(LAYOUTS, 2)))
+def test_two_trees_of_one_version_are_named_and_none_is_chosen(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    one, other = make_tree(tmp_path / first), make_tree(tmp_path / second)
+    here = location(tmp_path, MIRROR)
+    for call in (here.find, here.existing):
+        said = refusal(lambda call=call: call(SLUG, VERSION))  # type: ignore[misc]
+        assert all(f"in {root}" in said for root in (one, other))
+    # The ways out that are told.
+    assert location(one).find(SLUG, VERSION).root == one
+    shutil.move(one, tmp_path.parent / f"{tmp_path.name}-away")
+    assert here.find(SLUG, VERSION).root == other
+
+
+def test_a_folder_that_is_noted_to_be_it_is_it(tmp_path: Path) -> None:
+    """Whatever lies in it besides: an older cxrsync made trees in trees."""
+    root = make_tree(tmp_path / SLUG / VERSION)
+    claim(Tree(root), SLUG, VERSION)
+    nested = make_tree(root / "files" / SLUG / VERSION)
+    claim(Tree(nested), SLUG, VERSION)
+    assert location(root).find(SLUG, VERSION).root == root
+    assert location(nested).find(SLUG, VERSION).root == nested
+    assert location(root / "files").find(SLUG, VERSION).root == root
+
+
+def test_a_link_to_the_other_is_not_a_second_one(tmp_path: Path) -> None:
+    root = make_tree(tmp_path / "physionet.org/files" / SLUG / VERSION)
+    (tmp_path / SLUG).symlink_to(root.parent)
+    here = location(tmp_path)
+    assert here.find(SLUG, VERSION).root == tmp_path / SLUG / VERSION
+    assert here.find(SLUG, "2.2.0").root == tmp_path / SLUG / "2.2.0"
+    assert here.trees(SLUG) == [tmp_path / SLUG / VERSION]
+
+
+def test_what_wget_had_only_begun_is_not_a_second_one(tmp_path: Path) -> None:
+    root = make_tree(tmp_path / SLUG / VERSION)
+    begun = tmp_path / "physionet.org/files" / SLUG / VERSION
+    begun.mkdir(parents=True)
+    (begun / "index.html").touch()
+    assert location(tmp_path).find(SLUG, VERSION).root == root
+
+
+def test_two_homes_of_a_dataset(tmp_path: Path) -> None:
+    make_tree(tmp_path / "files" / SLUG / "1.0.0")
+    make_tree(tmp_path / "physionet.org/files" / SLUG / "2.0.0")
+    here = location(tmp_path)
+    assert here.versions(SLUG) == ["1.0.0", "2.0.0"]
+    assert here.find(SLUG, "1.0.0").root == tmp_path / "files" / SLUG / "1.0.0"
+    assert "versions of mimic-cxr-jpg twice" in refusal(lambda: here.find(SLUG, VERSION))
+    make_tree(tmp_path / SLUG / "2.0.1")  # the plain place is where new ones go
+    assert here.find(SLUG, VERSION).root == tmp_path / SLUG / VERSION
+
+
+# ── a part of a tree, or another's ─────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return make_tree(tmp_path / SLUG / VERSION)
+
+
+def test_the_files_of_a_tree_are_its(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(root / "files")
+    for folder in (
+        root / "files",
+        Path(f"{root}/files/"),
+        root / "files/p10/..",
+        tmp_path / "link",
+    ):
+        found = location(folder).find(SLUG, VERSION)
+        assert (found.root, found.layout) == (root, Layout.FILES)
+        told = location(folder).notice(found, SLUG, VERSION)
+        assert told is not None
+        assert str(root) in told
+
+
+@pytest.mark.parametrize(
+    ("below", "words"),
+    [
+        ("files/p10", " --shard p10"),
+        ("files/p11", " --shard p11"),  # not there yet
+        (f"files/p10/{SUBJECT}", f" --subject {SUBJECT}"),
+        (f"files/p10/{SUBJECT}/{STUDY}", f" --study {STUDY}"),
+        ("files/p10/new", ""),
+        ("anything", ""),
+        (".cxrsync", ""),
+        (".cxrsync/p10/partial", ""),
+        (".cxrsync/trash/x", ""),
+    ],
+)
+def test_a_folder_in_a_tree_is_refused(root: Path, below: str, words: str) -> None:
+    (root / below).mkdir(parents=True, exist_ok=True)
+    (root / ".cxrsync").mkdir(exist_ok=True)
+    for folder in (root / below, Path(os.path.relpath(root / below))):
+        said = refusal(lambda folder=folder: location(folder).find(SLUG, VERSION))  # type: ignore[misc]
+        assert said.endswith(f"Say --dest {root}{words}")
+        assert location(folder).existing(SLUG, VERSION) is None
+
+
+def test_a_tree_that_lies_in_a_tree_goes_on(root: Path) -> None:
+    """It was made by an older cxrsync: nothing that was downloaded is lost."""
+    nested = make_tree(root / "files/p10" / SLUG / VERSION)
+    assert location(root / "files/p10").find(SLUG, VERSION).root == nested
+
+
+def test_trees_beside_a_root_lie_in_our_own_folder(root: Path) -> None:
+    beside = root / ".cxrsync/beside"
+    assert location(beside).find(OTHER, VERSION).root == beside / OTHER / VERSION
+
+
+@pytest.mark.parametrize(
+    ("parts", "place"),
+    [
+        (f"p10/{SUBJECT}", "TREE/files/"),
+        (SUBJECT, "TREE/files/p10/"),
+        (STUDY, f"TREE/files/p10/{SUBJECT}/"),
+    ],
+)
+def test_parts_that_somebody_moved(tmp_path: Path, parts: str, place: str) -> None:
+    (tmp_path / "moved" / parts).mkdir(parents=True)
+    said = refusal(lambda: location(tmp_path / "moved").find(SLUG, VERSION))
+    assert place in said
+    # And with it done, as it is told.
+    root = tmp_path / "TREE"
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "moved").rename(tmp_path / place)
+    assert location(root).find(SLUG, VERSION).root == root
+
+
+def test_what_only_has_such_a_name(tmp_path: Path) -> None:
+    for name in ("p10", "p11/src", "p10/x10000032", "projects/p10000032x"):
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+    assert location(tmp_path).find(SLUG, VERSION).root == tmp_path / SLUG / VERSION
+    assert location(tmp_path / "p10").find(SLUG, VERSION).root == tmp_path / "p10" / SLUG / VERSION
+
+
+def test_a_folder_of_another_datasets_versions(tmp_path: Path) -> None:
+    make_tree(tmp_path / OTHER / VERSION)
+    said = refusal(lambda: location(tmp_path / OTHER).find(SLUG, VERSION))
+    assert f"holds versions of {OTHER}, not of {SLUG} Say --dest {tmp_path}" in said
+    (tmp_path / OTHER).rename(tmp_path / "data")
+    claim(Tree(tmp_path / "data" / VERSION), OTHER, VERSION)
+    said = refusal(lambda: location(tmp_path / "data").find(SLUG, VERSION))
+    assert "another folder" in said
+
+
+@pytest.mark.parametrize("name", ["file", f"{SLUG}/{VERSION}/SHA256SUMS.txt"])
+def test_a_file(root: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    said = refusal(lambda: location(tmp_path / name).find(SLUG, VERSION))
+    assert "is not a folder" in said
+    assert (str(root) in said.partition("Say")[2]) is (name != "file")
+
+
+def test_other_ways_to_say_the_same_folder(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(root)
+    monkeypatch.chdir(root)
+    for path in (".", "../2.1.0", str(tmp_path / "link"), f"{root}/", "files/.."):
+        found = location(Path(path)).find(SLUG, VERSION)
+        assert found.root.samefile(root)
+        assert found.layout is Layout.ROOT
+        assert location(Path(path)).versions(SLUG) == [VERSION]
+    monkeypatch.chdir(root / "files")
+    assert location(Path()).find(SLUG, VERSION).root == root
+    monkeypatch.chdir(tmp_path)
+    assert location(Path()).find(SLUG, VERSION).root == root
+
+
+def test_a_link_round_and_round_is_no_crash(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    here = location(tmp_path / "a")
+    assert here.versions(SLUG) == []
+    assert here.find(SLUG, VERSION).root == tmp_path / "a" / SLUG / VERSION
+
+
+def test_a_folder_that_may_not_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_tree(tmp_path / SLUG / VERSION)
+
+    def refuse(folder: str | Path) -> list[str]:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    assert location(tmp_path).find(SLUG, VERSION).root == root
+    (tmp_path / "empty").mkdir()
+    assert location(tmp_path / "empty").versions(SLUG) == []

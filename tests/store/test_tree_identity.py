@@ -1,0 +1,92 @@
+"""Whose a tree is: by its note, by the names of its folders, by its images; or not known."""
+
+from pathlib import Path
+
+import pytest
+
+from cxrsync.errors import UsageError
+from cxrsync.store.layout import Tree
+from cxrsync.store.tree_identity import (
+    Identity,
+    check_identity,
+    claim,
+    identity_of,
+    read_claim,
+    told_by_name,
+)
+
+JPG, DICOM, TINY = "mimic-cxr-jpg", "mimic-cxr", "tiny"
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (f"{JPG}/2.1.0", (JPG, "2.1.0")),
+        (f"{DICOM}/2.1.0", (DICOM, "2.1.0")),
+        (f"{TINY}/1.0", (TINY, "1.0")),  # the one that is asked for
+        (f"{JPG}/2.2.0-beta.1", (JPG, "2.2.0-beta.1")),
+        ("backup/2.1.0", None),
+        (f"{JPG}/2024", None),
+        (f"{JPG}/current", None),
+        (f"{JPG}/files", None),
+        ("novel/1.0", None),
+        (JPG, None),
+    ],
+)
+def test_what_names_tell(tmp_path: Path, names: str, told: tuple[str, str] | None) -> None:
+    (tmp_path / names).mkdir(parents=True)
+    assert told_by_name(tmp_path / names, TINY) == told
+    assert told_by_name(tmp_path / names / ".." / Path(names).name, TINY) == told
+    (tmp_path / "link").symlink_to(tmp_path / names)
+    assert told_by_name(tmp_path / "link", TINY) == told
+
+
+def test_a_link_has_a_name_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "disk7").mkdir()
+    (tmp_path / JPG).mkdir()
+    (tmp_path / JPG / "2.1.0").symlink_to(tmp_path / "disk7")
+    assert told_by_name(tmp_path / JPG / "2.1.0", JPG) == (JPG, "2.1.0")
+
+
+def test_the_note_counts_more_than_names(tmp_path: Path) -> None:
+    root = tmp_path / JPG / "2.1.0"
+    claim(Tree(root), JPG, "2.1.0")
+    moved = root.rename(tmp_path / JPG / "2.2.0")
+    assert identity_of(moved, JPG) == read_claim(Tree(moved)) == (JPG, "2.1.0")
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "words"),
+    [
+        (f"{JPG}/2.0.0", (JPG, "2.1.0"), ["holds mimic-cxr-jpg 2.0.0", "--dataset-version 2.0.0"]),
+        (f"{DICOM}/2.1.0", (JPG, "2.1.0"), ["holds mimic-cxr 2.1.0", "another --from"]),
+    ],
+)
+def test_another_is_refused(
+    tmp_path: Path, names: str, asked: tuple[str, str], words: list[str]
+) -> None:
+    (tmp_path / names).mkdir(parents=True)
+    with pytest.raises(UsageError) as caught:
+        check_identity(tmp_path / names, Identity(*asked), "--from")
+    said = f"{caught.value} {caught.value.next_step}"
+    assert [word for word in words if word not in said] == []
+    with pytest.raises(UsageError):
+        claim(Tree(tmp_path / names), *asked)
+    assert list((tmp_path / names).iterdir()) == []
+
+
+def test_a_new_version_is_sent_to_its_place(tmp_path: Path) -> None:
+    root = tmp_path / JPG / "2.0.0"
+    root.mkdir(parents=True)
+    with pytest.raises(UsageError) as caught:
+        check_identity(root, Identity(JPG, "2.1.0"))
+    assert f"--dest {tmp_path}" in caught.value.next_step
+
+
+def test_images_tell_where_nothing_else_does(tmp_path: Path) -> None:
+    image = tmp_path / "data/files/p10/p10000032/s50414267/0.jpg"
+    image.parent.mkdir(parents=True)
+    image.touch()
+    check_identity(tmp_path / "data", Identity(JPG, "2.1.0"))
+    with pytest.raises(UsageError, match="holds images of mimic-cxr-jpg, not of mimic-cxr"):
+        check_identity(tmp_path / "data", Identity(DICOM, "2.1.0"))
