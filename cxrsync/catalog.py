@@ -24,6 +24,8 @@ from cxrsync.model import Kind
 
 _HERE = Path(__file__).resolve().parent
 _NAME = "datasets.yaml"
+# The variable that names a catalogue of the user's own.
+OWN_CATALOGUE = "CXRSYNC_DATASETS"
 # A catalogue in bytes, and what its aliases make of it in characters: a few lines of aliases of
 # aliases come to more than any memory.
 _MOST_BYTES = 256 << 10
@@ -152,7 +154,13 @@ def _shipped() -> Path:
 
 def _own() -> Path | None:
     """The user's own file, if there is one."""
-    if named := os.environ.get("CXRSYNC_DATASETS"):
+    named = os.environ.get(OWN_CATALOGUE)
+    if named is not None:
+        if not named.strip():
+            raise UsageError(
+                f"the variable {OWN_CATALOGUE} is set, but empty",
+                next_step="Name a catalogue file with it, or unset it.",
+            )
         return Path(named)
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     usual = Path(home) / "cxrsync" / _NAME

@@ -12,11 +12,12 @@ from pathlib import Path
 import click
 
 from cxrsync.cli.main import Loudness
+from cxrsync.cli.variables import Command
 from cxrsync.demo.show import DEMO_RATE, Stage, open_stage, show
 from cxrsync.errors import UsageError
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--serve", is_flag=True, help="Leave the server running, to try things by hand.")
 @click.option("--patients", type=click.IntRange(10, 60_000), default=300, show_default=True)
 @click.option(
@@ -42,6 +43,8 @@ def demo(
     """A PhysioNet in miniature on this machine: a shard is pulled, killed half-way, goes on, and
     is verified. Needs no account and no network. The data is synthetic.
     """
+    if folder is not None and not folder.strip():
+        raise UsageError("--dir is empty", next_step="Give it a value, or leave it out.")
 
     def say(line: str) -> None:
         loudness.output.write(line + "\n")

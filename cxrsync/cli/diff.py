@@ -15,6 +15,7 @@ from cxrsync.api import open_source, opened
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import job_of_tree, option, place_options, selection_options
 from cxrsync.cli.signals import obeying_signals
+from cxrsync.cli.variables import Command
 from cxrsync.engine.comparison import Comparison, Totals, compare
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.job import Job
@@ -24,7 +25,7 @@ from cxrsync.report.output import to_stderr
 from cxrsync.source.prompt import TerminalPrompt
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("old", metavar="V1")
 @click.argument("new", metavar="V2")
 @selection_options
@@ -37,7 +38,7 @@ def diff(loudness: Loudness, /, old: str, new: str, as_json: bool, **options: An
     By the two manifests, fetched into DEST where they are not there yet. One path a line on
     stdout; the totals on stderr.
     """
-    if options.pop("dataset_version", None):
+    if options.pop("dataset_version", None) is not None:
         raise UsageError("--dataset-version says nothing beside the two versions")
     if old == new:
         raise UsageError(f"{old} and {new} are the same version")

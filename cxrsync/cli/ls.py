@@ -16,6 +16,7 @@ from cxrsync.catalog import describe
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import option, place_options, selection_options
 from cxrsync.cli.signals import obeying_signals
+from cxrsync.cli.variables import Command
 from cxrsync.engine.listing import Listing, listing
 from cxrsync.errors import ExitCode
 from cxrsync.job import Job
@@ -27,7 +28,7 @@ from cxrsync.source.prompt import TerminalPrompt
 Form = Callable[[Entry], str]
 
 
-@click.command()
+@click.command(cls=Command)
 @selection_options
 @place_options
 @option(

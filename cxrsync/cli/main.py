@@ -13,6 +13,7 @@ from importlib import import_module
 import click
 
 from cxrsync import __version__
+from cxrsync.cli.variables import Option
 from cxrsync.errors import CxrsyncError, ExitCode
 from cxrsync.report.output import Output, have_standard_streams, to_nowhere, to_stderr
 
@@ -55,14 +56,8 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="cxrsync")
-@click.option(
-    "-v",
-    "--verbose",
-    is_flag=True,
-    envvar="CXRSYNC_VERBOSE",
-    help="Name every file and every retry.",
-)
-@click.option("-q", "--quiet", is_flag=True, envvar="CXRSYNC_QUIET", help="Say nothing but errors.")
+@click.option("-v", "--verbose", cls=Option, is_flag=True, help="Name every file and every retry.")
+@click.option("-q", "--quiet", cls=Option, is_flag=True, help="Say nothing but errors.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_context
 def cli(ctx: click.Context, verbose: bool, quiet: bool, debug: bool) -> None:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how each finds its environment variable."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -8,30 +8,13 @@ from typing import Any, TypeVar
 
 import click
 
+from cxrsync.cli.variables import Option
 from cxrsync.job import DEFAULT_BASE_URL, DEFAULT_DEST, Job
-from cxrsync.options import make_job
+from cxrsync.options import given, make_job
 from cxrsync.store.placement import Location, wget_folders
 from cxrsync.store.tree_identity import Identity
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Option(click.Option):
-    """An option with the variable ``CXRSYNC_<OPTION>``: no command in its name, and repeated
-    values one a line (click would split them at blanks: ``No Finding=1``)."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.envvar is None:
-            longest = max(self.opts, key=len).lstrip("-")
-            self.envvar = "CXRSYNC_" + longest.replace("-", "_").upper()
-            self.show_envvar = False
-
-    def value_from_envvar(self, ctx: click.Context) -> Any:
-        value = self.resolve_envvar_value(ctx)
-        if value is None or not self.multiple:
-            return value
-        return [line for line in value.splitlines() if line]
 
 
 def option(*names: str, **kwargs: Any) -> Callable[[F], F]:
@@ -278,18 +261,19 @@ def output_options(function: F) -> F:
 def job_of_tree(options: dict[str, Any]) -> Job:
     """The job that the options name; without a dataset, that of the trees in the destination, if
     they are all of one; without a version, the one that is there, if it is the only one."""
+    options = given(options)
     if not any(options.get(name) for name in ("jpg", "dicom", "dataset")):
         found = _trees_in_dest(options)
         if len({each.dataset for each in found}) == 1:
             options["dataset"] = found[0].dataset
             if len(found) == 1:
-                options["dataset_version"] = options.get("dataset_version") or found[0].version
+                options.setdefault("dataset_version", found[0].version)
     return make_job(options)
 
 
 def _trees_in_dest(options: dict[str, Any]) -> list[Identity]:
     try:
-        dest = Path(options.get("dest") or DEFAULT_DEST).expanduser()
+        dest = Path(options.get("dest", DEFAULT_DEST)).expanduser()
     except RuntimeError:  # no such user: the job will say so
         return []
-    return Location(dest, wget_folders(options.get("base_url") or DEFAULT_BASE_URL)).claimed()
+    return Location(dest, wget_folders(options.get("base_url", DEFAULT_BASE_URL))).claimed()

@@ -19,6 +19,7 @@ from cxrsync.cli.options import (
     source_options,
 )
 from cxrsync.cli.signals import obeying_signals
+from cxrsync.cli.variables import Command
 from cxrsync.job import Job
 from cxrsync.model import Summary
 from cxrsync.options import make_job
@@ -26,7 +27,7 @@ from cxrsync.report.listeners import Audience
 from cxrsync.source.prompt import TerminalPrompt
 
 
-@click.command()
+@click.command(cls=Command)
 @selection_options
 @source_options
 @pull_options

@@ -13,6 +13,7 @@ import click
 from cxrsync import words
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import base_url_option, job_of_tree, option, selection_options
+from cxrsync.cli.variables import Command
 from cxrsync.engine.expectation import expectation
 from cxrsync.engine.records import runs_at_work
 from cxrsync.engine.status import Share
@@ -27,7 +28,7 @@ _HEADINGS: tuple[str, ...] = (
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @selection_options
 @base_url_option
 @option("--all", "everything", is_flag=True, help="Of the whole manifest.")

@@ -19,6 +19,7 @@ from cxrsync.cli.options import (
     source_options,
 )
 from cxrsync.cli.pull import pull_job
+from cxrsync.cli.variables import Command
 from cxrsync.engine.exit_status import Ending, exit_status, worst_of
 from cxrsync.engine.expectation import expectation
 from cxrsync.engine.verify import Verification
@@ -29,7 +30,7 @@ from cxrsync.model import Notice, TreeNotice
 from cxrsync.report.listeners import Audience
 
 
-@click.command()
+@click.command(cls=Command)
 @selection_options
 @source_options
 @option("--all", "everything", is_flag=True, help="Against the whole manifest.")

@@ -4,7 +4,8 @@ Command line, environment, job files and the Python functions all say the same t
 same names.
 """
 
+from cxrsync.options.given import given
 from cxrsync.options.job import OPTIONS, make_job, parse_connections
 from cxrsync.options.selection import make_selection, parse_shards
 
-__all__ = ["OPTIONS", "make_job", "make_selection", "parse_connections", "parse_shards"]
+__all__ = ["OPTIONS", "given", "make_job", "make_selection", "parse_connections", "parse_shards"]

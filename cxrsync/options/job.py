@@ -26,6 +26,7 @@ from cxrsync.job import (
 )
 from cxrsync.model import Kind
 from cxrsync.options.acknowledged import read_acknowledged
+from cxrsync.options.given import given
 from cxrsync.options.selection import SELECTION_OPTIONS, make_selection
 
 # The words of a job, the same in options, environment, job files and Python.
@@ -116,7 +117,7 @@ def parse_rate(value: str | float | None) -> float | None:
 
 def _path(options: Mapping[str, Any], name: str) -> Path | None:
     value = options.get(name)
-    if not value:
+    if value is None:
         return None
     try:
         return Path(value).expanduser()
@@ -125,23 +126,23 @@ def _path(options: Mapping[str, Any], name: str) -> Path | None:
 
 
 def _limits(options: Mapping[str, Any]) -> Limits:
-    given = {
+    said = {
         field.name: options[field.name]
         for field in fields(Limits)
         if options.get(field.name) is not None
     }
-    if "connections" in given:
-        asked = given["connections"]
-        given["connections"] = parse_connections(asked)
+    if "connections" in said:
+        asked = said["connections"]
+        said["connections"] = parse_connections(asked)
         if asked != "auto":
-            given["first_connections"] = given["connections"]
+            said["first_connections"] = said["connections"]
     for name in ("retries", "wait_lock", "max_files", "max_duration"):
-        if not given.get(name, 0) >= 0:  # so that NaN is refused too
+        if not said.get(name, 0) >= 0:  # so that NaN is refused too
             raise UsageError(f"--{name.replace('_', '-')} cannot be negative")
     for name in ("connect_timeout", "stall_timeout", "give_up_after"):
-        if not given.get(name, 1) > 0:
+        if not said.get(name, 1) > 0:
             raise UsageError(f"--{name.replace('_', '-')} must be more than 0 seconds")
-    return Limits(**given, rate=parse_rate(options.get("limit_rate")))
+    return Limits(**said, rate=parse_rate(options.get("limit_rate")))
 
 
 def _word(options: Mapping[str, Any], name: str, default: E) -> E:
@@ -160,8 +161,9 @@ def _word(options: Mapping[str, Any], name: str, default: E) -> E:
 def make_job(options: Mapping[str, Any]) -> Job:
     """A Job from option names (with ``_`` for ``-``) and their values. Raises UsageError.
 
-    A name that is missing or None takes its default.
+    A name that is missing or None takes its default; an empty value is refused.
     """
+    options = given(options)
     dataset = _choose_dataset(options)
     version = options.get("dataset_version")
     if version is not None and not (isinstance(version, str) and NAME.fullmatch(version)):

@@ -11,6 +11,7 @@ from typing import Any
 from cxrsync.catalog import Dataset, describe, nearest
 from cxrsync.errors import UsageError
 from cxrsync.model import Kind
+from cxrsync.options.given import given
 from cxrsync.options.ids import IMAGE, STUDY, SUBJECT, parse_ids
 from cxrsync.selection import CHEXPERT, Label, Sample, Selection, Unit
 
@@ -27,15 +28,6 @@ _LABEL_VALUES = ("1", "0", "-1", BLANK)
 _SHARD = re.compile(r"p(\d\d)(?:-p?(\d\d))?")
 # Fields that choose by the folders files/p10/p10000032/s50414267/ and what lies in them.
 _BY_IMAGE = ("split", "subject", "study", "image", "view", "frontal", "lateral", "label")
-
-
-def many(options: Mapping[str, Any], name: str) -> list[str]:
-    """The values of an option that may repeat."""
-    value = options.get(name)
-    if value is None or value is False:
-        return []
-    # Python and YAML say subject=10000032, too.
-    return [str(value)] if isinstance(value, str | int) else [str(item) for item in value]
 
 
 def parse_shards(values: Iterable[str]) -> tuple[str, ...]:
@@ -58,8 +50,8 @@ def parse_shards(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _words(values: Iterable[str], *, at_blanks: bool = True) -> list[str]:
-    """Values with commas (and blanks) as single words. An empty value stays one: it is an unset
-    variable in somebody's script, not a wish for everything."""
+    """Values with commas (and blanks) as single words. One of nothing but these stays as it is, to
+    be refused: it is no wish for everything."""
     found: list[str] = []
     for value in values:
         parts = (value.replace(" ", ",") if at_blanks else value).split(",")
@@ -69,6 +61,7 @@ def _words(values: Iterable[str], *, at_blanks: bool = True) -> list[str]:
 
 def make_selection(options: Mapping[str, Any], dataset: str) -> Selection:
     """The selection that the options name. Raises UsageError, naming what is near."""
+    options = given(options)
     known = describe(dataset)
     told_by = describe(known.tables_in) if known.tables_in else known
     by_image = [name for name in _BY_IMAGE if options.get(name)]
@@ -79,16 +72,16 @@ def make_selection(options: Mapping[str, Any], dataset: str) -> Selection:
         )
     selection = Selection(
         shards=_shards(options, known),
-        subjects=parse_ids(many(options, "subject"), SUBJECT),
-        studies=parse_ids(many(options, "study"), STUDY),
-        images=parse_ids(many(options, "image"), IMAGE),
-        splits=_known(_words(many(options, "split")), told_by.splits, "--split", told_by),
+        subjects=parse_ids(options.get("subject", ()), SUBJECT),
+        studies=parse_ids(options.get("study", ()), STUDY),
+        images=parse_ids(options.get("image", ()), IMAGE),
+        splits=_known(_words(options.get("split", ())), told_by.splits, "--split", told_by),
         views=_views(options, told_by),
-        labels=_labels(many(options, "label"), told_by),
+        labels=_labels(options.get("label", ()), told_by),
         labeler=_labeler(options, told_by),
         only=_only(options),
-        include=tuple(many(options, "include")),
-        exclude=tuple(many(options, "exclude")),
+        include=tuple(options.get("include", ())),
+        exclude=tuple(options.get("exclude", ())),
         sample=_sample(options),
         limit=_count(options, "limit"),
         tables=not options.get("no_tables"),
@@ -103,7 +96,7 @@ def _may_have_images(known: Dataset) -> bool:
 
 
 def _shards(options: Mapping[str, Any], known: Dataset) -> tuple[str, ...]:
-    shards = parse_shards(many(options, "shard"))
+    shards = parse_shards(options.get("shard", ()))
     for shard in shards:
         if known.shards and shard not in known.shards:
             raise UsageError(
@@ -138,7 +131,7 @@ def _known(
 
 def _views(options: Mapping[str, Any], known: Dataset) -> tuple[str, ...]:
     # Views have blanks in their names ("AP AXIAL"): only commas part them.
-    words = _words(many(options, "view"), at_blanks=False)
+    words = _words(options.get("view", ()), at_blanks=False)
     blank = any(word.casefold() == BLANK for word in words)
     words = [word for word in words if word.casefold() != BLANK]
     words += FRONTAL if options.get("frontal") else ()
@@ -176,7 +169,7 @@ def _labeler(options: Mapping[str, Any], known: Dataset) -> str:
 
 
 def _only(options: Mapping[str, Any]) -> tuple[Kind, ...]:
-    words = _words(many(options, "only"))
+    words = _words(options.get("only", ()))
     if options.get("metadata_only"):
         if words:
             raise UsageError(

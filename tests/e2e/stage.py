@@ -45,16 +45,19 @@ class Ended:
 
 @dataclass
 class Machine:
-    """Runs cxrsync against ``base_url`` into ``dest``, with nothing else in its environment."""
+    """Runs cxrsync against ``base_url`` into ``dest``, with nothing else in its environment.
+
+    ``environment`` adds variables, or, with None, takes one away.
+    """
 
     home: Path
     dest: Path
     base_url: str
     ca_file: Path
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str | None] = field(default_factory=dict)
 
     def variables(self) -> dict[str, str]:
-        return {
+        variables = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
             "PYTHONWARNINGS": "error",
@@ -65,6 +68,7 @@ class Machine:
             "PHYSIONET_PASSWORD": "demo-password",
             **self.environment,
         }
+        return {name: value for name, value in variables.items() if value is not None}
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -167,8 +167,7 @@ def test_a_password_never_goes_over_plain_http(machine: Machine) -> None:
 
 
 def test_a_certificate_that_cannot_be_trusted(machine: Machine, server: MiniPhysioNet) -> None:
-    del machine.environment
-    machine.environment = {"CXRSYNC_CA_FILE": ""}
+    machine.environment = {"CXRSYNC_CA_FILE": None}
 
     refused = machine.pull(*SHARD)
 

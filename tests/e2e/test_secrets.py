@@ -242,14 +242,14 @@ def test_wherever_the_password_comes_from(
     [
         ({"agreements": frozenset()}, {}, 4),
         ({"sessions": False}, {}, 0),
-        ({}, {"CXRSYNC_CA_FILE": ""}, 10),
+        ({}, {"CXRSYNC_CA_FILE": None}, 10),
         ({}, {"CXRSYNC_USER_AGENT": "Mozilla/5.0"}, 4),
         ({}, {"PHYSIONET_USERNAME": "another"}, 3),
     ],
 )
 def test_a_refusal(
     manners: dict[str, object],
-    environment: dict[str, str],
+    environment: dict[str, str | None],
     code: int,
     serve: Serve,
     watch: MakeWatch,
