@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
 from contextlib import closing, suppress
 from itertools import islice
 from time import monotonic
@@ -20,7 +19,7 @@ from cxrsync.engine.outcomes import Outcomes
 from cxrsync.engine.partitions import Partitions
 from cxrsync.engine.plan import Plan, make_plan
 from cxrsync.engine.publication import Publication
-from cxrsync.engine.queue import Queue
+from cxrsync.engine.queue import Produce, Queue
 from cxrsync.engine.reports import ReportArchive, may_unpack
 from cxrsync.engine.room import check_room
 from cxrsync.engine.run import Run
@@ -156,7 +155,7 @@ async def _work(
 ) -> None:
     """Fetch and hash what the plan names; publish to the last, whatever ends it."""
     limits = run.job.limits
-    began, before = monotonic(), tally.received
+    began, before, tried = monotonic(), tally.received, tally.tried
     flight = Flight()
     trash = Trash(run.tree, run.stamp)
     outcomes = Outcomes(run.emit, partitions, plan.in_root_partition, run.job.acknowledged)
@@ -188,9 +187,9 @@ async def _work(
         known=await partitions.contradictions(),
         fail=outcomes.fail,
         contradict=outcomes.contradict,
-        most_files=None if limits.max_files is None else max(0, limits.max_files - tally.tried),
+        most_files=None if limits.max_files is None else max(0, limits.max_files - tried),
     )
-    producers: list[Callable[[], Coroutine[None, None, None]]] = []
+    producers: list[Produce] = []
     if len(plan.to_hash):
         hashing = Hashing(
             run.tree,

@@ -27,6 +27,9 @@ from cxrsync.store.publish import (
 )
 from cxrsync.store.threads import in_thread
 
+Produce = Callable[[], Coroutine[None, None, None]]
+"""Work beside the connections that may add files to the queue."""
+
 
 @dataclass(slots=True)
 class Task:
@@ -88,9 +91,7 @@ class Queue:
         self._producers = 0
         self.stopped_at_limit = False
 
-    async def serve(
-        self, connections: int, producers: Sequence[Callable[[], Coroutine[None, None, None]]] = ()
-    ) -> None:
+    async def serve(self, connections: int, producers: Sequence[Produce] = ()) -> None:
         """Bring every file over so many connections, while the producers :meth:`add` more.
         Raises what ends the run."""
         with unwrapped():

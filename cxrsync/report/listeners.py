@@ -178,6 +178,7 @@ def _plan_fields(event: Planned) -> dict[str, object]:
         "to_fetch": event.to_fetch,
         "to_hash": event.to_hash,
         "to_take": event.to_take,
+        "blocked": event.blocked,
         "refused": [asdict(each) for each in event.refused],
         "refused_lines": event.refused_lines,
     }

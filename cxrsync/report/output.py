@@ -4,7 +4,6 @@ a command when they cannot be written."""
 from __future__ import annotations
 
 import errno
-import io
 import os
 import sys
 from collections.abc import Iterable
@@ -62,7 +61,10 @@ class Output:
         else:
             left = memoryview(text.encode(errors="surrogateescape"))
             while left:  # unbuffered (python -u), it may take a part and say nothing
-                left = left[buffer.write(left) or 0 :]
+                taken = buffer.write(left)
+                if taken is None:
+                    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+                left = left[taken:]
         self._stream.flush()
 
     def _let_go(self) -> None:
@@ -100,6 +102,6 @@ def have_standard_streams() -> None:
         except OSError:
             os.open(os.devnull, flags)  # gets the lowest number that is free: this one
     if sys.stdin is None:
-        sys.stdin = io.StringIO()
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for good
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for good

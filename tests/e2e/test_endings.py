@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e.scripted import Pulled, Request, ScriptedServer, noise, pull_from
+from e2e.scripted import SLUG, Pulled, Request, ScriptedServer, noise, pull_from
+from e2e.scripted import VERSION as SCRIPTED_VERSION
 from e2e.stage import DICOM, JPG, VERSION, Machine
 
 from cxrsync.cli.main import run
@@ -126,6 +127,40 @@ async def test_all_well_by_then(tmp_path: Path) -> None:
     assert "all well" in text_of(pulled)
 
 
+@pytest.mark.parametrize("callers_too", [False, True])
+async def test_a_callers_cancellation_is_not_taken_for_ours(
+    tmp_path: Path, callers_too: bool
+) -> None:
+    stop = Stop()
+    task = asyncio.current_task()
+    assert task is not None
+
+    async def script(
+        request: Request, writer: asyncio.StreamWriter, _server: ScriptedServer
+    ) -> bool | None:
+        if request.path == B:
+            await hold(request, writer)
+        return None
+
+    def heard(event: Event) -> None:
+        if isinstance(event, FileDone) and stop.code is None:
+            stop.request(ExitCode.LIMIT)
+            if callers_too:
+                task.cancel()
+
+    with ScriptedServer(FILES, script) as server:
+        try:
+            pulled = await pull_from(server, tmp_path, heard=heard, stop=stop, connections=2)
+        except asyncio.CancelledError:
+            assert callers_too
+            assert task.cancelling() == 1  # the caller's own
+            task.uncancel()
+        else:
+            assert not callers_too
+            assert pulled.code == ExitCode.LIMIT
+            assert task.cancelling() == 0  # what the caller does next is not
+
+
 # ── files whose retries are spent ──────────────────────────────────────────────────────────────
 
 
@@ -196,6 +231,18 @@ async def test_a_limit_on_files_and_one_whose_retries_are_spent(tmp_path: Path) 
     assert (pulled.summary.failed.files, pulled.summary.fetched.files) == (1, 1)
     assert "stopped at a limit" in text_of(pulled)
     assert "all well" not in text_of(pulled)
+
+
+async def test_a_limit_on_files_is_not_used_up_by_those_that_cannot_be_put_in_place(
+    tmp_path: Path,
+) -> None:
+    in_the_way = tmp_path / SLUG / SCRIPTED_VERSION / A / "somebody's"
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.touch()
+    with ScriptedServer(FILES) as server:
+        pulled = await pull_from(server, tmp_path, connections=1, max_files=1)
+    assert [each.path for each in pulled.summary.problems] == [A]
+    assert (pulled.code, pulled.summary.fetched.files) == (ExitCode.FILES_FAILED, 1)
 
 
 # ── the command ────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,24 @@
+"""What programs read: every field of an event that is theirs."""
+
+import io
+import json
+from array import array
+from contextlib import redirect_stdout
+from dataclasses import fields
+
+from cxrsync.model import Planned, Refused
+from cxrsync.report.listeners import JsonListener
+from cxrsync.report.output import Output
+
+OURS = {"due", "prefix"}
+
+
+def test_a_plan() -> None:
+    plan = Planned(9, 1, 10, 2, 3, 1, (Refused(4, "junk"),), 1, 3, array("q", range(8)), "x/1.0/")
+    with redirect_stdout(io.StringIO()) as out:
+        JsonListener(Output()).listen(plan)
+    said = json.loads(out.getvalue())
+    assert said.pop("event") == "plan"
+    assert said.pop("refused") == [{"line": 4, "reason": "junk"}]
+    names = {field.name for field in fields(Planned)} - OURS - {"refused"}
+    assert said == {name: getattr(plan, name) for name in names}
