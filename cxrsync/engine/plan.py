@@ -218,8 +218,7 @@ class _Obstacles:
             return way.obstacle or None
         if way.mount:
             raise another_mount(self._tree.final(way.mount), str(self._tree.own))
-        closed = self._ways.closed(path)
-        return f"nothing may be written in {closed}" if closed else None
+        return f"nothing may be written in {way.closed}" if way.closed else None
 
 
 class _Cursor:

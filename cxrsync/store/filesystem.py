@@ -17,15 +17,16 @@ class Way(NamedTuple):
     """Where the folders of a path lead.
 
     ``obstacle`` says why nothing may be put or changed there, and is empty where it may; ``mount``
-    is the folder, if there is one, where another file system than the root's begins.
+    is the folder, if there is one, where another file system than the root's begins; ``closed`` the
+    one where whatever is not there yet would have to be made, if we may not write in it.
     """
 
     there: bool = True
     obstacle: str = ""
     mount: str = ""
+    closed: str = ""
 
 
-_OPEN = Way()
 _NO_SUCH_NAMES = {errno.EILSEQ, errno.EINVAL, errno.ENOENT}
 _BY_EFFECTIVE_ID = os.access in os.supports_effective_ids
 
@@ -42,8 +43,8 @@ class Ways:
         self._device = os.stat(root).st_dev
         self._folder = ""
         self._names: list[str] = []
-        self._ways = [_OPEN]  # of the root, and of each folder of the last path below it
-        self._asked: tuple[str, bool] | None = None
+        # Of the root, and of each folder of the last path below it.
+        self._ways = [Way(closed=self._closed(""))]
 
     def to(self, path: str) -> Way:
         """The way to the file at ``path``."""
@@ -51,17 +52,6 @@ class Ways:
         if folder != self._folder:
             self._follow(folder)
         return self._ways[-1]
-
-    def closed(self, path: str) -> str:
-        """The folder where whatever is put under ``path`` would have to be made, if we may not
-        write there; else nothing. For a path without obstacle."""
-        self.to(path)
-        depth = sum(way.there for way in self._ways) - 1
-        folder = "/".join(self._names[:depth])
-        if self._asked is None or self._asked[0] != folder:
-            may = os.access(self._root + folder, os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_ID)
-            self._asked = folder, may
-        return "" if self._asked[1] else folder or "."
 
     def _follow(self, folder: str) -> None:
         names = folder.split("/") if folder else []
@@ -89,8 +79,12 @@ class Ways:
             return Way(obstacle=f"{folder} is a link, and nothing is changed behind links")
         if not stat.S_ISDIR(found.st_mode):
             return Way(obstacle=f"{folder} is no folder")
-        is_mount = found.st_dev != self._device and not above.mount
-        return Way(mount=folder) if is_mount else above
+        begins = found.st_dev != self._device and not above.mount
+        return Way(mount=folder if begins else above.mount, closed=self._closed(folder))
+
+    def _closed(self, folder: str) -> str:
+        may = os.access(self._root + folder, os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_ID)
+        return "" if may else folder or "."
 
 
 def try_names(folder: Path) -> NameRules:

@@ -4,6 +4,7 @@ writes through them, nor waits for them, nor takes them for right."""
 import hashlib
 import os
 import socket
+import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from cxrsync.demo.tree import MARKER
 
 NAME, VERSION = "planted", "1.0"
 DATASET = ("--dataset", NAME, "--dataset-version", VERSION)
-SHARDS = [f"p1{number}" for number in range(8)]
+SHARDS = [f"p1{number}" for number in range(9)]
 STUDIES = [f"files/{shard}/{shard}000032/s50414267" for shard in SHARDS]
 IMAGES = [f"{study}/0.jpg" for study in STUDIES]
 FILES = {path: hashlib.shake_128(path.encode()).digest(3_000) for path in ("LICENSE.txt", *IMAGES)}
@@ -93,6 +94,14 @@ def make_socket(path: Path) -> None:
         os.close(there)
 
 
+def make_device(path: Path) -> None:
+    """One that swallows all; or, where that is root's to make, a pipe."""
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    except PermissionError:
+        os.mkfifo(path)
+
+
 THINGS: dict[str, Callable[[Path, Outside], object]] = {
     "link": lambda path, outside: path.symlink_to(outside.file),
     "link to nothing": lambda path, outside: path.symlink_to(outside.folder / "new"),
@@ -101,6 +110,7 @@ THINGS: dict[str, Callable[[Path, Outside], object]] = {
     "hard link": lambda path, outside: path.hardlink_to(outside.file),
     "pipe": lambda path, outside: os.mkfifo(path),
     "socket": lambda path, outside: make_socket(path),
+    "device": lambda path, outside: make_device(path),
     "folder": lambda path, outside: path.mkdir(),
 }
 
