@@ -126,6 +126,8 @@ class StateFiles:
         in_place = needs_recovery(self.snapshot)
         for path in left:
             read_header(path)
+        if not (left or strays or in_place):
+            return []
         # What was there before the lock was proved is nobody's who took it over since.
         self.prove()
         for name in strays:  # first: a rename of one of these would undo what comes now
@@ -141,8 +143,7 @@ class StateFiles:
                 aside += self._recover_working(path, stamp)
         for each in (self._new, journal_of(self._new)):
             _take_away(each)
-        if left or strays or in_place:
-            sync_folders([str(self.folder)])
+        sync_folders([str(self.folder)])
         return aside
 
     def set_aside(self, path: Path, stamp: str) -> list[Path]:
