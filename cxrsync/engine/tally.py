@@ -32,6 +32,7 @@ class Tally:
         self.began = monotonic()
         self.started: Started | None = None
         self.selected = 0
+        self._blocked = 0
         self.present = Amount()
         self.received = 0
         self.resumed = Amount()
@@ -47,7 +48,7 @@ class Tally:
     @property
     def tried(self) -> int:
         """How many files were fetched, or tried to be."""
-        return sum(self.files.values()) - self.files[Result.ADOPTED]
+        return sum(self.files.values()) - self.files[Result.ADOPTED] - self._blocked
 
     @property
     def refused_lines(self) -> int:
@@ -63,6 +64,7 @@ class Tally:
             self.books.settle(event.outcome.path)
         elif isinstance(event, Planned):
             self.selected += event.selected
+            self._blocked += event.blocked
             self.present = _plus(self.present, event.present, event.present_bytes)
             self.books.open(event)
             known = self._refused.get(event.prefix)

@@ -108,6 +108,14 @@ async def test_nothing_behind_it_is_changed(
     assert set(differences(root.parents[1], right)) <= set(BEHIND)
 
 
+async def test_such_files_use_up_no_limit(root: Path, link: Callable[..., Path]) -> None:
+    """Or a limit of as many files would let no run come any further."""
+    link(SUBJECT, None)
+    with ScriptedServer(dict(FILES)) as server:
+        pulled = await pull_from(server, root.parents[1], max_files=len(BEHIND))
+    assert pulled.summary.fetched.files == len(BEHIND)
+
+
 async def test_what_was_verified_before_it_was_moved_behind_a_link_is_here(
     root: Path, tmp_path: Path
 ) -> None:
