@@ -21,6 +21,7 @@ import yaml
 
 from cxrsync.errors import UsageError
 from cxrsync.model import Kind
+from cxrsync.sanitize import reason_of
 
 _HERE = Path(__file__).resolve().parent
 _NAME = "datasets.yaml"
@@ -172,9 +173,10 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
     try:
         raw = _load_yaml(file) or {}
     except OSError as problem:
-        raise UsageError(f"cannot read the catalogue {file}: {problem.strerror}") from None
+        raise UsageError(f"cannot read the catalogue {file}: {reason_of(problem)}") from None
     except _NO_YAML as problem:
-        raise UsageError(f"the catalogue {file} is no YAML: {problem}") from None
+        where = _where(problem)
+        raise UsageError(f"the catalogue {file} is no YAML: {where}") from None
     if not isinstance(raw, dict):
         raise _malformed(file, "it is not a mapping of names to datasets")
     for slug, fields in raw.items():
@@ -214,6 +216,17 @@ _NO_YAML = (
 )  # fmt: skip
 
 
+class _TooLarge(ValueError):
+    """More than any catalogue comes to."""
+
+
+def _where(problem: Exception) -> str:
+    """What is wrong with it, and where; PyYAML's own words would quote the file."""
+    mark = getattr(problem, "problem_mark", None)
+    place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+    return place + reason_of(problem)
+
+
 class _Loader(yaml.SafeLoader):
     """Weighs what it reads, a node that is named again each time anew."""
 
@@ -226,7 +239,7 @@ class _Loader(yaml.SafeLoader):
         if node is not None and node not in self._weights:
             weight = self._weights[node] = 1 + self._weigh(node)
             if weight > _MOST_EXPANDED:
-                raise yaml.composer.ComposerError(None, None, "its aliases make it too large", None)
+                raise _TooLarge("its aliases make it too large")
         return node
 
     def _weigh(self, node: yaml.Node) -> int:
@@ -242,7 +255,7 @@ def _load_yaml(file: Path) -> object:
     with file.open("rb") as stream:
         text = stream.read(_MOST_BYTES + 1)
     if len(text) > _MOST_BYTES:
-        raise ValueError(f"it has more than {_MOST_BYTES:,} bytes")
+        raise _TooLarge(f"it has more than {_MOST_BYTES:,} bytes")
     return yaml.load(text.decode("utf-8"), _Loader)  # noqa: S506 - it is a SafeLoader
 
 

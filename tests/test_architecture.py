@@ -1,7 +1,7 @@
 """Imports go down only, and nothing but ``source`` and ``demo`` knows aiohttp.
 
     cli → api → report, engine → store, source, manifest, options → job → selection → catalog →
-    model → errors, words
+    model → errors, words, sanitize
 
 Rooms of one storey do not know each other: ``report`` hears events, ``engine`` introduces
 ``store``, ``source`` and ``manifest``. ``demo`` stands beside the house; only ``cli`` opens it.
@@ -29,7 +29,7 @@ STOREYS = [
     {"selection"},
     {"catalog"},
     {"model"},
-    {"errors", "words"},
+    {"errors", "words", "sanitize"},
 ]
 HEIGHT = {room: -number for number, storey in enumerate(STOREYS) for room in storey}
 SPEAKS_HTTP = {"source", "demo"}

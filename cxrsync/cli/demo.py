@@ -15,6 +15,7 @@ from cxrsync.cli.main import Loudness
 from cxrsync.cli.variables import Command
 from cxrsync.demo.show import DEMO_RATE, Stage, open_stage, show
 from cxrsync.errors import UsageError
+from cxrsync.sanitize import reason_of
 
 
 @click.command(cls=Command)
@@ -56,7 +57,7 @@ def demo(
                 place, patients=patients, rate=rate or (None if serve else DEMO_RATE), port=port
             )
         except (ValueError, OSError) as problem:
-            raise UsageError(f"cannot set the demo up in {place}: {problem}") from None
+            raise UsageError(f"cannot set the demo up in {place}: {reason_of(problem)}") from None
         try:
             return _serve(stage, say) if serve else _show(stage, say)
         finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import os
 import sys
 from dataclasses import dataclass, field
@@ -13,9 +12,11 @@ from importlib import import_module
 import click
 
 from cxrsync import __version__
+from cxrsync.cli.diagnostics import speak_for_libraries
 from cxrsync.cli.variables import Option
 from cxrsync.errors import CxrsyncError, ExitCode
 from cxrsync.report.output import Output, have_standard_streams, to_nowhere, to_stderr
+from cxrsync.sanitize import reason_of, trace
 
 # Name → module and function; imported only when the command is called.
 _COMMANDS = {
@@ -58,9 +59,9 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="cxrsync")
 @click.option("-v", "--verbose", cls=Option, is_flag=True, help="Name every file and every retry.")
 @click.option("-q", "--quiet", cls=Option, is_flag=True, help="Say nothing but errors.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
 @click.pass_context
-def cli(ctx: click.Context, verbose: bool, quiet: bool, debug: bool) -> None:
+def cli(ctx: click.Context, verbose: bool, quiet: bool) -> None:
     """Download and mirror PhysioNet's chest X-ray datasets: resumable, verified, gentle.
 
     \b
@@ -78,7 +79,6 @@ def cli(ctx: click.Context, verbose: bool, quiet: bool, debug: bool) -> None:
     first of: 130, 143, 1, 2, 3, 4, 11, 7, 10, 8, 6, 5, 9, 0.
     """
     ctx.obj.level = int(verbose) - int(quiet)
-    logging.basicConfig(level=logging.WARNING if not debug else logging.INFO)
 
 
 def entry() -> None:
@@ -86,6 +86,7 @@ def entry() -> None:
     have_standard_streams()
     code: int = ExitCode.UNEXPECTED
     try:
+        speak_for_libraries(debug="--debug" in sys.argv[1:])
         code = run(sys.argv[1:])
     finally:
         _let_output_go()
@@ -131,25 +132,26 @@ def _run(arguments: list[str], loudness: Loudness) -> int:
             problem.show()
         return ExitCode.USAGE
     except CxrsyncError as problem:
-        if "--debug" in arguments:
-            logging.getLogger("cxrsync").exception("the run ended here")
-        say_error(problem)
+        say_error(problem, traced="--debug" in arguments)
         return problem.exit_code
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
-    except Exception as problem:
-        if "--debug" in arguments:
-            raise
-        to_stderr(
-            f"cxrsync: unexpected {type(problem).__name__}. Nothing that was downloaded is lost.\n"
-            "Run it again with `cxrsync --debug …` and report what it says."
-        )
+    except Exception as problem:  # noqa: BLE001 - the last door: it is told, in our own words
+        say_error(problem, traced="--debug" in arguments)
         return ExitCode.UNEXPECTED
     return int(result or 0)
 
 
-def say_error(problem: CxrsyncError) -> None:
-    """What happened and what to do next, on stderr."""
-    to_stderr(f"cxrsync: {problem}")
-    if problem.next_step:
-        to_stderr(problem.next_step)
+def say_error(problem: Exception, *, traced: bool = False) -> None:
+    """What happened and what to do next, on stderr; with ``traced`` where, too."""
+    what = reason_of(problem)
+    if isinstance(problem, CxrsyncError):
+        next_step = problem.next_step
+    else:
+        what = f"unexpected {what}. Nothing that was downloaded is lost."
+        next_step = "Run it again with `cxrsync --debug …` and report what it says."
+    for line in trace(problem) if traced else ():
+        to_stderr(line)
+    to_stderr(f"cxrsync: {what}")
+    for line in next_step.split("\n") if next_step else ():
+        to_stderr(line)

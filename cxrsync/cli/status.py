@@ -21,6 +21,7 @@ from cxrsync.engine.status import status as status_of
 from cxrsync.engine.version import find_tree
 from cxrsync.report.output import to_stderr
 from cxrsync.report.table import as_table
+from cxrsync.sanitize import printable
 
 _HEADINGS: tuple[str, ...] = (
     *("", "selected", "verified", "unproved"),
@@ -60,7 +61,8 @@ def status(loudness: Loudness, /, everything: bool, as_json: bool, **options: An
         loudness.output.write(json.dumps(answer) + "\n")
         return 0
     title = f"{job.dataset} {version} ({expected.words}) in {tree.root}"
-    loudness.output.write_lines([title, _table(shares), *_remarks(shares, runs)])
+    lines = [title, *_table(shares).split("\n"), *_remarks(shares, runs)]
+    loudness.output.write_lines(map(printable, lines))
     return 0
 
 

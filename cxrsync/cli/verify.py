@@ -72,11 +72,12 @@ def verify(
         finally:
             audience.close()
     repairing = repair and found.exit_code != ExitCode.COMPLETE
-    text = _in_words(found, f"{job.dataset} {version}", hint=not repairing)
+    lines = _in_words(found, f"{job.dataset} {version}", hint=not repairing)
     if not repairing:
-        audience.say_summary(found.as_json(), text)
+        audience.say_summary(found.as_json(), lines)
         return found.exit_code
-    audience.tell(Notice(text))
+    for line in lines:
+        audience.tell(Notice(line))
     # Everything that was asked for of this tree; bad and unreadable files without their proof.
     first, *others = expected.selections
     job = replace(job, version=version, dest=tree.root, selection=first, also=tuple(others))
@@ -89,24 +90,25 @@ def verify(
     return worst_of((done.exit_code, exit_status(Ending(contradicted=len(wrong)))))
 
 
-def _in_words(found: Verification, name: str, *, hint: bool) -> str:
+def _in_words(found: Verification, name: str, *, hint: bool) -> list[str]:
     text = (
         f"{name} ({found.selection}): {words.files(found.good)} good "
         f"({words.size(found.good_bytes)}), {len(found.bad):,} bad, "
         + (f"{len(found.unreadable):,} unreadable, " if found.unreadable else "")
         + f"{found.missing:,} missing, {found.extra:,} extra"
     )
+    lines = [text]
     if found.acknowledged:
-        text += f"\n{words.files(found.acknowledged)} missing, as acknowledged"
+        lines.append(f"{words.files(found.acknowledged)} missing, as acknowledged")
     if found.debris:
-        text += f"\n{words.files(found.debris)} index.html that wget left: of no use, no harm"
+        lines.append(f"{words.files(found.debris)} index.html that wget left: of no use, no harm")
     if found.refused_lines:
-        text += f"\n{found.refused_lines:,} manifest lines are refused"
+        lines.append(f"{found.refused_lines:,} manifest lines are refused")
     if hint and found.unreadable:
-        text += (
-            "\n--repair sets aside and fetches anew what the disk has lost (Input/output error); "
+        lines.append(
+            "--repair sets aside and fetches anew what the disk has lost (Input/output error); "
             "the other unreadable files are for their owner to open"
         )
     if hint and (found.bad or found.missing):
-        text += "\nTo fetch what is bad or missing: the same command with --repair"
-    return text
+        lines.append("To fetch what is bad or missing: the same command with --repair")
+    return lines

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from cxrsync.demo.replies import Reply
-from cxrsync.demo.tree import MARKER
+from cxrsync.demo.tree import MARKER, NotSynthetic
 
 _NAME_WIDTH = 50  # NGX_HTTP_AUTOINDEX_NAME_LEN
 
@@ -24,7 +24,7 @@ class Shelf:
 
     def __init__(self, root: Path) -> None:
         if not (root / MARKER).is_file():
-            raise ValueError(
+            raise NotSynthetic(
                 f"{root} is not a demo tree: it has no file {MARKER}. Only synthetic trees are "
                 "served; make one with `cxrsync demo`."
             )

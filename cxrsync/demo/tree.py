@@ -39,6 +39,10 @@ _MARKER_TEXT = (
 )
 
 
+class NotSynthetic(ValueError):
+    """A folder that holds what the tree maker has not made."""
+
+
 @dataclass(frozen=True, slots=True)
 class TreeSpec:
     """What to make. Subjects are spread evenly over p10 to p19.
@@ -130,12 +134,12 @@ def _claim(files_root: Path, root: Path) -> None:
     """Mark `files_root` as ours and empty `root`, unless either holds what we did not make."""
     marker = files_root / MARKER
     if files_root.exists() and os.listdir(files_root) and not marker.exists():
-        raise ValueError(f"{files_root} is neither empty nor marked as synthetic ({MARKER})")
+        raise NotSynthetic(f"{files_root} is neither empty nor marked as synthetic ({MARKER})")
     if root.exists() and os.listdir(root):
         # The marker alone is no leave to delete: a real tree may have been moved or linked in.
         license_file = root / "LICENSE.txt"
         if not license_file.exists() or license_file.read_bytes() != _LICENSE:
-            raise ValueError(f"{root} is not a tree that cxrsync made")
+            raise NotSynthetic(f"{root} is not a tree that cxrsync made")
         shutil.rmtree(root)
     files_root.mkdir(parents=True, exist_ok=True)
     marker.write_text(_MARKER_TEXT)

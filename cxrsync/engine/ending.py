@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from cxrsync.engine.exit_status import unwrap
 from cxrsync.engine.stop import Stop
 from cxrsync.errors import CxrsyncError, DiskError, ExitCode, Stopped
+from cxrsync.sanitize import reason_of
 
 
 @contextmanager
@@ -42,7 +43,7 @@ def explain(problem: BaseException, stop: Stop) -> BaseException | None:
     if stop.code is None or stop.code is ExitCode.LIMIT:
         return error
     if isinstance(error, CxrsyncError):
-        stopped = Stopped(f"stopped as asked, but: {error}", next_step=error.next_step)
+        stopped = Stopped(f"stopped as asked, but: {reason_of(error)}", next_step=error.next_step)
     else:
         stopped = Stopped("stopped as asked; the state is saved")
     stopped.exit_code = stop.code
@@ -52,4 +53,4 @@ def explain(problem: BaseException, stop: Stop) -> BaseException | None:
 def disk_trouble(problem: OSError) -> DiskError:
     """An error of the disk that nobody nearer to it has made sense of, naming the place."""
     where = f" {problem.filename}" if problem.filename else ""
-    return DiskError(f"cannot go on{where}: {problem.strerror or problem}")
+    return DiskError(f"cannot go on{where}: {reason_of(problem)}")

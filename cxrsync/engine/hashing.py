@@ -15,6 +15,7 @@ from typing import TypeVar
 from cxrsync.engine.publication import Adopted, Publication
 from cxrsync.engine.queue import Queue, Task
 from cxrsync.model import Entry, Outcome, Result
+from cxrsync.sanitize import reason_of
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import Tree, reading_error
 from cxrsync.store.publish import close_to_others
@@ -100,7 +101,7 @@ class Hashing:
         elif isinstance(found, OSError):
             if error := reading_error(found, "cannot read what is there"):
                 raise error
-            reason = f"cannot read what is there: {found.strerror}"
+            reason = f"cannot read what is there: {reason_of(found)}"
             self._fail(Outcome(entry.path, Result.FAILED, reason=reason))
         elif found is None:
             self._queue.add(Task(entry, short=True))

@@ -16,8 +16,9 @@ from cxrsync.errors import Damaged, NotHere
 from cxrsync.manifest.seek import OutOfOrder
 from cxrsync.manifest.slices import KeyRange
 from cxrsync.model import MANIFEST_NAME, Found
+from cxrsync.sanitize import reason_of
 from cxrsync.store.hashing import digest_of
-from cxrsync.store.layout import Tree, read_json
+from cxrsync.store.layout import Tree, UnexpectedFile, read_json
 from cxrsync.store.partial import Partial, is_tag
 from cxrsync.store.writing import write_file
 
@@ -77,7 +78,7 @@ def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> Manifest
         if tree.find(MANIFEST_NAME) is None:
             if (part := _open_slices(tree, keys)) is not None:
                 return part
-            raise FileNotFoundError(errno.ENOENT, "no such file")
+            raise UnexpectedFile(errno.ENOENT, "no such file")
         kept = read_kept(tree)
         if kept is not None and digest_of(str(tree.manifest)) != kept.sha256:
             raise Damaged(f"{tree.manifest} is not the manifest that was fetched", next_step=mend)
@@ -86,7 +87,7 @@ def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> Manifest
         return ManifestFile(tree.manifest)
     except OSError as problem:
         raise NotHere(
-            f"{tree.root} holds no {MANIFEST_NAME} ({problem.strerror})",
+            f"{tree.root} holds no {MANIFEST_NAME} ({reason_of(problem)})",
             next_step="Name the tree with --dest, or run `cxrsync pull` first.",
         ) from None
 

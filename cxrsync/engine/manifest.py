@@ -42,6 +42,7 @@ from cxrsync.errors import (
 from cxrsync.manifest.diff import removed
 from cxrsync.manifest.slices import KeyRange
 from cxrsync.model import MANIFEST_NAME, Entry, Found, Notice
+from cxrsync.sanitize import reason_of
 from cxrsync.source.base import End, Opened, PastEnd
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.lock import Lock
@@ -280,7 +281,7 @@ class _WholeManifest:
 
         [found] = publish(tree, [Ready(Entry(MANIFEST_NAME, ""), partial)], keep)
         if isinstance(found, OSError):
-            raise DiskError(f"cannot put {tree.manifest} in place: {found.strerror}") from found
+            raise DiskError(f"cannot put {tree.manifest} in place: {reason_of(found)}")
         write_kept(tree, binding.source, binding.validator, found, digest)
         if not lost:
             return ""

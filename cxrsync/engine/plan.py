@@ -17,6 +17,7 @@ from cxrsync.engine.inventory import Inventory
 from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.manifest.clashes import falling_together
 from cxrsync.model import ROOT, Entry, Found, Kind, Refused, Row, partition_of
+from cxrsync.sanitize import reason_of
 from cxrsync.store.filesystem import Ways
 from cxrsync.store.layout import Tree, another_mount, reading_error
 
@@ -208,7 +209,7 @@ class _Obstacles:
             return None
         if error := reading_error(found, f"cannot look at {path}"):
             raise error
-        reason = found.strerror or "unknown"
+        reason = reason_of(found)
         return reason if isinstance(found, IsADirectoryError) else f"cannot look at it: {reason}"
 
     def in_placing(self, path: str, decision: Standing) -> str | None:

@@ -12,6 +12,7 @@ from time import time
 from cxrsync.engine.partitions import Partitions
 from cxrsync.errors import DiskError
 from cxrsync.model import Entry, Found, Outcome, Result, Row
+from cxrsync.sanitize import reason_of
 from cxrsync.store.layout import Tree, disk_error
 from cxrsync.store.publish import Ready, Trash, publish
 from cxrsync.store.threads import in_thread
@@ -137,7 +138,7 @@ class Publication:
         try:
             results = dict(zip(map(id, fetched), await in_thread(name), strict=True))
         except OSError as problem:
-            raise DiskError(f"cannot put files in place: {problem.strerror}") from None
+            raise DiskError(f"cannot put files in place: {reason_of(problem)}") from None
         finally:
             _let_go(batch)
         rows: list[Row] = []
@@ -162,7 +163,7 @@ class Publication:
                 if error is not None:
                     ended = ended or error
                     continue
-                outcome = Outcome(entry.path, Result.FAILED, reason=found.strerror or str(found))
+                outcome = Outcome(entry.path, Result.FAILED, reason=reason_of(found))
             else:
                 source = binding.source if binding else ""
                 validator = (binding.validator if binding else None) or ""

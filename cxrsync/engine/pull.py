@@ -17,6 +17,7 @@ from cxrsync.engine.tally import Tally
 from cxrsync.errors import CxrsyncError, ExitCode, Unbalanced
 from cxrsync.job import Job
 from cxrsync.model import Emit, Event, Finished, Notice, Result, Summary
+from cxrsync.sanitize import reason_of
 from cxrsync.source.base import Source
 
 
@@ -75,7 +76,7 @@ async def pull(
     if isinstance(error, CxrsyncError):
         error.exit_code = code  # whoever catches it is told of all that happened
     summary = tally.summary(
-        requests=source.requests, exit_code=code, error=str(error) if error else ""
+        requests=source.requests, exit_code=code, error=reason_of(error) if error else ""
     )
     if run is not None and os.path.isdir(run.tree.own):
         keep_summary(run.tree, run.stamp, summary)

@@ -16,6 +16,7 @@ from cxrsync.engine.transfer import Line, Transfer
 from cxrsync.engine.verdict import Observation, Verdict, judge
 from cxrsync.errors import AccessDenied, Corrupted, CxrsyncError, NotFound
 from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result, partition_of
+from cxrsync.sanitize import reason_of
 from cxrsync.store.layout import Tree, disk_error
 from cxrsync.store.partial import Partial
 from cxrsync.store.publish import (
@@ -333,7 +334,7 @@ class Queue:
         error = disk_error(problem, f"cannot write {path}")
         if error is not None:
             raise error
-        return CxrsyncError(f"cannot write: {problem.strerror or problem}")
+        return CxrsyncError(f"cannot write: {reason_of(problem)}")
 
     async def close(self) -> None:
         """Write down what is in flight, as far as the disk lets us, and let it go."""

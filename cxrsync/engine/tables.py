@@ -17,6 +17,7 @@ from cxrsync.errors import CxrsyncError, NotHere, NothingMeant, UsageError
 from cxrsync.manifest.slices import ROOT_KEYS
 from cxrsync.manifest.tables import read_rows
 from cxrsync.model import Entry
+from cxrsync.sanitize import reason_of
 from cxrsync.selection import Selection
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import Tree
@@ -110,7 +111,7 @@ class Tables:
             with path.open("rb") as stream:
                 yield read_rows(stream, path.name, columns)
         except OSError as problem:
-            raise UsageError(f"cannot read {path}: {problem.strerror}") from None
+            raise UsageError(f"cannot read {path}: {reason_of(problem)}") from None
 
     @staticmethod
     def is_given(selection: Selection, role: str) -> bool:

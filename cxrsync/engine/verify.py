@@ -16,6 +16,7 @@ from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.errors import DiskError, ExitCode
 from cxrsync.manifest.slices import covers
 from cxrsync.model import MANIFEST_NAME, Checked, Emit, Entry, Finding, Found, Notice, Planned
+from cxrsync.sanitize import reason_of
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import Tree, reading_error
 
@@ -167,7 +168,7 @@ class _Verifier:
         else:
             self.result.selected += 1
             self.result.unreadable.append(path)
-            reason = problem.strerror or str(problem)
+            reason = reason_of(problem)
             self._emit(Checked(path, Finding.UNREADABLE, size, reason))
 
 

@@ -143,8 +143,12 @@ def _rows(stream: BinaryIO, name: str) -> Iterator[list[str]]:
                     raise BadTable(name, f"line {reader.line_num}: {what}")
                 width = len(row)
             yield row
-    except csv.Error as problem:
-        raise BadTable(name, f"line {reader.line_num}: {problem}") from None
+    except csv.Error:
+        raise BadTable(
+            name,
+            f"line {reader.line_num}: no proper CSV (a quote out of place or never closed, or a "
+            f"field of more than {csv.field_size_limit():,} characters)",
+        ) from None
 
 
 class _Lines:
@@ -219,8 +223,8 @@ def _expanded(source: _Counted, name: str) -> Iterator[bytes]:
             yield piece
     except EOFError:
         raise BadTable(name, "cut off: its gzip stream does not end") from None
-    except (gzip.BadGzipFile, zlib.error) as problem:
-        raise BadTable(name, f"damaged gzip: {problem}") from None
+    except (gzip.BadGzipFile, zlib.error):
+        raise BadTable(name, "damaged gzip") from None
 
 
 class _Counted(io.BufferedIOBase):

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from cxrsync.errors import UsageError
+from cxrsync.sanitize import reason_of
 
 # As sha256sum writes a line, and the other way round, as our own reports name them.
 _LINE = re.compile(
@@ -22,9 +23,10 @@ def read_acknowledged(file: Path) -> frozenset[tuple[str, str]]:
     """
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as problem:
-        why = getattr(problem, "strerror", None) or "it is not text"
-        raise UsageError(f"--acknowledge {file}: {why}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"--acknowledge {file}: it is not text") from None
+    except OSError as problem:
+        raise UsageError(f"--acknowledge {file}: {reason_of(problem)}") from None
     found: set[tuple[str, str]] = set()
     junk: list[int] = []
     for number, line in enumerate(lines, start=1):

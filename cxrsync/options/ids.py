@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cxrsync.errors import UsageError
+from cxrsync.sanitize import reason_of
 
 _MOST_NAMED = 5
 
@@ -93,9 +94,7 @@ def _lines(name: str, option: str) -> Iterator[str]:
             with Path(name).expanduser().open(encoding="utf-8-sig") as file:
                 yield from file
     except (OSError, RuntimeError) as problem:
-        raise UsageError(
-            f"{option}: cannot be read: {getattr(problem, 'strerror', problem)}"
-        ) from None
+        raise UsageError(f"{option}: cannot be read: {reason_of(problem)}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{option}: not a text in UTF-8") from None
 

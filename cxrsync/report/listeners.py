@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from time import monotonic
 from typing import IO, Never, Protocol
@@ -31,6 +31,7 @@ from cxrsync.model import (
 from cxrsync.report.output import Output, to_stderr
 from cxrsync.report.pace import Pace, is_problem
 from cxrsync.report.summary import as_text
+from cxrsync.sanitize import printable
 
 _LOG_EVERY = 30.0
 _BAR_EVERY = 0.2
@@ -93,6 +94,7 @@ class BarListener:
         self._drawn = monotonic()
 
     def _write(self, line: str) -> None:
+        line = printable(line)
         if self._bar is None:
             self._stream.write(line + "\n")
             self._stream.flush()
@@ -115,10 +117,13 @@ class LineListener:
 
     def listen(self, event: Event) -> None:
         self._pace.listen(event)
-        line = self._line(event)
-        if line is not None:
+        lines = _planned(event) if isinstance(event, Planned) else [self._line(event)]
+        said = [line for line in lines if line is not None]
+        for line in said:
             self._write(line)
-        elif self._every is not None and monotonic() - self._said >= self._every:
+        if said:
+            return
+        if self._every is not None and monotonic() - self._said >= self._every:
             self._said = monotonic()
             self._write(f"{self._pace.done:,}/{self._pace.todo:,} files, {self._pace}")
 
@@ -128,8 +133,6 @@ class LineListener:
     def _line(self, event: Event) -> str | None:
         if isinstance(event, Started):
             return f"{event.dataset} {event.version} ({event.selection}) → {event.root}"
-        if isinstance(event, Planned):
-            return _planned(event)
         if isinstance(event, Notice):
             return f"note: {event.text}"
         if isinstance(event, FileDone):
@@ -154,7 +157,7 @@ class LineListener:
         return None
 
 
-def _planned(event: Planned) -> str:
+def _planned(event: Planned) -> list[str]:
     text = f"{words.files(event.selected)} selected: {event.present:,} here and verified"
     if event.to_hash:
         text += f", {event.to_hash:,} here and to be verified"
@@ -163,11 +166,11 @@ def _planned(event: Planned) -> str:
         text += f" ({event.to_take:,} of them from an older version on this disk)"
     if event.blocked:
         text += f", {event.blocked:,} that cannot be put in place"
-    for refused in event.refused[:10]:
-        text += f"\nrefused: manifest line {refused.line}: {refused.reason}"
+    lines = [text]
+    lines += [f"refused: manifest line {each.line}: {each.reason}" for each in event.refused[:10]]
     if event.refused_lines > 10:
-        text += f"\nrefused: {event.refused_lines - 10:,} more manifest lines"
-    return text
+        lines.append(f"refused: {event.refused_lines - 10:,} more manifest lines")
+    return lines
 
 
 def _plan_fields(event: Planned) -> dict[str, object]:
@@ -262,7 +265,8 @@ class SummaryListener:
 
     def listen(self, event: Event) -> None:
         if isinstance(event, Finished) and (text := as_text(event.summary)):
-            self._write(text)
+            for line in text.split("\n"):
+                self._write(line)
 
     def close(self) -> None:
         """Nothing is kept open."""
@@ -295,14 +299,15 @@ class Audience:
         """Tell everyone who still listens."""
         self._each(lambda listener: listener.listen(event))
 
-    def say_summary(self, fields: dict[str, object], text: str) -> None:
+    def say_summary(self, fields: dict[str, object], lines: Sequence[str]) -> None:
         """The last line of a command that is no pull: for programs, and in words for people."""
 
         def say(listener: Listener) -> None:
             if isinstance(listener, JsonListener):
                 listener.say_summary(fields)
             elif isinstance(listener, SummaryListener):
-                to_stderr(text)
+                for line in lines:
+                    to_stderr(line)
 
         self._each(say)
 

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TextIO
 
 from cxrsync.errors import OutputLost
+from cxrsync.sanitize import printable, reason_of
 
 _LINES_AT_A_TIME = 4096
 
@@ -38,7 +39,7 @@ class Output:
             except BrokenPipeError:
                 self._let_go()
             except OSError as problem:
-                self.lost = OutputLost(f"cannot write standard output: {problem.strerror}")
+                self.lost = OutputLost(f"cannot write standard output: {reason_of(problem)}")
                 self._let_go()
             except KeyboardInterrupt:
                 self._let_go()  # what is still to be written must not wait for a reader
@@ -46,11 +47,17 @@ class Output:
         return self._is_read
 
     def write_lines(self, lines: Iterable[str]) -> bool:
-        """Write each on a line of its own, many at a time, as long as there is any use in it."""
-        lines = iter(lines)
+        """Write each on a line of its own, many at a time, as long as there is any use in it.
+
+        To a program they go as they are; to a terminal, with what no line should hold escaped.
+        """
+        lines = map(printable, lines) if self._is_terminal() else iter(lines)
         while self._is_read and (some := list(islice(lines, _LINES_AT_A_TIME))):
             self.write("\n".join(some) + "\n")
         return self._is_read
+
+    def _is_terminal(self) -> bool:
+        return self._stream is not None and self._stream.isatty()
 
     def _write(self, text: str) -> None:
         if self._stream is None:
@@ -75,9 +82,10 @@ class Output:
 
 
 def to_stderr(line: str) -> None:
-    """One line for a person. Where nobody can read it, that changes nothing."""
+    """One line for a person: one, whatever a server's or a disk's text in it may hold. Where nobody
+    can read it, that changes nothing."""
     with suppress(OSError):
-        sys.stderr.write(line + "\n")
+        sys.stderr.write(printable(line) + "\n")
         sys.stderr.flush()
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from cxrsync import words
 from cxrsync.errors import ExitCode
 from cxrsync.model import Summary
+from cxrsync.sanitize import printable
 
 _MOST_NAMED = 10
 
 
 def as_text(summary: Summary) -> str:
-    """What was done, in a few lines."""
+    """What was done, in a few lines; whatever stands in them, they are no more."""
     if not summary.selected.files and summary.error:
         return ""  # it ended before there was anything to tell; the error says why
     rate = summary.fetched.bytes / summary.seconds if summary.seconds else 0.0
@@ -51,4 +52,4 @@ def as_text(summary: Summary) -> str:
     if summary.exit_code == ExitCode.COMPLETE:
         but = " but for what is acknowledged" if summary.acknowledged.files else ""
         lines.append(f"complete and verified{but}: {summary.root}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))

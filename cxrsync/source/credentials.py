@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cxrsync.errors import CredentialsRefused
+from cxrsync.sanitize import reason_of
 
 KEYRING_SERVICE = "cxrsync"
 
@@ -75,7 +76,7 @@ def _from_environment(
         except UnicodeDecodeError:  # its message would quote a byte of the password
             raise _unusable(path, place, "not UTF-8") from None
         except OSError as problem:
-            raise _unusable(path, place, problem.strerror or "") from None
+            raise _unusable(path, place, reason_of(problem)) from None
         if not password:
             raise _unusable(path, place, "it is empty")
     if not password:

@@ -84,9 +84,8 @@ def read_head(
     if not asked.page and headers.get("Content-Type", "").lower().startswith("text/html"):
         # With status 200 so that a browser shows it; whole datasets were saved from such pages.
         raise Throttled("a page came instead of the file: the site signs in, or is under repair")
-    encoding = headers.get("Content-Encoding", "identity").lower()
-    if encoding != "identity":
-        raise BadAnswer(f"the server sent a {encoding} body though none was asked for")
+    if headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise BadAnswer("the server sent a compressed body though none was asked for")
     modified = _modified(headers)
     validator = _strong(headers.get("ETag"))
     length = _length(headers)

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from cxrsync.errors import BadAnswer, NotFound, Unreachable
 from cxrsync.model import Ref
+from cxrsync.sanitize import reason_of
 from cxrsync.source.base import Answer, Opened, PastEnd, Unchanged
 
 _CHUNK = 1 << 20
@@ -62,7 +63,7 @@ class LocalTree:
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"no such file: {root / ref.path}") from None
         except OSError as problem:
-            raise BadAnswer(f"cannot read {root / ref.path}: {problem.strerror}") from None
+            raise BadAnswer(f"cannot read {root / ref.path}: {reason_of(problem)}") from None
         try:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
@@ -110,7 +111,7 @@ class LocalTree:
                 try:
                     data = await asyncio.to_thread(os.pread, fd, min(_CHUNK, end - at), at)
                 except OSError as problem:  # this tree's trouble, not the destination's
-                    raise BadAnswer(f"cannot read on: {problem.strerror}") from None
+                    raise BadAnswer(f"cannot read on: {reason_of(problem)}") from None
                 if not data:
                     raise BadAnswer("the file became shorter while it was read")
                 at += len(data)

@@ -22,6 +22,7 @@ from cxrsync.catalog import NAME, describe
 from cxrsync.errors import AccessDenied, BadAnswer, Interrupted, SourceError, Throttled
 from cxrsync.job import Limits, Origin
 from cxrsync.model import Ref
+from cxrsync.sanitize import reason_of
 from cxrsync.source import credentials, http
 from cxrsync.source.base import Answer, End, Opened
 from cxrsync.source.session import Session, drain
@@ -158,7 +159,7 @@ class PhysioNet:
         except TimeoutError:
             raise Interrupted(f"the line went silent for {self._stall_timeout:g} s") from None
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError) as problem:
-            raise Interrupted(f"the connection broke: {problem or 'closed'}") from None
+            raise Interrupted(f"the connection broke: {reason_of(problem)}") from None
         except aiohttp.ClientError as problem:
             raise BadAnswer(f"not a proper body: {type(problem).__name__}") from None
 

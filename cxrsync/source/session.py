@@ -43,6 +43,7 @@ from cxrsync.errors import (
     UsageError,
 )
 from cxrsync.job import Limits, Origin, is_loopback
+from cxrsync.sanitize import reason_of
 from cxrsync.source.credentials import Credentials
 from cxrsync.source.http import TRY_LATER
 from cxrsync.source.proxy import Proxy, proxy_for
@@ -269,9 +270,9 @@ class Session:
                 return self._proxy_refusal(self._proxy, problem.status, url)
             case aiohttp.ClientConnectorCertificateError():
                 whom = where if problem.host == url.raw_host else problem.host  # the proxy's own
-                return Untrusted(f"cannot trust {whom}: {problem.certificate_error}")
+                return Untrusted(f"cannot trust {whom}: {reason_of(problem.certificate_error)}")
             case aiohttp.ClientConnectorError():
-                return Unreachable(f"cannot reach {where}: {problem.os_error or 'failed'}")
+                return Unreachable(f"cannot reach {where}: {reason_of(problem.os_error)}")
             case TimeoutError() if not connected:
                 return Unreachable(f"cannot reach {where}: timed out")
             case TimeoutError():
@@ -281,7 +282,7 @@ class Session:
             case _ if self._proxy is not None and not connected:
                 return Unreachable(f"cannot reach {where}: it gives no proper answer")
             case aiohttp.ClientConnectionError() | OSError():
-                return Interrupted(f"the connection broke: {problem or 'closed'}")
+                return Interrupted(f"the connection broke: {reason_of(problem)}")
         return BadAnswer(f"not a proper answer: {type(problem).__name__}")
 
 
@@ -310,5 +311,5 @@ def _tls(origin: Origin) -> ssl.SSLContext:
         try:
             context.load_verify_locations(cafile=origin.ca_file)
         except (OSError, ssl.SSLError) as problem:
-            raise UsageError(f"--ca-file {origin.ca_file}: {problem}") from None
+            raise UsageError(f"--ca-file {origin.ca_file}: {reason_of(problem)}") from None
     return context

@@ -158,8 +158,8 @@ def _inflated(fd: int, start: int, member: Member) -> bytes:
         start += len(block)
         try:
             parts.append(inflater.decompress(block, member.size + 1 - size))
-        except zlib.error as problem:
-            raise BadArchive(f"{member.name!r} is damaged: {problem}") from None
+        except zlib.error:
+            raise BadArchive(f"{member.name!r} is damaged") from None
         size += len(parts[-1])
     if size > member.size:
         raise BadArchive(f"{member.name!r} has more bytes than the {member.size:,} it claims")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from unicodedata import normalize
 
 from cxrsync.model import NameRules
+from cxrsync.sanitize import reason_of
 
 
 class Way(NamedTuple):
@@ -74,7 +75,7 @@ class Ways:
         except FileNotFoundError:
             return above._replace(there=False)
         except OSError as problem:
-            return Way(obstacle=f"{folder} cannot be looked at: {problem.strerror}")
+            return Way(obstacle=f"{folder} cannot be looked at: {reason_of(problem)}")
         if stat.S_ISLNK(found.st_mode):
             return Way(obstacle=f"{folder} is a link, and nothing is changed behind links")
         if not stat.S_ISDIR(found.st_mode):

@@ -7,6 +7,8 @@ import hashlib
 import os
 import stat
 
+from cxrsync.store.layout import UnexpectedFile
+
 _READ = 1 << 20
 
 
@@ -18,7 +20,7 @@ def digest_of(path: str, *, fsync: bool = False) -> str:
     with open(fd, "rb", buffering=0) as file:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", path)
+            raise UnexpectedFile(errno.EINVAL, "not a regular file", path)
         if fsync:
             os.fsync(fd)
         digest = hashlib.sha256()

@@ -19,6 +19,7 @@ from typing import Any, Never
 
 from cxrsync.errors import DiskError, UsageError
 from cxrsync.model import MANIFEST_NAME, ROOT, Found, NameRules
+from cxrsync.sanitize import reason_of
 from cxrsync.store.filesystem import is_beyond, try_names
 
 OWN_FOLDER = ".cxrsync"
@@ -43,6 +44,18 @@ _WHOLE_DISK = {
     errno.ENOTCONN, errno.ENODEV, errno.ENXIO, errno.ESHUTDOWN,
     errno.ESTALE, errno.ETIMEDOUT,
 }  # fmt: skip
+
+
+class UnexpectedFile(OSError):
+    """Something else stands where a file or a folder of ours should be. Its words are our own."""
+
+
+class NotAFolder(UnexpectedFile, NotADirectoryError):
+    """A link or a file where a folder of the tree should be."""
+
+
+class FolderInTheWay(UnexpectedFile, IsADirectoryError):
+    """A folder where a file of the tree should be."""
 
 
 def holds_version(folder: Path) -> bool:
@@ -78,7 +91,7 @@ def disk_error(problem: OSError, doing: str) -> DiskError | None:
         return another_mount(*map(os.path.dirname, names))
     if problem.errno not in _WHOLE_DISK:
         return None
-    return DiskError(f"{doing}: {problem.strerror or problem}")
+    return DiskError(f"{doing}: {reason_of(problem)}")
 
 
 def reading_error(problem: OSError, doing: str) -> DiskError | None:
@@ -98,7 +111,7 @@ class _Made:
         """Remove it, if it is still as it was made. Raises OSError where it is not."""
         found = os.lstat(self.path)
         if (found.st_dev, found.st_ino) != self.inode:
-            raise OSError(errno.ESTALE, "not the one that was made", str(self.path))
+            raise UnexpectedFile(errno.ESTALE, "not the one that was made", str(self.path))
         if self.content is None:
             os.rmdir(self.path)  # which fails where anything is in it
         else:
@@ -177,7 +190,7 @@ class Tree:
         except (FileNotFoundError, NotADirectoryError):
             return None
         if stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(errno.EISDIR, "a folder is where the file should be", path)
+            raise FolderInTheWay(errno.EISDIR, "a folder is where the file should be", path)
         return Found(found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
     def files(self, below: str = "") -> Iterator[str]:
@@ -230,7 +243,7 @@ class Tree:
             ) from None
         except OSError as problem:
             raise DiskError(
-                f"cannot write to {self.root}: {problem.strerror}",
+                f"cannot write to {self.root}: {reason_of(problem)}",
                 next_step="Choose a --dest that you may write to and that has room.",
             ) from None
 
@@ -312,7 +325,7 @@ class Tree:
 
 def _refuse_no_folder(where: str) -> None:
     if not stat.S_ISDIR(os.lstat(where).st_mode):
-        raise NotADirectoryError(errno.ENOTDIR, "a link or a file where a folder should be", where)
+        raise NotAFolder(errno.ENOTDIR, "a link or a file where a folder should be", where)
 
 
 def _out_of_the_tree(where: str) -> UsageError:
@@ -362,7 +375,7 @@ def read_json(path: Path) -> Any:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
+            raise UnexpectedFile(errno.EINVAL, "not a regular file", str(path))
         text = file.read(_MOST_JSON + 1)
     if len(text) > _MOST_JSON:
         raise ValueError(f"more than {_MOST_JSON:,} bytes")

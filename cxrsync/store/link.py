@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cxrsync.job import Link
-from cxrsync.store.layout import FILE_MODE
+from cxrsync.store.layout import FILE_MODE, UnexpectedFile
 from cxrsync.store.space import room
 
 # Left free by a copy: the state, the folders and the partials in work need room as well.
@@ -57,7 +57,7 @@ def bring(original: str, target: Path, how: Link, *, reserve: int = RESERVE) -> 
     try:
         found = os.fstat(source)
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", original)
+            raise UnexpectedFile(errno.EINVAL, "not a regular file", original)
         target.unlink(missing_ok=True)
         if how is Link.HARDLINK and _hard_link(original, found, target):
             return Link.HARDLINK

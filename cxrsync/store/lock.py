@@ -39,6 +39,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from cxrsync.errors import DiskError, Locked, LockLost
+from cxrsync.sanitize import reason_of
 from cxrsync.store.layout import FILE_MODE, FOLDER_MODE, make_folders
 
 LOCK_NAME = "lock"
@@ -229,7 +230,7 @@ class Lock:
                 sleep(_LOOK_SECONDS)
             self._sweep()
         except OSError as problem:
-            raise DiskError(f"cannot lock {self._what}: {problem.strerror}") from None
+            raise DiskError(f"cannot lock {self._what}: {reason_of(problem)}") from None
         self._heart.clear()
         self._thread = threading.Thread(target=self._beat, name="lock-heartbeat", daemon=True)
         self._thread.start()
@@ -244,7 +245,9 @@ class Lock:
                 return
             found = self._look()
         except OSError as problem:
-            raise DiskError(f"cannot check the lock of {self._what}: {problem.strerror}") from None
+            raise DiskError(
+                f"cannot check the lock of {self._what}: {reason_of(problem)}"
+            ) from None
         if found is None and not os.path.isdir(self._folder):
             raise DiskError(
                 f"{self._folder} is not there any more: was the destination moved, or unmounted?",

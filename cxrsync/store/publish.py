@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from cxrsync.model import Entry, Found
-from cxrsync.store.layout import FILE_MODE, OTHERS, Tree, make_folders, sync_folders
+from cxrsync.store.layout import (
+    FILE_MODE,
+    OTHERS,
+    Tree,
+    UnexpectedFile,
+    make_folders,
+    sync_folders,
+)
 from cxrsync.store.partial import Partial
 
 COPY_SUFFIX = ".copy"
@@ -143,7 +150,9 @@ def _name(tree: Tree, ready: Ready, displace: Callable[[str], None]) -> Found:
     found = os.fstat(ready.partial.fileno())
     same = os.path.samestat(found, os.lstat(ready.partial.path))
     if not same or found.st_size != ready.partial.size or not ready.partial.complete:
-        raise OSError(errno.ESTALE, "not the file that was verified", str(ready.partial.path))
+        raise UnexpectedFile(
+            errno.ESTALE, "not the file that was verified", str(ready.partial.path)
+        )
     try:
         ready.partial.close()  # before it has its name: NFS tells of a full disk only here
     except OSError:

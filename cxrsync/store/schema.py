@@ -42,6 +42,10 @@ _HEADER_BYTES = 100
 _MAGIC = b"SQLite format 3\0"
 
 
+class Damage(sqlite3.DatabaseError):
+    """What lies there is no state of ours. The words are our own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """What the head of a database says (SQLite file format, 1.3). ``edition`` counts its commits:
@@ -96,7 +100,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     _check_regular(path)
     head = _check_size(path)
     if not head.writable:
-        raise sqlite3.DatabaseError("not written by us")
+        raise Damage("not written by us")
     db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
     try:
         _check_pages(db)
@@ -164,7 +168,7 @@ def _check_regular(path: Path) -> None:
     """SQLite would follow a link out of the tree, and wait at a pipe for ever. Raises
     DatabaseError for these; OSError where nothing is there."""
     if not stat.S_ISREG(os.lstat(path).st_mode):
-        raise sqlite3.DatabaseError("not a regular file")
+        raise Damage("not a regular file")
 
 
 def _check_size(path: Path) -> Header:
@@ -172,14 +176,14 @@ def _check_size(path: Path) -> Header:
     DatabaseError, OSError, LaterFormat."""
     head = read_header(path)
     if head is None or head.size != os.path.getsize(path):
-        raise sqlite3.DatabaseError("another size than its head says")
+        raise Damage("another size than its head says")
     return head
 
 
 def _migrate(db: sqlite3.Connection) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if not 0 <= version <= FORMAT:
-        raise sqlite3.DatabaseError("no format of ours")
+        raise Damage("no format of ours")
     for number, migration in enumerate(_MIGRATIONS[version:], start=version + 1):
         db.executescript(f"BEGIN; {migration} PRAGMA user_version = {number}; COMMIT;")
 
@@ -189,14 +193,14 @@ def _check_pages(db: sqlite3.Connection) -> None:
     db.text_factory = _text
     (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        raise sqlite3.DatabaseError("damaged pages")
+        raise Damage("damaged pages")
 
 
 def _check_shape(db: sqlite3.Connection) -> None:
     """A table that is missing or of another shape is damage too, and so is what acts by itself.
     Raises DatabaseError."""
     if db.execute("SELECT 1 FROM sqlite_master WHERE type IN ('view', 'trigger')").fetchone():
-        raise sqlite3.DatabaseError("views or triggers, of which a state has none")
+        raise Damage("views or triggers, of which a state has none")
     for what in (
         "path, sha256, size, mtime_ns, source, validator, verified_at FROM file",
         "what, at FROM selection",

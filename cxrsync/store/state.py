@@ -21,6 +21,7 @@ from typing import Any, Self
 
 from cxrsync.errors import DiskError, LockLost
 from cxrsync.model import Contradiction, Outcome, Row
+from cxrsync.sanitize import reason_of
 from cxrsync.selection import Selection
 from cxrsync.store.layout import make_folders
 from cxrsync.store.schema import is_damage, open_empty, open_to_read
@@ -284,8 +285,4 @@ def _in_our_words(doing: str, folder: Path, files: StateFiles | None) -> Iterato
     except (sqlite3.Error, UnicodeDecodeError, OSError) as problem:
         if files is not None:
             files.prove()
-        if isinstance(problem, OSError):
-            why = problem.strerror or type(problem).__name__
-        else:
-            why = getattr(problem, "sqlite_errorname", type(problem).__name__)
-        raise DiskError(f"cannot {doing} {folder / STATE_NAME}: {why}") from None
+        raise DiskError(f"cannot {doing} {folder / STATE_NAME}: {reason_of(problem)}") from None

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from cxrsync.catalog import NAME, describe, load
 from cxrsync.errors import DiskError, UsageError
 from cxrsync.model import Kind
+from cxrsync.sanitize import reason_of
 from cxrsync.store.layout import Tree, read_json
 from cxrsync.store.writing import write_file
 
@@ -103,7 +104,7 @@ def claim(tree: Tree, dataset: str, version: str) -> None:
             write_file(tree.own / _CLAIM_NAME, words)
             tree.made_file(tree.own / _CLAIM_NAME, words)
         except OSError as problem:
-            raise DiskError(f"cannot write to {tree.root}: {problem.strerror}") from None
+            raise DiskError(f"cannot write to {tree.root}: {reason_of(problem)}") from None
 
 
 def _stranger(tree: Tree, dataset: str) -> str | None:

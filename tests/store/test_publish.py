@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cxrsync.model import Entry, Found
-from cxrsync.store.layout import Tree, make_folders
+from cxrsync.store.layout import NotAFolder, Tree, make_folders
 from cxrsync.store.partial import Binding, Partial
 from cxrsync.store.publish import (
     Ready,
@@ -269,7 +269,7 @@ def test_one_bad_file_does_not_stop_the_others(
     with ThreadPoolExecutor(4) as pool:
         results = publish(tree, batch, trash.take, pool=pool)
     kinds = [type(result) for result in results]
-    assert kinds == [Found, NotADirectoryError, FileNotFoundError, Found, Found]
+    assert kinds == [Found, NotAFolder, FileNotFoundError, Found, Found]
     names = ["files/p10/a.jpg", "files/p12/d.jpg", "files/p12/e.jpg"]
     assert [tree.find(name) for name in names] == [results[0], *results[3:]]
 

@@ -1,0 +1,148 @@
+"""What may be shown of what others wrote: exceptions that are not ours, and text from outside.
+
+The text of a foreign exception is never shown, logged or kept. aiohttp's quotes the head of an
+answer, session cookie and all; a parser's quotes the line that it stumbles over. Shown instead are
+the system's words for an errno, those of a few tables, and the exception's type.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+_PACKAGE = __name__.partition(".")[0]
+
+# By OpenSSL's number (x509_vfy.h); its own words may quote the certificate.
+_CERTIFICATE = {
+    9: "its certificate is not valid yet",
+    10: "its certificate has expired",
+    18: "its certificate is vouched for by nobody but itself",
+    19: "its certificate comes from an authority that is not trusted",
+    20: "no authority that is trusted vouches for its certificate",
+    21: "no authority that is trusted vouches for its certificate",
+    23: "its certificate was revoked",
+    62: "its certificate is another host's",
+    64: "its certificate is another address's",
+}
+_LOOKUP = {
+    "EAI_AGAIN": "its name cannot be looked up for now",
+    "EAI_FAIL": "its name cannot be looked up",
+    "EAI_NODATA": "its name is not known",
+    "EAI_NONAME": "its name is not known",
+}
+_SQLITE = {
+    "SQLITE_BUSY": "it is in use by another program",
+    "SQLITE_CANTOPEN": "it cannot be opened",
+    "SQLITE_CORRUPT": "it is damaged",
+    "SQLITE_FULL": os.strerror(errno.ENOSPC),
+    "SQLITE_IOERR": os.strerror(errno.EIO),
+    "SQLITE_NOTADB": "it is no database",
+    "SQLITE_PERM": os.strerror(errno.EACCES),
+    "SQLITE_READONLY": "it cannot be written to",
+}
+_NAME = re.compile(r"[A-Z0-9_]{1,80}")
+
+
+def reason_of(problem: BaseException) -> str:
+    """Why it went wrong, in words that hold no text of a foreign exception."""
+    words: str | None = None
+    if type(problem).__module__.partition(".")[0] == _PACKAGE:
+        words = problem.strerror if isinstance(problem, OSError) else str(problem)
+    elif isinstance(problem, BaseExceptionGroup):
+        words = ", ".join(dict.fromkeys(map(reason_of, problem.exceptions)))
+    elif (of_library := _library(problem)) is not None:
+        words = of_library(problem)
+    elif isinstance(problem, OSError) and (problem.errno or 0) in errno.errorcode:
+        words = os.strerror(problem.errno or 0)
+    return words or type(problem).__name__
+
+
+def _library(problem: BaseException) -> Callable[[Any], str | None] | None:
+    """Who has words for it: a library with numbers of its own. Told by names: who only asks for
+    --help need not wait for OpenSSL and SQLite."""
+    for kind in type(problem).__mro__:
+        if (known := _LIBRARIES.get((kind.__module__, kind.__name__))) is not None:
+            return known
+    return None
+
+
+def _of_certificate(problem: Any) -> str:
+    number = getattr(problem, "verify_code", None)
+    return _CERTIFICATE.get(number or 0, f"its certificate does not hold (OpenSSL: {number})")
+
+
+def _of_tls(problem: Any) -> str | None:
+    name = getattr(problem, "reason", None)
+    return f"TLS: {name}" if isinstance(name, str) and _NAME.fullmatch(name) else None
+
+
+def _of_lookup(problem: Any) -> str | None:
+    import socket
+
+    names = [name for name in _LOOKUP if getattr(socket, name, None) == problem.errno]
+    return _LOOKUP[names[0]] if names and problem.errno else None
+
+
+def _of_sqlite(problem: Any) -> str | None:
+    # Only what SQLite itself has found wrong bears the name of an error of SQLite's.
+    name = getattr(problem, "sqlite_errorname", "")
+    return next((words for known, words in _SQLITE.items() if name.startswith(known)), name or None)
+
+
+_LIBRARIES: dict[tuple[str, str], Callable[[Any], str | None]] = {
+    ("ssl", "SSLCertVerificationError"): _of_certificate,
+    ("ssl", "SSLError"): _of_tls,
+    ("socket", "gaierror"): _of_lookup,
+    ("socket", "herror"): _of_lookup,
+    ("sqlite3", "Error"): _of_sqlite,
+}
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""``text`` with everything escaped that is no visible character: control bytes that move a
+    terminal's cursor, marks that turn the order of writing, newlines that forge lines.
+
+    ``keep``: characters that stand as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each in keep else _escaped(each) for each in text)
+
+
+def _escaped(char: str) -> str:
+    number = ord(char)
+    if number < 1 << 8:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 1 << 16 else f"\\U{number:08x}"
+
+
+def trace(problem: BaseException) -> Iterator[str]:
+    """Where an exception comes from, line by line, as Python's traceback has it, but for the text
+    of those that are not ours."""
+    yield from _trace(problem, set())
+
+
+def _trace(problem: BaseException, told: set[int]) -> Iterator[str]:
+    import traceback
+
+    told.add(id(problem))
+    before = problem.__cause__
+    if before is None and not problem.__suppress_context__:
+        before = problem.__context__
+    if before is not None and id(before) not in told:
+        yield from _trace(before, told)
+        yield ""
+        yield "and then:"
+        yield ""
+    yield "Traceback (most recent call last):"
+    for frame in traceback.format_tb(problem.__traceback__):
+        yield from frame.rstrip("\n").split("\n")
+    name, why = type(problem).__qualname__, reason_of(problem)
+    yield name if why == name else f"{name}: {why}"
+    if isinstance(problem, BaseExceptionGroup):
+        for each in problem.exceptions:
+            if id(each) not in told:
+                yield from (f"  | {line}" for line in _trace(each, told))

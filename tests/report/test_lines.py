@@ -1,0 +1,112 @@
+"""What people read, line by line: whatever a server or a disk puts into it, a line stays a line."""
+
+import io
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxrsync.model import (
+    Amount,
+    Checked,
+    Connections,
+    Event,
+    FileDone,
+    Finding,
+    Finished,
+    Notice,
+    Outcome,
+    Planned,
+    Refused,
+    Result,
+    Retrying,
+    Started,
+    Summary,
+)
+from cxrsync.report.listeners import BarListener, LineListener, SummaryListener
+from cxrsync.report.output import to_stderr
+
+NASTY = "a\x1b[2J\x9b1m\r\n\u202efailed: b\udcff"
+SEEN = "a\\x1b[2J\\x9b1m\\x0d\\x0a\\u202efailed: b\\udcff"
+NOTHING = Amount()
+
+
+def summary(text: str) -> Summary:
+    amounts = [Amount(1)] + [NOTHING] * 8
+    problem = Outcome(text, Result.FAILED, reason=text)
+    return Summary(text, text, text, text, *amounts, 1, 1.0, 5, problems=(problem,), error=text)
+
+
+def every_event(text: str) -> list[Event]:
+    return [
+        Started(text, text, text, text, 8),
+        Planned(1, 0, 0, 1, 0, refused=(Refused(1, text),), refused_lines=1),
+        Notice(text), Connections(2), Retrying(text, 1.0, text), Retrying("", 1.0, text),
+        FileDone(Outcome(text, Result.FAILED, reason=text)),
+        FileDone(Outcome(text, Result.CONTRADICTED, reason=text)),
+        FileDone(Outcome(text, Result.FETCHED)),
+        Checked(text, Finding.EXTRA), Checked(text, Finding.BAD),
+        Finished(summary(text)),
+    ]  # fmt: skip
+
+
+@settings(deadline=None, max_examples=30, derandomize=True)
+@given(st.text(max_size=20))
+def test_no_event_forges_a_line(text: str) -> None:
+    def lines_of(text: str) -> list[str]:
+        said = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "stderr", said)
+            listeners = [LineListener(to_stderr, verbose=True), SummaryListener(to_stderr)]
+            for event in every_event(text):
+                for each in listeners:
+                    each.listen(event)
+        return said.getvalue().removesuffix("\n").split("\n")
+
+    lines = lines_of(text)
+    assert len(lines) == len(lines_of("x"))
+    assert all(line.isprintable() for line in lines)
+
+
+def test_the_bar_s_lines_are_as_safe() -> None:
+    stream = io.StringIO()
+    bar = BarListener(stream, verbose=True)
+    for event in every_event(NASTY):
+        bar.listen(event)
+    said = stream.getvalue()
+    assert SEEN in said
+    for mark in ("\x1b[2J", "\x9b", "\u202e", "\udcff", "a\r\n"):
+        assert mark not in said
+
+
+WRITE = """
+from cxrsync.report.output import Output
+Output().write_lines(["a\\u202eb", "c"])
+"""
+
+
+def test_paths_go_to_a_program_as_they_are_and_to_a_terminal_escaped() -> None:
+    to_program = subprocess.run([sys.executable, "-c", WRITE], capture_output=True, check=True)
+    assert to_program.stdout.decode() == "a\u202eb\nc\n"
+
+    ours, theirs = pty.openpty()
+    try:
+        subprocess.run([sys.executable, "-c", WRITE], stdout=theirs, check=True)
+        assert os.read(ours, 1000).decode() == "a\\u202eb\r\nc\r\n"
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_names_on_a_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `verify` finds them: any byte but the slash."""
+    name = os.fsdecode(b"x\nmissing: y\xff\x1b[31m")
+    (tmp_path / name).touch()
+    [found] = os.listdir(tmp_path)
+    LineListener(to_stderr, verbose=True).listen(Checked(found, Finding.EXTRA))
+    assert capsys.readouterr().err == "extra: x\\x0amissing: y\\udcff\\x1b[31m\n"
