@@ -39,7 +39,8 @@ def pull(loudness: Loudness, /, dry_run: bool, as_json: bool, progress: str, **o
 
     No selection means the whole version. Run the same command again to go on: nothing is fetched
     twice. Credentials are looked for only if the server asks: PHYSIONET_USERNAME with
-    PHYSIONET_PASSWORD or PHYSIONET_PASSWORD_FILE, keyring, ~/.netrc, then a prompt.
+    PHYSIONET_PASSWORD or PHYSIONET_PASSWORD_FILE (for physionet.org, or the host that
+    PHYSIONET_HOST names), keyring, ~/.netrc, then a prompt.
     """
     job = make_job(options)
     if dry_run:

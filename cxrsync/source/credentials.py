@@ -3,6 +3,9 @@
 In this order: environment (``PHYSIONET_USERNAME`` with ``PHYSIONET_PASSWORD`` or
 ``PHYSIONET_PASSWORD_FILE``), keyring where the extra is installed, netrc, and at last a prompt on
 a terminal. Never an argument: arguments are visible to everyone on the machine.
+
+What the environment holds is PhysioNet's: no other host gets it, unless ``PHYSIONET_HOST`` names
+that one. Keyring and netrc bind a password to its host by themselves; the prompt names the host.
 """
 
 from __future__ import annotations
@@ -15,9 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cxrsync.errors import CredentialsRefused
+from cxrsync.job import is_loopback
 from cxrsync.sanitize import reason_of
 
 KEYRING_SERVICE = "cxrsync"
+_PHYSIONET = {"physionet.org", "www.physionet.org"}
+_PASSWORDS = ("PHYSIONET_PASSWORD", "PHYSIONET_PASSWORD_FILE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +45,26 @@ def find(
     user: str | None,
     environ: Mapping[str, str] = os.environ,
     ask: Ask | None = None,
+    *,
+    port: int | None = None,
 ) -> Credentials:
     """The credentials for ``host``. Raises CredentialsRefused where there are none to be had."""
+    withheld = None
+    if not is_physionet(host, port, environ.get("PHYSIONET_HOST", "")):
+        withheld = next(filter(environ.get, _PASSWORDS), None)
+        own = ("PHYSIONET_USERNAME", *_PASSWORDS)
+        environ = {name: value for name, value in environ.items() if name not in own}
     for look in (_from_environment, _from_keyring, _from_netrc):
         found = look(host, user, environ)
         if found is not None:
             return found
     found = ask(host, _name(user, environ)) if ask is not None else None
+    if found is None and withheld is not None:
+        raise CredentialsRefused(
+            f"{host} wants a user name and a password, and {withheld} is for physionet.org only",
+            next_step=f"If {host} may have it, say so: PHYSIONET_HOST={host}. A password of its "
+            f"own goes under '{host}' in ~/.netrc (chmod 600).",
+        )
     if found is None:
         raise CredentialsRefused(
             f"{host} wants a user name and a password, and "
@@ -54,6 +73,17 @@ def find(
             f"PHYSIONET_PASSWORD_FILE), or add '{host}' to ~/.netrc (chmod 600).",
         )
     return found
+
+
+def is_physionet(host: str, port: int | None, named: str) -> bool:
+    """Whether a host may have what the environment holds: PhysioNet, this machine, or the host
+    that is ``named``, with or without its port."""
+    host = host.lower().removesuffix(".")
+    if host in _PHYSIONET or is_loopback(host):
+        return True
+    bracketed = f"[{host}]" if ":" in host else host
+    whole = {host, f"{host}.", bracketed, f"{bracketed}:{port}", f"{bracketed}.:{port}"}
+    return bool(host) and named.strip().lower() in whole
 
 
 def _name(user: str | None, environ: Mapping[str, str]) -> str | None:

@@ -149,7 +149,7 @@ class PhysioNet:
     async def _find_credentials(self) -> credentials.Credentials:
         host = self._base.host or ""
         return await asyncio.to_thread(
-            lambda: credentials.find(host, self._origin.user, ask=self._ask)
+            lambda: credentials.find(host, self._origin.user, ask=self._ask, port=self._base.port)
         )
 
     async def _chunks(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:

@@ -296,6 +296,7 @@ def test_a_run_that_is_stopped_or_killed(serve: Serve, watch: MakeWatch) -> None
 def test_a_proxy(wanted: str, told: str, code: int, serve: Serve, watch: MakeWatch) -> None:
     looking = watch(server := serve(NAME))
     looking.machine.base_url = f"https://{NAME}/files"
+    looking.machine.environment["PHYSIONET_HOST"] = NAME
     with ConnectProxy(server._port, pair=f"clerk:{wanted}") as proxy:
         where = f"127.0.0.1:{proxy.port}"
         looking.machine.environment["HTTPS_PROXY"] = told.format(quote(OF_PROXY, ""), where)

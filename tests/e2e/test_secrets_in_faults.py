@@ -86,6 +86,7 @@ def user(
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("PHYSIONET_USERNAME", USER)
     monkeypatch.setenv("PHYSIONET_PASSWORD", PASSWORD)
+    monkeypatch.setenv("PHYSIONET_HOST", NAME)
     monkeypatch.setattr(pace, "_FIRST_PAUSE", 0.02)
     monkeypatch.setattr(pace, "_LONGEST_PAUSE", 0.05)
     monkeypatch.setattr(pace, "_LONGEST_RETRY_AFTER", 0.05)

@@ -246,3 +246,81 @@ def test_a_keyring_may_know_another_user_only(
     fake = SimpleNamespace(get_credential=lambda _service, _user: other)
     monkeypatch.setitem(sys.modules, "keyring", fake)  # type: ignore[arg-type]
     assert find(HOST, "net", home).password == "from-netrc"
+
+
+# ── whose the environment's are ────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "named"),
+    [
+        ("physionet.org", 443, None),
+        ("www.physionet.org", 443, None),
+        ("PhysioNet.org.", 443, None),
+        ("127.0.0.1", 8443, None),
+        ("::1", 8443, None),
+        ("localhost", 8443, None),
+        ("mirror.test", 443, "mirror.test"),
+        ("mirror.test", 8443, "mirror.test"),
+        ("mirror.test", 8443, "mirror.test:8443"),
+        ("mirror.test", 443, "Mirror.Test.:443"),
+        ("mirror.test", 443, " mirror.test "),
+        ("2001:db8::1", 443, "2001:db8::1"),
+        ("2001:db8::1", 443, "[2001:db8::1]"),
+        ("2001:db8::1", 8443, "[2001:db8::1]:8443"),
+        ("physionet.org", 443, "mirror.test"),
+    ],
+)
+def test_a_host_that_may_have_the_environment_s(host: str, port: int, named: str | None) -> None:
+    environ = ENVIRON if named is None else {**ENVIRON, "PHYSIONET_HOST": named}
+    assert find(host, None, environ, port=port).password == "from-env"
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "named"),
+    [
+        ("mirror.test", 443, None),
+        ("mirror.test", 443, ""),
+        ("mirror.test", 443, "other.test"),
+        ("mirror.test", 443, "mirror.test:8443"),
+        ("mirror.test", 443, "http://mirror.test"),
+        ("mirror.test", 443, "test"),
+        ("a.mirror.test", 443, "mirror.test"),
+        ("mirror.test", 443, "*"),
+        ("mirror.test", 443, "mirror.test:"),
+        ("mirror.test", 443, "mirror.test:x"),
+        ("physionet.org.evil.test", 443, None),
+        ("evil-physionet.org", 443, None),
+        ("files.physionet.org", 443, None),
+        ("physionet.org@evil.test", 443, None),
+        ("10.0.0.1", 443, None),
+        ("", 443, None),
+    ],
+)
+@pytest.mark.parametrize("by_a_file", [False, True])
+def test_any_other_does_not_get_them(
+    host: str, port: int, named: str | None, by_a_file: bool, tmp_path: Path
+) -> None:
+    """Nor is their file opened for it; what is bound to a host is looked at all the same."""
+    environ = by_file(str(tmp_path / "none")) if by_a_file else dict(ENVIRON)
+    if named is not None:
+        environ["PHYSIONET_HOST"] = named
+    with pytest.raises(CredentialsRefused) as refused:
+        find(host, None, environ, port=port)
+    assert "is for physionet.org" in str(refused.value)
+    assert f"PHYSIONET_HOST={host}" in refused.value.next_step
+    assert "from-env" not in words(refused.value)
+    assert find(host, None, environ, ask, port=port).username == "asked for None"
+
+
+def test_what_is_bound_to_a_host_is_taken_there(
+    tmp_path: Path, keyring: list[tuple[str, str | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under the name that it has there, not the environment's."""
+    path = private(tmp_path / "n", NETRC.replace(HOST, "mirror.test"))
+    environ = {**ENVIRON, "NETRC": path}
+    assert find("mirror.test", None, environ).username == "ring"
+    assert keyring == [("cxrsync:mirror.test", None)]
+    monkeypatch.setitem(sys.modules, "keyring", None)  # type: ignore[arg-type]
+    assert find("mirror.test", None, environ).username == "net"
+    assert find("mirror.test", "me", environ, ask).username == "asked for me"

@@ -63,6 +63,7 @@ def nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"{scheme}_proxy".upper(), raising=False)
     for name in ("NETRC", "PHYSIONET_USERNAME", "PHYSIONET_PASSWORD", "PHYSIONET_PASSWORD_FILE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("PHYSIONET_HOST", raising=False)
 
 
 @pytest.fixture
@@ -256,6 +257,30 @@ async def test_signing_in_through_a_proxy(
     assert len(proxy.tunnel) > 500
     for secret in (b"Authorization", b"Cookie", b"session", PASSWORD.encode(), OF_SITE, OF_PROXY):
         assert secret not in proxy.tunnel
+
+
+@pytest.mark.parametrize("named", ["", "elsewhere.test", f"{NAME}:8443", NAME, f"{NAME}:443"])
+async def test_what_the_environment_holds_goes_to_the_host_that_it_names(
+    make_server: Callable[[str], MiniPhysioNet], monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    """Whatever --base-url says: with a certificate for its name, any host could ask."""
+    server = make_server(NAME)
+    monkeypatch.setenv("PHYSIONET_USERNAME", "demo")
+    monkeypatch.setenv("PHYSIONET_PASSWORD", PASSWORD)
+    monkeypatch.setenv("PHYSIONET_HOST", named)
+    with ConnectProxy(server._port) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.address())
+        source = PhysioNet(Origin(base_url=HTTPS, ca_file=server.ca_file), LIMITS)
+        try:
+            if named in {NAME, f"{NAME}:443"}:
+                assert await read(source) == b"one"
+            else:
+                with pytest.raises(CredentialsRefused, match=r"for physionet\.org only") as refused:
+                    await read(source)
+                assert f"PHYSIONET_HOST={NAME}" in refused.value.next_step
+        finally:
+            await source.close()
+    assert server.ledger.password_checks == (named in {NAME, f"{NAME}:443"})
 
 
 async def test_a_server_behind_a_proxy_must_prove_its_name(

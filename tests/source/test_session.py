@@ -264,6 +264,25 @@ async def test_a_redirect_is_not_followed() -> None:
     assert (len(seen), len(seen_there)) == (1, 0)
 
 
+async def test_a_redirect_does_not_take_the_password_along() -> None:
+    """Nor does a cookie go anywhere else: to another port, which is another origin."""
+    async with web_server(lambda _request: web.Response()) as (other, seen_there):
+
+        def answer(request: web.BaseRequest) -> web.Response:
+            if "Authorization" not in request.headers:
+                return web.Response(status=401, headers={"Set-Cookie": "sessionid=s; Path=/"})
+            there = other.replace("/files", "/x")
+            return web.Response(status=308, headers={"Location": there})
+
+        async with web_server(answer) as (url, seen), guest(url) as source:
+            for _ in range(2):
+                with pytest.raises(NotFound, match="308"):
+                    await read(source)
+    sent = [request.headers.get("Authorization", "-").split()[0] for request in seen]
+    assert sent[:2] == ["-", "Basic"]
+    assert seen_there == []
+
+
 async def test_403_before_and_after_sign_in(server: MiniPhysioNet) -> None:
     async with guest(server, user_agent="curl/8") as source:
         with pytest.raises(AccessDenied, match="user agent 'curl/8'") as agent:
