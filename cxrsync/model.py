@@ -11,6 +11,7 @@ from typing import NamedTuple
 ROOT = "root"
 MANIFEST_NAME = "SHA256SUMS.txt"
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _SHARD = re.compile(r"files/(p[0-9]{2})/")
 
 
@@ -89,6 +90,36 @@ class Contradiction(NamedTuple):
     expected: str
     observed: str
     validator: str
+
+
+# ── what may be true of a file, whoever says so ────────────────────────────────────────────────
+
+# More than any file system takes; what is summed up stays far below 63 bits.
+MOST_BYTES = 1 << 50
+# The end of what 63 bits of nanoseconds hold: 11 April 2262.
+END_OF_TIME = (1 << 63) // 10**9
+_STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]{0,510}"')
+
+
+def is_size(count: int) -> bool:
+    """Whether a file can have so many bytes."""
+    return 0 <= count <= MOST_BYTES
+
+
+def is_time(seconds: float) -> bool:
+    """Whether a file can have this POSIX time: from 1970, up to what the state can hold."""
+    return 0 <= seconds < END_OF_TIME
+
+
+def is_validator(text: str) -> bool:
+    """Whether a text is a strong ETag of a sensible length: it goes into a request's header, and
+    only such a one promises byte-for-byte equality (RFC 9110 8.8.1)."""
+    return _STRONG_TAG.fullmatch(text) is not None
+
+
+def is_digest(text: str) -> bool:
+    """Whether a text is a SHA-256 as we write it."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 def partition_of(path: str) -> str:

@@ -308,10 +308,18 @@ def test_base_url(url: str | None, base: str) -> None:
     assert job(base_url=url).origin.base_url == base
 
 
+@pytest.mark.parametrize("agent", ["Wget/1\r\nX: y", "Wget/\x1b[2J", "Wget/\udcff"])
+def test_a_user_agent_that_no_header_holds(agent: str) -> None:
+    said = refusal(jpg=True, user_agent=agent)
+    assert "--user-agent" in said
+    assert said.isprintable()
+
+
 @pytest.mark.parametrize(
     "url",
     ["physionet.org/files", "ftp://physionet.org", "https:///files", "file:///etc",
-     "https://[::1/files", "https://host:99999/files", "https://host:http/files"],
+     "https://[::1/files", "https://host:99999/files", "https://host:http/files",
+     "https://host/a\r\nX: y", "https://host/\udcff", "https://ho\x1bst/files"],
 )  # fmt: skip
 def test_base_url_that_is_none(url: str) -> None:
     assert "is not an https:// address" in refusal(jpg=True, base_url=url)

@@ -15,11 +15,11 @@ from cxrsync.engine.manifest_file import ManifestFile, find_local, looks_like_on
 from cxrsync.errors import Damaged, NotHere
 from cxrsync.manifest.seek import OutOfOrder
 from cxrsync.manifest.slices import KeyRange
-from cxrsync.model import MANIFEST_NAME, Found
+from cxrsync.model import MANIFEST_NAME, Found, is_validator
 from cxrsync.sanitize import reason_of
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import Tree, UnexpectedFile, read_json
-from cxrsync.store.partial import Partial, is_tag
+from cxrsync.store.partial import Partial
 from cxrsync.store.writing import write_file
 
 CURRENT = "current.json"
@@ -58,7 +58,7 @@ def read_kept(tree: Tree) -> Kept | None:
     numbers = (kept.size, kept.mtime_ns, kept.format)
     texts = (kept.source, kept.sha256, "" if kept.validator is None else kept.validator)
     sound = all(type(each) is int for each in numbers) and all(type(t) is str for t in texts)
-    return kept if sound and is_tag(kept.validator or "") else None
+    return kept if sound and (kept.validator is None or is_validator(kept.validator)) else None
 
 
 def write_kept(tree: Tree, source: str, validator: str | None, found: Found, sha256: str) -> None:

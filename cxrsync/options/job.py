@@ -74,9 +74,15 @@ def _check_base_url(url: str) -> str:
         is_address = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:  # brackets that do not close, a port that is none
         is_address = False
-    if not is_address:
+    if not (is_address and url.isprintable()):
         raise UsageError(f"--base-url {url!r} is not an https:// address")
     return url.rstrip("/")
+
+
+def _check_user_agent(agent: str) -> str:
+    if not agent.isprintable():  # as a newline in a variable: no header holds it
+        raise UsageError(f"--user-agent {agent!r} is not the text of a header")
+    return agent
 
 
 def _choose_dataset(options: Mapping[str, Any]) -> str:
@@ -204,7 +210,7 @@ def make_job(options: Mapping[str, Any]) -> Job:
             from_dir=None if from_dir is None else from_dir.absolute(),
             user=options.get("user"),
             ca_file=ca_file,
-            user_agent=options.get("user_agent") or DEFAULT_USER_AGENT,
+            user_agent=_check_user_agent(options.get("user_agent") or DEFAULT_USER_AGENT),
         ),
         limits=_limits(options),
         fsync=not options.get("no_fsync"),

@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from cxrsync.errors import AccessDenied, BadAnswer, NotFound, SourceError, Throttled
+from cxrsync.model import is_size, is_time, is_validator
 from cxrsync.source.base import End, PastEnd, Unchanged
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
 _UNSATISFIED = re.compile(r"bytes \*/([0-9]{1,19})")
-_STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]*"')
+_MOST_DIGITS = 19
 # "Not now": nothing is said of the file, nor of who asks.
 TRY_LATER = {408, 425, 429, 500, 502, 503, 504}
 # Too many at a time; nginx says the last two where nobody behind it is free.
@@ -78,7 +79,7 @@ def read_head(
         return Unchanged()
     if status == 416 and _is_part(asked):
         match = _UNSATISFIED.fullmatch(headers.get("Content-Range", ""))
-        return PastEnd(int(match[1]) if match else None)
+        return PastEnd(int(match[1]) if match and is_size(int(match[1])) else None)
     if status not in {200, 206}:
         raise _refusal(status, headers, now)
     if not asked.page and headers.get("Content-Type", "").lower().startswith("text/html"):
@@ -92,6 +93,17 @@ def read_head(
     if status == 200:
         end = _end(headers) if length is None else None
         return Body(0, length, length, validator, modified, end)
+    start, stop, total = _range(headers)
+    if start != asked.start or (asked.stop is not None and stop > asked.stop):
+        raise BadAnswer(f"asked for bytes from {asked.start}, got {start}-{stop - 1}")
+    if length is not None and length != stop - start:
+        raise BadAnswer(f"Content-Length {length} for the range {start}-{stop - 1}")
+    end = End.OF_RANGE if total is None else None
+    return Body(start, stop - start, total, validator, modified, end)
+
+
+def _range(headers: Mapping[str, str]) -> tuple[int, int, int | None]:
+    """Start, stop and total (None: not told) of a part of a file. Raises BadAnswer."""
     match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
     if match is None:
         raise BadAnswer("206 without a single Content-Range")
@@ -99,15 +111,11 @@ def read_head(
     if last < start:
         raise BadAnswer(f"a range {start}-{last} that runs backwards")
     total = None if match[3] == "*" else int(match[3])
-    stop = last + 1
-    if start != asked.start or (asked.stop is not None and stop > asked.stop):
-        raise BadAnswer(f"asked for bytes from {asked.start}, got {start}-{last}")
-    if total is not None and stop > total:
+    if not is_size(last if total is None else total):
+        raise BadAnswer(f"a range {start}-{last} of a file of no sensible size")
+    if total is not None and last >= total:
         raise BadAnswer(f"a range {start}-{last} of a file of {total} bytes")
-    if length is not None and length != stop - start:
-        raise BadAnswer(f"Content-Length {length} for the range {start}-{last}")
-    end = End.OF_RANGE if total is None else None
-    return Body(start, stop - start, total, validator, modified, end)
+    return start, last + 1, total
 
 
 def _refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceError:
@@ -146,7 +154,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 
 def _strong(tag: str | None) -> str | None:
     """The ETag if it promises byte-for-byte equality, the only promise that serves If-Range."""
-    return tag if tag is not None and _STRONG_TAG.fullmatch(tag) else None
+    return tag if tag is not None and is_validator(tag) else None
 
 
 def _end(headers: Mapping[str, str]) -> End:
@@ -158,18 +166,22 @@ def _length(headers: Mapping[str, str]) -> int | None:
     if "Transfer-Encoding" in headers:
         return None  # it overrides a Content-Length (RFC 9112 section 6.3)
     value = headers.get("Content-Length", "")
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 20 else None
+    if not (value.isascii() and value.isdigit()):
+        return None
+    if len(value) > _MOST_DIGITS or not is_size(int(value)):
+        raise BadAnswer("a Content-Length of no sensible size")
+    return int(value)
 
 
 def _modified(headers: Mapping[str, str]) -> float | None:
     then = _date(headers.get("Last-Modified", ""))
-    return None if then is None else then.timestamp()
+    return then.timestamp() if then is not None and is_time(then.timestamp()) else None
 
 
 def _date(value: str) -> datetime | None:
     """An HTTP date; None if it is none. One that names no zone is in UTC, not in ours."""
     try:
         date = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None
     return date if date.tzinfo is not None else date.replace(tzinfo=UTC)

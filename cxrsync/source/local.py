@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cxrsync.errors import BadAnswer, NotFound, Unreachable
-from cxrsync.model import Ref
+from cxrsync.model import Ref, is_time
 from cxrsync.sanitize import reason_of
 from cxrsync.source.base import Answer, Opened, PastEnd, Unchanged
 
@@ -117,7 +117,8 @@ class LocalTree:
                 at += len(data)
                 yield data
 
-        return Opened(start, found.st_size, validator, found.st_mtime, chunks())
+        modified = found.st_mtime if is_time(found.st_mtime) else None
+        return Opened(start, found.st_size, validator, modified, chunks())
 
 
 def _size_of(root: Path) -> int:

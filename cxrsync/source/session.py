@@ -301,7 +301,8 @@ async def drain(response: aiohttp.ClientResponse) -> None:
 
 
 def _basic(credentials: Credentials) -> str:
-    pair = f"{credentials.username}:{credentials.password}".encode()
+    # What was no UTF-8 in the environment goes out as it came in.
+    pair = f"{credentials.username}:{credentials.password}".encode(errors="surrogateescape")
     return f"Basic {base64.b64encode(pair).decode('ascii')}"
 
 

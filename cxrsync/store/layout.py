@@ -34,6 +34,9 @@ _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 # Far more than any JSON file of ours has: what is larger is none of them.
 _MOST_JSON = 4 << 20
 
+# What SQLite holds in an INTEGER.
+_LARGEST = (1 << 63) - 1
+
 _SHARD_FOLDER = re.compile(r"p\d\d")
 
 # Errors of the disk as a whole: they end the run, because every other file would meet them too.
@@ -139,6 +142,12 @@ def another_mount(folder: str, other: str) -> DiskError:
     )
 
 
+def found_of(status: os.stat_result) -> Found:
+    """Size and mtime of a file; a time that the state cannot hold is the last, or the first, that
+    it can."""
+    return Found(status.st_size, max(-_LARGEST, min(status.st_mtime_ns, _LARGEST)))
+
+
 class Tree:
     """One version's root on a local disk."""
 
@@ -191,7 +200,7 @@ class Tree:
             return None
         if stat.S_ISDIR(found.st_mode):
             raise FolderInTheWay(errno.EISDIR, "a folder is where the file should be", path)
-        return Found(found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+        return found_of(found) if stat.S_ISREG(found.st_mode) else None
 
     def files(self, below: str = "") -> Iterator[str]:
         """The paths of the files in the tree, or in one folder of it, in byte order; ours left out.

@@ -25,6 +25,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from cxrsync.model import is_size, is_time, is_validator
 from cxrsync.store import ranges as sets
 from cxrsync.store.layout import FILE_MODE, FOLDER_MODE, read_json
 from cxrsync.store.writing import UNFINISHED, write_all, write_file
@@ -35,9 +36,6 @@ SAVE_EVERY_SECONDS = 5.0
 # Re-reading what was written out of order: small enough to keep the hand-over short.
 _REREAD = 1 << 20
 _REREAD_A_WRITE = 4 << 20
-# What the system takes for a file's size in bytes, and datetime for a time in seconds (year 9999).
-_LARGEST = (1 << 63) - 1
-_LARGEST_TIME = 253_402_300_799
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +103,8 @@ class Partial:
             return
         if not self._proved and "ranges" not in raw:
             return  # a power cut may have taken any of it
+        if not _is_sound(binding, raw) and "ranges" not in raw:
+            return  # as without it: the bytes are asked after, and bring what it should say
         self.binding = binding
         self.segmented = "ranges" in raw
         self.ranges = sets.normal(parts, length)
@@ -346,27 +346,24 @@ def _length(path: Path) -> int | None:
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
-def is_tag(text: str) -> bool:
-    """Whether a text can stand in a request's header, as a validator does."""
-    return text.isascii() and text.isprintable()
-
-
 def _binding_of(raw: dict[str, Any]) -> Binding:
-    """What a sidecar says; it goes into requests and file times, so nothing else may stand there.
-
-    Raises ValueError, KeyError, TypeError, OverflowError.
-    """
-    binding = Binding(
-        source=str(raw["source"]),
-        total=None if raw["total"] is None else int(raw["total"]),
-        validator=None if raw["validator"] is None else str(raw["validator"]),
-        modified=None if raw["modified"] is None else float(raw["modified"]),
+    """What a sidecar says. It goes into requests, file times and the state: what cannot be true is
+    left out, as if nobody had said it. Raises KeyError, TypeError."""
+    source, validator = raw["source"], raw["validator"]
+    total, modified = raw["total"], raw["modified"]
+    return Binding(
+        source=source if isinstance(source, str) and source.isprintable() else "",
+        total=total if type(total) is int and is_size(total) else None,
+        validator=validator if isinstance(validator, str) and is_validator(validator) else None,
+        modified=modified if type(modified) in {int, float} and is_time(modified) else None,
     )
-    if not is_tag(binding.validator or ""):
-        raise ValueError("no validator")
-    if not 0 <= (binding.total or 0) <= _LARGEST or abs(binding.modified or 0) > _LARGEST_TIME:
-        raise ValueError("no size, or no time")
-    return binding
+
+
+def _is_sound(binding: Binding, raw: dict[str, Any]) -> bool:
+    """Whether a sidecar says nothing that cannot be true."""
+    return (binding.source, binding.total, binding.validator, binding.modified) == (
+        raw["source"], raw["total"], raw["validator"], raw["modified"]
+    )  # fmt: skip
 
 
 def unfinished(folder: Path) -> tuple[int, int]:

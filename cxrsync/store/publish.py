@@ -23,6 +23,7 @@ from cxrsync.store.layout import (
     OTHERS,
     Tree,
     UnexpectedFile,
+    found_of,
     make_folders,
     sync_folders,
 )
@@ -160,7 +161,7 @@ def _name(tree: Tree, ready: Ready, displace: Callable[[str], None]) -> Found:
         raise
     os.rename(ready.partial.path, final)
     ready.partial.forget_sidecar()
-    return Found(found.st_size, found.st_mtime_ns)
+    return found_of(found)
 
 
 def _sync(partial: Partial) -> None:

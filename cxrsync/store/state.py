@@ -20,8 +20,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from cxrsync.errors import DiskError, LockLost
-from cxrsync.model import Contradiction, Outcome, Row
-from cxrsync.sanitize import reason_of
+from cxrsync.model import Contradiction, Outcome, Row, is_digest, is_size, is_validator
+from cxrsync.sanitize import printable, reason_of
 from cxrsync.selection import Selection
 from cxrsync.store.layout import make_folders
 from cxrsync.store.schema import is_damage, open_empty, open_to_read
@@ -160,12 +160,12 @@ class State:
 
     def rows(self) -> Iterator[Row]:
         """Every row in the order of the manifest (byte order of the path), in pages: no cursor
-        stays open between two of them, so that writing goes on meanwhile."""
+        stays open between two of them, so that writing goes on meanwhile. One that cannot be true
+        is passed over: its file is hashed again."""
         last = ""
         while True:
             page = self._page(last)
-            for row in page:
-                yield Row._make(row)
+            yield from filter(_is_evidence, map(Row._make, page))
             # A damaged text comes back as another, which may sort before it: not for ever.
             if len(page) < _PAGE or page[-1][0] <= last:
                 return
@@ -218,7 +218,7 @@ class State:
             )
             self._db.executemany(
                 "INSERT OR REPLACE INTO failure VALUES (?,?,?)",
-                [(failed.path, failed.reason, at) for failed in failures],
+                [(failed.path, printable(failed.reason), at) for failed in failures],
             )
 
     def forget(self, paths: Iterable[str]) -> None:
@@ -229,7 +229,7 @@ class State:
     def contradictions(self) -> list[Contradiction]:
         """The files whose bytes at the source do not have the published digest."""
         found = self._db.execute("SELECT path, expected, observed, validator FROM contradiction")
-        return [Contradiction._make(row) for row in found]
+        return [known for row in found if _is_sound(known := Contradiction._make(row))]
 
     def record_rate(self, count: int, seconds: float, *, at: float) -> None:
         """What the line gave, for estimates: ``count`` bytes in ``seconds``."""
@@ -270,6 +270,28 @@ class State:
             ):
                 continue  # written by a later version: not ours to interpret
         return found
+
+
+def _is_evidence(row: Row) -> bool:
+    """Whether a row can be one of ours, whatever may lie in the file: SQLite keeps any value in
+    any column, and a flipped bit makes a number or a blob of a text."""
+    texts = (row.path, row.sha256, row.source, row.validator)
+    return (
+        all(type(text) is str for text in texts)
+        and is_digest(row.sha256)
+        and is_size(row.size)
+        and (not row.validator or is_validator(row.validator))
+    )
+
+
+def _is_sound(known: Contradiction) -> bool:
+    """The same of a contradiction: its validator goes into a request, its digests into words."""
+    return (
+        all(type(text) is str for text in known)
+        and is_digest(known.expected)
+        and is_digest(known.observed)
+        and (not known.validator or is_validator(known.validator))
+    )
 
 
 def _open_snapshot(path: Path) -> sqlite3.Connection:

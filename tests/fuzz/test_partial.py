@@ -13,11 +13,12 @@ from fuzz.mutations import NESTED, NESTED_OBJECTS, anything, many, misshapen, mu
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cxrsync.model import Entry
+from cxrsync.model import Entry, Row, is_validator
 from cxrsync.store.layout import Tree
 from cxrsync.store.partial import Binding, Partial
 from cxrsync.store.publish import Ready, publish
 from cxrsync.store.ranges import gaps
+from cxrsync.store.state import State
 
 DATA = random.Random(3).randbytes(3_000)
 NAME = hashlib.sha256(DATA).hexdigest()
@@ -47,18 +48,26 @@ def take_up(sidecar: bytes, there: int) -> None:
 
         assert all(0 <= start < stop <= there for start, stop in partial.ranges)
         assert partial.ranges == sorted(partial.ranges)
-        assert partial.total is None or 0 <= partial.total < 1 << 63
+        assert partial.total is None or 0 <= partial.total <= 1 << 50
         binding = partial.binding
         if binding is not None and binding.validator is not None:
-            assert binding.validator.isascii()
-            assert binding.validator.isprintable()  # it goes into a request's header
+            assert is_validator(binding.validator)  # it goes into a request's header
+        if binding is not None:
+            assert binding.source.isprintable()  # it goes into the state
+            assert binding.modified is None or 0 <= binding.modified * 10**9 < 1 << 63
 
         for start, stop in gaps(partial.ranges, len(DATA)):
             partial.bind(Binding("x", len(DATA), None, binding.modified if binding else None))
             partial.write(start, [DATA[start:stop]], partial.epoch)
+        partial.bind(Binding("x", len(DATA), None, binding.modified if binding else None))
         assert partial.digest() == NAME
         [found] = publish(tree, [Ready(Entry(PATH, NAME), partial)], os.unlink, fsync=False)
         assert not isinstance(found, OSError), found
+        row = Row(PATH, NAME, *found, binding.source if binding else "", "", 1.0)
+        state, _aside = State.open(tree.partition("p10"), "now")
+        with state:
+            state.record([row], at=1.0)
+            assert list(state.rows()) == [row]
         assert Path(tree.final(PATH)).read_bytes() == DATA
         assert list(place.iterdir()) == []
         assert sorted(os.listdir(folder)) == ["canary", "mirror"]
@@ -82,6 +91,11 @@ def test_any_bytes(sidecar: bytes, there: int) -> None:
 @many
 @given(st.one_of(misshapen(GOOD), anything), lengths)
 @example(GOOD | {"modified": 1e300}, 3_000)
+@example(GOOD | {"modified": 10_413_792_000}, 3_000)
+@example(GOOD | {"source": "\udcff"}, 3_000)
+@example(GOOD | {"total": 10**18}, 3_000)
+@example(GOOD | {"validator": "*"}, 1_000)
+@example(GOOD | {"validator": '"' + "x" * 9_000 + '"'}, 1_000)
 @example(GOOD | {"modified": 1e999}, 3_000)
 @example(GOOD | {"modified": -1e15, "ranges": [[0, 3_000]]}, 3_000)
 @example(GOOD | {"total": -1}, 3_000)

@@ -12,9 +12,10 @@ from fuzz.mutations import NESTED, NESTED_OBJECTS, anything, many, misshapen, mu
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from cxrsync.engine.local_manifest import CURRENT, read_kept
 from cxrsync.engine.records import OLD_PROGRESS_NAME, keep_summary, runs_at_work
 from cxrsync.errors import DiskError, Locked
-from cxrsync.model import Amount, Summary
+from cxrsync.model import Amount, Summary, is_validator
 from cxrsync.store import lock as locks
 from cxrsync.store.layout import Tree, read_json
 from cxrsync.store.lock import LOCK_NAME, Lock
@@ -121,6 +122,31 @@ def test_a_lock(content: bytes) -> None:
             said = "shard p10"
         assert "shard p10" in said
         assert said.isprintable()
+
+
+NOTE = {
+    "source": "https://physionet.org/files", "validator": '"5f8-1"', "size": 10, "mtime_ns": 10**18,
+    "sha256": "a" * 64, "format": 2,
+}  # fmt: skip
+
+
+@many
+@given(files_of(NOTE, NOTE | {"validator": None}))
+@example(json.dumps(NOTE | {"validator": "*"}).encode())
+@example(json.dumps(NOTE | {"validator": '"a"\r\nX: y'}).encode())
+@example(json.dumps(NOTE | {"validator": '"' + "x" * 9_000 + '"'}).encode())
+@example(json.dumps(NOTE | {"validator": ["a"]}).encode())
+@example(json.dumps(NOTE | {"size": 10**400}).encode())
+@example(json.dumps(NOTE | {"source": "\ud800"}).encode())
+def test_a_note_of_the_manifest(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        tree = tree_with(folder, f"manifests/{CURRENT}", content)
+        kept = read_kept(tree)
+        if kept is None:
+            return
+        assert kept.validator is None or is_validator(kept.validator)
+        assert {type(kept.size), type(kept.mtime_ns)} == {int}
+        assert {type(kept.source), type(kept.sha256)} == {str}
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])

@@ -3,10 +3,11 @@ is spoilt by it."""
 
 import functools
 import os
+import re
 import sqlite3
 import tempfile
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cxrsync.errors import DiskError, LaterFormat
-from cxrsync.model import Contradiction, Outcome, Result, Row
+from cxrsync.model import Contradiction, Outcome, Result, Row, is_validator
 from cxrsync.selection import Selection
 from cxrsync.store.schema import FORMAT, header_of
 from cxrsync.store.snapshot import STATE_NAME
@@ -45,10 +46,16 @@ def real() -> bytes:
 
 def read_all(state: State) -> list[Row]:
     rows = list(state.rows())
-    assert all(type(row.path) is str for row in rows)
-    assert all(type(row.size) is type(row.mtime_ns) is int for row in rows)
+    for row in rows:
+        assert all(type(text) is str for text in (row.path, row.source))
+        assert re.fullmatch("[0-9a-f]{64}", row.sha256)
+        assert type(row.size) is type(row.mtime_ns) is int
+        assert 0 <= row.size <= 1 << 50
+        assert not row.validator or is_validator(row.validator)
     assert all(isinstance(each, Selection) for each in state.selections())
-    state.contradictions()
+    for known in state.contradictions():
+        assert not known.validator or is_validator(known.validator)
+        assert re.fullmatch("[0-9a-f]{64} [0-9a-f]{64}", f"{known.expected} {known.observed}")
     state.last_rate()
     return rows
 
@@ -120,6 +127,53 @@ def change(*statements: str) -> Callable[[Path], None]:
 def another(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
         db.executescript("CREATE TABLE moz_places (id INTEGER, url TEXT); PRAGMA user_version=75;")
+
+
+# Whatever SQLite keeps in a column, be it declared as it may.
+values = st.one_of(
+    st.none(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False),
+    st.binary(max_size=40),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
+    st.sampled_from(['"a"\r\nX: y', "*", '"a", "b"', "\x1b[2J", '"' + "x" * 600 + '"', "a" * 64]),
+)
+SOUND = ("files/p10/9.jpg", "a" * 64, 1, 10**18, "https://x", '"tag"', 1.5)
+CONTRADICTED = ("files/p10/9.jpg", "a" * 64, "b" * 64, '"tag"')
+
+
+def odd(sound: tuple[Any, ...]) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.tuples(*(st.one_of(st.just(each), values) for each in sound))
+
+
+@many
+@given(odd(SOUND), odd(CONTRADICTED))
+@example(SOUND, (*CONTRADICTED[:3], b'"a"'))
+@example(SOUND, (*CONTRADICTED[:3], '"a"\r\nX: y'))
+@example((*SOUND[:2], 1 << 62, *SOUND[3:]), CONTRADICTED)
+@example(("\x00", *SOUND[1:]), ("\x00", *CONTRADICTED[1:]))
+def test_odd_values(row: tuple[Any, ...], known: tuple[Any, ...]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / STATE_NAME).write_bytes(real())
+        with closing(sqlite3.connect(Path(folder) / STATE_NAME)) as db, db:
+            with suppress(sqlite3.IntegrityError):  # NOT NULL holds
+                db.execute("INSERT OR REPLACE INTO file VALUES (?,?,?,?,?,?,?)", row)
+            with suppress(sqlite3.IntegrityError):
+                db.execute("INSERT OR REPLACE INTO contradiction VALUES (?,?,?,?)", known)
+        assert_survives(Path(folder))
+        reader = State.read(Path(folder))
+        assert reader is not None
+        with reader:  # the others are what they were
+            assert len(read_all(reader)) >= 60
+            if known == CONTRADICTED:
+                assert Contradiction(*CONTRADICTED) in reader.contradictions()
+
+
+def test_a_reason_of_any_text_is_kept(tmp_path: Path) -> None:
+    state, _aside = State.open(tmp_path, "now")
+    with state:
+        state.record(failures=[Outcome("a", Result.FAILED, reason="\udcff\x1b[2J")], at=1.0)
+        assert state._db.execute("SELECT reason FROM failure").fetchall() == [("\\udcff\\x1b[2J",)]
 
 
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) "

@@ -186,6 +186,14 @@ def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("1721736000", None),
         ("Tue, 99 Jul 2024 12:00:00 GMT", None),
         ("Tue, 23 Jul 2024 12:00:00 +99999999999999", None),
+        # Outside of what a file system, and the state, can hold.
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("Wed, 31 Dec 1969 23:59:59 GMT", None),
+        ("Fri, 13 Dec 1901 20:45:51 GMT", None),
+        ("Fri, 11 Apr 2262 00:00:00 GMT", 9_223_286_400.0),
+        ("Sat, 12 Apr 2262 00:00:00 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", None),
+        ("\udcff\udcfe", None),
     ],
 )
 @pytest.mark.usefixtures("far_from_utc")
@@ -195,11 +203,37 @@ def test_last_modified(value: str, modified: float | None) -> None:
     assert body.modified == modified
 
 
-@pytest.mark.parametrize("value", ["", "-1", "+5", "1 0", "ten", "٣", "9" * 5000])
+@pytest.mark.parametrize("value", ["", "-1", "+5", "1 0", "ten", "٣"])
 def test_a_length_that_is_none_is_not_told(value: str) -> None:
     body = read(WHOLE, 200, {"Content-Length": value})
     assert isinstance(body, Body)
     assert body.length is body.total is None
+
+
+MOST = 1 << 50
+
+
+@pytest.mark.parametrize("size", [MOST, MOST + 1, 10**18, 1 << 63, int("9" * 19), int("9" * 4000)])
+def test_a_size_that_no_file_has(size: int) -> None:
+    """It would be the offset of a write, and be summed up with others."""
+    whole, part = {"Content-Length": str(size)}, {"Content-Range": f"bytes 40-59/{size}"}
+    end = {"Content-Range": f"bytes */{size}"}
+    if size == MOST:
+        assert read(WHOLE, 200, whole) == Body(0, MOST, MOST, None, None)
+        assert read(PART, 206, part) == Body(40, 20, MOST, None, None)
+        assert read(REST, 416, end) == PastEnd(MOST)
+        return
+    for asked, status, headers in ((WHOLE, 200, whole), (PART, 206, part)):
+        with pytest.raises(BadAnswer):
+            read(asked, status, headers)
+    assert read(REST, 416, end) == PastEnd(None)
+
+
+@pytest.mark.parametrize("length", [0, 510, 511, 7_000])
+def test_a_tag_of_no_sensible_length_is_none(length: int) -> None:
+    body = read(WHOLE, 200, {"ETag": f'"{"x" * length}"'})
+    assert isinstance(body, Body)
+    assert body.validator == (f'"{"x" * length}"' if length <= 510 else None)
 
 
 # ── answers without one ────────────────────────────────────────────────────────────────────────

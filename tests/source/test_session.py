@@ -1,6 +1,7 @@
 """Signing in once, and what becomes of answers that are none; the server is real, and hostile."""
 
 import asyncio
+import base64
 import socket
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -203,6 +204,18 @@ async def test_where_there_is_no_password_one_asks_and_nobody_again(server: Mini
         requests = server.ledger.snapshot().requests
         await attempts(source)
         assert (len(person.asked), server.ledger.snapshot().requests) == (1, requests)
+
+
+async def test_a_password_that_is_no_utf_8_goes_out_as_it_came_in() -> None:
+    """As the environment of a terminal in Latin-1 hands it over."""
+
+    def answer(request: web.BaseRequest) -> web.Response:
+        return web.Response(status=200 if "Authorization" in request.headers else 401)
+
+    async with web_server(answer) as (url, seen), guest(url, Person("gr\udcfc\udcdfe")) as source:
+        await read(source)
+    sent = seen[1].headers["Authorization"].removeprefix("Basic ")
+    assert base64.b64decode(sent) == "demo:grüße".encode("latin-1")
 
 
 async def test_without_sessions_the_password_goes_each_time(server: MiniPhysioNet) -> None:

@@ -180,7 +180,7 @@ def test_several_connections_write_at_a_time(bound: Partial) -> None:
     cuts=st.lists(st.integers(1, len(DATA) - 1), max_size=8),
     order=st.randoms(use_true_random=False),
 )
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_a_kill_at_any_point_leaves_a_true_record(
     save_every: int, cuts: list[int], order: random.Random
 ) -> None:
@@ -207,7 +207,7 @@ def test_a_kill_at_any_point_leaves_a_true_record(
 
 
 @given(st.data())
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_killed_again_and_again_it_still_arrives(data: st.DataObject) -> None:
     """Each life writes some of what is missing, in any order, and is killed."""
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
@@ -514,7 +514,7 @@ def test_a_new_binding_replaces_the_old_on_the_disk(bound: Partial) -> None:
     assert not sidecar(bound.path.parent).exists()
 
 
-@pytest.mark.parametrize("binding", [BINDING, OTHER, Binding("s"), Binding("s", 3, "", 0.5)])
+@pytest.mark.parametrize("binding", [BINDING, OTHER, Binding("s"), Binding("s", 3, '""', 0.5)])
 def test_a_binding_comes_back_as_it_went(tmp_path: Path, binding: Binding) -> None:
     partial = Partial(tmp_path, NAME)
     partial.bind(binding)
