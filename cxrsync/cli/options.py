@@ -13,6 +13,7 @@ from cxrsync.job import DEFAULT_BASE_URL, DEFAULT_DEST, Job
 from cxrsync.options import given, make_job
 from cxrsync.store.placement import Location, wget_folders
 from cxrsync.store.tree_identity import Identity
+from cxrsync.store.tree_parts import refuse_inside
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -276,4 +277,8 @@ def _trees_in_dest(options: dict[str, Any]) -> list[Identity]:
         dest = Path(options.get("dest", DEFAULT_DEST)).expanduser()
     except RuntimeError:  # no such user: the job will say so
         return []
-    return Location(dest, wget_folders(options.get("base_url", DEFAULT_BASE_URL))).claimed()
+    place = Location(dest, wget_folders(options.get("base_url", DEFAULT_BASE_URL)))
+    found = place.claimed()
+    if not found:
+        refuse_inside(place.top)
+    return found

@@ -77,9 +77,9 @@ def refuse_unknown_variables(ctx: click.Context) -> None:
     left = sorted(here - known)
     named = ", ".join(left[:_MOST_NAMED]) + (" and more" if len(left) > _MOST_NAMED else "")
     raise UsageError(
-        f"no option has the variable {named}",
-        next_step=f"{_near(left[0], known)}Unset it, or name it otherwise: what begins with "
-        f"{_PREFIX} is an option.",
+        f"unknown variable{'s' if len(left) > 1 else ''} {named}",
+        next_step=f"{_near(left[0], known)}What begins with {_PREFIX} has to be an option: "
+        "correct it, or unset it.",
     )
 
 

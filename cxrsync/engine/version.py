@@ -45,7 +45,11 @@ async def choose_version(job: Job, source: Source, emit: Emit) -> str:
     """
     if job.version is not None:
         return job.version
-    here = destination(job).versions(job.dataset)
+    place = destination(job)
+    place.refuse_file()
+    here = place.versions(job.dataset)
+    if not here and place.own_root() is None:
+        refuse_parts(place.top, job.dataset)  # before anything is asked, and with no other word
     if job.origin.from_dir is not None:
         return _version_of_source(job, job.origin.from_dir, here, emit)
     if here:

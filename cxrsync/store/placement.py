@@ -109,7 +109,7 @@ class Location:
 
         Raises UsageError where there are two of them, or where it is another's.
         """
-        self._refuse_file()
+        self.refuse_file()
         found = self._candidates(Identity(dataset, version))
         if len(found) > 1:
             raise self._ambiguous(f"{dataset} {version}", [each.root for each in found])
@@ -204,6 +204,15 @@ class Location:
             text += f"; nothing there tells its version: it is taken for {version}"
         return text
 
+    def refuse_file(self) -> None:
+        """Raise UsageError where it is something else than a folder."""
+        if os.path.exists(self.path) and not os.path.isdir(self.path):
+            above = self.top.parent
+            other = above if is_version_root(above) else "another folder"
+            raise UsageError(
+                f"{self.option} {self.path} is not a folder", next_step=f"Say {self.option} {other}"
+            )
+
     # ── inside ─────────────────────────────────────────────────────────────────────────────────
 
     def _candidates(self, asked: Identity) -> list[Placement]:
@@ -246,14 +255,6 @@ class Location:
         """Whether a version's root without its dataset's folder may be of ``dataset``."""
         told = identity_of(root, dataset)
         return is_version_root(root) and (told is None or told.dataset == dataset)
-
-    def _refuse_file(self) -> None:
-        if os.path.exists(self.path) and not os.path.isdir(self.path):
-            above = self.top.parent
-            other = above if is_version_root(above) else "another folder"
-            raise UsageError(
-                f"{self.option} {self.path} is not a folder", next_step=f"Say {self.option} {other}"
-            )
 
     def _ambiguous(self, what: str, roots: list[Path]) -> UsageError:
         first, second, *_ = roots

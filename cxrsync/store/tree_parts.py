@@ -27,12 +27,13 @@ _PLACES = {_SHARD: "files", _SUBJECT: "files/p10", _STUDY: "files/p10/p10000032"
 def refuse_parts(folder: Path, dataset: str, option: str = "--dest") -> None:
     """Raise UsageError where a new tree of ``dataset`` does not belong into ``folder``, which
     ``option`` named; it says what to name instead."""
-    _refuse_inside(folder, dataset, option)
+    refuse_inside(folder, dataset, option)
     _refuse_moved_parts(folder, option)
     _refuse_other_versions(folder, dataset, option)
 
 
-def _refuse_inside(folder: Path, dataset: str, option: str) -> None:
+def refuse_inside(folder: Path, dataset: str = "", option: str = "--dest") -> None:
+    """Raise UsageError where ``folder`` lies in a tree, below its root and its ``files``."""
     real = Path(os.path.realpath(folder))
     for root in real.parents:
         parts = real.relative_to(root).parts

@@ -148,6 +148,9 @@ def test_a_folder_in_a_tree(
         ended = machine.run(*command, *SHARD, "--dest", str(folder))
         assert ended.code == 2
         assert f"Say --dest {tree}" in ended.err
+        assert "note:" not in ended.err
+    for command in (("status",), ("verify",)):  # whose dataset is not named
+        assert f"Say --dest {tree}" in machine.run(*command, "--dest", str(folder)).err
     if folder == subject:
         assert f"--dest {tree} --subject {subject.name}" in ended.err
     assert server.ledger.snapshot().requests == 0

@@ -235,7 +235,7 @@ def test_a_variable_that_no_option_has(
     monkeypatch.setenv(variable, "10000032")
     assert run(words(command)) == ExitCode.USAGE
     said = capsys.readouterr().err
-    assert f"no option has the variable {variable}" in said
+    assert f"unknown variable {variable}" in said
     assert near in said
     assert not nowhere.exists()
 
