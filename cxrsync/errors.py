@@ -142,6 +142,15 @@ class AccessDenied(SourceError):
     exit_code = ExitCode.ACCESS
 
 
+class FileDenied(AccessDenied):
+    """The server refuses one file, and lets us in elsewhere: that file will not come."""
+
+    next_step = (
+        "The same user name and password are accepted elsewhere: see in a browser whether this "
+        "file opens, and tell PhysioNet if it should."
+    )
+
+
 # ── what ends a run on this side ───────────────────────────────────────────────────────────────
 
 

@@ -12,6 +12,7 @@ from enum import Enum
 from cxrsync.errors import (
     AccessDenied,
     BadAnswer,
+    FileDenied,
     Interrupted,
     NotFound,
     SourceError,
@@ -75,7 +76,7 @@ def decide(held: Held, answer: Answer | SourceError) -> tuple[Act, str]:
 
 
 def _after(held: Held, problem: SourceError) -> Act:
-    if isinstance(problem, NotFound):
+    if isinstance(problem, NotFound | FileDenied):
         return Act.FILE_FAILED
     if isinstance(problem, AccessDenied):
         return Act.ASK_ACCESS

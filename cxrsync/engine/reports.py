@@ -19,7 +19,7 @@ from cxrsync.engine.plan import Plan
 from cxrsync.engine.publication import Fetched, Publication
 from cxrsync.engine.run import Run
 from cxrsync.engine.transfer import Line, Transfer
-from cxrsync.errors import BadAnswer, NotFound, SourceError
+from cxrsync.errors import BadAnswer, FileDenied, NotFound, SourceError
 from cxrsync.job import Job, Reports
 from cxrsync.model import ROOT, Entry, Kind, Notice, partition_of
 from cxrsync.source.base import Opened
@@ -128,7 +128,7 @@ class ReportArchive:
             try:
                 async with self._run.source.open(self._run.ref(entry.path), 0, 1) as answer:
                     total = answer.total if isinstance(answer, Opened) else None
-            except (NotFound, BadAnswer):
+            except (NotFound, BadAnswer, FileDenied):
                 return False
             except SourceError:
                 return True  # an accident: the transfer knows how to wait

@@ -78,7 +78,7 @@ class Source(Protocol):
         with ``skip_if`` it answers Unchanged if the file is still that one.
 
         Raises NotFound, Throttled, Interrupted (also while the chunks come), BadAnswer,
-        Unreachable, CredentialsRefused, AccessDenied.
+        Unreachable, CredentialsRefused, AccessDenied, FileDenied.
         """
 
     async def versions(self, dataset: str) -> list[str]:

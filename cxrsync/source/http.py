@@ -81,7 +81,7 @@ def read_head(
         match = _UNSATISFIED.fullmatch(headers.get("Content-Range", ""))
         return PastEnd(int(match[1]) if match and is_size(int(match[1])) else None)
     if status not in {200, 206}:
-        raise _refusal(status, headers, now)
+        raise refusal(status, headers, now)
     if not asked.page and headers.get("Content-Type", "").lower().startswith("text/html"):
         # With status 200 so that a browser shows it; whole datasets were saved from such pages.
         raise Throttled("a page came instead of the file: the site signs in, or is under repair")
@@ -118,7 +118,8 @@ def _range(headers: Mapping[str, str]) -> tuple[int, int, int | None]:
     return start, last + 1, total
 
 
-def _refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceError:
+def refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceError:
+    """The error that a status other than 200, 206, and 401 amounts to."""
     if status == 403:
         return AccessDenied("the server refuses access (403)")
     if status in {404, 410}:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +22,7 @@ from yarl import URL
 from cxrsync.catalog import NAME, describe
 from cxrsync.errors import AccessDenied, BadAnswer, Interrupted, SourceError, Throttled
 from cxrsync.job import Limits, Origin
-from cxrsync.model import Ref
+from cxrsync.model import MANIFEST_NAME, Ref
 from cxrsync.sanitize import reason_of
 from cxrsync.source import credentials, http
 from cxrsync.source.base import Answer, End, Opened
@@ -61,7 +62,10 @@ class PhysioNet:
         """See :meth:`cxrsync.source.base.Source.open`."""
         page = ref.path.lower().endswith((".html", ".htm", ".xhtml"))
         asked = http.Asked(start, stop, resume_if, skip_if, page)
-        response = await self._session.get(self._url(ref), http.request_headers(asked))
+        manifest = self._url(replace(ref, path=MANIFEST_NAME))
+        response = await self._session.get(
+            self._url(ref), http.request_headers(asked), sign_in_at=manifest
+        )
         try:
             head = http.read_head(asked, response.status, response.headers, datetime.now(UTC))
         except AccessDenied:

@@ -13,6 +13,11 @@ connection: a session that has ended answers 401 without any password having bee
 closes the gate, one worker signs in anew, the others wait. Where a server gives no session cookie
 (basic auth in front of plain files), or wants the password all the same, it is sent each time.
 
+A 401 need not be the session's end: one path may answer it to everybody. So the worker at the gate
+first asks for the address where the password was accepted, which is a manifest's, with the proof
+that has just failed. Let in there, only that file is denied. Refused there too, the password goes
+to that address, never to the path that failed.
+
 A request that meets a connection which the server closes at that moment (its keep-alive is over)
 is sent once more by aiohttp itself, as RFC 9112 section 9.3.1 has it: no failure, and no pause.
 """
@@ -25,6 +30,7 @@ import socket
 import ssl
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Never
 from urllib.parse import urlsplit
@@ -36,6 +42,7 @@ from cxrsync.errors import (
     BadAnswer,
     CredentialsRefused,
     CxrsyncError,
+    FileDenied,
     Interrupted,
     SourceError,
     Unreachable,
@@ -45,7 +52,7 @@ from cxrsync.errors import (
 from cxrsync.job import Limits, Origin, is_loopback
 from cxrsync.sanitize import reason_of
 from cxrsync.source.credentials import Credentials
-from cxrsync.source.http import TRY_LATER
+from cxrsync.source.http import TRY_LATER, refusal
 from cxrsync.source.proxy import Proxy, proxy_for
 from cxrsync.source.stage import Stage
 
@@ -63,6 +70,8 @@ _MOST_REFUSAL_BYTES = 1 << 16
 _MOST_REFUSAL_SECONDS = 5.0
 
 _BY_SESSION = "Session"
+# Where only the status matters.
+_ONE_BYTE = {"Accept-Encoding": "identity", "Range": "bytes=0-0"}
 
 
 class _Proof(Enum):
@@ -97,6 +106,7 @@ class Session:
         self._cookie_suffices = True
         self._cookie_served = False
         self._refused: CredentialsRefused | None = None
+        self._signed_in_at: URL | None = None
         self.requests = 0
         self._limits = limits
         self._buffer = _READ_BUFFER
@@ -139,10 +149,14 @@ class Session:
         """GET what everyone may have: as nobody, and never signing in for it."""
         return await self._send(url, headers, _Proof.NONE)
 
-    async def get(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def get(
+        self, url: URL, headers: Mapping[str, str], sign_in_at: URL
+    ) -> aiohttp.ClientResponse:
         """GET ``url``, signing in where that is asked for. The caller closes the response.
 
-        Never answers 401. Raises CredentialsRefused, Unreachable, Interrupted, BadAnswer.
+        ``sign_in_at``: an address that every reader may have; it counts until the password has been
+        accepted somewhere. Never answers 401. Raises CredentialsRefused, FileDenied, Throttled,
+        Unreachable, Interrupted, BadAnswer.
         """
         while True:
             if self._gate.locked():  # somebody is signing in: what we would send has no value
@@ -158,8 +172,30 @@ class Session:
             await drain(response)
             async with self._gate:
                 self._stop_if_refused()
-                if self._era == era:
+                if self._era != era:
+                    continue  # another has signed in meanwhile
+                known = self._signed_in_at or sign_in_at
+                if url == known:
                     return await self._sign_in(url, headers, proof)
+                await self._check_session(known, proof)
+
+    async def _check_session(self, url: URL, proof: _Proof) -> None:
+        """Another path has answered 401 to ``proof``: ask for ``url``, which every reader may have,
+        and sign in there if that is refused too. The gate is held.
+
+        Raises FileDenied where it is not: then only the other path is closed to us.
+        """
+        response = await self._send(url, _ONE_BYTE, proof)
+        await drain(response)
+        if response.status == 401:
+            response = await self._sign_in(url, _ONE_BYTE, proof)
+            await drain(response)
+        elif response.status not in TRY_LATER:
+            if proof is _Proof.COOKIE:
+                self._cookie_served = True
+            raise FileDenied("the server asks for a password for this file only (401)")
+        if response.status in TRY_LATER:
+            raise refusal(response.status, response.headers, datetime.now(UTC))
 
     async def close(self) -> None:
         """Let every connection go.
@@ -210,6 +246,7 @@ class Session:
         if response.status in TRY_LATER:
             return response  # an accident, which says nothing of sessions
         self._era += 1
+        self._signed_in_at = url
         session = self._cookie_suffices and bool(response.cookies)
         self._proof = _Proof.COOKIE if session else _Proof.PASSWORD
         return response
@@ -257,10 +294,10 @@ class Session:
         return response
 
     def _proxy_refusal(self, proxy: Proxy, status: int, url: URL) -> SourceError:
-        refusal = proxy.refusal(status, url.host)
-        if isinstance(refusal, CredentialsRefused):
-            self._refused = refusal  # by whomever: no password is tried twice
-        return refusal
+        refused = proxy.refusal(status, url.host)
+        if isinstance(refused, CredentialsRefused):
+            self._refused = refused  # by whomever: no password is tried twice
+        return refused
 
     def _failure(self, problem: Exception, url: URL, *, connected: bool) -> CxrsyncError:
         """What it means that no answer's head came."""

@@ -3,11 +3,13 @@
 import signal
 import socket
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 from e2e.stage import DICOM, JPG, PATIENCE, VERSION, Machine, image_bytes_sent, wait_until
 
+from cxrsync.demo.faults import Rule, says, script
 from cxrsync.demo.server import MiniPhysioNet
 
 SHARD = ("--jpg", "--shard", "p10")
@@ -70,6 +72,30 @@ def test_a_server_without_sessions_gets_the_password_each_time(
 
     assert done.code == 0
     assert server.ledger.snapshot().password_checks == done.summary["requests"] - 1
+
+
+@pytest.mark.parametrize("sessions", [True, False])
+def test_one_path_that_asks_for_a_password_fails_alone(
+    serve: Serve, make_machine: MakeMachine, jpg: Path, sessions: bool
+) -> None:
+    images = sorted((jpg / "files/p10").rglob("*.jpg"))
+    closed = str(images[2].relative_to(jpg))
+    denied = script(Rule(f"*/{closed}", says(HTTPStatus.UNAUTHORIZED), None))
+    server = serve(sessions=sessions, password_check_seconds=0.001, faults=denied)
+    machine = make_machine(server)
+
+    done = machine.pull(*SHARD)
+
+    assert done.code == 5, done.err
+    [failed] = [each for each in done.events if each.get("result") == "failed"]
+    assert failed["path"] == closed
+    assert "for this file only" in failed["reason"]
+    here = list((machine.dest / JPG / VERSION / "files").rglob("*.jpg"))
+    assert len(here) == len(images) - 1
+    counts = server.ledger.snapshot()
+    assert counts.by_path[f"{JPG}/{VERSION}/{closed}"].requests == 1
+    # With a session once; without one each request but the first bears it.
+    assert counts.password_checks == (1 if sessions else counts.requests - 1)
 
 
 def test_no_agreement(serve: Serve, make_machine: MakeMachine) -> None:

@@ -13,6 +13,7 @@ from cxrsync.errors import (
     AccessDenied,
     BadAnswer,
     CredentialsRefused,
+    FileDenied,
     Interrupted,
     NotFound,
     SourceError,
@@ -140,6 +141,7 @@ BROKE = Interrupted("broke")
         (Held(failures=9), BadAnswer("x"), Act.RETRY),
         (Held(), NotFound("x"), Act.FILE_FAILED),
         (Held(), AccessDenied("x"), Act.ASK_ACCESS),
+        (Held(), FileDenied("x"), Act.FILE_FAILED),
         (Held(progress=True), CredentialsRefused("x"), Act.RUN_FAILED),
     ],
 )

@@ -21,7 +21,7 @@ from cxrsync.source.physionet import PhysioNet
 # Much less than the patience of a test, much more than what loopback takes.
 LIMITS = Limits(connect_timeout=5.0, stall_timeout=0.5)
 PATIENCE = 5.0
-FILE = Ref("alpha", "1.0", "one.txt")
+FILE = Ref("alpha", "1.0", "SHA256SUMS.txt")  # what a run asks for first
 OK = b"HTTP/1.1 200 OK\r\n"
 TWO = OK + b"Content-Length: 2\r\n\r\nok"
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"

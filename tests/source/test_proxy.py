@@ -47,7 +47,7 @@ OF_PROXY = base64.b64encode(PAIR.encode())
 OF_SITE = base64.b64encode(f"demo:{PASSWORD}".encode())
 MARK = "-".join(["hush"] * 3)  # not as such in a traceback's source lines
 LIMITS = Limits(connect_timeout=5.0, stall_timeout=5.0)
-FILE = Ref("alpha", "1.0", "one.txt")
+FILE = Ref("alpha", "1.0", "SHA256SUMS.txt")  # what a run asks for first
 
 
 def shown(error: BaseException) -> str:
@@ -68,7 +68,7 @@ def nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make_server(tmp_path: Path) -> Iterator[Callable[[str], MiniPhysioNet]]:
-    path = tmp_path / "root/alpha/1.0/one.txt"
+    path = tmp_path / "root/alpha/1.0/SHA256SUMS.txt"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"one")
     (tmp_path / "root/.cxrsync-demo").touch()
@@ -415,7 +415,7 @@ async def test_plain_http_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> No
         async with guest(HTTP) as source:
             assert await read(source) == b"one"
     [head] = proxy.heads
-    assert head.startswith(b"GET http://physionet.test/files/alpha/1.0/one.txt HTTP/1.1\r\n")
+    assert head.startswith(b"GET http://physionet.test/files/alpha/1.0/SHA256SUMS.txt HTTP/1.1\r\n")
     assert field(head, b"Proxy-Authorization") == b"Basic " + OF_PROXY
 
 

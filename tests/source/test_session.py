@@ -18,6 +18,7 @@ from cxrsync.errors import (
     AccessDenied,
     BadAnswer,
     CredentialsRefused,
+    FileDenied,
     Interrupted,
     NotFound,
     SourceError,
@@ -36,6 +37,9 @@ SECRET = "correct horse grüße"
 MANNERS = Manners(password=SECRET, password_check_seconds=0.001, open_datasets=frozenset({"open"}))
 LIMITS = Limits(connect_timeout=5.0, stall_timeout=5.0)
 NAMES = ["a#b", "what?", "50%", "%20", "%2e%2e", "a b", "Grüße 北京", "a+b&c=d;e", "c:\\d", "'\"<>"]
+# What a run asks for first.
+NAME = "SHA256SUMS.txt"
+MANIFEST = Ref("alpha", "1.0", NAME)
 FILE = Ref("alpha", "1.0", "one.txt")
 OPEN = Ref("open", "1.0", "one.txt")
 
@@ -66,7 +70,7 @@ def nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def server(tmp_path: Path) -> Iterator[MiniPhysioNet]:
     root = tmp_path / "root"
     for version in ("alpha/1.0", "open/1.0"):
-        for name in ["one.txt", *(f"files/{name}/{name}.jpg" for name in NAMES)]:
+        for name in [NAME, "one.txt", *(f"files/{name}/{name}.jpg" for name in NAMES)]:
             path = root / version / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(name.encode())
@@ -129,14 +133,14 @@ async def web_server(
         await runner.cleanup()
 
 
-async def read(source: PhysioNet, ref: Ref = FILE) -> bytes:
+async def read(source: PhysioNet, ref: Ref = MANIFEST) -> bytes:
     async with source.open(ref) as answer:
         assert isinstance(answer, Opened)
         return b"".join([chunk async for chunk in answer.chunks])
 
 
-async def attempts(source: PhysioNet, count: int = 8) -> list[bytes | BaseException]:
-    return await asyncio.gather(*(read(source) for _ in range(count)), return_exceptions=True)
+async def attempts(source: PhysioNet, ref: Ref = MANIFEST) -> list[bytes | BaseException]:
+    return await asyncio.gather(*(read(source, ref) for _ in range(8)), return_exceptions=True)
 
 
 # ── the handshake and its gate ─────────────────────────────────────────────────────────────────
@@ -145,7 +149,7 @@ async def attempts(source: PhysioNet, count: int = 8) -> list[bytes | BaseExcept
 async def test_a_bare_request_then_one_password_check(server: MiniPhysioNet) -> None:
     async with guest(server, person := Person()) as source:
         for _ in range(3):
-            assert await read(source) == b"one.txt"
+            assert await read(source) == NAME.encode()
         counts = server.ledger.snapshot()
         assert [entry.status for entry in counts.log] == [401, 200, 200, 200]
         assert (counts.password_checks, len(person.asked), source.requests) == (1, 1, 4)
@@ -173,12 +177,23 @@ async def test_the_password_travels_once() -> None:
     ]  # fmt: skip
 
 
-async def test_a_session_that_ends_is_renewed_by_one(server: MiniPhysioNet) -> None:
+@pytest.mark.parametrize("ref", [MANIFEST, FILE], ids=["the manifest", "a file"])
+async def test_a_session_that_ends_is_renewed_by_one(server: MiniPhysioNet, ref: Ref) -> None:
     async with guest(server, person := Person()) as source:
         await read(source)
         server.forget_sessions()
-        assert await attempts(source) == [b"one.txt"] * 8
+        assert await attempts(source, ref) == [ref.path.encode()] * 8
         assert (server.ledger.password_checks, len(person.asked)) == (2, 1)
+
+
+async def test_a_file_that_is_asked_for_first_is_not_what_one_signs_in_at(
+    server: MiniPhysioNet,
+) -> None:
+    async with guest(server) as source:
+        assert await attempts(source, FILE) == [b"one.txt"] * 8
+        log = server.ledger.snapshot().log
+        assert next(each.path for each in log if each.status < 400) == f"alpha/1.0/{NAME}"
+        assert server.ledger.password_checks == 1
 
 
 @pytest.mark.parametrize("session_first", [False, True])
@@ -400,3 +415,143 @@ async def test_a_server_that_is_not_there_or_speaks_no_tls() -> None:
             await read(source)
         await source.close()
     assert seen == []
+
+
+# ── one path that answers 401 ──────────────────────────────────────────────────────────────────
+
+CLOSED = Ref("alpha", "1.0", "closed.txt")
+
+
+@dataclass
+class OnePathClosed:
+    """A server with one path that answers 401 to everybody; a session, or the password each time.
+
+    ``suffices``: whether the manifest lets the password in, and ``session``: the cookie that is
+    good now (None: there are no sessions).
+    """
+
+    session: str | None = "s1"
+    suffices: bool = True
+    is_open: bool = False
+
+    def __call__(self, request: web.BaseRequest) -> web.Response:
+        if request.path.endswith(CLOSED.path) or not self._admits(request):
+            return web.Response(status=401, headers={"Set-Cookie": "testcookie=1; Path=/"})
+        cookie = {"Set-Cookie": f"sessionid={self.session}; Path=/"} if self.session else {}
+        return web.Response(headers=cookie)
+
+    def _admits(self, request: web.BaseRequest) -> bool:
+        scheme = request.headers.get("Authorization", "-").split()[0]
+        if self.session and scheme != "-" and request.cookies.get("sessionid") == self.session:
+            return True
+        return self.is_open or (self.suffices and scheme == "Basic")
+
+
+def passwords(seen: Requests) -> list[str]:
+    """The last names of the paths that the password went to."""
+    sent = [each for each in seen if each.headers.get("Authorization", "").startswith("Basic")]
+    return [each.path.rsplit("/", 1)[1] for each in sent]
+
+
+async def test_one_path_that_asks_for_a_password_fails_alone() -> None:
+    async with web_server(OnePathClosed()) as (url, seen), guest(url, person := Person()) as source:
+        await read(source)
+        ends = await asyncio.gather(
+            *(read(source, CLOSED) for _ in range(8)),
+            *(read(source, FILE) for _ in range(8)),
+            return_exceptions=True,
+        )
+        assert [type(end) for end in ends] == [FileDenied] * 8 + [bytes] * 8
+        assert "for this file only" in str(ends[0])
+    assert passwords(seen) == [NAME]
+    assert len(person.asked) == 1
+
+
+async def test_a_session_that_ended_is_renewed_at_the_manifest() -> None:
+    site = OnePathClosed()
+    async with web_server(site) as (url, seen), guest(url) as source:
+        await read(source)
+        await read(source, FILE)
+        site.session = "s2"
+        ends = await asyncio.gather(
+            *(read(source, FILE) for _ in range(4)),
+            *(read(source, CLOSED) for _ in range(4)),
+            return_exceptions=True,
+        )
+        assert [type(end) for end in ends] == [bytes] * 4 + [FileDenied] * 4
+    assert passwords(seen) == [NAME] * 2
+
+
+async def test_a_password_that_changed_is_refused_at_the_manifest() -> None:
+    site = OnePathClosed()
+    async with web_server(site) as (url, seen), guest(url) as source:
+        await read(source)
+        await read(source, FILE)
+        site.session, site.suffices = "s2", False
+        for _ in range(3):
+            with pytest.raises(CredentialsRefused):
+                await read(source, CLOSED)
+    assert passwords(seen) == [NAME] * 2
+
+
+@pytest.mark.parametrize("suffices", [True, False])
+async def test_where_each_request_bears_the_password_one_more_tells(suffices: bool) -> None:
+    site = OnePathClosed(session=None)
+    async with web_server(site) as (url, seen), guest(url) as source:
+        await read(source)
+        site.suffices = suffices
+        with pytest.raises(FileDenied if suffices else CredentialsRefused):
+            await read(source, CLOSED)
+        assert passwords(seen) == [NAME, CLOSED.path, NAME]
+        sent = len(seen)
+        if suffices:
+            await read(source)
+        else:
+            with pytest.raises(CredentialsRefused):
+                await read(source)
+        assert len(seen) == sent + suffices
+
+
+async def test_in_an_open_dataset_nobody_is_asked_for_one_path() -> None:
+    site = OnePathClosed(is_open=True)
+    async with web_server(site) as (url, seen), guest(url, person := Person()) as source:
+        await read(source)
+        with pytest.raises(FileDenied):
+            await read(source, CLOSED)
+        await read(source)
+    assert (passwords(seen), person.asked) == ([], [])
+
+
+async def test_another_datasets_manifest_that_asks_for_a_password() -> None:
+    """With a session that is good, it is that dataset which lets nobody in."""
+
+    def answer(request: web.BaseRequest) -> web.Response:
+        is_closed = "/beta/" in request.path
+        return web.Response(status=401) if is_closed else OnePathClosed()(request)
+
+    async with web_server(answer) as (url, seen), guest(url) as source:
+        await read(source)
+        with pytest.raises(FileDenied):
+            await read(source, Ref("beta", "1.0", NAME))
+        await read(source)
+    assert passwords(seen) == [NAME]
+
+
+async def test_a_manifest_that_says_later_tells_nothing_of_a_path() -> None:
+    busy = False
+
+    def answer(request: web.BaseRequest) -> web.Response:
+        if busy and request.path.endswith(NAME):
+            return web.Response(status=503, headers={"Retry-After": "7"})
+        return OnePathClosed()(request)
+
+    async with web_server(answer) as (url, seen), guest(url) as source:
+        await read(source)
+        busy = True
+        with pytest.raises(Throttled) as later:
+            await read(source, CLOSED)
+        assert later.value.after == 7
+        busy = False
+        with pytest.raises(FileDenied):
+            await read(source, CLOSED)
+    assert passwords(seen) == [NAME]
