@@ -114,16 +114,25 @@ class Throttled(SourceError):
 
     ``after`` is the server's own wish in seconds (Retry-After), or None where it names none. It
     ends a run only where the server has asked for that longer than the run was to wait.
-    ``overloaded``: it is asked too much, by us or by everyone, rather than at odds with one file.
+    ``overloaded``: it is asked too much, by us or by everyone, rather than at odds with one file;
+    ``by_us``: it says that it is we who ask too much (429), rather than that it is away.
     """
 
     exit_code = ExitCode.UNREACHABLE
     next_step = Unreachable.next_step
 
-    def __init__(self, what: str, *, after: float | None = None, overloaded: bool = False) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        after: float | None = None,
+        overloaded: bool = False,
+        by_us: bool = False,
+    ) -> None:
         super().__init__(what)
         self.after = after
         self.overloaded = overloaded
+        self.by_us = by_us
 
 
 class CredentialsRefused(SourceError):

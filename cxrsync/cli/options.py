@@ -176,7 +176,8 @@ def source_options(function: F) -> F:
                 "--give-up-after",
                 type=float,
                 metavar="S",
-                help="How long the server may be away [default: 3600].",
+                help="How long the server may be away, or ask to be left alone "
+                "(Retry-After) [default: 3600].",
             ),
             option(
                 "--wait-lock",

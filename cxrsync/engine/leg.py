@@ -174,7 +174,7 @@ async def _work(
         queue.published(entry, outcome)
 
     publication = Publication(run.tree, partitions, trash, published, fsync=run.job.fsync)
-    line = run.line(flight, limits.give_up_after, run.probe)
+    line = run.line(flight, run.probe)
     queue = Queue(
         line,
         flight,

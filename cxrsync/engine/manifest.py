@@ -51,8 +51,6 @@ from cxrsync.store.publish import Ready, Trash, publish
 from cxrsync.store.threads import in_thread
 
 _WAIT_FOR_OTHERS = 3600.0
-# Later the run waits for --give-up-after, but a mistyped address should say so at once.
-_FIRST_ANSWER_SECONDS = 15.0
 # A hundred times that of the largest dataset we know: what is larger is a server gone wrong.
 _MOST_BYTES = 8 << 30
 _MOST_ATTEMPTS = 3
@@ -76,11 +74,10 @@ async def obtain(
     Raises NotFound where there is no such version, RefusedForSafety where it has lost too much, and
     what ends a run.
     """
-    limits = run.job.limits
     folder = manifests_folder(run.tree)
     flight = Flight()
     partial = Partial(folder, PARTIAL, proved=False)
-    line = run.line(flight, min(_FIRST_ANSWER_SECONDS, limits.give_up_after))
+    line = run.line(flight)
     # Its partial has no digest for a name: two runs must not write it at once.
     lock = Lock(folder, wait=_WAIT_FOR_OTHERS, describe="the manifest")
     try:

@@ -1,7 +1,7 @@
 """When the whole server is away or refuses everyone: one wait for all connections, then go on.
 
 A file does not fail because the server is down for an hour, and eight connections do not knock
-eight times as often as one.
+eight times as often as one. What the answers mean is :mod:`cxrsync.engine.circuit_breaker`'s.
 """
 
 from __future__ import annotations
@@ -9,87 +9,130 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from math import isinf
 from time import monotonic
 
-from cxrsync.engine.pace import bounded_wish, pause
+from cxrsync import words
+from cxrsync.engine.circuit_breaker import CircuitBreaker, Request
+from cxrsync.engine.pace import pause
+from cxrsync.engine.turns import Turns
 from cxrsync.errors import (
     AccessDenied,
     CredentialsRefused,
     Interrupted,
+    NotFound,
     SourceError,
+    Throttled,
     Unreachable,
     Untrusted,
 )
 from cxrsync.model import Emit, Retrying
 
+# After an outage the connections of one client, and many clients, come back one by one.
+_RETURN_SECONDS = 1.0
+# A Retry-After beyond that, in seconds, is told as that: dates have an end.
+_LONGEST_TOLD = 1e9
+
 
 class Outage:
     """What all connections of a run know together about the server."""
 
-    def __init__(self, give_up_after: float, emit: Emit) -> None:
+    def __init__(self, give_up_after: float, emit: Emit, turns: Turns) -> None:
         self._give_up_after = give_up_after
         self._emit = emit
-        self._not_before = 0.0
-        # Until the first answer: since we began to ask.
-        self._away_since: float | None = monotonic()
-        self._failures = 0
+        self._turns = turns
+        self._breaker = CircuitBreaker(give_up_after)
+        self._outages = 0
         self._regained = 0
         self._probe = asyncio.Lock()
-        self.answers = 0
+        self._news = asyncio.Event()
+        self._waiting = 0
 
-    async def clear(self) -> None:
-        """Wait until a request may be made."""
-        # Not an Event: the moment moves away while we wait, whenever another request fails.
-        while (wait := self._not_before - monotonic()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(wait)
+    @property
+    def answers(self) -> int:
+        """How many requests have been answered so far."""
+        return self._breaker.answers
 
-    def well(self) -> None:
+    def asked(self) -> Request:
+        """A request begins; given back with what becomes of it."""
+        return self._breaker.asked(monotonic())
+
+    async def clear(self) -> bool:
+        """Wait until a request may be made. True if that took a while."""
+        waited = False
+        while (wait := self._breaker.hold(monotonic())) > 0:
+            waited = True
+            await self._wait(wait)
+            if isinf(wait):
+                await asyncio.sleep(random.random() * _RETURN_SECONDS)  # noqa: S311
+        return waited
+
+    def well(self, request: Request) -> None:
         """A request was answered with bytes: the server is there, and lets us in."""
-        self.answers += 1
-        self._failures = 0
-        self._away_since = None
+        if self._breaker.answered(request, monotonic(), self._turns.under_way + 1):
+            self._outages += 1
+            self._turns.back()
+        self._tell()
 
     def flowing(self) -> None:
         """Bytes arrive, whenever they were asked for: the server is there."""
-        self._away_since = None
+        if self._breaker.flowing(monotonic()):
+            self._turns.lapse()
+        self._turns.flowing()
+        self._tell()
 
-    def away(self, problem: SourceError, after: float | None = None) -> None:
-        """No connection, or "try later": hold every request for a while.
+    def broke(self) -> None:
+        """An answer broke off; the file will be asked for again."""
+        self._breaker.broke(monotonic())
 
-        Raises ``problem`` once the server has been away for longer than the run is to wait, and at
-        once where it has never proved who it is.
+    def away(self, problem: SourceError, request: Request, *, by_probe: bool = False) -> None:
+        """No connection, or "try later": where nobody is answered, every request waits for a while.
+
+        Raises ``problem`` once the server has been away for longer than the run is to wait, or asks
+        the probe for more; and at once where it has never proved who it is.
         """
         now = monotonic()
-        if self._away_since is None:
-            self._away_since = now
-        if now - self._away_since > self._give_up_after:
-            if isinstance(problem, Interrupted):
-                raise Unreachable(str(problem)) from None
-            raise problem
+        wish = problem.after if isinstance(problem, Throttled) else None
+        jitter = random.random()  # noqa: S311 - spreads clients in time, guards nothing
+        if self.answers != request.answers:
+            self._breaker.heed(now, jitter, wish)
+            return
+        was_open = self._breaker.is_open
+        wait = self._breaker.refused(
+            request, now, jitter, wish, under_way=self._turns.under_way, by_probe=by_probe
+        )
+        if self._breaker.is_open and not was_open:
+            self._turns.away()
+        # One path's wish must not end the run: the probe is asked what the server wishes.
+        if self._breaker.is_hopeless(now, wish if by_probe else None):
+            raise self._farewell(problem, wish)
         if isinstance(problem, Untrusted) and not self.answers:
             raise problem
-        if self._not_before > now:
-            return  # several connections meet one outage: it counts once
-        self._failures += 1
-        wait = max(pause(self._failures, random.random()), bounded_wish(after))  # noqa: S311
-        self._not_before = now + wait
-        self._emit(Retrying("", wait, str(problem)))
+        if wait is not None:  # several connections meet one outage: it is told once
+            self._emit(Retrying("", wait, str(problem)))
 
-    async def knock(self, answers: int, probe: Callable[[], Awaitable[None]]) -> None:
-        """One asks for all whether the server is back; returns once anybody has been answered."""
+    async def knock(self, request: Request, probe: Callable[[], Awaitable[None]]) -> bool:
+        """One asks for all whether the server is back; returns once anybody has been answered since
+        ``request`` was made. True if the server was away: then it was not this file's fault."""
+        outages = self._outages
         async with self._probe:
-            while self.answers == answers:
-                await self.clear()
-                if self.answers != answers:
-                    return
+            while self.answers == request.answers:
+                if (wait := self._breaker.probe_in(monotonic())) > 0:
+                    await self._wait(wait)
+                    continue
+                probing = self.asked()
                 try:
                     await probe()
                 except (CredentialsRefused, AccessDenied):
                     raise
+                except NotFound:
+                    self.well(probing)  # the server is there, whatever it has
                 except SourceError as still:
-                    self.away(still, getattr(still, "after", None))
+                    self.away(still, probing, by_probe=True)
                 else:
-                    self.well()
+                    self.well(probing)
+        return self._outages != outages
 
     async def denied(self, problem: SourceError, probe: Callable[[], Awaitable[None]]) -> bool:
         """A 403 in mid-run. True if it concerns this file only; else waits for access to return,
@@ -121,3 +164,31 @@ class Outage:
                 else:
                     self._regained += bool(failures)
                     return not failures
+
+    async def _wait(self, seconds: float) -> None:
+        """Until there is news, but no longer."""
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(None if isinf(seconds) else seconds):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting -= 1
+
+    def _tell(self) -> None:
+        if self._waiting:
+            self._news.set()
+            self._news = asyncio.Event()
+
+    def _farewell(self, problem: SourceError, wish: float | None) -> SourceError:
+        """What ends the run: the problem, and when to come back where the server has said so."""
+        if isinstance(problem, Interrupted):
+            return Unreachable(str(problem))
+        if not wish:
+            return problem
+        wish = min(wish, _LONGEST_TOLD)
+        then = datetime.now().astimezone() + timedelta(seconds=wish)  # of the reader's own zone
+        return Throttled(
+            f"{problem}: not before {then:%Y-%m-%d %H:%M %Z}, in {words.duration(wish)}", after=wish
+        )

@@ -7,10 +7,11 @@ together do not come back together.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
-# The server's own wish is followed, but an absurd one must not stop a run for a day.
+# A file whose Retry-After is longer is put off to the next pass: others can come meanwhile.
 _LONGEST_RETRY_AFTER = 900.0
 _SAVED_UP = 0.2
 
@@ -28,26 +29,22 @@ class History:
 
 
 def next_step(
-    history: History, retries: int, jitter: float, after: float | None = None
+    history: History, retries: int, jitter: float, wish: float = 0.0, longest: float = inf
 ) -> float | None:
     """Seconds to wait before the next attempt at a file; None: this file has failed.
 
-    ``after`` is the server's own wish.
+    ``wish`` is what is left of the server's own (Retry-After), ``longest`` what the run waits for
+    a whole server.
     """
-    if history.failures > retries:
+    if history.failures > retries or wish > min(_LONGEST_RETRY_AFTER, longest):
         return None
-    return max(pause(history.failures, jitter), bounded_wish(after))
+    return max(pause(history.failures, jitter), wish)
 
 
 def pause(failures: int, jitter: float) -> float:
     """Seconds to wait after so many failures in a row: doubling, bounded, spread by jitter."""
     longest: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(max(failures - 1, 0), 16))
     return longest * (0.5 + jitter / 2)
-
-
-def bounded_wish(after: float | None) -> float:
-    """A Retry-After in seconds within bounds; 0 where there is none."""
-    return min(max(after or 0.0, 0.0), _LONGEST_RETRY_AFTER)
 
 
 def free_at(before: float, now: float, count: int, rate: float) -> float:

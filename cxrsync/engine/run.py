@@ -32,23 +32,18 @@ class Run:
     stamp: str
     brake: Brake
     turns: Turns
+    outage: Outage
 
     def ref(self, path: str) -> Ref:
         """The file at ``path`` as the source knows it."""
         return Ref(self.job.dataset, self.version, path)
 
-    def line(
-        self,
-        flight: Flight,
-        patience: float,
-        probe: Callable[[], Awaitable[None]] | None = None,
-    ) -> Line:
-        """What transfers share; ``patience``: seconds that the whole server may be away."""
-        outage = Outage(patience, self.emit)
+    def line(self, flight: Flight, probe: Callable[[], Awaitable[None]] | None = None) -> Line:
+        """What transfers share."""
         return Line(
             self.source,
             self.job.limits,
-            outage,
+            self.outage,
             self.emit,
             self.turns,
             probe,

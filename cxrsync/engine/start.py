@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from cxrsync.catalog import describe
 from cxrsync.engine.brake import Brake
+from cxrsync.engine.outage import Outage
 from cxrsync.engine.run import Run
 from cxrsync.engine.stop import Stop
 from cxrsync.engine.turns import Turns
@@ -52,7 +53,8 @@ async def set_out(job: Job, source: Source, emit: Emit, stop: Stop) -> Run:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     brake = Brake(job.limits.rate)
     turns = Turns(job.limits, emit)
-    return Run(job, source, emit, stop, tree, known, version, stamp, brake, turns)
+    outage = Outage(job.limits.give_up_after, emit, turns)
+    return Run(job, source, emit, stop, tree, known, version, stamp, brake, turns, outage)
 
 
 def refuse_synced(around: Surroundings) -> None:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from time import monotonic
 
 from cxrsync.engine.brake import Brake
+from cxrsync.engine.circuit_breaker import Request
 from cxrsync.engine.outage import Outage
 from cxrsync.engine.pace import History, next_step
 from cxrsync.engine.protocol import Act, Held, decide
 from cxrsync.engine.segments import LEAST_SHARE, Segment, Segments
 from cxrsync.engine.turns import Turns
-from cxrsync.errors import BadAnswer, CxrsyncError, Interrupted, SourceError
+from cxrsync.errors import BadAnswer, CxrsyncError, Interrupted, SourceError, Throttled
 from cxrsync.job import Limits
 from cxrsync.model import Emit, Received, Ref, Retrying
 from cxrsync.source.base import End, Opened, PastEnd, Source
@@ -35,7 +36,8 @@ _RESTARTS_BEFORE_ONE_STREAM = 2
 class Line:
     """What every transfer of a run shares: the source, the limits, the state of the server.
 
-    ``probe`` asks whether we are let in at all (None: a refusal ends the run at once);
+    ``probe`` asks whether we are let in at all (None: it is the file that everybody may have, and a
+    refusal ends the run at once);
     ``can_share`` is called when a file proves long enough for several connections.
     """
 
@@ -94,6 +96,7 @@ class Transfer:
         self._takes_parts = True
         self._one_stream = False
         self._history = History()
+        self._met = -1  # how many had been answered before the last refusal that was counted
         self._arrived = 0
         self._restarts = 0
         # The partial's, except while its bytes are thrown away: that happens in a thread, and here
@@ -179,20 +182,22 @@ class Transfer:
         epoch = self._epoch
         try:
             while not (segment.done or self.failed or self.unchanged or epoch != self._epoch):
-                answers = self._line.outage.answers
-                at = segment.at
+                outage = self._line.outage
+                request, at = outage.asked(), segment.at
                 try:
-                    async with self._line.turns.take() as answered:
-                        await self._line.outage.clear()
-                        await self._ask(segment, epoch, answered)
+                    async with self._line.turns.take(outage.clear) as answered:
+                        request = outage.asked()
+                        await self._ask(segment, epoch, request, answered)
                 except SourceError as problem:
-                    await self._consider(problem, progress=segment.at > at, answers=answers)
+                    await self._consider(problem, request, progress=segment.at > at)
         finally:
             segment.busy = False
 
     # ── one request ────────────────────────────────────────────────────────────────────────────
 
-    async def _ask(self, segment: Segment, epoch: int, answered: Callable[[], None]) -> None:
+    async def _ask(
+        self, segment: Segment, epoch: int, request: Request, answered: Callable[[], None]
+    ) -> None:
         binding = self._binding()
         if segment.at and not self._by_digest and binding.validator is None:
             # Nothing would tell whether what comes next belongs to what is here.
@@ -206,7 +211,7 @@ class Transfer:
         async with self._line.source.open(
             self.ref, segment.at, stop, resume_if=resume_if, skip_if=self._skip_if
         ) as answer:
-            self._line.outage.well()
+            self._line.outage.well(request)
             answered()
             if epoch != self._epoch:
                 return  # another connection had to start over while we waited
@@ -299,6 +304,7 @@ class Transfer:
         handed = monotonic()
         try:
             async for data in opened.chunks:
+                self._line.outage.flowing()
                 chunk = data if segment.stop is None else data[: segment.left]
                 held.append(chunk)
                 size += len(chunk)
@@ -344,12 +350,10 @@ class Transfer:
             if written and epoch == self._epoch:  # not given up again before it is counted
                 self._arrived += size
                 self._line.emit(Received(size))
-                self._line.outage.flowing()
-                self._line.turns.flowing()
 
     # ── when it did not go well ────────────────────────────────────────────────────────────────
 
-    async def _consider(self, problem: SourceError, *, progress: bool, answers: int) -> None:
+    async def _consider(self, problem: SourceError, request: Request, *, progress: bool) -> None:
         """Wait, or let the file fail, or (raise) end the run."""
         if self.failed is not None:
             return  # nothing is left to try
@@ -361,31 +365,44 @@ class Transfer:
             if await self._line.outage.denied(problem, self._line.probe):
                 self.failed = problem
         elif act is Act.WAIT:
-            await self._is_it_the_server(problem, answers)
-            if self._line.outage.answers != answers:
-                await self._spend(problem, progress=progress)
+            await self._wait_for_server(problem, request, progress=progress)
         elif act is Act.RETRY:
+            if isinstance(problem, Interrupted):
+                self._line.outage.broke()
             await self._spend(problem, progress=progress)
         else:
             raise problem
 
-    async def _is_it_the_server(self, problem: SourceError, answers: int) -> None:
-        """Wait while the whole server is away. Returns once anybody has been answered since: then
-        it was this file. (Without a probe, for the manifest itself, after one pause.)"""
-        outage = self._line.outage
-        if outage.answers == answers or not isinstance(problem, Interrupted):
-            outage.away(problem, getattr(problem, "after", None))
-        if self._line.probe is not None:
-            await outage.knock(answers, self._line.probe)
+    async def _wait_for_server(
+        self, problem: SourceError, request: Request, *, progress: bool
+    ) -> None:
+        """Wait until anybody has been answered since; then it is this file's turn again."""
+        began = monotonic()
+        self._line.outage.away(problem, request)
+        was_away = await self._line.outage.knock(request, self._line.probe or self._probe)
+        if was_away and self._line.probe is None:
+            return  # no other file could go on meanwhile
+        # A file that brings the server down is given up in the end. But its connections meet one
+        # outage together, and it counts once.
+        counts, self._met = request.answers != self._met, request.answers
+        await self._spend(problem, progress=progress, waited=monotonic() - began, counts=counts)
 
-    async def _spend(self, problem: SourceError, *, progress: bool) -> None:
-        self._history = self._history.failed(progress=progress)
-        wait = next_step(
-            self._history,
-            self._line.limits.retries,
-            random.random(),  # noqa: S311 - spreads clients in time, guards nothing
-            getattr(problem, "after", None),
-        )
+    async def _probe(self) -> None:
+        """Where nothing else tells whether the server is there: a byte of this file."""
+        async with self._line.source.open(self.ref, 0, 1):
+            pass
+
+    async def _spend(
+        self, problem: SourceError, *, progress: bool, waited: float = 0.0, counts: bool = True
+    ) -> None:
+        """A failure off the file's budget, if it ``counts``, and a pause before the next attempt.
+        ``waited``: seconds since the server said what it wishes."""
+        if counts:
+            self._history = self._history.failed(progress=progress)
+        wish = (problem.after or 0.0) - waited if isinstance(problem, Throttled) else 0.0
+        limits = self._line.limits
+        jitter = random.random()  # noqa: S311 - spreads clients in time, guards nothing
+        wait = next_step(self._history, limits.retries, jitter, wish, limits.give_up_after)
         if wait is None:
             self.failed = problem
             return

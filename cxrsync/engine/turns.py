@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
 
+from cxrsync.engine.sleep import slept_seconds
 from cxrsync.engine.window import Window
 from cxrsync.errors import Interrupted, Throttled, Unreachable
 from cxrsync.job import Limits
 from cxrsync.model import Connections, Emit
 
+# Two clocks that are read one after the other differ by less.
+_LEAST_SLEEP = 1.0
+
+
+async def _at_once() -> bool:
+    return False
+
 
 class Turns:
     """Turns for the connections of a run, and what becomes of the requests made in them.
 
-    A stream that flows is never cut off for there being too many: only nobody new has a turn.
+    Fewer turns never end a request that is under way; they only delay the next.
     """
 
     def __init__(self, limits: Limits, emit: Emit) -> None:
@@ -24,39 +32,98 @@ class Turns:
         self._window = Window(first, limits.connections, monotonic())
         self._emit = emit
         self._free = asyncio.Semaphore(first)
-        self._turns = first
+        self._turns = self._told = first
+        self._slept = slept_seconds()
+        self.under_way = 0
+        """How many answers are being received."""
 
     @asynccontextmanager
-    async def take(self) -> AsyncIterator[Callable[[], None]]:
-        """Wait for a turn, and have it; what it gives is called when the request is answered."""
-        await self._free.acquire()
-        while self._turns > self._window.size:  # there are fewer by now: this one is given up
-            self._turns -= 1
-            await self._free.acquire()
+    async def take(
+        self, ready: Callable[[], Awaitable[bool]] = _at_once
+    ) -> AsyncIterator[Callable[[], None]]:
+        """Wait for a turn and until ``ready``, which tells whether that took a while; what this
+        gives is called when the request is answered."""
+        await self._turn(ready)
+        self._notice_sleep()
+        # Not before: what is asked after an outage is not of the time before it.
         mark = self._window.asked(monotonic())
-        changed = False
+
+        begun = False
+
+        def answered() -> None:
+            nonlocal begun
+            begun = True
+            self.under_way += 1
+            if self._window.answered(mark, monotonic()):
+                self._follow()
+
         try:
-            yield lambda: self._grown(self._window.answered(mark, monotonic()))
+            yield answered
         except Interrupted:
-            changed = self._window.broken(mark, monotonic())
+            self._notice_sleep()
+            self._window.broken(mark, monotonic())
             raise
         except (Unreachable, Throttled) as problem:
+            self._notice_sleep()
             if isinstance(problem, Unreachable) or problem.overloaded:
-                changed = self._window.trouble(mark, monotonic())
+                by_us = isinstance(problem, Throttled) and problem.by_us
+                self._window.trouble(mark, monotonic(), by_us=by_us)
             raise
         finally:
+            self.under_way -= begun
             self._window.forget(mark)
             self._free.release()
-            if changed:
-                self._emit(Connections(self._window.size))
+            self._follow()
+
+    @property
+    def size(self) -> int:
+        """How many turns there are."""
+        return self._window.size
 
     def flowing(self) -> None:
         """Bytes arrive in some turn."""
-        self._grown(self._window.flowing(monotonic()))
+        if self._window.flowing(monotonic()):
+            self._follow()
 
-    def _grown(self, grown: bool) -> None:
-        if grown:
-            while self._turns < self._window.size:
-                self._turns += 1
+    def lapse(self) -> None:
+        """The line was dead: whatever was asked meanwhile says nothing of the number of turns."""
+        self._window.lapse()
+
+    def away(self) -> None:
+        """The server is away: nobody asks until it is back, and then with half of the turns."""
+        self._window.away()
+
+    def back(self) -> None:
+        """The server is back."""
+        self._window.back(monotonic())
+        self._follow()
+
+    async def _turn(self, ready: Callable[[], Awaitable[bool]]) -> None:
+        await self._free.acquire()
+        while True:
+            while self._turns > self._window.size:  # there are fewer by now: this one is given up
+                self._turns -= 1
+                await self._free.acquire()
+            try:
+                waited = await ready()
+            except BaseException:
                 self._free.release()
-            self._emit(Connections(self._window.size))
+                raise
+            if not waited:
+                return
+
+    def _follow(self) -> None:
+        """As many turns as the window has it, from now on."""
+        size = self._window.size
+        while self._turns < size:
+            self._turns += 1
+            self._free.release()
+        if size != self._told:
+            self._told = size
+            self._emit(Connections(size))
+
+    def _notice_sleep(self) -> None:
+        slept = slept_seconds()
+        if slept - self._slept > _LEAST_SLEEP:
+            self._slept = slept
+            self._window.lapse()

@@ -129,6 +129,7 @@ def refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceErr
             f"the server asks to try later ({status})",
             after=retry_after(headers.get("Retry-After"), now),
             overloaded=status in _OVERLOADED,
+            by_us=status == 429,
         )
     if status in {302, 303, 307}:
         # For now only, as to a sign-in or a notice of repairs; tomorrow the file is there again.

@@ -1,44 +1,40 @@
 """A server that is away, or lets nobody in: one wait for all, on a clock of our own."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
+from engine.virtual_clock import Clock, virtually
 
 from cxrsync.engine import outage as module
+from cxrsync.engine import turns as turns_module
+from cxrsync.engine.circuit_breaker import FIRST_ANSWER_SECONDS
 from cxrsync.engine.outage import Outage
+from cxrsync.engine.turns import Turns
 from cxrsync.errors import (
     AccessDenied,
     CredentialsRefused,
+    ExitCode,
     Interrupted,
+    NotFound,
     SourceError,
     Throttled,
     Unreachable,
     Untrusted,
 )
+from cxrsync.job import Limits
 from cxrsync.model import Event, Retrying
 
 GONE = Unreachable("gone")
 DENIED = AccessDenied("403")
 
 
-@dataclass
-class Clock:
-    now: float = 1000.0
-    slept: list[float] = field(default_factory=list)
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-        await asyncio.sleep(0)
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(module, "monotonic", lambda: clock.now)
-    monkeypatch.setattr(module, "asyncio", SimpleNamespace(Lock=asyncio.Lock, sleep=clock.sleep))
+    clock.rules(monkeypatch, module, turns_module)
     monkeypatch.setattr(module, "random", SimpleNamespace(random=lambda: 1.0))
     return clock
 
@@ -49,226 +45,382 @@ def events() -> list[Event]:
 
 
 @pytest.fixture
-def outage(clock: Clock, events: list[Event]) -> Outage:
-    return Outage(100.0, events.append)
+def turns(clock: Clock, events: list[Event]) -> Turns:
+    return Turns(Limits(), events.append)
 
 
-# ── nobody home ────────────────────────────────────────────────────────────────────────────────
+@pytest.fixture
+def outage(turns: Turns, events: list[Event]) -> Outage:
+    return Outage(100.0, events.append, turns)
 
 
-async def test_as_long_as_all_is_well_nobody_waits(outage: Outage, clock: Clock) -> None:
-    await outage.clear()
-    outage.well()
-    await outage.clear()
-    assert (clock.slept, outage.answers) == ([], 1)
+def waits(events: list[Event]) -> list[float]:
+    return [event.after for event in events if isinstance(event, Retrying)]
 
 
-async def test_pauses_double_until_an_answer_comes(
-    outage: Outage, clock: Clock, events: list[Event]
-) -> None:
-    for _ in range(4):
-        outage.away(GONE)
-        await outage.clear()
-    assert clock.slept == [1, 2, 4, 8]
-    assert events == [Retrying("", wait, "gone") for wait in clock.slept]
-    outage.well()
-    outage.away(GONE)
-    await outage.clear()
-    assert clock.slept[4:] == [1]
-
-
-async def test_eight_connections_meet_one_outage(
-    outage: Outage, clock: Clock, events: list[Event]
-) -> None:
-    for _ in range(8):
-        outage.away(GONE)
-    assert len(events) == 1
-    await asyncio.gather(*(outage.clear() for _ in range(8)))
-    outage.away(GONE)
-    assert [event.after for event in events if isinstance(event, Retrying)] == [1, 2]
-
-
-@pytest.mark.parametrize(("wish", "wait"), [(30.0, 30), (0.1, 1), (None, 1), (1e9, 900)])
-async def test_the_server_s_own_wish(
-    outage: Outage, clock: Clock, wish: float | None, wait: float
-) -> None:
-    outage.away(Throttled("later", after=wish), wish)
-    await outage.clear()
-    assert clock.slept == [wait]
-
-
-async def test_the_moment_may_move_away_while_one_waits(outage: Outage, clock: Clock) -> None:
-    outage.away(GONE)
-    waiting = asyncio.create_task(outage.clear())
-    while not clock.slept:
-        await asyncio.sleep(0)
-    outage.away(GONE)  # at the first one's end another request fails
-    await waiting
-    assert clock.slept == [1, 2]
-
-
-async def test_one_waits_for_so_long_and_no_longer(outage: Outage, clock: Clock) -> None:
-    began = clock.now
-
-    async def knock() -> None:
-        for _ in range(100):
-            outage.away(GONE)
-            await outage.clear()
-
-    with pytest.raises(Unreachable) as raised:
-        await knock()
-    assert raised.value is GONE
-    assert 100 < clock.now - began <= 100 + 60
-
-
-async def test_what_counts_is_how_long_it_has_been_away(outage: Outage, clock: Clock) -> None:
-    outage.well()
-    clock.now += 10_000  # one large file, over one connection, all that time
-    outage.away(GONE)
-    await outage.clear()
-    clock.now += 99
-    outage.flowing()  # another connection is still being served
-    outage.away(GONE)
-    clock.now += 101
-    with pytest.raises(Unreachable):
-        outage.away(GONE)
-
-
-async def test_before_the_first_answer_the_clock_runs_from_the_start(
-    outage: Outage, clock: Clock
-) -> None:
-    clock.now += 101  # a connect timeout is long
-    with pytest.raises(Unreachable):
-        outage.away(GONE)
-
-
-async def test_who_never_proved_who_it_is_is_not_waited_for(outage: Outage, clock: Clock) -> None:
-    with pytest.raises(Untrusted):
-        outage.away(Untrusted("whose certificate?"))
-    outage.well()
-    outage.away(Untrusted("a hotel's"))  # what was right before may be right again
-    await outage.clear()
-    assert clock.slept == [1]
-
-
-# ── no longer let in ───────────────────────────────────────────────────────────────────────────
+def serve(outage: Outage) -> None:
+    """A request is answered at once."""
+    outage.well(outage.asked())
 
 
 @dataclass
-class Door:
-    """What each probe meets: None is an answer, and so is all that follows."""
+class Probe:
+    """What each probe meets: None is an answer, and so is all that follows; ``seconds``: how long
+    that takes; ``at``: when each was made."""
 
+    clock: Clock
     meets: list[SourceError | None] = field(default_factory=list)
-    probes: int = 0
+    seconds: float = 0.0
+    at: list[float] = field(default_factory=list)
     inside: int = 0
 
     async def __call__(self) -> None:
         assert not self.inside  # one at a time
-        self.inside, self.probes = 1, self.probes + 1
-        await asyncio.sleep(0)
+        self.inside = 1
+        self.at.append(self.clock.now)
+        await asyncio.sleep(self.seconds)
         self.inside = 0
         problem = self.meets.pop(0) if self.meets else None
         if problem is not None:
             raise problem
 
 
-async def test_one_file_that_we_may_not_have(outage: Outage, clock: Clock) -> None:
-    door = Door()
-    assert await outage.denied(DENIED, door)
-    assert (door.probes, clock.slept) == (1, [])
+MakeProbe = Callable[..., Probe]
 
 
-async def test_access_that_comes_back(outage: Outage, clock: Clock, events: list[Event]) -> None:
-    door = Door([DENIED, Interrupted("cut"), Throttled("later"), GONE, DENIED])
-    assert not await outage.denied(DENIED, door)
-    assert clock.slept == [1, 2, 4, 8, 16]
+@pytest.fixture
+def probing(clock: Clock) -> MakeProbe:
+    return lambda *meets, seconds=0.0: Probe(clock, list(meets), seconds)
+
+
+async def refuse(
+    outage: Outage, problem: SourceError, probe: Callable[[], Awaitable[None]]
+) -> None:
+    """A request meets ``problem``, and waits until it is clear whose fault that is."""
+    request = outage.asked()
+    outage.away(problem, request)
+    await outage.knock(request, probe)
+
+
+# ── nobody home ────────────────────────────────────────────────────────────────────────────────
+
+
+@virtually
+async def test_as_long_as_all_is_well_nobody_waits(clock: Clock, outage: Outage) -> None:
+    assert not await outage.clear()
+    serve(outage)
+    assert not await outage.clear()
+    assert (clock.now, outage.answers) == (1000.0, 1)
+
+
+@virtually
+async def test_pauses_double_until_an_answer_comes(
+    clock: Clock, outage: Outage, probing: MakeProbe, events: list[Event]
+) -> None:
+    serve(outage)
+    await refuse(outage, GONE, probe := probing(GONE, Interrupted("dropped"), Throttled("503")))
+    assert probe.at == [1001, 1003, 1007, 1015]
+    assert [event for event in events if isinstance(event, Retrying)] == [
+        Retrying("", 1.0, "gone"), Retrying("", 2.0, "gone"),
+        Retrying("", 4.0, "dropped"), Retrying("", 8.0, "503"),
+    ]  # fmt: skip
+    events.clear()
+    await refuse(outage, GONE, probing())
+    assert waits(events) == [1]
+
+
+@virtually
+async def test_eight_connections_meet_one_outage_and_one_asks(
+    clock: Clock, outage: Outage, probing: MakeProbe, events: list[Event]
+) -> None:
+    serve(outage)
+    probe = probing(GONE, Interrupted("dropped"), Throttled("503", after=7.0))
+    await asyncio.gather(*(refuse(outage, GONE, probe) for _ in range(8)))
+    assert len(probe.at) == 4
+    assert len(waits(events)) == 4
+    assert probe.at[3] - probe.at[2] >= 7.0
+    assert outage.answers == 2
+
+
+@virtually
+async def test_nobody_else_asks_while_the_probe_does(
+    clock: Clock, outage: Outage, probing: MakeProbe
+) -> None:
+    serve(outage)
+    clock.now += 10
+    knocking = asyncio.create_task(refuse(outage, GONE, probe := probing(GONE, GONE)))
+    await asyncio.sleep(0)
+    assert await outage.clear()
+    assert clock.now == probe.at[-1] + 1.0  # each comes back within a second of its own
+    await knocking
+
+
+@virtually
+async def test_while_others_are_served_nobody_waits_for_one_refusal(
+    clock: Clock, outage: Outage, probing: MakeProbe
+) -> None:
+    serve(outage)
+    knocking = asyncio.create_task(refuse(outage, GONE, probing(seconds=9.0)))
+    await asyncio.sleep(0.5)
+    outage.flowing()
+    assert not await outage.clear()
+    serve(outage)
+    clock.now += 0.5
+    await asyncio.sleep(9.0)
+    await knocking
+
+
+@virtually
+async def test_who_was_answered_meanwhile_does_not_ask(
+    clock: Clock, outage: Outage, probing: MakeProbe
+) -> None:
+    request = outage.asked()
+    serve(outage)
+    outage.away(GONE, request)
+    assert not await outage.clear()
+    await outage.knock(request, probe := probing())
+    assert probe.at == []
+
+
+@virtually
+async def test_an_answer_to_somebody_else_ends_the_wait(
+    clock: Clock, outage: Outage, probing: MakeProbe
+) -> None:
+    serve(outage)
+    knocking = asyncio.create_task(refuse(outage, GONE, probe := probing(*[GONE] * 9)))
+    await asyncio.sleep(40)
+    asked = len(probe.at)
+    serve(outage)
+    began = clock.now
+    await knocking
+    assert (clock.now, len(probe.at)) == (began, asked)
+
+
+@virtually
+async def test_a_line_that_comes_back_is_asked_at_once(
+    clock: Clock, outage: Outage, probing: MakeProbe
+) -> None:
+    serve(outage)
+    knocking = asyncio.create_task(refuse(outage, GONE, probe := probing(*[GONE] * 6)))
+    await asyncio.sleep(70)
+    asked = len(probe.at)
+    outage.flowing()  # of a request that was made before
+    await knocking
+    assert probe.at[asked:] == [1070]
+
+
+@virtually
+async def test_one_waits_for_so_long_and_no_longer(
+    clock: Clock, outage: Outage, probing: MakeProbe
+) -> None:
+    serve(outage)
+    with pytest.raises(Unreachable) as raised:
+        await refuse(outage, GONE, probe := probing(*[Unreachable("still")] * 50))
+    assert str(raised.value) == "still"
+    assert (clock.now, probe.at[-1]) == (1100, 1100)
+
+
+@virtually
+async def test_what_counts_is_how_long_it_has_been_away(
+    clock: Clock, outage: Outage, probing: MakeProbe
+) -> None:
+    request = outage.asked()
+    outage.well(request)
+    clock.now += 10_000  # one large file, over one connection, all that time
+    outage.flowing()
+    later = outage.asked()
+    clock.now += 99
+    outage.away(GONE, later)
+    clock.now += 0.5
+    outage.flowing()  # another connection is still being served
+    clock.now += 99
+    outage.away(GONE, later)
+    clock.now += 1
+    with pytest.raises(Unreachable):
+        outage.away(GONE, later)
+
+
+@virtually
+async def test_the_first_answer_is_not_waited_for_as_long(
+    clock: Clock, outage: Outage, probing: MakeProbe
+) -> None:
+    with pytest.raises(Unreachable):
+        await refuse(outage, GONE, probing(*[GONE] * 50))
+    assert clock.now == 1000 + FIRST_ANSWER_SECONDS
+
+
+@virtually
+async def test_a_connect_timeout_is_long_enough_for_a_first_answer(
+    clock: Clock, outage: Outage
+) -> None:
+    request = outage.asked()
+    clock.now += 30
+    with pytest.raises(Unreachable):
+        outage.away(GONE, request)
+
+
+@virtually
+async def test_dropped_connections_for_too_long_are_a_server_that_is_away(
+    clock: Clock, outage: Outage, probing: MakeProbe
+) -> None:
+    serve(outage)
+    dropped = [Interrupted("dropped again")] * 9
+    with pytest.raises(Unreachable, match="dropped again"):
+        await refuse(outage, GONE, probing(*dropped, seconds=60))
+
+
+@virtually
+async def test_who_never_proved_who_it_is_is_not_waited_for(
+    clock: Clock, outage: Outage, probing: MakeProbe
+) -> None:
+    untrusted = Untrusted("whose certificate?")
+    with pytest.raises(Untrusted):
+        outage.away(untrusted, outage.asked())
+    serve(outage)
+    await refuse(outage, untrusted, probing())  # what was right before may be right again
+
+
+@pytest.mark.parametrize("final", [CredentialsRefused("no"), DENIED])
+@virtually
+async def test_a_refusal_is_an_answer_to_a_probe(
+    clock: Clock, outage: Outage, probing: MakeProbe, final: SourceError
+) -> None:
+    with pytest.raises(type(final)):
+        await refuse(outage, GONE, probing(final))
+
+
+@virtually
+async def test_a_server_without_the_manifest_is_there(
+    clock: Clock, outage: Outage, probing: MakeProbe
+) -> None:
+    serve(outage)
+    await refuse(outage, GONE, probe := probing(NotFound("404"), GONE))
+    assert len(probe.at) == 1
+
+
+# ── the server's own wish ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("wish", "wait"), [(30.0, 33), (0.1, 1), (None, 1), (0.0, 1), (-5.0, 1), (95.0, 100)]
+)
+@virtually
+async def test_the_servers_wish(
+    clock: Clock, outage: Outage, probing: MakeProbe, wish: float | None, wait: float
+) -> None:
+    serve(outage)
+    knocking = asyncio.create_task(
+        refuse(outage, Throttled("later", after=wish), probe := probing())
+    )
+    await asyncio.sleep(0)
+    await outage.clear()
+    await knocking
+    assert probe.at == [1000 + wait]
+
+
+@virtually
+async def test_a_wish_is_every_requests(clock: Clock, outage: Outage) -> None:
+    """Also where others are served: it is the server's word."""
+    request = outage.asked()
+    serve(outage)
+    outage.away(Throttled("later", after=20.0), request)
+    assert await outage.clear()
+    assert clock.now == 1022
+
+
+@pytest.mark.parametrize("wish", [101.0, 86_400.0, 1e30])
+@virtually
+async def test_a_wish_that_is_too_long_ends_the_run_at_once_if_it_is_the_servers(
+    clock: Clock, outage: Outage, probing: MakeProbe, wish: float
+) -> None:
+    later = Throttled("try later (503)", after=wish)
+    with pytest.raises(Throttled, match="not before") as ended:
+        await refuse(outage, later, probe := probing(later))
+    assert probe.at == [1001]
+    assert ended.value.exit_code is ExitCode.UNREACHABLE
+
+
+@virtually
+async def test_a_wish_that_is_too_long_does_not_end_the_run_if_it_is_one_files(
+    clock: Clock, outage: Outage, probing: MakeProbe
+) -> None:
+    await refuse(outage, Throttled("later", after=1e9), probing())
+    assert not await outage.clear()
+
+
+@virtually
+async def test_no_wish_is_slept_past_the_end_of_patience(
+    clock: Clock, outage: Outage, probing: MakeProbe
+) -> None:
+    serve(outage)
+    later = Throttled("later", after=45.0)
+    with pytest.raises(Throttled, match="not before"):
+        await refuse(outage, later, probe := probing(later, later, later))
+    assert clock.now <= 1100
+    assert len(probe.at) == 2  # the third would be at 148
+
+
+# ── no longer let in ───────────────────────────────────────────────────────────────────────────
+
+
+@virtually
+async def test_one_file_that_we_may_not_have(
+    clock: Clock, outage: Outage, probing: MakeProbe
+) -> None:
+    assert await outage.denied(DENIED, probe := probing())
+    assert (probe.at, clock.now) == ([1000], 1000)
+
+
+@virtually
+async def test_access_that_comes_back(
+    clock: Clock, outage: Outage, probing: MakeProbe, events: list[Event]
+) -> None:
+    probe = probing(DENIED, Interrupted("cut"), Throttled("later"), GONE, DENIED)
+    assert not await outage.denied(DENIED, probe)
+    assert waits(events) == [1, 2, 4, 8, 16]
     assert [event.reason for event in events if isinstance(event, Retrying)] == [
         "403", "cut", "later", "gone", "403",
     ]  # fmt: skip
 
 
-async def test_eight_that_were_refused_together_ask_once(outage: Outage, clock: Clock) -> None:
-    door = Door([DENIED])
-    ends = await asyncio.gather(*(outage.denied(DENIED, door) for _ in range(8)))
+@virtually
+async def test_eight_that_were_refused_together_ask_once(
+    clock: Clock, outage: Outage, probing: MakeProbe
+) -> None:
+    probe = probing(DENIED)
+    ends = await asyncio.gather(*(outage.denied(DENIED, probe) for _ in range(8)))
     assert ends == [False] * 8  # it was not their files
-    assert (door.probes, clock.slept) == (2, [1])
+    assert probe.at == [1000, 1001]
 
 
-async def test_when_others_are_let_in_it_is_the_file(outage: Outage, clock: Clock) -> None:
+@virtually
+async def test_when_others_are_let_in_it_is_the_file(
+    clock: Clock, outage: Outage, probing: MakeProbe
+) -> None:
     async def slow() -> None:
         await asyncio.sleep(0)
-        outage.well()  # while this one asks, another connection gets its file
+        serve(outage)  # while this one asks, another connection gets its file
 
-    door = Door()
     first = asyncio.create_task(outage.denied(DENIED, slow))
-    second = asyncio.create_task(outage.denied(DENIED, door))
+    second = asyncio.create_task(outage.denied(DENIED, probe := probing()))
     assert await asyncio.gather(first, second) == [True, True]
-    assert door.probes == 0
+    assert probe.at == []
 
 
-async def test_access_that_does_not_come_back(outage: Outage, clock: Clock) -> None:
-    began = clock.now
+@virtually
+async def test_access_that_does_not_come_back(
+    clock: Clock, outage: Outage, probing: MakeProbe
+) -> None:
     with pytest.raises(AccessDenied) as raised:
-        await outage.denied(DENIED, Door([AccessDenied("still")] * 50))
+        await outage.denied(DENIED, probing(*[AccessDenied("still")] * 50))
     assert raised.value is DENIED
-    assert 0 < clock.now - began <= 100
+    assert 1000 < clock.now <= 1100
 
 
+@virtually
 async def test_a_password_that_is_refused_meanwhile_is_not_tried_again(
-    outage: Outage, clock: Clock
+    clock: Clock, outage: Outage, probing: MakeProbe
 ) -> None:
     with pytest.raises(CredentialsRefused):
-        await outage.denied(DENIED, Door([DENIED, CredentialsRefused("no")]))
-    assert clock.slept == [1]
-
-
-# ── one knocks for all ─────────────────────────────────────────────────────────────────────────
-
-
-async def test_one_knocks_for_eight_until_somebody_opens(outage: Outage, clock: Clock) -> None:
-    answers = iter([GONE, Interrupted("dropped"), Throttled("503", after=7.0), None])
-    knocks: list[float] = []
-
-    async def probe() -> None:
-        knocks.append(clock.now)
-        await asyncio.sleep(0)
-        problem = next(answers)
-        if problem is not None:
-            raise problem
-
-    seen = outage.answers
-    outage.away(GONE)
-    await asyncio.gather(*(outage.knock(seen, probe) for _ in range(8)))
-
-    assert len(knocks) == 4
-    assert knocks[3] - knocks[2] >= 7.0
-    assert outage.answers == seen + 1
-
-
-async def test_who_was_answered_meanwhile_does_not_knock(outage: Outage) -> None:
-    async def probe() -> None:
-        pytest.fail("nobody needs to ask")
-
-    seen = outage.answers
-    outage.well()
-    await outage.knock(seen, probe)
-
-
-@pytest.mark.parametrize("final", [CredentialsRefused("no"), DENIED])
-async def test_a_refusal_is_an_answer_to_a_knock(outage: Outage, final: SourceError) -> None:
-    async def probe() -> None:
-        raise final
-
-    with pytest.raises(type(final)):
-        await outage.knock(outage.answers, probe)
-
-
-async def test_dropped_connections_for_too_long_are_a_server_that_is_away(
-    outage: Outage, clock: Clock
-) -> None:
-    async def probe() -> None:
-        clock.now += 60
-        raise Interrupted("dropped again")
-
-    with pytest.raises(Unreachable, match="dropped again"):
-        await outage.knock(outage.answers, probe)
+        await outage.denied(DENIED, probe := probing(DENIED, CredentialsRefused("no")))
+    assert probe.at == [1000, 1001]

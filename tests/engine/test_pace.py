@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.engine.pace import History, bounded_wish, free_at, next_step, pause
+from cxrsync.engine.pace import History, free_at, next_step, pause
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 
@@ -28,28 +28,28 @@ def test_pause(failures: int, jitter: float, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "seconds"),
-    [(None, 0), (0.0, 0), (-5.0, 0), (30.0, 30), (900.0, 900), (86_400.0, 900), (1e300, 900)],
-)
-def test_the_servers_wish_within_bounds(after: float | None, seconds: float) -> None:
-    assert bounded_wish(after) == seconds
-
-
-@pytest.mark.parametrize(
-    ("failures", "retries", "after", "seconds"),
+    ("failures", "retries", "wish", "seconds"),
     [
-        (1, 5, None, 1.0),
-        (5, 5, None, 16.0),
-        (6, 5, None, None),
-        (1, 0, None, None),  # --retries 0: the first failure is the last
+        (1, 5, 0.0, 1.0),
+        (5, 5, 0.0, 16.0),
+        (6, 5, 0.0, None),
+        (1, 0, 0.0, None),  # --retries 0: the first failure is the last
         (1, 5, 120.0, 120.0),
+        (1, 5, -3.0, 1.0),  # it has been waited for already
         (4, 5, 2.0, 8.0),  # a wish is a least, not a most
         (6, 5, 120.0, None),  # nor does it buy another attempt
-        (1, 5, 86_400.0, 900.0),
+        (1, 5, 600.0, 600.0),
+        (1, 5, 600.1, None),  # longer than the run waits for any server
+        (1, 5, 86_400.0, None),
     ],
 )
-def test_next_step(failures: int, retries: int, after: float | None, seconds: float | None) -> None:
-    assert next_step(History(failures), retries, 1.0, after) == seconds
+def test_next_step(failures: int, retries: int, wish: float, seconds: float | None) -> None:
+    assert next_step(History(failures), retries, 1.0, wish, longest=600.0) == seconds
+
+
+def test_a_file_that_is_to_wait_for_long_is_put_off() -> None:
+    assert next_step(History(1), 5, 1.0, 900.0) == 900.0
+    assert next_step(History(1), 5, 1.0, 901.0) is None
 
 
 def attempts(retries: int, progress: list[bool]) -> int:
@@ -70,12 +70,14 @@ def test_bytes_refill_the_budget() -> None:
 
 
 @many
-@given(st.integers(0, 50), st.floats(0, 1), st.none() | st.floats(-10, 1e6))
-def test_the_pause_has_bounds(failures: int, jitter: float, after: float | None) -> None:
-    wait = next_step(History(failures), 50, jitter, after)
-    assert wait is not None
-    assert 0.5 <= wait <= 900
-    assert wait >= pause(failures, 0.0)
+@given(st.integers(0, 50), st.floats(0, 1), st.floats(-10, 1e6))
+def test_the_pause_has_bounds(failures: int, jitter: float, wish: float) -> None:
+    wait = next_step(History(failures), 50, jitter, wish)
+    if wait is None:
+        assert wish > 900
+    else:
+        assert 0.5 <= wait <= 900
+        assert wait >= pause(failures, 0.0)
     assert pause(failures, jitter) <= pause(failures + 1, jitter)
 
 

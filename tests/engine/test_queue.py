@@ -142,14 +142,15 @@ class Run:
             queue.published(entry, outcome)
 
         flight = Flight()
-        outage = Outage(60, self.events.append)
         limits = Limits(retries=self.retries)
+        turns = Turns(limits, self.events.append)
+        outage = Outage(60, self.events.append, turns)
         line = Line(
             self.shop,
             limits,
             outage,
             self.events.append,
-            Turns(limits, self.events.append),
+            turns,
             can_share=flight.tell,
         )
         publication = Publication(self.tree, partitions, self.trash, done, fsync=False)

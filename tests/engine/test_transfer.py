@@ -134,10 +134,10 @@ class Stage:
     def __post_init__(self) -> None:
         self.flight = Flight()
         emit = self.events.append
-        outage, limits = Outage(self.patience, emit), Limits(retries=RETRIES)
-        self.line = Line(
-            self.source, limits, outage, emit, Turns(limits, emit), self.probe, self.flight.tell
-        )
+        limits = Limits(retries=RETRIES, give_up_after=self.patience)
+        turns = Turns(limits, emit)
+        outage = Outage(self.patience, emit, turns)
+        self.line = Line(self.source, limits, outage, emit, turns, self.probe, self.flight.tell)
 
     async def fetch(self, connections: int = 1, resumed: bool = False, **more: Any) -> Transfer:
         partial = Partial(self.folder, "digest", proved=more.get("by_digest", True))

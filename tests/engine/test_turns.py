@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
+from engine.virtual_clock import Clock
 
 from cxrsync.engine import turns as module
 from cxrsync.engine.turns import Turns
@@ -24,18 +25,10 @@ from cxrsync.job import Limits
 from cxrsync.model import Connections, Event
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(module, "monotonic", clock)
+    clock.rules(monkeypatch, module)
     return clock
 
 
@@ -138,3 +131,133 @@ async def test_a_number_that_was_asked_for_stays(clock: Clock, said: list[Event]
     clock.now += 1e6
     turns.flowing()
     assert said == []
+
+
+async def refuse(turns: Turns, problem: SourceError) -> None:
+    with pytest.raises(SourceError):
+        async with turns.take():
+            raise problem
+
+
+def busy() -> SourceError:
+    return Throttled("503", overloaded=True)
+
+
+# ── a server that is away ──────────────────────────────────────────────────────────────────────
+
+
+async def test_what_waited_for_the_server_is_counted_from_when_it_was_asked(
+    turns: Turns, clock: Clock
+) -> None:
+    """A second refusal of requests that waited together is not the first one's."""
+    for _ in range(4):
+        clock.now += STEP_SECONDS
+        turns.flowing()
+    over = asyncio.Event()
+
+    async def wait() -> bool:
+        waits = not over.is_set()
+        await over.wait()
+        return waits
+
+    async def ask() -> None:
+        with suppress(Throttled):
+            async with turns.take(wait):
+                await asyncio.sleep(0)
+                raise busy()
+
+    asking = [asyncio.create_task(ask()) for _ in range(2)]
+    await settle()
+    await refuse(turns, busy())
+    assert turns.size == 4
+    over.set()
+    await asyncio.gather(*asking)
+    assert turns.size == 2
+
+
+async def test_turns_that_are_gone_when_the_wait_is_over_are_given_up(
+    turns: Turns, clock: Clock
+) -> None:
+    over = asyncio.Event()
+    having = 0
+
+    async def wait() -> bool:
+        waits = not over.is_set()
+        await over.wait()
+        return waits
+
+    async def ask() -> None:
+        nonlocal having
+        async with turns.take(wait):
+            having += 1
+            await asyncio.sleep(0)
+            assert having <= 2
+            having -= 1
+
+    asking = [asyncio.create_task(ask()) for _ in range(8)]
+    await settle()
+    turns.away()
+    turns.back()
+    over.set()
+    await asyncio.gather(*asking)
+
+
+async def test_whoever_is_broken_off_while_waiting_gives_the_turn_back(turns: Turns) -> None:
+    for _ in range(9):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0), turns.take(asyncio.Event().wait):
+                pytest.fail("nobody was ready")
+    async with turns.take():
+        pass
+
+
+async def test_after_an_outage_half_of_the_turns_then_all(
+    turns: Turns, clock: Clock, said: list[Event]
+) -> None:
+    for _ in range(4):
+        clock.now += STEP_SECONDS
+        turns.flowing()
+    assert said[-1] == Connections(8)
+    for _ in range(3):
+        await refuse(turns, busy())
+    turns.away()
+    turns.back()
+    assert turns.size == 4
+    clock.now += STEP_SECONDS
+    turns.flowing()
+    assert said[-1] == Connections(8)
+
+
+async def test_that_we_ask_too_much_is_no_outage(turns: Turns) -> None:
+    await refuse(turns, Throttled("429", overloaded=True, by_us=True))
+    turns.away()
+    turns.back()
+    assert turns.size == 1  # half of two
+
+
+async def test_what_broke_while_the_machine_slept_is_nobodys_fault(
+    turns: Turns, clock: Clock
+) -> None:
+    async def ask() -> None:
+        with suppress(Interrupted):
+            async with turns.take() as answered:
+                answered()
+                await asleep.wait()
+                raise Interrupted("no answer for 60 s")
+
+    asleep = asyncio.Event()
+    asking = [asyncio.create_task(ask()) for _ in range(4)]
+    await settle()
+    clock.slept += 8 * 3600
+    asleep.set()
+    await asyncio.gather(*asking)
+    assert turns.size == 4
+
+
+async def test_how_many_answers_are_under_way(turns: Turns) -> None:
+    async with turns.take() as answered:
+        assert turns.under_way == 0
+        answered()
+        assert turns.under_way == 1
+    await refuse(turns, busy())
+    assert turns.under_way == 0

@@ -1,0 +1,311 @@
+"""Outages of every kind and length, on a virtual clock: soon afterwards all is as it was before.
+
+Transfers, turns and the outage are the real ones; the server is simulated, and so is the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from engine.virtual_clock import Clock, run
+
+from cxrsync.engine import flight as flight_module
+from cxrsync.engine import outage as outage_module
+from cxrsync.engine import transfer as transfer_module
+from cxrsync.engine import turns as turns_module
+from cxrsync.engine.flight import Flight, fetch_alone
+from cxrsync.engine.outage import Outage
+from cxrsync.engine.transfer import Line, Transfer
+from cxrsync.engine.turns import Turns
+from cxrsync.errors import Interrupted, Throttled, Unreachable
+from cxrsync.job import Limits
+from cxrsync.model import Event, Ref
+from cxrsync.source.base import Answer, Opened
+from cxrsync.store.partial import Binding, Partial
+
+EACH = 50_000  # bytes per second of each connection
+CHUNK = 12_500
+LATENCY = 0.1
+CONNECT_TIMEOUT, STALL_TIMEOUT = 30.0, 60.0
+GONE_AT = 90.0  # seconds after the beginning, unless said otherwise
+WATCHED = 70.0  # seconds after the first answer
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a server is away.
+
+    ``refuses``: what a new request meets at once; None: nothing, until a timeout. ``cuts``:
+    answers that are under way break at once; else, if the line is ``silent``, nothing comes of
+    them, and if it is not they go on.
+    """
+
+    refuses: Callable[[], Exception] | None
+    cuts: bool = False
+    silent: bool = False
+    asleep: bool = False
+
+
+KINDS = {
+    "502, answers break": Kind(lambda: Throttled("502", overloaded=True), cuts=True),
+    "502, answers go on": Kind(lambda: Throttled("502", overloaded=True)),
+    "503 with a wish": Kind(lambda: Throttled("503", after=5.0, overloaded=True), cuts=True),
+    "refused": Kind(lambda: Unreachable("refused"), cuts=True),
+    "silence": Kind(None, silent=True),
+    "no network": Kind(lambda: Unreachable("no such host"), silent=True),
+    "asleep": Kind(None, asleep=True),
+}
+
+
+@dataclass
+class SimulatedServer:
+    """A source that is away for ``seconds``. ``size``: of each file."""
+
+    clock: Clock
+    kind: Kind
+    seconds: float
+    size: int
+    gone_after: float = GONE_AT
+    identity: str = "simulated:"
+    requests: int = 0
+    refused: int = 0
+    received: list[int] = field(default_factory=lambda: [0] * 10_000)
+    back_at: float | None = None
+
+    def __post_init__(self) -> None:
+        self.began = self.clock.now
+        # While the machine sleeps its own clock stands still.
+        lasts = 0.0 if self.kind.asleep else self.seconds
+        self.gone_at = self.began + self.gone_after
+        self.returns_at = self.gone_at + lasts
+
+    def rate(self, begin: float, end: float) -> float:
+        """Bytes per second between two moments of the clock."""
+        first, last = int(begin - self.began), int(end - self.began)
+        return sum(self.received[first:last]) / (last - first)
+
+    @property
+    def is_away(self) -> bool:
+        return self.gone_at <= self.clock.now < self.returns_at - 1e-6
+
+    @asynccontextmanager
+    async def open(
+        self,
+        ref: Ref,
+        start: int = 0,
+        stop: int | None = None,
+        resume_if: str | None = None,
+        skip_if: str | None = None,
+    ) -> AsyncIterator[Answer]:
+        self.requests += 1
+        asked = self.clock.now
+        await asyncio.sleep(LATENCY)
+        if self.is_away:
+            self.refused += 1
+            if self.kind.refuses is not None:
+                raise self.kind.refuses()
+            await asyncio.sleep(CONNECT_TIMEOUT)
+            raise Unreachable("timed out")
+        if asked >= self.gone_at:
+            self._is_back()
+        yield Opened(start, self.size, '"v"', 1.5e9, self._chunks(start, stop or self.size))
+
+    async def _chunks(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        begun = self.clock.now
+        for at in range(start, stop, CHUNK):
+            await asyncio.sleep(CHUNK / EACH)
+            if self.kind.asleep and begun < self.gone_at <= self.clock.now:
+                await asyncio.sleep(STALL_TIMEOUT)
+                raise Interrupted("no answer for 60 s")
+            if self.is_away and self.kind.cuts:
+                raise Interrupted("reset")
+            if self.is_away and self.kind.silent:
+                await asyncio.sleep(min(STALL_TIMEOUT, self.returns_at - self.clock.now))
+                if self.is_away:
+                    raise Interrupted("no answer for 60 s")
+                self._is_back()
+            chunk = bytes(min(CHUNK, stop - at))
+            self.received[int(self.clock.now - self.began)] += len(chunk)
+            yield chunk
+
+    def _is_back(self) -> None:
+        if self.back_at is None:
+            self.back_at = self.clock.now
+
+    async def versions(self, dataset: str) -> list[str]:
+        return []
+
+    async def total(self, dataset: str, version: str) -> int | None:
+        return None
+
+    async def close(self) -> None: ...
+
+
+class Nowhere:
+    """A partial of which nothing is kept but its size."""
+
+    def __init__(self) -> None:
+        self.epoch, self.size, self.total = 0, 0, None
+        self.ranges: list[tuple[int, int]] = []
+        self.binding: Binding | None = None
+
+    def bind(self, binding: Binding) -> None:
+        self.binding = binding
+
+    def write(self, _offset: int, chunks: list[bytes], _epoch: int) -> bool:
+        self.size += sum(map(len, chunks))
+        return True
+
+
+async def write_at_once(call: Callable[[], Any], _size: int) -> Any:
+    return call()
+
+
+@dataclass
+class Pull:
+    """A pull of nothing but transfers, for a while; ``whole``: of one large file, by all
+    connections, which is the manifest unless there is a ``probe``."""
+
+    server: SimulatedServer
+    limits: Limits
+    whole: bool = False
+    probe: bool = False
+    events: list[Event] = field(default_factory=list)
+    failed: list[Exception] = field(default_factory=list)
+
+    async def go(self) -> None:
+        emit = self.events.append
+        self.turns = Turns(self.limits, emit)
+        outage = Outage(self.limits.give_up_after, emit, self.turns)
+        flight = Flight()
+        self.line = Line(
+            self.server, self.limits, outage, emit, self.turns,
+            self._probe if self.probe else None, flight.tell,
+        )  # fmt: skip
+        async with asyncio.TaskGroup() as group:
+            if self.whole:
+                work = [group.create_task(self._fetch(flight, "manifest", self.limits.connections))]
+            else:
+                work = [
+                    group.create_task(self._fetch_many(number))
+                    for number in range(self.limits.connections)
+                ]
+            while self.server.back_at is None or self._clock.now < self.server.back_at + WATCHED:
+                await asyncio.sleep(1.0)
+            for each in work:
+                each.cancel()
+
+    @property
+    def _clock(self) -> Clock:
+        return self.server.clock
+
+    async def _probe(self) -> None:
+        async with self.server.open(Ref("alpha", "1.0", "manifest"), 0, 1):
+            pass
+
+    async def _fetch_many(self, connection: int) -> None:
+        for number in range(10_000):
+            await self._fetch(Flight(), f"{connection}/{number}", 1)
+
+    async def _fetch(self, flight: Flight, path: str, connections: int) -> None:
+        transfer = Transfer(self.line, Ref("alpha", "1.0", path), cast("Partial", Nowhere()))
+        await transfer.begin(maybe_there=False)
+        await fetch_alone(flight, transfer, connections)
+        if transfer.failed is not None:
+            self.failed.append(transfer.failed)
+
+
+AUTO = Limits(give_up_after=7200.0, stall_timeout=STALL_TIMEOUT, connect_timeout=CONNECT_TIMEOUT)
+FIXED = Limits(give_up_after=7200.0, first_connections=8)
+FILE, LARGE, MANIFEST = 150_000, 300_000_000, 400_000_000
+
+
+@pytest.fixture
+def pull(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pull]:
+    def make(
+        kind: Kind, seconds: float, limits: Limits, size: int = FILE, gone_after: float = GONE_AT
+    ) -> Pull:
+        clock = Clock()
+        clock.rules(monkeypatch, outage_module, turns_module, transfer_module, flight_module)
+        dice = random.Random(seconds)
+        for module in (outage_module, transfer_module):
+            monkeypatch.setattr(module, "random", dice)
+        monkeypatch.setattr(transfer_module, "WRITERS", SimpleNamespace(run=write_at_once))
+        server = SimulatedServer(clock, kind, seconds, size, gone_after)
+        done = Pull(server, limits, whole=size >= LARGE, probe=size != MANIFEST)
+
+        async def go() -> None:
+            if kind.asleep:
+                asyncio.get_running_loop().call_at(server.gone_at, fall_asleep)
+            await done.go()
+
+        def fall_asleep() -> None:
+            clock.slept += seconds
+
+        run(clock, go())
+        return done
+
+    return make
+
+
+CASES = [
+    (kind, what, seconds)
+    for kind in KINDS
+    for what in ("auto", "8", "the manifest")
+    for seconds in (15, 300, 3600)
+    # Nobody asks for anything meanwhile.
+    if (kind, what) != ("502, answers go on", "the manifest")
+]
+
+
+@pytest.mark.parametrize(("name", "what", "seconds"), CASES)
+def test_soon_after_an_outage_all_is_as_before(
+    pull: Callable[..., Pull], name: str, what: str, seconds: float
+) -> None:
+    kind = KINDS[name]
+    size = MANIFEST if what == "the manifest" else FILE
+    done = pull(kind, float(seconds), FIXED if what == "8" else AUTO, size)
+
+    server = done.server
+    assert server.back_at is not None
+    before = server.rate(server.gone_at - 30, server.gone_at)
+    assert before >= 0.95 * 8 * EACH * FILE / (FILE + EACH * LATENCY)
+    assert server.rate(server.back_at + 50, server.back_at + 60) >= 0.9 * before
+    assert done.turns.size == 8
+    assert done.failed == []
+    # One asks for all: what was under way at the beginning, and what one probe needs.
+    assert server.refused <= 20 + seconds / 30
+
+
+def test_a_server_that_is_started_again_is_asked_as_before(pull: Callable[..., Pull]) -> None:
+    """Everything breaks at once, and the next request is answered."""
+    done = pull(KINDS["refused"], 0.4, AUTO)
+    server = done.server
+    assert server.back_at is not None
+    before = server.rate(server.gone_at - 30, server.gone_at)
+    assert server.rate(server.back_at + 10, server.back_at + 20) >= 0.9 * before
+    assert done.turns.size == 8
+
+
+def test_all_connections_of_one_file_meet_an_outage_once(pull: Callable[..., Pull]) -> None:
+    """It costs the file one attempt, not one for each of them."""
+    limits = replace(FIXED, retries=2)
+    done = pull(KINDS["502, answers go on"], 0.3, limits, LARGE, gone_after=0.15)
+    assert done.server.refused == 7
+    assert done.failed == []
+
+
+@pytest.mark.parametrize("seconds", [1.0, 15.0])
+def test_the_manifest_does_not_fail_for_an_outage(
+    pull: Callable[..., Pull], seconds: float
+) -> None:
+    limits = replace(AUTO, retries=1)
+    done = pull(KINDS["refused"], seconds, limits, MANIFEST)
+    assert done.failed == []
