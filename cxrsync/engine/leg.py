@@ -173,7 +173,14 @@ async def _work(
         outcomes.published(entry, outcome)
         queue.published(entry, outcome)
 
-    publication = Publication(run.tree, partitions, trash, published, fsync=run.job.fsync)
+    publication = Publication(
+        run.tree,
+        partitions,
+        trash,
+        published,
+        fsync=run.job.fsync,
+        batch_files=run.batch_files,
+    )
     line = run.line(flight, run.probe)
     queue = Queue(
         line,

@@ -66,14 +66,16 @@ class Publication:
         done: Callable[[Entry, Outcome], None],
         *,
         fsync: bool,
+        batch_files: int = BATCH_FILES,
     ) -> None:
         self._tree = tree
         self._partitions = partitions
         self._trash = trash
         self._done = done
         self._fsync = fsync
+        self._batch_files = batch_files
         # Bounded: each item waiting here holds a file open.
-        self._items: asyncio.Queue[Item | _Flush | None] = asyncio.Queue(2 * BATCH_FILES)
+        self._items: asyncio.Queue[Item | _Flush | None] = asyncio.Queue(2 * batch_files)
         self._ended = False
         self._patience = FIRST_BATCH_SECONDS
 
@@ -109,7 +111,7 @@ class Publication:
     async def _gather(self) -> tuple[list[Item], bool]:
         batch: list[Item] = []
         deadline = None
-        while len(batch) < BATCH_FILES:
+        while len(batch) < self._batch_files:
             try:
                 async with asyncio.timeout_at(deadline):
                     item = await self._items.get()

@@ -36,7 +36,6 @@ _REQUEST_COST = 16 << 10
 _LEAST = 8
 # Of a single report; the real ones have some KB.
 _MOST_BYTES = 16 << 20
-_AT_A_TIME = 64
 
 
 def may_unpack(job: Job) -> bool:
@@ -159,7 +158,7 @@ class ReportArchive:
             reports = self._reports(fd, wanted, modified)
             problem = None
             while problem is None:
-                batch, problem = await in_thread(lambda: _next(reports))
+                batch, problem = await in_thread(lambda: _next(reports, self._run.batch_files))
                 for ready in batch:
                     await self._publication.put(Fetched(ready, copied=True))
         finally:
@@ -199,11 +198,13 @@ class ReportArchive:
         self._run.emit(Notice(f"{what}: the rest of the reports comes file by file"))
 
 
-def _next(reports: Iterator[Ready]) -> tuple[list[Ready], BadArchive | StopIteration | None]:
+def _next(
+    reports: Iterator[Ready], count: int
+) -> tuple[list[Ready], BadArchive | StopIteration | None]:
     """The next few, and what has ended them: those before a flaw are as good as any."""
     batch: list[Ready] = []
     try:
-        while len(batch) < _AT_A_TIME:
+        while len(batch) < count:
             batch.append(next(reports))
     except (BadArchive, StopIteration) as end:
         return batch, end

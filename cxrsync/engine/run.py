@@ -20,7 +20,8 @@ from cxrsync.store.layout import Tree
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one job on one tree. ``stamp``: when it began, UTC, as names on disk bear it."""
+    """One run of one job on one tree. ``stamp``: when it began, UTC, as names on disk bear it;
+    ``batch_files``: how many files are published together, each of which is held open."""
 
     job: Job
     source: Source
@@ -33,6 +34,7 @@ class Run:
     brake: Brake
     turns: Turns
     outage: Outage
+    batch_files: int
 
     def ref(self, path: str) -> Ref:
         """The file at ``path`` as the source knows it."""

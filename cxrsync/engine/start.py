@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from cxrsync.catalog import describe
 from cxrsync.engine.brake import Brake
+from cxrsync.engine.open_files import share_of
 from cxrsync.engine.outage import Outage
 from cxrsync.engine.run import Run
 from cxrsync.engine.stop import Stop
@@ -44,7 +46,12 @@ async def set_out(job: Job, source: Source, emit: Emit, stop: Stop) -> Run:
     if notice := place.notice(found, job.dataset, version):
         emit(TreeNotice(notice))
     claim(tree, job.dataset, version)
+    asked = job.limits.connections
+    share, open_files = share_of(asked)
+    job = replace(job, limits=replace(job.limits, connections=share.connections))
     emit(Started(job.dataset, version, str(tree.root), str(job.selection), job.limits.connections))
+    if share.connections < asked:
+        emit(Notice(_of_limit(open_files, share.connections, asked)))
     known = describe(job.dataset)
     if Kind.TABLES in job.selection.only and known.elsewhere:
         emit(Notice(known.elsewhere))  # people look here for tables that are not here
@@ -54,7 +61,15 @@ async def set_out(job: Job, source: Source, emit: Emit, stop: Stop) -> Run:
     brake = Brake(job.limits.rate)
     turns = Turns(job.limits, emit)
     outage = Outage(job.limits.give_up_after, emit, turns)
-    return Run(job, source, emit, stop, tree, known, version, stamp, brake, turns, outage)
+    batch = share.batch_files
+    return Run(job, source, emit, stop, tree, known, version, stamp, brake, turns, outage, batch)
+
+
+def _of_limit(open_files: int, connections: int, asked: int) -> str:
+    return (
+        f"at most {open_files} files may be open at a time (ulimit -n): {connections} of {asked} "
+        "connections are used"
+    )
 
 
 def refuse_synced(around: Surroundings) -> None:
