@@ -217,6 +217,16 @@ class Retrying:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Another run holds what this one needs: ``what`` says which, ``waited`` how long that has been
+    so, ``at_most`` how much longer it may be, in seconds."""
+
+    what: str
+    waited: float
+    at_most: float
+
+
+@dataclass(frozen=True, slots=True)
 class Connections:
     """From now on as many requests at a time."""
 
@@ -345,6 +355,7 @@ Event = (
     | Received
     | FileDone
     | Retrying
+    | Waiting
     | Connections
     | Notice
     | LimitReached

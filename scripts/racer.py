@@ -94,6 +94,7 @@ def race() -> None:
         try:
             lock.acquire()
             note("begin")
+            lock.settle(lock.replaced())
             if task.tells:
                 print("held", flush=True)
             for _act in range(task.acts):

@@ -29,7 +29,8 @@ def is_callers_wish(problem: BaseException, stop: Stop) -> bool:
     if not isinstance(problem, asyncio.CancelledError):
         return False
     task = asyncio.current_task()
-    return stop.code is None or (task is not None and task.cancelling() > 0)
+    is_ours = stop.code is not None or stop.error is not None
+    return not is_ours or (task is not None and task.cancelling() > 0)
 
 
 def explain(problem: BaseException, stop: Stop) -> BaseException | None:
@@ -37,7 +38,7 @@ def explain(problem: BaseException, stop: Stop) -> BaseException | None:
     the problem itself where we have no words for it."""
     error: BaseException | None = unwrap(problem)
     if isinstance(error, asyncio.CancelledError):
-        error = None
+        error = stop.error
     elif isinstance(error, OSError):
         error = disk_trouble(error)
     if stop.code is None or stop.code is ExitCode.LIMIT:

@@ -13,6 +13,7 @@ from cxrsync.engine.choice import Meant
 from cxrsync.engine.exit_status import unwrap
 from cxrsync.engine.flight import Flight
 from cxrsync.engine.hashing import Hashing
+from cxrsync.engine.locking import patience_for_shared
 from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.older import Taking, clones, find_older, take_over
 from cxrsync.engine.outcomes import Outcomes
@@ -35,6 +36,7 @@ from cxrsync.model import (
     Planned,
     Result,
     Unaccounted,
+    partition_of,
 )
 from cxrsync.selection import Selection
 from cxrsync.store.layout import Tree
@@ -63,19 +65,20 @@ async def travel_legs(
     if run.dataset.reports_archive and may_unpack(run.job):
         names |= {ROOT}
     # A table on the way: another run may be bringing it just now.
-    legs = deque([(names, limits.wait_lock if remember else limits.give_up_after)])
+    for_shared = patience_for_shared(limits)
+    legs = deque([(names, limits.wait_lock if remember else for_shared)])
     while legs:
         leg, wait = legs.popleft()
         partitions = Partitions(run.tree, leg, run.stamp)
         try:
-            await partitions.open(wait, run.stop.flag)
+            await partitions.open(wait, run.emit, run.stop.fail)
         except Locked as held:
             if held.partition != ROOT or leg == {ROOT}:
                 raise
             # A job array's runs share the root: the shards need not wait for it.
             legs.append((leg - {ROOT}, wait))
             if ROOT in meant.partitions:
-                legs.append((frozenset({ROOT}), limits.give_up_after))
+                legs.append((frozenset({ROOT}), for_shared))
             continue
         try:
             await _travel_leg(run, tally, manifest, partitions, meant.is_wanted, remember, distrust)
@@ -157,7 +160,7 @@ async def _work(
     limits = run.job.limits
     began, before, tried = monotonic(), tally.received, tally.tried
     flight = Flight()
-    trash = Trash(run.tree, run.stamp)
+    trash = Trash(run.tree, run.stamp, lambda path: partitions.check([partition_of(path)]))
     outcomes = Outcomes(run.emit, partitions, plan.in_root_partition, run.job.acknowledged)
 
     def set_aside(path: str) -> bool:
@@ -188,6 +191,7 @@ async def _work(
         run.tree,
         (run.job.dataset, run.version),
         plan.entries_to_fetch(),
+        partitions,
         publication,
         trash=trash,
         partials=partitions.partials(),
@@ -209,7 +213,7 @@ async def _work(
         )
         producers.append(hashing.run)
     if len(plan.to_take):
-        producers.append(Taking(run, plan, older, queue, publication).run)
+        producers.append(Taking(run, plan, older, partitions, queue, publication).run)
     archive = ReportArchive(run, partitions, plan, publication)
     ended: list[BaseException] = []
     try:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,7 +21,8 @@ from cxrsync.model import MANIFEST_NAME, Found, is_validator
 from cxrsync.sanitize import reason_of
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import Tree, UnexpectedFile, read_json
-from cxrsync.store.partial import Partial
+from cxrsync.store.leftovers import open_best
+from cxrsync.store.lock import Lock
 from cxrsync.store.writing import write_file
 
 CURRENT = "current.json"
@@ -61,10 +64,13 @@ def read_kept(tree: Tree) -> Kept | None:
     return kept if sound and (kept.validator is None or is_validator(kept.validator)) else None
 
 
-def write_kept(tree: Tree, source: str, validator: str | None, found: Found, sha256: str) -> None:
-    """Note what is known of the manifest in place. Raises OSError."""
+def write_kept(
+    tree: Tree, lock: Lock, source: str, validator: str | None, found: Found, sha256: str
+) -> None:
+    """Note what is known of the manifest in place. Raises OSError, LockLost, DiskError."""
     kept = Kept(source, validator, found.size, found.mtime_ns, sha256, FORMAT)
-    write_file(manifests_folder(tree) / CURRENT, json.dumps(asdict(kept)).encode())
+    words = json.dumps(asdict(kept)).encode()
+    write_file(manifests_folder(tree) / CURRENT, words, prove=lock.check)
 
 
 def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> ManifestFile:
@@ -94,20 +100,19 @@ def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> Manifest
 
 def _open_slices(tree: Tree, keys: tuple[KeyRange, ...] | None) -> ManifestFile | None:
     """The slices of a manifest that is here in part. None where there is not even a part."""
-    partial = Partial(manifests_folder(tree), PARTIAL, proved=False)
-    if not partial.path.is_file():
+    opened = open_best(manifests_folder(tree), PARTIAL, proved=False)
+    if opened is None:
         return None
-    partial.load()
-    lacking = NotHere(
+    fd, stock = opened
+    with os.fdopen(fd, "rb") as file:
+        total = None if stock.binding is None else stock.binding.total
+        if keys is not None and total is not None:
+            with suppress(LookupError, OutOfOrder):
+                slices = find_local(fd, stock.ranges, keys, total)
+                again = os.fdopen(os.dup(file.fileno()), "rb")
+                return ManifestFile(manifests_folder(tree) / PARTIAL, slices, keys, opened=again)
+    raise NotHere(
         f"{tree.root} holds only a part of its {MANIFEST_NAME}",
         next_step="What was pulled can be asked about; for anything else `cxrsync ls` fetches "
         "the rest of the manifest first.",
     )
-    if keys is None or partial.total is None:
-        raise lacking
-    with partial.path.open("rb") as file:
-        try:
-            slices = find_local(file.fileno(), partial.ranges, keys, partial.total)
-            return ManifestFile(partial.path, slices, keys)
-        except (LookupError, OutOfOrder):
-            raise lacking from None

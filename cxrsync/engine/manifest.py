@@ -27,6 +27,7 @@ from cxrsync.engine.local_manifest import (
     read_kept,
     write_kept,
 )
+from cxrsync.engine.locking import Workplace, in_loop, patience_for_shared
 from cxrsync.engine.manifest_file import ManifestFile, looks_like_one
 from cxrsync.engine.run import Run
 from cxrsync.engine.slices import fetch_slices
@@ -50,7 +51,6 @@ from cxrsync.store.partial import Partial
 from cxrsync.store.publish import Ready, Trash, publish
 from cxrsync.store.threads import in_thread
 
-_WAIT_FOR_OTHERS = 3600.0
 # A hundred times that of the largest dataset we know: what is larger is a server gone wrong.
 _MOST_BYTES = 8 << 30
 _MOST_ATTEMPTS = 3
@@ -76,27 +76,30 @@ async def obtain(
     """
     folder = manifests_folder(run.tree)
     flight = Flight()
-    partial = Partial(folder, PARTIAL, proved=False)
     line = run.line(flight)
     # Its partial has no digest for a name: two runs must not write it at once.
-    lock = Lock(folder, wait=_WAIT_FOR_OTHERS, describe="the manifest")
+    lock = Lock(folder, describe="the manifest", on_loss=in_loop(run.stop.fail))
+    place = Workplace(lock, folder, only=PARTIAL, proved=False)
+    await in_thread(lambda: run.tree.make_own(folder))
+    await place.enter(patience_for_shared(run.job.limits), run.emit)
+    partial = Partial(folder, PARTIAL, proved=False, lease=lock)
     try:
-        await in_thread(lambda: run.tree.make_own(folder))
-        await in_thread(lambda: lock.acquire(run.stop.flag))
         if keys is not None and run.tree.find(MANIFEST_NAME) is None:
             ref = run.ref(MANIFEST_NAME)
             part = await fetch_slices(line, flight, ref, partial, keys, ask=ask)
             if part is not None:
                 return part
-        await _WholeManifest(run, line, flight, partial).bring()
+        await _WholeManifest(run, line, flight, lock, partial).bring()
         return await in_thread(lambda: ManifestFile(run.tree.manifest))
+    except OSError:
+        await in_thread(lock.check)  # where it is another run's by now, the disk is not at fault
+        raise
     finally:
         try:
             await in_thread(partial.save)
         finally:
-            # Whatever the disk says: a lock that a living process holds keeps everyone out.
-            await in_thread(lock.release)
             partial.close()
+            await place.leave()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +132,9 @@ def is_still(ours: Found, kept: Kept | None, source: str, told: Opened) -> bool:
 class _WholeManifest:
     """Brings the whole manifest of a version to its place."""
 
-    def __init__(self, run: Run, line: Line, flight: Flight, partial: Partial) -> None:
+    def __init__(self, run: Run, line: Line, flight: Flight, lock: Lock, partial: Partial) -> None:
         self._run = run
+        self._lock = lock
         self._tree = run.tree
         self._line = line
         self._flight = flight
@@ -167,7 +171,7 @@ class _WholeManifest:
             return _Ours(found, kept, sha256)
         if (kept.size, kept.mtime_ns) != found:
             return _Ours(found, None, sha256)  # another tool has put another there
-        trash = Trash(tree, self._run.stamp)
+        trash = Trash(tree, self._run.stamp, lambda _path: self._lock.check())
         trash.take(MANIFEST_NAME)
         self._run.emit(
             Notice(
@@ -189,7 +193,9 @@ class _WholeManifest:
             return False
         validator = told.validator
         await in_thread(
-            lambda: write_kept(self._tree, self._source, validator, ours.found, ours.sha256)
+            lambda: write_kept(
+                self._tree, self._lock, self._source, validator, ours.found, ours.sha256
+            )
         )
         return True
 
@@ -276,10 +282,12 @@ class _WholeManifest:
                 kept.unlink(missing_ok=True)  # the half of it would pass for the whole
                 raise
 
+        self._lock.check()
         [found] = publish(tree, [Ready(Entry(MANIFEST_NAME, ""), partial)], keep)
         if isinstance(found, OSError):
+            self._lock.check()
             raise DiskError(f"cannot put {tree.manifest} in place: {reason_of(found)}")
-        write_kept(tree, binding.source, binding.validator, found, digest)
+        write_kept(tree, self._lock, binding.source, binding.validator, found, digest)
         if not lost:
             return ""
         return f"the new manifest does not list {lost} any more; the earlier one is kept: {kept}"
@@ -308,7 +316,7 @@ class _WholeManifest:
             raise RefusedForSafety(
                 f"the server's {MANIFEST_NAME} has lost {count:,} of {total:,} files ({named}): "
                 "the one that is here stays",
-                next_step=f"Compare it with the new one, {self._partial.path}. If the publisher "
+                next_step=f"Compare it with the new one, {self._partial.at_rest}. If the publisher "
                 f"did withdraw these files, move {self._tree.manifest} away, and run the command "
                 "again.",
             )

@@ -14,6 +14,7 @@ from pathlib import Path
 from cxrsync.engine.hashing import on_every_core
 from cxrsync.engine.local_manifest import open_local
 from cxrsync.engine.manifest_file import ManifestFile
+from cxrsync.engine.partitions import Partitions
 from cxrsync.engine.plan import Plan
 from cxrsync.engine.publication import Fetched, Publication
 from cxrsync.engine.queue import Queue, Task
@@ -21,12 +22,13 @@ from cxrsync.engine.run import Run
 from cxrsync.engine.version import destination
 from cxrsync.errors import CxrsyncError, UsageError
 from cxrsync.job import Link
-from cxrsync.model import Entry, Notice, partition_of
+from cxrsync.model import Entry, Notice
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import Tree, make_folders
 from cxrsync.store.link import bring
-from cxrsync.store.partial import Binding, Partial
-from cxrsync.store.publish import COPY_SUFFIX, Ready, copy_name
+from cxrsync.store.partial import Binding
+from cxrsync.store.publish import Ready
+from cxrsync.store.writing import COPY_SUFFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +161,15 @@ class Taking:
     file before it is published. What is not right there, or not there, goes to the queue."""
 
     def __init__(
-        self, run: Run, plan: Plan, trees: list[Tree], queue: Queue, publication: Publication
+        self,
+        run: Run,
+        plan: Plan,
+        trees: list[Tree],
+        partitions: Partitions,
+        queue: Queue,
+        publication: Publication,
     ) -> None:
+        self._partitions = partitions
         self._run = run
         self._plan = plan
         self._trees = trees
@@ -185,16 +194,15 @@ class Taking:
 
     def _take(self, item: tuple[Entry, str]) -> Ready | None:
         entry, path = item
-        folder = self._run.tree.partials(partition_of(entry.path))
         for tree in self._trees:
             found = tree.find(path)
             if found is None:
                 continue
             # A name that is swept away, never gone on with, should a kill leave it: a hard link's
             # bytes are the older version's own.
-            partial = Partial(folder, copy_name(entry))
+            partial = self._partitions.copy(entry)
             try:
-                make_folders(folder)
+                make_folders(partial.path.parent)
                 how = bring(tree.final(path), partial.path, self._run.job.link)
                 if digest_of(str(partial.path)) == entry.sha256:
                     partial.load()

@@ -14,15 +14,17 @@ from pathlib import Path
 from time import monotonic, time
 from typing import TypeVar
 
-from cxrsync.errors import DiskError
-from cxrsync.model import ROOT, Contradiction, Outcome, Row, partition_of
+from cxrsync.engine.locking import Workplace, in_loop
+from cxrsync.errors import DiskError, LockLost
+from cxrsync.model import ROOT, Contradiction, Emit, Entry, Outcome, Row, partition_of
 from cxrsync.selection import Selection
 from cxrsync.store.layout import Tree
+from cxrsync.store.leftovers import names_at_rest
 from cxrsync.store.lock import Lock
-from cxrsync.store.publish import COPY_SUFFIX
+from cxrsync.store.partial import Partial
+from cxrsync.store.publish import copy_name
 from cxrsync.store.state import State
 from cxrsync.store.threads import in_thread
-from cxrsync.store.writing import UNFINISHED
 
 T = TypeVar("T")
 
@@ -54,19 +56,25 @@ class Partitions:
         self.set_aside: list[Path] = []
         self._tree = tree
         self._stamp = stamp
-        self._locks: dict[str, Lock] = {}
+        self._held: dict[str, Workplace] = {}
         # A lock that is being let go must not be found lost.
         self._checking = threading.Lock()
         self._states: dict[str, State] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
 
-    async def open(self, wait: float, stop: threading.Event) -> None:
-        """Lock every partition and open its state. Raises Locked, DiskError.
+    async def open(self, wait: float, emit: Emit, lost: Callable[[LockLost], None]) -> None:
+        """Lock every partition, waiting up to ``wait`` seconds for each; make what other runs left
+        there ours; open the states. Raises Locked, LockLost, DiskError.
 
-        A damaged state is set aside (``set_aside``) and begun anew.
+        ``lost`` is told at once when another run has taken a lock over. A damaged state is set
+        aside (``set_aside``) and begun anew.
         """
+        on_loss = in_loop(lost)
         try:
-            await in_thread(lambda: self._lock(wait, stop))
+            for name in self.names:
+                place = self._workplace(name, on_loss)
+                await place.enter(wait, emit)
+                self._held[name] = place
             await self._in_state_thread(self._open)
         except BaseException:
             await self.close()
@@ -91,7 +99,7 @@ class Partitions:
         """Close the states, then let the locks go."""
         try:
             async with AsyncExitStack() as stack:  # all of them, whatever one has to say
-                for name in self._locks:
+                for name in self._held:
                     stack.push_async_callback(self.release, name)
         finally:
             self._thread.shutdown()
@@ -104,21 +112,33 @@ class Partitions:
             if state is not None:
                 state.close()
 
-        def unlock() -> None:
+        def forget() -> Workplace:
             with self._checking:
-                self._locks.pop(name).release()
+                return self._held.pop(name)
 
         try:
             await self._in_state_thread(close_state)
         finally:
-            await in_thread(unlock)
+            place = await in_thread(forget)
+            await place.leave()
 
     def check(self, names: Iterable[str] | None = None) -> None:
         """Prove that the locks of these partitions (None: of all) are still ours. Raises LockLost,
         DiskError."""
         with self._checking:
-            for name in list(self._locks if names is None else names):
-                self._locks[name].check()
+            for name in list(self._held if names is None else names):
+                self._held[name].lock.check()
+
+    def partial(self, entry: Entry) -> Partial:
+        """The bytes so far of a file, in a partition that is held."""
+        place = self._held[partition_of(entry.path)]
+        return Partial(place.folder, entry.sha256, lease=place.lock)
+
+    def copy(self, entry: Entry) -> Partial:
+        """The same for a file that begins as a copy of another one. A copy does not outlive the
+        run."""
+        place = self._held[partition_of(entry.path)]
+        return Partial(place.folder, copy_name(entry), lease=place.lock)
 
     async def plan(self, make: Callable[[dict[str, Iterator[Row]]], T]) -> T:
         """Call ``make`` in the owning thread with each partition's rows, in path order."""
@@ -154,6 +174,7 @@ class Partitions:
         now = time()
 
         def write() -> None:
+            self.check(self._states)
             for state in self._states.values():
                 for selection in selections:
                     state.remember(selection, at=now)
@@ -165,6 +186,7 @@ class Partitions:
         now = time()
 
         def write() -> None:
+            self.check(self._states)
             for state in self._states.values():
                 state.record_rate(count, seconds, at=now)
 
@@ -178,6 +200,7 @@ class Partitions:
             mine[partition_of(path)].append(path)
 
         def withdraw() -> None:
+            self.check(name for name in mine if name in self._states)
             for name, each in mine.items():
                 if name in self._states:
                     self._states[name].forget(each)
@@ -195,29 +218,20 @@ class Partitions:
         )
 
     def partials(self) -> set[str]:
-        """The digests of which some bytes are there. What a kill left half-made is swept away."""
-        digests: set[str] = set()
-        for name in self.names:
-            folder = self._tree.partials(name)
-            for path in folder.iterdir() if folder.is_dir() else ():
-                if COPY_SUFFIX in path.name or path.name.endswith(UNFINISHED):
-                    with suppress(IsADirectoryError):  # none of ours
-                        path.unlink()
-                elif "." not in path.name:
-                    digests.add(path.name)
-        return digests
+        """The digests of which some bytes are there."""
+        return {
+            digest for name in self.names for digest in names_at_rest(self._tree.partials(name))
+        }
 
     # ── inside ─────────────────────────────────────────────────────────────────────────────────
 
     async def _in_state_thread(self, call: Callable[[], T]) -> T:
         return await in_thread(call, self._thread)
 
-    def _lock(self, wait: float, stop: threading.Event) -> None:
-        for name in self.names:
-            what = "the tables and the root" if name == ROOT else f"shard {name}"
-            lock = Lock(self._tree.partition(name), wait=wait, describe=what)
-            lock.acquire(stop)
-            self._locks[name] = lock
+    def _workplace(self, name: str, on_loss: Callable[[LockLost], None]) -> Workplace:
+        what = "the tables and the root" if name == ROOT else f"shard {name}"
+        lock = Lock(self._tree.partition(name), describe=what, on_loss=on_loss)
+        return Workplace(lock, self._tree.partials(name))
 
     def _publish(self, *, only_new: bool) -> None:
         for state in self._states.values():
@@ -231,7 +245,7 @@ class Partitions:
             self._states[name], aside = State.open(
                 self._tree.partition(name),
                 self._stamp,
-                token=self._locks[name].token,
+                token=self._held[name].lock.token,
                 prove=partial(self.check, (name,)),
             )
             self.set_aside += aside

@@ -135,7 +135,10 @@ class Publication:
         def name() -> list[Found | OSError]:
             self._partitions.check()
             ready = [item.ready for item in fetched]
-            return publish(self._tree, ready, self._trash.take, fsync=self._fsync, pool=pool)
+            results = publish(self._tree, ready, self._trash.keep, fsync=self._fsync, pool=pool)
+            if any(isinstance(result, OSError) for result in results):
+                self._partitions.check()  # else another run has taken the files: no fault of theirs
+            return results
 
         try:
             results = dict(zip(map(id, fetched), await in_thread(name), strict=True))

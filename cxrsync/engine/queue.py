@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from cxrsync.engine.exit_status import unwrapped
 from cxrsync.engine.flight import Flight
+from cxrsync.engine.partitions import Partitions
 from cxrsync.engine.publication import Fetched, Publication
 from cxrsync.engine.segments import Segment
 from cxrsync.engine.transfer import Line, Transfer
@@ -23,7 +24,6 @@ from cxrsync.store.publish import (
     Ready,
     Trash,
     continue_short_file,
-    copy_name,
     copy_published,
 )
 from cxrsync.store.threads import in_thread
@@ -59,6 +59,7 @@ class Queue:
         tree: Tree,
         version: tuple[str, str],
         entries: Iterator[Entry],
+        partitions: Partitions,
         publication: Publication,
         *,
         trash: Trash,
@@ -73,6 +74,7 @@ class Queue:
         self._tree = tree
         self._version = version
         self._entries = entries
+        self._partitions = partitions
         self._publication = publication
         self._trash = trash
         self._partials = partials
@@ -192,16 +194,15 @@ class Queue:
 
     async def _begin(self, task: Task) -> None:
         entry = task.entry
-        folder = self._tree.partials(partition_of(entry.path))
         if task.copy_of is not None:
             # Several paths may copy one digest at a time: each has a partial of its own.
-            partial = Partial(folder, copy_name(entry))
+            partial = self._partitions.copy(entry)
             self._copies.add(entry.path)
         elif entry.sha256 in self._by_digest:
             self._by_digest[entry.sha256].followers.append(task)
             return
         else:
-            partial = Partial(folder, entry.sha256)
+            partial = self._partitions.partial(entry)
             self._by_digest[entry.sha256] = task
         maybe_there = bool(task.short or task.copy_of or entry.sha256 in self._partials)
         known = None if maybe_there else self._standing(entry)
@@ -219,9 +220,10 @@ class Queue:
                 await in_thread(lambda: copy_published(original, partial))
             elif task.short:
                 # Only here, where the digest is ours: another path's transfer may have had it.
+                begun = self._partitions.partial(entry)
                 with suppress(FileNotFoundError):
                     await in_thread(
-                        lambda: continue_short_file(self._tree, entry, folder, self._trash.take)
+                        lambda: continue_short_file(self._tree, entry, begun, self._trash)
                     )
             await transfer.begin(maybe_there=maybe_there)
         except OSError as problem:
@@ -330,7 +332,9 @@ class Queue:
             self._late.append(follower)
 
     def _disk_trouble(self, problem: OSError, path: str) -> CxrsyncError:
-        """The error of one file. Raises DiskError where it is the whole disk's."""
+        """The error of one file. Raises LockLost where another run has taken its bytes, DiskError
+        where it is the whole disk's."""
+        self._partitions.check([partition_of(path)])
         error = disk_error(problem, f"cannot write {path}")
         if error is not None:
             raise error

@@ -15,7 +15,7 @@ import aiofiles
 
 from cxrsync.model import Summary
 from cxrsync.store.layout import FILE_MODE, Tree, make_folders, read_json
-from cxrsync.store.lock import is_running, this_process
+from cxrsync.store.owner import is_running, this_process
 from cxrsync.store.threads import ended, in_thread
 from cxrsync.store.writing import UNFINISHED, write_file
 

@@ -21,12 +21,12 @@ from cxrsync.engine.run import Run
 from cxrsync.engine.transfer import Line, Transfer
 from cxrsync.errors import BadAnswer, FileDenied, NotFound, SourceError
 from cxrsync.job import Job, Reports
-from cxrsync.model import ROOT, Entry, Kind, Notice, partition_of
+from cxrsync.model import ROOT, Entry, Kind, Notice
 from cxrsync.source.base import Opened
 from cxrsync.store.archive import BadArchive, Member, members, read_member
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.partial import Binding, Partial
-from cxrsync.store.publish import Ready, copy_name
+from cxrsync.store.publish import Ready
 from cxrsync.store.threads import in_thread
 
 # What a request costs server and line, as bytes of one long answer: below this a file, or rather
@@ -74,7 +74,7 @@ class ReportArchive:
             return
         offset, entry = found
         selected = offset in self._plan.in_root
-        partial = Partial(self._run.tree.partials(ROOT), entry.sha256)
+        partial = self._partitions.partial(entry)
         await in_thread(partial.load)
         if not (self._is_enough() or selected or partial.size):
             return
@@ -186,9 +186,8 @@ class ReportArchive:
             data = _read(fd, member, entry)
             if data is None:
                 continue
-            folder = self._run.tree.partials(partition_of(entry.path))
             # Reports share their text, to the byte: a name by the path, not by the digest alone.
-            partial = Partial(folder, copy_name(entry))
+            partial = self._partitions.copy(entry)
             partial.bind(Binding(identity, len(data), None, modified))
             partial.write(0, [data], partial.epoch)
             del wanted[hash(member.name)]

@@ -11,7 +11,7 @@ from cxrsync.engine.plan import Plan
 from cxrsync.engine.run import Run
 from cxrsync.errors import WillNotFit
 from cxrsync.model import Kind
-from cxrsync.store.partial import unfinished
+from cxrsync.store.leftovers import unfinished
 from cxrsync.store.space import Room, Shortage, room, shortage
 from cxrsync.store.threads import in_thread
 

@@ -71,10 +71,14 @@ class _Search:
             return None
         try:
             slices = await self._find(keys, total)
-            path = self._partial.path
-            return await in_thread(lambda: ManifestFile(path, slices, keys))
+            return await in_thread(lambda: self._opened(slices, keys))
         except OutOfOrder:
             return None
+
+    def _opened(self, slices: tuple[Range, ...], keys: tuple[KeyRange, ...]) -> ManifestFile:
+        """The slices, called by the name that they have once we have done."""
+        file = self._partial.path.open("rb")
+        return ManifestFile(self._partial.at_rest, slices, keys, opened=file)
 
     async def _find(self, keys: tuple[KeyRange, ...], total: int) -> tuple[Range, ...]:
         search = find_slices(keys, total, FAN)

@@ -10,7 +10,7 @@ from cxrsync.engine.expectation import Expectation, partition_names
 from cxrsync.engine.plan import Standing, standing, survey
 from cxrsync.model import Found, partition_of
 from cxrsync.store.layout import Tree
-from cxrsync.store.partial import unfinished
+from cxrsync.store.leftovers import unfinished
 from cxrsync.store.state import State
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cxrsync.errors import ExitCode
+from cxrsync.errors import CxrsyncError, ExitCode
 
 
 class Stop:
-    """How a run is asked to end: by a signal, or by a limit that was reached."""
+    """How a run is asked to end: by a signal, by a limit that was reached, or by something that
+    forbids to go on."""
 
     def __init__(self) -> None:
         self.code: ExitCode | None = None
-        self.flag = threading.Event()
+        self.error: CxrsyncError | None = None
         self._task: asyncio.Task[object] | None = None
         self._cancelled = False
 
@@ -29,7 +29,7 @@ class Stop:
             if most_seconds is None
             else loop.call_later(most_seconds, self.request, ExitCode.LIMIT)
         )
-        if self.code is not None:
+        if self.code is not None or self.error is not None:
             self._cancel()
         try:
             yield
@@ -46,7 +46,12 @@ class Stop:
         """End the run in good order. Call it in the event loop's thread."""
         if self.code is None:
             self.code = code
-            self.flag.set()
+            self._cancel()
+
+    def fail(self, error: CxrsyncError) -> None:
+        """End the run at once, with ``error``. Call it in the event loop's thread."""
+        if self.error is None:
+            self.error = error
             self._cancel()
 
     def _cancel(self) -> None:

@@ -27,6 +27,7 @@ from cxrsync.model import (
     Retrying,
     Started,
     TreeNotice,
+    Waiting,
 )
 from cxrsync.report.output import Output, to_stderr
 from cxrsync.report.pace import Pace, is_problem
@@ -142,6 +143,8 @@ class LineListener:
         if isinstance(event, Retrying) and (self._verbose or not event.path):
             what = event.path or "the server"
             return f"waiting {words.duration(event.after)} for {what}: {event.reason}"
+        if isinstance(event, Waiting):
+            return f"waiting up to {words.duration(event.at_most)}: {event.what}"
         if isinstance(event, Connections) and self._verbose:
             return f"{event.count} connections from now on"
         return None
@@ -228,6 +231,8 @@ class JsonListener:
             self._say("file", {**asdict(event), "finding": event.finding.value})
         elif isinstance(event, Retrying):
             self._say("retry", asdict(event))
+        elif isinstance(event, Waiting):
+            self._say("waiting", asdict(event))
         elif isinstance(event, Connections):
             self._say("connections", asdict(event))
         elif isinstance(event, Notice):

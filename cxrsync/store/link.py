@@ -85,7 +85,7 @@ def _fill(source: int, room_needed: int, target: Path, *, may_clone: bool) -> Li
     fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
     try:
         try:
-            if may_clone and _clone(source, fd):
+            if may_clone and clone(source, fd):
                 return Link.REFLINK
             if room(target.parent).bytes < room_needed:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
@@ -98,7 +98,8 @@ def _fill(source: int, room_needed: int, target: Path, *, may_clone: bool) -> Li
     return Link.COPY
 
 
-def _clone(source: int, target: int) -> bool:
+def clone(source: int, target: int) -> bool:
+    """Let an open, empty file share the bytes of another; False where that cannot be done."""
     if sys.platform != "linux":
         return False
     try:

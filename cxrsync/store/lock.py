@@ -8,163 +8,122 @@ heartbeat. Each step is one call that the file system decides for one of many:
 * Who enters makes a folder with its file in it under a name of its own, and renames that to the
   lock's name. That succeeds only where there is no lock, or an empty one.
 * The owner's heartbeat, and each check, renames its file to the next number.
-* Who takes over unlinks the owner's file by the very name that it was found dead or silent under,
-  and enters like anybody. An owner that woke up in the meantime has another name by then, and
-  stays; one that did not finds its file gone at the next check, and stops.
+* Who takes over renames the owner's file out of the lock, by the very name that it was found dead
+  or silent under, and enters like anybody. An owner that woke up in the meantime has another name
+  by then, and stays; one that did not finds its file gone at the next check, and stops.
 * Release unlinks the owner's own file, and the folder if it is empty.
 
 Nothing is ever done to a name that may be somebody else's by now, so none of it needs guarding, and
 whoever is killed in the middle leaves at most an empty folder, or one that the next owner sweeps.
 
 An owner is *dead* if this very boot of this machine has no such process any more, and *silent* if
-its file has borne the same name for five minutes of our own clock.
+its file has borne the same name for five minutes of our own clock. One that calls itself this
+machine in an earlier boot is believed to be gone after more than one beat of silence: a cloned
+machine says the same of itself.
+
+An owner that was taken for silent may still wake up, in the middle of anything. So what it left is
+not gone on with where it lies: see :mod:`cxrsync.store.leftovers`. The file that was renamed out
+(``replaced.<token>.<beat>``) says whose it may be, until that is done with.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
-import secrets
-import socket
 import threading
-from collections.abc import Callable, Mapping
+import time as clocks
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from time import monotonic, sleep, time
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from cxrsync.errors import DiskError, Locked, LockLost
+from cxrsync.errors import CxrsyncError, DiskError, Locked, LockLost
 from cxrsync.sanitize import reason_of
 from cxrsync.store.layout import FILE_MODE, FOLDER_MODE, make_folders
+from cxrsync.store.owner import (
+    Owner,
+    is_dead,
+    is_of_earlier_boot,
+    myself,
+    owner_in,
+    start_of,
+)
 
 LOCK_NAME = "lock"
 HEARTBEAT_SECONDS = 30.0
 SILENT_SECONDS = 300.0
+# Of an owner that calls itself this machine in an earlier boot, in beats.
+_BEATS_OF_ANOTHER_BOOT = 1.5
+# So long without a beat of ours, in beats, and somebody may be about to take the lock over.
+_BEATS_TO_BE_SURE = 2
+_REPLACED = "replaced"
 _LOOK_SECONDS = 0.5
+# A lock that is nobody's and that we do not get either: others were quicker, or the file system
+# does not do as it says.
+_MOST_TRIES = 50
+_QUICK_TRIES = 5
+_TRY_SECONDS = 0.02
 _MOST_BYTES = 4096
+_MOST_NAME = 255
 _CAREFULLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_BOOTTIME: int | None = getattr(clocks, "CLOCK_BOOTTIME", None)
+
+
+def boottime() -> float:
+    """Seconds that go on while the machine sleeps, as those of ``monotonic`` do not."""
+    return time() if _BOOTTIME is None else clocks.clock_gettime(_BOOTTIME)
+
+
+class Standing(Enum):
+    """What is known of the owner of a lock."""
+
+    LIVING = "living"
+    DEAD = "dead"
+    EARLIER_BOOT = "of an earlier boot of this machine"
+    SILENT = "silent"
+
+
+def judge(
+    owner: Owner, me: Owner, start_of: Callable[[int], str | None], unchanged: float
+) -> Standing:
+    """What is known of ``owner``, whose file has borne its name for ``unchanged`` seconds."""
+    if is_dead(owner, me, start_of):
+        return Standing.DEAD
+    if unchanged > SILENT_SECONDS:
+        return Standing.SILENT
+    if is_of_earlier_boot(owner, me) and unchanged > _reboot_seconds():
+        return Standing.EARLIER_BOOT
+    return Standing.LIVING
+
+
+def _reboot_seconds() -> float:
+    return _BEATS_OF_ANOTHER_BOOT * HEARTBEAT_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """Who holds a lock. ``since`` is a POSIX time; ``start`` the process's start in clock ticks.
+class Holder:
+    """Who keeps us out of a lock, in words; ``gone_in``: in how many seconds it will be known to
+    have ended, where that is likely."""
 
-    ``machine`` tells machines of one host name apart (a digest of the machine id), ``space``
-    containers of one machine (the namespace that the pid is valid in); empty where not known.
-    """
-
-    token: str
-    host: str
-    boot: str
-    pid: int
-    start: str
-    since: float
-    machine: str = ""
-    space: str = ""
+    words: str
+    gone_in: float | None = None
 
 
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except OSError:
-        return ""
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """An owner whose lock was taken over, and whether it is certainly dead; in ``words``, too.
+    ``file`` says so on the disk until everything that it left is ours."""
 
-
-def _machine() -> str:
-    try:
-        return hashlib.sha256(Path("/etc/machine-id").read_bytes().strip()).hexdigest()[:16]
-    except OSError:
-        return ""
-
-
-def _pid_space() -> str:
-    try:
-        return os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return ""
-
-
-def _start_of(pid: int) -> str | None:
-    """The start time of a process; "" where it runs but the system tells no time; None if gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text("ascii", errors="replace")
-        fields = stat.rpartition(")")[2].split()
-        # A zombie has ended; only its parent has not asked yet (in containers it may never).
-        return None if fields[0] in "ZX" else fields[19]
-    except OSError:
-        try:
-            os.kill(pid, 0)
-        except (ProcessLookupError, OverflowError):
-            return None
-        except PermissionError:
-            return ""
-        # With a /proc that does not list it, the process is gone.
-        return None if Path("/proc/self/stat").exists() else ""
-
-
-def myself() -> Owner:
-    """This process as an owner, with a fresh token."""
-    pid = os.getpid()
-    return Owner(
-        token=secrets.token_hex(16),
-        host=socket.gethostname(),
-        boot=_boot_id(),
-        pid=pid,
-        start=_start_of(pid) or "",
-        since=time(),
-        machine=_machine(),
-        space=_pid_space(),
-    )
-
-
-def is_dead(owner: Owner, me: Owner, start_of: Callable[[int], str | None]) -> bool:
-    """Whether the owner has certainly ended: same machine, same boot, and no such process.
-
-    An earlier boot of this machine is dead too, where the system names machines and boots.
-    """
-    if (owner.host, owner.machine) != (me.host, me.machine):
-        return False
-    if owner.boot != me.boot:
-        return bool(owner.boot and me.boot and me.machine)
-    if owner.space != me.space:
-        return False  # its pid means nothing here
-    start = start_of(owner.pid)
-    return start is None or (bool(start and owner.start) and start != owner.start)
-
-
-def this_process() -> dict[str, str | int]:
-    """What tells this process from every other, in words for :func:`is_running`."""
-    me = asdict(myself())
-    return {name: me[name] for name in ("host", "boot", "pid", "start", "machine", "space")}
-
-
-def is_running(process: Mapping[str, Any]) -> bool | None:
-    """Whether the process that called itself so still runs, whoever's it is; None where that cannot
-    be told from here, as of another machine. Raises ValueError, TypeError, OverflowError."""
-    me = myself()
-    owner = _owner_of({**process, "token": "", "since": me.since})
-    if is_dead(owner, me, _start_of):
-        return False
-    here = me.host, me.machine, me.boot, me.space
-    return True if (owner.host, owner.machine, owner.boot, owner.space) == here else None
-
-
-def _owner_of(raw: Any) -> Owner:
-    """The owner that a lock names. Raises ValueError, TypeError, OverflowError, OSError."""
-    owner = Owner(**raw)
-    texts = (owner.token, owner.host, owner.boot, owner.start, owner.machine, owner.space)
-    if not all(isinstance(text, str) and text.isprintable() for text in texts):
-        raise TypeError("not the words of an owner")
-    owner = replace(owner, pid=int(owner.pid), since=float(owner.since))
-    datetime.fromtimestamp(owner.since, UTC)  # a time that can be told
-    if not 0 <= owner.pid < 1 << 31:  # a negative pid would mean a whole group of processes
-        raise ValueError("not the number of a process")
-    return owner
+    file: Path
+    owner: Owner
+    dead: bool
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,22 +137,34 @@ class _Found:
 class Lock:
     """The lock of one partition. Use as a context manager around all work on it."""
 
-    def __init__(self, folder: Path, *, wait: float = 0.0, describe: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        wait: float = 0.0,
+        describe: str = "",
+        on_loss: Callable[[LockLost], None] = lambda _lost: None,
+    ) -> None:
+        """``on_loss`` is told, in the thread of the heartbeat, when that finds the lock lost."""
         self._folder = folder
         self._path = folder / LOCK_NAME
         self._wait = wait
         self._what = describe or str(folder)
+        self._on_loss = on_loss
         self._owner = myself()
         self._candidate = folder / f"{LOCK_NAME}.{self._owner.token}"
         # Never counted back: a name once watched is never borne again.
         self._beats = 0
+        self._watch = _Watch()
+        self._proved_at = 0.0
+        self._lost: LockLost | None = None
         self._renewing = threading.Lock()
         self._heart = threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
     def token(self) -> str:
-        """What tells this owner from every other: 32 hex digits, for names of its own."""
+        """What the names bear that this owner works on."""
         return self._owner.token
 
     def __enter__(self) -> Self:
@@ -208,32 +179,42 @@ class Lock:
     ) -> None:
         self.release()
 
-    def acquire(self, stop: threading.Event | None = None) -> None:
-        """Take the lock, waiting up to ``wait`` seconds for its owner. Raises Locked, DiskError.
-
-        ``stop`` ends the wait early, as a signal would.
-        """
+    def acquire(self) -> None:
+        """Take the lock, waiting up to ``wait`` seconds for its owner. Raises Locked, DiskError."""
         deadline = monotonic() + self._wait
-        watch = _Watch()
+        while (holder := self.attempt()) is not None:
+            if monotonic() >= deadline and holder.gone_in is None:
+                raise self.refusal(holder)
+            sleep(_LOOK_SECONDS)
+
+    def attempt(self) -> Holder | None:
+        """Take the lock if that can be done now; else who holds it. Raises DiskError."""
         try:
             make_folders(self._folder)
-            while (found := self._look()) is not None or not self._enter():
+            for number in range(_MOST_TRIES):
+                if number >= _QUICK_TRIES:
+                    sleep(_TRY_SECONDS)
+                found = self._look()
                 if found is None:
+                    if self._enter():
+                        self._begin()
+                        return None
                     continue  # somebody else was quicker
-                dead = is_dead(found.owner, self._owner, _start_of)
-                if dead or watch.unchanged_for(found.name) > SILENT_SECONDS:
-                    self._drop(found.name)
-                    continue
-                stopped = stop is not None and stop.is_set()
-                if stopped or monotonic() >= deadline:
-                    raise Locked(self._held_by(found.owner), partition=self._folder.name)
-                sleep(_LOOK_SECONDS)
-            self._sweep()
+                unchanged = self._watch.unchanged_for(found.name)
+                if judge(found.owner, self._owner, start_of, unchanged) is Standing.LIVING:
+                    return self._holder(found.owner, unchanged)
+                self._take_out(found.name)
         except OSError as problem:
             raise DiskError(f"cannot lock {self._what}: {reason_of(problem)}") from None
-        self._heart.clear()
-        self._thread = threading.Thread(target=self._beat, name="lock-heartbeat", daemon=True)
-        self._thread.start()
+        raise DiskError(
+            f"cannot lock {self._what}: the file system neither gives the lock nor says who has it",
+            next_step="Put the destination on another file system, or ask its administrator why a "
+            f"folder cannot be renamed in {self._folder}.",
+        )
+
+    def refusal(self, holder: Holder) -> Locked:
+        """That ``holder`` keeps us out, for longer than we may wait."""
+        return Locked(holder.words, partition=self._folder.name)
 
     def check(self) -> None:
         """Prove that the lock is still ours. Raises LockLost, DiskError.
@@ -255,7 +236,34 @@ class Lock:
                 "name its new place with --dest, and run the same command again.",
             )
         by = f" by process {found.owner.pid} on {found.owner.host}" if found else ""
-        raise LockLost(f"the lock of {self._what} was taken over{by}")
+        self._lost = LockLost(f"the lock of {self._what} was taken over{by}")
+        raise self._lost
+
+    def guard(self) -> None:
+        """Before bytes are written: prove the lock if that was last done more than two beats ago.
+        Raises LockLost, DiskError.
+
+        Who wakes up after a long sleep may come here before its heart beats again. Otherwise it
+        costs one look at the clock.
+        """
+        late = boottime() - self._proved_at > _BEATS_TO_BE_SURE * HEARTBEAT_SECONDS
+        if late or self._lost is not None:
+            self.check()
+
+    def replaced(self) -> tuple[Replaced, ...]:
+        """The owners that this lock was taken from, by whoever did that, and of which something may
+        be left that is not ours yet. Raises DiskError."""
+        try:
+            names = sorted(os.listdir(self._folder))
+        except OSError as problem:
+            raise DiskError(f"cannot read {self._folder}: {reason_of(problem)}") from None
+        files = [self._folder / name for name in names if name.startswith(f"{_REPLACED}.")]
+        return tuple(self._replaced(file) for file in files)
+
+    def settle(self, replaced: Sequence[Replaced]) -> None:
+        """Nothing that these owners left can be touched by them any more. Raises OSError."""
+        for each in replaced:
+            each.file.unlink(missing_ok=True)
 
     def release(self) -> None:
         """Give the lock back, if it is still ours."""
@@ -272,11 +280,31 @@ class Lock:
     def _name(self) -> str:
         return f"{self._owner.token}.{self._beats}"
 
-    def _held_by(self, owner: Owner) -> str:
+    def _holder(self, owner: Owner, unchanged: float) -> Holder:
         if not owner.token:
-            return f"{self._what} has a lock that does not say whose it is"
+            return Holder(f"{self._what} has a lock that does not say whose it is")
         since = datetime.fromtimestamp(owner.since).astimezone().isoformat(" ", "minutes")
-        return f"another run holds {self._what}: process {owner.pid} on {owner.host}, since {since}"
+        who = f"process {owner.pid} on {owner.host}, since {since}"
+        # Once its name has moved it lives, whatever it says of itself.
+        gone = is_of_earlier_boot(owner, self._owner) and not self._watch.moved
+        return Holder(
+            f"another run holds {self._what}: {who}",
+            gone_in=max(0.0, _reboot_seconds() - unchanged) if gone else None,
+        )
+
+    def _replaced(self, file: Path) -> Replaced:
+        owner = _read_owner(file)
+        dead = is_dead(owner, self._owner, start_of)
+        who = f"process {owner.pid} on {owner.host}" if owner.token else "a run that is not named"
+        return Replaced(file, owner, dead, f"{self._what} was taken over from {who}")
+
+    def _begin(self) -> None:
+        self._sweep()
+        self._watch = _Watch()
+        self._lost = None
+        self._heart.clear()
+        self._thread = threading.Thread(target=self._beat, name="lock-heartbeat", daemon=True)
+        self._thread.start()
 
     def _enter(self) -> bool:
         """Make the lock ours, if it is nobody's. Raises OSError."""
@@ -306,6 +334,7 @@ class Lock:
     def _renew(self) -> bool:
         """Go on to the next number. False if our file is not there any more. Raises OSError."""
         with self._renewing:
+            now = boottime()
             after = self._path / f"{self._owner.token}.{self._beats + 1}"
             try:
                 os.rename(self._path / self._name, after)
@@ -314,10 +343,20 @@ class Lock:
                 if not os.path.lexists(after):
                     return False
             self._beats += 1
+            self._proved_at = now
             return True
 
+    def _take_out(self, name: str) -> None:
+        """Take another owner's file of this very name out of the lock, and keep what it says.
+        Raises OSError."""
+        kept = self._folder / f"{_REPLACED}.{name}"[:_MOST_NAME]
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self._path / name, kept)
+        with contextlib.suppress(OSError):  # not empty: somebody has entered
+            os.rmdir(self._path)
+
     def _drop(self, name: str) -> None:
-        """Take the file of this very name out of the lock. Raises OSError."""
+        """Take our own file of this very name out of the lock. Raises OSError."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path / name)
         with contextlib.suppress(OSError):  # not empty: somebody has entered
@@ -336,7 +375,7 @@ class Lock:
                 with contextlib.suppress(FileNotFoundError):
                     file = os.open(name, os.O_RDONLY | _CAREFULLY, dir_fd=folder)
                     try:
-                        return _Found(name, _owner_in(os.read(file, _MOST_BYTES)))
+                        return _Found(name, owner_in(os.read(file, _MOST_BYTES)))
                     finally:
                         os.close(file)
         finally:
@@ -355,16 +394,24 @@ class Lock:
 
     def _beat(self) -> None:
         while not self._heart.wait(HEARTBEAT_SECONDS):
-            with contextlib.suppress(OSError):
-                self._renew()
+            try:
+                self.check()
+            except LockLost as lost:
+                self._on_loss(lost)
+                return
+            except CxrsyncError:
+                pass  # the disk's trouble: whoever writes will meet it, and say so
 
 
-def _owner_in(words: bytes) -> Owner:
+def _read_owner(file: Path) -> Owner:
     try:
-        return _owner_of(json.loads(words))
-    except (ValueError, TypeError, OverflowError, OSError, RecursionError):
-        # Cut short by a power cut: an owner without a name, which can only be found silent.
-        return Owner(token="", host="?", boot="", pid=0, start="", since=time())
+        fd = os.open(file, os.O_RDONLY | _CAREFULLY)
+        try:
+            return owner_in(os.read(fd, _MOST_BYTES))
+        finally:
+            os.close(fd)
+    except OSError:
+        return owner_in(b"")
 
 
 def _remove(candidate: Path) -> None:
@@ -380,8 +427,10 @@ class _Watch:
     def __init__(self) -> None:
         self._seen: object = None
         self._since = monotonic()
+        self.moved = False
 
     def unchanged_for(self, now: object) -> float:
         if now != self._seen:
+            self.moved = self._seen is not None
             self._seen, self._since = now, monotonic()
         return monotonic() - self._since

@@ -5,6 +5,10 @@ name, so that it cannot be taken for another file's beginning. A small sidecar b
 binds it to one object at one source: total size, validator, and, once it is fetched in segments,
 which ranges are there. A partial of one stream needs no ranges: its frontier is its length.
 
+While a run works on it, its name bears the token of the run's lock as well. A run that was taken
+for dead and wakes up finds that name gone, and its open file is nobody's any more: see
+:mod:`cxrsync.store.leftovers`.
+
 Everything here blocks; call it from a thread. One partial may be written by several connections
 at a time, each its own segment.
 """
@@ -23,11 +27,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
+from cxrsync.errors import CxrsyncError
 from cxrsync.model import is_size, is_time, is_validator
 from cxrsync.store import ranges as sets
 from cxrsync.store.layout import FILE_MODE, FOLDER_MODE, read_json
+from cxrsync.store.names import take
 from cxrsync.store.writing import UNFINISHED, write_all, write_file
 
 # How much a kill may cost a segmented file, in bytes or seconds, whichever comes first.
@@ -52,16 +58,52 @@ class Binding:
     modified: float | None = None
 
 
+class Lease(Protocol):
+    """A lock that we hold, as far as its partials are concerned."""
+
+    @property
+    def token(self) -> str:
+        """What the names bear that this run works on."""
+
+    def guard(self) -> None:
+        """Prove that we hold it, if that is not certain. Raises LockLost, DiskError."""
+
+    def check(self) -> None:
+        """Prove that we hold it. Raises LockLost, DiskError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What lies on the disk of a partial. ``segmented``: ``ranges`` are those of its sidecar;
+    ``is_bound``: that one claims nothing that is not there."""
+
+    ranges: list[sets.Range]
+    binding: Binding | None = None
+    segmented: bool = False
+    has_sidecar: bool = False
+    is_bound: bool = False
+
+    @property
+    def size(self) -> int:
+        """How many bytes are there."""
+        return sets.size(self.ranges)
+
+
 class Partial:
     """The bytes so far of the file whose digest is ``name``, in ``folder``.
 
     ``proved`` False: no digest will tell whether they are right, as of a manifest. Then only what
     is certainly on the disk is gone on with: what was not synced a power cut may have zeroed.
+    ``lease``: the lock under which they are worked on; None where nobody else can come.
     """
 
-    def __init__(self, folder: Path, name: str, *, proved: bool = True) -> None:
+    def __init__(
+        self, folder: Path, name: str, *, proved: bool = True, lease: Lease | None = None
+    ) -> None:
         self._proved = proved
-        self.path = folder / name
+        self._lease = lease
+        self.at_rest = folder / name
+        self.path = self.at_rest if lease is None else folder / work_name(name, lease.token)
         self._lock = threading.RLock()
         self._fd: int | None = None
         # Made by us just now: it has no other name, and no byte but ours.
@@ -81,39 +123,25 @@ class Partial:
 
     @property
     def _sidecar(self) -> Path:
-        return self.path.with_name(f"{self.path.name}.json")
+        return sidecar_of(self.path)
 
     # ── what is there ──────────────────────────────────────────────────────────────────────────
 
     def load(self) -> None:
-        """Take stock of what an earlier run left."""
+        """Take stock of what an earlier run left, and make it ours. Raises LockLost, DiskError."""
+        if self._lease is not None and _length(self.path) is None:
+            self._take_up(self._lease)
         length = _length(self.path)
         if length is None:
             # A kill between two steps can leave a sidecar alone: it must not speak of other bytes.
             self._sidecar.unlink(missing_ok=True)
             return
-        self.ranges = sets.normal([(0, length)], length)
-        self._has_sidecar = os.path.lexists(self._sidecar)
-        try:
-            raw = read_json(self._sidecar)
-            binding = _binding_of(raw)
-            parts = [(int(start), int(stop)) for start, stop in raw.get("ranges", self.ranges)]
-        except (OSError, ValueError, KeyError, TypeError, OverflowError):
-            # Without its sidecar a partial is bytes of unknown origin; its digest will tell.
-            return
-        if not self._proved and "ranges" not in raw:
-            return  # a power cut may have taken any of it
-        if not _is_sound(binding, raw) and "ranges" not in raw:
-            return  # as without it: the bytes are asked after, and bring what it should say
-        self.binding = binding
-        self.segmented = "ranges" in raw
-        self.ranges = sets.normal(parts, length)
-        # What it claims beyond the end must not come true by itself when the file grows again.
-        self._bound_on_disk = self.ranges == sets.normal(parts, sys.maxsize)
-        if not self.ranges:
-            # A total or a validator without a byte belongs to nothing, and would be believed.
-            self.binding = None
-            self._bound_on_disk = False
+        stock = take_stock(length, self._sidecar, proved=self._proved)
+        self.ranges = stock.ranges
+        self.binding = stock.binding
+        self.segmented = stock.segmented
+        self._has_sidecar = stock.has_sidecar
+        self._bound_on_disk = stock.is_bound
 
     @property
     def size(self) -> int:
@@ -151,39 +179,18 @@ class Partial:
     def write(self, offset: int, chunks: Sequence[bytes], epoch: int) -> bool:
         """Write ``chunks`` at ``offset`` and hash what continues the frontier.
 
-        False, and nothing done, if the bytes of ``epoch`` have been thrown away meanwhile.
+        False, and nothing done, if the bytes of ``epoch`` have been thrown away meanwhile. Raises
+        OSError, LockLost, DiskError.
         """
-        with self._lock:
-            if epoch != self.epoch:
-                return False
-            length = sum(map(len, chunks))
-            after = sets.add(self.ranges, offset, offset + length)
-            self._digest = None
-            if offset > sets.frontier(self.ranges) or not self._proved:
-                self.split()
-            if offset < self._hashed:
-                self._hash = hashlib.sha256()  # the digest is that of the bytes on the disk
-                self._hashed = 0
-            if not self._bound_on_disk and (self._has_sidecar or sets.size(after) != self.total):
-                self._save()
-            fd = self._open_to_write()
-            is_new, self.is_new = self.is_new, False  # a write that fails may leave anything
-            write_all(fd, chunks, offset)
-            self.is_new = is_new
-            self.ranges = after
-            if offset == self._hashed:
-                for chunk in chunks:
-                    self._hash.update(chunk)
-                self._hashed += length
-            self._catch_up(_REREAD_A_WRITE)
-            if self.segmented:
-                self._unsaved += length
-                late = monotonic() - self._saved_at >= SAVE_EVERY_SECONDS
-                if self._unsaved >= SAVE_EVERY_BYTES or late:
-                    self._save()
-            if self.complete and self._hashed == self.size:
-                self.digest()  # here, in the thread that writes
-            return True
+        if self._lease is not None:
+            self._lease.guard()
+        try:
+            with self._lock:
+                return epoch == self.epoch and self._write(offset, chunks)
+        except FileNotFoundError:
+            if self._lease is not None:
+                self._lease.check()  # whoever took over has unlinked it
+            raise
 
     def read(self, start: int, stop: int) -> bytes:
         """The bytes ``[start, stop)``, which must be there."""
@@ -239,7 +246,7 @@ class Partial:
     def save(self) -> None:
         """Write down which segments are there; a stream's frontier needs no writing down."""
         with self._lock:
-            if self.segmented and self._unsaved and self.ranges:
+            if self.segmented and self._unsaved and self.ranges and self._is_ours():
                 self._save()
 
     def forget_sidecar(self) -> None:
@@ -259,14 +266,60 @@ class Partial:
 
     # ── inside ─────────────────────────────────────────────────────────────────────────────────
 
+    def _take_up(self, lease: Lease) -> None:
+        """Give what lies at rest the name that it has at work. Raises LockLost, DiskError."""
+        if _length(self.at_rest) is not None:
+            sidecar = sidecar_of(self.at_rest)
+            take([(sidecar, self._sidecar), (self.at_rest, self.path)], lease.check)
+
+    def _is_ours(self) -> bool:
+        try:
+            if self._lease is not None:
+                self._lease.guard()
+        except CxrsyncError:
+            return False
+        return True
+
+    def _write(self, offset: int, chunks: Sequence[bytes]) -> bool:
+        length = sum(map(len, chunks))
+        after = sets.add(self.ranges, offset, offset + length)
+        self._digest = None
+        if offset > sets.frontier(self.ranges) or not self._proved:
+            self.split()
+        if offset < self._hashed:
+            self._hash = hashlib.sha256()  # the digest is that of the bytes on the disk
+            self._hashed = 0
+        if not self._bound_on_disk and (self._has_sidecar or sets.size(after) != self.total):
+            self._save()
+        fd = self._open_to_write()
+        is_new, self.is_new = self.is_new, False  # a write that fails may leave anything
+        write_all(fd, chunks, offset)
+        self.is_new = is_new
+        self.ranges = after
+        if offset == self._hashed:
+            for chunk in chunks:
+                self._hash.update(chunk)
+            self._hashed += length
+        self._catch_up(_REREAD_A_WRITE)
+        if self.segmented:
+            self._unsaved += length
+            late = monotonic() - self._saved_at >= SAVE_EVERY_SECONDS
+            if self._unsaved >= SAVE_EVERY_BYTES or late:
+                self._save()
+        if self.complete and self._hashed == self.size:
+            self.digest()  # here, in the thread that writes
+        return True
+
     def _open(self) -> int:
         if self._fd is None:
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
             if not self.ranges:
-                flags |= os.O_EXCL
+                flags |= os.O_CREAT | os.O_EXCL
             try:
                 self._fd = os.open(self.path, flags, FILE_MODE)
             except FileNotFoundError:
+                if self.ranges:
+                    raise  # what was there is not there any more: no hole must stand for it
                 self._make_folder()
                 self._fd = os.open(self.path, flags, FILE_MODE)
             except FileExistsError:
@@ -314,13 +367,6 @@ class Partial:
             self._bound_on_disk = False  # it claims too much by now
 
     def _save(self) -> None:
-        binding = self.binding or Binding(source="")
-        raw: dict[str, object] = {
-            "source": binding.source,
-            "total": binding.total,
-            "validator": binding.validator,
-            "modified": binding.modified,
-        }
         if self.segmented:
             # The ranges must never claim bytes that a power cut can take back.
             try:
@@ -328,13 +374,63 @@ class Partial:
             except OSError:
                 self.discard()  # the kernel may have let go of any of it, and shows it all the same
                 raise
-            raw["ranges"] = self.ranges
+        words = sidecar_words(self.binding, self.ranges if self.segmented else None)
         self._make_folder()
-        write_file(self._sidecar, json.dumps(raw).encode(), fsync=self.segmented)
+        write_file(self._sidecar, words, fsync=self.segmented)
         self._has_sidecar = True
         self._bound_on_disk = True
         self._unsaved = 0
         self._saved_at = monotonic()
+
+
+def work_name(name: str, token: str) -> str:
+    """What the partial ``name`` is called while the lock's owner with this token works on it."""
+    return f"{name}.{token}"
+
+
+def sidecar_of(data: Path) -> Path:
+    """Where the sidecar of a partial lies."""
+    return data.with_name(f"{data.name}.json")
+
+
+def sidecar_words(binding: Binding | None, ranges: Sequence[sets.Range] | None) -> bytes:
+    """What a sidecar says; ``ranges`` None: the frontier is the file's length."""
+    binding = binding or Binding(source="")
+    raw: dict[str, object] = {
+        "source": binding.source,
+        "total": binding.total,
+        "validator": binding.validator,
+        "modified": binding.modified,
+    }
+    if ranges is not None:
+        raw["ranges"] = ranges
+    return json.dumps(raw).encode()
+
+
+def take_stock(length: int, sidecar: Path, *, proved: bool) -> Stock:
+    """What is there of a partial of ``length`` bytes, by its sidecar. Nothing is changed."""
+    everything = sets.normal([(0, length)], length)
+    has_sidecar = os.path.lexists(sidecar)
+    # Without its sidecar a partial is bytes of unknown origin; its digest will tell.
+    unknown = Stock(everything, has_sidecar=has_sidecar)
+    try:
+        raw = read_json(sidecar)
+        binding = _binding_of(raw)
+        parts = [(int(start), int(stop)) for start, stop in raw.get("ranges", everything)]
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return unknown
+    segmented = "ranges" in raw
+    if not proved and not segmented:
+        return unknown  # a power cut may have taken any of it
+    if not _is_sound(binding, raw) and not segmented:
+        return unknown  # as without it: the bytes are asked after, and bring what it should say
+    ranges = sets.normal(parts, length)
+    if not ranges:
+        # A total or a validator without a byte belongs to nothing, and would be believed.
+        return Stock(ranges, None, segmented, has_sidecar)
+    # What it claims beyond the end must not come true by itself when the file grows again.
+    is_bound = ranges == sets.normal(parts, sys.maxsize)
+    return Stock(ranges, binding, segmented, has_sidecar, is_bound)
 
 
 def _length(path: Path) -> int | None:
@@ -364,19 +460,3 @@ def _is_sound(binding: Binding, raw: dict[str, Any]) -> bool:
     return (binding.source, binding.total, binding.validator, binding.modified) == (
         raw["source"], raw["total"], raw["validator"], raw["modified"]
     )  # fmt: skip
-
-
-def unfinished(folder: Path) -> tuple[int, int]:
-    """How many partials lie in a folder, and the bytes that they take; nothing where it cannot be
-    read."""
-    files = size = 0
-    try:
-        with os.scandir(folder) as found:
-            for item in found:
-                if "." not in item.name:
-                    files += 1
-                    # Blocks, not length: a file in segments has holes.
-                    size += item.stat().st_blocks * 512
-    except OSError:
-        return 0, 0
-    return files, size

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -27,9 +28,10 @@ from cxrsync.store.layout import (
     make_folders,
     sync_folders,
 )
+from cxrsync.store.names import take
 from cxrsync.store.partial import Partial
+from cxrsync.store.writing import COPY_SUFFIX, UNFINISHED
 
-COPY_SUFFIX = ".copy"
 _PIECES = 4
 _COPY_BYTES = 1 << 20
 # A link is not followed, nor a pipe waited for.
@@ -50,50 +52,80 @@ class Ready:
 
 
 class Trash:
-    """``.cxrsync/trash/<UTC>/``: where a wrong or unwanted file goes; nothing is ever deleted."""
+    """``.cxrsync/trash/<UTC>/``: where a wrong or unwanted file goes; nothing is ever deleted.
 
-    def __init__(self, tree: Tree, stamp: str) -> None:
+    ``prove``: raises LockLost where the lock that guards a path is another's by now.
+    """
+
+    def __init__(
+        self, tree: Tree, stamp: str, prove: Callable[[str], None] = lambda _path: None
+    ) -> None:
         self._tree = tree
+        self.prove = prove
         self.folder = tree.own / "trash" / stamp
+
+    def keep(self, path: str) -> Path | None:
+        """Give what stands under the final name of ``path`` a second name here, if it can have one:
+        then a rename takes its place from one moment to the next. Else it is moved, and None
+        returned. Raises as :meth:`take`."""
+        self._check(path)
+        target = self._room_for(path)
+        try:
+            os.link(self._tree.final(path), target, follow_symlinks=False)
+        except FileNotFoundError:
+            raise
+        except OSError:  # a file system without links, or somebody else's file
+            self.take(path)
+            return None
+        return target
 
     def take(self, path: str) -> None:
         """Move the file, or whatever else stands under the final name of ``path``, aside.
 
         Raises OSError for a folder, which may hold other files, and where the path leads out of
-        the tree: then it is not ours to move.
+        the tree: then it is not ours to move. Raises LockLost, DiskError.
         """
-        self._tree.check_parent(path)
-        self._tree.examine(path)
-        self._move(self._tree.final(path), path)
+        self._check(path)
+        final = Path(self._tree.final(path))
+        target = self._room_for(path)
+        take([(final, target)], lambda: self.prove(path))
+        if not os.path.lexists(target):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(final))
 
     def take_partial(self, partial: Partial, path: str) -> None:
         """Move the bytes of a partial aside, and leave the partial empty."""
-        self._move(str(partial.path), path)
+        os.rename(partial.path, self._room_for(path))
         partial.discard()
 
-    def _move(self, source: str, path: str) -> None:
+    def _check(self, path: str) -> None:
+        self._tree.check_parent(path)
+        self._tree.examine(path)
+
+    def _room_for(self, path: str) -> Path:
         wanted = target = self.folder / path
         self._tree.make_parent(str(wanted.relative_to(self._tree.root)))
         number = 0
         while os.path.lexists(target):
             number += 1
             target = wanted.with_name(f"{wanted.name}.{number}")
-        os.rename(source, target)
+        return target
 
 
 def publish(
     tree: Tree,
     batch: Sequence[Ready],
-    displace: Callable[[str], None],
+    displace: Callable[[str], Path | None],
     *,
     fsync: bool = True,
     pool: Executor | None = None,
 ) -> list[Found | OSError]:
     """Give each verified file its final name; what became of each, in the order of ``batch``.
 
-    ``displace`` takes care of what stands under a final name, given the path. One folder's fsync
-    serves all of its files in the batch. Raises nothing for a single file: its OSError is returned
-    in its place.
+    The caller has proved the lock since the files bear names of our own: whoever took it over since
+    has unlinked these, and nothing is published. ``displace`` takes care of what stands under a
+    final name, given the path; the second name that it got there, if it did, is taken back where
+    nothing takes its place. One folder's fsync serves all of its files in the batch. Raises nothing
+    for a single file: its OSError is returned in its place.
     """
     settled: list[OSError | None] = [None] * len(batch)
     for first, some in enumerate(
@@ -144,24 +176,34 @@ def _settle(ready: Ready, *, fsync: bool) -> OSError | None:
     return None
 
 
-def _name(tree: Tree, ready: Ready, displace: Callable[[str], None]) -> Found:
+def _name(tree: Tree, ready: Ready, displace: Callable[[str], Path | None]) -> Found:
+    partial = ready.partial
     final = tree.final(ready.entry.path)
-    if os.path.lexists(final):
-        displace(ready.entry.path)
-    found = os.fstat(ready.partial.fileno())
-    same = os.path.samestat(found, os.lstat(ready.partial.path))
-    if not same or found.st_size != ready.partial.size or not ready.partial.complete:
-        raise UnexpectedFile(
-            errno.ESTALE, "not the file that was verified", str(ready.partial.path)
-        )
+    found = os.fstat(partial.fileno())
+    same = os.path.samestat(found, os.lstat(partial.path))
+    if not same or found.st_size != partial.size or not partial.complete:
+        raise UnexpectedFile(errno.ESTALE, "not the file that was verified", str(partial.path))
+    kept = displace(ready.entry.path) if os.path.lexists(final) else None
     try:
-        ready.partial.close()  # before it has its name: NFS tells of a full disk only here
+        try:
+            partial.close()  # before it has its name: NFS tells of a full disk only here
+        except OSError:
+            partial.discard()
+            raise
+        os.rename(partial.path, final)
     except OSError:
-        ready.partial.discard()
+        if kept is not None and _is_one_file(kept, final):
+            kept.unlink()  # it stands where it stood
         raise
-    os.rename(ready.partial.path, final)
-    ready.partial.forget_sidecar()
+    partial.forget_sidecar()
     return found_of(found)
+
+
+def _is_one_file(one: Path, other: str) -> bool:
+    try:
+        return os.path.samestat(os.lstat(one), os.lstat(other))
+    except OSError:
+        return False
 
 
 def _sync(partial: Partial) -> None:
@@ -174,38 +216,37 @@ def _sync(partial: Partial) -> None:
         raise
 
 
-def continue_short_file(
-    tree: Tree, entry: Entry, folder: Path, displace: Callable[[str], None]
-) -> None:
+def continue_short_file(tree: Tree, entry: Entry, partial: Partial, trash: Trash) -> None:
     """Make a file that another tool left short the beginning of a partial.
 
     Its final name is given up, and that is on the disk before this returns: a power cut must not
     bring it back with bytes in the file that were written since. A file with other links is
-    copied, since those links are somebody's too; so is another user's, which ``displace`` takes
-    then. A partial that is there already wins where it holds more; then ``displace`` takes the
-    file.
+    copied, since those links are somebody's too; so is another user's, which ``trash`` takes then.
+    A partial that is there already wins where it holds more; then ``trash`` takes the file. Raises
+    OSError, LockLost, DiskError.
     """
     tree.check_parent(entry.path)
     final = tree.final(entry.path)
-    target = folder / entry.sha256
-    make_folders(folder)
     found = os.lstat(final)
-    there = Partial(folder, entry.sha256)
-    there.load()  # its length says little: it may have gaps
-    if there.size >= found.st_size:
-        displace(entry.path)
+    partial.load()  # its length says little: it may have gaps
+    if partial.size >= found.st_size or not stat.S_ISREG(found.st_mode):
+        trash.take(entry.path)
         return
-    target.with_name(f"{target.name}.json").unlink(missing_ok=True)
+    make_folders(partial.path.parent)
+    if partial.size:
+        partial.discard()
     if found.st_uid != os.geteuid():
-        _copy(final, target)
-        displace(entry.path)
+        _copy(final, partial.path)
+        trash.take(entry.path)
     elif found.st_nlink > 1:
-        _copy(final, target)
-        os.unlink(final)
+        _copy(final, partial.path)
+        moved = partial.path.with_name(partial.path.name + UNFINISHED)
+        take([(Path(final), moved)], lambda: trash.prove(entry.path))
+        moved.unlink(missing_ok=True)
     else:
-        os.replace(final, target)
-        sync_folders({os.path.dirname(final), str(folder)})
-    os.chmod(target, FILE_MODE)
+        take([(Path(final), partial.path)], lambda: trash.prove(entry.path))
+        sync_folders({os.path.dirname(final), str(partial.path.parent)})
+    os.chmod(partial.path, FILE_MODE)
 
 
 def copy_name(entry: Entry) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -17,6 +19,20 @@ async def in_thread(call: Callable[[], T], executor: Executor | None = None) -> 
     recorded next is a lie. So cancellation is delivered only once the thread is done.
     """
     return await ended(asyncio.get_running_loop().run_in_executor(executor, call))
+
+
+async def in_thread_while_wanted(call: Callable[[threading.Event], T]) -> T:
+    """The same for what may last long: ``call`` is given an event that is set when we are
+    cancelled, and should then come to its end."""
+    unwanted = threading.Event()
+    future = asyncio.get_running_loop().run_in_executor(None, call, unwanted)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        unwanted.set()
+        with suppress(Exception):  # the cancellation is what the caller gets to see
+            await ended(future)
+        raise
 
 
 async def ended(future: asyncio.Future[T]) -> T:

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from cxrsync.store.layout import FILE_MODE
 
 UNFINISHED = ".new"
+COPY_SUFFIX = ".copy"
 # Linux takes at most 1,024 buffers in one call.
 _MOST_BUFFERS = 512
 
 
-def write_file(path: Path, data: bytes, *, fsync: bool = True) -> None:
-    """Put a small file of our own in place: whole, or not at all."""
-    # By a name of this process's own: two runs may begin at once, before either has a lock.
-    fresh = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
-    fresh.unlink(missing_ok=True)  # whatever lies there may be a link to somebody's file
+def write_file(
+    path: Path,
+    data: bytes,
+    *,
+    fsync: bool = True,
+    prove: Callable[[], None] = lambda: None,
+) -> None:
+    """Put a small file of our own in place: whole, or not at all.
+
+    ``prove``, for a name that a lock guards, raises LockLost where the lock is another's by now;
+    where it is taken over only after that, the fresh file is swept, and the rename fails.
+    """
+    # By a name that nobody else has: two runs may begin at once, before either has a lock.
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}{UNFINISHED}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(fresh, flags, FILE_MODE)
     try:
@@ -28,8 +39,9 @@ def write_file(path: Path, data: bytes, *, fsync: bool = True) -> None:
                 os.fsync(fd)
         finally:
             os.close(fd)
+        prove()
         os.replace(fresh, path)
-    except OSError:
+    except BaseException:
         with suppress(OSError):  # the first error is the one to tell
             fresh.unlink()
         raise

@@ -201,7 +201,7 @@ def test_a_pull_was_killed(serve: Serve, make_machine: MakeMachine, jpg: Path) -
     partials = [
         path
         for path in root.glob(".cxrsync/p1?/partial/*")
-        if re.fullmatch("[0-9a-f]{64}", path.name)
+        if re.fullmatch(r"[0-9a-f]{64}\.[0-9a-f]{32}", path.name)
     ]
     assert partials
     server.ledger.reset()

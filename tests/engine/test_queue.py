@@ -4,7 +4,6 @@ import asyncio
 import errno
 import hashlib
 import os
-import threading
 from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -131,7 +130,7 @@ class Run:
         if entries is None:
             entries = [Entry(path, sha(data)) for path, data in self.shop.files.items()]
         partitions = Partitions(self.tree, ["p10"], "now")
-        await partitions.open(0, threading.Event())
+        await partitions.open(0, self.events.append, pytest.fail)
 
         def contradict(contradiction: Contradiction, outcome: Outcome) -> None:
             self.contradictions.append(contradiction)
@@ -155,7 +154,7 @@ class Run:
         )
         publication = Publication(self.tree, partitions, self.trash, done, fsync=False)
         queue = Queue(
-            line, flight, self.tree, ("alpha", "1.0"), iter(entries), publication,
+            line, flight, self.tree, ("alpha", "1.0"), iter(entries), partitions, publication,
             trash=self.trash, partials=partitions.partials(), known=self.known,
             fail=self.end, contradict=contradict, most_files=most_files,
         )  # fmt: skip
@@ -321,7 +320,7 @@ async def test_a_disk_that_does_not_write(
     original = Partial.write
 
     def write(partial: Partial, offset: int, chunks: list[bytes], epoch: int) -> bool:
-        if partial.path.name == sha(b"b"):
+        if partial.at_rest.name == sha(b"b"):
             raise OSError(code, os.strerror(code))
         return original(partial, offset, chunks, epoch)
 

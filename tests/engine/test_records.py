@@ -18,7 +18,7 @@ import pytest
 from cxrsync.engine.records import runs_at_work, write_progress
 from cxrsync.model import Amount, Summary
 from cxrsync.store.layout import Tree
-from cxrsync.store.lock import this_process
+from cxrsync.store.owner import this_process
 
 AMOUNTS = {each.name: Amount() for each in fields(Summary) if each.type == "Amount"}
 SUMMARY = Summary("d", "1", "/", "all", **AMOUNTS, requests=0, seconds=0.0, exit_code=-1)
@@ -64,7 +64,9 @@ def told(tree: Tree) -> list[str]:
 @pytest.fixture
 def ended() -> dict[str, Any]:
     """What a process was that has ended."""
-    code = "import json; from cxrsync.store.lock import this_process as it; print(json.dumps(it()))"
+    code = (
+        "import json; from cxrsync.store.owner import this_process as it; print(json.dumps(it()))"
+    )
     words = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     return dict(json.loads(words.stdout))
 

@@ -1,7 +1,6 @@
 """What a run lets readers see of its states: soon, then now and then, and all of it at the end."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -38,7 +37,7 @@ async def opened(tree: Tree) -> AsyncIterator[Opened]:
 
     async def take() -> Partitions:
         partitions = Partitions(tree, SHARDS, "now")
-        await partitions.open(0.0, threading.Event())
+        await partitions.open(0.0, lambda _event: None, pytest.fail)
         open_ones.append(partitions)
         return partitions
 

@@ -19,12 +19,13 @@ from cxrsync.model import Amount, Summary, is_validator
 from cxrsync.store import lock as locks
 from cxrsync.store.layout import Tree, read_json
 from cxrsync.store.lock import LOCK_NAME, Lock
+from cxrsync.store.owner import myself, this_process
 from cxrsync.store.placement import Location
 from cxrsync.store.tree_identity import read_claim
 
 COUNTS = dict.fromkeys(("selected", "present", "fetched", "adopted"), 5)
 OLD_PROGRESS = {"pid": os.getpid(), "run": "now", "files": COUNTS}
-PROGRESS = {**OLD_PROGRESS, **locks.this_process()}
+PROGRESS = {**OLD_PROGRESS, **this_process()}
 CLAIM = {"dataset": "mimic-cxr-jpg", "version": "2.1.0"}
 OWNER = {
     "token": "a" * 32, "host": "elsewhere", "boot": "b", "pid": 7, "start": "9", "since": 1.7e9,
@@ -102,7 +103,7 @@ def never_silent() -> Any:
 
 
 @many
-@given(files_of(OWNER, {**OWNER, "host": locks.myself().host, "boot": locks.myself().boot}))
+@given(files_of(OWNER, {**OWNER, "host": myself().host, "boot": myself().boot}))
 @example(json.dumps(OWNER | {"since": 1e300}).encode())
 @example(json.dumps(OWNER | {"since": -1e15}).encode())
 @example(json.dumps(OWNER | {"pid": -1}).encode())

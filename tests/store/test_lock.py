@@ -17,7 +17,9 @@ import pytest
 
 from cxrsync.errors import DiskError, Locked, LockLost
 from cxrsync.store import lock as module
-from cxrsync.store.lock import Lock, Owner, is_dead, myself
+from cxrsync.store import owner as owners
+from cxrsync.store.lock import Lock, Standing, judge
+from cxrsync.store.owner import Owner, is_dead, myself
 
 HOLD = """
 import sys
@@ -61,6 +63,13 @@ def put_lock(folder: Path, owner: Owner) -> None:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def settle(lock: Lock) -> list[tuple[str, bool]]:
+    """Forget whom the lock was taken from; their tokens, and whether they were dead."""
+    replaced = lock.replaced()
+    lock.settle(replaced)
+    return [(each.owner.token, each.dead) for each in replaced]
 
 
 def name_in(folder: Path) -> str:
@@ -123,14 +132,6 @@ def test_waiting_in_vain(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
     assert time.monotonic() - began >= 0.05
 
 
-def test_a_signal_ends_the_wait(tmp_path: Path) -> None:
-    put_lock(tmp_path, FOREIGN)
-    stop = threading.Event()
-    stop.set()
-    with pytest.raises(Locked):
-        Lock(tmp_path, wait=3_600).acquire(stop)
-
-
 # ── the dead ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -148,6 +149,7 @@ def test_a_killed_owner_is_taken_over_at_once(
         os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
     with Lock(tmp_path) as lock:
         lock.check()
+        settle(lock)
         assert names(tmp_path) == ["lock"]
     assert names(tmp_path) == []
 
@@ -159,7 +161,7 @@ def test_a_killed_owner_is_taken_over_at_once(
         ({"start": "2"}, True),  # another process with the same number
         ({"start": ""}, False),  # a system that tells no start times
         ({"pid": 404}, True),
-        ({"boot": "earlier"}, True),
+        ({"boot": "earlier"}, False),
         ({"boot": ""}, False),
         ({"host": "other"}, False),
         ({"host": "other", "pid": 404}, False),
@@ -167,7 +169,6 @@ def test_a_killed_owner_is_taken_over_at_once(
         ({"machine": "another of that name", "pid": 404}, False),
         ({"machine": "another of that name", "boot": "earlier"}, False),
         ({"space": "another container", "pid": 404}, False),
-        ({"space": "another container", "boot": "earlier"}, True),
     ],
 )
 def test_who_is_dead(change: dict[str, object], *, dead: bool) -> None:
@@ -183,17 +184,130 @@ def test_where_boots_have_no_names_nobody_died_with_them() -> None:
     assert is_dead(owner, owner, lambda _pid: None)
 
 
-def test_two_machines_of_one_name_that_cannot_be_told_apart() -> None:
+JUST, BEAT, ANOTHER, LONG = 0.0, 30.1, 45.1, 300.1
+
+
+@pytest.mark.parametrize(
+    ("change", "standings"),
+    [
+        # After no time, a beat, a beat and a half, five minutes.
+        ({}, "living living living silent"),
+        ({"pid": 404}, "dead dead dead dead"),
+        ({"boot": "earlier"}, "living living earlier_boot silent"),
+        ({"boot": "earlier", "pid": 404}, "living living earlier_boot silent"),
+        ({"boot": "earlier", "space": "another container"}, "living living earlier_boot silent"),
+        ({"space": "another container", "pid": 404}, "living living living silent"),
+        ({"boot": ""}, "living living living silent"),
+        ({"host": "other", "boot": "earlier"}, "living living living silent"),
+        ({"machine": "another", "boot": "earlier"}, "living living living silent"),
+        ({"machine": "", "boot": "earlier"}, "living living living silent"),
+        ({"token": "", "host": "?", "boot": "", "pid": 0}, "living living living silent"),
+    ],
+)
+def test_what_is_known_of_an_owner(change: dict[str, object], standings: str) -> None:
+    me = Owner("t", "here", "this", 7, "1", 0.0, machine="m", space="s")
+    owner = replace(me, **change)  # type: ignore[arg-type]
+    found = [
+        judge(owner, me, {7: "1"}.get, unchanged).name.lower()
+        for unchanged in (JUST, BEAT, ANOTHER, LONG)
+    ]
+    assert found == standings.split()
+
+
+def test_without_a_machine_id_another_boot_is_another_machine() -> None:
     owner = Owner("t", "localhost", "boot of one", 7, "1", 0.0)
-    assert not is_dead(owner, replace(owner, boot="boot of the other"), lambda _pid: None)
+    me = replace(owner, boot="boot of the other")
+    assert judge(owner, me, {7: "1"}.get, ANOTHER) is Standing.LIVING
+    assert judge(owner, me, {7: "1"}.get, LONG) is Standing.SILENT
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        (b"8f3c2b1a9d8e7f60123456789abcdef0\n", True),
+        (b"8F3C2B1A9D8E7F60123456789ABCDEF0", True),
+        (b"", False),
+        (b"uninitialized\n", False),
+        (b"0" * 32, False),
+        (b"8f3c2b1a9d8e7f60123456789abcdef", False),
+        (b"8f3c2b1a9d8e7f60123456789abcdef0\nmore", False),
+        (b"8f3c2b1a-9d8e-7f60-1234-56789abcdef0", False),
+        (b"\xff" * 32, False),
+    ],
+)
+def test_what_tells_machines_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: bytes, *, known: bool
+) -> None:
+    monkeypatch.setattr(owners, "_MACHINE_ID", tmp_path / "machine-id")
+    assert myself().machine == ""
+    (tmp_path / "machine-id").write_bytes(words)
+    assert bool(myself().machine) is known
 
 
 def test_the_living_are_alive() -> None:
-    start = module._start_of(os.getpid())
+    start = owners.start_of(os.getpid())
     assert start is not None
     assert start == myself().start
-    assert module._start_of(1) is not None
-    assert module._start_of(10**30) is None
+    assert owners.start_of(1) is not None
+    assert owners.start_of(10**30) is None
+
+
+# ── another boot ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def rebooted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Owner:
+    """An owner that calls itself this machine, in another boot."""
+    monkeypatch.setattr(owners, "_MACHINE_ID", tmp_path.with_suffix(".machine-id"))
+    owners._MACHINE_ID.write_bytes(b"8f3c2b1a9d8e7f60123456789abcdef0\n")
+    owner = replace(myself(), token="b" * 32, boot="another boot")
+    put_lock(tmp_path, owner)
+    return owner
+
+
+def test_an_earlier_boot_is_waited_for_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rebooted: Owner
+) -> None:
+    """A person who comes back after a reboot need not ask for it."""
+    now = 1_000.0
+
+    def pass_time(_seconds: float) -> None:
+        nonlocal now
+        now += 5.0
+
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    monkeypatch.setattr(module, "sleep", pass_time)
+    lock = Lock(tmp_path)
+    holder = lock.attempt()
+    assert holder is not None
+    assert holder.gone_in == 45.0
+    with lock:
+        assert now == 1_050.0
+        assert [(each.owner, each.dead) for each in lock.replaced()] == [(rebooted, False)]
+
+
+def test_a_clone_whose_name_moves_is_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rebooted: Owner
+) -> None:
+    now, beat = 1_000.0, 1
+
+    def pass_time(_seconds: float) -> None:
+        nonlocal now, beat
+        now += 30.0
+        os.rename(name_of(beat), name_of(beat + 1))
+        beat += 1
+
+    def name_of(number: int) -> Path:
+        return tmp_path / "lock" / f"{rebooted.token}.{number}"
+
+    monkeypatch.setattr(module, "monotonic", lambda: now)
+    monkeypatch.setattr(module, "sleep", pass_time)
+    with pytest.raises(Locked):
+        Lock(tmp_path).acquire()
+    assert now == 1_030.0
+    with pytest.raises(Locked):
+        Lock(tmp_path, wait=10_000).acquire()
+    assert now >= 11_000
 
 
 # ── the silent ─────────────────────────────────────────────────────────────────────────────────
@@ -211,6 +325,7 @@ def test_a_silent_owner_is_taken_over(
     with Lock(tmp_path, wait=60) as lock:
         assert time.monotonic() - began > 0.05
         lock.check()
+        assert settle(lock) == [(FOREIGN.token if garbage is None else "", False)]
         assert names(tmp_path) == ["lock"]
 
 
@@ -286,6 +401,7 @@ def test_a_lock_that_was_taken_over_is_lost_and_left_alone(
         other.check()
         sleeper.release()
         other.check()
+        assert settle(other) == [(sleeper.token, False)]
         assert names(tmp_path) == ["lock"]
     assert names(tmp_path) == []
 
@@ -347,7 +463,7 @@ def test_an_owner_that_woke_up_is_left_alone(tmp_path: Path) -> None:
     with sleeper:
         silent = name_in(tmp_path)
         sleeper.check()
-        other._drop(silent)
+        other._take_out(silent)
         sleeper.check()
         assert not other._enter()
         sleeper.check()
@@ -357,7 +473,7 @@ def test_an_owner_that_woke_up_is_left_alone(tmp_path: Path) -> None:
 def test_an_owner_that_was_dropped_before_it_woke_up_stops(tmp_path: Path) -> None:
     sleeper, other = Lock(tmp_path), Lock(tmp_path)
     with sleeper:
-        other._drop(name_in(tmp_path))
+        other._take_out(name_in(tmp_path))
         with pytest.raises(LockLost):
             sleeper.check()
         with other:
@@ -365,6 +481,7 @@ def test_an_owner_that_was_dropped_before_it_woke_up_stops(tmp_path: Path) -> No
                 sleeper.check()
             sleeper.release()
             other.check()
+            assert settle(other) == [(sleeper.token, False)]
 
 
 def test_who_drops_too_late_meets_nobody(tmp_path: Path) -> None:
@@ -373,10 +490,10 @@ def test_who_drops_too_late_meets_nobody(tmp_path: Path) -> None:
     late = Lock(tmp_path)
     found = late._look()
     assert found is not None
-    with Lock(tmp_path):
-        pass
+    with Lock(tmp_path) as second:
+        assert settle(second) == [(DEAD.token, True)]
     with Lock(tmp_path) as third:
-        late._drop(found.name)
+        late._take_out(found.name)
         assert not late._enter()
         third.check()
         assert names(tmp_path) == ["lock"]
@@ -391,15 +508,41 @@ def test_a_release_that_comes_too_late_releases_nothing(
     drop = sleeper._drop
 
     def sleep_and_drop(name: str) -> None:
-        other._drop(name)
+        other._take_out(name)
         other.acquire()
         drop(name)
 
     monkeypatch.setattr(sleeper, "_drop", sleep_and_drop)
     sleeper.release()
     other.check()
+    assert settle(other) == [(sleeper.token, False)]
     other.release()
     assert names(tmp_path) == []
+
+
+def test_who_was_replaced_is_told_until_it_is_settled(tmp_path: Path) -> None:
+    """By whoever has the lock: the first who took it may be killed before it has done with it."""
+    put_lock(tmp_path, DEAD)
+    with Lock(tmp_path):
+        pass
+    silent = Lock(tmp_path)
+    silent.acquire()
+    Lock(tmp_path)._take_out(name_in(tmp_path))
+    silent.release()
+    with Lock(tmp_path) as lock:
+        assert sorted(settle(lock)) == sorted([(DEAD.token, True), (silent.token, False)])
+    with Lock(tmp_path) as lock:
+        assert settle(lock) == []
+
+
+def test_a_name_that_is_too_long_to_be_kept_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SILENT_SECONDS", -1.0)
+    (tmp_path / "lock").mkdir()
+    (tmp_path / "lock" / ("x" * 255)).touch()
+    with Lock(tmp_path) as lock:
+        assert settle(lock) == [("", False)]
 
 
 def test_no_name_is_borne_twice(tmp_path: Path) -> None:
@@ -466,6 +609,83 @@ def test_nobody_sees_a_lock_without_a_name(tmp_path: Path, monkeypatch: pytest.M
     assert seen == {'{"'}
 
 
+# ── proof before bytes are written ─────────────────────────────────────────────────────────────
+
+
+def test_the_guard_asks_only_after_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(module, "boottime", lambda: now)
+    with Lock(tmp_path) as lock:
+        before = name_in(tmp_path)
+        now += 60.0
+        lock.guard()
+        assert name_in(tmp_path) == before
+        now += 1.0
+        lock.guard()
+        after = name_in(tmp_path)
+        assert after != before
+        lock.guard()
+        assert name_in(tmp_path) == after
+
+
+def test_who_slept_may_not_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(module, "boottime", lambda: now)
+    with Lock(tmp_path) as sleeper:
+        Lock(tmp_path)._take_out(name_in(tmp_path))
+        sleeper.guard()  # nobody may have taken it over so soon
+        now += 61.0
+        for _again in range(2):
+            with pytest.raises(LockLost):
+                sleeper.guard()
+            now -= 61.0  # a clock that was set back changes nothing
+
+
+def test_time_goes_on_while_the_machine_sleeps() -> None:
+    assert getattr(time, "CLOCK_BOOTTIME", None) == module._BOOTTIME
+    assert module.boottime() <= module.boottime()
+
+
+def test_the_heart_finds_the_lock_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.001)
+    lost: list[LockLost] = []
+    told = threading.Event()
+
+    def on_loss(problem: LockLost) -> None:
+        lost.append(problem)
+        told.set()
+
+    with Lock(tmp_path, on_loss=on_loss, describe="shard p10") as lock:
+        remove(tmp_path)
+        assert told.wait(10)
+    assert [str(each) for each in lost] == ["the lock of shard p10 was taken over"]
+    with pytest.raises(LockLost):
+        lock.guard()
+
+
+def test_a_heart_on_a_failing_disk_beats_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What writes meets the disk's trouble by itself; the lock is not lost for it."""
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.001)
+    tried = threading.Event()
+    rename, failing = os.rename, 3
+
+    def fail(source: object, target: object) -> None:
+        nonlocal failing
+        if failing and threading.current_thread() is not threading.main_thread():
+            failing -= 1
+            raise OSError(5, "Input/output error")
+        rename(source, target)  # type: ignore[arg-type]
+        if not failing:
+            tried.set()
+
+    with Lock(tmp_path, on_loss=pytest.fail) as lock:
+        monkeypatch.setattr(os, "rename", fail)
+        assert tried.wait(10)
+        lock.check()
+
+
 RACE = """
 import os, sys, time
 from pathlib import Path
@@ -476,6 +696,7 @@ for line in sys.stdin:
     folder = Path(line.strip())
     witness = folder / "witness"
     with module.Lock(folder, wait=60) as lock:
+        lock.settle(lock.replaced())
         try:
             os.close(os.open(witness, os.O_CREAT | os.O_EXCL))
             for _ in range(5):
@@ -539,3 +760,29 @@ def test_a_place_where_no_lock_can_be(tmp_path: Path) -> None:
     (tmp_path / "p11" / "lock").touch()
     with pytest.raises(DiskError, match="cannot lock"):
         Lock(tmp_path / "p11").acquire()
+
+
+def test_a_file_system_that_never_gives_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every rename says yes, and nothing is there afterwards."""
+    rename = os.rename
+
+    def lie(source: object, target: object) -> None:
+        if Path(str(target)).name == "lock":
+            shutil.rmtree(str(source))
+        else:
+            rename(source, target)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "rename", lie)
+    with pytest.raises(DiskError, match="neither gives the lock nor says who has it"):
+        Lock(tmp_path, wait=3_600).acquire()
+
+
+def test_a_file_system_that_keeps_what_was_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_lock(tmp_path, DEAD)
+    monkeypatch.setattr(os, "rename", lambda _source, _target: None)
+    with pytest.raises(DiskError, match="neither gives"):
+        Lock(tmp_path).acquire()

@@ -78,7 +78,7 @@ def test_a_published_file(
     before = os.umask(umask)
     try:
         ready = verified(IMAGE)
-        [found] = publish(tree, [ready], trash.take, fsync=fsync)
+        [found] = publish(tree, [ready], trash.keep, fsync=fsync)
     finally:
         os.umask(before)
     final = Path(tree.final(IMAGE))
@@ -96,7 +96,7 @@ def test_without_a_time_from_the_server_the_file_keeps_its_own(
 ) -> None:
     ready = verified(IMAGE, modified=None)
     written = ready.partial.path.stat().st_mtime_ns
-    assert publish(tree, [ready], trash.take) == [Found(5, written)]
+    assert publish(tree, [ready], trash.keep) == [Found(5, written)]
 
 
 def test_the_sidecar_goes_with_the_partial(tree: Tree, trash: Trash) -> None:
@@ -105,14 +105,14 @@ def test_the_sidecar_goes_with_the_partial(tree: Tree, trash: Trash) -> None:
     partial.write(0, [b"ri"], 0)
     partial.write(2, [b"ght"], 0)
     assert len(list(folder_of(tree).iterdir())) == 2
-    publish(tree, [Ready(Entry(IMAGE, "a" * 64), partial)], trash.take)
+    publish(tree, [Ready(Entry(IMAGE, "a" * 64), partial)], trash.keep)
     assert list(folder_of(tree).iterdir()) == []
 
 
 def test_an_empty_file_is_published_too(
     tree: Tree, trash: Trash, verified: Callable[..., Ready]
 ) -> None:
-    assert publish(tree, [verified("empty.txt", b"")], trash.take) == [
+    assert publish(tree, [verified("empty.txt", b"")], trash.keep) == [
         Found(0, int(MODIFIED) * 10**9)
     ]
 
@@ -120,7 +120,7 @@ def test_an_empty_file_is_published_too(
 def test_a_file_at_the_root_of_the_version(
     tree: Tree, trash: Trash, verified: Callable[..., Ready]
 ) -> None:
-    publish(tree, [verified("LICENSE.txt")], trash.take)
+    publish(tree, [verified("LICENSE.txt")], trash.keep)
     assert (tree.root / "LICENSE.txt").read_bytes() == b"right"
 
 
@@ -131,7 +131,7 @@ def test_what_is_displaced_goes_to_the_trash_each_time(
     tree: Tree, trash: Trash, verified: Callable[..., Ready]
 ) -> None:
     for data in (b"first", b"second", b"third", b"fourth"):
-        assert isinstance(publish(tree, [verified(IMAGE, data)], trash.take)[0], Found)
+        assert isinstance(publish(tree, [verified(IMAGE, data)], trash.keep)[0], Found)
     assert Path(tree.final(IMAGE)).read_bytes() == b"fourth"
     kept = trash.folder / IMAGE
     assert {path.name: path.read_bytes() for path in kept.parent.iterdir()} == {
@@ -144,10 +144,10 @@ def test_what_is_displaced_goes_to_the_trash_each_time(
 def test_a_displaced_file_is_moved_not_rewritten(
     tree: Tree, trash: Trash, verified: Callable[..., Ready]
 ) -> None:
-    publish(tree, [verified(IMAGE, b"first")], trash.take)
+    publish(tree, [verified(IMAGE, b"first")], trash.keep)
     inode = Path(tree.final(IMAGE)).stat().st_ino
     with Path(tree.final(IMAGE)).open("rb") as viewer:
-        publish(tree, [verified(IMAGE, b"second")], trash.take)
+        publish(tree, [verified(IMAGE, b"second")], trash.keep)
         assert viewer.read() == b"first"
     assert (trash.folder / IMAGE).stat().st_ino == inode
     assert Path(tree.final(IMAGE)).stat().st_ino != inode
@@ -163,7 +163,7 @@ def test_a_link_under_the_final_name_is_not_written_through(
     tree.make_parent(IMAGE)
     final = Path(tree.final(IMAGE))
     final.symlink_to(outside)
-    assert isinstance(publish(tree, [verified(IMAGE)], trash.take)[0], Found)
+    assert isinstance(publish(tree, [verified(IMAGE)], trash.keep)[0], Found)
     assert not outside.exists() if dangling else outside.read_bytes() == b"mine"
     assert not final.is_symlink()
     assert final.read_bytes() == b"right"
@@ -191,7 +191,7 @@ def test_a_folder_under_the_final_name_stays(
     in_the_way.mkdir(parents=True)
     (in_the_way / "note").write_text("mine")
     ready = verified(IMAGE)
-    [problem] = publish(tree, [ready], trash.take)
+    [problem] = publish(tree, [ready], trash.keep)
     assert isinstance(problem, IsADirectoryError)
     assert problem.strerror == "a folder is where the file should be"
     assert (in_the_way / "note").read_text() == "mine"
@@ -214,7 +214,7 @@ def test_nothing_is_taken_from_behind_a_link(
     with pytest.raises(NotADirectoryError):
         trash.take(IMAGE)
     with pytest.raises(NotADirectoryError):
-        continue_short_file(tree, Entry(IMAGE, "a" * 64), folder_of(tree), trash.take)
+        continue_short_file(tree, Entry(IMAGE, "a" * 64), Partial(folder_of(tree), "a" * 64), trash)
     assert (file.read_bytes(), file.stat().st_mode) == (b"mine", mode)
     assert not trash.folder.exists()
 
@@ -230,8 +230,8 @@ def test_nothing_is_taken_to_behind_a_link(
     outside.mkdir()
     (tree.own / link).parent.mkdir(parents=True, exist_ok=True)
     (tree.own / link).symlink_to(outside, target_is_directory=True)
-    publish(tree, [verified(IMAGE, b"first")], trash.take)
-    [problem] = publish(tree, [verified(IMAGE, b"second")], trash.take)
+    publish(tree, [verified(IMAGE, b"first")], trash.keep)
+    [problem] = publish(tree, [verified(IMAGE, b"second")], trash.keep)
     assert isinstance(problem, NotADirectoryError)
     assert Path(tree.final(IMAGE)).read_bytes() == b"first"
     assert list(outside.iterdir()) == []
@@ -246,7 +246,7 @@ def test_a_link_among_the_parent_folders_is_refused(
     (tree.root / link).parent.mkdir(parents=True, exist_ok=True)
     (tree.root / link).symlink_to(outside, target_is_directory=True)
     ready = verified(IMAGE)
-    [problem] = publish(tree, [ready], trash.take)
+    [problem] = publish(tree, [ready], trash.keep)
     assert isinstance(problem, NotADirectoryError)
     assert problem.filename == str(tree.root / link)
     assert list(outside.iterdir()) == []
@@ -267,7 +267,7 @@ def test_one_bad_file_does_not_stop_the_others(
     ]
     batch[2].partial.path.unlink()  # somebody tidied up
     with ThreadPoolExecutor(4) as pool:
-        results = publish(tree, batch, trash.take, pool=pool)
+        results = publish(tree, batch, trash.keep, pool=pool)
     kinds = [type(result) for result in results]
     assert kinds == [Found, NotAFolder, FileNotFoundError, Found, Found]
     names = ["files/p10/a.jpg", "files/p12/d.jpg", "files/p12/e.jpg"]
@@ -299,7 +299,7 @@ def test_a_failed_fsync_is_not_published(
         sync(fd)
 
     monkeypatch.setattr(os, "fsync", failing)
-    results = publish(tree, [bad, good], trash.take)
+    results = publish(tree, [bad, good], trash.keep)
     assert isinstance(results[0], OSError)
     assert isinstance(results[1], Found)
     assert tree.find("bad.jpg") is None
@@ -395,12 +395,12 @@ def test_one_sync_serves_all_files_of_a_folder(
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("there is no /proc here")
     monkeypatch.setattr(os, "fsync", counting)
-    publish(tree, batch, trash.take)
+    publish(tree, batch, trash.keep)
     assert synced.count(str(tree.root / "files" / "p10")) == 1
     # Five files, the folder, and the two that it and its parent are new in.
     assert len(synced) == 8
     synced.clear()
-    publish(tree, [verified("again.jpg")], trash.take, fsync=False)
+    publish(tree, [verified("again.jpg")], trash.keep, fsync=False)
     assert synced == []
 
 
@@ -433,7 +433,7 @@ def resumed(tree: Tree) -> Partial:
 
 def test_a_short_file_becomes_the_beginning_of_a_partial(tree: Tree, short: Path) -> None:
     inode = short.stat().st_ino
-    continue_short_file(tree, ENTRY, folder_of(tree), Trash(tree, "t").take)
+    continue_short_file(tree, ENTRY, Partial(folder_of(tree), ENTRY.sha256), Trash(tree, "t"))
     assert not short.exists()
     partial = resumed(tree)
     assert (partial.ranges, partial.binding) == ([(0, 400)], None)
@@ -445,7 +445,7 @@ def test_a_short_file_with_other_links_is_copied(tree: Tree, short: Path, tmp_pa
     other = tmp_path / "other-link"
     other.hardlink_to(short)
     before = other.stat()
-    continue_short_file(tree, ENTRY, folder_of(tree), Trash(tree, "t").take)
+    continue_short_file(tree, ENTRY, Partial(folder_of(tree), ENTRY.sha256), Trash(tree, "t"))
     partial = resumed(tree)
     partial.bind(Binding("source", len(WHOLE)))
     partial.write(400, [WHOLE[400:]], 0)
@@ -477,7 +477,7 @@ def test_a_copy_is_not_written_through_a_link_under_its_name(
     folder_of(tree).mkdir(parents=True)
     for planted in (folder_of(tree) / ENTRY.sha256, copied.path):
         planted.symlink_to(outside)
-    continue_short_file(tree, ENTRY, folder_of(tree), Trash(tree, "t").take)
+    continue_short_file(tree, ENTRY, Partial(folder_of(tree), ENTRY.sha256), Trash(tree, "t"))
     copy_published(str(published), copied)
     assert not outside.exists() if dangling else outside.read_bytes() == b"mine"
     assert resumed(tree).ranges == [(0, 400)]
@@ -490,7 +490,7 @@ def test_the_longer_beginning_wins(tree: Tree, short: Path, there: int, left: in
     partial.bind(Binding("source", len(WHOLE)))
     partial.write(0, [WHOLE[:there]], 0)
     partial.close()
-    continue_short_file(tree, ENTRY, folder_of(tree), Trash(tree, "t").take)
+    continue_short_file(tree, ENTRY, Partial(folder_of(tree), ENTRY.sha256), Trash(tree, "t"))
     assert not short.exists()
     # The user's file is in the partial, or in the trash: never gone.
     kept = list((tree.own / "trash").rglob(short.name))
@@ -509,7 +509,7 @@ def test_a_partial_with_gaps_is_not_as_long_as_it_looks(tree: Tree, short: Path)
     partial.save()
     partial.close()
     assert partial.path.stat().st_size > short.stat().st_size
-    continue_short_file(tree, ENTRY, folder_of(tree), Trash(tree, "t").take)
+    continue_short_file(tree, ENTRY, Partial(folder_of(tree), ENTRY.sha256), Trash(tree, "t"))
     assert resumed(tree).ranges == [(0, 400)]
 
 
@@ -522,21 +522,21 @@ def test_what_does_not_cover_its_total_gets_no_name(
 ) -> None:
     ready = verified("first.jpg", WHOLE)
     ready.partial.bind(Binding("source", total))
-    assert isinstance(publish(tree, [ready], trash.take)[0], OSError)
+    assert isinstance(publish(tree, [ready], trash.keep)[0], OSError)
     assert tree.find("first.jpg") is None
 
 
 def test_a_second_path_with_the_same_digest_is_a_copy(
     tree: Tree, trash: Trash, verified: Callable[..., Ready]
 ) -> None:
-    publish(tree, [verified("first.jpg", WHOLE)], trash.take)
+    publish(tree, [verified("first.jpg", WHOLE)], trash.keep)
     second = Entry("files/p11/second.jpg", ENTRY.sha256)
     partial = Partial(folder_of(tree), copy_name(second))
     copy_published(tree.final("first.jpg"), partial)
     partial.load()
     partial.bind(Binding("source", len(WHOLE)))  # its own size and time are asked for
     assert partial.digest() == ENTRY.sha256
-    assert isinstance(publish(tree, [Ready(second, partial)], trash.take)[0], Found)
+    assert isinstance(publish(tree, [Ready(second, partial)], trash.keep)[0], Found)
     copy = Path(tree.final(second.path))
     assert copy.read_bytes() == WHOLE
     assert oct(copy.stat().st_mode & 0o7777) == "0o600"
@@ -546,7 +546,7 @@ def test_a_second_path_with_the_same_digest_is_a_copy(
 def test_a_copy_of_a_file_that_has_rotted_is_found_out(
     tree: Tree, trash: Trash, verified: Callable[..., Ready]
 ) -> None:
-    publish(tree, [verified("first.jpg", WHOLE)], trash.take)
+    publish(tree, [verified("first.jpg", WHOLE)], trash.keep)
     Path(tree.final("first.jpg")).write_bytes(b"rot")
     partial = Partial(folder_of(tree), copy_name(ENTRY))
     copy_published(tree.final("first.jpg"), partial)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cxrsync.errors import LockLost
 from cxrsync.store.writing import write_all, write_file
 
 
@@ -91,8 +92,35 @@ def test_a_failure_leaves_the_old_and_no_litter(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_kill_left_half_written_is_overwritten(tmp_path: Path) -> None:
-    (tmp_path / f"small.{os.getpid()}.new").write_bytes(b"a long half-written something")
-    write_file(tmp_path / "small", b"x")
-    assert (tmp_path / "small").read_bytes() == b"x"
-    assert list(tmp_path.iterdir()) == [tmp_path / "small"]
+def test_two_at_once_are_not_in_each_others_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes may have the same number, on two machines."""
+    path, replace = tmp_path / "small", os.replace
+
+    def another_first(source: Path, target: Path) -> None:
+        monkeypatch.setattr(os, "replace", replace)
+        write_file(path, b"another")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", another_first)
+    write_file(path, b"last")
+    assert path.read_bytes() == b"last"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_without_proof_nothing_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "small"
+    seen: list[int] = []
+
+    def prove() -> None:
+        seen.append(len(list(tmp_path.iterdir())))
+        if len(seen) > 1:
+            raise LockLost("another's by now")
+
+    write_file(path, b"old", prove=prove)
+    with pytest.raises(LockLost):
+        write_file(path, b"new", prove=prove)
+    assert seen == [1, 2]  # asked with the fresh file in place
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

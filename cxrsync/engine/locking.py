@@ -1,0 +1,107 @@
+"""Taking the lock of a folder of partials, and giving it back.
+
+Whoever waits says so at once and every half minute, and stops waiting within a moment where a
+signal or the caller wants it. What other runs left in the folder is made ours before anything else
+is done there; what we leave rests before the lock is released.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from cxrsync import words
+from cxrsync.job import Limits
+from cxrsync.model import Emit, Notice, Waiting
+from cxrsync.store.leftovers import adopt, lay_down
+from cxrsync.store.lock import Holder, Lock
+from cxrsync.store.threads import in_thread, in_thread_while_wanted
+
+T = TypeVar("T")
+
+LOOK_SECONDS = 0.5
+SAY_SECONDS = 30.0
+
+
+def in_loop(call: Callable[[T], None]) -> Callable[[T], None]:
+    """``call`` for other threads: it is called in the running loop, as long as that runs."""
+    loop = asyncio.get_running_loop()
+
+    def tell(what: T) -> None:
+        with suppress(RuntimeError):  # it is closed: nobody is left to be told
+            loop.call_soon_threadsafe(call, what)
+
+    return tell
+
+
+def patience_for_shared(limits: Limits) -> float:
+    """Seconds to wait for what every run of a tree needs and another one may be fetching just now:
+    the manifest, the tables. A job array starts many runs at once."""
+    return max(limits.wait_lock, limits.give_up_after)
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """A folder of partials and the lock that guards it. ``only``: the name of the one partial that
+    lies there; ``proved`` as of a :class:`~cxrsync.store.partial.Partial`."""
+
+    lock: Lock
+    folder: Path
+    only: str | None = None
+    proved: bool = True
+
+    async def enter(self, patience: float, emit: Emit) -> None:
+        """Take the lock, waiting up to ``patience`` seconds for who holds it; longer only for one
+        of an earlier boot of this machine, which is soon known to have ended. Then adopt what lies
+        there.
+
+        Raises Locked, LockLost, DiskError. Nothing is held then, nor after a cancellation.
+        """
+        try:
+            await self._take_lock(patience, emit)
+            replaced = await in_thread(self.lock.replaced)
+            for each in replaced:
+                if not each.dead:
+                    emit(Notice(f"{each.words}, of which nothing was heard"))
+            await in_thread_while_wanted(
+                lambda unwanted: adopt(
+                    self.folder, self.lock, replaced,
+                    only=self.only, proved=self.proved, halted=unwanted.is_set,
+                )
+            )  # fmt: skip
+        except BaseException:
+            await in_thread(self.lock.release)  # it may have come while we were told to stop
+            raise
+
+    async def leave(self) -> None:
+        """Let what is there rest, and release the lock. Nobody may be at work there any more."""
+        try:
+            await in_thread(lambda: lay_down(self.folder, self.lock, only=self.only))
+        finally:
+            # Whatever the disk says: a lock that a living process holds keeps everyone out.
+            await in_thread(self.lock.release)
+
+    async def _take_lock(self, patience: float, emit: Emit) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        told: float | None = None
+        while (holder := await in_thread(self.lock.attempt)) is not None:
+            now = clock()
+            left = max(began + patience - now, holder.gone_in or 0.0)
+            if left <= 0:
+                raise self.lock.refusal(holder)
+            if told is None or now - told >= SAY_SECONDS:
+                told = now
+                emit(Waiting(_in_words(holder), now - began, left))
+            await asyncio.sleep(min(LOOK_SECONDS, left))
+
+
+def _in_words(holder: Holder) -> str:
+    if holder.gone_in is None:
+        return holder.words
+    soon = words.duration(holder.gone_in)
+    return f"{holder.words}; if this machine was started again since, that is known in {soon}"

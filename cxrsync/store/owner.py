@@ -1,0 +1,155 @@
+"""Who holds a lock: what it says of itself, and what can be known of whether it has ended."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import time
+from typing import Any
+
+_MACHINE_ID = Path("/etc/machine-id")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+# What images of containers and machines ship with ("uninitialized", nothing, zeros) tells no two
+# of them apart.
+_VALID_MACHINE_ID = re.compile(rb"(?!0+$)[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who holds a lock. ``since`` is a POSIX time; ``start`` the process's start in clock ticks.
+
+    ``machine`` tells machines of one host name apart (a digest of the machine id), ``space``
+    containers of one machine (the namespace that the pid is valid in); empty where not known.
+    """
+
+    token: str
+    host: str
+    boot: str
+    pid: int
+    start: str
+    since: float
+    machine: str = ""
+    space: str = ""
+
+
+def myself() -> Owner:
+    """This process as an owner, with a fresh token."""
+    pid = os.getpid()
+    return Owner(
+        token=secrets.token_hex(16),
+        host=socket.gethostname(),
+        boot=_boot_id(),
+        pid=pid,
+        start=start_of(pid) or "",
+        since=time(),
+        machine=_machine(),
+        space=_pid_space(),
+    )
+
+
+def is_dead(owner: Owner, me: Owner, start_of: Callable[[int], str | None]) -> bool:
+    """Whether the owner has certainly ended: same machine, same boot, and no such process."""
+    if (owner.host, owner.machine, owner.boot) != (me.host, me.machine, me.boot):
+        return False
+    if owner.space != me.space:
+        return False  # its pid means nothing here
+    start = start_of(owner.pid)
+    return start is None or (bool(start and owner.start) and start != owner.start)
+
+
+def is_of_earlier_boot(owner: Owner, me: Owner) -> bool:
+    """Whether the owner calls itself this machine in another boot.
+
+    That makes its end likely, no more: a machine that was cloned bears the same name and id.
+    """
+    if not (me.machine and me.boot and owner.boot):
+        return False
+    return (owner.host, owner.machine) == (me.host, me.machine) and owner.boot != me.boot
+
+
+def this_process() -> dict[str, str | int]:
+    """What tells this process from every other, in words for :func:`is_running`."""
+    me = asdict(myself())
+    return {name: me[name] for name in ("host", "boot", "pid", "start", "machine", "space")}
+
+
+def is_running(process: Mapping[str, Any]) -> bool | None:
+    """Whether the process that called itself so still runs, whoever's it is; None where that cannot
+    be told from here, as of another machine. Raises ValueError, TypeError, OverflowError."""
+    me = myself()
+    owner = _owner_of({**process, "token": "", "since": me.since})
+    if is_dead(owner, me, start_of) or is_of_earlier_boot(owner, me):
+        return False
+    here = me.host, me.machine, me.boot, me.space
+    return True if (owner.host, owner.machine, owner.boot, owner.space) == here else None
+
+
+def owner_in(words: bytes) -> Owner:
+    """The owner that a lock's file names; one without a token where it names nobody."""
+    try:
+        return _owner_of(json.loads(words))
+    except (ValueError, TypeError, OverflowError, OSError, RecursionError):
+        # Cut short by a power cut: an owner that can only be found silent.
+        return Owner(token="", host="?", boot="", pid=0, start="", since=time())
+
+
+def start_of(pid: int) -> str | None:
+    """The start time of a process; "" where it runs but the system tells no time; None if gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("ascii", errors="replace")
+        fields = stat.rpartition(")")[2].split()
+        # A zombie has ended; only its parent has not asked yet (in containers it may never).
+        return None if fields[0] in "ZX" else fields[19]
+    except OSError:
+        try:
+            os.kill(pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return None
+        except PermissionError:
+            return ""
+        # With a /proc that does not list it, the process is gone.
+        return None if Path("/proc/self/stat").exists() else ""
+
+
+def _boot_id() -> str:
+    try:
+        return _BOOT_ID.read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+def _machine() -> str:
+    try:
+        words = _MACHINE_ID.read_bytes().strip()
+    except OSError:
+        return ""
+    known = _VALID_MACHINE_ID.fullmatch(words.lower())
+    return hashlib.sha256(words).hexdigest()[:16] if known else ""
+
+
+def _pid_space() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _owner_of(raw: Any) -> Owner:
+    """Raises ValueError, TypeError, OverflowError, OSError."""
+    owner = Owner(**raw)
+    texts = (owner.token, owner.host, owner.boot, owner.start, owner.machine, owner.space)
+    if not all(isinstance(text, str) and text.isprintable() for text in texts):
+        raise TypeError("not the words of an owner")
+    owner = replace(owner, pid=int(owner.pid), since=float(owner.since))
+    datetime.fromtimestamp(owner.since, UTC)  # a time that can be told
+    if not 0 <= owner.pid < 1 << 31:  # a negative pid would mean a whole group of processes
+        raise ValueError("not the number of a process")
+    return owner
