@@ -85,7 +85,7 @@ def test_reading_writes_nothing_and_is_no_writing(tmp_path: Path) -> None:
         before = sorted(tmp_path.iterdir())
         with read(tmp_path) as reader:
             assert list(reader.rows()) == [row(1)]
-            with pytest.raises(DiskError, match="READONLY"):
+            with pytest.raises(DiskError, match="cannot write"):
                 reader.record([row(2)], at=1.0)
         assert sorted(tmp_path.iterdir()) == before
 
@@ -94,12 +94,14 @@ def test_many_readers_beside_many_snapshots(quick: Path) -> None:
     """Whatever is read is one commit's rows: as many as its number says, all of its size."""
     problems: list[str] = []
     over = threading.Event()
-    reads = 0
+    reads = number = 0
 
     def write() -> None:
+        nonlocal number
         try:
             with opened(quick) as state:
-                for number in range(1, 80):
+                while reads < 40 or number < 40:
+                    number += 1
                     state.record([row(each, number) for each in range(50 + number)], at=1.0)
                     state.publish()
         finally:
@@ -123,8 +125,7 @@ def test_many_readers_beside_many_snapshots(quick: Path) -> None:
         last = max(sizes)
     writer.join()
     assert problems == []
-    assert reads > 10
-    assert rows_in(quick)[0].size == 79
+    assert rows_in(quick)[0].size == number
 
 
 def test_some_seconds_of_the_soak(quick: Path) -> None:
