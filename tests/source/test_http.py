@@ -309,6 +309,7 @@ def test_refusals(asked: Asked, status: int, error: type[SourceError]) -> None:
     assert str(status) in str(caught.value)
     overloaded = isinstance(caught.value, Throttled) and caught.value.overloaded
     assert overloaded == (status in {429, 502, 503, 504})
+    assert (isinstance(caught.value, Throttled) and caught.value.by_us) == (status == 429)
 
 
 # ── how long to wait ───────────────────────────────────────────────────────────────────────────
