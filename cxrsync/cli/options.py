@@ -183,7 +183,8 @@ def source_options(function: F) -> F:
                 "--wait-lock",
                 type=float,
                 metavar="S",
-                help="Wait for another run's lock [default: 0].",
+                help="Wait so long for another run's lock [default: 0]; for what all runs share "
+                "(manifest, tables) at least --give-up-after.",
             ),
             option(
                 "--limit-rate",

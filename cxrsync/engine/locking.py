@@ -8,7 +8,7 @@ is done there; what we leave rests before the lock is released.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,15 +54,15 @@ class Workplace:
     only: str | None = None
     proved: bool = True
 
-    async def enter(self, patience: float, emit: Emit) -> None:
+    async def enter(self, patience: float, emit: Emit, later: Sequence[Workplace] = ()) -> None:
         """Take the lock, waiting up to ``patience`` seconds for who holds it; longer only for one
         of an earlier boot of this machine, which is soon known to have ended. Then adopt what lies
-        there.
+        there. ``later``: whose turn is next; that their owners are silent shows meanwhile.
 
         Raises Locked, LockLost, DiskError. Nothing is held then, nor after a cancellation.
         """
         try:
-            await self._take_lock(patience, emit)
+            await self._take_lock(patience, emit, later)
             replaced = await in_thread(self.lock.replaced)
             for each in replaced:
                 if not each.dead:
@@ -85,11 +85,18 @@ class Workplace:
             # Whatever the disk says: a lock that a living process holds keeps everyone out.
             await in_thread(self.lock.release)
 
-    async def _take_lock(self, patience: float, emit: Emit) -> None:
+    async def _take_lock(self, patience: float, emit: Emit, later: Sequence[Workplace]) -> None:
+        def attempt() -> Holder | None:
+            holder = self.lock.attempt()
+            if holder is not None:
+                for each in later:
+                    each.lock.observe()
+            return holder
+
         clock = asyncio.get_running_loop().time
         began = clock()
         told: float | None = None
-        while (holder := await in_thread(self.lock.attempt)) is not None:
+        while (holder := await in_thread(attempt)) is not None:
             now = clock()
             left = max(began + patience - now, holder.gone_in or 0.0)
             if left <= 0:

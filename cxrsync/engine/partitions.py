@@ -63,18 +63,19 @@ class Partitions:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
 
     async def open(self, wait: float, emit: Emit, lost: Callable[[LockLost], None]) -> None:
-        """Lock every partition, waiting up to ``wait`` seconds for each; make what other runs left
-        there ours; open the states. Raises Locked, LockLost, DiskError.
+        """Lock every partition, waiting up to ``wait`` seconds for all of them; make what other
+        runs left there ours; open the states. Raises Locked, LockLost, DiskError.
 
         ``lost`` is told at once when another run has taken a lock over. A damaged state is set
         aside (``set_aside``) and begun anew.
         """
         on_loss = in_loop(lost)
         try:
-            for name in self.names:
-                place = self._workplace(name, on_loss)
-                await place.enter(wait, emit)
-                self._held[name] = place
+            places = [self._workplace(name, on_loss) for name in self.names]
+            until = monotonic() + wait
+            for number, place in enumerate(places):
+                await place.enter(max(0.0, until - monotonic()), emit, places[number + 1 :])
+                self._held[self.names[number]] = place
             await self._in_state_thread(self._open)
         except BaseException:
             await self.close()

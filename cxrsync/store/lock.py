@@ -212,6 +212,13 @@ class Lock:
             f"folder cannot be renamed in {self._folder}.",
         )
 
+    def observe(self) -> None:
+        """Look who holds the lock, and whether it beats, before it is our turn to take it."""
+        with contextlib.suppress(OSError):  # the attempt will meet it, and say so
+            found = self._look()
+            if found is not None:
+                self._watch.unchanged_for(found.name)
+
     def refusal(self, holder: Holder) -> Locked:
         """That ``holder`` keeps us out, for longer than we may wait."""
         return Locked(holder.words, partition=self._folder.name)

@@ -12,11 +12,13 @@ import pytest
 
 from cxrsync.engine import locking as module
 from cxrsync.engine.locking import Workplace, in_loop, patience_for_shared
+from cxrsync.engine.partitions import Partitions
 from cxrsync.errors import Locked
 from cxrsync.job import Limits
 from cxrsync.model import Event, Notice, Waiting
 from cxrsync.store import lock as locks
 from cxrsync.store import owner as owners
+from cxrsync.store.layout import Tree
 from cxrsync.store.leftovers import Halted
 from cxrsync.store.lock import Holder, Lock
 
@@ -221,3 +223,59 @@ def test_a_loss_that_comes_too_late_is_told_to_nobody() -> None:
     tell = asyncio.run(make())
     assert callable(tell)
     tell("too late")
+
+
+async def test_a_silent_owner_of_many_is_silent_for_all_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five minutes for ten shards, not fifty."""
+    shards = [f"p1{number}" for number in range(10)]
+    tree = Tree(tmp_path)
+    others = [Lock(tree.partition(shard)) for shard in shards]
+    for other in others:
+        other.acquire()
+    now = 0.0
+    attempt = Lock.attempt
+
+    def pass_time(lock: Lock) -> Holder | None:
+        nonlocal now
+        now += 10.0
+        return attempt(lock)
+
+    monkeypatch.setattr(locks, "monotonic", lambda: now)
+    monkeypatch.setattr(Lock, "attempt", pass_time)
+    partitions = Partitions(tree, shards, "now")
+    await partitions.open(600, lambda _event: None, pytest.fail)
+    assert 300 < now < 500
+    await partitions.close()
+    for other in others:
+        other.release()
+
+
+async def test_the_patience_is_for_all_of_them(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    events: list[Event] = []
+    free = asyncio.Event()
+    first, second = (Lock(tree.partition(shard)) for shard in ("p10", "p11"))
+    first.acquire()
+    second.acquire()
+
+    def tell(event: Event) -> None:
+        events.append(event)
+        free.set()
+
+    partitions = Partitions(tree, ["p10", "p11"], "now")
+    opening = asyncio.create_task(partitions.open(600, tell, pytest.fail))
+    await until(free)
+    await asyncio.sleep(0.1)
+    free.clear()
+    first.release()
+    await until(free)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    second.release()
+    one, other = events
+    assert isinstance(one, Waiting)
+    assert isinstance(other, Waiting)
+    assert one.at_most - other.at_most > 0.09
