@@ -96,6 +96,8 @@ def try_names(folder: Path) -> NameRules:
         probe = folder / name
         try:
             os.close(os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600))
+        except UnicodeEncodeError:  # the locale has no such letters: no name can be told with them
+            continue
         except OSError as problem:
             if problem.errno in _NO_SUCH_NAMES and not name.isascii():
                 continue

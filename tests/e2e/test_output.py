@@ -51,11 +51,12 @@ def redirected(
     machine: Machine, where: str, *words: str, first: str = "", **environment: str
 ) -> Ended:
     """A command with its output redirected as a shell has it, ``first`` something else."""
+    variables = {**machine.variables(), **environment}
     if words[0] == "diff":  # it names its versions itself
-        environment["CXRSYNC_DATASET_VERSION"] = ""
+        del variables["CXRSYNC_DATASET_VERSION"]
     done = subprocess.run(
         ["bash", "-c", f'{first} exec "$0" -m cxrsync "$@" {where}', sys.executable, *words],
-        env={**machine.variables(), **environment},
+        env=variables,
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
