@@ -158,7 +158,7 @@ async def _work(
 ) -> None:
     """Fetch and hash what the plan names; publish to the last, whatever ends it."""
     limits = run.job.limits
-    began, before, tried = monotonic(), tally.received, tally.tried
+    began, before = monotonic(), tally.received
     flight = Flight()
     trash = Trash(run.tree, run.stamp, lambda path: partitions.check([partition_of(path)]))
     outcomes = Outcomes(run.emit, partitions, plan.in_root_partition, run.job.acknowledged)
@@ -198,7 +198,7 @@ async def _work(
         known=await partitions.contradictions(),
         fail=outcomes.fail,
         contradict=outcomes.contradict,
-        most_files=None if limits.max_files is None else max(0, limits.max_files - tried),
+        most_files=None if limits.max_files is None else max(0, limits.max_files - tally.tried),
     )
     producers: list[Produce] = []
     if len(plan.to_hash):

@@ -208,7 +208,7 @@ def fill_the_disk(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     digest = hashlib.sha256(FILES[path]).hexdigest()
 
     def write(partial: Partial, offset: int, chunks: list[bytes], epoch: int) -> bool:
-        if partial.path.name == digest:
+        if partial.path.name.startswith(digest):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return original(partial, offset, chunks, epoch)
 
