@@ -74,9 +74,17 @@ def remembered(tree: Tree) -> tuple[Selection, ...]:
     found: dict[Selection, None] = {}
     for name in partition_names(tree):
         state = State.read(tree.partition(name))
-        if state is not None:
-            with state:
-                found.update(dict.fromkeys(state.selections()))
+        if state is None and not os.path.getsize(tree.partition(name) / STATE_NAME):
+            continue  # a run of 0.1.0 was killed as it began
+        if state is None:
+            # Without it less would be judged than was pulled, and called right.
+            raise UsageError(
+                f"the state of {name} cannot be read: it knows what was pulled there",
+                next_step="Say what to look for: --shard p10, for example, or --all; or run "
+                "`cxrsync pull` again, which rebuilds it from the files.",
+            )
+        with state:
+            found.update(dict.fromkeys(state.selections()))
     return tuple(found)
 
 

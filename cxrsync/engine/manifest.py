@@ -14,6 +14,7 @@ Nothing vouches for its bytes: no digest of it is published. So this is what is 
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import closing
 from dataclasses import dataclass
@@ -114,17 +115,15 @@ class _Ours:
     sha256: str
 
 
-def is_still(ours: Found, kept: Kept | None, source: str, told: Opened) -> bool:
+def is_still(ours: Found, kept: Kept, source: str, told: Opened) -> bool:
     """Whether the manifest in place is the one that the source has, by one byte's answer.
 
-    Of one that this program recorded the strong ETag and the total must agree, and its time too
-    where it came from another address; of another tool's its size and time, as `wget -N` has it.
+    The strong ETag and the total must agree, and the time too where it came from another address.
+    Of another tool's manifest nothing is recorded: no size and time show that its bytes are right.
     """
     if told.total != ours.size:
         return False
     same_time = told.modified is not None and int(told.modified) == ours.mtime_ns // 10**9
-    if kept is None:
-        return same_time
     same_tag = kept.validator is not None and kept.validator == told.validator
     return same_tag and (kept.source == source or same_time)
 
@@ -151,7 +150,7 @@ class _WholeManifest:
             is_known = kept is not None and (kept.format, kept.source) == (FORMAT, self._source)
             if kept is not None and is_known:
                 skip_if = kept.validator
-            elif await self._confirm(ours):
+            elif kept is not None and await self._confirm(ours, kept):
                 return
         if not await self._fetch(skip_if):
             return
@@ -181,7 +180,7 @@ class _WholeManifest:
         )
         return None
 
-    async def _confirm(self, ours: _Ours) -> bool:
+    async def _confirm(self, ours: _Ours, kept: Kept) -> bool:
         """Ask for the last byte of what is in place, and with it whether that is the source's."""
         size = ours.found.size
         try:
@@ -189,7 +188,7 @@ class _WholeManifest:
                 told = answer
         except _ACCIDENTS:
             return False
-        if not isinstance(told, Opened) or not is_still(ours.found, ours.kept, self._source, told):
+        if not isinstance(told, Opened) or not is_still(ours.found, kept, self._source, told):
             return False
         validator = told.validator
         await in_thread(
@@ -201,7 +200,8 @@ class _WholeManifest:
 
     async def _fetch(self, skip_if: str | None) -> bool:
         """Fetch it into the partial, whole beyond doubt. False if it has not changed."""
-        if not self._partial.size:  # what the search for slices brought is known by now
+        searched = bool(self._partial.size)  # for slices: what it brought is known by now
+        if not searched:
             await in_thread(self._partial.load)
         bound = self._partial.binding
         if bound is None or bound.validator is None or bound.source != self._source:
@@ -212,7 +212,7 @@ class _WholeManifest:
             self._line, self._ref, self._partial,
             skip_if=skip_if, most=_MOST_BYTES, by_digest=False,
         )  # fmt: skip
-        await transfer.begin(maybe_there=False)
+        await transfer.begin(maybe_there=False, just_asked=searched)
         connections = self._run.job.limits.connections
         seen: set[tuple[int, str]] = set()
         for _attempt in range(_MOST_ATTEMPTS):
@@ -264,6 +264,7 @@ class _WholeManifest:
         binding = partial.binding
         assert binding is not None
         if not partial.complete:
+            partial.discard()
             raise BadAnswer(f"{MANIFEST_NAME} did not arrive whole")
         if not partial.size or not looks_like_one(partial.path):
             # Empty, or a page of HTML with status 200. What was here stays.
@@ -278,6 +279,8 @@ class _WholeManifest:
                 return
             try:
                 shutil.copy2(tree.manifest, kept)
+                with kept.open("rb+") as file:
+                    os.fsync(file.fileno())
             except OSError:
                 kept.unlink(missing_ok=True)  # the half of it would pass for the whole
                 raise

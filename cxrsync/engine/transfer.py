@@ -103,8 +103,9 @@ class Transfer:
         # everything must be void from one moment to the next.
         self._epoch = partial.epoch
 
-    async def begin(self, *, maybe_there: bool) -> None:
-        """Take stock of the partial, where an earlier run may have left one."""
+    async def begin(self, *, maybe_there: bool, just_asked: bool = False) -> None:
+        """Take stock of the partial, where an earlier run may have left one. ``just_asked``: the
+        source has said just now that it is its own."""
         if maybe_there:
             await in_thread(self.partial.load)
         self.resumed = self.partial.size
@@ -118,7 +119,8 @@ class Transfer:
             self._set_aside = None  # ours, or nothing: nobody will miss it
         # A total holds within its source only.
         total = self._binding().total
-        if not self._by_digest and total is not None and self.partial.complete and total:
+        in_doubt = not (self._by_digest or just_asked)
+        if in_doubt and total is not None and self.partial.complete and total:
             # A run ended before it could be published, perhaps long ago: the last byte is asked
             # for again, and with it whether the source has still the same file.
             present = [(0, total - 1)]

@@ -24,6 +24,8 @@ _PLAIN = re.compile(
     rb"([0-9a-f]{64}) [ *]?"
     rb"((?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}/)*[A-Za-z0-9_][A-Za-z0-9_.-]{0,200})\n?"
 )
+# One flipped bit makes '#' of '3': such a line is no comment.
+_SPOILED = re.compile(rb"#[0-9A-Fa-f]{63} ")
 _LINE = re.compile(rb"([0-9A-Fa-f]{64}) [ *]?(.+)", re.DOTALL)
 
 
@@ -65,6 +67,8 @@ def parse_line(line: bytes, number: int) -> Entry | Refused | None:
 
 def _parse_unusual(line: bytes, number: int) -> Entry | Refused | None:
     text = line.removeprefix(BYTE_ORDER_MARK).removesuffix(b"\n").removesuffix(b"\r")
+    if _SPOILED.match(text):
+        return Refused(number, "a digest of which the first digit is '#'")
     if not text.strip() or text.startswith(COMMENT):
         return None
     if len(text) > MAX_LINE:

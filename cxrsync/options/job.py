@@ -72,6 +72,7 @@ def _check_base_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         is_address = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        is_address = is_address and not (parts.query or parts.fragment)  # they would be kept
     except ValueError:  # brackets that do not close, a port that is none
         is_address = False
     if not (is_address and url.isprintable()):

@@ -8,6 +8,8 @@ import os
 import re
 import secrets
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -56,7 +58,12 @@ def myself() -> Owner:
 
 
 def is_dead(owner: Owner, me: Owner, start_of: Callable[[int], str | None]) -> bool:
-    """Whether the owner has certainly ended: same machine, same boot, and no such process."""
+    """Whether the owner has certainly ended: same machine, same boot, and no such process.
+
+    Where the system has no name for a boot nobody is: two machines may bear one name.
+    """
+    if not (owner.boot and me.boot):
+        return False
     if (owner.host, owner.machine, owner.boot) != (me.host, me.machine, me.boot):
         return False
     if owner.space != me.space:
@@ -123,7 +130,16 @@ def _boot_id() -> str:
     try:
         return _BOOT_ID.read_text("ascii").strip()
     except OSError:
+        return _boot_of_macos() if sys.platform == "darwin" else ""
+
+
+def _boot_of_macos() -> str:
+    command = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
+    try:
+        said = subprocess.run(command, capture_output=True, timeout=5, check=True)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
         return ""
+    return said.stdout.decode("ascii", "replace").strip()
 
 
 def _machine() -> str:

@@ -428,6 +428,9 @@ def take_stock(length: int, sidecar: Path, *, proved: bool) -> Stock:
     if not ranges:
         # A total or a validator without a byte belongs to nothing, and would be believed.
         return Stock(ranges, None, segmented, has_sidecar)
+    if binding.total is not None and ranges[-1][1] > binding.total:
+        # More bytes than the file has: one of the two is wrong, and nobody knows which.
+        return unknown
     # What it claims beyond the end must not come true by itself when the file grows again.
     is_bound = ranges == sets.normal(parts, sys.maxsize)
     return Stock(ranges, binding, segmented, has_sidecar, is_bound)

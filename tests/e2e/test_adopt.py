@@ -89,10 +89,12 @@ def test_a_tree_half_made_by_wget_is_finished_with_only_the_missing_bytes(
     found = {name: each for name, each in fingerprint(root).items() if "index.html" not in name}
     assert found == fingerprint(jpg)
     assert sha256sum(root).returncode == 0
-    # One byte is asked for again of each file cut short, and of the manifest.
+    # One byte is asked for again of each file cut short; the manifest comes whole, since nothing
+    # shows that its bytes are those that were sent once.
     sent = server.ledger.snapshot().bytes_sent
+    manifest = (jpg / "SHA256SUMS.txt").stat().st_size
     refusals = 2000
-    assert expected <= sent <= expected + len(images[1::9]) + 1 + refusals
+    assert expected <= sent - manifest <= expected + len(images[1::9]) + refusals
     verified = machine.run("verify", "--jpg", "--json")
     assert verified.code == 0
     assert verified.summary["files"]["index_pages"] == debris > 0

@@ -412,6 +412,35 @@ async def test_a_bit_that_rotted_is_mended_and_nobody_is_blamed(tmp_path: Path, 
         assert len(server.requests_for("b.csv")) == 1
 
 
+async def test_a_manifest_of_another_tool_is_not_believed(tmp_path: Path) -> None:
+    """It has the source's size and time, and one bit of it has rotted."""
+    with ScriptedServer(dict(FILES)) as server:
+        here = root_of(tmp_path) / MANIFEST
+        here.parent.mkdir(parents=True)
+        data = bytearray(manifest_of(FILES))
+        data[10] ^= 1
+        here.write_bytes(data)
+        os.utime(here, (MODIFIED, MODIFIED))
+        assert (await pull_from(server, tmp_path)).code == 0
+        assert manifest_in(tmp_path) == manifest_of(FILES)
+        assert differences(tmp_path, FILES) == []
+
+
+async def test_more_bytes_than_the_manifest_has_are_given_up(tmp_path: Path) -> None:
+    """One digit of the sidecar's total has changed: no run ever came past it."""
+    with ScriptedServer(dict(FILES)) as server:
+        folder = root_of(tmp_path) / ".cxrsync/manifests"
+        folder.mkdir(parents=True)
+        (folder / "partial").write_bytes(manifest_of(FILES))
+        total = len(manifest_of(FILES)) - 100
+        tag = f'"{sha256(manifest_of(FILES))[:16]}"'
+        ranges = [[0, len(manifest_of(FILES))]]
+        raw = {"source": server.base_url, "total": total, "validator": tag, "modified": MODIFIED}
+        (folder / "partial.json").write_text(json.dumps({**raw, "ranges": ranges}))
+        assert (await pull_from(server, tmp_path)).code == 0
+        assert manifest_in(tmp_path) == manifest_of(FILES)
+
+
 # ── what is no fault ───────────────────────────────────────────────────────────────────────────
 
 

@@ -186,3 +186,18 @@ def test_a_file_that_rotted_is_found_and_repaired(machine: Machine, jpg: Path) -
     assert machine.run("verify", "--jpg", "--repair").code == 0
     assert fingerprint(root, below="files/") == fingerprint(jpg, below="files/p10/")
     assert machine.run("verify", "--jpg").code == 0
+
+
+def test_a_state_that_cannot_be_read_narrows_no_verification(machine: Machine) -> None:
+    """Without it less would be judged than was pulled, and called right."""
+    assert machine.pull("--jpg", "--shard", "p10").code == 0
+    assert machine.pull("--jpg", "--shard", "p11").code == 0
+    root = machine.dest / JPG / VERSION
+    next(root.glob("files/p11/*/*/*.jpg")).unlink()
+    assert machine.run("verify", "--jpg").code == 5
+    (root / ".cxrsync/p11/state.sqlite3").write_bytes(b"garbage" * 1000)
+    for command in ("verify", "status"):
+        ended = machine.run(command, "--jpg")
+        assert ended.code == 2
+        assert "the state of p11 cannot be read" in ended.err
+    assert machine.run("verify", "--jpg", "--shard", "p11").code == 5

@@ -138,6 +138,7 @@ def test_refused_paths(path: str, reason: str) -> None:
         (f"{DIGEST}\n".encode(), "not a SHA-256"),
         (f"{DIGEST} \n".encode(), "not a SHA-256"),
         (f" {DIGEST} x\n".encode(), "not a SHA-256"),
+        (f"#{DIGEST[1:]} x\n".encode(), "first digit is '#'"),  # one flipped bit makes it of '3'
         (f"\\{DIGEST} a\\\\b\n".encode(), "not a SHA-256"),  # GNU's escaped form
         (f"SHA256 (x) = {DIGEST}\n".encode(), "not a SHA-256"),  # BSD
         (f"{'٠' * 64} x\n".encode(), "not a SHA-256"),  # digits, but not ours

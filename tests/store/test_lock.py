@@ -181,7 +181,9 @@ def test_who_is_dead(change: dict[str, object], *, dead: bool) -> None:
 def test_where_boots_have_no_names_nobody_died_with_them() -> None:
     owner = Owner("t", "here", "", 7, "1", 0.0, machine="m")
     assert not is_dead(owner, replace(owner, boot="this"), lambda _pid: None)
-    assert is_dead(owner, owner, lambda _pid: None)
+    assert not is_dead(owner, owner, lambda _pid: None)
+    named = replace(owner, boot="this", machine="")
+    assert is_dead(named, named, lambda _pid: None)
 
 
 JUST, BEAT, ANOTHER, LONG = 0.0, 30.1, 45.1, 300.1
