@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 IMAGES = 12
 ARCHIVE_BYTES = 5 << 20
-MANIFEST_PARTIAL = "manifests/partial"
+MANIFEST_PARTIAL = r"manifests/partial\.[0-9a-f]{32}"
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -124,13 +125,14 @@ class Rehearsal:
         }
 
     def while_under_way(self, name: str) -> list[int]:
-        """The moments at which a file of ours had bytes that were not yet synced."""
+        """The moments at which a file of ours, whose name is matched by ``name``, had bytes that
+        were not yet synced."""
+        pattern = re.compile(re.escape(f"{PLACE}.cxrsync/") + name)
         found = []
         for disk in self.moments(self.operations, range(self.count + 1)):
-            files = dict(disk.after_power_loss(Fate.KEPT).files())
-            inode = files.get(f"{PLACE}.cxrsync/{name}")
-            if inode is not None and disk.has_under_way(inode):
-                found.append(disk.count - self.before)
+            for path, inode in disk.after_power_loss(Fate.KEPT).files():
+                if pattern.fullmatch(path) and disk.has_under_way(inode):
+                    found.append(disk.count - self.before)
         return found
 
     def unsynced(self) -> list[Operation]:
