@@ -229,8 +229,8 @@ class Locked(CxrsyncError):
         self.partition = partition
 
     next_step = (
-        "Wait for it (--wait-lock SECONDS), or stop it first. Of a run whose machine is gone, or "
-        "another one's, the lock is taken over after five minutes of silence: --wait-lock 400."
+        "Wait for it (--wait-lock SECONDS), or stop it first. Of a run whose machine is gone the "
+        "lock is taken over after five minutes of silence: --wait-lock 400."
     )
 
 
