@@ -101,15 +101,12 @@ _LIBRARIES: dict[tuple[str, str], Callable[[Any], str | None]] = {
 }
 
 
-def printable(text: str, keep: str = "") -> str:
+def printable(text: str) -> str:
     r"""``text`` with everything escaped that is no visible character: control bytes that move a
-    terminal's cursor, marks that turn the order of writing, newlines that forge lines.
-
-    ``keep``: characters that stand as they are.
-    """
+    terminal's cursor, marks that turn the order of writing, newlines that forge lines."""
     if text.isprintable():
         return text
-    return "".join(each if each.isprintable() or each in keep else _escaped(each) for each in text)
+    return "".join(each if each.isprintable() else _escaped(each) for each in text)
 
 
 def _escaped(char: str) -> str:

@@ -189,7 +189,3 @@ def test_what_is_printed_moves_nothing(text: str) -> None:
     assert len(io.StringIO(shown).readlines()) <= 1
     if text.isprintable():
         assert shown == text
-
-
-def test_what_is_kept() -> None:
-    assert printable("a\n\x1bb", keep="\n") == "a\n\\x1bb"

@@ -29,6 +29,7 @@ from enum import Enum
 from pathlib import Path
 
 from cxrsync.errors import CxrsyncError, DiskError
+from cxrsync.sanitize import reason_of
 from cxrsync.store import ranges as sets
 from cxrsync.store.layout import FILE_MODE
 from cxrsync.store.link import RESERVE, clone
@@ -113,7 +114,7 @@ def adopt(
         lock.settle(replaced)
     except OSError as problem:
         raise DiskError(
-            f"cannot take over what another run left in {folder}: {problem.strerror}"
+            f"cannot take over what another run left in {folder}: {reason_of(problem)}"
         ) from None
 
 
