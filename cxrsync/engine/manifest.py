@@ -30,6 +30,7 @@ from cxrsync.engine.local_manifest import (
 )
 from cxrsync.engine.locking import Workplace, in_loop, patience_for_shared
 from cxrsync.engine.manifest_file import ManifestFile, looks_like_one
+from cxrsync.engine.manifest_losses import EarlierSlices, Losses, losses
 from cxrsync.engine.run import Run
 from cxrsync.engine.slices import fetch_slices
 from cxrsync.engine.transfer import Line, Transfer
@@ -41,7 +42,6 @@ from cxrsync.errors import (
     Throttled,
     Unreachable,
 )
-from cxrsync.manifest.diff import removed
 from cxrsync.manifest.slices import KeyRange
 from cxrsync.model import MANIFEST_NAME, Entry, Found, Notice
 from cxrsync.sanitize import reason_of
@@ -55,10 +55,6 @@ from cxrsync.store.threads import in_thread
 # A hundred times that of the largest dataset we know: what is larger is a server gone wrong.
 _MOST_BYTES = 8 << 30
 _MOST_ATTEMPTS = 3
-# A version's manifest may lose some lines (files are withdrawn); more than this share, and it is
-# more likely that the server lost them.
-MOST_LOST = 0.1
-_MOST_NAMED = 10
 _UNPROVED = {End.CLOSED, End.FORGEABLE}
 # What says nothing of the manifest: whoever fetches it knows how to wait.
 _ACCIDENTS = (Interrupted, BadAnswer, Throttled, Unreachable)
@@ -84,13 +80,18 @@ async def obtain(
     await in_thread(lambda: run.tree.make_own(folder))
     await place.enter(patience_for_shared(run.job.limits), run.emit)
     partial = Partial(folder, PARTIAL, proved=False, lease=lock)
+    earlier: EarlierSlices | None = None
     try:
         if keys is not None and run.tree.find(MANIFEST_NAME) is None:
             ref = run.ref(MANIFEST_NAME)
+            await in_thread(partial.load)
+            earlier = await in_thread(lambda: EarlierSlices.of(partial))
             part = await fetch_slices(line, flight, ref, partial, keys, ask=ask)
             if part is not None:
+                if earlier is not None and partial.epoch != earlier.epoch:
+                    await in_thread(lambda: _judge_slices(run, part, partial, earlier))
                 return part
-        await _WholeManifest(run, line, flight, lock, partial).bring()
+        await _WholeManifest(run, line, flight, lock, partial, earlier).bring()
         return await in_thread(lambda: ManifestFile(run.tree.manifest))
     except OSError:
         await in_thread(lock.check)  # where it is another run's by now, the disk is not at fault
@@ -101,6 +102,28 @@ async def obtain(
         finally:
             partial.close()
             await place.leave()
+
+
+def _judge_slices(run: Run, part: ManifestFile, partial: Partial, earlier: EarlierSlices) -> None:
+    """Of another manifest than the slices are from that were here: what it has lost of them.
+
+    Raises RefusedForSafety where that is too much; then the earlier slices are here again.
+    """
+    lost = losses(earlier.entries(part.keys), (entry for _offset, entry in part.entries()))
+    if lost.too_many:
+        part.close()
+        earlier.restore(partial)
+        raise _refused(lost, partial)
+    if lost.count:
+        run.emit(Notice(f"the new manifest does not list {lost} any more"))
+
+
+def _refused(lost: Losses, here: Partial) -> RefusedForSafety:
+    return RefusedForSafety(
+        f"the server's {MANIFEST_NAME} has lost {lost}: what is here of the earlier one stays",
+        next_step=f"Look at it in a browser. If the publisher did withdraw these files, move "
+        f"{here.at_rest} away, and run the command again.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +154,17 @@ def is_still(ours: Found, kept: Kept, source: str, told: Opened) -> bool:
 class _WholeManifest:
     """Brings the whole manifest of a version to its place."""
 
-    def __init__(self, run: Run, line: Line, flight: Flight, lock: Lock, partial: Partial) -> None:
+    def __init__(
+        self,
+        run: Run,
+        line: Line,
+        flight: Flight,
+        lock: Lock,
+        partial: Partial,
+        earlier: EarlierSlices | None,
+    ) -> None:
         self._run = run
+        self._earlier = earlier
         self._lock = lock
         self._tree = run.tree
         self._line = line
@@ -268,7 +300,10 @@ class _WholeManifest:
             raise BadAnswer(f"{MANIFEST_NAME} did not arrive whole")
         if not partial.size or not looks_like_one(partial.path):
             # Empty, or a page of HTML with status 200. What was here stays.
-            partial.discard()
+            if self._earlier is not None:
+                self._earlier.restore(partial)
+            else:
+                partial.discard()
             raise BadAnswer(f"what the server sends as {MANIFEST_NAME} is no manifest")
         lost = self._judge_losses()
         digest = partial.digest()
@@ -293,34 +328,35 @@ class _WholeManifest:
         write_kept(tree, self._lock, binding.source, binding.validator, found, digest)
         if not lost:
             return ""
-        return f"the new manifest does not list {lost} any more; the earlier one is kept: {kept}"
+        earlier = f"; the earlier one is kept: {kept}" if kept.exists() else ""
+        return f"the new manifest does not list {lost} any more{earlier}"
 
     def _judge_losses(self) -> str:
-        """In words, the files that the manifest in place lists and the new one does not.
-
-        Raises RefusedForSafety where they are more than MOST_LOST of all.
-        """
+        """In words, the files that the manifest here lists, or its slices do, and the new one does
+        not. Raises RefusedForSafety where they are too many."""
         if self._tree.find(MANIFEST_NAME) is None:
-            return ""
-        lost: list[str] = []
-        count = total = 0
+            return self._judge_lost_slices()
         with (
             closing(ManifestFile(self._tree.manifest)) as old,
             closing(ManifestFile(self._partial.path)) as new,
         ):
-            total = sum(1 for _path in old.paths())
             there = (entry for _offset, entry in old.entries())
-            for path in removed(there, (entry for _offset, entry in new.entries())):
-                count += 1
-                if len(lost) < _MOST_NAMED:
-                    lost.append(path)
-        named = ", ".join(lost) + (f" and {count - len(lost):,} more" if count > len(lost) else "")
-        if count > MOST_LOST * total:
+            lost = losses(there, (entry for _offset, entry in new.entries()))
+        if lost.too_many:
             raise RefusedForSafety(
-                f"the server's {MANIFEST_NAME} has lost {count:,} of {total:,} files ({named}): "
-                "the one that is here stays",
+                f"the server's {MANIFEST_NAME} has lost {lost}: the one that is here stays",
                 next_step=f"Compare it with the new one, {self._partial.at_rest}. If the publisher "
                 f"did withdraw these files, move {self._tree.manifest} away, and run the command "
                 "again.",
             )
-        return f"{count:,} of {total:,} files ({named})" if count else ""
+        return str(lost) if lost.count else ""
+
+    def _judge_lost_slices(self) -> str:
+        if self._earlier is None or self._partial.epoch == self._earlier.epoch:
+            return ""
+        with closing(ManifestFile(self._partial.path)) as new:
+            lost = losses(self._earlier.entries(), (entry for _offset, entry in new.entries()))
+        if lost.too_many:
+            self._earlier.restore(self._partial)
+            raise _refused(lost, self._partial)
+        return str(lost) if lost.count else ""

@@ -75,13 +75,15 @@ class Lease(Protocol):
 @dataclass(frozen=True, slots=True)
 class Stock:
     """What lies on the disk of a partial. ``segmented``: ``ranges`` are those of its sidecar;
-    ``is_bound``: that one claims nothing that is not there."""
+    ``is_bound``: that one claims nothing that is not there; ``is_sealed``: it has their digest, and
+    that is right."""
 
     ranges: list[sets.Range]
     binding: Binding | None = None
     segmented: bool = False
     has_sidecar: bool = False
     is_bound: bool = False
+    is_sealed: bool = False
 
     @property
     def size(self) -> int:
@@ -113,6 +115,7 @@ class Partial:
         self.segmented = False
         self._has_sidecar = False
         self._bound_on_disk = False
+        self._is_sealed = False
         self._unsaved = 0
         self._saved_at = 0.0
         self._hash = hashlib.sha256()
@@ -142,6 +145,7 @@ class Partial:
         self.segmented = stock.segmented
         self._has_sidecar = stock.has_sidecar
         self._bound_on_disk = stock.is_bound
+        self._is_sealed = stock.is_sealed
 
     @property
     def size(self) -> int:
@@ -233,6 +237,7 @@ class Partial:
             self.segmented = False
             self._has_sidecar = False
             self._bound_on_disk = False
+            self._is_sealed = False
             self._hash = hashlib.sha256()
             self._hashed = 0
 
@@ -246,13 +251,15 @@ class Partial:
     def save(self) -> None:
         """Write down which segments are there; a stream's frontier needs no writing down."""
         with self._lock:
-            if self.segmented and self._unsaved and self.ranges and self._is_ours():
-                self._save()
+            is_new = self._unsaved or not (self._proved or self._is_sealed)
+            if self.segmented and is_new and self.ranges and self._is_ours():
+                self._save(None if self._proved else _seal_of(self.path, self.ranges))
 
     def forget_sidecar(self) -> None:
         """The file was published: its sidecar has served, and nothing is left to save."""
         with self._lock:
             self._unsaved = 0
+            self._is_sealed = True
             if self._has_sidecar:
                 self._has_sidecar = False
                 self._sidecar.unlink(missing_ok=True)
@@ -366,7 +373,7 @@ class Partial:
             self.ranges = kept
             self._bound_on_disk = False  # it claims too much by now
 
-    def _save(self) -> None:
+    def _save(self, seal: str | None = None) -> None:
         if self.segmented:
             # The ranges must never claim bytes that a power cut can take back.
             try:
@@ -374,11 +381,12 @@ class Partial:
             except OSError:
                 self.discard()  # the kernel may have let go of any of it, and shows it all the same
                 raise
-        words = sidecar_words(self.binding, self.ranges if self.segmented else None)
+        words = sidecar_words(self.binding, self.ranges if self.segmented else None, seal)
         self._make_folder()
         write_file(self._sidecar, words, fsync=self.segmented)
         self._has_sidecar = True
         self._bound_on_disk = True
+        self._is_sealed = seal is not None
         self._unsaved = 0
         self._saved_at = monotonic()
 
@@ -393,8 +401,12 @@ def sidecar_of(data: Path) -> Path:
     return data.with_name(f"{data.name}.json")
 
 
-def sidecar_words(binding: Binding | None, ranges: Sequence[sets.Range] | None) -> bytes:
-    """What a sidecar says; ``ranges`` None: the frontier is the file's length."""
+def sidecar_words(
+    binding: Binding | None, ranges: Sequence[sets.Range] | None, seal: str | None = None
+) -> bytes:
+    """What a sidecar says; ``ranges`` None: the frontier is the file's length. ``seal``: the
+    SHA-256 of the bytes in ``ranges``, where no other digest would show that a disk changed them.
+    """
     binding = binding or Binding(source="")
     raw: dict[str, object] = {
         "source": binding.source,
@@ -404,6 +416,8 @@ def sidecar_words(binding: Binding | None, ranges: Sequence[sets.Range] | None) 
     }
     if ranges is not None:
         raw["ranges"] = ranges
+    if seal is not None:
+        raw["sha256"] = seal
     return json.dumps(raw).encode()
 
 
@@ -428,12 +442,33 @@ def take_stock(length: int, sidecar: Path, *, proved: bool) -> Stock:
     if not ranges:
         # A total or a validator without a byte belongs to nothing, and would be believed.
         return Stock(ranges, None, segmented, has_sidecar)
+    seal = None if proved else raw.get("sha256")
+    if seal is not None and seal != _seal_of(Path(str(sidecar).removesuffix(".json")), ranges):
+        return Stock([], None, segmented, has_sidecar)  # the disk has changed some of it
     if binding.total is not None and ranges[-1][1] > binding.total:
         # More bytes than the file has: one of the two is wrong, and nobody knows which.
         return unknown
     # What it claims beyond the end must not come true by itself when the file grows again.
     is_bound = ranges == sets.normal(parts, sys.maxsize)
-    return Stock(ranges, binding, segmented, has_sidecar, is_bound)
+    return Stock(ranges, binding, segmented, has_sidecar, is_bound, seal is not None)
+
+
+def _seal_of(data: Path, ranges: Sequence[sets.Range]) -> str | None:
+    """The SHA-256 of the bytes in ``ranges``; None where they cannot be read."""
+    seal = hashlib.sha256()
+    try:
+        with data.open("rb", buffering=0) as file:
+            for start, stop in ranges:
+                at = start
+                while at < stop:
+                    piece = os.pread(file.fileno(), min(_REREAD, stop - at), at)
+                    if not piece:
+                        return None
+                    seal.update(piece)
+                    at += len(piece)
+    except OSError:
+        return None
+    return seal.hexdigest()
 
 
 def _length(path: Path) -> int | None:

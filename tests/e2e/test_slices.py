@@ -320,3 +320,72 @@ def test_the_whole_fetches_the_rest_and_publishes_it(
     server.ledger.reset()
     assert machine.pull(*FLAGS, "--subject", OTHER).code == 0
     assert read_of_it(server) == 0
+
+
+# ── what the disk, or the publisher, does to slices that are here ──────────────────────────────
+
+SLICE = (*FLAGS, "--subject", SUBJECT, "--no-tables")
+
+
+def partial_of(machine: Machine) -> Path:
+    return machine.dest / JPG / VERSION / ".cxrsync/manifests/partial"
+
+
+@pytest.mark.parametrize("flip", [0x10, 0x01], ids=["to a comment or another path", "a digit"])
+def test_a_bit_of_a_slice_that_rotted_is_mended(
+    serve: Serve, make_machine: MakeMachine, published: Large, flip: int
+) -> None:
+    """No digest of a slice is published: without one of our own the publisher was blamed."""
+    machine = make_machine(serve(published.root.parents[1]))
+    assert machine.pull(*SLICE).code == 0
+    there = partial_of(machine)
+    data = bytearray(there.read_bytes())
+    at = data.index(f"files/{SUBJECT[:3]}/{SUBJECT}".encode()) - 65
+    data[at] ^= flip
+    times = there.stat()
+    there.write_bytes(data)
+    os.utime(there, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    again = machine.pull(*SLICE)
+
+    assert again.code == 0, again.err
+    assert again.summary["files"]["selected"] == len(published.of(SUBJECT))
+    assert again.summary["files"]["present"] == len(published.of(SUBJECT))
+
+
+def lose(large: Large, *paths: str) -> None:
+    lines = (large.root / MANIFEST).read_bytes().splitlines(keepends=True)
+    left = [line for line in lines if line[65:-1].decode() not in paths]
+    large.write(MANIFEST, b"".join(left))
+
+
+def test_slices_that_lost_too_much_are_refused(
+    serve: Serve, make_machine: MakeMachine, own: Large
+) -> None:
+    machine = make_machine(serve(own.root.parents[1]))
+    assert machine.pull(*SLICE).code == 0
+    before = (own.root / MANIFEST).read_bytes()
+    lose(own, *sorted(own.of(SUBJECT))[1:])
+    for _again in range(2):
+        refused = machine.pull(*SLICE)
+        assert refused.code == 11, refused.err
+        assert "has lost 3 of 8" in refused.err  # the root's four among them
+    assert machine.run("verify", *SLICE).code == 0  # by what is here of the earlier one
+    own.write(MANIFEST, before)
+    assert machine.pull(*SLICE).code == 0
+
+
+def test_a_manifest_that_became_small_is_held_against_the_slices(
+    serve: Serve, make_machine: MakeMachine, own: Large
+) -> None:
+    """So small that it is fetched whole: it would become the tree's own."""
+    machine = make_machine(serve(own.root.parents[1]))
+    assert machine.pull(*SLICE).code == 0
+    first = min(own.of(SUBJECT))
+    digest = hashlib.sha256(own.real[first]).hexdigest()
+    for manifest in (f"{digest} {first}\n".encode(), b""):
+        own.write(MANIFEST, manifest)
+        refused = machine.pull(*SLICE)
+        assert refused.code == (11 if manifest else 10), refused.err
+        assert not (machine.dest / JPG / VERSION / MANIFEST).exists()
+        assert machine.run("verify", *SLICE).code == 0
