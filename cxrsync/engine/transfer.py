@@ -95,6 +95,7 @@ class Transfer:
         self._by_digest = by_digest
         self._takes_parts = True
         self._one_stream = False
+        self._found = False
         self._history = History()
         self._met = -1  # how many had been answered before the last refusal that was counted
         self._arrived = 0
@@ -115,7 +116,10 @@ class Transfer:
             # its way to publication). Asking for the last of them again brings total, validator
             # and time in the same answer as the rest, be there a rest or not.
             present = [(0, self.resumed - 1)]
+            self._found = self._set_aside is not None
         else:
+            self._found = self.partial.binding is not None and self.partial.binding.found
+        if not self._found:
             self._set_aside = None  # ours, or nothing: nobody will miss it
         # A total holds within its source only.
         total = self._binding().total
@@ -158,6 +162,7 @@ class Transfer:
         if self._epoch != epoch:
             return False
         self._epoch += 1
+        self._found = False
         self.segments = Segments([], None)
         self.end = None
         held = self.segments.take_free(1)  # nobody begins anew before the old bytes are gone
@@ -291,6 +296,7 @@ class Transfer:
                 self.segments.total if total is None else total,
                 opened.validator or known.validator,
                 known.modified if opened.modified is None else opened.modified,
+                self._found,
             )
         )
         if total is not None and total != self.segments.total:

@@ -49,13 +49,15 @@ class Binding:
     """The object at the source that a partial's bytes belong to.
 
     ``source`` is the source's identity, within which alone ``validator`` (a strong ETag) means
-    anything; ``modified`` a POSIX time in seconds.
+    anything; ``modified`` a POSIX time in seconds. ``found``: the first bytes stood under the final
+    name, and may be somebody's: where they prove wrong they are set aside.
     """
 
     source: str
     total: int | None = None
     validator: str | None = None
     modified: float | None = None
+    found: bool = False
 
 
 class Lease(Protocol):
@@ -414,6 +416,8 @@ def sidecar_words(
         "validator": binding.validator,
         "modified": binding.modified,
     }
+    if binding.found:
+        raw["found"] = True
     if ranges is not None:
         raw["ranges"] = ranges
     if seal is not None:
@@ -490,6 +494,7 @@ def _binding_of(raw: dict[str, Any]) -> Binding:
         total=total if type(total) is int and is_size(total) else None,
         validator=validator if isinstance(validator, str) and is_validator(validator) else None,
         modified=modified if type(modified) in {int, float} and is_time(modified) else None,
+        found=raw.get("found") is True,
     )
 
 

@@ -406,6 +406,25 @@ async def test_bytes_found_under_the_final_name_are_set_aside(tmp_path: Path) ->
     assert aside == [DATA + b"more"]
 
 
+async def test_bytes_found_under_the_final_name_are_set_aside_by_a_later_run(
+    tmp_path: Path,
+) -> None:
+    """A run that was interrupted has bound them to the source's file by then."""
+    mine = b"mine" * 100
+    leave(tmp_path, mine, None)
+    aside: list[bytes] = []
+
+    def set_aside(partial: Partial) -> None:
+        aside.append(partial.path.read_bytes()[: len(mine) - 1])  # the last one was asked for again
+        partial.discard()
+
+    stage = staged(tmp_path, Give(cut=300), NotFound("404"))
+    assert (await stage.fetch(resumed=True, set_aside=set_aside)).failed is not None
+    transfer = await staged(tmp_path).fetch(resumed=True, set_aside=set_aside)
+    assert await transfer.start_over(transfer.partial.epoch)
+    assert aside == [mine[:-1]]
+
+
 # ── several connections, and the end in the middle ─────────────────────────────────────────────
 
 
