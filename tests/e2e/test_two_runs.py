@@ -34,6 +34,9 @@ def stopped(user: Machine) -> Iterator[subprocess.Popen[str]]:
     process = user.start("pull", *QUIET, *P10)
     wait_until(lambda: is_at_work(user))
     process.send_signal(signal.SIGSTOP)
+    # The signal is only on its way: its heart may beat once more.
+    state = Path(f"/proc/{process.pid}/stat")
+    wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T")
     yield process
     process.kill()
     process.communicate()
