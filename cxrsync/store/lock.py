@@ -303,7 +303,7 @@ class Lock:
         owner = _read_owner(file)
         dead = is_dead(owner, self._owner, start_of)
         who = f"process {owner.pid} on {owner.host}" if owner.token else "a run that is not named"
-        return Replaced(file, owner, dead, f"{self._what} was taken over from {who}")
+        return Replaced(file, owner, dead, f"took {self._what} over from {who}")
 
     def _begin(self) -> None:
         self._sweep()

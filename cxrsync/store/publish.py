@@ -233,8 +233,7 @@ def continue_short_file(tree: Tree, entry: Entry, partial: Partial, trash: Trash
         trash.take(entry.path)
         return
     make_folders(partial.path.parent)
-    if partial.size:
-        partial.discard()
+    partial.discard()  # its sidecar too, which must not speak of other bytes
     if found.st_uid != os.geteuid():
         _copy(final, partial.path)
         trash.take(entry.path)

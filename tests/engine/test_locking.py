@@ -169,7 +169,7 @@ async def test_from_whom_it_was_taken_over(
     await place.enter(0, events.append)
     who = f"process {os.getpid()} on {owners.myself().host}"
     assert events == [
-        Notice(f"shard p10 was taken over from {who}, of which nothing was heard"),
+        Notice(f"took shard p10 over from {who}, of which nothing was heard"),
     ]
     assert place.lock.replaced() == ()
     await place.leave()

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from cxrsync.errors import LockLost
 from cxrsync.model import Entry, Found
 from cxrsync.store.layout import NotAFolder, Tree, make_folders
 from cxrsync.store.partial import Binding, Partial
@@ -315,6 +317,86 @@ def test_wrong_bytes_of_a_partial_are_kept_in_the_trash(
     assert list(folder_of(tree).iterdir()) == []
 
 
+def test_a_file_that_is_not_replaced_stands_where_it_stood(
+    tree: Tree, trash: Trash, verified: Callable[..., Ready], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever took over unlinks our partial when we have set aside what stands in its way."""
+    publish(tree, [verified(IMAGE, b"theirs")], trash.keep)
+    ready = verified(IMAGE, b"ours")
+    keep = trash.keep
+
+    def lose(path: str) -> Path | None:
+        kept = keep(path)
+        ready.partial.path.unlink()
+        return kept
+
+    [problem] = publish(tree, [ready], lose)
+    assert isinstance(problem, FileNotFoundError)
+    final = Path(tree.final(IMAGE))
+    assert (final.read_bytes(), final.stat().st_nlink) == (b"theirs", 1)
+    assert not list(trash.folder.rglob("*.jpg"))
+
+
+def test_where_there_are_no_links_a_file_is_moved_aside(
+    tree: Tree, trash: Trash, verified: Callable[..., Ready], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_words: object, **_options: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    publish(tree, [verified(IMAGE, b"first")], trash.keep)
+    monkeypatch.setattr(os, "link", refuse)
+    assert isinstance(publish(tree, [verified(IMAGE, b"second")], trash.keep)[0], Found)
+    assert Path(tree.final(IMAGE)).read_bytes() == b"second"
+    assert (trash.folder / IMAGE).read_bytes() == b"first"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_is_another_run_s_by_now_is_given_back(
+    tree: Tree, verified: Callable[..., Ready], monkeypatch: pytest.MonkeyPatch, *, links: bool
+) -> None:
+    def lose(path: str) -> None:
+        raise LockLost(path)
+
+    def refuse(*_words: object, **_options: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    trash = Trash(tree, "t", lose)
+    publish(tree, [verified(IMAGE, b"theirs")], trash.keep)
+    final = Path(tree.final(IMAGE))
+    before = final.stat()
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(LockLost):
+        trash.take(IMAGE)
+    with pytest.raises(LockLost):
+        continue_short_file(tree, ENTRY, Partial(folder_of(tree), ENTRY.sha256), trash)
+    after = final.stat()
+    assert (after.st_ino, after.st_nlink, after.st_mtime_ns) == (
+        before.st_ino,
+        1,
+        before.st_mtime_ns,
+    )
+    assert not list(trash.folder.rglob("*.jpg"))
+    assert not list(folder_of(tree).iterdir())
+
+
+def test_what_stands_there_by_now_is_not_replaced_by_what_is_given_back(
+    tree: Tree, verified: Callable[..., Ready]
+) -> None:
+    """The other run has put a file there while we had taken the one before."""
+
+    def publish_and_lose(path: str) -> None:
+        publish(tree, [verified(path, b"theirs")], lambda _path: None)
+        raise LockLost(path)
+
+    publish(tree, [verified(IMAGE, b"wrong")], lambda _path: None)
+    trash = Trash(tree, "t", publish_and_lose)
+    with pytest.raises(LockLost):
+        trash.take(IMAGE)
+    assert Path(tree.final(IMAGE)).read_bytes() == b"theirs"
+    assert (trash.folder / IMAGE).read_bytes() == b"wrong"
+
+
 def test_what_the_trash_cannot_find_it_does_not_invent(trash: Trash) -> None:
     with pytest.raises(FileNotFoundError):
         trash.take("not-there.jpg")
@@ -439,6 +521,18 @@ def test_a_short_file_becomes_the_beginning_of_a_partial(tree: Tree, short: Path
     assert (partial.ranges, partial.binding) == ([(0, 400)], None)
     assert partial.path.stat().st_ino == inode
     assert oct(partial.path.stat().st_mode & 0o7777) == "0o600"
+
+
+def test_a_sidecar_that_was_left_alone_does_not_speak_of_a_short_file(
+    tree: Tree, short: Path
+) -> None:
+    partial = Partial(folder_of(tree), ENTRY.sha256)
+    partial.fileno()
+    partial.close()
+    raw = {"source": "s", "total": 9, "validator": None, "modified": None, "ranges": []}
+    (folder_of(tree) / f"{ENTRY.sha256}.json").write_text(json.dumps(raw))
+    continue_short_file(tree, ENTRY, Partial(folder_of(tree), ENTRY.sha256), Trash(tree, "t"))
+    assert resumed(tree).ranges == [(0, 400)]
 
 
 def test_a_short_file_with_other_links_is_copied(tree: Tree, short: Path, tmp_path: Path) -> None:
