@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -54,7 +53,7 @@ def status(loudness: Loudness, /, everything: bool, as_json: bool, **options: An
             "version": version,
             "root": str(tree.root),
             "selection": expected.words,
-            "partitions": {name: asdict(share) for name, share in shares.items()},
+            "partitions": {name: share.as_json() for name, share in shares.items()},
             "running": runs[0] if runs else None,
             "runs": runs,
         }

@@ -10,7 +10,7 @@ import errno
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from cxrsync.engine.manifest_file import ManifestFile, find_local, looks_like_one
@@ -46,6 +46,17 @@ class Kept:
     sha256: str
     format: int = 1
 
+    def as_json(self) -> dict[str, object]:
+        """It as it stands in ``current.json``."""
+        return {
+            "source": self.source,
+            "validator": self.validator,
+            "size": self.size,
+            "mtime_ns": self.mtime_ns,
+            "sha256": self.sha256,
+            "format": self.format,
+        }
+
 
 def manifests_folder(tree: Tree) -> Path:
     """Where earlier manifests lie, and what is known of the present one."""
@@ -69,7 +80,7 @@ def write_kept(
 ) -> None:
     """Note what is known of the manifest in place. Raises OSError, LockLost, DiskError."""
     kept = Kept(source, validator, found.size, found.mtime_ns, sha256, FORMAT)
-    words = json.dumps(asdict(kept)).encode()
+    words = json.dumps(kept.as_json()).encode()
     write_file(manifests_folder(tree) / CURRENT, words, prove=lock.check)
 
 

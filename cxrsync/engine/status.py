@@ -41,6 +41,19 @@ class Share:
         self.verified_bytes += other.verified_bytes
         self.partial_bytes += other.partial_bytes
 
+    def as_json(self) -> dict[str, object]:
+        """It as other people's scripts read it."""
+        return {
+            "selected": self.selected,
+            "verified": self.verified,
+            "unproved": self.unproved,
+            "missing": self.missing,
+            "verified_bytes": self.verified_bytes,
+            "partial_bytes": self.partial_bytes,
+            "snapshot_age": self.snapshot_age,
+            "snapshot_behind": self.snapshot_behind,
+        }
+
 
 def status(tree: Tree, expected: Expectation) -> dict[str, Share]:
     """Where each partition stands, by state, size and time alone: nothing is hashed."""

@@ -6,7 +6,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from time import monotonic
 from typing import IO, Never, Protocol
 
@@ -185,7 +184,7 @@ def _plan_fields(event: Planned) -> dict[str, object]:
         "to_hash": event.to_hash,
         "to_take": event.to_take,
         "blocked": event.blocked,
-        "refused": [asdict(each) for each in event.refused],
+        "refused": [each.as_json() for each in event.refused],
         "refused_lines": event.refused_lines,
     }
 
@@ -210,6 +209,48 @@ class TreeListener:
         """Nothing is kept open."""
 
 
+Told = Started | Planned | FileDone | Checked | Retrying | Waiting | Connections | Notice
+
+
+def as_fields(event: Told) -> tuple[str, dict[str, object]]:
+    """An event as other people's scripts read it: its name, and its fields by hand, so that no
+    name that changes in here changes theirs."""
+    if isinstance(event, Started):
+        return "start", {
+            "dataset": event.dataset,
+            "version": event.version,
+            "root": event.root,
+            "selection": event.selection,
+            "connections": event.connections,
+        }
+    if isinstance(event, Planned):
+        return "plan", _plan_fields(event)
+    if isinstance(event, FileDone):
+        outcome = event.outcome
+        return "file", {
+            "path": outcome.path,
+            "result": outcome.result.value,
+            "size": outcome.size,
+            "resumed": outcome.resumed,
+            "reason": outcome.reason,
+            "open_to_others": outcome.open_to_others,
+        }
+    if isinstance(event, Checked):
+        return "file", {
+            "path": event.path,
+            "finding": event.finding.value,
+            "size": event.size,
+            "reason": event.reason,
+        }
+    if isinstance(event, Retrying):
+        return "retry", {"path": event.path, "after": event.after, "reason": event.reason}
+    if isinstance(event, Waiting):
+        return "waiting", {"what": event.what, "waited": event.waited, "at_most": event.at_most}
+    if isinstance(event, Connections):
+        return "connections", {"count": event.count}
+    return "notice", {"text": event.text}
+
+
 class JsonListener:
     """One JSON object a line on stdout; everything human goes to stderr."""
 
@@ -220,23 +261,8 @@ class JsonListener:
 
     def listen(self, event: Event) -> None:
         self._pace.listen(event)
-        if isinstance(event, Started):
-            self._say("start", asdict(event))
-        elif isinstance(event, Planned):
-            self._say("plan", _plan_fields(event))
-        elif isinstance(event, FileDone):
-            outcome = event.outcome
-            self._say("file", {**asdict(outcome), "result": outcome.result.value})
-        elif isinstance(event, Checked):
-            self._say("file", {**asdict(event), "finding": event.finding.value})
-        elif isinstance(event, Retrying):
-            self._say("retry", asdict(event))
-        elif isinstance(event, Waiting):
-            self._say("waiting", asdict(event))
-        elif isinstance(event, Connections):
-            self._say("connections", asdict(event))
-        elif isinstance(event, Notice):
-            self._say("notice", asdict(event))
+        if isinstance(event, Told):
+            self._say(*as_fields(event))
         elif isinstance(event, Finished):
             self._say("summary", event.summary.as_json())
         elif isinstance(event, Received) and monotonic() - self._said >= 1.0:
