@@ -13,19 +13,12 @@ from cxrsync.engine.run import Run
 from cxrsync.engine.stop import Stop
 from cxrsync.engine.turns import Turns
 from cxrsync.engine.version import choose_version, destination
-from cxrsync.errors import UsageError
 from cxrsync.job import Job
 from cxrsync.model import Emit, Kind, Notice, Started, TreeNotice
+from cxrsync.preflight.checks import refuse_synced, warning_of_git
 from cxrsync.source.base import Source
 from cxrsync.store.layout import Tree
-from cxrsync.store.surroundings import (
-    Surroundings,
-    ignore_rule,
-    is_ignored,
-    look_around,
-    synced,
-    work_tree,
-)
+from cxrsync.store.surroundings import look_around
 from cxrsync.store.threads import in_thread
 from cxrsync.store.tree_identity import claim
 
@@ -55,7 +48,7 @@ async def set_out(job: Job, source: Source, emit: Emit, stop: Stop) -> Run:
     known = describe(job.dataset)
     if Kind.TABLES in job.selection.only and known.elsewhere:
         emit(Notice(known.elsewhere))  # people look here for tables that are not here
-    if warning := await in_thread(lambda: _of_git(around)):
+    if warning := await in_thread(lambda: warning_of_git(around)):
         emit(Notice(warning))
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     brake = Brake(job.limits.rate)
@@ -69,27 +62,4 @@ def _of_limit(open_files: int, connections: int, asked: int) -> str:
     return (
         f"at most {open_files} files may be open at a time (ulimit -n): {connections} of {asked} "
         "connections are used"
-    )
-
-
-def refuse_synced(around: Surroundings) -> None:
-    """Raise UsageError where what is written there would go online, with the reason."""
-    if (found := synced(around)) is not None:
-        raise UsageError(
-            f"{around.place} would sync online with {found.client} ({found.sign}). The data use "
-            "agreement forbids giving the data to third parties; and renames are not atomic on "
-            "such a drive, so that a half file could bear a final name",
-            next_step="Choose a --dest on a disk of your own or of your institution's. Where the "
-            "agreement lets you, say --allow-synced.",
-        )
-
-
-def _of_git(around: Surroundings) -> str | None:
-    """A warning that one ``git add`` would take the data in, or None where git ignores them."""
-    top = work_tree(around)
-    if top is None or is_ignored(around.place, top) is not False:
-        return None
-    return (
-        f"{around.place} is in a git work tree that does not ignore it: `git add` could publish "
-        f"the data. Put this line into {top / '.gitignore'}: {ignore_rule(around.place, top)}"
     )

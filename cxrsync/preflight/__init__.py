@@ -1,0 +1,1 @@
+"""Whether a destination may be used: asked before anything is fetched into it."""

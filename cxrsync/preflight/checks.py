@@ -1,0 +1,29 @@
+"""What speaks against a destination, in words: a drive that syncs online, a git work tree."""
+
+from __future__ import annotations
+
+from cxrsync.errors import UsageError
+from cxrsync.store.surroundings import Surroundings, ignore_rule, is_ignored, synced, work_tree
+
+
+def refuse_synced(around: Surroundings) -> None:
+    """Raise UsageError where what is written there would go online, with the reason."""
+    if (found := synced(around)) is not None:
+        raise UsageError(
+            f"{around.place} would sync online with {found.client} ({found.sign}). The data use "
+            "agreement forbids giving the data to third parties; and renames are not atomic on "
+            "such a drive, so that a half file could bear a final name",
+            next_step="Choose a --dest on a disk of your own or of your institution's. Where the "
+            "agreement lets you, say --allow-synced.",
+        )
+
+
+def warning_of_git(around: Surroundings) -> str | None:
+    """A warning that one ``git add`` would take the data in, or None where git ignores them."""
+    top = work_tree(around)
+    if top is None or is_ignored(around.place, top) is not False:
+        return None
+    return (
+        f"{around.place} is in a git work tree that does not ignore it: `git add` could publish "
+        f"the data. Put this line into {top / '.gitignore'}: {ignore_rule(around.place, top)}"
+    )
