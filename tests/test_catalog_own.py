@@ -13,7 +13,7 @@ from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.demo.tree import TreeSpec, make_tree
 from cxrsync.errors import UsageError
 from cxrsync.model import Kind
-from cxrsync.options import make_job
+from cxrsync.options.job import make_job
 
 ADDED = """
 vindr-cxr:

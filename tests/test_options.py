@@ -22,7 +22,8 @@ from cxrsync.job import (
     is_loopback,
 )
 from cxrsync.model import Kind
-from cxrsync.options import OPTIONS, make_job, parse_connections, parse_shards
+from cxrsync.options.job import OPTIONS, make_job, parse_connections
+from cxrsync.options.selection import parse_shards
 from cxrsync.selection import Selection
 
 many = settings(deadline=None, max_examples=150, derandomize=True)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.model import Kind
-from cxrsync.options import make_selection
 from cxrsync.options.ids import IMAGE, STUDY, SUBJECT, Form, parse_ids
+from cxrsync.options.selection import make_selection
 from cxrsync.selection import Label, Sample, Selection, Unit
 
 many = settings(deadline=None, max_examples=200, derandomize=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from cxrsync import words
+from cxrsync import humanize
 from cxrsync.api import open_source, opened
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import job_of_tree, option, place_options, selection_options
@@ -96,7 +96,7 @@ def _in_words(found: Comparison, totals: Totals) -> str:
     if not totals.moving:
         return text + "; no bytes would move"
     guess = totals.estimate
-    text += f"; the bytes of {words.files(totals.moving)} would move"
+    text += f"; the bytes of {humanize.files(totals.moving)} would move"
     if guess.basis:
-        text += f": about {words.size(guess.bytes)} (by {' and '.join(guess.basis)})"
+        text += f": about {humanize.size(guess.bytes)} (by {' and '.join(guess.basis)})"
     return text + (f", and {guess.unknown:,} of unknown size" if guess.unknown else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from cxrsync import words
+from cxrsync import humanize
 from cxrsync.api import open_source, opened
 from cxrsync.cli.main import Loudness, say_error
 from cxrsync.cli.signals import obeying_signals
@@ -46,22 +46,24 @@ def in_words(found: Forecast) -> str:
     lines = [as_table(rows, left=2)]
     fetch = _total(found.inventory.missing)
     if found.to_take:
-        lines.append(f"{words.files(found.to_take)} of them are in an older version on this disk")
+        lines.append(
+            f"{humanize.files(found.to_take)} of them are in an older version on this disk"
+        )
     files, size = found.resumable
     if files:
-        lines.append(f"{words.files(files)} are begun: {words.size(size)} of them are here")
+        lines.append(f"{humanize.files(files)} are begun: {humanize.size(size)} of them are here")
     guess = found.estimate
     basis = f" (by {' and '.join(guess.basis)})" if guess.basis else ""
     if fetch.files:
-        text = f"to come: about {words.size(guess.bytes)}{basis}"
+        text = f"to come: about {humanize.size(guess.bytes)}{basis}"
         if guess.unknown:
-            text += f", and {words.files(guess.unknown)} of unknown size"
+            text += f", and {humanize.files(guess.unknown)} of unknown size"
         if found.to_take or files:
-            text += f"; {words.size(found.from_source)} of it over the line"
+            text += f"; {humanize.size(found.from_source)} of it over the line"
         lines.append(text)
         lines.append(_duration(found))
-    room = words.size(found.room.bytes)
-    need = f"needed on the disk: {words.size(found.need_bytes)}, free: {room}"
+    room = humanize.size(found.room.bytes)
+    need = f"needed on the disk: {humanize.size(found.need_bytes)}, free: {room}"
     inodes = f"{found.need_files:,} files and folders"
     free = "no fixed number" if found.room.files is None else f"{found.room.files:,}"
     lines.append(f"{need}; {inodes}, free: {free}; a quota of yours may be lower")
@@ -71,8 +73,8 @@ def in_words(found: Forecast) -> str:
 def _duration(found: Forecast) -> str:
     if found.seconds is None or found.rate is None:
         return "how long: unknown, for nothing was fetched here yet that tells the line's rate"
-    pace = f"at {words.size(found.rate)}/s, the rate seen last"
-    return f"how long: about {words.duration(found.seconds)} {pace}"
+    pace = f"at {humanize.size(found.rate)}/s, the rate seen last"
+    return f"how long: about {humanize.duration(found.seconds)} {pace}"
 
 
 def _keys(found: Forecast) -> list[tuple[str, Kind]]:
@@ -98,7 +100,7 @@ def _totals(found: Forecast) -> tuple[str, ...]:
 
 def _cells(counts: list[Count], size: float) -> tuple[str, ...]:
     files = sum(count.files for count in counts)
-    return (f"{files:,}", *(f"{count.files:,}" for count in counts), words.size(size))
+    return (f"{files:,}", *(f"{count.files:,}" for count in counts), humanize.size(size))
 
 
 def _size(found: Forecast, kind: Kind, missing: Count) -> float:

@@ -21,7 +21,7 @@ from cxrsync.engine.listing import Listing, listing
 from cxrsync.errors import ExitCode
 from cxrsync.job import Job
 from cxrsync.model import Entry, partition_of
-from cxrsync.options import make_job
+from cxrsync.options.job import make_job
 from cxrsync.report.listeners import Audience
 from cxrsync.source.prompt import TerminalPrompt
 

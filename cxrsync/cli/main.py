@@ -115,7 +115,7 @@ def run(arguments: list[str]) -> int:
     if text := said.getvalue():
         output.write(text)
     if output.lost is not None:
-        from cxrsync.engine.exit_status import worst_of  # --help need not wait for asyncio
+        from cxrsync.errors import worst_of  # --help need not wait for asyncio
 
         say_error(output.lost)
         code = worst_of((code, output.lost.exit_code))

@@ -8,9 +8,9 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cxrsync.engine.stop import Stop
+from cxrsync.cancellation import Stop
 from cxrsync.errors import ExitCode
-from cxrsync.model import Notice
+from cxrsync.events import Notice
 from cxrsync.report.listeners import Audience
 from cxrsync.source.prompt import TerminalPrompt
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cxrsync import words
+from cxrsync import humanize
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import base_url_option, job_of_tree, option, selection_options
 from cxrsync.cli.variables import Command
@@ -77,7 +77,7 @@ def _remarks(shares: dict[str, Share], runs: list[dict[str, Any]]) -> Iterator[s
         if share.snapshot_behind and share.snapshot_age is not None
     }
     if behind and runs:
-        yield f"the table is as of {words.duration(max(behind.values()))} ago"
+        yield f"the table is as of {humanize.duration(max(behind.values()))} ago"
     elif behind:
         oldest = datetime.now().astimezone() - timedelta(seconds=max(behind.values()))
         yield (
@@ -103,6 +103,6 @@ def _row(name: str, share: Share) -> tuple[str, ...]:
         f"{share.verified:,}",
         f"{share.unproved:,}",
         f"{share.missing:,}",
-        words.size(share.verified_bytes),
-        words.size(share.partial_bytes),
+        humanize.size(share.verified_bytes),
+        humanize.size(share.partial_bytes),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cxrsync import words
+from cxrsync import humanize
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import (
     acknowledge_option,
@@ -20,13 +20,13 @@ from cxrsync.cli.options import (
 )
 from cxrsync.cli.pull import pull_job
 from cxrsync.cli.variables import Command
-from cxrsync.engine.exit_status import Ending, exit_status, worst_of
+from cxrsync.engine.exit_status import Ending, exit_status
 from cxrsync.engine.expectation import expectation
 from cxrsync.engine.verify import Verification
 from cxrsync.engine.verify import verify as verify_tree
 from cxrsync.engine.version import find_tree
-from cxrsync.errors import ExitCode, UsageError
-from cxrsync.model import Notice, TreeNotice
+from cxrsync.errors import ExitCode, UsageError, worst_of
+from cxrsync.events import Notice, TreeNotice
 from cxrsync.report.listeners import Audience
 
 
@@ -92,16 +92,18 @@ def verify(
 
 def _in_words(found: Verification, name: str, *, hint: bool) -> list[str]:
     text = (
-        f"{name} ({found.selection}): {words.files(found.good)} good "
-        f"({words.size(found.good_bytes)}), {len(found.bad):,} bad, "
+        f"{name} ({found.selection}): {humanize.files(found.good)} good "
+        f"({humanize.size(found.good_bytes)}), {len(found.bad):,} bad, "
         + (f"{len(found.unreadable):,} unreadable, " if found.unreadable else "")
         + f"{found.missing:,} missing, {found.extra:,} extra"
     )
     lines = [text]
     if found.acknowledged:
-        lines.append(f"{words.files(found.acknowledged)} missing, as acknowledged")
+        lines.append(f"{humanize.files(found.acknowledged)} missing, as acknowledged")
     if found.debris:
-        lines.append(f"{words.files(found.debris)} index.html that wget left: of no use, no harm")
+        lines.append(
+            f"{humanize.files(found.debris)} index.html that wget left: of no use, no harm"
+        )
     if found.refused_lines:
         lines.append(f"{found.refused_lines:,} manifest lines are refused")
     if hint and found.unreadable:

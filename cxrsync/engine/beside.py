@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from cxrsync.catalog import Dataset, describe
 from cxrsync.engine.run import Run
-from cxrsync.model import Event, FileDone, Planned, Started, Unaccounted
+from cxrsync.events import Event, FileDone, Planned, Started, Unaccounted
 from cxrsync.preflight.checks import refuse_synced
 from cxrsync.selection import Selection
 from cxrsync.store.layout import Tree

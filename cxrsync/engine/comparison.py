@@ -8,16 +8,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cxrsync.cancellation import Stop
 from cxrsync.catalog import describe
 from cxrsync.engine.expectation import partition_names
 from cxrsync.engine.inventory import Estimate, Inventory, estimate
 from cxrsync.engine.listing import Listing, listing
-from cxrsync.engine.stop import Stop
 from cxrsync.engine.version import destination
 from cxrsync.errors import NothingMeant
+from cxrsync.events import Emit
 from cxrsync.job import Job
 from cxrsync.manifest.diff import Change, Difference, differences
-from cxrsync.model import Emit
 from cxrsync.selection import Selection
 from cxrsync.source.base import Source
 from cxrsync.store.layout import Tree

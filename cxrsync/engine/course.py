@@ -11,7 +11,6 @@ from cxrsync.engine.manifest import obtain
 from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.run import Run
 from cxrsync.engine.tables import Tables, entry_of, owners
-from cxrsync.engine.tally import Tally
 from cxrsync.engine.version import destination, no_such_version
 from cxrsync.errors import (
     AccessDenied,
@@ -24,10 +23,12 @@ from cxrsync.errors import (
     Unreachable,
     UsageError,
 )
+from cxrsync.events import Notice
 from cxrsync.manifest.choose import tables_needed
 from cxrsync.manifest.slices import ROOT_KEYS, KeyRange, keys_of, needs_lookup
-from cxrsync.model import ROOT, Entry, Notice
+from cxrsync.model import ROOT, Entry
 from cxrsync.selection import Selection
+from cxrsync.stats import Tally
 from cxrsync.store.threads import in_thread
 
 

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cxrsync.engine.exit_status import unwrap
-from cxrsync.engine.stop import Stop
-from cxrsync.errors import CxrsyncError, DiskError, ExitCode, Stopped
+from cxrsync.cancellation import Stop
+from cxrsync.errors import CxrsyncError, DiskError, ExitCode, Stopped, unwrap
 from cxrsync.sanitize import reason_of
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from cxrsync.engine.exit_status import unwrapped
 from cxrsync.engine.segments import Segment
 from cxrsync.engine.transfer import Transfer
+from cxrsync.errors import unwrapped
 
 
 class Flight:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from cxrsync import words
+from cxrsync import humanize
+from cxrsync.cancellation import Stop
 from cxrsync.engine.course import Course, set_course
 from cxrsync.engine.ending import in_our_words
 from cxrsync.engine.expectation import partition_names
@@ -24,12 +25,12 @@ from cxrsync.engine.room import (
 )
 from cxrsync.engine.run import Run
 from cxrsync.engine.start import set_out
-from cxrsync.engine.stop import Stop
-from cxrsync.engine.tally import Tally
 from cxrsync.errors import WillNotFit
+from cxrsync.events import Emit, Notice
 from cxrsync.job import Job
-from cxrsync.model import Emit, Notice, Row
+from cxrsync.model import Row
 from cxrsync.source.base import Source
+from cxrsync.stats import Tally
 from cxrsync.store.layout import Tree
 from cxrsync.store.space import Room, room
 from cxrsync.store.state import State
@@ -85,7 +86,9 @@ async def forecast(job: Job, source: Source, emit: Emit, stop: Stop) -> Forecast
     if job.with_reports:
         emit(Notice(f"the reports, which are in {run.dataset.reports_in}, are not counted here"))
     if plan.blocked:
-        emit(Notice(f"{words.files(len(plan.blocked))} cannot be put in place: {_reasons(plan)}"))
+        emit(
+            Notice(f"{humanize.files(len(plan.blocked))} cannot be put in place: {_reasons(plan)}")
+        )
     partials = await in_thread(lambda: begun(run, plan))
     here = partials[1]
     free = await in_thread(lambda: room(run.tree.root))

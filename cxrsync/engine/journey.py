@@ -10,7 +10,6 @@ from cxrsync.engine.course import Course, set_course
 from cxrsync.engine.leg import travel_legs
 from cxrsync.engine.records import write_progress
 from cxrsync.engine.run import Run
-from cxrsync.engine.tally import Tally
 from cxrsync.engine.version import destination
 from cxrsync.errors import (
     AccessDenied,
@@ -20,9 +19,11 @@ from cxrsync.errors import (
     Throttled,
     UsageError,
 )
+from cxrsync.events import Notice, Summary
 from cxrsync.manifest.place import place_of
-from cxrsync.model import Kind, Notice, Summary
+from cxrsync.model import Kind
 from cxrsync.selection import Selection
+from cxrsync.stats import Tally
 from cxrsync.store.threads import in_thread
 
 

@@ -8,9 +8,7 @@ from contextlib import closing, suppress
 from itertools import islice
 from time import monotonic
 
-from cxrsync.engine.books import MOST_NAMED
 from cxrsync.engine.choice import Meant
-from cxrsync.engine.exit_status import unwrap
 from cxrsync.engine.flight import Flight
 from cxrsync.engine.hashing import Hashing
 from cxrsync.engine.locking import patience_for_shared
@@ -24,21 +22,12 @@ from cxrsync.engine.queue import Produce, Queue
 from cxrsync.engine.reports import ReportArchive, may_unpack
 from cxrsync.engine.room import check_room
 from cxrsync.engine.run import Run
-from cxrsync.engine.tally import Tally
-from cxrsync.errors import CxrsyncError, Locked
+from cxrsync.errors import CxrsyncError, Locked, unwrap
+from cxrsync.events import LimitReached, Notice, Planned, Unaccounted
 from cxrsync.manifest.select import Wanted
-from cxrsync.model import (
-    ROOT,
-    Entry,
-    LimitReached,
-    Notice,
-    Outcome,
-    Planned,
-    Result,
-    Unaccounted,
-    partition_of,
-)
+from cxrsync.model import ROOT, Entry, Outcome, Result, partition_of
 from cxrsync.selection import Selection
+from cxrsync.stats import MOST_NAMED, Tally
 from cxrsync.store.layout import Tree
 from cxrsync.store.publish import Trash
 from cxrsync.store.threads import in_thread

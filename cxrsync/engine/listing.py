@@ -10,19 +10,20 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 
+from cxrsync.cancellation import Stop
 from cxrsync.engine.course import set_course
 from cxrsync.engine.ending import in_our_words
 from cxrsync.engine.expectation import expectation
 from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.start import set_out
-from cxrsync.engine.stop import Stop
-from cxrsync.engine.tally import Tally
 from cxrsync.engine.version import find_tree
 from cxrsync.errors import NotHere
+from cxrsync.events import Emit, TreeNotice
 from cxrsync.job import Job
 from cxrsync.manifest.select import Wanted
-from cxrsync.model import Emit, Entry, TreeNotice
+from cxrsync.model import Entry
 from cxrsync.source.base import Source
+from cxrsync.stats import Tally
 from cxrsync.store.layout import Tree
 from cxrsync.store.threads import in_thread
 

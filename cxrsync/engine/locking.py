@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from cxrsync import words
+from cxrsync import humanize
+from cxrsync.events import Emit, Notice, Waiting
 from cxrsync.job import Limits
-from cxrsync.model import Emit, Notice, Waiting
 from cxrsync.store.leftovers import adopt, lay_down
 from cxrsync.store.lock import Holder, Lock
 from cxrsync.store.threads import in_thread, in_thread_while_wanted
@@ -110,5 +110,5 @@ class Workplace:
 def _in_words(holder: Holder) -> str:
     if holder.gone_in is None:
         return holder.words
-    soon = words.duration(holder.gone_in)
+    soon = humanize.duration(holder.gone_in)
     return f"{holder.words}; if this machine was started again since, that is known in {soon}"

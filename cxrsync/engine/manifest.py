@@ -42,8 +42,9 @@ from cxrsync.errors import (
     Throttled,
     Unreachable,
 )
+from cxrsync.events import Notice
 from cxrsync.manifest.slices import KeyRange
-from cxrsync.model import MANIFEST_NAME, Entry, Found, Notice
+from cxrsync.model import MANIFEST_NAME, Entry, Found
 from cxrsync.sanitize import reason_of
 from cxrsync.source.base import End, Opened, PastEnd
 from cxrsync.store.hashing import digest_of

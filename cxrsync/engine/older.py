@@ -21,8 +21,9 @@ from cxrsync.engine.queue import Queue, Task
 from cxrsync.engine.run import Run
 from cxrsync.engine.version import destination
 from cxrsync.errors import CxrsyncError, UsageError
+from cxrsync.events import Notice
 from cxrsync.job import Link
-from cxrsync.model import Entry, Notice
+from cxrsync.model import Entry
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import Tree, make_folders
 from cxrsync.store.link import bring

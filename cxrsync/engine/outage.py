@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from math import isinf
 from time import monotonic
 
-from cxrsync import words
+from cxrsync import humanize
 from cxrsync.engine.circuit_breaker import CircuitBreaker, Request
 from cxrsync.engine.pace import pause
 from cxrsync.engine.turns import Turns
@@ -27,7 +27,7 @@ from cxrsync.errors import (
     Unreachable,
     Untrusted,
 )
-from cxrsync.model import Emit, Retrying
+from cxrsync.events import Emit, Retrying
 
 # After an outage the connections of one client, and many clients, come back one by one.
 _RETURN_SECONDS = 1.0
@@ -190,5 +190,6 @@ class Outage:
         wish = min(wish, _LONGEST_TOLD)
         then = datetime.now().astimezone() + timedelta(seconds=wish)  # of the reader's own zone
         return Throttled(
-            f"{problem}: not before {then:%Y-%m-%d %H:%M %Z}, in {words.duration(wish)}", after=wish
+            f"{problem}: not before {then:%Y-%m-%d %H:%M %Z}, in {humanize.duration(wish)}",
+            after=wish,
         )

@@ -6,16 +6,8 @@ import asyncio
 from dataclasses import replace
 
 from cxrsync.engine.partitions import Partitions
-from cxrsync.model import (
-    ROOT,
-    Contradiction,
-    Emit,
-    Entry,
-    FileDone,
-    Outcome,
-    Result,
-    partition_of,
-)
+from cxrsync.events import Emit, FileDone
+from cxrsync.model import ROOT, Contradiction, Entry, Outcome, Result, partition_of
 
 
 class Outcomes:

@@ -16,7 +16,8 @@ from typing import TypeVar
 
 from cxrsync.engine.locking import Workplace, in_loop
 from cxrsync.errors import DiskError, LockLost
-from cxrsync.model import ROOT, Contradiction, Emit, Entry, Outcome, Row, partition_of
+from cxrsync.events import Emit
+from cxrsync.model import ROOT, Contradiction, Entry, Outcome, Row, partition_of
 from cxrsync.selection import Selection
 from cxrsync.store.layout import Tree
 from cxrsync.store.leftovers import names_at_rest

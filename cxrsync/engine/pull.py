@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from cxrsync import words
+from cxrsync import humanize
+from cxrsync.cancellation import Stop
 from cxrsync.engine.ending import explain, is_callers_wish
-from cxrsync.engine.exit_status import Ending, code_of, exit_status, unwrap
+from cxrsync.engine.exit_status import Ending, exit_status
 from cxrsync.engine.journey import travel
 from cxrsync.engine.records import keep_summary
 from cxrsync.engine.run import Run
 from cxrsync.engine.start import set_out
-from cxrsync.engine.stop import Stop
-from cxrsync.engine.tally import Tally
-from cxrsync.errors import CxrsyncError, ExitCode, Unbalanced
+from cxrsync.errors import CxrsyncError, ExitCode, Unbalanced, code_of, unwrap
+from cxrsync.events import Emit, Event, Finished, Notice, Summary
 from cxrsync.job import Job
-from cxrsync.model import Emit, Event, Finished, Notice, Result, Summary
+from cxrsync.model import Result
 from cxrsync.sanitize import reason_of
 from cxrsync.source.base import Source
+from cxrsync.stats import Tally
 
 
 async def pull(
@@ -88,7 +89,7 @@ async def pull(
 
 def _open_to_others(count: int) -> str:
     return (
-        f"{words.files(count)} that others can read were adopted as they are: they belong to "
+        f"{humanize.files(count)} that others can read were adopted as they are: they belong to "
         "another user, or have another name elsewhere, so that their mode is not ours to change. "
         "The data use agreement wants them closed: chmod o-rwx, by whoever may"
     )

@@ -8,14 +8,13 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from cxrsync.engine.exit_status import unwrapped
 from cxrsync.engine.flight import Flight
 from cxrsync.engine.partitions import Partitions
 from cxrsync.engine.publication import Fetched, Publication
 from cxrsync.engine.segments import Segment
 from cxrsync.engine.transfer import Line, Transfer
 from cxrsync.engine.verdict import Observation, Verdict, judge
-from cxrsync.errors import AccessDenied, Corrupted, CxrsyncError, NotFound
+from cxrsync.errors import AccessDenied, Corrupted, CxrsyncError, NotFound, unwrapped
 from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result, partition_of
 from cxrsync.sanitize import reason_of
 from cxrsync.store.layout import Tree, disk_error

@@ -13,7 +13,7 @@ from typing import Any
 
 import aiofiles
 
-from cxrsync.model import Summary
+from cxrsync.events import Summary
 from cxrsync.store.layout import FILE_MODE, Tree, make_folders, read_json
 from cxrsync.store.owner import is_running, this_process
 from cxrsync.store.threads import ended, in_thread

@@ -20,8 +20,9 @@ from cxrsync.engine.publication import Fetched, Publication
 from cxrsync.engine.run import Run
 from cxrsync.engine.transfer import Line, Transfer
 from cxrsync.errors import BadAnswer, FileDenied, NotFound, SourceError
+from cxrsync.events import Notice
 from cxrsync.job import Job, Reports
-from cxrsync.model import ROOT, Entry, Kind, Notice
+from cxrsync.model import ROOT, Entry, Kind
 from cxrsync.source.base import Opened
 from cxrsync.store.archive import BadArchive, Member, members, read_member
 from cxrsync.store.hashing import digest_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from cxrsync import words
+from cxrsync import humanize
 from cxrsync.engine.inventory import Estimate, estimate
 from cxrsync.engine.plan import Plan
 from cxrsync.engine.run import Run
@@ -70,17 +70,17 @@ def lacking(plan: Plan, guess: Estimate, free: Room, here: int = 0) -> Shortage 
 
 def in_words(plan: Plan, guess: Estimate, free: Room, here: int = 0) -> str:
     """Need against room, and where the need is from."""
-    text = f"about {words.size(need(plan, guess, here))} are missing"
+    text = f"about {humanize.size(need(plan, guess, here))} are missing"
     if guess.basis:
         text += f" (by {' and '.join(guess.basis)})"
-    text += f", {words.size(free.bytes)} are free"
+    text += f", {humanize.size(free.bytes)} are free"
     if free.files is not None:
         text += (
             f"; {files_to_make(plan):,} files and folders, "
             f"the file system has room for {free.files:,}"
         )
     if guess.unknown:
-        text += f"; of {words.files(guess.unknown)} no size is known"
+        text += f"; of {humanize.files(guess.unknown)} no size is known"
     return text
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from cxrsync.cancellation import Stop
 from cxrsync.catalog import Dataset
 from cxrsync.engine.brake import Brake
 from cxrsync.engine.flight import Flight
 from cxrsync.engine.outage import Outage
-from cxrsync.engine.stop import Stop
 from cxrsync.engine.transfer import Line
 from cxrsync.engine.turns import Turns
+from cxrsync.events import Emit
 from cxrsync.job import Job
-from cxrsync.model import MANIFEST_NAME, Emit, Ref
+from cxrsync.model import MANIFEST_NAME, Ref
 from cxrsync.source.base import Source
 from cxrsync.store.layout import Tree
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from cxrsync.cancellation import Stop
 from cxrsync.catalog import describe
 from cxrsync.engine.brake import Brake
 from cxrsync.engine.open_files import share_of
 from cxrsync.engine.outage import Outage
 from cxrsync.engine.run import Run
-from cxrsync.engine.stop import Stop
 from cxrsync.engine.turns import Turns
 from cxrsync.engine.version import choose_version, destination
+from cxrsync.events import Emit, Notice, Started, TreeNotice
 from cxrsync.job import Job
-from cxrsync.model import Emit, Kind, Notice, Started, TreeNotice
+from cxrsync.model import Kind
 from cxrsync.preflight.checks import refuse_synced, warning_of_git
 from cxrsync.source.base import Source
 from cxrsync.store.layout import Tree

@@ -16,8 +16,9 @@ from cxrsync.engine.protocol import Act, Held, decide
 from cxrsync.engine.segments import LEAST_SHARE, Segment, Segments
 from cxrsync.engine.turns import Turns
 from cxrsync.errors import BadAnswer, CxrsyncError, Interrupted, SourceError, Throttled
+from cxrsync.events import Emit, Received, Retrying
 from cxrsync.job import Limits
-from cxrsync.model import Emit, Received, Ref, Retrying
+from cxrsync.model import Ref
 from cxrsync.source.base import End, Opened, PastEnd, Source
 from cxrsync.store.partial import Binding, Partial
 from cxrsync.store.ranges import Range, is_whole

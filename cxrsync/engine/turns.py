@@ -10,8 +10,8 @@ from time import monotonic
 from cxrsync.engine.sleep import slept_seconds
 from cxrsync.engine.window import Window
 from cxrsync.errors import Interrupted, Throttled, Unreachable
+from cxrsync.events import Connections, Emit
 from cxrsync.job import Limits
-from cxrsync.model import Connections, Emit
 
 # Two clocks that are read one after the other differ by less.
 _LEAST_SLEEP = 1.0

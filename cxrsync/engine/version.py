@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from cxrsync.catalog import describe, load, nearest
 from cxrsync.errors import NotHere, UsageError
+from cxrsync.events import Emit, Notice
 from cxrsync.job import Job
-from cxrsync.model import Emit, Notice
 from cxrsync.source.base import Source
 from cxrsync.store.layout import Tree, is_version_root
 from cxrsync.store.placement import Location, wget_folders

@@ -11,8 +11,8 @@ from typing import IO, Never, Protocol
 
 from tqdm import tqdm
 
-from cxrsync import words
-from cxrsync.model import (
+from cxrsync import humanize
+from cxrsync.events import (
     Checked,
     Connections,
     Event,
@@ -20,7 +20,6 @@ from cxrsync.model import (
     Finding,
     Finished,
     Notice,
-    Outcome,
     Planned,
     Received,
     Retrying,
@@ -28,6 +27,7 @@ from cxrsync.model import (
     TreeNotice,
     Waiting,
 )
+from cxrsync.model import Outcome
 from cxrsync.report.output import Output, to_stderr
 from cxrsync.report.pace import Pace, is_problem
 from cxrsync.report.summary import as_text
@@ -141,9 +141,9 @@ class LineListener:
             return self._fault(event)
         if isinstance(event, Retrying) and (self._verbose or not event.path):
             what = event.path or "the server"
-            return f"waiting {words.duration(event.after)} for {what}: {event.reason}"
+            return f"waiting {humanize.duration(event.after)} for {what}: {event.reason}"
         if isinstance(event, Waiting):
-            return f"waiting up to {words.duration(event.at_most)}: {event.what}"
+            return f"waiting up to {humanize.duration(event.at_most)}: {event.what}"
         if isinstance(event, Connections) and self._verbose:
             return f"{event.count} connections from now on"
         return None
@@ -160,7 +160,7 @@ class LineListener:
 
 
 def _planned(event: Planned) -> list[str]:
-    text = f"{words.files(event.selected)} selected: {event.present:,} here and verified"
+    text = f"{humanize.files(event.selected)} selected: {event.present:,} here and verified"
     if event.to_hash:
         text += f", {event.to_hash:,} here and to be verified"
     text += f", {event.to_fetch:,} to fetch"

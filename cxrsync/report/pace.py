@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
-from cxrsync import words
-from cxrsync.model import Checked, Event, FileDone, Outcome, Planned, Received, Result
+from cxrsync import humanize
+from cxrsync.events import Checked, Event, FileDone, Planned, Received
+from cxrsync.model import Outcome, Result
 
 _RATE_WINDOW = 30.0
 
@@ -75,7 +76,7 @@ class Pace:
         return (self.todo - self.done) * (self.fetched_bytes / self.fetched) / self.rate
 
     def __str__(self) -> str:
-        text = f"{words.size(self.received)} at {words.size(self.rate)}/s"
+        text = f"{humanize.size(self.received)} at {humanize.size(self.rate)}/s"
         if self.left is not None and self.done < self.todo:
-            text += f", about {words.duration(self.left)} left"
+            text += f", about {humanize.duration(self.left)} left"
         return text + (f", {self.failed} failed" if self.failed else "")

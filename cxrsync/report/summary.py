@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cxrsync import words
+from cxrsync import humanize
 from cxrsync.errors import ExitCode
-from cxrsync.model import Summary
+from cxrsync.events import Summary
 from cxrsync.sanitize import printable
 
 _MOST_NAMED = 10
@@ -17,17 +17,17 @@ def as_text(summary: Summary) -> str:
     rate = summary.fetched.bytes / summary.seconds if summary.seconds else 0.0
     lines = [
         f"{summary.dataset} {summary.version} ({summary.selection}): "
-        f"{words.files(summary.selected.files)} selected, "
+        f"{humanize.files(summary.selected.files)} selected, "
         f"{summary.present.files:,} were here, {summary.fetched.files:,} fetched"
         + (f" ({summary.copied.files:,} of them from this disk)" if summary.copied.files else "")
         + (f", {summary.adopted.files:,} adopted" if summary.adopted.files else "")
         + (f", {summary.failed.files:,} failed" if summary.failed.files else "")
         + (f", {summary.mismatched.files:,} mismatched" if summary.mismatched.files else "")
         + (f", {summary.acknowledged.files:,} acknowledged" if summary.acknowledged.files else ""),
-        f"{words.size(summary.fetched.bytes)} in {words.duration(summary.seconds)}"
-        f" ({words.size(rate)}/s), {summary.requests:,} requests"
+        f"{humanize.size(summary.fetched.bytes)} in {humanize.duration(summary.seconds)}"
+        f" ({humanize.size(rate)}/s), {summary.requests:,} requests"
         + (
-            f"; {words.size(summary.resumed.bytes)} of {words.files(summary.resumed.files)} "
+            f"; {humanize.size(summary.resumed.bytes)} of {humanize.files(summary.resumed.files)} "
             "were not fetched again"
             if summary.resumed.files
             else ""

@@ -9,7 +9,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from cxrsync.demo.server import Manners, MiniPhysioNet
+from cxrsync.demo.manners import Manners
+from cxrsync.demo.server import MiniPhysioNet
 
 MTIME = 1_721_736_000
 KIB = 1024

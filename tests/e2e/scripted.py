@@ -23,10 +23,10 @@ from typing import Any, Self
 from urllib.parse import unquote
 
 from cxrsync.api import run_job
-from cxrsync.engine.stop import Stop
+from cxrsync.cancellation import Stop
 from cxrsync.errors import CxrsyncError
-from cxrsync.model import Emit, Event, Finished, Summary
-from cxrsync.options import make_job
+from cxrsync.events import Emit, Event, Finished, Summary
+from cxrsync.options.job import make_job
 
 SLUG, VERSION = "tiny", "1.0"
 MANIFEST = "SHA256SUMS.txt"

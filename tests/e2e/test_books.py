@@ -16,8 +16,9 @@ from cxrsync.engine.outcomes import Outcomes
 from cxrsync.engine.plan import Plan
 from cxrsync.engine.queue import Queue, Task
 from cxrsync.errors import CxrsyncError, ExitCode, Unbalanced
-from cxrsync.model import Entry, FileDone, Outcome, Result
-from cxrsync.options import make_job
+from cxrsync.events import FileDone
+from cxrsync.model import Entry, Outcome, Result
+from cxrsync.options.job import make_job
 from cxrsync.report.summary import as_text
 
 A, B, C = (f"files/p10/{name}.jpg" for name in "abc")

@@ -16,8 +16,8 @@ import cxrsync
 from cxrsync.cli.main import cli, run
 from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.errors import ExitCode, UsageError
-from cxrsync.options import OPTIONS, make_job
 from cxrsync.options.given import REPEATABLE
+from cxrsync.options.job import OPTIONS, make_job
 
 COMMANDS = ("pull", "ls", "verify", "status", "diff")
 

@@ -13,12 +13,13 @@ from e2e.scripted import SLUG, Pulled, Request, ScriptedServer, noise, pull_from
 from e2e.scripted import VERSION as SCRIPTED_VERSION
 from e2e.stage import DICOM, JPG, VERSION, Machine
 
+from cxrsync.cancellation import Stop
 from cxrsync.cli.main import run
 from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.engine import pace, queue
-from cxrsync.engine.stop import Stop
 from cxrsync.errors import ExitCode
-from cxrsync.model import Event, FileDone, Result
+from cxrsync.events import Event, FileDone
+from cxrsync.model import Result
 from cxrsync.report.summary import as_text
 from cxrsync.store.partial import Partial
 

@@ -24,8 +24,8 @@ from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.demo.tree import MARKER
 from cxrsync.engine import pace, segments, transfer
 from cxrsync.errors import ExitCode
-from cxrsync.model import Event, Received, Retrying, Summary
-from cxrsync.options import make_job
+from cxrsync.events import Event, Received, Retrying, Summary
+from cxrsync.options.job import make_job
 
 SLUG, VERSION, NAME = "faulty", "1.0", "data.bin"
 AT = 70_000

@@ -20,7 +20,7 @@ from e2e.scripted import (
 
 from cxrsync.api import run_job
 from cxrsync.model import Outcome, Result
-from cxrsync.options import make_job
+from cxrsync.options.job import make_job
 
 SUBJECT = "files/p10/p10000032"
 STUDY = f"{SUBJECT}/s50414267"

@@ -31,7 +31,7 @@ from e2e.scripted import (
 
 from cxrsync.engine import pace
 from cxrsync.errors import ExitCode, RefusedForSafety
-from cxrsync.model import Notice
+from cxrsync.events import Notice
 from cxrsync.report.summary import as_text
 
 FILES = {

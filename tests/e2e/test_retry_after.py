@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from e2e.scripted import MANIFEST, Request, ScriptedServer, differences, noise, pull_from
 
-from cxrsync.model import Retrying
+from cxrsync.events import Retrying
 
 FILES = {f"f{number}.bin": noise(f"f{number}", 2000) for number in range(12)}
 DAY = 86_400

@@ -26,7 +26,7 @@ from store.steps import stopped_at
 
 from cxrsync.engine import transfer
 from cxrsync.errors import LockLost
-from cxrsync.model import Notice
+from cxrsync.events import Notice
 from cxrsync.store import lock as locks
 from cxrsync.store.owner import myself
 

@@ -15,7 +15,7 @@ from e2e.stage import JPG, PATIENCE, Machine, wait_until
 from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.engine import locking
 from cxrsync.errors import Locked
-from cxrsync.model import Waiting
+from cxrsync.events import Waiting
 from cxrsync.store.lock import Lock
 
 FILES = {"a.csv": b"x,y\n1,2\n"}

@@ -7,8 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.engine.exit_status import Ending, exit_status, unwrap, unwrapped, worst_of
-from cxrsync.errors import AccessDenied, CxrsyncError, DiskError, ExitCode, Locked, UsageError
+from cxrsync.engine.exit_status import Ending, exit_status
+from cxrsync.errors import (
+    AccessDenied,
+    CxrsyncError,
+    DiskError,
+    ExitCode,
+    Locked,
+    UsageError,
+    unwrap,
+    unwrapped,
+    worst_of,
+)
 
 many = settings(deadline=None, max_examples=300, derandomize=True)
 

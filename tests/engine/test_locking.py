@@ -14,8 +14,8 @@ from cxrsync.engine import locking as module
 from cxrsync.engine.locking import Workplace, in_loop, patience_for_shared
 from cxrsync.engine.partitions import Partitions
 from cxrsync.errors import Locked
+from cxrsync.events import Event, Notice, Waiting
 from cxrsync.job import Limits
-from cxrsync.model import Event, Notice, Waiting
 from cxrsync.store import lock as locks
 from cxrsync.store import owner as owners
 from cxrsync.store.layout import Tree

@@ -24,8 +24,8 @@ from cxrsync.errors import (
     Unreachable,
     Untrusted,
 )
+from cxrsync.events import Event, Retrying
 from cxrsync.job import Limits
-from cxrsync.model import Event, Retrying
 
 GONE = Unreachable("gone")
 DENIED = AccessDenied("403")

@@ -25,8 +25,9 @@ from cxrsync.engine.outage import Outage
 from cxrsync.engine.transfer import Line, Transfer
 from cxrsync.engine.turns import Turns
 from cxrsync.errors import Interrupted, Throttled, Unreachable
+from cxrsync.events import Event
 from cxrsync.job import Limits
-from cxrsync.model import Event, Ref
+from cxrsync.model import Ref
 from cxrsync.source.base import Answer, Opened
 from cxrsync.store.partial import Binding, Partial
 

@@ -22,8 +22,9 @@ from cxrsync.engine.queue import Queue
 from cxrsync.engine.transfer import Line
 from cxrsync.engine.turns import Turns
 from cxrsync.errors import BadAnswer, DiskError, Interrupted, NotFound
+from cxrsync.events import Event, Received
 from cxrsync.job import Limits
-from cxrsync.model import Contradiction, Entry, Event, Outcome, Received, Ref, Result
+from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result
 from cxrsync.source.base import Answer, Opened
 from cxrsync.store.layout import Tree
 from cxrsync.store.partial import Partial

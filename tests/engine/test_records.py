@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from cxrsync.engine.records import runs_at_work, write_progress
-from cxrsync.model import Amount, Summary
+from cxrsync.events import Amount, Summary
 from cxrsync.store.layout import Tree
 from cxrsync.store.owner import this_process
 

@@ -34,8 +34,9 @@ from cxrsync.errors import (
     Throttled,
     Unreachable,
 )
+from cxrsync.events import Event, Received
 from cxrsync.job import Limits
-from cxrsync.model import Event, Received, Ref
+from cxrsync.model import Ref
 from cxrsync.source.base import Answer, End, Opened, PastEnd, Unchanged
 from cxrsync.store import writers
 from cxrsync.store.partial import Binding, Partial

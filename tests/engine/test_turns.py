@@ -21,8 +21,8 @@ from cxrsync.errors import (
     Throttled,
     Unreachable,
 )
+from cxrsync.events import Connections, Event
 from cxrsync.job import Limits
-from cxrsync.model import Connections, Event
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from cxrsync.engine.local_manifest import CURRENT, read_kept
 from cxrsync.engine.records import OLD_PROGRESS_NAME, keep_summary, runs_at_work
 from cxrsync.errors import DiskError, Locked
-from cxrsync.model import Amount, Summary, is_validator
+from cxrsync.events import Amount, Summary
+from cxrsync.model import is_validator
 from cxrsync.store import lock as locks
 from cxrsync.store.layout import Tree, read_json
 from cxrsync.store.lock import LOCK_NAME, Lock

@@ -6,7 +6,8 @@ from array import array
 from contextlib import redirect_stdout
 from dataclasses import fields
 
-from cxrsync.model import Planned, Refused
+from cxrsync.events import Planned
+from cxrsync.model import Refused
 from cxrsync.report.listeners import JsonListener
 from cxrsync.report.output import Output
 

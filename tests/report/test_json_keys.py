@@ -6,20 +6,18 @@ import pytest
 
 from cxrsync.engine.local_manifest import Kept
 from cxrsync.engine.status import Share
-from cxrsync.model import (
+from cxrsync.events import (
     Checked,
     Connections,
     FileDone,
     Finding,
     Notice,
-    Outcome,
     Planned,
-    Refused,
-    Result,
     Retrying,
     Started,
     Waiting,
 )
+from cxrsync.model import Outcome, Refused, Result
 from cxrsync.report.listeners import Told, as_fields
 
 # What the books are balanced with is nobody else's.

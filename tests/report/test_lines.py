@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.model import (
+from cxrsync.events import (
     Amount,
     Checked,
     Connections,
@@ -20,14 +20,12 @@ from cxrsync.model import (
     Finding,
     Finished,
     Notice,
-    Outcome,
     Planned,
-    Refused,
-    Result,
     Retrying,
     Started,
     Summary,
 )
+from cxrsync.model import Outcome, Refused, Result
 from cxrsync.report.listeners import BarListener, LineListener, SummaryListener
 from cxrsync.report.output import to_stderr
 

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from cxrsync.model import Event, FileDone, Outcome, Planned, Received, Result
+from cxrsync.events import Event, FileDone, Planned, Received
+from cxrsync.model import Outcome, Result
 from cxrsync.report.pace import Pace
 
 MB = 10**6

@@ -21,7 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from source.connect_proxy import ESTABLISHED, NAME, ConnectProxy, field, known_as
 
-from cxrsync.demo.server import Manners, MiniPhysioNet
+from cxrsync.demo.manners import Manners
+from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.errors import (
     AccessDenied,
     CredentialsRefused,

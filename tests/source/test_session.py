@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from cxrsync.demo.server import Manners, MiniPhysioNet
+from cxrsync.demo.manners import Manners
+from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.errors import (
     AccessDenied,
     BadAnswer,

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from cxrsync.job import Link
 from cxrsync.store import link
-from cxrsync.store.link import RESERVE, Link, bring
+from cxrsync.store.link import RESERVE, bring
 from cxrsync.store.space import Room
 
 DATA = bytes(range(256)) * 4_096 + b"and an odd end"

@@ -16,7 +16,7 @@ import pytest
 
 from cxrsync.errors import LockLost
 from cxrsync.model import Entry, Found
-from cxrsync.store.layout import NotAFolder, Tree, make_folders
+from cxrsync.store.layout import NotAFolder, Tree, make_folders, sync_folders
 from cxrsync.store.partial import Binding, Partial
 from cxrsync.store.publish import (
     Ready,
@@ -26,7 +26,6 @@ from cxrsync.store.publish import (
     copy_name,
     copy_published,
     publish,
-    sync_folders,
 )
 
 MODIFIED = 1_721_736_000.0

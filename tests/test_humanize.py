@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync import words
+from cxrsync import humanize
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 
@@ -29,7 +29,7 @@ many = settings(deadline=None, max_examples=200, derandomize=True)
     ],
 )
 def test_size(count: float, text: str) -> None:
-    assert words.size(count) == text
+    assert humanize.size(count) == text
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,14 @@ def test_size(count: float, text: str) -> None:
     ],
 )
 def test_duration(seconds: float, text: str) -> None:
-    assert words.duration(seconds) == text
+    assert humanize.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "0 files"), (1, "1 file"), (2, "2 files"), (377_110, "377,110 files")]
 )
 def test_files(count: int, text: str) -> None:
-    assert words.files(count) == text
+    assert humanize.files(count) == text
 
 
 UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -68,7 +68,7 @@ UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 @many
 @given(st.floats(0, 1e15))
 def test_a_size_says_what_it_is(count: float) -> None:
-    number, unit = words.size(count).split(" ")
+    number, unit = humanize.size(count).split(" ")
     assert float(number) < 1000 or unit == "TB"
     assert float(number) * UNITS[unit] == pytest.approx(count, rel=0.06, abs=0.51)
 
@@ -79,7 +79,7 @@ SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 @many
 @given(st.floats(0, 1e9))
 def test_a_duration_says_what_it_is(seconds: float) -> None:
-    parts = re.findall(r"([\d.]+) (s|min|h|d)(?: |$)", words.duration(seconds))
+    parts = re.findall(r"([\d.]+) (s|min|h|d)(?: |$)", humanize.duration(seconds))
     said = sum(float(number) * SECONDS[unit] for number, unit in parts)
     lesser = SECONDS[parts[-1][1]] if len(parts) == 2 else SECONDS[parts[0][1]] / 24
     assert abs(said - seconds) <= lesser + 0.5

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.engine.books import Books
-from cxrsync.engine.tally import Tally
-from cxrsync.model import Event, FileDone, Outcome, Planned, Refused, Result, Unaccounted
+from cxrsync.events import Event, FileDone, Planned, Unaccounted
+from cxrsync.model import Outcome, Refused, Result
+from cxrsync.stats import Books, Tally
 
 many = settings(deadline=None, max_examples=400, derandomize=True)
 
