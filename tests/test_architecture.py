@@ -117,7 +117,8 @@ FLOORS: list[dict[str, set[str]]] = [
     {"config": {"job", "options", "selection"}},
     {"catalog": {"catalog"}},
     {"stats": {"stats"}},
-    {"events": {"events", "model"}, "cancellation": {"cancellation"}},
+    {"events": {"events"}, "cancellation": {"cancellation"}},
+    {"model": {"model"}},
     {"errors": {"errors"}, "humanize": {"humanize"}, "sanitize": {"sanitize"}},
 ]
 HEIGHT = {room: -number for number, floor in enumerate(FLOORS) for room in floor}
@@ -232,8 +233,8 @@ def test_what_a_circle_is() -> None:
     ("importer", "text"),
     [
         ("cxrsync.errors", "import cxrsync.model"),
-        ("cxrsync.model", "from cxrsync.catalog import load"),
-        ("cxrsync.catalog", "from cxrsync import job"),
+        ("cxrsync.model", "from cxrsync.catalog.load import load"),
+        ("cxrsync.catalog.load", "from cxrsync import job"),
         ("cxrsync.job", "from cxrsync.store.state import State"),
         ("cxrsync.store.state", "from cxrsync.source.base import Source"),
         ("cxrsync.source.local", "def f():\n    from cxrsync.manifest import parse"),

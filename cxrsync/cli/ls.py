@@ -12,7 +12,7 @@ from urllib.parse import quote
 import click
 
 from cxrsync.api import open_source, opened
-from cxrsync.catalog import describe
+from cxrsync.catalog.load import describe
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import option, place_options, selection_options
 from cxrsync.cli.signals import obeying_signals

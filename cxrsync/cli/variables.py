@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from cxrsync.catalog import OWN_CATALOGUE
+from cxrsync.catalog.load import OWN_CATALOGUE
 from cxrsync.errors import UsageError
 
 _PREFIX = "CXRSYNC_"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from cxrsync.catalog import Dataset, describe
+from cxrsync.catalog.dataset_info import Dataset
+from cxrsync.catalog.load import describe
 from cxrsync.engine.run import Run
 from cxrsync.events import Event, FileDone, Planned, Started, Unaccounted
 from cxrsync.preflight.checks import refuse_synced

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from cxrsync.catalog import METADATA, SPLIT, Dataset, nearest
+from cxrsync.catalog.dataset_info import METADATA, SPLIT, Dataset, nearest
 from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.tables import Tables, unknown_ids
 from cxrsync.errors import NothingMeant

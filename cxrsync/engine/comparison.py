@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxrsync.cancellation import Stop
-from cxrsync.catalog import describe
+from cxrsync.catalog.load import describe
 from cxrsync.engine.expectation import partition_names
 from cxrsync.engine.inventory import Estimate, Inventory, estimate
 from cxrsync.engine.listing import Listing, listing

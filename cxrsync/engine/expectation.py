@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from cxrsync.catalog import Dataset, describe
+from cxrsync.catalog.dataset_info import Dataset
+from cxrsync.catalog.load import describe
 from cxrsync.engine.beside import Home
 from cxrsync.engine.choice import understand
 from cxrsync.engine.local_manifest import open_local

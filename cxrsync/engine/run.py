@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from cxrsync.cancellation import Stop
-from cxrsync.catalog import Dataset
+from cxrsync.catalog.dataset_info import Dataset
 from cxrsync.engine.brake import Brake
 from cxrsync.engine.flight import Flight
 from cxrsync.engine.outage import Outage

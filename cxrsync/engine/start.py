@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from cxrsync.cancellation import Stop
-from cxrsync.catalog import describe
+from cxrsync.catalog.load import describe
 from cxrsync.engine.brake import Brake
 from cxrsync.engine.open_files import share_of
 from cxrsync.engine.outage import Outage

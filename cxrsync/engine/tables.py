@@ -9,7 +9,8 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from cxrsync.catalog import IMAGES, SPLIT, STUDIES, Dataset, describe
+from cxrsync.catalog.dataset_info import IMAGES, SPLIT, STUDIES, Dataset
+from cxrsync.catalog.load import describe
 from cxrsync.engine.beside import Home, beside
 from cxrsync.engine.local_manifest import open_local
 from cxrsync.engine.manifest_file import ManifestFile

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cxrsync.catalog import describe, load, nearest
+from cxrsync.catalog.dataset_info import nearest
+from cxrsync.catalog.load import describe, load
 from cxrsync.errors import NotHere, UsageError
 from cxrsync.events import Emit, Notice
 from cxrsync.job import Job

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from cxrsync.catalog import METADATA, SPLIT
+from cxrsync.catalog.dataset_info import METADATA, SPLIT
 from cxrsync.manifest.place import image_key, place_of, study_key
 from cxrsync.manifest.tables import label_value
 from cxrsync.selection import Label, Sample, Selection, Unit

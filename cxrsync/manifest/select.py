@@ -6,7 +6,7 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterable
 
-from cxrsync.catalog import Dataset
+from cxrsync.catalog.dataset_info import Dataset
 from cxrsync.manifest.choose import Chosen
 from cxrsync.manifest.place import image_key, place_of, study_key
 from cxrsync.model import ROOT, Kind, partition_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 
-from cxrsync.catalog import Dataset
+from cxrsync.catalog.dataset_info import Dataset
 from cxrsync.manifest.seek import OutOfOrder, Range, prefix_range, seek
 from cxrsync.selection import Selection
 

@@ -18,7 +18,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import BinaryIO
 
-from cxrsync.catalog import nearest
+from cxrsync.catalog.dataset_info import nearest
 from cxrsync.errors import CxrsyncError, ExitCode
 
 # What a table may come to, in bytes as expanded. The largest real one has about 50 MB.

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from cxrsync.catalog import NAME, describe, load, nearest
+from cxrsync.catalog.dataset_info import NAME, nearest
+from cxrsync.catalog.load import describe, load
 from cxrsync.errors import UsageError
 from cxrsync.job import (
     AUTO_CONNECTIONS,

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cxrsync.catalog import Dataset, describe, nearest
+from cxrsync.catalog.dataset_info import Dataset, nearest
+from cxrsync.catalog.load import describe
 from cxrsync.errors import UsageError
 from cxrsync.model import Kind
 from cxrsync.options.given import given

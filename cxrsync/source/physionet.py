@@ -19,7 +19,8 @@ from tenacity import (
 )
 from yarl import URL
 
-from cxrsync.catalog import NAME, describe
+from cxrsync.catalog.dataset_info import NAME
+from cxrsync.catalog.load import describe
 from cxrsync.errors import AccessDenied, BadAnswer, Interrupted, SourceError, Throttled
 from cxrsync.job import Limits, Origin
 from cxrsync.model import MANIFEST_NAME, Ref

@@ -24,7 +24,7 @@ from enum import Enum
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cxrsync.catalog import describe
+from cxrsync.catalog.load import describe
 from cxrsync.errors import UsageError
 from cxrsync.store.layout import Tree, holds_version, is_version_root
 from cxrsync.store.tree_identity import (

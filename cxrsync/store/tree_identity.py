@@ -13,7 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from cxrsync.catalog import NAME, describe, load
+from cxrsync.catalog.dataset_info import NAME
+from cxrsync.catalog.load import describe, load
 from cxrsync.errors import DiskError, UsageError
 from cxrsync.model import Kind
 from cxrsync.sanitize import reason_of

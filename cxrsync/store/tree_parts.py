@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from cxrsync.catalog import NAME
+from cxrsync.catalog.dataset_info import NAME
 from cxrsync.errors import UsageError
 from cxrsync.store.layout import OWN_FOLDER, is_version_root
 from cxrsync.store.tree_identity import identity_of

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cxrsync.catalog import describe
+from cxrsync.catalog.load import describe
 from cxrsync.engine.beside import Home
 from cxrsync.engine.choice import understand
 from cxrsync.engine.manifest_file import ManifestFile

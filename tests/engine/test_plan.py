@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.catalog import describe
+from cxrsync.catalog.load import describe
 from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.plan import MTIME_TOLERANCE_NS, Standing, fits, make_plan, standing, survey
 from cxrsync.model import Entry, Found, Kind, Row, partition_of

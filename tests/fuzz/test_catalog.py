@@ -10,7 +10,8 @@ from fuzz.mutations import many, mutated
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cxrsync.catalog import NAME, describe, load
+from cxrsync.catalog.dataset_info import NAME
+from cxrsync.catalog.load import describe, load
 from cxrsync.errors import UsageError
 from cxrsync.options.ids import IMAGE, STUDY, SUBJECT, Form, parse_ids
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.catalog import METADATA, SPLIT, describe
+from cxrsync.catalog.dataset_info import METADATA, SPLIT
+from cxrsync.catalog.load import describe
 from cxrsync.manifest.choose import (
     Chosen,
     choose_images,

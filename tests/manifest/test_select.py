@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.catalog import describe
+from cxrsync.catalog.load import describe
 from cxrsync.manifest.select import any_of, wanted
 from cxrsync.model import Kind
 from cxrsync.selection import Selection

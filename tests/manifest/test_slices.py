@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.catalog import describe
+from cxrsync.catalog.load import describe
 from cxrsync.manifest.choose import Chosen
 from cxrsync.manifest.place import image_key
 from cxrsync.manifest.seek import OutOfOrder

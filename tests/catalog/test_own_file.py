@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from e2e.stage import JPG, VERSION, Machine
 
-from cxrsync import catalog
-from cxrsync.catalog import describe, load
+from cxrsync.catalog import dataset_info
+from cxrsync.catalog.load import describe, load
 from cxrsync.demo.manners import Manners
 from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.demo.tree import TreeSpec, make_tree
@@ -69,7 +69,7 @@ def test_it_adds_and_changes(home: Path, way: str, monkeypatch: pytest.MonkeyPat
     assert added.agreement == "https://physionet.org/content/vindr-cxr/"
     # One field of a known one; the others are as shipped.
     assert changed.title == "Ours"
-    for name in catalog.Dataset.__dataclass_fields__.keys() - {"title"}:
+    for name in dataset_info.Dataset.__dataclass_fields__.keys() - {"title"}:
         assert getattr(changed, name) == getattr(shipped[JPG], name), name
     assert {slug: load()[slug] for slug in shipped if slug != JPG} == {
         slug: known for slug, known in shipped.items() if slug != JPG

@@ -2,7 +2,8 @@
 
 import pytest
 
-from cxrsync.catalog import describe, load, nearest
+from cxrsync.catalog.dataset_info import nearest
+from cxrsync.catalog.load import describe, load
 from cxrsync.model import Kind
 
 TEN = tuple(f"p{number}" for number in range(10, 20))

@@ -6,12 +6,10 @@ manifest alone. A user's own file adds datasets, or says other things of the kno
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -19,11 +17,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from cxrsync.catalog.dataset_info import IMAGES, METADATA, NAME, STUDIES, Dataset, nearest
 from cxrsync.errors import UsageError
 from cxrsync.model import Kind
 from cxrsync.sanitize import reason_of
 
-_HERE = Path(__file__).resolve().parent
+_HERE = Path(__file__).resolve().parent.parent
 _NAME = "datasets.yaml"
 # The variable that names a catalogue of the user's own.
 OWN_CATALOGUE = "CXRSYNC_DATASETS"
@@ -33,12 +32,6 @@ _MOST_BYTES = 256 << 10
 _MOST_EXPANDED = 1 << 20
 # Bytes of one file: more than any file system takes is a slip.
 _MOST_MEAN = 1 << 50
-# A dataset or a version: it becomes a folder's name and a part of an address.
-NAME = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.-]{0,100}[0-9A-Za-z])?")
-# The tables that every labelled dataset has, and what tells whose a study or an image is; any other
-# is a labeler's.
-SPLIT, METADATA = "split", "metadata"
-STUDIES, IMAGES = "studies", "images"
 
 # What a file of a dataset outside the catalogue is taken for.
 _COMMON_KINDS: dict[str, list[str]] = {
@@ -48,53 +41,6 @@ _COMMON_KINDS: dict[str, list[str]] = {
 }
 # Which files of the root tell whose a study or an image is, unless the catalogue says otherwise.
 _LISTS = {STUDIES: "cxr-study-list.csv*", IMAGES: "cxr-record-list.csv*"}
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """One dataset. ``means`` holds the mean bytes of a file by kind, for estimates only.
-
-    ``tables`` says, as globs, which file of the root tells what of the images (split, metadata,
-    and one for each labeler); ``splits``, ``views`` and ``labels`` what those files know.
-    ``tables_in`` and ``reports_in`` name the dataset that holds the tables or the reports of this
-    one's images, where that is another; ``reports_archive`` is one file with all reports.
-    """
-
-    slug: str
-    title: str = ""
-    alias: str = ""
-    versions: tuple[str, ...] = ()
-    shards: tuple[str, ...] = ()
-    means: Mapping[Kind, int] = field(default_factory=dict)
-    agreement: str = ""
-    elsewhere: str = ""
-    patterns: tuple[tuple[Kind, re.Pattern[str]], ...] = ()
-    tables: Mapping[str, str] = field(default_factory=dict)
-    tables_in: str = ""
-    reports_in: str = ""
-    reports_archive: str = ""
-    splits: tuple[str, ...] = ()
-    views: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
-
-    def kind_of(self, path: str) -> Kind:
-        """The kind of the file at ``path`` (relative to the version's root); docs if none fits."""
-        for kind, pattern in self.patterns:
-            if pattern.match(path):
-                return kind
-        return Kind.DOCS
-
-    @property
-    def labelers(self) -> tuple[str, ...]:
-        """The labelers that it has a table of."""
-        others = {SPLIT, METADATA, STUDIES, IMAGES}
-        return tuple(name for name in self.tables if name not in others)
-
-
-def nearest(name: str, known: tuple[str, ...] | list[str]) -> str:
-    """``known`` as a phrase for an error message: the names near to ``name``, else all of them."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    return ", ".join(near) if near else ", ".join(known)
 
 
 def _parse(slug: str, raw: Mapping[str, Any]) -> Dataset:
