@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from cxrsync.cancellation import Stop
+from cxrsync.config.job import Job
+from cxrsync.config.parse_job import OPTIONS, make_job
 from cxrsync.engine.pull import pull as run_pull
 from cxrsync.engine.source_trees import source_trees
 from cxrsync.errors import UsageError
 from cxrsync.events import Emit, Event, Summary
-from cxrsync.job import Job
-from cxrsync.options.job import OPTIONS, make_job
 from cxrsync.source.base import Source
 from cxrsync.source.credentials import Ask
 from cxrsync.source.local import LocalTree

@@ -16,9 +16,9 @@ from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import job_of_tree, option, place_options, selection_options
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.cli.variables import Command
+from cxrsync.config.job import Job
 from cxrsync.engine.comparison import Comparison, Totals, compare
 from cxrsync.errors import ExitCode, UsageError
-from cxrsync.job import Job
 from cxrsync.manifest.diff import Change
 from cxrsync.report.listeners import Audience
 from cxrsync.report.output import to_stderr

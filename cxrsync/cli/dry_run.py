@@ -9,10 +9,10 @@ from cxrsync import humanize
 from cxrsync.api import open_source, opened
 from cxrsync.cli.main import Loudness, say_error
 from cxrsync.cli.signals import obeying_signals
+from cxrsync.config.job import Job
 from cxrsync.engine.forecast import Forecast, forecast
 from cxrsync.engine.inventory import Count, Counts
 from cxrsync.errors import ExitCode
-from cxrsync.job import Job
 from cxrsync.model import Kind
 from cxrsync.report.listeners import Audience
 from cxrsync.report.table import as_table

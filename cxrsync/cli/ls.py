@@ -17,11 +17,11 @@ from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import option, place_options, selection_options
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.cli.variables import Command
+from cxrsync.config.job import Job
+from cxrsync.config.parse_job import make_job
 from cxrsync.engine.listing import Listing, listing
 from cxrsync.errors import ExitCode
-from cxrsync.job import Job
 from cxrsync.model import Entry, partition_of
-from cxrsync.options.job import make_job
 from cxrsync.report.listeners import Audience
 from cxrsync.source.prompt import TerminalPrompt
 

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import click
 
 from cxrsync.cli.variables import Option
-from cxrsync.job import DEFAULT_BASE_URL, DEFAULT_DEST, Job
-from cxrsync.options.given import given
-from cxrsync.options.job import make_job
+from cxrsync.config.given import given
+from cxrsync.config.job import DEFAULT_BASE_URL, DEFAULT_DEST, Job
+from cxrsync.config.parse_job import make_job
 from cxrsync.store.placement import Location, wget_folders
 from cxrsync.store.tree_identity import Identity
 from cxrsync.store.tree_parts import refuse_inside

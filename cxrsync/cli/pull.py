@@ -20,9 +20,9 @@ from cxrsync.cli.options import (
 )
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.cli.variables import Command
+from cxrsync.config.job import Job
+from cxrsync.config.parse_job import make_job
 from cxrsync.events import Summary
-from cxrsync.job import Job
-from cxrsync.options.job import make_job
 from cxrsync.report.listeners import Audience
 from cxrsync.source.prompt import TerminalPrompt
 

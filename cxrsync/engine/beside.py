@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 from cxrsync.catalog.dataset_info import Dataset
 from cxrsync.catalog.load import describe
+from cxrsync.config.selection import Selection
 from cxrsync.engine.run import Run
 from cxrsync.events import Event, FileDone, Planned, Started, Unaccounted
 from cxrsync.preflight.checks import refuse_synced
-from cxrsync.selection import Selection
 from cxrsync.store.layout import Tree
 from cxrsync.store.placement import Location
 from cxrsync.store.surroundings import look_around

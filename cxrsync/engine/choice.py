@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cxrsync.catalog.dataset_info import METADATA, SPLIT, Dataset, nearest
+from cxrsync.config.selection import Selection
 from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.tables import Tables, unknown_ids
 from cxrsync.errors import NothingMeant
@@ -20,7 +21,6 @@ from cxrsync.manifest.choose import (
 from cxrsync.manifest.place import image_key, place_of
 from cxrsync.manifest.select import Wanted, any_of, is_brought, wanted
 from cxrsync.model import ROOT, Kind, partition_of
-from cxrsync.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)

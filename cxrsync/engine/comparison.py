@@ -10,15 +10,15 @@ from pathlib import Path
 
 from cxrsync.cancellation import Stop
 from cxrsync.catalog.load import describe
+from cxrsync.config.job import Job
+from cxrsync.config.selection import Selection
 from cxrsync.engine.expectation import partition_names
 from cxrsync.engine.inventory import Estimate, Inventory, estimate
 from cxrsync.engine.listing import Listing, listing
 from cxrsync.engine.version import destination
 from cxrsync.errors import NothingMeant
 from cxrsync.events import Emit
-from cxrsync.job import Job
 from cxrsync.manifest.diff import Change, Difference, differences
-from cxrsync.selection import Selection
 from cxrsync.source.base import Source
 from cxrsync.store.layout import Tree
 from cxrsync.store.state import State

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cxrsync.config.selection import Selection
 from cxrsync.engine.beside import Home, other_run
 from cxrsync.engine.choice import Meant, understand
 from cxrsync.engine.leg import travel_legs
@@ -27,7 +28,6 @@ from cxrsync.events import Notice
 from cxrsync.manifest.choose import tables_needed
 from cxrsync.manifest.slices import ROOT_KEYS, KeyRange, keys_of, needs_lookup
 from cxrsync.model import ROOT, Entry
-from cxrsync.selection import Selection
 from cxrsync.stats import Tally
 from cxrsync.store.threads import in_thread
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from cxrsync.catalog.dataset_info import Dataset
 from cxrsync.catalog.load import describe
+from cxrsync.config.job import Job
+from cxrsync.config.selection import Selection
 from cxrsync.engine.beside import Home
 from cxrsync.engine.choice import understand
 from cxrsync.engine.local_manifest import open_local
@@ -17,10 +19,8 @@ from cxrsync.engine.plan import survey
 from cxrsync.engine.tables import Tables, owners
 from cxrsync.engine.version import destination
 from cxrsync.errors import UsageError
-from cxrsync.job import Job
 from cxrsync.manifest.slices import keys_of, needs_lookup
 from cxrsync.model import MANIFEST_NAME, Entry, Found, Row
-from cxrsync.selection import Selection
 from cxrsync.store.layout import Tree
 from cxrsync.store.snapshot import STATE_NAME
 from cxrsync.store.state import State

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from cxrsync import humanize
 from cxrsync.cancellation import Stop
+from cxrsync.config.job import Job
 from cxrsync.engine.course import Course, set_course
 from cxrsync.engine.ending import in_our_words
 from cxrsync.engine.expectation import partition_names
@@ -27,7 +28,6 @@ from cxrsync.engine.run import Run
 from cxrsync.engine.start import set_out
 from cxrsync.errors import WillNotFit
 from cxrsync.events import Emit, Notice
-from cxrsync.job import Job
 from cxrsync.model import Row
 from cxrsync.source.base import Source
 from cxrsync.stats import Tally

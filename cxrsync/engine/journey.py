@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from cxrsync.config.selection import Selection
 from cxrsync.engine.beside import Home, beside, other_run
 from cxrsync.engine.course import Course, set_course
 from cxrsync.engine.leg import travel_legs
@@ -22,7 +23,6 @@ from cxrsync.errors import (
 from cxrsync.events import Notice, Summary
 from cxrsync.manifest.place import place_of
 from cxrsync.model import Kind
-from cxrsync.selection import Selection
 from cxrsync.stats import Tally
 from cxrsync.store.threads import in_thread
 

@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from itertools import islice
 from time import monotonic
 
+from cxrsync.config.selection import Selection
 from cxrsync.engine.choice import Meant
 from cxrsync.engine.flight import Flight
 from cxrsync.engine.hashing import Hashing
@@ -26,7 +27,6 @@ from cxrsync.errors import CxrsyncError, Locked, unwrap
 from cxrsync.events import LimitReached, Notice, Planned, Unaccounted
 from cxrsync.manifest.select import Wanted
 from cxrsync.model import ROOT, Entry, Outcome, Result, partition_of
-from cxrsync.selection import Selection
 from cxrsync.stats import MOST_NAMED, Tally
 from cxrsync.store.layout import Tree
 from cxrsync.store.publish import Trash

@@ -11,6 +11,7 @@ from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 
 from cxrsync.cancellation import Stop
+from cxrsync.config.job import Job
 from cxrsync.engine.course import set_course
 from cxrsync.engine.ending import in_our_words
 from cxrsync.engine.expectation import expectation
@@ -19,7 +20,6 @@ from cxrsync.engine.start import set_out
 from cxrsync.engine.version import find_tree
 from cxrsync.errors import NotHere
 from cxrsync.events import Emit, TreeNotice
-from cxrsync.job import Job
 from cxrsync.manifest.select import Wanted
 from cxrsync.model import Entry
 from cxrsync.source.base import Source

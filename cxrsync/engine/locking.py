@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from cxrsync import humanize
+from cxrsync.config.job import Limits
 from cxrsync.events import Emit, Notice, Waiting
-from cxrsync.job import Limits
 from cxrsync.store.leftovers import adopt, lay_down
 from cxrsync.store.lock import Holder, Lock
 from cxrsync.store.threads import in_thread, in_thread_while_wanted

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cxrsync.config.job import Link
 from cxrsync.engine.hashing import on_every_core
 from cxrsync.engine.local_manifest import open_local
 from cxrsync.engine.manifest_file import ManifestFile
@@ -22,7 +23,6 @@ from cxrsync.engine.run import Run
 from cxrsync.engine.version import destination
 from cxrsync.errors import CxrsyncError, UsageError
 from cxrsync.events import Notice
-from cxrsync.job import Link
 from cxrsync.model import Entry
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import Tree, make_folders

@@ -14,11 +14,11 @@ from pathlib import Path
 from time import monotonic, time
 from typing import TypeVar
 
+from cxrsync.config.selection import Selection
 from cxrsync.engine.locking import Workplace, in_loop
 from cxrsync.errors import DiskError, LockLost
 from cxrsync.events import Emit
 from cxrsync.model import ROOT, Contradiction, Entry, Outcome, Row, partition_of
-from cxrsync.selection import Selection
 from cxrsync.store.layout import Tree
 from cxrsync.store.leftovers import names_at_rest
 from cxrsync.store.lock import Lock

@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Iterator
 from contextlib import suppress
 
+from cxrsync.config.job import Job, Reports
 from cxrsync.engine.flight import Flight, fetch_alone
 from cxrsync.engine.partitions import Partitions
 from cxrsync.engine.plan import Plan
@@ -21,7 +22,6 @@ from cxrsync.engine.run import Run
 from cxrsync.engine.transfer import Line, Transfer
 from cxrsync.errors import BadAnswer, FileDenied, NotFound, SourceError
 from cxrsync.events import Notice
-from cxrsync.job import Job, Reports
 from cxrsync.model import ROOT, Entry, Kind
 from cxrsync.source.base import Opened
 from cxrsync.store.archive import BadArchive, Member, members, read_member

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from cxrsync.cancellation import Stop
 from cxrsync.catalog.dataset_info import Dataset
+from cxrsync.config.job import Job
 from cxrsync.engine.brake import Brake
 from cxrsync.engine.flight import Flight
 from cxrsync.engine.outage import Outage
 from cxrsync.engine.transfer import Line
 from cxrsync.engine.turns import Turns
 from cxrsync.events import Emit
-from cxrsync.job import Job
 from cxrsync.model import MANIFEST_NAME, Ref
 from cxrsync.source.base import Source
 from cxrsync.store.layout import Tree

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from cxrsync.cancellation import Stop
 from cxrsync.catalog.load import describe
+from cxrsync.config.job import Job
 from cxrsync.engine.brake import Brake
 from cxrsync.engine.open_files import share_of
 from cxrsync.engine.outage import Outage
@@ -14,7 +15,6 @@ from cxrsync.engine.run import Run
 from cxrsync.engine.turns import Turns
 from cxrsync.engine.version import choose_version, destination
 from cxrsync.events import Emit, Notice, Started, TreeNotice
-from cxrsync.job import Job
 from cxrsync.model import Kind
 from cxrsync.preflight.checks import refuse_synced, warning_of_git
 from cxrsync.source.base import Source

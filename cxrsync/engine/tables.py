@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cxrsync.catalog.dataset_info import IMAGES, SPLIT, STUDIES, Dataset
 from cxrsync.catalog.load import describe
+from cxrsync.config.selection import Selection
 from cxrsync.engine.beside import Home, beside
 from cxrsync.engine.local_manifest import open_local
 from cxrsync.engine.manifest_file import ManifestFile
@@ -19,7 +20,6 @@ from cxrsync.manifest.slices import ROOT_KEYS
 from cxrsync.manifest.tables import read_rows
 from cxrsync.model import Entry
 from cxrsync.sanitize import reason_of
-from cxrsync.selection import Selection
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import Tree
 from cxrsync.store.placement import Location

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic
 
+from cxrsync.config.job import Limits
 from cxrsync.engine.brake import Brake
 from cxrsync.engine.circuit_breaker import Request
 from cxrsync.engine.outage import Outage
@@ -17,7 +18,6 @@ from cxrsync.engine.segments import LEAST_SHARE, Segment, Segments
 from cxrsync.engine.turns import Turns
 from cxrsync.errors import BadAnswer, CxrsyncError, Interrupted, SourceError, Throttled
 from cxrsync.events import Emit, Received, Retrying
-from cxrsync.job import Limits
 from cxrsync.model import Ref
 from cxrsync.source.base import End, Opened, PastEnd, Source
 from cxrsync.store.partial import Binding, Partial

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
 
+from cxrsync.config.job import Limits
 from cxrsync.engine.sleep import slept_seconds
 from cxrsync.engine.window import Window
 from cxrsync.errors import Interrupted, Throttled, Unreachable
 from cxrsync.events import Connections, Emit
-from cxrsync.job import Limits
 
 # Two clocks that are read one after the other differ by less.
 _LEAST_SLEEP = 1.0

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from cxrsync.catalog.dataset_info import nearest
 from cxrsync.catalog.load import describe, load
+from cxrsync.config.job import Job
 from cxrsync.errors import NotHere, UsageError
 from cxrsync.events import Emit, Notice
-from cxrsync.job import Job
 from cxrsync.source.base import Source
 from cxrsync.store.layout import Tree, is_version_root
 from cxrsync.store.placement import Location, wget_folders

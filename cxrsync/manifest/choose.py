@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from cxrsync.catalog.dataset_info import METADATA, SPLIT
+from cxrsync.config.selection import Label, Sample, Selection, Unit
 from cxrsync.manifest.place import image_key, place_of, study_key
 from cxrsync.manifest.tables import label_value
-from cxrsync.selection import Label, Sample, Selection, Unit
 
 
 @dataclass(frozen=True, slots=True)

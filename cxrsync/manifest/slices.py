@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Mapping, Sequence
 
 from cxrsync.catalog.dataset_info import Dataset
+from cxrsync.config.selection import Selection
 from cxrsync.manifest.seek import OutOfOrder, Range, prefix_range, seek
-from cxrsync.selection import Selection
 
 KeyRange = tuple[bytes, bytes | None]
 """The paths ``low <= path < high``; None: to the end."""

@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cxrsync.config.job import is_loopback
 from cxrsync.errors import CredentialsRefused
-from cxrsync.job import is_loopback
 from cxrsync.sanitize import reason_of
 
 KEYRING_SERVICE = "cxrsync"

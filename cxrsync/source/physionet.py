@@ -21,8 +21,8 @@ from yarl import URL
 
 from cxrsync.catalog.dataset_info import NAME
 from cxrsync.catalog.load import describe
+from cxrsync.config.job import Limits, Origin
 from cxrsync.errors import AccessDenied, BadAnswer, Interrupted, SourceError, Throttled
-from cxrsync.job import Limits, Origin
 from cxrsync.model import MANIFEST_NAME, Ref
 from cxrsync.sanitize import reason_of
 from cxrsync.source import credentials, http

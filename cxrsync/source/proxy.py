@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from yarl import URL
 
+from cxrsync.config.job import is_loopback
 from cxrsync.errors import AccessDenied, CredentialsRefused, SourceError, Unreachable, UsageError
-from cxrsync.job import is_loopback
 from cxrsync.source.http import TRY_LATER
 
 _VARIABLES = {

@@ -38,6 +38,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
+from cxrsync.config.job import Limits, Origin, is_loopback
 from cxrsync.errors import (
     BadAnswer,
     CredentialsRefused,
@@ -49,7 +50,6 @@ from cxrsync.errors import (
     Untrusted,
     UsageError,
 )
-from cxrsync.job import Limits, Origin, is_loopback
 from cxrsync.sanitize import reason_of
 from cxrsync.source.credentials import Credentials
 from cxrsync.source.http import TRY_LATER, refusal

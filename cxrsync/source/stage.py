@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import aiohttp
 
-from cxrsync.job import Limits
+from cxrsync.config.job import Limits
 
 
 class Stage:

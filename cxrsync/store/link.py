@@ -15,7 +15,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from cxrsync.job import Link
+from cxrsync.config.job import Link
 from cxrsync.store.layout import FILE_MODE, UnexpectedFile
 from cxrsync.store.space import room
 

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
 
-from cxrsync.job import Link
+from cxrsync.config.job import Link
 from cxrsync.store.layout import FILE_MODE, sync_folders
 from cxrsync.store.link import bring
 from cxrsync.store.schema import (

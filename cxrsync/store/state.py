@@ -19,10 +19,10 @@ from time import time
 from types import TracebackType
 from typing import Any, Self
 
+from cxrsync.config.selection import Selection
 from cxrsync.errors import DiskError, LockLost
 from cxrsync.model import Contradiction, Outcome, Row, is_digest, is_size, is_validator
 from cxrsync.sanitize import printable, reason_of
-from cxrsync.selection import Selection
 from cxrsync.store.layout import make_folders
 from cxrsync.store.schema import is_damage, open_empty, open_to_read
 from cxrsync.store.snapshot import (

@@ -24,9 +24,9 @@ from urllib.parse import unquote
 
 from cxrsync.api import run_job
 from cxrsync.cancellation import Stop
+from cxrsync.config.parse_job import make_job
 from cxrsync.errors import CxrsyncError
 from cxrsync.events import Emit, Event, Finished, Summary
-from cxrsync.options.job import make_job
 
 SLUG, VERSION = "tiny", "1.0"
 MANIFEST = "SHA256SUMS.txt"

@@ -10,6 +10,7 @@ from e2e.stage import DICOM
 from e2e.stage import VERSION as DICOM_VERSION
 
 from cxrsync.api import run_job
+from cxrsync.config.parse_job import make_job
 from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.engine import older, publication, reports
 from cxrsync.engine.outcomes import Outcomes
@@ -18,7 +19,6 @@ from cxrsync.engine.queue import Queue, Task
 from cxrsync.errors import CxrsyncError, ExitCode, Unbalanced
 from cxrsync.events import FileDone
 from cxrsync.model import Entry, Outcome, Result
-from cxrsync.options.job import make_job
 from cxrsync.report.summary import as_text
 
 A, B, C = (f"files/p10/{name}.jpg" for name in "abc")

@@ -14,10 +14,10 @@ from e2e.stage import Machine
 
 import cxrsync
 from cxrsync.cli.main import cli, run
+from cxrsync.config.given import REPEATABLE
+from cxrsync.config.parse_job import OPTIONS, make_job
 from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.errors import ExitCode, UsageError
-from cxrsync.options.given import REPEATABLE
-from cxrsync.options.job import OPTIONS, make_job
 
 COMMANDS = ("pull", "ls", "verify", "status", "diff")
 

@@ -16,6 +16,7 @@ import pytest
 from e2e.stage import fingerprint
 
 from cxrsync.api import run_job
+from cxrsync.config.parse_job import make_job
 from cxrsync.demo import faults
 from cxrsync.demo.faults import Fault, Rule, Script, script
 from cxrsync.demo.images import noise
@@ -25,7 +26,6 @@ from cxrsync.demo.tree import MARKER
 from cxrsync.engine import pace, segments, transfer
 from cxrsync.errors import ExitCode
 from cxrsync.events import Event, Received, Retrying, Summary
-from cxrsync.options.job import make_job
 
 SLUG, VERSION, NAME = "faulty", "1.0", "data.bin"
 AT = 70_000

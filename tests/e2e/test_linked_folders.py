@@ -19,8 +19,8 @@ from e2e.scripted import (
 )
 
 from cxrsync.api import run_job
+from cxrsync.config.parse_job import make_job
 from cxrsync.model import Outcome, Result
-from cxrsync.options.job import make_job
 
 SUBJECT = "files/p10/p10000032"
 STUDY = f"{SUBJECT}/s50414267"

@@ -15,6 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cxrsync.catalog.load import describe
+from cxrsync.config.selection import Label, Sample, Selection, Unit
 from cxrsync.engine.beside import Home
 from cxrsync.engine.choice import understand
 from cxrsync.engine.manifest_file import ManifestFile
@@ -22,7 +23,6 @@ from cxrsync.engine.tables import Tables, owners
 from cxrsync.errors import NotHere, UsageError
 from cxrsync.manifest.tables import BadTable
 from cxrsync.model import Kind, partition_of
-from cxrsync.selection import Label, Sample, Selection, Unit
 from cxrsync.store.layout import Tree
 from cxrsync.store.placement import Location
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from cxrsync.config.job import Limits
 from cxrsync.engine import locking as module
 from cxrsync.engine.locking import Workplace, in_loop, patience_for_shared
 from cxrsync.engine.partitions import Partitions
 from cxrsync.errors import Locked
 from cxrsync.events import Event, Notice, Waiting
-from cxrsync.job import Limits
 from cxrsync.store import lock as locks
 from cxrsync.store import owner as owners
 from cxrsync.store.layout import Tree

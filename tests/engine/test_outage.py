@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from engine.virtual_clock import Clock, virtually
 
+from cxrsync.config.job import Limits
 from cxrsync.engine import outage as module
 from cxrsync.engine import turns as turns_module
 from cxrsync.engine.circuit_breaker import FIRST_ANSWER_SECONDS
@@ -25,7 +26,6 @@ from cxrsync.errors import (
     Untrusted,
 )
 from cxrsync.events import Event, Retrying
-from cxrsync.job import Limits
 
 GONE = Unreachable("gone")
 DENIED = AccessDenied("403")

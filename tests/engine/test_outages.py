@@ -16,6 +16,7 @@ from typing import Any, cast
 import pytest
 from engine.virtual_clock import Clock, run
 
+from cxrsync.config.job import Limits
 from cxrsync.engine import flight as flight_module
 from cxrsync.engine import outage as outage_module
 from cxrsync.engine import transfer as transfer_module
@@ -26,7 +27,6 @@ from cxrsync.engine.transfer import Line, Transfer
 from cxrsync.engine.turns import Turns
 from cxrsync.errors import Interrupted, Throttled, Unreachable
 from cxrsync.events import Event
-from cxrsync.job import Limits
 from cxrsync.model import Ref
 from cxrsync.source.base import Answer, Opened
 from cxrsync.store.partial import Binding, Partial

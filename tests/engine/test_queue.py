@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cxrsync.config.job import Limits
 from cxrsync.engine import pace
 from cxrsync.engine.flight import Flight
 from cxrsync.engine.hashing import Hashing
@@ -23,7 +24,6 @@ from cxrsync.engine.transfer import Line
 from cxrsync.engine.turns import Turns
 from cxrsync.errors import BadAnswer, DiskError, Interrupted, NotFound
 from cxrsync.events import Event, Received
-from cxrsync.job import Limits
 from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result
 from cxrsync.source.base import Answer, Opened
 from cxrsync.store.layout import Tree

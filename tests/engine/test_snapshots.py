@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from cxrsync.config.selection import Selection
 from cxrsync.engine import partitions as module
 from cxrsync.engine.partitions import SNAPSHOT_SECONDS, Partitions, is_due
 from cxrsync.errors import DiskError, LockLost
 from cxrsync.model import Row
-from cxrsync.selection import Selection
 from cxrsync.store.layout import Tree
 from cxrsync.store.snapshot import STATE_NAME, working_copies
 from cxrsync.store.state import State

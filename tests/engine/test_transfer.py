@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxrsync.config.job import Limits
 from cxrsync.engine import pace, segments
 from cxrsync.engine import transfer as module
 from cxrsync.engine.brake import Brake
@@ -35,7 +36,6 @@ from cxrsync.errors import (
     Unreachable,
 )
 from cxrsync.events import Event, Received
-from cxrsync.job import Limits
 from cxrsync.model import Ref
 from cxrsync.source.base import Answer, End, Opened, PastEnd, Unchanged
 from cxrsync.store import writers

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, suppress
 import pytest
 from engine.virtual_clock import Clock
 
+from cxrsync.config.job import Limits
 from cxrsync.engine import turns as module
 from cxrsync.engine.turns import Turns
 from cxrsync.engine.window import STEP_SECONDS
@@ -22,7 +23,6 @@ from cxrsync.errors import (
     Unreachable,
 )
 from cxrsync.events import Connections, Event
-from cxrsync.job import Limits
 
 
 @pytest.fixture

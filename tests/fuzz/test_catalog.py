@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from cxrsync.catalog.dataset_info import NAME
 from cxrsync.catalog.load import describe, load
+from cxrsync.config.parse_ids import IMAGE, STUDY, SUBJECT, Form, parse_ids
 from cxrsync.errors import UsageError
-from cxrsync.options.ids import IMAGE, STUDY, SUBJECT, Form, parse_ids
 
 GOOD = b"""\
 vindr-cxr: &v

@@ -16,9 +16,9 @@ from fuzz.mutations import anything, many, misshapen, mutated, texts
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from cxrsync.config.selection import Selection
 from cxrsync.errors import DiskError, LaterFormat
 from cxrsync.model import Contradiction, Outcome, Result, Row, is_validator
-from cxrsync.selection import Selection
 from cxrsync.store.schema import FORMAT, header_of
 from cxrsync.store.snapshot import STATE_NAME
 from cxrsync.store.state import State

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxrsync.config.selection import Label, Sample, Selection, Unit
 from cxrsync.manifest.choose import (
     Chosen,
     choose_images,
@@ -16,7 +17,6 @@ from cxrsync.manifest.choose import (
     tables_needed,
 )
 from cxrsync.manifest.place import Place, image_key, place_of, study_key
-from cxrsync.selection import Label, Sample, Selection, Unit
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cxrsync.catalog.dataset_info import METADATA, SPLIT
 from cxrsync.catalog.load import describe
+from cxrsync.config.selection import Label, Sample, Selection, Unit
 from cxrsync.manifest.choose import (
     Chosen,
     choose_images,
@@ -20,7 +21,6 @@ from cxrsync.manifest.choose import (
 from cxrsync.manifest.place import image_key
 from cxrsync.manifest.select import is_brought, wanted
 from cxrsync.manifest.slices import covers, keys_of
-from cxrsync.selection import Label, Sample, Selection, Unit
 
 many = settings(deadline=None, max_examples=300, derandomize=True)
 

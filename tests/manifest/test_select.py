@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrsync.catalog.load import describe
+from cxrsync.config.selection import Selection
 from cxrsync.manifest.select import any_of, wanted
 from cxrsync.model import Kind
-from cxrsync.selection import Selection
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrsync.catalog.load import describe
+from cxrsync.config.selection import Selection
 from cxrsync.manifest.choose import Chosen
 from cxrsync.manifest.place import image_key
 from cxrsync.manifest.seek import OutOfOrder
@@ -22,7 +23,6 @@ from cxrsync.manifest.slices import (
     needs_lookup,
 )
 from cxrsync.model import Kind
-from cxrsync.selection import Selection
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from tenacity import wait_none
 
-from cxrsync.job import Limits, Origin
+from cxrsync.config.job import Limits, Origin
 from cxrsync.source.physionet import PhysioNet
 
 

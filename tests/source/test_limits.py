@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 from tenacity import wait_none
 
+from cxrsync.config.job import Limits, Origin
 from cxrsync.errors import BadAnswer, Interrupted, NotFound, SourceError
-from cxrsync.job import Limits, Origin
 from cxrsync.model import Ref
 from cxrsync.source.base import Opened
 from cxrsync.source.credentials import Credentials

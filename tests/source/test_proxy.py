@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from source.connect_proxy import ESTABLISHED, NAME, ConnectProxy, field, known_as
 
+from cxrsync.config.job import Limits, Origin
 from cxrsync.demo.manners import Manners
 from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.errors import (
@@ -32,7 +33,6 @@ from cxrsync.errors import (
     Untrusted,
     UsageError,
 )
-from cxrsync.job import Limits, Origin
 from cxrsync.model import Ref
 from cxrsync.source.base import Opened
 from cxrsync.source.credentials import Credentials

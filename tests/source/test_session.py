@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from cxrsync.config.job import Limits, Origin
 from cxrsync.demo.manners import Manners
 from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.errors import (
@@ -28,7 +29,6 @@ from cxrsync.errors import (
     Untrusted,
     UsageError,
 )
-from cxrsync.job import Limits, Origin
 from cxrsync.model import Ref
 from cxrsync.source.base import Opened
 from cxrsync.source.credentials import Credentials

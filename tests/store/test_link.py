@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cxrsync.job import Link
+from cxrsync.config.job import Link
 from cxrsync.store import link
 from cxrsync.store.link import RESERVE, bring
 from cxrsync.store.space import Room

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from cxrsync.config.selection import Selection
 from cxrsync.errors import DiskError, LaterFormat
 from cxrsync.model import Contradiction, Kind, Outcome, Result, Row
-from cxrsync.selection import Selection
 from cxrsync.store.schema import FORMAT
 from cxrsync.store.snapshot import STATE_NAME
 from cxrsync.store.state import State

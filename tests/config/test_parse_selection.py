@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxrsync.config.parse_ids import IMAGE, STUDY, SUBJECT, Form, parse_ids
+from cxrsync.config.parse_selection import make_selection
+from cxrsync.config.selection import Label, Sample, Selection, Unit
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.model import Kind
-from cxrsync.options.ids import IMAGE, STUDY, SUBJECT, Form, parse_ids
-from cxrsync.options.selection import make_selection
-from cxrsync.selection import Label, Sample, Selection, Unit
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrsync import __version__
-from cxrsync.errors import ExitCode, UsageError
-from cxrsync.job import (
+from cxrsync.config.job import (
     AUTO_CONNECTIONS,
     DEFAULT_BASE_URL,
     MOST_CONNECTIONS,
@@ -21,10 +20,11 @@ from cxrsync.job import (
     Origin,
     is_loopback,
 )
+from cxrsync.config.parse_job import OPTIONS, make_job, parse_connections
+from cxrsync.config.parse_selection import parse_shards
+from cxrsync.config.selection import Selection
+from cxrsync.errors import ExitCode, UsageError
 from cxrsync.model import Kind
-from cxrsync.options.job import OPTIONS, make_job, parse_connections
-from cxrsync.options.selection import parse_shards
-from cxrsync.selection import Selection
 
 many = settings(deadline=None, max_examples=150, derandomize=True)
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from cxrsync.catalog.dataset_info import Dataset, nearest
 from cxrsync.catalog.load import describe
+from cxrsync.config.given import given
+from cxrsync.config.parse_ids import IMAGE, STUDY, SUBJECT, parse_ids
+from cxrsync.config.selection import CHEXPERT, Label, Sample, Selection, Unit
 from cxrsync.errors import UsageError
 from cxrsync.model import Kind
-from cxrsync.options.given import given
-from cxrsync.options.ids import IMAGE, STUDY, SUBJECT, parse_ids
-from cxrsync.selection import CHEXPERT, Label, Sample, Selection, Unit
 
 SELECTION_OPTIONS = (
     *("shard", "split", "subject", "study", "image", "view", "frontal", "lateral"),

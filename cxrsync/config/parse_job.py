@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from cxrsync.catalog.dataset_info import NAME, nearest
 from cxrsync.catalog.load import describe, load
-from cxrsync.errors import UsageError
-from cxrsync.job import (
+from cxrsync.config.given import given
+from cxrsync.config.job import (
     AUTO_CONNECTIONS,
     DEFAULT_BASE_URL,
     DEFAULT_DEST,
@@ -25,10 +25,10 @@ from cxrsync.job import (
     Origin,
     Reports,
 )
+from cxrsync.config.parse_acknowledged import read_acknowledged
+from cxrsync.config.parse_selection import SELECTION_OPTIONS, make_selection
+from cxrsync.errors import UsageError
 from cxrsync.model import Kind
-from cxrsync.options.acknowledged import read_acknowledged
-from cxrsync.options.given import given
-from cxrsync.options.selection import SELECTION_OPTIONS, make_selection
 
 # The words of a job, the same in options, environment, job files and Python.
 OPTIONS = (

@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from cxrsync import __version__
-from cxrsync.selection import Selection
+from cxrsync.config.selection import Selection
 
 DEFAULT_DEST = "physionet.org/files"
 DEFAULT_BASE_URL = "https://physionet.org/files"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxrsync.config.selection import CHEXPERT, Label, Sample, Selection, Unit
 from cxrsync.model import Kind
-from cxrsync.selection import CHEXPERT, Label, Sample, Selection, Unit
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 
