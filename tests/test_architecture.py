@@ -112,7 +112,7 @@ FLOORS: list[dict[str, set[str]]] = [
             "store.writers",
             "store.writing",
         },
-        "manifest": {"engine.manifest_file", "manifest"},
+        "manifest": {"manifest"},
     },
     {"config": {"config"}},
     {"catalog": {"catalog"}},

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from cxrsync.catalog.dataset_info import METADATA, SPLIT, Dataset, nearest
 from cxrsync.config.selection import Selection
-from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.tables import Tables, unknown_ids
 from cxrsync.errors import NothingMeant
-from cxrsync.manifest.choose import (
+from cxrsync.manifest.file import ManifestFile
+from cxrsync.manifest.filters import (
     Chosen,
     choose_images,
     choose_studies,
@@ -18,8 +18,8 @@ from cxrsync.manifest.choose import (
     limit_to,
     studies_of,
 )
-from cxrsync.manifest.place import image_key, place_of
-from cxrsync.manifest.select import Wanted, any_of, is_brought, wanted
+from cxrsync.manifest.matcher import Wanted, any_of, is_brought, wanted
+from cxrsync.manifest.path_ids import image_key, place_of
 from cxrsync.model import ROOT, Kind, partition_of
 
 

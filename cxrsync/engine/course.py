@@ -9,7 +9,6 @@ from cxrsync.engine.beside import Home, other_run
 from cxrsync.engine.choice import Meant, understand
 from cxrsync.engine.leg import travel_legs
 from cxrsync.engine.manifest import obtain
-from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.run import Run
 from cxrsync.engine.tables import Tables, entry_of, owners
 from cxrsync.engine.version import destination, no_such_version
@@ -25,8 +24,9 @@ from cxrsync.errors import (
     UsageError,
 )
 from cxrsync.events import Notice
-from cxrsync.manifest.choose import tables_needed
-from cxrsync.manifest.slices import ROOT_KEYS, KeyRange, keys_of, needs_lookup
+from cxrsync.manifest.file import ManifestFile
+from cxrsync.manifest.filters import tables_needed
+from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, keys_of, needs_lookup
 from cxrsync.model import ROOT, Entry
 from cxrsync.stats import Tally
 from cxrsync.store.threads import in_thread

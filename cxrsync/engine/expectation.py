@@ -14,12 +14,12 @@ from cxrsync.config.selection import Selection
 from cxrsync.engine.beside import Home
 from cxrsync.engine.choice import understand
 from cxrsync.engine.local_manifest import open_local
-from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.plan import survey
 from cxrsync.engine.tables import Tables, owners
 from cxrsync.engine.version import destination
 from cxrsync.errors import UsageError
-from cxrsync.manifest.slices import keys_of, needs_lookup
+from cxrsync.manifest.file import ManifestFile
+from cxrsync.manifest.key_ranges import keys_of, needs_lookup
 from cxrsync.model import MANIFEST_NAME, Entry, Found, Row
 from cxrsync.store.layout import Tree
 from cxrsync.store.snapshot import STATE_NAME

@@ -21,7 +21,7 @@ from cxrsync.errors import (
     UsageError,
 )
 from cxrsync.events import Notice, Summary
-from cxrsync.manifest.place import place_of
+from cxrsync.manifest.path_ids import place_of
 from cxrsync.model import Kind
 from cxrsync.stats import Tally
 from cxrsync.store.threads import in_thread

@@ -13,7 +13,6 @@ from cxrsync.engine.choice import Meant
 from cxrsync.engine.flight import Flight
 from cxrsync.engine.hashing import Hashing
 from cxrsync.engine.locking import patience_for_shared
-from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.older import Taking, clones, find_older, take_over
 from cxrsync.engine.outcomes import Outcomes
 from cxrsync.engine.partitions import Partitions
@@ -25,7 +24,8 @@ from cxrsync.engine.room import check_room
 from cxrsync.engine.run import Run
 from cxrsync.errors import CxrsyncError, Locked, unwrap
 from cxrsync.events import LimitReached, Notice, Planned, Unaccounted
-from cxrsync.manifest.select import Wanted
+from cxrsync.manifest.file import ManifestFile
+from cxrsync.manifest.matcher import Wanted
 from cxrsync.model import ROOT, Entry, Outcome, Result, partition_of
 from cxrsync.stats import MOST_NAMED, Tally
 from cxrsync.store.layout import Tree

@@ -15,12 +15,12 @@ from cxrsync.config.job import Job
 from cxrsync.engine.course import set_course
 from cxrsync.engine.ending import in_our_words
 from cxrsync.engine.expectation import expectation
-from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.start import set_out
 from cxrsync.engine.version import find_tree
 from cxrsync.errors import NotHere
 from cxrsync.events import Emit, TreeNotice
-from cxrsync.manifest.select import Wanted
+from cxrsync.manifest.file import ManifestFile
+from cxrsync.manifest.matcher import Wanted
 from cxrsync.model import Entry
 from cxrsync.source.base import Source
 from cxrsync.stats import Tally

@@ -13,10 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrsync.engine.manifest_file import ManifestFile, find_local, looks_like_one
 from cxrsync.errors import Damaged, NotHere
-from cxrsync.manifest.seek import OutOfOrder
-from cxrsync.manifest.slices import KeyRange
+from cxrsync.manifest.bisect import OutOfOrder
+from cxrsync.manifest.file import ManifestFile, find_local, looks_like_one
+from cxrsync.manifest.key_ranges import KeyRange
 from cxrsync.model import MANIFEST_NAME, Found, is_validator
 from cxrsync.sanitize import reason_of
 from cxrsync.store.hashing import digest_of

@@ -29,7 +29,6 @@ from cxrsync.engine.local_manifest import (
     write_kept,
 )
 from cxrsync.engine.locking import Workplace, in_loop, patience_for_shared
-from cxrsync.engine.manifest_file import ManifestFile, looks_like_one
 from cxrsync.engine.manifest_losses import EarlierSlices, Losses, losses
 from cxrsync.engine.run import Run
 from cxrsync.engine.slices import fetch_slices
@@ -43,7 +42,8 @@ from cxrsync.errors import (
     Unreachable,
 )
 from cxrsync.events import Notice
-from cxrsync.manifest.slices import KeyRange
+from cxrsync.manifest.file import ManifestFile, looks_like_one
+from cxrsync.manifest.key_ranges import KeyRange
 from cxrsync.model import MANIFEST_NAME, Entry, Found
 from cxrsync.sanitize import reason_of
 from cxrsync.source.base import End, Opened, PastEnd

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cxrsync.manifest.diff import removed
+from cxrsync.manifest.key_ranges import KeyRange, covers
 from cxrsync.manifest.parse import parse_line
-from cxrsync.manifest.slices import KeyRange, covers
 from cxrsync.model import Entry
 from cxrsync.store.partial import Binding, Partial
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from cxrsync.config.job import Link
 from cxrsync.engine.hashing import on_every_core
 from cxrsync.engine.local_manifest import open_local
-from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.partitions import Partitions
 from cxrsync.engine.plan import Plan
 from cxrsync.engine.publication import Fetched, Publication
@@ -23,6 +22,7 @@ from cxrsync.engine.run import Run
 from cxrsync.engine.version import destination
 from cxrsync.errors import CxrsyncError, UsageError
 from cxrsync.events import Notice
+from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Entry
 from cxrsync.store.hashing import digest_of
 from cxrsync.store.layout import Tree, make_folders

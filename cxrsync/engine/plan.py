@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from cxrsync.engine.inventory import Inventory
-from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.manifest.clashes import falling_together
+from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import ROOT, Entry, Found, Kind, Refused, Row, partition_of
 from cxrsync.sanitize import reason_of
 from cxrsync.store.filesystem import Ways

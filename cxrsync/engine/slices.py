@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cxrsync.engine.flight import Flight, fetch_alone
-from cxrsync.engine.manifest_file import FAN, ManifestFile
 from cxrsync.engine.transfer import Line, Transfer
-from cxrsync.manifest.seek import OutOfOrder, Range
-from cxrsync.manifest.slices import KeyRange, find_slices
+from cxrsync.manifest.bisect import OutOfOrder, Range
+from cxrsync.manifest.file import FAN, ManifestFile
+from cxrsync.manifest.key_ranges import KeyRange, find_slices
 from cxrsync.model import Ref
 from cxrsync.store.partial import Partial
 from cxrsync.store.threads import in_thread

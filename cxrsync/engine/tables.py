@@ -14,10 +14,10 @@ from cxrsync.catalog.load import describe
 from cxrsync.config.selection import Selection
 from cxrsync.engine.beside import Home, beside
 from cxrsync.engine.local_manifest import open_local
-from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.errors import CxrsyncError, NotHere, NothingMeant, UsageError
-from cxrsync.manifest.slices import ROOT_KEYS
-from cxrsync.manifest.tables import read_rows
+from cxrsync.manifest.csv_reader import read_rows
+from cxrsync.manifest.file import ManifestFile
+from cxrsync.manifest.key_ranges import ROOT_KEYS
 from cxrsync.model import Entry
 from cxrsync.sanitize import reason_of
 from cxrsync.store.hashing import digest_of

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from cxrsync.engine.exit_status import Ending, exit_status
 from cxrsync.engine.expectation import Expectation, observations, without_proof
 from cxrsync.engine.hashing import on_every_core
-from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.errors import DiskError, ExitCode
 from cxrsync.events import Checked, Emit, Finding, Notice, Planned
-from cxrsync.manifest.slices import covers
+from cxrsync.manifest.file import ManifestFile
+from cxrsync.manifest.key_ranges import covers
 from cxrsync.model import MANIFEST_NAME, Entry, Found
 from cxrsync.sanitize import reason_of
 from cxrsync.store.hashing import digest_of

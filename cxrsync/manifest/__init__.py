@@ -1,1 +1,1 @@
-"""The manifest, purely: lines in, entries out; no file, no network."""
+"""The manifest, purely, or read from a local file: lines in, entries out; no network."""

@@ -18,10 +18,10 @@ from cxrsync.catalog.load import describe
 from cxrsync.config.selection import Label, Sample, Selection, Unit
 from cxrsync.engine.beside import Home
 from cxrsync.engine.choice import understand
-from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.tables import Tables, owners
 from cxrsync.errors import NotHere, UsageError
-from cxrsync.manifest.tables import BadTable
+from cxrsync.manifest.csv_reader import BadTable
+from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Kind, partition_of
 from cxrsync.store.layout import Tree
 from cxrsync.store.placement import Location

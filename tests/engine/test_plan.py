@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrsync.catalog.load import describe
-from cxrsync.engine.manifest_file import ManifestFile
 from cxrsync.engine.plan import MTIME_TOLERANCE_NS, Standing, fits, make_plan, standing, survey
+from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Entry, Found, Kind, Row, partition_of
 from cxrsync.store.layout import Tree
 

@@ -12,11 +12,11 @@ from fuzz.mutations import many, mutated
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cxrsync.engine.manifest_file import FAN, WHOLE, ManifestFile, find_local, looks_like_one
+from cxrsync.manifest.bisect import OutOfOrder, Range, path_of, prefix_range, seek
+from cxrsync.manifest.file import FAN, WHOLE, ManifestFile, find_local, looks_like_one
+from cxrsync.manifest.key_ranges import ROOT_KEYS
 from cxrsync.manifest.parse import MAX_LINE, parse_line
-from cxrsync.manifest.place import image_key, place_of, study_key
-from cxrsync.manifest.seek import OutOfOrder, Range, path_of, prefix_range, seek
-from cxrsync.manifest.slices import ROOT_KEYS
+from cxrsync.manifest.path_ids import image_key, place_of, study_key
 from cxrsync.model import Entry, Refused, partition_of
 
 ROOT = "/mirror/mimic-cxr-jpg/2.1.0"

@@ -9,7 +9,7 @@ from fuzz.mutations import many, mutated
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cxrsync.manifest.tables import BadTable, column_names, label_value, read_rows
+from cxrsync.manifest.csv_reader import BadTable, column_names, label_value, read_rows
 
 COLUMNS = ("dicom_id", "split")
 TABLE = b"dicom_id,study_id,subject_id,split\n" + b"".join(

@@ -10,15 +10,15 @@ from itertools import islice
 
 from cxrsync.catalog.dataset_info import METADATA, SPLIT
 from cxrsync.config.selection import Label, Sample, Selection, Unit
-from cxrsync.manifest.place import image_key, place_of, study_key
-from cxrsync.manifest.tables import label_value
+from cxrsync.manifest.csv_reader import label_value
+from cxrsync.manifest.path_ids import image_key, place_of, study_key
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """What a selection comes to, beyond what a path tells by itself. None: says nothing.
 
-    ``images`` (as :func:`~cxrsync.manifest.place.image_key`) are let through, and of the reports
+    ``images`` (as :func:`~cxrsync.manifest.path_ids.image_key`) are let through, and of the reports
     those of ``image_studies``; ``studies`` and ``subjects`` hold for both. ``last`` is the path
     of the last file that a limit leaves.
     """

@@ -11,10 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
+from cxrsync.manifest.bisect import OutOfOrder, Range, path_of
 from cxrsync.manifest.clashes import Nesting
+from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, find_slices
 from cxrsync.manifest.parse import BYTE_ORDER_MARK, MAX_LINE, parse_line
-from cxrsync.manifest.seek import OutOfOrder, Range, path_of
-from cxrsync.manifest.slices import ROOT_KEYS, KeyRange, find_slices
 from cxrsync.model import MANIFEST_NAME, ROOT, Entry, Refused, partition_of
 
 # In how many parts a round of the bisection divides what is left: one request fewer. Fixed, so

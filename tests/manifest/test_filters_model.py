@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cxrsync.catalog.dataset_info import METADATA, SPLIT
 from cxrsync.catalog.load import describe
 from cxrsync.config.selection import Label, Sample, Selection, Unit
-from cxrsync.manifest.choose import (
+from cxrsync.manifest.filters import (
     Chosen,
     choose_images,
     choose_studies,
@@ -18,9 +18,9 @@ from cxrsync.manifest.choose import (
     studies_of,
     tables_needed,
 )
-from cxrsync.manifest.place import image_key
-from cxrsync.manifest.select import is_brought, wanted
-from cxrsync.manifest.slices import covers, keys_of
+from cxrsync.manifest.key_ranges import covers, keys_of
+from cxrsync.manifest.matcher import is_brought, wanted
+from cxrsync.manifest.path_ids import image_key
 
 many = settings(deadline=None, max_examples=300, derandomize=True)
 

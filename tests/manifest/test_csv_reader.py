@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from cxrsync.demo import tables as demo
 from cxrsync.errors import ExitCode
-from cxrsync.manifest import tables
-from cxrsync.manifest.tables import BadTable, column_names, label_value, read_rows
+from cxrsync.manifest import csv_reader
+from cxrsync.manifest.csv_reader import BadTable, column_names, label_value, read_rows
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 
@@ -125,7 +125,7 @@ def test_a_row_without_end_is_not_taken_in(
     unit: bytes, pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = 0
-    pieces = tables._pieces
+    pieces = csv_reader._pieces
 
     def counted(stream: BinaryIO, name: str) -> Iterator[bytes]:
         nonlocal taken
@@ -133,7 +133,7 @@ def test_a_row_without_end_is_not_taken_in(
             taken += len(piece)
             yield piece
 
-    monkeypatch.setattr(tables, "_pieces", counted)
+    monkeypatch.setattr(csv_reader, "_pieces", counted)
     with pytest.raises(BadTable):
         rows(pack(b"a\n1\n" + unit * (8 << 20)), "a")
     assert taken < 2 << 20
@@ -146,7 +146,7 @@ def test_a_long_row_behind_many() -> None:
 
 
 def test_more_bytes_than_a_table_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MOST_BYTES", len(SPLIT))
+    monkeypatch.setattr(csv_reader, "MOST_BYTES", len(SPLIT))
     for data in (SPLIT, gzip.compress(SPLIT)):
         assert len(rows(data, "split")) == 2
     for data in (SPLIT + b"\n", gzip.compress(SPLIT + b"\n")):
@@ -155,8 +155,8 @@ def test_more_bytes_than_a_table_has(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "BOMB_FROM_BYTES", 20_000)
-    monkeypatch.setattr(tables, "BOMB_RATIO", 10)
+    monkeypatch.setattr(csv_reader, "BOMB_FROM_BYTES", 20_000)
+    monkeypatch.setattr(csv_reader, "BOMB_RATIO", 10)
     same = b"a,b\n" * 10_000
     with pytest.raises(BadTable, match="expands to more than 10 times"):
         rows(gzip.compress(same), "a")
@@ -195,7 +195,7 @@ def test_what_csv_wrote_reads_back(
     half = len(written) // 2
     expected = [tuple(row[header.index(name)] for name in wanted) for row in body]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "_PIECE", piece)
+        patch.setattr(csv_reader, "_PIECE", piece)
         for file in (
             written,
             gzip.compress(written),

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 
 from cxrsync.catalog.dataset_info import Dataset
 from cxrsync.config.selection import Selection
-from cxrsync.manifest.choose import Chosen
-from cxrsync.manifest.place import image_key, place_of, study_key
+from cxrsync.manifest.filters import Chosen
+from cxrsync.manifest.path_ids import image_key, place_of, study_key
 from cxrsync.model import ROOT, Kind, partition_of
 
 Wanted = Callable[[str], bool]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrsync.config.selection import Label, Sample, Selection, Unit
-from cxrsync.manifest.choose import (
+from cxrsync.manifest.filters import (
     Chosen,
     choose_images,
     choose_studies,
@@ -16,7 +16,7 @@ from cxrsync.manifest.choose import (
     studies_of,
     tables_needed,
 )
-from cxrsync.manifest.place import Place, image_key, place_of, study_key
+from cxrsync.manifest.path_ids import Place, image_key, place_of, study_key
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 

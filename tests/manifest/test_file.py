@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.engine.manifest_file import ManifestFile
+from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.parse import MAX_LINE
 from cxrsync.model import Entry, Refused, partition_of
 

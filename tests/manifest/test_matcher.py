@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cxrsync.catalog.load import describe
 from cxrsync.config.selection import Selection
-from cxrsync.manifest.select import any_of, wanted
+from cxrsync.manifest.matcher import any_of, wanted
 from cxrsync.model import Kind
 
 many = settings(deadline=None, max_examples=200, derandomize=True)

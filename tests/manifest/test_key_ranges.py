@@ -8,11 +8,9 @@ from hypothesis import strategies as st
 
 from cxrsync.catalog.load import describe
 from cxrsync.config.selection import Selection
-from cxrsync.manifest.choose import Chosen
-from cxrsync.manifest.place import image_key
-from cxrsync.manifest.seek import OutOfOrder
-from cxrsync.manifest.select import wanted
-from cxrsync.manifest.slices import (
+from cxrsync.manifest.bisect import OutOfOrder
+from cxrsync.manifest.filters import Chosen
+from cxrsync.manifest.key_ranges import (
     MOST_FOLDERS,
     MOST_SHARDS,
     ROOT_KEYS,
@@ -22,6 +20,8 @@ from cxrsync.manifest.slices import (
     keys_of,
     needs_lookup,
 )
+from cxrsync.manifest.matcher import wanted
+from cxrsync.manifest.path_ids import image_key
 from cxrsync.model import Kind
 
 many = settings(deadline=None, max_examples=200, derandomize=True)

@@ -1,7 +1,7 @@
 """Which slices of a sorted manifest selections need, purely: key ranges, then byte ranges.
 
 A selection of shards, subjects or studies is a range of the manifest. It is found by bisection
-(:mod:`cxrsync.manifest.seek`) instead of reading 54 to 77 MB.
+(:mod:`cxrsync.manifest.bisect`) instead of reading 54 to 77 MB.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 
 from cxrsync.catalog.dataset_info import Dataset
 from cxrsync.config.selection import Selection
-from cxrsync.manifest.seek import OutOfOrder, Range, prefix_range, seek
+from cxrsync.manifest.bisect import OutOfOrder, Range, prefix_range, seek
 
 KeyRange = tuple[bytes, bytes | None]
 """The paths ``low <= path < high``; None: to the end."""
@@ -71,7 +71,7 @@ def _prefixes(selection: Selection, owners: Mapping[str, str]) -> set[bytes] | N
 def find_slices(
     keys: Sequence[KeyRange], total: int, fan: int
 ) -> Generator[tuple[Range, ...], tuple[bytes, ...], tuple[Range, ...]]:
-    """The byte range of each key range, by bisection; see :func:`~cxrsync.manifest.seek.seek`.
+    """The byte range of each key range, by bisection; see :func:`~cxrsync.manifest.bisect.seek`.
 
     Driven as that is. At the end each slice itself is asked for, so that it is there. Raises
     OutOfOrder.
