@@ -19,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from cxrsync.errors import Locked, LockLost
-from cxrsync.store import lock as module
+from cxrsync.storage import lock as module
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from cxrsync.cli.main import run
-from cxrsync.store import lock
+from cxrsync.storage import lock
 
 
 def main(silence: float, stop_at: int, words: list[str]) -> int:
@@ -26,7 +26,7 @@ def main(silence: float, stop_at: int, words: list[str]) -> int:
     lock.HEARTBEAT_SECONDS = silence / 10
     if not stop_at:
         return run(words)
-    from store.steps import stopped_at
+    from storage.steps import stopped_at
 
     def stop() -> None:
         os.kill(os.getpid(), signal.SIGSTOP)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from cxrsync.errors import CxrsyncError, Interrupted
 from cxrsync.sanitize import printable, reason_of, trace
-from cxrsync.store.layout import UnexpectedFile
+from cxrsync.storage.filesystem import UnexpectedFile
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 SECRET = "sessionid=SECRETSESSION123"

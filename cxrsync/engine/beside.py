@@ -10,7 +10,7 @@ from cxrsync.config.selection import Selection
 from cxrsync.engine.run import Run
 from cxrsync.events import Event, FileDone, Planned, Started, Unaccounted
 from cxrsync.preflight.checks import refuse_synced
-from cxrsync.store.layout import Tree
+from cxrsync.storage.tree import Tree
 from cxrsync.store.placement import Location
 from cxrsync.store.surroundings import look_around
 from cxrsync.store.tree_identity import claim

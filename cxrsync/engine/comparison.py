@@ -20,8 +20,8 @@ from cxrsync.errors import NothingMeant
 from cxrsync.events import Emit
 from cxrsync.manifest.diff import Change, Difference, differences
 from cxrsync.source.base import Source
-from cxrsync.store.layout import Tree
-from cxrsync.store.state import State
+from cxrsync.storage.state_db import State
+from cxrsync.storage.tree import Tree
 from cxrsync.store.tree_identity import identity_of
 from cxrsync.store.tree_parts import BESIDE
 

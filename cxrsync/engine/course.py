@@ -29,7 +29,7 @@ from cxrsync.manifest.filters import tables_needed
 from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, keys_of, needs_lookup
 from cxrsync.model import ROOT, Entry
 from cxrsync.stats import Tally
-from cxrsync.store.threads import in_thread
+from cxrsync.storage.executors import in_thread
 
 
 @dataclass(frozen=True, slots=True)

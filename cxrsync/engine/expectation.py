@@ -21,9 +21,9 @@ from cxrsync.errors import UsageError
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import keys_of, needs_lookup
 from cxrsync.model import MANIFEST_NAME, Entry, Found, Row
-from cxrsync.store.layout import Tree
-from cxrsync.store.snapshot import STATE_NAME
-from cxrsync.store.state import State
+from cxrsync.storage.state_db import State
+from cxrsync.storage.state_snapshot import STATE_NAME
+from cxrsync.storage.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)

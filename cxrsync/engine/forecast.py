@@ -31,10 +31,10 @@ from cxrsync.events import Emit, Notice
 from cxrsync.model import Row
 from cxrsync.source.base import Source
 from cxrsync.stats import Tally
-from cxrsync.store.layout import Tree
-from cxrsync.store.space import Room, room
-from cxrsync.store.state import State
-from cxrsync.store.threads import in_thread
+from cxrsync.storage.disk_space import Room, room
+from cxrsync.storage.executors import in_thread
+from cxrsync.storage.state_db import State
+from cxrsync.storage.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,69 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import os
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from itertools import islice
-from time import monotonic
-from typing import TypeVar
+from collections.abc import Callable, Iterator
 
 from cxrsync.engine.publication import Adopted, Publication
 from cxrsync.engine.queue import Queue, Task
 from cxrsync.model import Entry, Outcome, Result
 from cxrsync.sanitize import reason_of
-from cxrsync.store.hashing import digest_of
-from cxrsync.store.layout import Tree, reading_error
-from cxrsync.store.publish import close_to_others
-from cxrsync.store.threads import in_thread
-
-# How many small files are handed over at a time, and for how many seconds at most.
-_AT_A_TIME = 32
-_A_MOMENT = 0.05
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-async def on_every_core(
-    items: Iterator[T], work: Callable[[T], R], done: Callable[[T, R | OSError], Awaitable[None]]
-) -> None:
-    """Do ``work`` on each item in threads, as many as there are cores, and tell ``done``.
-
-    ``items`` is read as threads become free, a few ahead of them: to hand over each small file by
-    itself would cost more than to hash it. An OSError is a result.
-    """
-
-    def attempt(item: T) -> R | OSError:
-        try:
-            return work(item)
-        except OSError as problem:
-            return problem
-
-    def attempt_some(some: Sequence[T]) -> list[R | OSError]:
-        """As many as a moment allows: at least one."""
-        over = monotonic() + _A_MOMENT
-        results = [attempt(some[0])]
-        while len(results) < len(some) and monotonic() < over:
-            results.append(attempt(some[len(results)]))
-        return results
-
-    async def core() -> None:
-        while some := list(islice(items, _AT_A_TIME)):
-            while some:
-                results = await in_thread(partial(attempt_some, some), pool)
-                for item, result in zip(some, results, strict=False):
-                    await done(item, result)
-                some = some[len(results) :]
-
-    cores = os.cpu_count() or 1
-    with ThreadPoolExecutor(cores, thread_name_prefix="hash") as pool:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(cores):
-                group.create_task(core())
+from cxrsync.storage.checksum import digest_of
+from cxrsync.storage.filesystem import reading_error
+from cxrsync.storage.parallel_hash import on_every_core
+from cxrsync.storage.publish import close_to_others
+from cxrsync.storage.tree import Tree
 
 
 class Hashing:

@@ -24,7 +24,7 @@ from cxrsync.events import Notice, Summary
 from cxrsync.manifest.path_ids import place_of
 from cxrsync.model import Kind
 from cxrsync.stats import Tally
-from cxrsync.store.threads import in_thread
+from cxrsync.storage.executors import in_thread
 
 
 async def travel(run: Run, tally: Tally, distrust: tuple[str, ...]) -> None:

@@ -28,9 +28,9 @@ from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.matcher import Wanted
 from cxrsync.model import ROOT, Entry, Outcome, Result, partition_of
 from cxrsync.stats import MOST_NAMED, Tally
-from cxrsync.store.layout import Tree
-from cxrsync.store.publish import Trash
-from cxrsync.store.threads import in_thread
+from cxrsync.storage.executors import in_thread
+from cxrsync.storage.trash import Trash
+from cxrsync.storage.tree import Tree
 
 
 async def travel_legs(

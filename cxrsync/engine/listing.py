@@ -24,8 +24,8 @@ from cxrsync.manifest.matcher import Wanted
 from cxrsync.model import Entry
 from cxrsync.source.base import Source
 from cxrsync.stats import Tally
-from cxrsync.store.layout import Tree
-from cxrsync.store.threads import in_thread
+from cxrsync.storage.executors import in_thread
+from cxrsync.storage.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)

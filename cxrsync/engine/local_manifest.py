@@ -19,11 +19,12 @@ from cxrsync.manifest.file import ManifestFile, find_local, looks_like_one
 from cxrsync.manifest.key_ranges import KeyRange
 from cxrsync.model import MANIFEST_NAME, Found, is_validator
 from cxrsync.sanitize import reason_of
-from cxrsync.store.hashing import digest_of
-from cxrsync.store.layout import Tree, UnexpectedFile, read_json
-from cxrsync.store.leftovers import open_best
-from cxrsync.store.lock import Lock
-from cxrsync.store.writing import write_file
+from cxrsync.storage.atomic_write import write_file
+from cxrsync.storage.checksum import digest_of
+from cxrsync.storage.filesystem import UnexpectedFile, read_json
+from cxrsync.storage.lock import Lock
+from cxrsync.storage.partial_readers import open_best
+from cxrsync.storage.tree import Tree
 
 CURRENT = "current.json"
 PARTIAL = "partial"

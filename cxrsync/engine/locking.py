@@ -17,9 +17,9 @@ from typing import TypeVar
 from cxrsync import humanize
 from cxrsync.config.job import Limits
 from cxrsync.events import Emit, Notice, Waiting
-from cxrsync.store.leftovers import adopt, lay_down
-from cxrsync.store.lock import Holder, Lock
-from cxrsync.store.threads import in_thread, in_thread_while_wanted
+from cxrsync.storage.executors import in_thread, in_thread_while_wanted
+from cxrsync.storage.leftovers import adopt, lay_down
+from cxrsync.storage.lock import Holder, Lock
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ def patience_for_shared(limits: Limits) -> float:
 @dataclass(frozen=True, slots=True)
 class Workplace:
     """A folder of partials and the lock that guards it. ``only``: the name of the one partial that
-    lies there; ``proved`` as of a :class:`~cxrsync.store.partial.Partial`."""
+    lies there; ``proved`` as of a :class:`~cxrsync.storage.partial.Partial`."""
 
     lock: Lock
     folder: Path

@@ -47,11 +47,12 @@ from cxrsync.manifest.key_ranges import KeyRange
 from cxrsync.model import MANIFEST_NAME, Entry, Found
 from cxrsync.sanitize import reason_of
 from cxrsync.source.base import End, Opened, PastEnd
-from cxrsync.store.hashing import digest_of
-from cxrsync.store.lock import Lock
-from cxrsync.store.partial import Partial
-from cxrsync.store.publish import Ready, Trash, publish
-from cxrsync.store.threads import in_thread
+from cxrsync.storage.checksum import digest_of
+from cxrsync.storage.executors import in_thread
+from cxrsync.storage.lock import Lock
+from cxrsync.storage.partial import Partial
+from cxrsync.storage.publish import Ready, publish
+from cxrsync.storage.trash import Trash
 
 # A hundred times that of the largest dataset we know: what is larger is a server gone wrong.
 _MOST_BYTES = 8 << 30

@@ -13,7 +13,8 @@ from cxrsync.manifest.diff import removed
 from cxrsync.manifest.key_ranges import KeyRange, covers
 from cxrsync.manifest.parse import parse_line
 from cxrsync.model import Entry
-from cxrsync.store.partial import Binding, Partial
+from cxrsync.storage.partial import Partial
+from cxrsync.storage.sidecar import Binding
 
 MOST_LOST = 0.1
 _MOST_NAMED = 10

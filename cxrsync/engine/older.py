@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxrsync.config.job import Link
-from cxrsync.engine.hashing import on_every_core
 from cxrsync.engine.local_manifest import open_local
 from cxrsync.engine.partitions import Partitions
 from cxrsync.engine.plan import Plan
@@ -24,12 +23,14 @@ from cxrsync.errors import CxrsyncError, UsageError
 from cxrsync.events import Notice
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Entry
-from cxrsync.store.hashing import digest_of
-from cxrsync.store.layout import Tree, make_folders
-from cxrsync.store.link import bring
-from cxrsync.store.partial import Binding
-from cxrsync.store.publish import Ready
-from cxrsync.store.writing import COPY_SUFFIX
+from cxrsync.storage.atomic_write import COPY_SUFFIX
+from cxrsync.storage.checksum import digest_of
+from cxrsync.storage.filesystem import make_folders
+from cxrsync.storage.parallel_hash import on_every_core
+from cxrsync.storage.publish import Ready
+from cxrsync.storage.reflink import bring
+from cxrsync.storage.sidecar import Binding
+from cxrsync.storage.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)

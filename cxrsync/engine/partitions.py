@@ -19,13 +19,13 @@ from cxrsync.engine.locking import Workplace, in_loop
 from cxrsync.errors import DiskError, LockLost
 from cxrsync.events import Emit
 from cxrsync.model import ROOT, Contradiction, Entry, Outcome, Row, partition_of
-from cxrsync.store.layout import Tree
-from cxrsync.store.leftovers import names_at_rest
-from cxrsync.store.lock import Lock
-from cxrsync.store.partial import Partial
-from cxrsync.store.publish import copy_name
-from cxrsync.store.state import State
-from cxrsync.store.threads import in_thread
+from cxrsync.storage.executors import in_thread
+from cxrsync.storage.lock import Lock
+from cxrsync.storage.partial import Partial
+from cxrsync.storage.partial_readers import names_at_rest
+from cxrsync.storage.publish import copy_name
+from cxrsync.storage.state_db import State
+from cxrsync.storage.tree import Tree
 
 T = TypeVar("T")
 

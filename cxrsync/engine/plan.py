@@ -18,8 +18,8 @@ from cxrsync.manifest.clashes import falling_together
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import ROOT, Entry, Found, Kind, Refused, Row, partition_of
 from cxrsync.sanitize import reason_of
-from cxrsync.store.filesystem import Ways
-from cxrsync.store.layout import Tree, another_mount, reading_error
+from cxrsync.storage.filesystem import Ways, another_mount, reading_error
+from cxrsync.storage.tree import Tree
 
 # Copies and file systems round times: exFAT to 2 s.
 MTIME_TOLERANCE_NS = 2_000_000_000

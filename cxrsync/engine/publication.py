@@ -13,9 +13,11 @@ from cxrsync.engine.partitions import Partitions
 from cxrsync.errors import DiskError
 from cxrsync.model import Entry, Found, Outcome, Result, Row
 from cxrsync.sanitize import reason_of
-from cxrsync.store.layout import Tree, disk_error
-from cxrsync.store.publish import Ready, Trash, publish
-from cxrsync.store.threads import in_thread
+from cxrsync.storage.executors import in_thread
+from cxrsync.storage.filesystem import disk_error
+from cxrsync.storage.publish import Ready, publish
+from cxrsync.storage.trash import Trash
+from cxrsync.storage.tree import Tree
 
 BATCH_FILES = 64
 BATCH_SECONDS = 2.0

@@ -17,15 +17,12 @@ from cxrsync.engine.verdict import Observation, Verdict, judge
 from cxrsync.errors import AccessDenied, Corrupted, CxrsyncError, NotFound, unwrapped
 from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result, partition_of
 from cxrsync.sanitize import reason_of
-from cxrsync.store.layout import Tree, disk_error
-from cxrsync.store.partial import Partial
-from cxrsync.store.publish import (
-    Ready,
-    Trash,
-    continue_short_file,
-    copy_published,
-)
-from cxrsync.store.threads import in_thread
+from cxrsync.storage.executors import in_thread
+from cxrsync.storage.filesystem import disk_error
+from cxrsync.storage.partial import Partial
+from cxrsync.storage.publish import Ready, continue_short_file, copy_published
+from cxrsync.storage.trash import Trash
+from cxrsync.storage.tree import Tree
 
 Produce = Callable[[], Coroutine[None, None, None]]
 """Work beside the connections that may add files to the queue."""

@@ -14,10 +14,11 @@ from typing import Any
 import aiofiles
 
 from cxrsync.events import Summary
-from cxrsync.store.layout import FILE_MODE, Tree, make_folders, read_json
-from cxrsync.store.owner import is_running, this_process
-from cxrsync.store.threads import ended, in_thread
-from cxrsync.store.writing import UNFINISHED, write_file
+from cxrsync.storage.atomic_write import UNFINISHED, write_file
+from cxrsync.storage.executors import ended, in_thread
+from cxrsync.storage.filesystem import FILE_MODE, make_folders, read_json
+from cxrsync.storage.lock_owner import is_running, this_process
+from cxrsync.storage.tree import Tree
 
 PROGRESS_FOLDER = "progress"
 # One file for all runs of a tree: what version 0.1.0 wrote.

@@ -24,11 +24,12 @@ from cxrsync.errors import BadAnswer, FileDenied, NotFound, SourceError
 from cxrsync.events import Notice
 from cxrsync.model import ROOT, Entry, Kind
 from cxrsync.source.base import Opened
-from cxrsync.store.archive import BadArchive, Member, members, read_member
-from cxrsync.store.hashing import digest_of
-from cxrsync.store.partial import Binding, Partial
-from cxrsync.store.publish import Ready
-from cxrsync.store.threads import in_thread
+from cxrsync.storage.checksum import digest_of
+from cxrsync.storage.executors import in_thread
+from cxrsync.storage.partial import Partial
+from cxrsync.storage.publish import Ready
+from cxrsync.storage.sidecar import Binding
+from cxrsync.storage.zip_reader import BadArchive, Member, members, read_member
 
 # What a request costs server and line, as bytes of one long answer: below this a file, or rather
 # its share of the archive, comes more cheaply with the others.

@@ -11,9 +11,9 @@ from cxrsync.engine.plan import Plan
 from cxrsync.engine.run import Run
 from cxrsync.errors import WillNotFit
 from cxrsync.model import Kind
-from cxrsync.store.leftovers import unfinished
-from cxrsync.store.space import Room, Shortage, room, shortage
-from cxrsync.store.threads import in_thread
+from cxrsync.storage.disk_space import Room, Shortage, room, shortage
+from cxrsync.storage.executors import in_thread
+from cxrsync.storage.partial_readers import unfinished
 
 
 async def check_room(run: Run, plan: Plan) -> None:

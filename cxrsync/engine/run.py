@@ -16,7 +16,7 @@ from cxrsync.engine.turns import Turns
 from cxrsync.events import Emit
 from cxrsync.model import MANIFEST_NAME, Ref
 from cxrsync.source.base import Source
-from cxrsync.store.layout import Tree
+from cxrsync.storage.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)

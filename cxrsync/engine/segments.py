@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cxrsync.store.ranges import Range, gaps
+from cxrsync.storage.byte_ranges import Range, gaps
 
 # Below this a second request costs the server more than it brings.
 LEAST_SHARE = 2 << 20

@@ -11,8 +11,8 @@ from cxrsync.manifest.bisect import OutOfOrder, Range
 from cxrsync.manifest.file import FAN, ManifestFile
 from cxrsync.manifest.key_ranges import KeyRange, find_slices
 from cxrsync.model import Ref
-from cxrsync.store.partial import Partial
-from cxrsync.store.threads import in_thread
+from cxrsync.storage.executors import in_thread
+from cxrsync.storage.partial import Partial
 
 # Asked for first: a small manifest is all in it, of a large one its first root files.
 _HEAD = 32 << 10

@@ -18,9 +18,9 @@ from cxrsync.events import Emit, Notice, Started, TreeNotice
 from cxrsync.model import Kind
 from cxrsync.preflight.checks import refuse_synced, warning_of_git
 from cxrsync.source.base import Source
-from cxrsync.store.layout import Tree
+from cxrsync.storage.executors import in_thread
+from cxrsync.storage.tree import Tree
 from cxrsync.store.surroundings import look_around
-from cxrsync.store.threads import in_thread
 from cxrsync.store.tree_identity import claim
 
 

@@ -9,9 +9,9 @@ from time import time
 from cxrsync.engine.expectation import Expectation, partition_names
 from cxrsync.engine.plan import Standing, standing, survey
 from cxrsync.model import Found, partition_of
-from cxrsync.store.layout import Tree
-from cxrsync.store.leftovers import unfinished
-from cxrsync.store.state import State
+from cxrsync.storage.partial_readers import unfinished
+from cxrsync.storage.state_db import State
+from cxrsync.storage.tree import Tree
 
 
 @dataclass(slots=True)

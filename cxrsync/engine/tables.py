@@ -20,8 +20,8 @@ from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import ROOT_KEYS
 from cxrsync.model import Entry
 from cxrsync.sanitize import reason_of
-from cxrsync.store.hashing import digest_of
-from cxrsync.store.layout import Tree
+from cxrsync.storage.checksum import digest_of
+from cxrsync.storage.tree import Tree
 from cxrsync.store.placement import Location
 from cxrsync.store.tree_parts import BESIDE
 

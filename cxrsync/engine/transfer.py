@@ -20,10 +20,10 @@ from cxrsync.errors import BadAnswer, CxrsyncError, Interrupted, SourceError, Th
 from cxrsync.events import Emit, Received, Retrying
 from cxrsync.model import Ref
 from cxrsync.source.base import End, Opened, PastEnd, Source
-from cxrsync.store.partial import Binding, Partial
-from cxrsync.store.ranges import Range, is_whole
-from cxrsync.store.threads import in_thread
-from cxrsync.store.writers import WRITERS
+from cxrsync.storage.byte_ranges import Range, is_whole
+from cxrsync.storage.executors import WRITERS, in_thread
+from cxrsync.storage.partial import Partial
+from cxrsync.storage.sidecar import Binding
 
 # Few and large hand-overs to what writes and hashes; but on a slow line several a second, so that a
 # kill costs little.

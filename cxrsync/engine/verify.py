@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 
 from cxrsync.engine.exit_status import Ending, exit_status
 from cxrsync.engine.expectation import Expectation, observations, without_proof
-from cxrsync.engine.hashing import on_every_core
 from cxrsync.errors import DiskError, ExitCode
 from cxrsync.events import Checked, Emit, Finding, Notice, Planned
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import covers
 from cxrsync.model import MANIFEST_NAME, Entry, Found
 from cxrsync.sanitize import reason_of
-from cxrsync.store.hashing import digest_of
-from cxrsync.store.layout import Tree, reading_error
+from cxrsync.storage.checksum import digest_of
+from cxrsync.storage.filesystem import reading_error
+from cxrsync.storage.parallel_hash import on_every_core
+from cxrsync.storage.tree import Tree
 
 
 @dataclass(slots=True)

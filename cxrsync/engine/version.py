@@ -13,7 +13,8 @@ from cxrsync.config.job import Job
 from cxrsync.errors import NotHere, UsageError
 from cxrsync.events import Emit, Notice
 from cxrsync.source.base import Source
-from cxrsync.store.layout import Tree, is_version_root
+from cxrsync.storage.layout import is_version_root
+from cxrsync.storage.tree import Tree
 from cxrsync.store.placement import Location, wget_folders
 from cxrsync.store.tree_parts import refuse_parts
 

@@ -26,7 +26,8 @@ from urllib.parse import urlsplit
 
 from cxrsync.catalog.load import describe
 from cxrsync.errors import UsageError
-from cxrsync.store.layout import Tree, holds_version, is_version_root
+from cxrsync.storage.layout import holds_version, is_version_root
+from cxrsync.storage.tree import Tree
 from cxrsync.store.tree_identity import (
     Identity,
     check_identity,

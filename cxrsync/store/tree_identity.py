@@ -18,8 +18,9 @@ from cxrsync.catalog.load import describe, load
 from cxrsync.errors import DiskError, UsageError
 from cxrsync.model import Kind
 from cxrsync.sanitize import reason_of
-from cxrsync.store.layout import Tree, read_json
-from cxrsync.store.writing import write_file
+from cxrsync.storage.atomic_write import write_file
+from cxrsync.storage.filesystem import read_json
+from cxrsync.storage.tree import Tree
 
 _CLAIM_NAME = "tree.json"
 # Enough to pass over what wget leaves beside the first images.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cxrsync.catalog.dataset_info import NAME
 from cxrsync.errors import UsageError
-from cxrsync.store.layout import OWN_FOLDER, is_version_root
+from cxrsync.storage.layout import OWN_FOLDER, is_version_root
 from cxrsync.store.tree_identity import identity_of
 
 # In our own folder: trees of other datasets, for a version's root that is itself the destination.

@@ -21,7 +21,7 @@ from cxrsync.errors import ExitCode
 from cxrsync.events import Event, FileDone
 from cxrsync.model import Result
 from cxrsync.report.summary import as_text
-from cxrsync.store.partial import Partial
+from cxrsync.storage.partial import Partial
 
 Serve = Callable[..., MiniPhysioNet]
 MakeMachine = Callable[[MiniPhysioNet], Machine]

@@ -22,13 +22,13 @@ from e2e.scripted import (
     sha256,
 )
 from e2e.stage import wait_until
-from store.steps import stopped_at
+from storage.steps import stopped_at
 
 from cxrsync.engine import transfer
 from cxrsync.errors import LockLost
 from cxrsync.events import Notice
-from cxrsync.store import lock as locks
-from cxrsync.store.owner import myself
+from cxrsync.storage import lock as locks
+from cxrsync.storage.lock_owner import myself
 
 LARGE = "files/p10/p10000032/s50414267/large.dcm"
 FILES = {

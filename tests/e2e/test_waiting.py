@@ -16,7 +16,7 @@ from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.engine import locking
 from cxrsync.errors import Locked
 from cxrsync.events import Waiting
-from cxrsync.store.lock import Lock
+from cxrsync.storage.lock import Lock
 
 FILES = {"a.csv": b"x,y\n1,2\n"}
 

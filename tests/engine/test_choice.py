@@ -23,7 +23,7 @@ from cxrsync.errors import NotHere, UsageError
 from cxrsync.manifest.csv_reader import BadTable
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Kind, partition_of
-from cxrsync.store.layout import Tree
+from cxrsync.storage.tree import Tree
 from cxrsync.store.placement import Location
 
 many = settings(deadline=None, max_examples=200, derandomize=True)

@@ -16,11 +16,11 @@ from cxrsync.engine.locking import Workplace, in_loop, patience_for_shared
 from cxrsync.engine.partitions import Partitions
 from cxrsync.errors import Locked
 from cxrsync.events import Event, Notice, Waiting
-from cxrsync.store import lock as locks
-from cxrsync.store import owner as owners
-from cxrsync.store.layout import Tree
-from cxrsync.store.leftovers import Halted
-from cxrsync.store.lock import Holder, Lock
+from cxrsync.storage import lock as locks
+from cxrsync.storage import lock_owner as owners
+from cxrsync.storage.leftovers import Halted
+from cxrsync.storage.lock import Holder, Lock
+from cxrsync.storage.tree import Tree
 
 PATIENCE = 30.0
 

@@ -29,7 +29,8 @@ from cxrsync.errors import Interrupted, Throttled, Unreachable
 from cxrsync.events import Event
 from cxrsync.model import Ref
 from cxrsync.source.base import Answer, Opened
-from cxrsync.store.partial import Binding, Partial
+from cxrsync.storage.partial import Partial
+from cxrsync.storage.sidecar import Binding
 
 EACH = 50_000  # bytes per second of each connection
 CHUNK = 12_500

@@ -14,7 +14,7 @@ from cxrsync.catalog.load import describe
 from cxrsync.engine.plan import MTIME_TOLERANCE_NS, Standing, fits, make_plan, standing, survey
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Entry, Found, Kind, Row, partition_of
-from cxrsync.store.layout import Tree
+from cxrsync.storage.tree import Tree
 
 many = settings(deadline=None, max_examples=150, derandomize=True)
 

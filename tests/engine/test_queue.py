@@ -26,9 +26,9 @@ from cxrsync.errors import BadAnswer, DiskError, Interrupted, NotFound
 from cxrsync.events import Event, Received
 from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result
 from cxrsync.source.base import Answer, Opened
-from cxrsync.store.layout import Tree
-from cxrsync.store.partial import Partial
-from cxrsync.store.publish import Trash
+from cxrsync.storage.partial import Partial
+from cxrsync.storage.trash import Trash
+from cxrsync.storage.tree import Tree
 
 BYTES = bytes(range(250)) * 8
 MTIME = 1.6e9

@@ -17,8 +17,8 @@ import pytest
 
 from cxrsync.engine.records import runs_at_work, write_progress
 from cxrsync.events import Amount, Summary
-from cxrsync.store.layout import Tree
-from cxrsync.store.owner import this_process
+from cxrsync.storage.lock_owner import this_process
+from cxrsync.storage.tree import Tree
 
 AMOUNTS = {each.name: Amount() for each in fields(Summary) if each.type == "Amount"}
 SUMMARY = Summary("d", "1", "/", "all", **AMOUNTS, requests=0, seconds=0.0, exit_code=-1)
@@ -65,7 +65,8 @@ def told(tree: Tree) -> list[str]:
 def ended() -> dict[str, Any]:
     """What a process was that has ended."""
     code = (
-        "import json; from cxrsync.store.owner import this_process as it; print(json.dumps(it()))"
+        "import json; from cxrsync.storage.lock_owner import this_process as "
+        "it; print(json.dumps(it()))"
     )
     words = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     return dict(json.loads(words.stdout))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrsync.engine.segments import LEAST_SHARE, Segment, Segments
-from cxrsync.store.ranges import Range, add, normal, size
+from cxrsync.storage.byte_ranges import Range, add, normal, size
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 

@@ -12,9 +12,9 @@ from cxrsync.engine import partitions as module
 from cxrsync.engine.partitions import SNAPSHOT_SECONDS, Partitions, is_due
 from cxrsync.errors import DiskError, LockLost
 from cxrsync.model import Row
-from cxrsync.store.layout import Tree
-from cxrsync.store.snapshot import STATE_NAME, working_copies
-from cxrsync.store.state import State
+from cxrsync.storage.state_db import State
+from cxrsync.storage.state_snapshot import STATE_NAME, working_copies
+from cxrsync.storage.tree import Tree
 
 SHARDS = ("p10", "p11")
 Opened = Callable[[], Awaitable[Partitions]]
@@ -180,7 +180,7 @@ async def test_what_cannot_be_published_in_the_end_is_said_and_not_lost(
     partitions = await opened()
     await partitions.record([row(0)])
     with monkeypatch.context() as patch:
-        patch.setattr("cxrsync.store.snapshot.sync_folders", fail_to_sync)
+        patch.setattr("cxrsync.storage.state_snapshot.sync_folders", fail_to_sync)
         with pytest.raises(DiskError, match="cannot publish"):
             await partitions.close()
     assert [path.name for path in tree.partition("p10").glob("lock")] == []

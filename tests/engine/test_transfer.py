@@ -38,8 +38,9 @@ from cxrsync.errors import (
 from cxrsync.events import Event, Received
 from cxrsync.model import Ref
 from cxrsync.source.base import Answer, End, Opened, PastEnd, Unchanged
-from cxrsync.store import writers
-from cxrsync.store.partial import Binding, Partial
+from cxrsync.storage import executors
+from cxrsync.storage.partial import Partial
+from cxrsync.storage.sidecar import Binding
 
 DATA = random.Random(7).randbytes(3000)
 REF = Ref("alpha", "1.0", "files/p10/one.jpg")
@@ -517,7 +518,7 @@ async def test_cancelled_in_a_hand_over_it_is_counted(
         assert go.wait(5)
         return original(partial, offset, chunks, epoch)
 
-    monkeypatch.setattr(writers, "SMALL", 0)  # in a thread
+    monkeypatch.setattr(executors, "SMALL", 0)  # in a thread
     monkeypatch.setattr(Partial, "write", write)
     stage = staged(tmp_path)
     task = asyncio.create_task(stage.fetch())

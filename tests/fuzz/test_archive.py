@@ -10,7 +10,7 @@ from fuzz.mutations import many, mutated
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cxrsync.store.archive import BadArchive, Member, members, read_member
+from cxrsync.storage.zip_reader import BadArchive, Member, members, read_member
 
 MOST = 1 << 16
 REPORTS = {f"files/p10/p1/s{n}.txt": b"FINAL REPORT %d\n" % n * 20 for n in range(6)}

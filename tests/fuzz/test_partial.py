@@ -14,11 +14,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cxrsync.model import Entry, Row, is_validator
-from cxrsync.store.layout import Tree
-from cxrsync.store.partial import Binding, Partial
-from cxrsync.store.publish import Ready, publish
-from cxrsync.store.ranges import gaps
-from cxrsync.store.state import State
+from cxrsync.storage.byte_ranges import gaps
+from cxrsync.storage.partial import Partial
+from cxrsync.storage.publish import Ready, publish
+from cxrsync.storage.sidecar import Binding
+from cxrsync.storage.state_db import State
+from cxrsync.storage.tree import Tree
 
 DATA = random.Random(3).randbytes(3_000)
 NAME = hashlib.sha256(DATA).hexdigest()

@@ -17,10 +17,11 @@ from cxrsync.engine.records import OLD_PROGRESS_NAME, keep_summary, runs_at_work
 from cxrsync.errors import DiskError, Locked
 from cxrsync.events import Amount, Summary
 from cxrsync.model import is_validator
-from cxrsync.store import lock as locks
-from cxrsync.store.layout import Tree, read_json
-from cxrsync.store.lock import LOCK_NAME, Lock
-from cxrsync.store.owner import myself, this_process
+from cxrsync.storage import lock as locks
+from cxrsync.storage.filesystem import read_json
+from cxrsync.storage.lock import LOCK_NAME, Lock
+from cxrsync.storage.lock_owner import myself, this_process
+from cxrsync.storage.tree import Tree
 from cxrsync.store.placement import Location
 from cxrsync.store.tree_identity import read_claim
 

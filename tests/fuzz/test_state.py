@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from cxrsync.config.selection import Selection
 from cxrsync.errors import DiskError, LaterFormat
 from cxrsync.model import Contradiction, Outcome, Result, Row, is_validator
-from cxrsync.store.schema import FORMAT, header_of
-from cxrsync.store.snapshot import STATE_NAME
-from cxrsync.store.state import State
+from cxrsync.storage.state_db import State
+from cxrsync.storage.state_schema import FORMAT, header_of
+from cxrsync.storage.state_snapshot import STATE_NAME
 
 ROW = Row("files/p10/fresh.jpg", "a" * 64, 1, 10**18, "https://x", '"tag"', 1.5e9)
 SELECTION = Selection(shards=("p10",))

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from cxrsync.model import Row
-from cxrsync.store.state import State
+from cxrsync.storage.state_db import State
 
 TOKEN = "b" * 32
 BATCHES = 5

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from cxrsync.errors import ExitCode, UsageError
-from cxrsync.store.layout import Tree, make_folders
+from cxrsync.storage.filesystem import make_folders
+from cxrsync.storage.tree import Tree
 from cxrsync.store.placement import Layout, Location, wget_folders
 from cxrsync.store.tree_identity import claim
 

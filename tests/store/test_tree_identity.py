@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cxrsync.errors import UsageError
-from cxrsync.store.layout import Tree
+from cxrsync.storage.tree import Tree
 from cxrsync.store.tree_identity import (
     Identity,
     check_identity,

@@ -1,0 +1,65 @@
+"""Writing: every byte, or an error; a small file whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from cxrsync.storage.filesystem import FILE_MODE
+
+UNFINISHED = ".new"
+COPY_SUFFIX = ".copy"
+# Linux takes at most 1,024 buffers in one call.
+_MOST_BUFFERS = 512
+
+
+def write_file(
+    path: Path,
+    data: bytes,
+    *,
+    fsync: bool = True,
+    prove: Callable[[], None] = lambda: None,
+) -> None:
+    """Put a small file of our own in place: whole, or not at all.
+
+    ``prove``, for a name that a lock guards, raises LockLost where the lock is another's by now;
+    where it is taken over only after that, the fresh file is swept, and the rename fails.
+    """
+    # By a name that nobody else has: two runs may begin at once, before either has a lock.
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}{UNFINISHED}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(fresh, flags, FILE_MODE)
+    try:
+        try:
+            write_all(fd, [data], 0)
+            if fsync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        prove()
+        os.replace(fresh, path)
+    except BaseException:
+        with suppress(OSError):  # the first error is the one to tell
+            fresh.unlink()
+        raise
+
+
+def write_all(fd: int, chunks: Sequence[bytes], offset: int) -> None:
+    """Write every byte of ``chunks`` at ``offset``, however many calls it takes."""
+    pending: Sequence[bytes | memoryview] = (
+        chunks if len(chunks) <= _MOST_BUFFERS else [b"".join(chunks)]
+    )
+    while pending:
+        written = os.pwritev(fd, pending, offset)
+        offset += written
+        rest: list[bytes | memoryview] = []
+        for chunk in pending:
+            if written >= len(chunk):
+                written -= len(chunk)
+            else:
+                rest.append(memoryview(chunk)[written:])
+                written = 0
+        pending = rest

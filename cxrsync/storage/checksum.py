@@ -1,0 +1,31 @@
+"""The digest of a file on the disk."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+
+from cxrsync.storage.filesystem import UnexpectedFile
+
+_READ = 1 << 20
+
+
+def digest_of(path: str, *, fsync: bool = False) -> str:
+    """The SHA-256 (lower hex) of the regular file at ``path``; with ``fsync``, of what a power cut
+    leaves there. Raises OSError."""
+    # A symbolic link could lead out of the tree: it is no file of ours. Nor is a pipe waited for.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(fd, "rb", buffering=0) as file:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise UnexpectedFile(errno.EINVAL, "not a regular file", path)
+        if fsync:
+            os.fsync(fd)
+        digest = hashlib.sha256()
+        buffer = bytearray(min(_READ, max(1, found.st_size)))
+        view = memoryview(buffer)
+        while count := file.readinto(buffer):
+            digest.update(view[:count])
+        return digest.hexdigest()

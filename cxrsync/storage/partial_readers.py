@@ -1,0 +1,80 @@
+"""Partials as a reader sees them, though a run may be at work on them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from cxrsync.storage.filesystem import _is
+from cxrsync.storage.partial_names import read_name
+from cxrsync.storage.sidecar import Stock, sidecar_of, take_stock
+
+
+def open_stock(data: Path, *, proved: bool) -> tuple[int, Stock] | None:
+    """A partial opened for reading, and what is there of it, though a run may be at work on it.
+    None where there is none, or where it becomes another one meanwhile."""
+    try:
+        fd = os.open(data, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    found = os.fstat(fd)
+    if stat.S_ISREG(found.st_mode):
+        # Before any of it is read: what the sidecar claims is there by then.
+        stock = take_stock(found.st_size, sidecar_of(data), proved=proved)
+        if _is(fd, data):
+            return fd, stock
+    os.close(fd)
+    return None
+
+
+def open_best(folder: Path, base: str, *, proved: bool) -> tuple[int, Stock] | None:
+    """The partial ``base``, at rest or at work: that of which most is there, opened for reading.
+    None where there is none. Raises OSError."""
+    best: tuple[int, Stock] | None = None
+    for _again in range(3):  # its name may change while we look
+        for name in _names_in(folder):
+            left = read_name(name)
+            if left is None or left.base != base or left.is_sidecar:
+                continue
+            found = open_stock(folder / name, proved=proved)
+            if found is not None and (best is None or _worth(found[1]) > _worth(best[1])):
+                best, found = found, best
+            if found is not None:
+                os.close(found[0])
+        if best is not None:
+            break
+    return best
+
+
+def _worth(stock: Stock) -> tuple[bool, int]:
+    return stock.binding is not None, stock.size
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
+def names_at_rest(folder: Path) -> set[str]:
+    """The partials that lie at rest in a folder. Raises OSError."""
+    return {name for name in _names_in(folder) if "." not in name}
+
+
+def unfinished(folder: Path) -> tuple[int, int]:
+    """How many partials lie in a folder, at rest or at work, and the bytes that they take; nothing
+    where it cannot be read."""
+    files = size = 0
+    try:
+        with os.scandir(folder) as found:
+            for item in found:
+                left = read_name(item.name)
+                if left is not None and not left.is_sidecar:
+                    files += 1
+                    # Blocks, not length: a file in segments has holes.
+                    size += item.stat().st_blocks * 512
+    except OSError:
+        return 0, 0
+    return files, size

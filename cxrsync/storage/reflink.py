@@ -1,0 +1,133 @@
+"""A file brought over from an older version's tree, at the least cost that the disk allows.
+
+A clone (reflink) shares the bytes on the disk until either file is changed, so that changing or
+deleting one leaves the other whole. A hard link is the very same file under two names.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import stat
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from cxrsync.config.job import Link
+from cxrsync.storage.disk_space import room
+from cxrsync.storage.filesystem import FILE_MODE, UnexpectedFile
+
+# Left free by a copy: the state, the folders and the partials in work need room as well.
+RESERVE = 64 << 20
+
+# linux/fs.h: _IOW(0x94, 9, int)
+_FICLONE = 0x40049409
+_CANNOT_CLONE = {
+    errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOTTY, errno.EXDEV,
+    errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EBADF,
+}  # fmt: skip
+# EPERM: a file system without links, or a file that the kernel lets only its owner link.
+_CANNOT_LINK = {
+    errno.EXDEV, errno.EMLINK, errno.EPERM,
+    errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS,
+}  # fmt: skip
+# Of sendfile: macOS sends to sockets only (ENOTSOCK), some FUSE file systems not at all.
+_CANNOT_SEND = {errno.ENOTSOCK, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+_PIECE = 64 << 20
+_PIECE_IN_MEMORY = 8 << 20
+
+
+def bring(original: str, target: Path, how: Link, *, reserve: int = RESERVE) -> Link:
+    """Make ``target``, a name in our own folder, hold the bytes of ``original``; tells how.
+
+    Whatever stands under ``target`` is unlinked first, never written to. Nothing is verified, and
+    nothing lasts through a power cut yet. A clone and a copy are files of our own (``FILE_MODE``,
+    new times). A hard link is not: writing, cutting, ``chmod`` and ``utime`` would reach the older
+    version's file, so whoever gets HARDLINK back does none of them.
+
+    Raises OSError: ELOOP where ``original`` is a symbolic link, EINVAL where it is no regular file
+    (``target`` is then as it was); ENOSPC where a copy would leave less than ``reserve`` bytes
+    free. No target is left then, nor by any later error.
+    """
+    # A pipe must not keep us waiting for somebody to write to it, hence O_NONBLOCK.
+    source = os.open(original, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        found = os.fstat(source)
+        if not stat.S_ISREG(found.st_mode):
+            raise UnexpectedFile(errno.EINVAL, "not a regular file", original)
+        target.unlink(missing_ok=True)
+        if how is Link.HARDLINK and _hard_link(original, found, target):
+            return Link.HARDLINK
+        return _fill(source, found.st_size + reserve, target, may_clone=how is not Link.COPY)
+    finally:
+        os.close(source)
+
+
+def _hard_link(original: str, found: os.stat_result, target: Path) -> bool:
+    try:
+        os.link(original, target, follow_symlinks=False)
+    except OSError as problem:
+        if problem.errno in _CANNOT_LINK:
+            return False
+        raise
+    if os.path.samestat(found, os.lstat(target)):
+        return True
+    # Since it was opened its name was given to another file, or to a symbolic link.
+    target.unlink()
+    return False
+
+
+def _fill(source: int, room_needed: int, target: Path, *, may_clone: bool) -> Link:
+    """Make a file of our own and bring the bytes of ``source`` into it."""
+    fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    try:
+        try:
+            if may_clone and clone(source, fd):
+                return Link.REFLINK
+            if room(target.parent).bytes < room_needed:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+            _copy(source, fd)
+        finally:
+            os.close(fd)
+    except BaseException:
+        _remove(target)
+        raise
+    return Link.COPY
+
+
+def clone(source: int, target: int) -> bool:
+    """Let an open, empty file share the bytes of another; False where that cannot be done."""
+    if sys.platform != "linux":
+        return False
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError as problem:
+        if problem.errno in _CANNOT_CLONE:
+            return False
+        raise
+    return True
+
+
+def _copy(source: int, target: int) -> None:
+    # Not copy_file_range: it may clone, and a copy that was asked for shares no block with the
+    # original, so that one bad block does not cost both.
+    sent = 0
+    try:
+        while count := os.sendfile(target, source, sent, _PIECE):
+            sent += count
+    except OSError as problem:
+        if sent or problem.errno not in _CANNOT_SEND:
+            raise
+        with (
+            open(source, "rb", 0, closefd=False) as read,
+            open(target, "wb", 0, closefd=False) as to,
+        ):
+            shutil.copyfileobj(read, to, _PIECE_IN_MEMORY)
+
+
+def _remove(target: Path) -> None:
+    with suppress(OSError):  # the first error is the one to tell
+        target.unlink()

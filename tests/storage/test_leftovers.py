@@ -1,0 +1,572 @@
+"""What other runs left: nothing is lost, and nothing is gone on with that somebody may write to."""
+
+import errno
+import hashlib
+import json
+import os
+import random
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from storage.steps import killed_at, stopped_at
+
+from cxrsync.errors import DiskError, LockLost
+from cxrsync.storage import leftovers as module
+from cxrsync.storage import lock as locks
+from cxrsync.storage.byte_ranges import Range, gaps
+from cxrsync.storage.leftovers import Halted, adopt, lay_down
+from cxrsync.storage.lock import Lock
+from cxrsync.storage.lock_owner import myself
+from cxrsync.storage.partial import Partial
+from cxrsync.storage.partial_names import Fate, fate
+from cxrsync.storage.partial_readers import names_at_rest, open_best, unfinished
+from cxrsync.storage.sidecar import Binding
+
+DATA = random.Random(11).randbytes(30_000)
+NAME = hashlib.sha256(DATA).hexdigest()
+BINDING = Binding("https://physionet.org", len(DATA), '"tag"', 1_721_736_000.0)
+A, B, C = "a" * 32, "b" * 32, "c" * 32
+
+
+@pytest.fixture(autouse=True)
+def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever lives is silent; the dead are dead at once; and no power is cut here."""
+    monkeypatch.setattr(locks, "SILENT_SECONDS", -1.0)
+    monkeypatch.setattr(os, "fsync", lambda _fd: None)
+    monkeypatch.setattr(os, "fdatasync", lambda _fd: None)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "partial"
+
+
+def lock_of(place: Path, token: str, *, dead: bool = False) -> Lock:
+    """The lock of a run with this token; ``dead``: of one that ends before anybody looks."""
+    lock = Lock(place.parent, describe="shard p10")
+    lock._owner = replace(myself(), token=token, **({"pid": 1 << 30} if dead else {}))
+    lock._candidate = place.parent / f"lock.{token}"
+    return lock
+
+
+def taken(place: Path, token: str, *, dead: bool = False) -> Lock:
+    lock = lock_of(place, token, dead=dead)
+    lock.acquire()
+    lock._heart.set()  # its heart need not beat
+    return lock
+
+
+def take_over(place: Path, token: str, *, dead: bool = False) -> Lock:
+    """Take the lock, and adopt what lies there."""
+    lock = taken(place, token, dead=dead)
+    adopt(place, lock, lock.replaced())
+    return lock
+
+
+def begin(place: Path, lock: Lock | None, *ranges: Range, name: str = NAME) -> Partial:
+    """Bytes of the file, written by the owner of ``lock`` (None: by cxrsync 0.1.0)."""
+    partial = Partial(place, name, lease=lock)
+    partial.load()
+    partial.bind(BINDING)
+    for start, stop in ranges:
+        partial.write(start, [DATA[start:stop]], partial.epoch)
+    partial.save()
+    return partial
+
+
+def names(place: Path) -> list[str]:
+    return sorted(path.name for path in place.iterdir())
+
+
+def go_on(place: Path, lock: Lock) -> Partial:
+    partial = Partial(place, NAME, lease=lock)
+    partial.load()
+    return partial
+
+
+def assert_true(partial: Partial) -> None:
+    """Every byte that is claimed is there, and is the right one."""
+    for start, stop in partial.ranges:
+        assert partial.read(start, stop) == DATA[start:stop]
+
+
+def complete(partial: Partial) -> None:
+    partial.bind(BINDING)
+    for start, stop in gaps(partial.ranges, len(DATA)):
+        partial.write(start, [DATA[start:stop]], partial.epoch)
+    assert partial.digest() == NAME
+
+
+# ── the decision ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("name", "safe", "unsafe"),
+    [
+        (NAME, Fate.STAY, Fate.COPY),
+        (f"{NAME}.json", Fate.STAY, Fate.COPY),
+        (f"{NAME}.{A}", Fate.TAKE, Fate.TAKE),
+        (f"{NAME}.{A}.json", Fate.TAKE, Fate.TAKE),
+        (f"{NAME}.{B}", Fate.COPY, Fate.COPY),
+        (f"{NAME}.{B}.json", Fate.COPY, Fate.COPY),
+        (f"{NAME}.0123456789abcdef.copy", Fate.SWEEP, Fate.SWEEP),
+        (f"{NAME}.0123456789abcdef.copy.{A}", Fate.SWEEP, Fate.SWEEP),
+        (f"{NAME}.0123456789abcdef.copy.{B}.json", Fate.SWEEP, Fate.SWEEP),
+        (f"{NAME}.{B}.json.123.new", Fate.SWEEP, Fate.SWEEP),
+        (f"{NAME}.new", Fate.SWEEP, Fate.SWEEP),
+        (f"{NAME}.{B[:-1]}", Fate.LEAVE, Fate.LEAVE),
+        (f"{NAME}.{B}.txt", Fate.LEAVE, Fate.LEAVE),
+        (".nfs000000000000000100000001", Fate.LEAVE, Fate.LEAVE),
+    ],
+)
+def test_what_becomes_of_a_name(name: str, safe: Fate, unsafe: Fate) -> None:
+    assert fate(name, {A, C}, rest_is_safe=True) is safe
+    assert fate(name, {A, C}, rest_is_safe=False) is unsafe
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("partial", Fate.STAY),
+        (f"partial.{B}", Fate.COPY),
+        ("partial.json", Fate.STAY),
+        ("current.json", Fate.LEAVE),
+        (f"current.json.{B}.new", Fate.SWEEP),
+        ("20250102T030405.000000Z-SHA256SUMS.txt", Fate.LEAVE),
+    ],
+)
+def test_among_the_manifests(name: str, expected: Fate) -> None:
+    assert fate(name, {A}, rest_is_safe=True, only="partial") is expected
+
+
+# ── the dead and the living ────────────────────────────────────────────────────────────────────
+
+STREAM, SEGMENTS = ((0, 10_000),), ((0, 4_000), (20_000, 25_000))
+
+
+@pytest.mark.parametrize("ranges", [STREAM, SEGMENTS], ids=["stream", "segments"])
+def test_what_a_dead_owner_left_is_gone_on_with_where_it_lies(
+    place: Path, ranges: tuple[Range, ...]
+) -> None:
+    left = begin(place, taken(place, A, dead=True), *ranges)
+    inode = left.path.stat().st_ino
+    lock = take_over(place, B)
+    assert names(place) == [NAME, f"{NAME}.json"]
+    assert lock.replaced() == ()
+    partial = go_on(place, lock)
+    assert names(place) == [f"{NAME}.{B}", f"{NAME}.{B}.json"]
+    assert partial.path.stat().st_ino == inode
+    assert (partial.ranges, partial.binding) == (list(ranges), BINDING)
+    complete(partial)
+
+
+@pytest.mark.parametrize("ranges", [STREAM, SEGMENTS], ids=["stream", "segments"])
+@pytest.mark.parametrize("old", [True, False], ids=["0.1.0", "today"])
+def test_what_a_silent_owner_left_is_copied(
+    place: Path, ranges: tuple[Range, ...], *, old: bool
+) -> None:
+    """Whatever it does when it wakes up leads nowhere."""
+    silent = taken(place, A)
+    left = begin(place, None if old else silent, *ranges)
+    lock = take_over(place, B)
+    assert names(place) == [NAME, f"{NAME}.json"]
+    assert os.fstat(left.fileno()).st_nlink == 0
+    partial = go_on(place, lock)
+    assert (partial.ranges, partial.binding) == (list(ranges), BINDING)
+    complete(partial)
+    left.write(10_000, [b"\0" * 9_000], left.epoch)
+    assert partial.path.read_bytes() == DATA
+
+
+def test_a_sleeper_that_goes_on_meets_its_guard(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = taken(place, A)
+    left = begin(place, silent, (0, 10_000))
+    lock = take_over(place, B)
+    now = locks.boottime()
+    monkeypatch.setattr(locks, "boottime", lambda: now + 61)
+    with pytest.raises(LockLost):
+        left.write(10_000, [b"\0" * 9_000], left.epoch)
+    left.save()  # nothing is written for it
+    assert names(place) == [NAME, f"{NAME}.json"]
+    lock.check()
+
+
+def test_holes_are_not_copied(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "clone", lambda _source, _target: False)
+    size = 64 << 20
+    left = Partial(place, NAME, lease=taken(place, A))
+    left.bind(Binding("s", size, '"t"'))
+    left.write(0, [DATA], 0)
+    left.write(size - len(DATA), [DATA], 0)
+    left.save()
+    take_over(place, B)
+    copy = (place / NAME).stat()
+    assert copy.st_size == size
+    assert copy.st_blocks * 512 < 1 << 20
+    assert (place / NAME).read_bytes()[-len(DATA) :] == DATA
+
+
+def test_a_claim_beyond_the_bytes_is_not_copied(place: Path) -> None:
+    left = begin(place, taken(place, A), *SEGMENTS)
+    os.truncate(left.path, 22_000)
+    take_over(place, B)
+    assert json.loads((place / f"{NAME}.json").read_text())["ranges"] == [
+        [0, 4_000],
+        [20_000, 22_000],
+    ]
+
+
+@pytest.mark.parametrize("dead", [True, False])
+def test_a_taker_that_lives_on_others_names_takes_them_all(place: Path, *, dead: bool) -> None:
+    """Two were replaced, and the second was killed before it had looked at anything."""
+    first = begin(place, taken(place, A), *STREAM)
+    inode = first.path.stat().st_ino
+    taken(place, B, dead=dead)
+    take_over(place, C)
+    assert names(place) == [NAME, f"{NAME}.json"]
+    assert (place / NAME).stat().st_ino != inode
+
+
+def test_at_rest_after_a_release_nothing_is_touched(place: Path) -> None:
+    lock = taken(place, A)
+    begin(place, lock, *SEGMENTS).close()
+    lay_down(place, lock)
+    lock.release()
+    before = {path.name: path.stat() for path in place.iterdir()}
+    lock = take_over(place, B)
+    assert {path.name: path.stat() for path in place.iterdir()} == before
+    assert go_on(place, lock).ranges == list(SEGMENTS)
+
+
+def test_what_a_run_did_not_lay_down_is_copied(place: Path) -> None:
+    """It has released its lock, and does not say what became of it."""
+    lock = taken(place, A)
+    left = begin(place, lock, *SEGMENTS)
+    lock.release()
+    take_over(place, B)
+    assert (place / NAME).stat().st_ino != os.fstat(left.fileno()).st_ino
+    assert names(place) == [NAME, f"{NAME}.json"]
+
+
+# ── several, alone, half made ──────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("dead", [True, False])
+@pytest.mark.parametrize(("rest", "work", "kept"), [(5_000, 9_000, 9_000), (9_000, 5_000, 9_000)])
+def test_of_two_the_one_with_more_bytes_stays(
+    place: Path, rest: int, work: int, kept: int, *, dead: bool
+) -> None:
+    begin(place, None, (0, rest)).close()
+    (place / f"{NAME}.{A}").write_bytes(DATA[:work])
+    taken(place, A, dead=dead)
+    lock = take_over(place, B)
+    assert set(names(place)) <= {NAME, f"{NAME}.json"}
+    partial = go_on(place, lock)
+    assert partial.ranges == [(0, kept)]
+    complete(partial)
+
+
+def test_holes_are_no_bytes(place: Path) -> None:
+    """Of two the longer file may have less."""
+    begin(place, None, (0, 9_000)).close()
+    begin(place, taken(place, A, dead=True), (25_000, 26_000), name=f"{NAME}x").close()
+    os.rename(place / f"{NAME}x.{A}", place / f"{NAME}.{A}")
+    os.rename(place / f"{NAME}x.{A}.json", place / f"{NAME}.{A}.json")
+    assert go_on(place, take_over(place, B)).ranges == [(0, 9_000)]
+
+
+def test_bytes_of_unknown_origin_do_not_outweigh_those_of_a_manifest(place: Path) -> None:
+    """No digest would tell that they are wrong."""
+    begin(place, None, *SEGMENTS, name="partial").close()
+    (place / f"partial.{A}").write_bytes(b"x" * 29_000)
+    lock = taken(place, B)
+    adopt(place, lock, lock.replaced(), only="partial", proved=False)
+    partial = Partial(place, "partial", proved=False, lease=lock)
+    partial.load()
+    assert (partial.ranges, partial.binding) == (list(SEGMENTS), BINDING)
+
+
+def test_what_is_half_made_or_alone_is_swept(place: Path) -> None:
+    place.mkdir()
+    for name in (
+        *(f"{NAME}.{A}.copy", f"{NAME}.0123456789abcdef.copy.{A}", f"{NAME}.{A}.new"),
+        *(f"{NAME}.json", f"{NAME}x.{A}.json"),
+    ):
+        (place / name).write_text("{}")
+    take_over(place, B)
+    assert names(place) == []
+
+
+def test_what_is_none_of_ours_stays(place: Path) -> None:
+    place.mkdir()
+    (place / f"{NAME}.{A}").mkdir()
+    (place / "a.folder").mkdir()
+    (place / "notes.txt").touch()
+    (place / f"{NAME}.{B}").symlink_to(place.parent)
+    os.mkfifo(place / f"{NAME}.{'d' * 32}")
+    take_over(place, C)
+    assert names(place) == sorted([f"{NAME}.{A}", "a.folder", "notes.txt"])
+
+
+def test_no_folder_no_leftovers(place: Path) -> None:
+    lock = take_over(place, A)
+    lay_down(place, lock)
+    assert not place.exists()
+    assert names_at_rest(place) == set()
+    assert unfinished(place) == (0, 0)
+    assert open_best(place, NAME, proved=True) is None
+
+
+# ── laying down ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_laid_down(place: Path) -> None:
+    """Bytes get their name at rest; what is of no use any more goes."""
+    lock = taken(place, A)
+    begin(place, lock, *SEGMENTS).close()
+    begin(place, lock, *STREAM, name="stream").close()
+    begin(place, lock, *STREAM, name="x.copy").close()
+    Partial(place, "empty", lease=lock).fileno()
+    (place / f"published.{A}.json").touch()
+    (place / f"left.{A}.json.9.new").touch()
+    (place / f"foreign.{B}").touch()
+    lay_down(place, lock)
+    assert names(place) == sorted([NAME, f"{NAME}.json", "stream", "stream.json", f"foreign.{B}"])
+
+
+def test_what_was_lost_is_not_laid_down(place: Path) -> None:
+    silent = taken(place, A)
+    begin(place, silent, *STREAM).close()
+    lock = take_over(place, B)
+    begin(place, lock, (0, 20_000)).close()
+    (place / f"{NAME}.{A}").write_bytes(b"late")
+    lay_down(place, silent)
+    assert (place / f"{NAME}.{A}").read_bytes() == b"late"
+    assert not (place / NAME).exists()
+
+
+def test_what_rests_already_is_not_replaced(place: Path) -> None:
+    lock = taken(place, A)
+    begin(place, lock, *STREAM).close()
+    (place / NAME).write_bytes(b"somebody's")
+    lay_down(place, lock)
+    assert (place / NAME).read_bytes() == b"somebody's"
+    assert (place / f"{NAME}.{A}").read_bytes() == DATA[:10_000]
+
+
+# ── killed, stopped, out of room ───────────────────────────────────────────────────────────────
+
+Scene = Callable[[Path], None]
+
+
+def dead_with_segments(place: Path) -> None:
+    begin(place, taken(place, A, dead=True), *SEGMENTS).close()
+
+
+def silent_with_segments(place: Path) -> None:
+    begin(place, taken(place, A), *SEGMENTS).close()
+
+
+def silent_0_1_0(place: Path) -> None:
+    taken(place, A)
+    begin(place, None, *SEGMENTS).close()
+
+
+def at_rest_and_dead(place: Path) -> None:
+    """Less at rest: a stream without a sidecar."""
+    place.mkdir()
+    (place / NAME).write_bytes(DATA[:3_000])
+    begin_beside(place, taken(place, A, dead=True))
+
+
+def at_rest_and_silent(place: Path) -> None:
+    begin(place, None, (0, 3_000), (29_000, 29_500)).close()
+    begin_beside(place, taken(place, A))
+
+
+def begin_beside(place: Path, lock: Lock) -> None:
+    begin(place, lock, *SEGMENTS, name="x").close()
+    os.rename(place / f"x.{lock.token}", place / f"{NAME}.{lock.token}")
+    os.rename(place / f"x.{lock.token}.json", place / f"{NAME}.{lock.token}.json")
+
+
+SCENES = [
+    *(dead_with_segments, silent_with_segments, silent_0_1_0),
+    *(at_rest_and_dead, at_rest_and_silent),
+]
+
+
+@pytest.mark.parametrize("next_is_dead", [True, False], ids=["killed", "silent"])
+@pytest.mark.parametrize("scene", SCENES)
+def test_whoever_is_killed_while_it_adopts_loses_nothing(
+    tmp_path: Path, scene: Scene, *, next_is_dead: bool
+) -> None:
+    number = 0
+    while True:
+        place = tmp_path / str(number) / "partial"
+        place.parent.mkdir()
+        scene(place)
+        with killed_at(number) as steps:
+            take_over(place, B, dead=next_is_dead)
+        lock = take_over(place, C)
+        partial = go_on(place, lock)
+        assert partial.ranges == list(SEGMENTS), steps.taken
+        assert partial.binding == BINDING, steps.taken
+        assert_true(partial)
+        complete(partial)
+        assert set(names(place)) == {f"{NAME}.{C}", f"{NAME}.{C}.json"}, steps.taken
+        lock.release()
+        if steps.count <= number:
+            break
+        number += 1
+    assert number > 5
+
+
+@pytest.mark.parametrize("act", ["take up", "lay down"])
+def test_whoever_is_killed_between_rest_and_work_loses_nothing(tmp_path: Path, act: str) -> None:
+    number = 0
+    while True:
+        place = tmp_path / str(number) / "partial"
+        place.parent.mkdir()
+        begin(place, None, *SEGMENTS).close()
+        with killed_at(number) as steps:
+            lock = take_over(place, A, dead=True)
+            partial = go_on(place, lock)
+            if act == "lay down":
+                partial.close()
+                lay_down(place, lock)
+        partial = go_on(place, take_over(place, B))
+        assert (partial.ranges, partial.binding) == (list(SEGMENTS), BINDING), steps.taken
+        assert_true(partial)
+        if steps.count <= number:
+            break
+        number += 1
+    assert number > 5
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_whoever_is_stopped_while_it_adopts_takes_nothing_away(
+    tmp_path: Path, scene: Scene
+) -> None:
+    """At each step another one takes over, goes on, and lets its bytes rest; then it wakes up."""
+    number = 0
+    more = [(0, 6_000), (20_000, 25_000)]
+    while True:
+        place = tmp_path / str(number) / "partial"
+        place.parent.mkdir()
+        scene(place)
+
+        def go_on_meanwhile(place: Path = place) -> None:
+            lock = take_over(place, C)
+            partial = go_on(place, lock)
+            assert partial.ranges == list(SEGMENTS)
+            partial.write(4_000, [DATA[4_000:6_000]], partial.epoch)
+            partial.save()
+            partial.close()
+            lay_down(place, lock)
+            lock.release()
+
+        with stopped_at(number, go_on_meanwhile) as steps:
+            sleeper = lock_of(place, B)
+            try:
+                sleeper.acquire()
+                adopt(place, sleeper, sleeper.replaced())
+                lay_down(place, sleeper)
+            except (LockLost, DiskError):
+                pass
+            sleeper.release()
+        partial = go_on(place, take_over(place, "d" * 32))
+        expected = more if steps.count > number else list(SEGMENTS)
+        assert partial.ranges == expected, steps.taken[number:]
+        assert_true(partial)
+        if steps.count <= number:
+            break
+        number += 1
+    assert number > 5
+
+
+def test_without_room_for_a_copy_what_was_left_stays(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "clone", lambda _source, _target: False)
+    begin(place, taken(place, A), *SEGMENTS).close()
+    real = module.room
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "room", lambda folder: real(folder)._replace(bytes=1_000))
+        with pytest.raises(DiskError, match=os.strerror(errno.ENOSPC)):
+            take_over(place, B)
+    assert {f"{NAME}.{A}", f"{NAME}.{A}.json"} <= set(names(place))
+    partial = go_on(place, take_over(place, C))
+    assert partial.ranges == list(SEGMENTS)
+
+
+def test_a_copy_that_nobody_wants_any_more_is_not_finished(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "clone", lambda _source, _target: False)
+    begin(place, taken(place, A), *SEGMENTS).close()
+    lock = taken(place, B)
+    with pytest.raises(Halted):
+        adopt(place, lock, lock.replaced(), halted=lambda: True)
+    lock.release()
+    assert go_on(place, take_over(place, C)).ranges == list(SEGMENTS)
+
+
+def test_one_that_begins_anew_while_it_is_copied(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the sidecar said is of bytes that are gone: the copy must not claim it."""
+    other = Binding("https://physionet.org", len(DATA), '"another"')
+    left = begin(place, taken(place, A), *SEGMENTS)
+
+    def clone(_source: int, _target: int) -> bool:
+        if left.epoch == 0:
+            left.discard()
+            left.bind(other)
+            left.write(0, [b"\0" * 100], left.epoch)
+        return False
+
+    monkeypatch.setattr(module, "clone", clone)
+    partial = go_on(place, take_over(place, B))
+    assert (partial.ranges, partial.binding) == ([(0, 100)], other)
+
+
+# ── for readers ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_best_is_opened_wherever_it_lies(place: Path) -> None:
+    begin(place, None, (0, 3_000), name="partial").close()
+    begin(place, taken(place, A), *SEGMENTS, name="partial").close()
+    (place / f"partial.{B}").write_bytes(b"\0" * 29_000)
+    found = open_best(place, "partial", proved=False)
+    assert found is not None
+    fd, stock = found
+    assert os.pread(fd, 5_000, 20_000) == DATA[20_000:25_000]
+    assert (stock.ranges, stock.binding) == (list(SEGMENTS), BINDING)
+    os.close(fd)
+    assert open_best(place, "other", proved=False) is None
+
+
+def test_what_is_unfinished_is_counted_at_rest_and_at_work(place: Path) -> None:
+    lock = taken(place, A)
+    begin(place, lock, *STREAM).close()
+    begin(place, None, *STREAM, name="x").close()
+    (place / f"y.{A}.new").touch()
+    sizes = [(place / name).stat().st_blocks * 512 for name in (f"{NAME}.{A}", "x")]
+    assert unfinished(place) == (2, sum(sizes))
+    assert names_at_rest(place) == {"x"}
+
+
+def test_a_copy_is_for_its_owner_alone(place: Path) -> None:
+    begin(place, taken(place, A), *SEGMENTS).close()
+    umask = os.umask(0)
+    try:
+        take_over(place, B)
+    finally:
+        os.umask(umask)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in place.iterdir()} == {0o600}
