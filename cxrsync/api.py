@@ -14,10 +14,10 @@ from cxrsync.engine.pull import pull as run_pull
 from cxrsync.engine.source_trees import source_trees
 from cxrsync.errors import UsageError
 from cxrsync.events import Emit, Event, Summary
-from cxrsync.source.base import Source
-from cxrsync.source.credentials import Ask
-from cxrsync.source.local import LocalTree
-from cxrsync.source.physionet import PhysioNet
+from cxrsync.sources.base import Source
+from cxrsync.sources.credentials import Ask
+from cxrsync.sources.local import LocalTree
+from cxrsync.sources.physionet import PhysioNet
 
 Report = Summary
 """What a pull returns."""

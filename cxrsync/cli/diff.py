@@ -22,7 +22,7 @@ from cxrsync.errors import ExitCode, UsageError
 from cxrsync.manifest.diff import Change
 from cxrsync.report.listeners import Audience
 from cxrsync.report.output import to_stderr
-from cxrsync.source.prompt import TerminalPrompt
+from cxrsync.sources.prompt import TerminalPrompt
 
 
 @click.command(cls=Command)

@@ -16,7 +16,7 @@ from cxrsync.errors import ExitCode
 from cxrsync.model import Kind
 from cxrsync.report.listeners import Audience
 from cxrsync.report.table import as_table
-from cxrsync.source.prompt import TerminalPrompt
+from cxrsync.sources.prompt import TerminalPrompt
 
 _HEADINGS = ("", "kind", "files", "here", "unproved", "missing", "to come")
 

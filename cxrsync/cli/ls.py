@@ -23,7 +23,7 @@ from cxrsync.engine.listing import Listing, listing
 from cxrsync.errors import ExitCode
 from cxrsync.model import Entry, partition_of
 from cxrsync.report.listeners import Audience
-from cxrsync.source.prompt import TerminalPrompt
+from cxrsync.sources.prompt import TerminalPrompt
 
 Form = Callable[[Entry], str]
 

@@ -24,7 +24,7 @@ from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
 from cxrsync.events import Summary
 from cxrsync.report.listeners import Audience
-from cxrsync.source.prompt import TerminalPrompt
+from cxrsync.sources.prompt import TerminalPrompt
 
 
 @click.command(cls=Command)

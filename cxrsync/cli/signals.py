@@ -12,7 +12,7 @@ from cxrsync.cancellation import Stop
 from cxrsync.errors import ExitCode
 from cxrsync.events import Notice
 from cxrsync.report.listeners import Audience
-from cxrsync.source.prompt import TerminalPrompt
+from cxrsync.sources.prompt import TerminalPrompt
 
 _SIGNALS = {
     signal.SIGINT: ExitCode.INTERRUPTED,

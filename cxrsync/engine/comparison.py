@@ -19,7 +19,7 @@ from cxrsync.engine.version import destination
 from cxrsync.errors import NothingMeant
 from cxrsync.events import Emit
 from cxrsync.manifest.diff import Change, Difference, differences
-from cxrsync.source.base import Source
+from cxrsync.sources.base import Source
 from cxrsync.storage.state_db import State
 from cxrsync.storage.tree import Tree
 from cxrsync.store.tree_identity import identity_of

@@ -29,7 +29,7 @@ from cxrsync.engine.start import set_out
 from cxrsync.errors import WillNotFit
 from cxrsync.events import Emit, Notice
 from cxrsync.model import Row
-from cxrsync.source.base import Source
+from cxrsync.sources.base import Source
 from cxrsync.stats import Tally
 from cxrsync.storage.disk_space import Room, room
 from cxrsync.storage.executors import in_thread

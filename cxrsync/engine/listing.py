@@ -22,7 +22,7 @@ from cxrsync.events import Emit, TreeNotice
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.matcher import Wanted
 from cxrsync.model import Entry
-from cxrsync.source.base import Source
+from cxrsync.sources.base import Source
 from cxrsync.stats import Tally
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.tree import Tree

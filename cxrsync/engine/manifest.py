@@ -46,7 +46,7 @@ from cxrsync.manifest.file import ManifestFile, looks_like_one
 from cxrsync.manifest.key_ranges import KeyRange
 from cxrsync.model import MANIFEST_NAME, Entry, Found
 from cxrsync.sanitize import reason_of
-from cxrsync.source.base import End, Opened, PastEnd
+from cxrsync.sources.base import End, Opened, PastEnd
 from cxrsync.storage.checksum import digest_of
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.lock import Lock

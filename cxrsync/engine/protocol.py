@@ -1,7 +1,7 @@
 """What to do about an answer, purely: the one table of the protocol.
 
-With :func:`cxrsync.source.http.read_head`, which says what a status and headers mean, it decides
-from (request, status, headers, what is on the disk). Tests go through both together.
+With :func:`cxrsync.sources.http.responses.read_head`, which says what a status and headers mean, it
+decides from (request, status, headers, what is on the disk). Tests go through both together.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cxrsync.errors import (
     Throttled,
     Unreachable,
 )
-from cxrsync.source.base import Answer, PastEnd, Unchanged
+from cxrsync.sources.base import Answer, PastEnd, Unchanged
 
 
 class Act(Enum):

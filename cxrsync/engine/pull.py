@@ -18,7 +18,7 @@ from cxrsync.errors import CxrsyncError, ExitCode, Unbalanced, code_of, unwrap
 from cxrsync.events import Emit, Event, Finished, Notice, Summary
 from cxrsync.model import Result
 from cxrsync.sanitize import reason_of
-from cxrsync.source.base import Source
+from cxrsync.sources.base import Source
 from cxrsync.stats import Tally
 
 

@@ -23,7 +23,7 @@ from cxrsync.engine.transfer import Line, Transfer
 from cxrsync.errors import BadAnswer, FileDenied, NotFound, SourceError
 from cxrsync.events import Notice
 from cxrsync.model import ROOT, Entry, Kind
-from cxrsync.source.base import Opened
+from cxrsync.sources.base import Opened
 from cxrsync.storage.checksum import digest_of
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.partial import Partial

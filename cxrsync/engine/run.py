@@ -15,7 +15,7 @@ from cxrsync.engine.transfer import Line
 from cxrsync.engine.turns import Turns
 from cxrsync.events import Emit
 from cxrsync.model import MANIFEST_NAME, Ref
-from cxrsync.source.base import Source
+from cxrsync.sources.base import Source
 from cxrsync.storage.tree import Tree
 
 

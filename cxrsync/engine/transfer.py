@@ -19,7 +19,7 @@ from cxrsync.engine.turns import Turns
 from cxrsync.errors import BadAnswer, CxrsyncError, Interrupted, SourceError, Throttled
 from cxrsync.events import Emit, Received, Retrying
 from cxrsync.model import Ref
-from cxrsync.source.base import End, Opened, PastEnd, Source
+from cxrsync.sources.base import End, Opened, PastEnd, Source
 from cxrsync.storage.byte_ranges import Range, is_whole
 from cxrsync.storage.executors import WRITERS, in_thread
 from cxrsync.storage.partial import Partial

@@ -12,7 +12,7 @@ from cxrsync.catalog.load import describe, load
 from cxrsync.config.job import Job
 from cxrsync.errors import NotHere, UsageError
 from cxrsync.events import Emit, Notice
-from cxrsync.source.base import Source
+from cxrsync.sources.base import Source
 from cxrsync.storage.layout import is_version_root
 from cxrsync.storage.tree import Tree
 from cxrsync.store.placement import Location, wget_folders

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import pytest
 from e2e.stage import JPG, PATIENCE, VERSION, Machine, image_bytes_sent
-from source.connect_proxy import NAME, ConnectProxy, known_as
+from sources.http.connect_proxy import NAME, ConnectProxy, known_as
 
 from cxrsync.demo.manners import Manners
 from cxrsync.demo.server import MiniPhysioNet

@@ -18,7 +18,7 @@ import pytest
 from e2e.scripted import MANIFEST, SLUG, VERSION, Request, ScriptedServer, noise, pull_from
 from e2e.test_faults import FAULTS
 from e2e.test_secrets import forms, sessions
-from source.connect_proxy import NAME, ConnectProxy
+from sources.http.connect_proxy import NAME, ConnectProxy
 
 from cxrsync.cli.main import run
 from cxrsync.demo.faults import Answer, Fault, Rule, script

@@ -28,7 +28,7 @@ from cxrsync.engine.turns import Turns
 from cxrsync.errors import Interrupted, Throttled, Unreachable
 from cxrsync.events import Event
 from cxrsync.model import Ref
-from cxrsync.source.base import Answer, Opened
+from cxrsync.sources.base import Answer, Opened
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import Binding
 

@@ -21,8 +21,8 @@ from cxrsync.errors import (
     Unreachable,
     Untrusted,
 )
-from cxrsync.source.base import Answer, Opened
-from cxrsync.source.http import Asked, Body, read_head
+from cxrsync.sources.base import Answer, Opened
+from cxrsync.sources.http.responses import Asked, Body, read_head
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SIZE, TAG, OTHER = 100, '"a-64"', '"b-64"'

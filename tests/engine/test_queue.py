@@ -25,7 +25,7 @@ from cxrsync.engine.turns import Turns
 from cxrsync.errors import BadAnswer, DiskError, Interrupted, NotFound
 from cxrsync.events import Event, Received
 from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result
-from cxrsync.source.base import Answer, Opened
+from cxrsync.sources.base import Answer, Opened
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree

@@ -37,7 +37,7 @@ from cxrsync.errors import (
 )
 from cxrsync.events import Event, Received
 from cxrsync.model import Ref
-from cxrsync.source.base import Answer, End, Opened, PastEnd, Unchanged
+from cxrsync.sources.base import Answer, End, Opened, PastEnd, Unchanged
 from cxrsync.storage import executors
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import Binding

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from cxrsync.errors import SourceError, Throttled
-from cxrsync.source.base import PastEnd, Unchanged
-from cxrsync.source.http import Asked, Body, read_head, request_headers, retry_after
+from cxrsync.sources.base import PastEnd, Unchanged
+from cxrsync.sources.http.responses import Asked, Body, read_head, request_headers, retry_after
 
 NOW = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
 # A range of what datetime can tell, with a day to spare for zones.

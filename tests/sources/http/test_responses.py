@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from cxrsync.errors import AccessDenied, BadAnswer, NotFound, SourceError, Throttled
-from cxrsync.source.base import End, PastEnd, Unchanged
-from cxrsync.source.http import Asked, Body, read_head, request_headers, retry_after
+from cxrsync.sources.base import End, PastEnd, Unchanged
+from cxrsync.sources.http.responses import Asked, Body, read_head, request_headers, retry_after
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 

@@ -30,9 +30,9 @@ from cxrsync.errors import (
     UsageError,
 )
 from cxrsync.model import Ref
-from cxrsync.source.base import Opened
-from cxrsync.source.credentials import Credentials
-from cxrsync.source.physionet import PhysioNet
+from cxrsync.sources.base import Opened
+from cxrsync.sources.credentials import Credentials
+from cxrsync.sources.physionet import PhysioNet
 
 SECRET = "correct horse grüße"
 MANNERS = Manners(password=SECRET, password_check_seconds=0.001, open_datasets=frozenset({"open"}))

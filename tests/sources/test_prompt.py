@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.source.credentials import Credentials, find
-from cxrsync.source.prompt import TerminalPrompt
+from cxrsync.sources.credentials import Credentials, find
+from cxrsync.sources.prompt import TerminalPrompt
 
 HOST = "physionet.org"
 

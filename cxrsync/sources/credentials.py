@@ -37,7 +37,7 @@ class Credentials:
 
 Ask = Callable[[str, str | None], Credentials | None]
 """Asks a person, given the host and the user name if that is known; None if nobody is there.
-:class:`cxrsync.source.prompt.TerminalPrompt` is one."""
+:class:`cxrsync.sources.prompt.TerminalPrompt` is one."""
 
 
 def find(

@@ -10,10 +10,10 @@ from typing import Any
 import aiohttp
 import pytest
 from aioresponses import aioresponses
-from source.mocked import Response, no_pause, source
-from source.trees import local_tree
+from sources.mocked import Response, no_pause, source
+from sources.trees import local_tree
 
-from cxrsync.source.physionet import PhysioNet
+from cxrsync.sources.physionet import PhysioNet
 from cxrsync.store.tree_identity import Identity
 
 __all__ = ["no_pause", "source"]  # fixtures

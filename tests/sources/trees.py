@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cxrsync.engine.source_trees import SourceTrees
-from cxrsync.source.local import LocalTree
+from cxrsync.sources.local import LocalTree
 from cxrsync.store.placement import Location
 from cxrsync.store.tree_identity import Identity
 

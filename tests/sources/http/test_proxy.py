@@ -19,7 +19,7 @@ import pytest
 import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source.connect_proxy import ESTABLISHED, NAME, ConnectProxy, field, known_as
+from sources.http.connect_proxy import ESTABLISHED, NAME, ConnectProxy, field, known_as
 
 from cxrsync.config.job import Limits, Origin
 from cxrsync.demo.manners import Manners
@@ -34,10 +34,10 @@ from cxrsync.errors import (
     UsageError,
 )
 from cxrsync.model import Ref
-from cxrsync.source.base import Opened
-from cxrsync.source.credentials import Credentials
-from cxrsync.source.physionet import PhysioNet
-from cxrsync.source.proxy import proxy_for
+from cxrsync.sources.base import Opened
+from cxrsync.sources.credentials import Credentials
+from cxrsync.sources.http.proxy import proxy_for
+from cxrsync.sources.physionet import PhysioNet
 
 HTTPS = f"https://{NAME}/files"
 HTTP = f"http://{NAME}/files"

@@ -5,13 +5,13 @@ import os
 from pathlib import Path
 
 import pytest
-from source.trees import local_tree
+from sources.trees import local_tree
 
 from cxrsync.errors import BadAnswer, NotFound, SourceError, Unreachable
 from cxrsync.model import Ref
-from cxrsync.source import local
-from cxrsync.source.base import Answer, Opened, PastEnd, Unchanged
-from cxrsync.source.local import LocalTree
+from cxrsync.sources import local
+from cxrsync.sources.base import Answer, Opened, PastEnd, Unchanged
+from cxrsync.sources.local import LocalTree
 from cxrsync.store.tree_identity import Identity
 
 DATA = bytes(range(256)) * 20

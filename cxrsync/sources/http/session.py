@@ -25,13 +25,11 @@ is sent once more by aiohttp itself, as RFC 9112 section 9.3.1 has it: no failur
 from __future__ import annotations
 
 import asyncio
-import base64
 import socket
 import ssl
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from enum import Enum
 from typing import Any, Never
 from urllib.parse import urlsplit
 
@@ -51,10 +49,11 @@ from cxrsync.errors import (
     UsageError,
 )
 from cxrsync.sanitize import reason_of
-from cxrsync.source.credentials import Credentials
-from cxrsync.source.http import TRY_LATER, refusal
-from cxrsync.source.proxy import Proxy, proxy_for
-from cxrsync.source.stage import Stage
+from cxrsync.sources.credentials import Credentials
+from cxrsync.sources.http.auth import _basic, _Proof
+from cxrsync.sources.http.proxy import Proxy, proxy_for
+from cxrsync.sources.http.responses import TRY_LATER, refusal
+from cxrsync.sources.http.timeouts import Stage
 
 # nginx closes an idle connection after 65 to 75 s; we let go first, so that no request meets
 # a connection that is being closed.
@@ -72,14 +71,6 @@ _MOST_REFUSAL_SECONDS = 5.0
 _BY_SESSION = "Session"
 # Where only the status matters.
 _ONE_BYTE = {"Accept-Encoding": "identity", "Range": "bytes=0-0"}
-
-
-class _Proof(Enum):
-    """How a request shows who we are."""
-
-    NONE = "none"
-    COOKIE = "the session cookie"
-    PASSWORD = "the password, each time"  # noqa: S105 - a description
 
 
 class Session:
@@ -335,12 +326,6 @@ async def drain(response: aiohttp.ClientResponse) -> None:
         pass
     finally:
         response.close() if not response.content.at_eof() else response.release()
-
-
-def _basic(credentials: Credentials) -> str:
-    # What was no UTF-8 in the environment goes out as it came in.
-    pair = f"{credentials.username}:{credentials.password}".encode(errors="surrogateescape")
-    return f"Basic {base64.b64encode(pair).decode('ascii')}"
 
 
 def _tls(origin: Origin) -> ssl.SSLContext:

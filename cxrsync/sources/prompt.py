@@ -7,7 +7,7 @@ import sys
 import termios
 from typing import Any
 
-from cxrsync.source.credentials import Credentials
+from cxrsync.sources.credentials import Credentials
 
 
 class TerminalPrompt:
@@ -17,7 +17,7 @@ class TerminalPrompt:
         self._before: list[Any] | None = None
 
     def __call__(self, host: str, user: str | None) -> Credentials | None:
-        """See :data:`cxrsync.source.credentials.Ask`. Blocks: call it in a thread."""
+        """See :data:`cxrsync.sources.credentials.Ask`. Blocks: call it in a thread."""
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             return None
         self._before = termios.tcgetattr(sys.stdin)

@@ -14,9 +14,9 @@ from tenacity import wait_none
 from cxrsync.config.job import Limits, Origin
 from cxrsync.errors import BadAnswer, Interrupted, NotFound, SourceError
 from cxrsync.model import Ref
-from cxrsync.source.base import Opened
-from cxrsync.source.credentials import Credentials
-from cxrsync.source.physionet import PhysioNet
+from cxrsync.sources.base import Opened
+from cxrsync.sources.credentials import Credentials
+from cxrsync.sources.physionet import PhysioNet
 
 # Much less than the patience of a test, much more than what loopback takes.
 LIMITS = Limits(connect_timeout=5.0, stall_timeout=0.5)
@@ -120,7 +120,7 @@ ENDLESS = {
 async def test_an_answer_that_never_gets_to_the_point(
     what: str, pause: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cxrsync.source.session._MOST_REFUSAL_SECONDS", 0.5)
+    monkeypatch.setattr("cxrsync.sources.http.session._MOST_REFUSAL_SECONDS", 0.5)
     begin, again = ENDLESS[what]
 
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tenacity import wait_none
 
 from cxrsync.config.job import Limits, Origin
-from cxrsync.source.physionet import PhysioNet
+from cxrsync.sources.physionet import PhysioNet
 
 
 class Response(aiohttp.ClientResponse):

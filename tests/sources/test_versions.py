@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 from aioresponses import aioresponses
-from source.mocked import Response, no_pause, source
+from sources.mocked import Response, no_pause, source
 
-from cxrsync.source.physionet import PhysioNet
+from cxrsync.sources.physionet import PhysioNet
 
 __all__ = ["no_pause", "source"]  # fixtures
 

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 
 from cxrsync.errors import AccessDenied, BadAnswer, NotFound, SourceError, Throttled
 from cxrsync.model import is_size, is_time, is_validator
-from cxrsync.source.base import End, PastEnd, Unchanged
+from cxrsync.sources.base import End, PastEnd, Unchanged
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
 _UNSATISFIED = re.compile(r"bytes \*/([0-9]{1,19})")

@@ -13,7 +13,7 @@ from typing import Protocol
 from cxrsync.errors import BadAnswer, NotFound, Unreachable
 from cxrsync.model import Ref, is_time
 from cxrsync.sanitize import reason_of
-from cxrsync.source.base import Answer, Opened, PastEnd, Unchanged
+from cxrsync.sources.base import Answer, Opened, PastEnd, Unchanged
 
 _CHUNK = 1 << 20
 
@@ -52,7 +52,7 @@ class LocalTree:
         resume_if: str | None = None,
         skip_if: str | None = None,
     ) -> AsyncIterator[Answer]:
-        """See :meth:`cxrsync.source.base.Source.open`. The validator is mtime and size."""
+        """See :meth:`cxrsync.sources.base.Source.open`. The validator is mtime and size."""
         self.requests += 1
         root = self._root_of(ref.dataset, ref.version)
         if root is None:

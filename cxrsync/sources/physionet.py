@@ -25,9 +25,10 @@ from cxrsync.config.job import Limits, Origin
 from cxrsync.errors import AccessDenied, BadAnswer, Interrupted, SourceError, Throttled
 from cxrsync.model import MANIFEST_NAME, Ref
 from cxrsync.sanitize import reason_of
-from cxrsync.source import credentials, http
-from cxrsync.source.base import Answer, End, Opened
-from cxrsync.source.session import Session, drain
+from cxrsync.sources import credentials
+from cxrsync.sources.base import Answer, End, Opened
+from cxrsync.sources.http import responses
+from cxrsync.sources.http.session import Session, drain
 
 _API_PAUSE = 0.5
 _MOST_API_BYTES = 1 << 20
@@ -60,22 +61,22 @@ class PhysioNet:
         resume_if: str | None = None,
         skip_if: str | None = None,
     ) -> AsyncIterator[Answer]:
-        """See :meth:`cxrsync.source.base.Source.open`."""
+        """See :meth:`cxrsync.sources.base.Source.open`."""
         page = ref.path.lower().endswith((".html", ".htm", ".xhtml"))
-        asked = http.Asked(start, stop, resume_if, skip_if, page)
+        asked = responses.Asked(start, stop, resume_if, skip_if, page)
         manifest = self._url(replace(ref, path=MANIFEST_NAME))
         response = await self._session.get(
-            self._url(ref), http.request_headers(asked), sign_in_at=manifest
+            self._url(ref), responses.request_headers(asked), sign_in_at=manifest
         )
         try:
-            head = http.read_head(asked, response.status, response.headers, datetime.now(UTC))
+            head = responses.read_head(asked, response.status, response.headers, datetime.now(UTC))
         except AccessDenied:
             await drain(response)
             raise self._denied(ref) from None
         except SourceError:
             await drain(response)
             raise
-        if not isinstance(head, http.Body):
+        if not isinstance(head, responses.Body):
             await drain(response)
             yield head
             return
@@ -125,7 +126,7 @@ class PhysioNet:
         url = self._base.origin().joinpath("api/v1/project/published", *names, "")
         response = await self._session.get_public(url, {"Accept": "application/json"})
         try:
-            if response.status in http.TRY_LATER:
+            if response.status in responses.TRY_LATER:
                 raise Throttled(f"the API answers {response.status}")
             return await self._json(response) if response.status == 200 else None
         finally:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from cxrsync.errors import CredentialsRefused
-from cxrsync.source.credentials import Credentials, find
+from cxrsync.sources.credentials import Credentials, find
 
 HOST = "physionet.org"
 NETRC = f"machine {HOST} login net password from-netrc\n"

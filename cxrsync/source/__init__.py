@@ -1,1 +1,0 @@
-"""Where bytes come from. Nothing outside this folder knows what HTTP is."""

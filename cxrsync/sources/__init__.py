@@ -1,0 +1,1 @@
+"""Where bytes come from. Nothing outside this package knows what HTTP is."""
