@@ -68,9 +68,7 @@ FLOORS: list[dict[str, set[str]]] = [
             "engine.source_trees",
             "engine.tables",
             "engine.version",
-            "store.placement",
-            "store.tree_identity",
-            "store.tree_parts",
+            "store",
         }
     },
     {
@@ -87,7 +85,7 @@ FLOORS: list[dict[str, set[str]]] = [
             "engine.turns",
             "engine.window",
         },
-        "preflight": {"preflight", "store.surroundings"},
+        "preflight": {"preflight"},
     },
     {"sources": {"sources"}, "storage": {"storage"}, "manifest": {"manifest"}},
     {"config": {"config"}},

@@ -10,9 +10,9 @@ from cxrsync.config.selection import Selection
 from cxrsync.engine.run import Run
 from cxrsync.events import Event, FileDone, Planned, Started, Unaccounted
 from cxrsync.preflight.checks import refuse_synced
+from cxrsync.preflight.destination import look_around
 from cxrsync.storage.tree import Tree
 from cxrsync.store.placement import Location
-from cxrsync.store.surroundings import look_around
 from cxrsync.store.tree_identity import claim
 from cxrsync.store.tree_parts import BESIDE
 

@@ -17,10 +17,10 @@ from cxrsync.engine.version import choose_version, destination
 from cxrsync.events import Emit, Notice, Started, TreeNotice
 from cxrsync.model import Kind
 from cxrsync.preflight.checks import refuse_synced, warning_of_git
+from cxrsync.preflight.destination import look_around
 from cxrsync.sources.base import Source
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.tree import Tree
-from cxrsync.store.surroundings import look_around
 from cxrsync.store.tree_identity import claim
 
 

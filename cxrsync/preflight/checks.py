@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from cxrsync.errors import UsageError
-from cxrsync.store.surroundings import Surroundings, ignore_rule, is_ignored, synced, work_tree
+from cxrsync.preflight.cloud_sync import synced
+from cxrsync.preflight.destination import Surroundings
+from cxrsync.preflight.git_check import ignore_rule, is_ignored, work_tree
 
 
 def refuse_synced(around: Surroundings) -> None:

@@ -10,17 +10,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cxrsync.store import surroundings
-from cxrsync.store.surroundings import (
-    Mount,
-    Surroundings,
-    ignore_rule,
-    is_ignored,
-    look_around,
-    parse_mounts,
-    synced,
-    work_tree,
-)
+from cxrsync.preflight import git_check
+from cxrsync.preflight.cloud_sync import synced
+from cxrsync.preflight.destination import Mount, Surroundings, look_around, parse_mounts
+from cxrsync.preflight.git_check import ignore_rule, is_ignored, work_tree
 
 many = settings(deadline=None, max_examples=100, derandomize=True)
 HOME = "/home/alice"
@@ -372,7 +365,7 @@ def test_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_git_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", a_git(tmp_path / "bin", "exec sleep 60"))
-    monkeypatch.setattr(surroundings, "_GIT_SECONDS", 0.2)
+    monkeypatch.setattr(git_check, "_GIT_SECONDS", 0.2)
     began = time.monotonic()
     assert is_ignored(PurePosixPath(tmp_path, "x"), PurePosixPath(tmp_path)) is None
     assert time.monotonic() - began < 30

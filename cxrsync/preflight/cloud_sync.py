@@ -1,0 +1,95 @@
+"""Whether a destination lies on a drive that syncs online.
+
+Such a drive is known by what its client makes, and by nothing that only resembles it: the type
+of a mount, the client's own name of its folder, or the marker that it leaves in there.
+"""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from cxrsync.preflight.destination import Mount, Surroundings
+
+# File system types and sources, as Linux names them. The native pCloud client has a type that
+# depends on how it was installed.
+_BY_TYPE = {
+    "fuse.rclone": "rclone",
+    "fuse.google-drive-ocamlfuse": "Google Drive",
+    "fuse.drive": "Google Drive",  # Google Colab
+    "fuse.drivefs": "Google Drive",
+    "fuse.onedriver": "OneDrive",
+}
+_BY_SOURCE = {"pCloud.fs": "pCloud"}
+
+# Names that the clients give to their folders, whole. The last two are those of GNOME's mounts.
+_BY_NAME = {
+    "Dropbox": re.compile(r"Dropbox( \(.+\))?"),
+    "OneDrive": re.compile(r"OneDrive( - .+)?|onedrive:host=.+"),
+    "Google Drive": re.compile(
+        r"Google ?Drive( \(.+\)| File Stream)?|My Drive( \(.+\))?|google-drive:host=.+"
+    ),
+    "iCloud Drive": re.compile(r"iCloud ?Drive"),
+    "Box": re.compile(r"Box Sync"),
+    "pCloud": re.compile(r"pCloud ?Drive"),
+}
+# Names that other things bear as well, the server of Nextcloud among them: they count in a home.
+_BY_NAME_IN_HOME = {"Box": "Box", "Nextcloud": "Nextcloud", "ownCloud": "ownCloud"}
+_HOMES = {"home", "Users"}
+
+# What the clients leave at the top of what they sync, whatever its name; a folder ends with "/".
+# (A folder .dropbox is in every home with Dropbox: the client's settings.)
+_BY_MARKER = {
+    ".dropbox": "Dropbox",
+    ".849C9593-D756-4E56-8D6E-42412F2A707B": "OneDrive",
+    ".tmp.drivedownload/": "Google Drive",
+    ".shortcut-targets-by-id/": "Google Drive",
+    ".sync_*.db": "Nextcloud or ownCloud",
+    "._sync_*.db": "Nextcloud or ownCloud",
+}
+
+
+class Synced(NamedTuple):
+    """A drive that syncs online: whose client does it, and what tells so."""
+
+    client: str
+    sign: str
+
+
+def synced(around: Surroundings) -> Synced | None:
+    """The synced drive that the place is in, or None."""
+    mount = _mount_of(around)
+    if mount is not None:
+        client = _BY_TYPE.get(mount.kind) or _BY_SOURCE.get(mount.source)
+        if client:
+            return Synced(client, f"{mount.point} is a mount of type {mount.kind}")
+    for folder in (around.place, *around.place.parents):
+        if client := _client_by_name(folder, around.home):
+            return Synced(client, f"{folder} has the name of its folder")
+        for name in around.hidden.get(folder, ()):
+            for marker, client in _BY_MARKER.items():
+                if fnmatchcase(name, marker):
+                    return Synced(client, f"it left {folder / name}")
+    return None
+
+
+def _mount_of(around: Surroundings) -> Mount | None:
+    """The mount that the place's files are in: the deepest above it, of several the last made."""
+    above = [each for each in around.mounts if around.place.is_relative_to(each.point)]
+    return max(reversed(above), key=lambda each: len(each.point.parts), default=None)
+
+
+def _client_by_name(folder: PurePosixPath, home: PurePosixPath) -> str | None:
+    above = folder.parent
+    if above.parts[-2:] == ("Library", "CloudStorage"):  # macOS: GoogleDrive-me@example.org
+        return folder.name.partition("-")[0]
+    if folder.parts[-2:] == ("Library", "Mobile Documents"):
+        return "iCloud Drive"
+    if (above == home or above.parent.name in _HOMES) and folder.name in _BY_NAME_IN_HOME:
+        return _BY_NAME_IN_HOME[folder.name]
+    for client, name in _BY_NAME.items():
+        if name.fullmatch(folder.name):
+            return client
+    return None
