@@ -10,7 +10,6 @@ from time import monotonic
 
 from cxrsync.config.selection import Selection
 from cxrsync.engine.choice import Meant
-from cxrsync.engine.flight import Flight
 from cxrsync.engine.hashing import Hashing
 from cxrsync.engine.locking import patience_for_shared
 from cxrsync.engine.older import Taking, clones, find_older, take_over
@@ -31,6 +30,7 @@ from cxrsync.stats import MOST_NAMED, Tally
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
+from cxrsync.transfer.pool import Flight
 
 
 async def travel_legs(

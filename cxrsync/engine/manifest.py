@@ -19,7 +19,6 @@ import shutil
 from contextlib import closing
 from dataclasses import dataclass
 
-from cxrsync.engine.flight import Flight, fetch_alone
 from cxrsync.engine.local_manifest import (
     FORMAT,
     PARTIAL,
@@ -32,7 +31,6 @@ from cxrsync.engine.locking import Workplace, in_loop, patience_for_shared
 from cxrsync.engine.manifest_losses import EarlierSlices, Losses, losses
 from cxrsync.engine.run import Run
 from cxrsync.engine.slices import fetch_slices
-from cxrsync.engine.transfer import Line, Transfer
 from cxrsync.errors import (
     BadAnswer,
     DiskError,
@@ -53,6 +51,9 @@ from cxrsync.storage.lock import Lock
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import Ready, publish
 from cxrsync.storage.trash import Trash
+from cxrsync.transfer.context import Line
+from cxrsync.transfer.pool import Flight, fetch_alone
+from cxrsync.transfer.transfer import Transfer
 
 # A hundred times that of the largest dataset we know: what is larger is a server gone wrong.
 _MOST_BYTES = 8 << 30

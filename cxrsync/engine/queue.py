@@ -8,11 +8,8 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from cxrsync.engine.flight import Flight
 from cxrsync.engine.partitions import Partitions
 from cxrsync.engine.publication import Fetched, Publication
-from cxrsync.engine.segments import Segment
-from cxrsync.engine.transfer import Line, Transfer
 from cxrsync.engine.verdict import Observation, Verdict, judge
 from cxrsync.errors import AccessDenied, Corrupted, CxrsyncError, NotFound, unwrapped
 from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result, partition_of
@@ -23,6 +20,10 @@ from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import Ready, continue_short_file, copy_published
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
+from cxrsync.transfer.context import Line
+from cxrsync.transfer.pool import Flight
+from cxrsync.transfer.segments import Segment
+from cxrsync.transfer.transfer import Transfer
 
 Produce = Callable[[], Coroutine[None, None, None]]
 """Work beside the connections that may add files to the queue."""

@@ -14,12 +14,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from cxrsync.config.job import Job, Reports
-from cxrsync.engine.flight import Flight, fetch_alone
 from cxrsync.engine.partitions import Partitions
 from cxrsync.engine.plan import Plan
 from cxrsync.engine.publication import Fetched, Publication
 from cxrsync.engine.run import Run
-from cxrsync.engine.transfer import Line, Transfer
 from cxrsync.errors import BadAnswer, FileDenied, NotFound, SourceError
 from cxrsync.events import Notice
 from cxrsync.model import ROOT, Entry, Kind
@@ -30,6 +28,9 @@ from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import Ready
 from cxrsync.storage.sidecar import Binding
 from cxrsync.storage.zip_reader import BadArchive, Member, members, read_member
+from cxrsync.transfer.context import Line
+from cxrsync.transfer.pool import Flight, fetch_alone
+from cxrsync.transfer.transfer import Transfer
 
 # What a request costs server and line, as bytes of one long answer: below this a file, or rather
 # its share of the archive, comes more cheaply with the others.

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from cxrsync.cancellation import Stop
 from cxrsync.catalog.dataset_info import Dataset
 from cxrsync.config.job import Job
-from cxrsync.engine.brake import Brake
-from cxrsync.engine.flight import Flight
-from cxrsync.engine.outage import Outage
-from cxrsync.engine.transfer import Line
-from cxrsync.engine.turns import Turns
 from cxrsync.events import Emit
 from cxrsync.model import MANIFEST_NAME, Ref
 from cxrsync.sources.base import Source
 from cxrsync.storage.tree import Tree
+from cxrsync.transfer.concurrency import Turns
+from cxrsync.transfer.context import Line
+from cxrsync.transfer.pool import Flight
+from cxrsync.transfer.rate_limit import Brake
+from cxrsync.transfer.server_health import Outage
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cxrsync.engine.flight import Flight, fetch_alone
-from cxrsync.engine.transfer import Line, Transfer
 from cxrsync.manifest.bisect import OutOfOrder, Range
 from cxrsync.manifest.file import FAN, ManifestFile
 from cxrsync.manifest.key_ranges import KeyRange, find_slices
 from cxrsync.model import Ref
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.partial import Partial
+from cxrsync.transfer.context import Line
+from cxrsync.transfer.pool import Flight, fetch_alone
+from cxrsync.transfer.transfer import Transfer
 
 # Asked for first: a small manifest is all in it, of a large one its first root files.
 _HEAD = 32 << 10

@@ -8,11 +8,8 @@ from datetime import UTC, datetime
 from cxrsync.cancellation import Stop
 from cxrsync.catalog.load import describe
 from cxrsync.config.job import Job
-from cxrsync.engine.brake import Brake
 from cxrsync.engine.open_files import share_of
-from cxrsync.engine.outage import Outage
 from cxrsync.engine.run import Run
-from cxrsync.engine.turns import Turns
 from cxrsync.engine.version import choose_version, destination
 from cxrsync.events import Emit, Notice, Started, TreeNotice
 from cxrsync.model import Kind
@@ -22,6 +19,9 @@ from cxrsync.sources.base import Source
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.tree import Tree
 from cxrsync.store.tree_identity import claim
+from cxrsync.transfer.concurrency import Turns
+from cxrsync.transfer.rate_limit import Brake
+from cxrsync.transfer.server_health import Outage
 
 
 async def set_out(job: Job, source: Source, emit: Emit, stop: Stop) -> Run:

@@ -16,12 +16,13 @@ from e2e.stage import DICOM, JPG, VERSION, Machine
 from cxrsync.cancellation import Stop
 from cxrsync.cli.main import run
 from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.engine import pace, queue
+from cxrsync.engine import queue
 from cxrsync.errors import ExitCode
 from cxrsync.events import Event, FileDone
 from cxrsync.model import Result
 from cxrsync.report.summary import as_text
 from cxrsync.storage.partial import Partial
+from cxrsync.transfer import retry_policy
 
 Serve = Callable[..., MiniPhysioNet]
 MakeMachine = Callable[[MiniPhysioNet], Machine]
@@ -32,7 +33,7 @@ FILES = {path: noise(path, 3_000) for path in (A, B, C)}
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(retry_policy, "_FIRST_PAUSE", 0.0)
 
 
 async def hold(_request: Request, writer: asyncio.StreamWriter) -> None:

@@ -23,9 +23,9 @@ from cxrsync.demo.images import noise
 from cxrsync.demo.manners import Manners
 from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.demo.tree import MARKER
-from cxrsync.engine import pace, segments, transfer
 from cxrsync.errors import ExitCode
 from cxrsync.events import Event, Received, Retrying, Summary
+from cxrsync.transfer import retry_policy, segments, transfer
 
 SLUG, VERSION, NAME = "faulty", "1.0", "data.bin"
 AT = 70_000
@@ -78,8 +78,8 @@ def stage(
     for module in (segments, transfer):
         monkeypatch.setattr(module, "LEAST_SHARE", 64 << 10)
     monkeypatch.setattr(transfer, "HANDOVER_BYTES", 16 << 10)
-    monkeypatch.setattr(pace, "_FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(pace, "_LONGEST_RETRY_AFTER", 0.1)
+    monkeypatch.setattr(retry_policy, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(retry_policy, "_LONGEST_RETRY_AFTER", 0.1)
     monkeypatch.setenv("PHYSIONET_USERNAME", "demo")
     monkeypatch.setenv("PHYSIONET_PASSWORD", "demo-password")
     connections = request.param

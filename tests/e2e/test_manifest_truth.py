@@ -29,10 +29,10 @@ from e2e.scripted import (
     sha256,
 )
 
-from cxrsync.engine import pace
 from cxrsync.errors import ExitCode, RefusedForSafety
 from cxrsync.events import Notice
 from cxrsync.report.summary import as_text
+from cxrsync.transfer import retry_policy
 
 FILES = {
     "a.bin": noise("a", 3_000),
@@ -45,7 +45,7 @@ MORE = {**FILES, "zz1.txt": b"new one", "zz2.txt": b"new two"}
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(retry_policy, "_FIRST_PAUSE", 0.01)
 
 
 def root_of(dest: Path) -> Path:

@@ -23,7 +23,7 @@ from e2e.scripted import (
     pull_from,
 )
 
-from cxrsync.engine import pace
+from cxrsync.transfer import retry_policy
 
 IMAGE = "files/p10/p10000032/s50414267/0.jpg"
 FILES = {"a.bin": noise("a", 3_000), "b.csv": b"x,y\n1,2\n", IMAGE: noise("image", 70_000)}
@@ -32,7 +32,7 @@ FAR = 10_413_792_000  # 2300; in nanoseconds it is more than 63 bits hold
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(retry_policy, "_FIRST_PAUSE", 0.02)
 
 
 def root_of(dest: Path) -> Path:

@@ -25,7 +25,7 @@ from e2e.stage import (
 
 from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.demo.tree import MARKER, TreeSpec, make_tree
-from cxrsync.engine.segments import LEAST_SHARE
+from cxrsync.transfer.segments import LEAST_SHARE
 
 Serve = Callable[..., MiniPhysioNet]
 MakeMachine = Callable[[MiniPhysioNet], Machine]

@@ -27,8 +27,8 @@ from cxrsync.demo.manners import Manners
 from cxrsync.demo.replies import Reply
 from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.demo.tree import MARKER
-from cxrsync.engine import pace
 from cxrsync.sanitize import trace
+from cxrsync.transfer import retry_policy
 
 USER = "dömo+\"user'"
 PASSWORD = "grüße-hunter2-site"
@@ -87,9 +87,9 @@ def user(
     monkeypatch.setenv("PHYSIONET_USERNAME", USER)
     monkeypatch.setenv("PHYSIONET_PASSWORD", PASSWORD)
     monkeypatch.setenv("PHYSIONET_HOST", NAME)
-    monkeypatch.setattr(pace, "_FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(pace, "_LONGEST_PAUSE", 0.05)
-    monkeypatch.setattr(pace, "_LONGEST_RETRY_AFTER", 0.05)
+    monkeypatch.setattr(retry_policy, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(retry_policy, "_LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(retry_policy, "_LONGEST_RETRY_AFTER", 0.05)
     return User(home, tmp_path / "mirror", capsys)
 
 

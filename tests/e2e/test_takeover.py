@@ -24,11 +24,11 @@ from e2e.scripted import (
 from e2e.stage import wait_until
 from storage.steps import stopped_at
 
-from cxrsync.engine import transfer
 from cxrsync.errors import LockLost
 from cxrsync.events import Notice
 from cxrsync.storage import lock as locks
 from cxrsync.storage.lock_owner import myself
+from cxrsync.transfer import transfer
 
 LARGE = "files/p10/p10000032/s50414267/large.dcm"
 FILES = {

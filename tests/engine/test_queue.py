@@ -13,15 +13,10 @@ from pathlib import Path
 import pytest
 
 from cxrsync.config.job import Limits
-from cxrsync.engine import pace
-from cxrsync.engine.flight import Flight
 from cxrsync.engine.hashing import Hashing
-from cxrsync.engine.outage import Outage
 from cxrsync.engine.partitions import Partitions
 from cxrsync.engine.publication import Publication
 from cxrsync.engine.queue import Queue
-from cxrsync.engine.transfer import Line
-from cxrsync.engine.turns import Turns
 from cxrsync.errors import BadAnswer, DiskError, Interrupted, NotFound
 from cxrsync.events import Event, Received
 from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result
@@ -29,6 +24,11 @@ from cxrsync.sources.base import Answer, Opened
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
+from cxrsync.transfer import retry_policy
+from cxrsync.transfer.concurrency import Turns
+from cxrsync.transfer.context import Line
+from cxrsync.transfer.pool import Flight
+from cxrsync.transfer.server_health import Outage
 
 BYTES = bytes(range(250)) * 8
 MTIME = 1.6e9
@@ -179,7 +179,7 @@ class Run:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(retry_policy, "_FIRST_PAUSE", 0.0)
 
 
 def test_files_get_their_final_names(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from cxrsync.engine import sleep as module
+from cxrsync.transfer import machine_sleep as module
 
 
 def test_awake_it_does_not_grow() -> None:

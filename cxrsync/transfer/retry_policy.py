@@ -1,8 +1,4 @@
-"""How long to wait and when to give up, purely: no clock, no randomness, no sockets.
-
-``jitter`` is a number from 0 to 1 that the caller draws, so that many clients that were cut off
-together do not come back together.
-"""
+"""When a failed file is asked for again: the wait before it, and when to give up. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +9,6 @@ _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
 # A file whose Retry-After is longer is put off to the next pass: others can come meanwhile.
 _LONGEST_RETRY_AFTER = 900.0
-_SAVED_UP = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +40,3 @@ def pause(failures: int, jitter: float) -> float:
     """Seconds to wait after so many failures in a row: doubling, bounded, spread by jitter."""
     longest: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(max(failures - 1, 0), 16))
     return longest * (0.5 + jitter / 2)
-
-
-def free_at(before: float, now: float, count: int, rate: float) -> float:
-    """When a line that is free at ``before`` will have carried ``count`` bytes more, at ``rate``
-    bytes per second; times in seconds of one clock.
-
-    The schedule is absolute, so that timers that fire late do not add up; but a line that has been
-    idle has saved up no more than a moment, or a rate would mean nothing after each pause.
-    """
-    return max(before, now - _SAVED_UP) + count / rate

@@ -18,13 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrsync.config.job import Limits
-from cxrsync.engine import pace, segments
-from cxrsync.engine import transfer as module
-from cxrsync.engine.brake import Brake
-from cxrsync.engine.flight import Flight, fetch_alone
-from cxrsync.engine.outage import Outage
-from cxrsync.engine.transfer import Line, Transfer
-from cxrsync.engine.turns import Turns
 from cxrsync.errors import (
     AccessDenied,
     BadAnswer,
@@ -41,6 +34,14 @@ from cxrsync.sources.base import Answer, End, Opened, PastEnd, Unchanged
 from cxrsync.storage import executors
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import Binding
+from cxrsync.transfer import retry_policy, segments
+from cxrsync.transfer import transfer as module
+from cxrsync.transfer.concurrency import Turns
+from cxrsync.transfer.context import Line
+from cxrsync.transfer.pool import Flight, fetch_alone
+from cxrsync.transfer.rate_limit import Brake
+from cxrsync.transfer.server_health import Outage
+from cxrsync.transfer.transfer import Transfer
 
 DATA = random.Random(7).randbytes(3000)
 REF = Ref("alpha", "1.0", "files/p10/one.jpg")
@@ -168,7 +169,7 @@ class Stage:
 
 @pytest.fixture(autouse=True)
 def small_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(retry_policy, "_FIRST_PAUSE", 0.0)
     monkeypatch.setattr(module, "HANDOVER_BYTES", 250)
     for room in (module, segments):
         monkeypatch.setattr(room, "LEAST_SHARE", 300)

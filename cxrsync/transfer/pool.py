@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from cxrsync.engine.segments import Segment
-from cxrsync.engine.transfer import Transfer
 from cxrsync.errors import unwrapped
+from cxrsync.transfer.segments import Segment
+from cxrsync.transfer.transfer import Transfer
 
 
 class Flight:

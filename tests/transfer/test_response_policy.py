@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from cxrsync.engine.protocol import Act, Held, decide
 from cxrsync.errors import (
     AccessDenied,
     BadAnswer,
@@ -23,6 +22,7 @@ from cxrsync.errors import (
 )
 from cxrsync.sources.base import Answer, Opened
 from cxrsync.sources.http.responses import Asked, Body, read_head
+from cxrsync.transfer.response_policy import Act, Held, decide
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SIZE, TAG, OTHER = 100, '"a-64"', '"b-64"'

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from time import monotonic
 
 from cxrsync.config.job import Limits
-from cxrsync.engine.sleep import slept_seconds
-from cxrsync.engine.window import Window
 from cxrsync.errors import Interrupted, Throttled, Unreachable
 from cxrsync.events import Connections, Emit
+from cxrsync.transfer.aimd import Window
+from cxrsync.transfer.machine_sleep import slept_seconds
 
 # Two clocks that are read one after the other differ by less.
 _LEAST_SLEEP = 1.0

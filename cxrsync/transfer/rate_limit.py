@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
-from cxrsync.engine.pace import free_at
+_SAVED_UP = 0.2
+
+
+def free_at(before: float, now: float, count: int, rate: float) -> float:
+    """When a line that is free at ``before`` will have carried ``count`` bytes more, at ``rate``
+    bytes per second; times in seconds of one clock.
+
+    The schedule is absolute, so that timers that fire late do not add up; but a line that has been
+    idle has saved up no more than a moment, or a rate would mean nothing after each pause.
+    """
+    return max(before, now - _SAVED_UP) + count / rate
 
 
 class Brake:

@@ -14,23 +14,24 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from engine.virtual_clock import Clock, run
+from transfer.virtual_clock import Clock, run
 
 from cxrsync.config.job import Limits
-from cxrsync.engine import flight as flight_module
-from cxrsync.engine import outage as outage_module
-from cxrsync.engine import transfer as transfer_module
-from cxrsync.engine import turns as turns_module
-from cxrsync.engine.flight import Flight, fetch_alone
-from cxrsync.engine.outage import Outage
-from cxrsync.engine.transfer import Line, Transfer
-from cxrsync.engine.turns import Turns
 from cxrsync.errors import Interrupted, Throttled, Unreachable
 from cxrsync.events import Event
 from cxrsync.model import Ref
 from cxrsync.sources.base import Answer, Opened
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import Binding
+from cxrsync.transfer import concurrency as turns_module
+from cxrsync.transfer import pool as flight_module
+from cxrsync.transfer import server_health as outage_module
+from cxrsync.transfer import transfer as transfer_module
+from cxrsync.transfer.concurrency import Turns
+from cxrsync.transfer.context import Line
+from cxrsync.transfer.pool import Flight, fetch_alone
+from cxrsync.transfer.server_health import Outage
+from cxrsync.transfer.transfer import Transfer
 
 EACH = 50_000  # bytes per second of each connection
 CHUNK = 12_500

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.engine.circuit_breaker import FIRST_ANSWER_SECONDS, CircuitBreaker
+from cxrsync.transfer.circuit_breaker import FIRST_ANSWER_SECONDS, CircuitBreaker
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.engine.pace import History, free_at, next_step, pause
+from cxrsync.transfer.rate_limit import free_at
+from cxrsync.transfer.retry_policy import History, next_step, pause
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 

@@ -6,14 +6,9 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
-from engine.virtual_clock import Clock, virtually
+from transfer.virtual_clock import Clock, virtually
 
 from cxrsync.config.job import Limits
-from cxrsync.engine import outage as module
-from cxrsync.engine import turns as turns_module
-from cxrsync.engine.circuit_breaker import FIRST_ANSWER_SECONDS
-from cxrsync.engine.outage import Outage
-from cxrsync.engine.turns import Turns
 from cxrsync.errors import (
     AccessDenied,
     CredentialsRefused,
@@ -26,6 +21,11 @@ from cxrsync.errors import (
     Untrusted,
 )
 from cxrsync.events import Event, Retrying
+from cxrsync.transfer import concurrency as turns_module
+from cxrsync.transfer import server_health as module
+from cxrsync.transfer.circuit_breaker import FIRST_ANSWER_SECONDS
+from cxrsync.transfer.concurrency import Turns
+from cxrsync.transfer.server_health import Outage
 
 GONE = Unreachable("gone")
 DENIED = AccessDenied("403")

@@ -7,12 +7,9 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 
 import pytest
-from engine.virtual_clock import Clock
+from transfer.virtual_clock import Clock
 
 from cxrsync.config.job import Limits
-from cxrsync.engine import turns as module
-from cxrsync.engine.turns import Turns
-from cxrsync.engine.window import STEP_SECONDS
 from cxrsync.errors import (
     AccessDenied,
     BadAnswer,
@@ -23,6 +20,9 @@ from cxrsync.errors import (
     Unreachable,
 )
 from cxrsync.events import Connections, Event
+from cxrsync.transfer import concurrency as module
+from cxrsync.transfer.aimd import STEP_SECONDS
+from cxrsync.transfer.concurrency import Turns
 
 
 @pytest.fixture

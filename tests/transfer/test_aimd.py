@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.engine.circuit_breaker import CircuitBreaker, Request
-from cxrsync.engine.pace import pause
-from cxrsync.engine.window import FIRST_PATIENCE, STEP_SECONDS, Mark, Window
+from cxrsync.transfer.aimd import FIRST_PATIENCE, STEP_SECONDS, Mark, Window
+from cxrsync.transfer.circuit_breaker import CircuitBreaker, Request
+from cxrsync.transfer.retry_policy import pause
 
 KB = 1000
 FIRST, MOST = 4, 8

@@ -1,7 +1,7 @@
 """When the whole server is away or refuses everyone: one wait for all connections, then go on.
 
 A file does not fail because the server is down for an hour, and eight connections do not knock
-eight times as often as one. What the answers mean is :mod:`cxrsync.engine.circuit_breaker`'s.
+eight times as often as one. What the answers mean is :mod:`cxrsync.transfer.circuit_breaker`'s.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from math import isinf
 from time import monotonic
 
 from cxrsync import humanize
-from cxrsync.engine.circuit_breaker import CircuitBreaker, Request
-from cxrsync.engine.pace import pause
-from cxrsync.engine.turns import Turns
 from cxrsync.errors import (
     AccessDenied,
     CredentialsRefused,
@@ -28,6 +25,9 @@ from cxrsync.errors import (
     Untrusted,
 )
 from cxrsync.events import Emit, Retrying
+from cxrsync.transfer.circuit_breaker import CircuitBreaker, Request
+from cxrsync.transfer.concurrency import Turns
+from cxrsync.transfer.retry_policy import pause
 
 # After an outage the connections of one client, and many clients, come back one by one.
 _RETURN_SECONDS = 1.0

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from cxrsync.engine.pace import pause
+from cxrsync.transfer.retry_policy import pause
 
 # A mistyped address should say so at once: nobody waits longer for a server's first answer.
 FIRST_ANSWER_SECONDS = 15.0

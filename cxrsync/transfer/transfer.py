@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from time import monotonic
 
-from cxrsync.config.job import Limits
-from cxrsync.engine.brake import Brake
-from cxrsync.engine.circuit_breaker import Request
-from cxrsync.engine.outage import Outage
-from cxrsync.engine.pace import History, next_step
-from cxrsync.engine.protocol import Act, Held, decide
-from cxrsync.engine.segments import LEAST_SHARE, Segment, Segments
-from cxrsync.engine.turns import Turns
 from cxrsync.errors import BadAnswer, CxrsyncError, Interrupted, SourceError, Throttled
-from cxrsync.events import Emit, Received, Retrying
+from cxrsync.events import Received, Retrying
 from cxrsync.model import Ref
-from cxrsync.sources.base import End, Opened, PastEnd, Source
+from cxrsync.sources.base import End, Opened, PastEnd
 from cxrsync.storage.byte_ranges import Range, is_whole
 from cxrsync.storage.executors import WRITERS, in_thread
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import Binding
+from cxrsync.transfer.circuit_breaker import Request
+from cxrsync.transfer.context import Line
+from cxrsync.transfer.response_policy import Act, Held, decide
+from cxrsync.transfer.retry_policy import History, next_step
+from cxrsync.transfer.segments import LEAST_SHARE, Segment, Segments
 
 # Few and large hand-overs to what writes and hashes; but on a slow line several a second, so that a
 # kill costs little.
@@ -31,25 +28,6 @@ HANDOVER_BYTES = 512 << 10
 HANDOVER_SECONDS = 0.25
 # Once may be the partial's own fault. After that the source calls each answer another object.
 _RESTARTS_BEFORE_ONE_STREAM = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What every transfer of a run shares: the source, the limits, the state of the server.
-
-    ``probe`` asks whether we are let in at all (None: it is the file that everybody may have, and a
-    refusal ends the run at once);
-    ``can_share`` is called when a file proves long enough for several connections.
-    """
-
-    source: Source
-    limits: Limits
-    outage: Outage
-    emit: Emit
-    turns: Turns
-    probe: Callable[[], Awaitable[None]] | None = None
-    can_share: Callable[[], None] = lambda: None
-    brake: Brake = field(default_factory=lambda: Brake(None))
 
 
 class Transfer:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.engine.segments import LEAST_SHARE, Segment, Segments
 from cxrsync.storage.byte_ranges import Range, add, normal, size
+from cxrsync.transfer.segments import LEAST_SHARE, Segment, Segments
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 

@@ -1,0 +1,1 @@
+"""The bytes of one file, over one connection or several."""

@@ -1,0 +1,32 @@
+"""What all transfers of a run share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from cxrsync.config.job import Limits
+from cxrsync.events import Emit
+from cxrsync.sources.base import Source
+from cxrsync.transfer.concurrency import Turns
+from cxrsync.transfer.rate_limit import Brake
+from cxrsync.transfer.server_health import Outage
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What every transfer of a run shares: the source, the limits, the state of the server.
+
+    ``probe`` asks whether we are let in at all (None: it is the file that everybody may have, and a
+    refusal ends the run at once);
+    ``can_share`` is called when a file proves long enough for several connections.
+    """
+
+    source: Source
+    limits: Limits
+    outage: Outage
+    emit: Emit
+    turns: Turns
+    probe: Callable[[], Awaitable[None]] | None = None
+    can_share: Callable[[], None] = lambda: None
+    brake: Brake = field(default_factory=lambda: Brake(None))
