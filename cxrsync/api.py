@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from typing import Any
 
 from cxrsync.cancellation import Stop
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import OPTIONS, make_job
+from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.engine.pull import pull as run_pull
-from cxrsync.engine.source_trees import source_trees
 from cxrsync.errors import UsageError
 from cxrsync.events import Emit, Event, Summary
-from cxrsync.sources.base import Source
 from cxrsync.sources.credentials import Ask
-from cxrsync.sources.local import LocalTree
-from cxrsync.sources.physionet import PhysioNet
 
 Report = Summary
 """What a pull returns."""
-
-
-def open_source(job: Job, emit: Emit, ask: Ask | None = None) -> Source:
-    """The source that the job names. Call it inside a running event loop.
-
-    Raises UsageError where a local tree is not the one that is asked for.
-    """
-    if job.origin.from_dir is not None:
-        return LocalTree(job.origin.from_dir, source_trees(job, job.origin.from_dir, emit))
-    return PhysioNet(job.origin, job.limits, ask)
-
-
-@asynccontextmanager
-async def opened(source: Source) -> AsyncIterator[Source]:
-    """The source, closed in the end."""
-    try:
-        yield source
-    finally:
-        await source.close()
 
 
 async def run_job(

@@ -11,12 +11,12 @@ from typing import Any
 import click
 
 from cxrsync import humanize
-from cxrsync.api import open_source, opened
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import job_of_tree, option, place_options, selection_options
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.cli.variables import Command
 from cxrsync.config.job import Job
+from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.engine.comparison import Comparison, Totals, compare
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.manifest.diff import Change

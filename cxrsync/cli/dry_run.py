@@ -6,10 +6,10 @@ import asyncio
 import json
 
 from cxrsync import humanize
-from cxrsync.api import open_source, opened
 from cxrsync.cli.main import Loudness, say_error
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import Job
+from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.engine.forecast import Forecast, forecast
 from cxrsync.engine.inventory import Count, Counts
 from cxrsync.errors import ExitCode

@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 import click
 
-from cxrsync.api import open_source, opened
 from cxrsync.catalog.load import describe
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import option, place_options, selection_options
@@ -19,6 +18,7 @@ from cxrsync.cli.signals import obeying_signals
 from cxrsync.cli.variables import Command
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
+from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.engine.listing import Listing, listing
 from cxrsync.errors import ExitCode
 from cxrsync.model import Entry, partition_of

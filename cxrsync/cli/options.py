@@ -12,9 +12,9 @@ from cxrsync.cli.variables import Option
 from cxrsync.config.given import given
 from cxrsync.config.job import DEFAULT_BASE_URL, DEFAULT_DEST, Job
 from cxrsync.config.parse_job import make_job
-from cxrsync.store.placement import Location, wget_folders
-from cxrsync.store.tree_identity import Identity
-from cxrsync.store.tree_parts import refuse_inside
+from cxrsync.dataset.placement import Location, wget_folders
+from cxrsync.dataset.tree_identity import Identity
+from cxrsync.dataset.tree_parts import refuse_inside
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -13,11 +13,11 @@ from cxrsync import humanize
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import base_url_option, job_of_tree, option, selection_options
 from cxrsync.cli.variables import Command
+from cxrsync.dataset.version import find_tree
 from cxrsync.engine.expectation import expectation
 from cxrsync.engine.records import runs_at_work
 from cxrsync.engine.status import Share
 from cxrsync.engine.status import status as status_of
-from cxrsync.engine.version import find_tree
 from cxrsync.report.output import to_stderr
 from cxrsync.report.table import as_table
 from cxrsync.sanitize import printable

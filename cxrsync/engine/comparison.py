@@ -12,18 +12,18 @@ from cxrsync.cancellation import Stop
 from cxrsync.catalog.load import describe
 from cxrsync.config.job import Job
 from cxrsync.config.selection import Selection
-from cxrsync.engine.expectation import partition_names
+from cxrsync.dataset.states import partition_names
+from cxrsync.dataset.tree_identity import identity_of
+from cxrsync.dataset.tree_parts import BESIDE
+from cxrsync.dataset.version import destination
 from cxrsync.engine.inventory import Estimate, Inventory, estimate
 from cxrsync.engine.listing import Listing, listing
-from cxrsync.engine.version import destination
 from cxrsync.errors import NothingMeant
 from cxrsync.events import Emit
 from cxrsync.manifest.diff import Change, Difference, differences
 from cxrsync.sources.base import Source
 from cxrsync.storage.state_db import State
 from cxrsync.storage.tree import Tree
-from cxrsync.store.tree_identity import identity_of
-from cxrsync.store.tree_parts import BESIDE
 
 
 @dataclass(frozen=True, slots=True)

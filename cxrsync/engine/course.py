@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cxrsync.config.selection import Selection
-from cxrsync.engine.beside import Home, other_run
-from cxrsync.engine.choice import Meant, understand
+from cxrsync.dataset.context import Run
+from cxrsync.dataset.fetch_manifest import obtain
+from cxrsync.dataset.resolve_selection import Meant, understand
+from cxrsync.dataset.sibling import other_run
+from cxrsync.dataset.tables import Tables, entry_of, owners
+from cxrsync.dataset.target import Home
+from cxrsync.dataset.version import destination, no_such_version
 from cxrsync.engine.leg import travel_legs
-from cxrsync.engine.manifest import obtain
-from cxrsync.engine.run import Run
-from cxrsync.engine.tables import Tables, entry_of, owners
-from cxrsync.engine.version import destination, no_such_version
 from cxrsync.errors import (
     AccessDenied,
     BadAnswer,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -11,18 +10,16 @@ from cxrsync.catalog.dataset_info import Dataset
 from cxrsync.catalog.load import describe
 from cxrsync.config.job import Job
 from cxrsync.config.selection import Selection
-from cxrsync.engine.beside import Home
-from cxrsync.engine.choice import understand
-from cxrsync.engine.local_manifest import open_local
+from cxrsync.dataset.local_manifest import open_local
+from cxrsync.dataset.resolve_selection import understand
+from cxrsync.dataset.states import remembered
+from cxrsync.dataset.tables import Tables, owners
+from cxrsync.dataset.target import Home
+from cxrsync.dataset.version import destination
 from cxrsync.engine.plan import survey
-from cxrsync.engine.tables import Tables, owners
-from cxrsync.engine.version import destination
-from cxrsync.errors import UsageError
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import keys_of, needs_lookup
 from cxrsync.model import MANIFEST_NAME, Entry, Found, Row
-from cxrsync.storage.state_db import State
-from cxrsync.storage.state_snapshot import STATE_NAME
 from cxrsync.storage.tree import Tree
 
 
@@ -68,50 +65,6 @@ def _open(
     if keys is None and lookups and tree.find(MANIFEST_NAME) is None:
         keys = keys_of(selections, known, owners(tables, lookups))
     return open_local(tree, keys)
-
-
-def remembered(tree: Tree) -> tuple[Selection, ...]:
-    """What a tree was pulled with, as its states tell; empty where they do not."""
-    found: dict[Selection, None] = {}
-    for name in partition_names(tree):
-        state = State.read(tree.partition(name))
-        if state is None and not os.path.getsize(tree.partition(name) / STATE_NAME):
-            continue  # a run of 0.1.0 was killed as it began
-        if state is None:
-            # Without it less would be judged than was pulled, and called right.
-            raise UsageError(
-                f"the state of {name} cannot be read: it knows what was pulled there",
-                next_step="Say what to look for: --shard p10, for example, or --all; or run "
-                "`cxrsync pull` again, which rebuilds it from the files.",
-            )
-        with state:
-            found.update(dict.fromkeys(state.selections()))
-    return tuple(found)
-
-
-def observations(tree: Tree) -> frozenset[tuple[str, str]]:
-    """Path and digest of the files that pulls have found to contradict the manifest."""
-    found: set[tuple[str, str]] = set()
-    for name in partition_names(tree):
-        state = State.read(tree.partition(name))
-        if state is not None:
-            with state:
-                found.update((each.path, each.observed) for each in state.contradictions())
-    return frozenset(found)
-
-
-def partition_names(tree: Tree) -> list[str]:
-    """The partitions that have a state in the tree."""
-    try:
-        names = os.listdir(tree.own)
-    except PermissionError:
-        raise UsageError(
-            f"{tree.own} cannot be read: it knows what this tree was pulled with",
-            next_step="Say what to look for: --shard p10, for example, or --all.",
-        ) from None
-    except OSError:
-        return []
-    return sorted(name for name in names if (tree.own / name / STATE_NAME).is_file())
 
 
 def without_proof(

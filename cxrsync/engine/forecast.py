@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from cxrsync import humanize
 from cxrsync.cancellation import Stop
 from cxrsync.config.job import Job
+from cxrsync.dataset.context import Run
+from cxrsync.dataset.states import partition_names
 from cxrsync.engine.course import Course, set_course
 from cxrsync.engine.ending import in_our_words
-from cxrsync.engine.expectation import partition_names
 from cxrsync.engine.inventory import Estimate, Inventory
 from cxrsync.engine.leg import look_back
 from cxrsync.engine.plan import Plan, make_plan
@@ -24,7 +25,6 @@ from cxrsync.engine.room import (
     need,
     published_estimate,
 )
-from cxrsync.engine.run import Run
 from cxrsync.engine.start import set_out
 from cxrsync.errors import WillNotFit
 from cxrsync.events import Emit, Notice

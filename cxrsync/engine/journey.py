@@ -6,12 +6,13 @@ import asyncio
 from dataclasses import replace
 
 from cxrsync.config.selection import Selection
-from cxrsync.engine.beside import Home, beside, other_run
+from cxrsync.dataset.context import Run
+from cxrsync.dataset.sibling import beside, other_run
+from cxrsync.dataset.target import Home
+from cxrsync.dataset.version import destination
 from cxrsync.engine.course import Course, set_course
 from cxrsync.engine.leg import travel_legs
 from cxrsync.engine.records import write_progress
-from cxrsync.engine.run import Run
-from cxrsync.engine.version import destination
 from cxrsync.errors import (
     AccessDenied,
     BadAnswer,

@@ -9,9 +9,10 @@ from itertools import islice
 from time import monotonic
 
 from cxrsync.config.selection import Selection
-from cxrsync.engine.choice import Meant
+from cxrsync.dataset.context import Run
+from cxrsync.dataset.locking import patience_for_shared
+from cxrsync.dataset.resolve_selection import Meant
 from cxrsync.engine.hashing import Hashing
-from cxrsync.engine.locking import patience_for_shared
 from cxrsync.engine.older import Taking, clones, find_older, take_over
 from cxrsync.engine.outcomes import Outcomes
 from cxrsync.engine.partitions import Partitions
@@ -20,7 +21,6 @@ from cxrsync.engine.publication import Publication
 from cxrsync.engine.queue import Produce, Queue
 from cxrsync.engine.reports import ReportArchive, may_unpack
 from cxrsync.engine.room import check_room
-from cxrsync.engine.run import Run
 from cxrsync.errors import CxrsyncError, Locked, unwrap
 from cxrsync.events import LimitReached, Notice, Planned, Unaccounted
 from cxrsync.manifest.file import ManifestFile

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from cxrsync.cancellation import Stop
 from cxrsync.config.job import Job
+from cxrsync.dataset.version import find_tree
 from cxrsync.engine.course import set_course
 from cxrsync.engine.ending import in_our_words
 from cxrsync.engine.expectation import expectation
 from cxrsync.engine.start import set_out
-from cxrsync.engine.version import find_tree
 from cxrsync.errors import NotHere
 from cxrsync.events import Emit, TreeNotice
 from cxrsync.manifest.file import ManifestFile

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxrsync.config.job import Link
-from cxrsync.engine.local_manifest import open_local
+from cxrsync.dataset.context import Run
+from cxrsync.dataset.local_manifest import open_local
+from cxrsync.dataset.version import destination
 from cxrsync.engine.partitions import Partitions
 from cxrsync.engine.plan import Plan
 from cxrsync.engine.publication import Fetched, Publication
 from cxrsync.engine.queue import Queue, Task
-from cxrsync.engine.run import Run
-from cxrsync.engine.version import destination
 from cxrsync.errors import CxrsyncError, UsageError
 from cxrsync.events import Notice
 from cxrsync.manifest.file import ManifestFile

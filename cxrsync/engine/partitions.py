@@ -15,7 +15,7 @@ from time import monotonic, time
 from typing import TypeVar
 
 from cxrsync.config.selection import Selection
-from cxrsync.engine.locking import Workplace, in_loop
+from cxrsync.dataset.locking import Workplace, in_loop
 from cxrsync.errors import DiskError, LockLost
 from cxrsync.events import Emit
 from cxrsync.model import ROOT, Contradiction, Entry, Outcome, Row, partition_of

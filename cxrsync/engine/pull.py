@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from cxrsync import humanize
 from cxrsync.cancellation import Stop
 from cxrsync.config.job import Job
+from cxrsync.dataset.context import Run
 from cxrsync.engine.ending import explain, is_callers_wish
 from cxrsync.engine.exit_status import Ending, exit_status
 from cxrsync.engine.journey import travel
 from cxrsync.engine.records import keep_summary
-from cxrsync.engine.run import Run
 from cxrsync.engine.start import set_out
 from cxrsync.errors import CxrsyncError, ExitCode, Unbalanced, code_of, unwrap
 from cxrsync.events import Emit, Event, Finished, Notice, Summary

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from cxrsync.config.job import Job, Reports
+from cxrsync.dataset.context import Run
 from cxrsync.engine.partitions import Partitions
 from cxrsync.engine.plan import Plan
 from cxrsync.engine.publication import Fetched, Publication
-from cxrsync.engine.run import Run
 from cxrsync.errors import BadAnswer, FileDenied, NotFound, SourceError
 from cxrsync.events import Notice
 from cxrsync.model import ROOT, Entry, Kind

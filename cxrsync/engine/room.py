@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 
 from cxrsync import humanize
+from cxrsync.dataset.context import Run
 from cxrsync.engine.inventory import Estimate, estimate
 from cxrsync.engine.plan import Plan
-from cxrsync.engine.run import Run
 from cxrsync.errors import WillNotFit
 from cxrsync.model import Kind
 from cxrsync.storage.disk_space import Room, Shortage, room, shortage

@@ -6,7 +6,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from time import time
 
-from cxrsync.engine.expectation import Expectation, partition_names
+from cxrsync.dataset.states import partition_names
+from cxrsync.engine.expectation import Expectation
 from cxrsync.engine.plan import Standing, standing, survey
 from cxrsync.model import Found, partition_of
 from cxrsync.storage.partial_readers import unfinished

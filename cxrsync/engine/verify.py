@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from cxrsync.dataset.states import observations
 from cxrsync.engine.exit_status import Ending, exit_status
-from cxrsync.engine.expectation import Expectation, observations, without_proof
+from cxrsync.engine.expectation import Expectation, without_proof
 from cxrsync.errors import DiskError, ExitCode
 from cxrsync.events import Checked, Emit, Finding, Notice, Planned
 from cxrsync.manifest.file import ManifestFile

@@ -12,8 +12,8 @@ import pytest
 from e2e.scripted import SLUG, VERSION, ScriptedServer, differences, pull_from
 from e2e.stage import JPG, PATIENCE, Machine, wait_until
 
+from cxrsync.dataset import locking
 from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.engine import locking
 from cxrsync.errors import Locked
 from cxrsync.events import Waiting
 from cxrsync.storage.lock import Lock

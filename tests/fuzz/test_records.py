@@ -12,7 +12,9 @@ from fuzz.mutations import NESTED, NESTED_OBJECTS, anything, many, misshapen, mu
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cxrsync.engine.local_manifest import CURRENT, read_kept
+from cxrsync.dataset.local_manifest import CURRENT, read_kept
+from cxrsync.dataset.placement import Location
+from cxrsync.dataset.tree_identity import read_claim
 from cxrsync.engine.records import OLD_PROGRESS_NAME, keep_summary, runs_at_work
 from cxrsync.errors import DiskError, Locked
 from cxrsync.events import Amount, Summary
@@ -22,8 +24,6 @@ from cxrsync.storage.filesystem import read_json
 from cxrsync.storage.lock import LOCK_NAME, Lock
 from cxrsync.storage.lock_owner import myself, this_process
 from cxrsync.storage.tree import Tree
-from cxrsync.store.placement import Location
-from cxrsync.store.tree_identity import read_claim
 
 COUNTS = dict.fromkeys(("selected", "present", "fetched", "adopted"), 5)
 OLD_PROGRESS = {"pid": os.getpid(), "run": "now", "files": COUNTS}

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from cxrsync.engine.local_manifest import Kept
+from cxrsync.dataset.local_manifest import Kept
 from cxrsync.engine.status import Share
 from cxrsync.events import (
     Checked,

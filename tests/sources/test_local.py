@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from sources.trees import local_tree
 
+from cxrsync.dataset.tree_identity import Identity
 from cxrsync.errors import BadAnswer, NotFound, SourceError, Unreachable
 from cxrsync.model import Ref
 from cxrsync.sources import local
 from cxrsync.sources.base import Answer, Opened, PastEnd, Unchanged
 from cxrsync.sources.local import LocalTree
-from cxrsync.store.tree_identity import Identity
 
 DATA = bytes(range(256)) * 20
 MTIME = 1_721_736_000

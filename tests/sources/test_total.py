@@ -13,8 +13,8 @@ from aioresponses import aioresponses
 from sources.mocked import Response, no_pause, source
 from sources.trees import local_tree
 
+from cxrsync.dataset.tree_identity import Identity
 from cxrsync.sources.physionet import PhysioNet
-from cxrsync.store.tree_identity import Identity
 
 __all__ = ["no_pause", "source"]  # fixtures
 

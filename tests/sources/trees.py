@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from cxrsync.engine.source_trees import SourceTrees
+from cxrsync.dataset.placement import Location
+from cxrsync.dataset.source_trees import SourceTrees
+from cxrsync.dataset.tree_identity import Identity
 from cxrsync.sources.local import LocalTree
-from cxrsync.store.placement import Location
-from cxrsync.store.tree_identity import Identity
 
 
 def local_tree(folder: Path, whose: Identity | None = None) -> LocalTree:

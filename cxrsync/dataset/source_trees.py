@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxrsync.config.job import Job
-from cxrsync.engine.version import local_source
+from cxrsync.dataset.placement import Layout, Location
+from cxrsync.dataset.tree_identity import Identity, check_identity, identity_of
+from cxrsync.dataset.tree_parts import refuse_parts
+from cxrsync.dataset.version import local_source
 from cxrsync.errors import UsageError
 from cxrsync.events import Emit, TreeNotice
-from cxrsync.store.placement import Layout, Location
-from cxrsync.store.tree_identity import Identity, check_identity, identity_of
-from cxrsync.store.tree_parts import refuse_parts
 
 
 @dataclass(frozen=True, slots=True)

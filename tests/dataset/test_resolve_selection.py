@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 
 from cxrsync.catalog.load import describe
 from cxrsync.config.selection import Label, Sample, Selection, Unit
-from cxrsync.engine.beside import Home
-from cxrsync.engine.choice import understand
-from cxrsync.engine.tables import Tables, owners
+from cxrsync.dataset.placement import Location
+from cxrsync.dataset.resolve_selection import understand
+from cxrsync.dataset.tables import Tables, owners
+from cxrsync.dataset.target import Home
 from cxrsync.errors import NotHere, UsageError
 from cxrsync.manifest.csv_reader import BadTable
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Kind, partition_of
 from cxrsync.storage.tree import Tree
-from cxrsync.store.placement import Location
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from cxrsync.catalog.dataset_info import METADATA, SPLIT, Dataset, nearest
 from cxrsync.config.selection import Selection
-from cxrsync.engine.tables import Tables, unknown_ids
+from cxrsync.dataset.tables import Tables, unknown_ids
 from cxrsync.errors import NothingMeant
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.filters import (

@@ -10,13 +10,13 @@ from typing import NamedTuple
 from cxrsync.catalog.dataset_info import nearest
 from cxrsync.catalog.load import describe, load
 from cxrsync.config.job import Job
+from cxrsync.dataset.placement import Location, wget_folders
+from cxrsync.dataset.tree_parts import refuse_parts
 from cxrsync.errors import NotHere, UsageError
 from cxrsync.events import Emit, Notice
 from cxrsync.sources.base import Source
 from cxrsync.storage.layout import is_version_root
 from cxrsync.storage.tree import Tree
-from cxrsync.store.placement import Location, wget_folders
-from cxrsync.store.tree_parts import refuse_parts
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 

@@ -12,8 +12,11 @@ from pathlib import Path
 from cxrsync.catalog.dataset_info import IMAGES, SPLIT, STUDIES, Dataset
 from cxrsync.catalog.load import describe
 from cxrsync.config.selection import Selection
-from cxrsync.engine.beside import Home, beside
-from cxrsync.engine.local_manifest import open_local
+from cxrsync.dataset.local_manifest import open_local
+from cxrsync.dataset.placement import Location
+from cxrsync.dataset.sibling import beside
+from cxrsync.dataset.target import Home
+from cxrsync.dataset.tree_parts import BESIDE
 from cxrsync.errors import CxrsyncError, NotHere, NothingMeant, UsageError
 from cxrsync.manifest.csv_reader import read_rows
 from cxrsync.manifest.file import ManifestFile
@@ -22,8 +25,6 @@ from cxrsync.model import Entry
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.checksum import digest_of
 from cxrsync.storage.tree import Tree
-from cxrsync.store.placement import Location
-from cxrsync.store.tree_parts import BESIDE
 
 
 def entry_of(manifest: ManifestFile, dataset: Dataset, role: str) -> Entry | None:

@@ -19,7 +19,9 @@ import shutil
 from contextlib import closing
 from dataclasses import dataclass
 
-from cxrsync.engine.local_manifest import (
+from cxrsync.dataset.context import Run
+from cxrsync.dataset.fetch_slices import fetch_slices
+from cxrsync.dataset.local_manifest import (
     FORMAT,
     PARTIAL,
     Kept,
@@ -27,10 +29,8 @@ from cxrsync.engine.local_manifest import (
     read_kept,
     write_kept,
 )
-from cxrsync.engine.locking import Workplace, in_loop, patience_for_shared
-from cxrsync.engine.manifest_losses import EarlierSlices, Losses, losses
-from cxrsync.engine.run import Run
-from cxrsync.engine.slices import fetch_slices
+from cxrsync.dataset.locking import Workplace, in_loop, patience_for_shared
+from cxrsync.dataset.manifest_losses import EarlierSlices, Losses, losses
 from cxrsync.errors import (
     BadAnswer,
     DiskError,

@@ -25,17 +25,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cxrsync.catalog.load import describe
-from cxrsync.errors import UsageError
-from cxrsync.storage.layout import holds_version, is_version_root
-from cxrsync.storage.tree import Tree
-from cxrsync.store.tree_identity import (
+from cxrsync.dataset.tree_identity import (
     Identity,
     check_identity,
     identity_of,
     read_claim,
     told_by_name,
 )
-from cxrsync.store.tree_parts import names_in, refuse_parts
+from cxrsync.dataset.tree_parts import names_in, refuse_parts
+from cxrsync.errors import UsageError
+from cxrsync.storage.layout import holds_version, is_version_root
+from cxrsync.storage.tree import Tree
 
 _HOSTS = ("physionet.org", "www.physionet.org")
 _DEFAULT_PORTS = {"http": 80, "https": 443}

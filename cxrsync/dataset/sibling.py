@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from cxrsync.catalog.dataset_info import Dataset
 from cxrsync.catalog.load import describe
 from cxrsync.config.selection import Selection
-from cxrsync.engine.run import Run
+from cxrsync.dataset.context import Run
+from cxrsync.dataset.placement import Location
+from cxrsync.dataset.target import Home
+from cxrsync.dataset.tree_identity import claim
+from cxrsync.dataset.tree_parts import BESIDE
 from cxrsync.events import Event, FileDone, Planned, Started, Unaccounted
 from cxrsync.preflight.checks import refuse_synced
 from cxrsync.preflight.destination import look_around
 from cxrsync.storage.tree import Tree
-from cxrsync.store.placement import Location
-from cxrsync.store.tree_identity import claim
-from cxrsync.store.tree_parts import BESIDE
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """The tree of a version of a dataset."""
-
-    tree: Tree
-    dataset: Dataset
-    version: str
 
 
 def beside(tree: Tree, place: Location, slug: str, version: str) -> Home:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from cxrsync.config.job import Limits
-from cxrsync.engine import locking as module
-from cxrsync.engine.locking import Workplace, in_loop, patience_for_shared
+from cxrsync.dataset import locking as module
+from cxrsync.dataset.locking import Workplace, in_loop, patience_for_shared
 from cxrsync.engine.partitions import Partitions
 from cxrsync.errors import Locked
 from cxrsync.events import Event, Notice, Waiting

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cxrsync.errors import UsageError
-from cxrsync.storage.tree import Tree
-from cxrsync.store.tree_identity import (
+from cxrsync.dataset.tree_identity import (
     Identity,
     check_identity,
     claim,
@@ -14,6 +12,8 @@ from cxrsync.store.tree_identity import (
     read_claim,
     told_by_name,
 )
+from cxrsync.errors import UsageError
+from cxrsync.storage.tree import Tree
 
 JPG, DICOM, TINY = "mimic-cxr-jpg", "mimic-cxr", "tiny"
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from cxrsync.dataset.placement import Layout, Location, wget_folders
+from cxrsync.dataset.tree_identity import claim
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.storage.filesystem import make_folders
 from cxrsync.storage.tree import Tree
-from cxrsync.store.placement import Layout, Location, wget_folders
-from cxrsync.store.tree_identity import claim
 
 SLUG, OTHER, VERSION = "mimic-cxr-jpg", "mimic-cxr", "2.1.0"
 MIRROR = "https://mirror.example:8443/pub/files"

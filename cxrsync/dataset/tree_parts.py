@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 
 from cxrsync.catalog.dataset_info import NAME
+from cxrsync.dataset.tree_identity import identity_of
 from cxrsync.errors import UsageError
 from cxrsync.storage.layout import OWN_FOLDER, is_version_root
-from cxrsync.store.tree_identity import identity_of
 
 # In our own folder: trees of other datasets, for a version's root that is itself the destination.
 BESIDE = "beside"

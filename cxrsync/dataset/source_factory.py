@@ -1,0 +1,33 @@
+"""The source that a job names, opened and closed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from cxrsync.config.job import Job
+from cxrsync.dataset.source_trees import source_trees
+from cxrsync.events import Emit
+from cxrsync.sources.base import Source
+from cxrsync.sources.credentials import Ask
+from cxrsync.sources.local import LocalTree
+from cxrsync.sources.physionet import PhysioNet
+
+
+def open_source(job: Job, emit: Emit, ask: Ask | None = None) -> Source:
+    """The source that the job names. Call it inside a running event loop.
+
+    Raises UsageError where a local tree is not the one that is asked for.
+    """
+    if job.origin.from_dir is not None:
+        return LocalTree(job.origin.from_dir, source_trees(job, job.origin.from_dir, emit))
+    return PhysioNet(job.origin, job.limits, ask)
+
+
+@asynccontextmanager
+async def opened(source: Source) -> AsyncIterator[Source]:
+    """The source, closed in the end."""
+    try:
+        yield source
+    finally:
+        await source.close()

@@ -1,0 +1,17 @@
+"""The tree of one version of one dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cxrsync.catalog.dataset_info import Dataset
+from cxrsync.storage.tree import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The tree of a version of a dataset."""
+
+    tree: Tree
+    dataset: Dataset
+    version: str
