@@ -54,7 +54,7 @@ FLOORS: list[dict[str, set[str]]] = [
             "engine.verdict",
         }
     },
-    {"plan": {"engine.inventory", "engine.plan", "engine.room"}},
+    {"plan": {"plan"}},
     {"dataset": {"dataset"}},
     {"transfer": {"transfer"}, "preflight": {"preflight"}},
     {"sources": {"sources"}, "storage": {"storage"}, "manifest": {"manifest"}},
@@ -71,7 +71,7 @@ SPEAKS_HTTP = {"sources", "demo"}
 
 
 def room_of(module: str) -> str:
-    """``cxrsync.engine.plan`` → ``plan``; ``cxrsync`` for the package itself, "" for a module that
+    """``cxrsync.plan.planner`` → ``plan``; ``cxrsync`` for the package itself, "" for a module that
     has no floor yet."""
     parts = module.split(".")[1:]
     if not parts or parts[0].startswith("__version"):
@@ -186,8 +186,8 @@ def test_what_a_circle_is() -> None:
         ("cxrsync.report.pace", "if TYPE_CHECKING:\n    from cxrsync.engine.pull import pull"),
         ("cxrsync.engine.pull", "from cxrsync.report import summary"),
         ("cxrsync.engine.leg", "from cxrsync.engine.pull import pull"),
-        ("cxrsync.engine.plan", "from cxrsync.engine.queue import Queue"),
-        ("cxrsync.dataset.sibling", "from cxrsync.engine import room"),
+        ("cxrsync.plan.planner", "from cxrsync.engine.queue import Queue"),
+        ("cxrsync.dataset.sibling", "from cxrsync.plan import capacity"),
         ("cxrsync.transfer.transfer", "from cxrsync.dataset.fetch_manifest import obtain"),
         ("cxrsync.engine.pull", "from cxrsync.api import run_job"),
         ("cxrsync.engine.pull", "from cxrsync import pull"),

@@ -16,10 +16,10 @@ from cxrsync.dataset.states import remembered
 from cxrsync.dataset.tables import Tables, owners
 from cxrsync.dataset.target import Home
 from cxrsync.dataset.version import destination
-from cxrsync.engine.plan import survey
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import keys_of, needs_lookup
 from cxrsync.model import MANIFEST_NAME, Entry, Found, Row
+from cxrsync.plan.survey import survey
 from cxrsync.storage.tree import Tree
 
 

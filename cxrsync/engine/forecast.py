@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from cxrsync import humanize
 from cxrsync.cancellation import Stop
@@ -14,62 +13,20 @@ from cxrsync.dataset.context import Run
 from cxrsync.dataset.states import partition_names
 from cxrsync.engine.course import Course, set_course
 from cxrsync.engine.ending import in_our_words
-from cxrsync.engine.inventory import Estimate, Inventory
-from cxrsync.engine.leg import look_back
-from cxrsync.engine.plan import Plan, make_plan
-from cxrsync.engine.room import (
-    begun,
-    files_to_make,
-    in_words,
-    lacking,
-    need,
-    published_estimate,
-)
 from cxrsync.engine.start import set_out
 from cxrsync.errors import WillNotFit
 from cxrsync.events import Emit, Notice
 from cxrsync.model import Row
+from cxrsync.plan.capacity import begun, files_to_make, in_words, lacking, need, published_estimate
+from cxrsync.plan.carry_over import look_back
+from cxrsync.plan.forecast import Forecast
+from cxrsync.plan.planner import Plan, make_plan
 from cxrsync.sources.base import Source
 from cxrsync.stats import Tally
-from cxrsync.storage.disk_space import Room, room
+from cxrsync.storage.disk_space import room
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.state_db import State
 from cxrsync.storage.tree import Tree
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """What a pull of one version would do. ``resumable``: files and bytes of them that are in
-    partials; ``rate``: the bytes per second that the line gave last, if it is known."""
-
-    root: str
-    dataset: str
-    version: str
-    selection: str
-    inventory: Inventory
-    selected: int
-    to_take: int
-    resumable: tuple[int, int]
-    estimate: Estimate
-    need_bytes: int
-    need_files: int
-    room: Room
-    rate: float | None
-    refusal: WillNotFit | None
-
-    @property
-    def from_source(self) -> int:
-        """About the bytes that come over the line: neither an older version's, nor partials'."""
-        missing = sum(count.files for count in self.inventory.missing.values())
-        share = 1 - self.to_take / missing if missing else 0
-        return max(0, round(self.estimate.bytes * share) - self.resumable[1])
-
-    @property
-    def seconds(self) -> float | None:
-        """How long the line would need at the rate seen last."""
-        if not self.rate:
-            return None
-        return self.from_source / self.rate
 
 
 async def forecast(job: Job, source: Source, emit: Emit, stop: Stop) -> Forecast:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import closing, suppress
+from contextlib import suppress
 from itertools import islice
 from time import monotonic
 
@@ -13,19 +13,20 @@ from cxrsync.dataset.context import Run
 from cxrsync.dataset.locking import patience_for_shared
 from cxrsync.dataset.resolve_selection import Meant
 from cxrsync.engine.hashing import Hashing
-from cxrsync.engine.older import Taking, clones, find_older, take_over
+from cxrsync.engine.older import Taking
 from cxrsync.engine.outcomes import Outcomes
 from cxrsync.engine.partitions import Partitions
-from cxrsync.engine.plan import Plan, make_plan
 from cxrsync.engine.publication import Publication
 from cxrsync.engine.queue import Produce, Queue
 from cxrsync.engine.reports import ReportArchive, may_unpack
-from cxrsync.engine.room import check_room
 from cxrsync.errors import CxrsyncError, Locked, unwrap
 from cxrsync.events import LimitReached, Notice, Planned, Unaccounted
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.matcher import Wanted
 from cxrsync.model import ROOT, Entry, Outcome, Result, partition_of
+from cxrsync.plan.capacity import check_room
+from cxrsync.plan.carry_over import look_back
+from cxrsync.plan.planner import Plan, make_plan
 from cxrsync.stats import MOST_NAMED, Tally
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.trash import Trash
@@ -122,19 +123,6 @@ async def _travel_leg(
         # Only here, where the manifest is at hand, do they have names.
         lost = (path for path in manifest.paths() if hash(path) in unsettled)
         run.emit(Unaccounted(tuple(islice(lost, MOST_NAMED))))
-
-
-def look_back(run: Run, plan: Plan) -> list[Tree]:
-    """Find what need not be fetched, since an older version has it; the trees that do."""
-    if not plan.to_fetch:
-        return []
-    found = find_older(run, plan.manifest)
-    for older in found:
-        with closing(older.manifest):
-            take_over(plan, older)
-    trees = [older.tree for older in found]
-    plan.taking_takes_room = not clones(run, plan, trees)
-    return trees
 
 
 async def _work(

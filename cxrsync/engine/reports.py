@@ -16,11 +16,11 @@ from contextlib import suppress
 from cxrsync.config.job import Job, Reports
 from cxrsync.dataset.context import Run
 from cxrsync.engine.partitions import Partitions
-from cxrsync.engine.plan import Plan
 from cxrsync.engine.publication import Fetched, Publication
 from cxrsync.errors import BadAnswer, FileDenied, NotFound, SourceError
 from cxrsync.events import Notice
 from cxrsync.model import ROOT, Entry, Kind
+from cxrsync.plan.planner import Plan
 from cxrsync.sources.base import Opened
 from cxrsync.storage.checksum import digest_of
 from cxrsync.storage.executors import in_thread

@@ -8,8 +8,8 @@ from time import time
 
 from cxrsync.dataset.states import partition_names
 from cxrsync.engine.expectation import Expectation
-from cxrsync.engine.plan import Standing, standing, survey
 from cxrsync.model import Found, partition_of
+from cxrsync.plan.survey import Standing, standing, survey
 from cxrsync.storage.partial_readers import unfinished
 from cxrsync.storage.state_db import State
 from cxrsync.storage.tree import Tree

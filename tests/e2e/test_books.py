@@ -14,11 +14,11 @@ from cxrsync.config.parse_job import make_job
 from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.engine import older, publication, reports
 from cxrsync.engine.outcomes import Outcomes
-from cxrsync.engine.plan import Plan
 from cxrsync.engine.queue import Queue, Task
 from cxrsync.errors import CxrsyncError, ExitCode, Unbalanced
 from cxrsync.events import FileDone
 from cxrsync.model import Entry, Outcome, Result
+from cxrsync.plan.planner import Plan
 from cxrsync.report.summary import as_text
 
 A, B, C = (f"files/p10/{name}.jpg" for name in "abc")

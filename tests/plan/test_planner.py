@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrsync.catalog.load import describe
-from cxrsync.engine.plan import MTIME_TOLERANCE_NS, Standing, fits, make_plan, standing, survey
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Entry, Found, Kind, Row, partition_of
+from cxrsync.plan.planner import make_plan
+from cxrsync.plan.survey import MTIME_TOLERANCE_NS, Standing, fits, standing, survey
 from cxrsync.storage.tree import Tree
 
 many = settings(deadline=None, max_examples=150, derandomize=True)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from cxrsync import humanize
 from cxrsync.dataset.context import Run
-from cxrsync.engine.inventory import Estimate, estimate
-from cxrsync.engine.plan import Plan
 from cxrsync.errors import WillNotFit
 from cxrsync.model import Kind
+from cxrsync.plan.estimate import Estimate, estimate
+from cxrsync.plan.planner import Plan
 from cxrsync.storage.disk_space import Room, Shortage, room, shortage
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.partial_readers import unfinished

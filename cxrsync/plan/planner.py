@@ -1,9 +1,4 @@
-"""What is missing: a three-way merge of manifest, state and disk.
-
-All three come in the order of the manifest (byte order of the whole path), so 621,000 entries are
-planned in seconds without a set or a query for each. What is to do is kept as offsets into the
-manifest, eight bytes a file.
-"""
+"""What is to do: decisions from what the manifest wants, the state claims and the disk holds."""
 
 from __future__ import annotations
 
@@ -11,46 +6,18 @@ import heapq
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 
-from cxrsync.engine.inventory import Inventory
 from cxrsync.manifest.clashes import falling_together
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import ROOT, Entry, Found, Kind, Refused, Row, partition_of
+from cxrsync.plan.estimate import Inventory
+from cxrsync.plan.survey import Standing, standing, survey
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.filesystem import Ways, another_mount, reading_error
 from cxrsync.storage.tree import Tree
 
-# Copies and file systems round times: exFAT to 2 s.
-MTIME_TOLERANCE_NS = 2_000_000_000
 # A person who pulls images sees the first of them before the tables of the root come along.
 _FIRST_IMAGES = 16
-
-
-class Standing(Enum):
-    """Where a file stands."""
-
-    PRESENT = "present"
-    HASH = "hash"
-    FETCH = "fetch"
-
-
-def standing(entry: Entry, row: Row | None, found: Found | None) -> Standing:
-    """Where a file stands, from what the manifest wants, the state claims and the disk holds.
-
-    A row is evidence only beside a file of its size and time. A file without evidence is hashed,
-    never fetched for that alone; one that was proved to be something else is fetched anew.
-    """
-    if found is None:
-        return Standing.FETCH
-    if row is None or not fits(row, found):
-        return Standing.HASH
-    return Standing.PRESENT if row.sha256 == entry.sha256 else Standing.FETCH
-
-
-def fits(row: Row, found: Found) -> bool:
-    """Whether the file on the disk is, by size and time, the one that the row speaks of."""
-    return row.size == found.size and abs(row.mtime_ns - found.mtime_ns) <= MTIME_TOLERANCE_NS
 
 
 @dataclass(slots=True)
@@ -113,38 +80,6 @@ class Plan:
     def entries_to_hash(self) -> Iterator[Entry]:
         """What is there without proof."""
         return self.manifest.entries_at(self.to_hash)
-
-
-def survey(
-    manifest: ManifestFile,
-    is_wanted: Callable[[str], bool],
-    rows: Mapping[str, Iterator[Row]],
-    tree: Tree,
-) -> Iterator[tuple[int, Entry, Row | None, Found | OSError | None]]:
-    """The merge: every wanted entry with its offset, its row and the file on the disk, or why that
-    cannot be told.
-
-    Entries of partitions that ``rows`` does not hold are left out.
-    """
-    cursors = {name: _Cursor(each) for name, each in rows.items()}
-    missing_folder = "//"
-    for offset, entry in manifest.entries():
-        if not is_wanted(entry.path):
-            continue
-        cursor = cursors.get(partition_of(entry.path))
-        if cursor is None:
-            continue
-        row = cursor.seek(entry.path)
-        folder = entry.path.rpartition("/")[0]
-        found: Found | OSError | None = None
-        if folder != missing_folder:
-            try:
-                found = tree.examine(entry.path)
-            except OSError as problem:
-                found = problem
-            if found is None and not tree.has_folder(folder):
-                missing_folder = folder  # its files come one after the other: ask once
-        yield offset, entry, row, found
 
 
 def make_plan(
@@ -220,16 +155,3 @@ class _Obstacles:
         if way.mount:
             raise another_mount(self._tree.final(way.mount), str(self._tree.own))
         return f"nothing may be written in {way.closed}" if way.closed else None
-
-
-class _Cursor:
-    """Walks the rows of one partition beside the manifest."""
-
-    def __init__(self, rows: Iterator[Row]) -> None:
-        self._rows = rows
-        self._row = next(rows, None)
-
-    def seek(self, path: str) -> Row | None:
-        while self._row is not None and self._row.path < path:
-            self._row = next(self._rows, None)
-        return self._row if self._row is not None and self._row.path == path else None

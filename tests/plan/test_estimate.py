@@ -7,16 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.engine.inventory import (
-    CATALOGUE,
-    LEARNED,
-    PUBLISHED,
-    Count,
-    Inventory,
-    by_kind,
-    estimate,
-)
 from cxrsync.model import Kind, partition_of
+from cxrsync.plan.estimate import CATALOGUE, LEARNED, PUBLISHED, Count, Inventory, by_kind, estimate
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 
