@@ -12,7 +12,6 @@ from cxrsync.dataset.sibling import other_run
 from cxrsync.dataset.tables import Tables, entry_of, owners
 from cxrsync.dataset.target import Home
 from cxrsync.dataset.version import destination, no_such_version
-from cxrsync.engine.leg import travel_legs
 from cxrsync.errors import (
     AccessDenied,
     BadAnswer,
@@ -31,6 +30,7 @@ from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, keys_of, needs_look
 from cxrsync.model import ROOT, Entry
 from cxrsync.stats import Tally
 from cxrsync.storage.executors import in_thread
+from cxrsync.sync.partition_sync import travel_legs
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from cxrsync.dataset.sibling import beside, other_run
 from cxrsync.dataset.target import Home
 from cxrsync.dataset.version import destination
 from cxrsync.engine.course import Course, set_course
-from cxrsync.engine.leg import travel_legs
 from cxrsync.engine.records import write_progress
 from cxrsync.errors import (
     AccessDenied,
@@ -26,6 +25,7 @@ from cxrsync.manifest.path_ids import place_of
 from cxrsync.model import Kind
 from cxrsync.stats import Tally
 from cxrsync.storage.executors import in_thread
+from cxrsync.sync.partition_sync import travel_legs
 
 
 async def travel(run: Run, tally: Tally, distrust: tuple[str, ...]) -> None:

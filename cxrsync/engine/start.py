@@ -11,7 +11,6 @@ from cxrsync.config.job import Job
 from cxrsync.dataset.context import Run
 from cxrsync.dataset.tree_identity import claim
 from cxrsync.dataset.version import choose_version, destination
-from cxrsync.engine.open_files import share_of
 from cxrsync.events import Emit, Notice, Started, TreeNotice
 from cxrsync.model import Kind
 from cxrsync.preflight.checks import refuse_synced, warning_of_git
@@ -19,6 +18,7 @@ from cxrsync.preflight.destination import look_around
 from cxrsync.sources.base import Source
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.tree import Tree
+from cxrsync.sync.open_files import share_of
 from cxrsync.transfer.concurrency import Turns
 from cxrsync.transfer.rate_limit import Brake
 from cxrsync.transfer.server_health import Outage

@@ -13,7 +13,6 @@ import pytest
 from cxrsync.config.job import Limits
 from cxrsync.dataset import locking as module
 from cxrsync.dataset.locking import Workplace, in_loop, patience_for_shared
-from cxrsync.engine.partitions import Partitions
 from cxrsync.errors import Locked
 from cxrsync.events import Event, Notice, Waiting
 from cxrsync.storage import lock as locks
@@ -21,6 +20,7 @@ from cxrsync.storage import lock_owner as owners
 from cxrsync.storage.leftovers import Halted
 from cxrsync.storage.lock import Holder, Lock
 from cxrsync.storage.tree import Tree
+from cxrsync.sync.partitions import Partitions
 
 PATIENCE = 30.0
 

@@ -12,14 +12,14 @@ from e2e.stage import VERSION as DICOM_VERSION
 from cxrsync.api import run_job
 from cxrsync.config.parse_job import make_job
 from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.engine import older, publication, reports
-from cxrsync.engine.outcomes import Outcomes
-from cxrsync.engine.queue import Queue, Task
 from cxrsync.errors import CxrsyncError, ExitCode, Unbalanced
 from cxrsync.events import FileDone
 from cxrsync.model import Entry, Outcome, Result
 from cxrsync.plan.planner import Plan
 from cxrsync.report.summary import as_text
+from cxrsync.sync import copy_over, publisher, report_archive
+from cxrsync.sync.outcome_log import Outcomes
+from cxrsync.sync.scheduler import Queue, Task
 
 A, B, C = (f"files/p10/{name}.jpg" for name in "abc")
 FILES = {path: noise(path, 3_000) for path in (A, B, C)}
@@ -73,7 +73,7 @@ async def test_a_file_that_is_missing_in_the_plan(
 async def test_an_older_version_s_file_that_is_not_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(older.Taking, "_sort", lambda *_: _nothing())
+    monkeypatch.setattr(copy_over.Taking, "_sort", lambda *_: _nothing())
     with ScriptedServer(FILES) as server:
         manifest = server.body("SHA256SUMS.txt")
         assert manifest is not None
@@ -90,14 +90,14 @@ async def _nothing() -> None: ...
 async def test_a_file_that_is_published_without_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = publication._row
+    row = publisher._row
 
     def last(entry: Entry, *rest: Any) -> Any:
         if entry.path == C:
             monkeypatch.setattr(Outcomes, "published", lambda *_: None)
         return row(entry, *rest)
 
-    monkeypatch.setattr(publication, "_row", last)
+    monkeypatch.setattr(publisher, "_row", last)
     with ScriptedServer({C: FILES[C]}) as server:
         check(await pull_from(server, tmp_path), "1 of 1 selected files", C)
 
@@ -164,7 +164,7 @@ async def test_reports_that_the_archive_makes_one_of(
 ) -> None:
     """Reports are found by a hash of their path; two that share one would be one."""
     with monkeypatch.context() as patched:
-        patched.setattr(reports, "hash", len, raising=False)
+        patched.setattr(report_archive, "hash", len, raising=False)
         with pytest.raises(Unbalanced, match=r"selected files have none \(files/"):
             await pull(dicom=True, only=["reports"])
     assert (await pull(dicom=True, only=["reports"])).exit_code == ExitCode.COMPLETE

@@ -16,12 +16,12 @@ from e2e.stage import DICOM, JPG, VERSION, Machine
 from cxrsync.cancellation import Stop
 from cxrsync.cli.main import run
 from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.engine import queue
 from cxrsync.errors import ExitCode
 from cxrsync.events import Event, FileDone
 from cxrsync.model import Result
 from cxrsync.report.summary import as_text
 from cxrsync.storage.partial import Partial
+from cxrsync.sync import scheduler
 from cxrsync.transfer import retry_policy
 
 Serve = Callable[..., MiniPhysioNet]
@@ -302,7 +302,7 @@ def test_a_repair_that_does_not_succeed(
     for name, value in machine.variables().items():
         monkeypatch.setenv(name, value)
     if stays:
-        monkeypatch.setattr(queue, "continue_short_file", refuse)
+        monkeypatch.setattr(scheduler, "continue_short_file", refuse)
 
     assert run(["verify", "--jpg", "--repair"]) == code
     assert bad.exists() == stays

@@ -1,4 +1,4 @@
-"""What an older version has already: the same bytes need not come over the line again."""
+"""Bringing over what an older version has: cloned, linked or copied, then hashed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from contextlib import suppress
 
 from cxrsync.config.job import Link
 from cxrsync.dataset.context import Run
-from cxrsync.engine.partitions import Partitions
-from cxrsync.engine.publication import Fetched, Publication
-from cxrsync.engine.queue import Queue, Task
 from cxrsync.model import Entry
 from cxrsync.plan.planner import Plan
 from cxrsync.storage.checksum import digest_of
@@ -20,6 +17,9 @@ from cxrsync.storage.publish import Ready
 from cxrsync.storage.reflink import bring
 from cxrsync.storage.sidecar import Binding
 from cxrsync.storage.tree import Tree
+from cxrsync.sync.partitions import Partitions
+from cxrsync.sync.publisher import Fetched, Publication
+from cxrsync.sync.scheduler import Queue, Task
 
 
 class Taking:

@@ -12,13 +12,6 @@ from cxrsync.config.selection import Selection
 from cxrsync.dataset.context import Run
 from cxrsync.dataset.locking import patience_for_shared
 from cxrsync.dataset.resolve_selection import Meant
-from cxrsync.engine.hashing import Hashing
-from cxrsync.engine.older import Taking
-from cxrsync.engine.outcomes import Outcomes
-from cxrsync.engine.partitions import Partitions
-from cxrsync.engine.publication import Publication
-from cxrsync.engine.queue import Produce, Queue
-from cxrsync.engine.reports import ReportArchive, may_unpack
 from cxrsync.errors import CxrsyncError, Locked, unwrap
 from cxrsync.events import LimitReached, Notice, Planned, Unaccounted
 from cxrsync.manifest.file import ManifestFile
@@ -31,6 +24,13 @@ from cxrsync.stats import MOST_NAMED, Tally
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
+from cxrsync.sync.adopt import Hashing
+from cxrsync.sync.copy_over import Taking
+from cxrsync.sync.outcome_log import Outcomes
+from cxrsync.sync.partitions import Partitions
+from cxrsync.sync.publisher import Publication
+from cxrsync.sync.report_archive import ReportArchive, may_unpack
+from cxrsync.sync.scheduler import Produce, Queue
 from cxrsync.transfer.pool import Flight
 
 

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from time import time
 
-from cxrsync.engine.partitions import Partitions
 from cxrsync.errors import DiskError
 from cxrsync.model import Entry, Found, Outcome, Result, Row
 from cxrsync.sanitize import reason_of
@@ -18,6 +17,7 @@ from cxrsync.storage.filesystem import disk_error
 from cxrsync.storage.publish import Ready, publish
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
+from cxrsync.sync.partitions import Partitions
 
 BATCH_FILES = 64
 BATCH_SECONDS = 2.0

@@ -11,7 +11,7 @@ import resource
 import sys
 from typing import NamedTuple
 
-from cxrsync.engine.publication import BATCH_FILES
+from cxrsync.sync.publisher import BATCH_FILES
 
 # Python itself, the states of eleven partitions with their journals, manifests, run logs.
 _FIXED = 64

@@ -13,10 +13,6 @@ from pathlib import Path
 import pytest
 
 from cxrsync.config.job import Limits
-from cxrsync.engine.hashing import Hashing
-from cxrsync.engine.partitions import Partitions
-from cxrsync.engine.publication import Publication
-from cxrsync.engine.queue import Queue
 from cxrsync.errors import BadAnswer, DiskError, Interrupted, NotFound
 from cxrsync.events import Event, Received
 from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result
@@ -24,6 +20,10 @@ from cxrsync.sources.base import Answer, Opened
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
+from cxrsync.sync.adopt import Hashing
+from cxrsync.sync.partitions import Partitions
+from cxrsync.sync.publisher import Publication
+from cxrsync.sync.scheduler import Queue
 from cxrsync.transfer import retry_policy
 from cxrsync.transfer.concurrency import Turns
 from cxrsync.transfer.context import Line

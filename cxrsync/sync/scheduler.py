@@ -8,9 +8,6 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from cxrsync.engine.partitions import Partitions
-from cxrsync.engine.publication import Fetched, Publication
-from cxrsync.engine.verdict import Observation, Verdict, judge
 from cxrsync.errors import AccessDenied, Corrupted, CxrsyncError, NotFound, unwrapped
 from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result, partition_of
 from cxrsync.sanitize import reason_of
@@ -20,6 +17,9 @@ from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import Ready, continue_short_file, copy_published
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
+from cxrsync.sync.mismatch import Observation, Verdict, judge
+from cxrsync.sync.partitions import Partitions
+from cxrsync.sync.publisher import Fetched, Publication
 from cxrsync.transfer.context import Line
 from cxrsync.transfer.pool import Flight
 from cxrsync.transfer.segments import Segment

@@ -1,12 +1,10 @@
-"""Hashing files on every core: to prove what is there, beside the transfers or by itself."""
+"""Hashing what is there without proof: right files are adopted, the others fetched."""
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator
 
-from cxrsync.engine.publication import Adopted, Publication
-from cxrsync.engine.queue import Queue, Task
 from cxrsync.model import Entry, Outcome, Result
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.checksum import digest_of
@@ -14,6 +12,8 @@ from cxrsync.storage.filesystem import reading_error
 from cxrsync.storage.parallel_hash import on_every_core
 from cxrsync.storage.publish import close_to_others
 from cxrsync.storage.tree import Tree
+from cxrsync.sync.publisher import Adopted, Publication
+from cxrsync.sync.scheduler import Queue, Task
 
 
 class Hashing:

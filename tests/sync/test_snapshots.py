@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from cxrsync.config.selection import Selection
-from cxrsync.engine import partitions as module
-from cxrsync.engine.partitions import SNAPSHOT_SECONDS, Partitions, is_due
 from cxrsync.errors import DiskError, LockLost
 from cxrsync.model import Row
 from cxrsync.storage.state_db import State
 from cxrsync.storage.state_snapshot import STATE_NAME, working_copies
 from cxrsync.storage.tree import Tree
+from cxrsync.sync import partitions as module
+from cxrsync.sync.partitions import SNAPSHOT_SECONDS, Partitions, is_due
 
 SHARDS = ("p10", "p11")
 Opened = Callable[[], Awaitable[Partitions]]

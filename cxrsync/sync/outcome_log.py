@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from cxrsync.engine.partitions import Partitions
 from cxrsync.events import Emit, FileDone
 from cxrsync.model import ROOT, Contradiction, Entry, Outcome, Result, partition_of
+from cxrsync.sync.partitions import Partitions
 
 
 class Outcomes:

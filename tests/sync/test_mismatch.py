@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.engine.verdict import Observation, Verdict, judge
+from cxrsync.sync.mismatch import Observation, Verdict, judge
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 

@@ -15,8 +15,6 @@ from contextlib import suppress
 
 from cxrsync.config.job import Job, Reports
 from cxrsync.dataset.context import Run
-from cxrsync.engine.partitions import Partitions
-from cxrsync.engine.publication import Fetched, Publication
 from cxrsync.errors import BadAnswer, FileDenied, NotFound, SourceError
 from cxrsync.events import Notice
 from cxrsync.model import ROOT, Entry, Kind
@@ -28,6 +26,8 @@ from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import Ready
 from cxrsync.storage.sidecar import Binding
 from cxrsync.storage.zip_reader import BadArchive, Member, members, read_member
+from cxrsync.sync.partitions import Partitions
+from cxrsync.sync.publisher import Fetched, Publication
 from cxrsync.transfer.context import Line
 from cxrsync.transfer.pool import Flight, fetch_alone
 from cxrsync.transfer.transfer import Transfer

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.engine.open_files import Share, fit, needed, share_of
+from cxrsync.sync.open_files import Share, fit, needed, share_of
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 

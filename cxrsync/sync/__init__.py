@@ -1,0 +1,1 @@
+"""A set of partitions, locked together: fetched, hashed, published, recorded."""
