@@ -10,9 +10,9 @@ from cxrsync.cancellation import Stop
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import OPTIONS, make_job
 from cxrsync.dataset.source_factory import open_source, opened
-from cxrsync.engine.pull import pull as run_pull
 from cxrsync.errors import UsageError
 from cxrsync.events import Emit, Event, Summary
+from cxrsync.operations.pull import pull as run_pull
 from cxrsync.sources.credentials import Ask
 
 Report = Summary
@@ -26,7 +26,7 @@ async def run_job(
     ask: Ask | None = None,
     distrust: Iterable[str] = (),
 ) -> Summary:
-    """Pull a job from its own source. Raises what :func:`cxrsync.engine.pull.pull` raises."""
+    """Pull a job from its own source. Raises what :func:`cxrsync.operations.pull.pull` raises."""
     async with opened(open_source(job, emit, ask)) as source:
         return await run_pull(job, source, emit, stop, distrust)
 

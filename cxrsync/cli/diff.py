@@ -17,9 +17,9 @@ from cxrsync.cli.signals import obeying_signals
 from cxrsync.cli.variables import Command
 from cxrsync.config.job import Job
 from cxrsync.dataset.source_factory import open_source, opened
-from cxrsync.engine.comparison import Comparison, Totals, compare
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.manifest.diff import Change
+from cxrsync.operations.diff import Comparison, Totals, compare
 from cxrsync.report.listeners import Audience
 from cxrsync.report.output import to_stderr
 from cxrsync.sources.prompt import TerminalPrompt

@@ -10,9 +10,9 @@ from cxrsync.cli.main import Loudness, say_error
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import Job
 from cxrsync.dataset.source_factory import open_source, opened
-from cxrsync.engine.forecast import forecast
 from cxrsync.errors import ExitCode
 from cxrsync.model import Kind
+from cxrsync.operations.dry_run import forecast
 from cxrsync.plan.estimate import Count, Counts
 from cxrsync.plan.forecast import Forecast
 from cxrsync.report.listeners import Audience

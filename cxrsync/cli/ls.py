@@ -19,9 +19,9 @@ from cxrsync.cli.variables import Command
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
 from cxrsync.dataset.source_factory import open_source, opened
-from cxrsync.engine.listing import Listing, listing
 from cxrsync.errors import ExitCode
 from cxrsync.model import Entry, partition_of
+from cxrsync.operations.ls import Listing, listing
 from cxrsync.report.listeners import Audience
 from cxrsync.sources.prompt import TerminalPrompt
 

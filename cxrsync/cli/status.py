@@ -14,10 +14,10 @@ from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import base_url_option, job_of_tree, option, selection_options
 from cxrsync.cli.variables import Command
 from cxrsync.dataset.version import find_tree
-from cxrsync.engine.expectation import expectation
-from cxrsync.engine.records import runs_at_work
-from cxrsync.engine.status import Share
-from cxrsync.engine.status import status as status_of
+from cxrsync.operations.expected import expectation
+from cxrsync.operations.run_log import runs_at_work
+from cxrsync.operations.status import Share
+from cxrsync.operations.status import status as status_of
 from cxrsync.report.output import to_stderr
 from cxrsync.report.table import as_table
 from cxrsync.sanitize import printable

@@ -21,12 +21,12 @@ from cxrsync.cli.options import (
 from cxrsync.cli.pull import pull_job
 from cxrsync.cli.variables import Command
 from cxrsync.dataset.version import find_tree
-from cxrsync.engine.exit_status import Ending, exit_status
-from cxrsync.engine.expectation import expectation
-from cxrsync.engine.verify import Verification
-from cxrsync.engine.verify import verify as verify_tree
 from cxrsync.errors import ExitCode, UsageError, worst_of
 from cxrsync.events import Notice, TreeNotice
+from cxrsync.operations.exit_status import Ending, exit_status
+from cxrsync.operations.expected import expectation
+from cxrsync.operations.verify import Verification
+from cxrsync.operations.verify import verify as verify_tree
 from cxrsync.report.listeners import Audience
 
 

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from cxrsync.dataset.local_manifest import CURRENT, read_kept
 from cxrsync.dataset.placement import Location
 from cxrsync.dataset.tree_identity import read_claim
-from cxrsync.engine.records import OLD_PROGRESS_NAME, keep_summary, runs_at_work
 from cxrsync.errors import DiskError, Locked
 from cxrsync.events import Amount, Summary
 from cxrsync.model import is_validator
+from cxrsync.operations.run_log import OLD_PROGRESS_NAME, keep_summary, runs_at_work
 from cxrsync.storage import lock as locks
 from cxrsync.storage.filesystem import read_json
 from cxrsync.storage.lock import LOCK_NAME, Lock

@@ -5,7 +5,6 @@ from dataclasses import fields
 import pytest
 
 from cxrsync.dataset.local_manifest import Kept
-from cxrsync.engine.status import Share
 from cxrsync.events import (
     Checked,
     Connections,
@@ -18,6 +17,7 @@ from cxrsync.events import (
     Waiting,
 )
 from cxrsync.model import Outcome, Refused, Result
+from cxrsync.operations.status import Share
 from cxrsync.report.listeners import Told, as_fields
 
 # What the books are balanced with is nobody else's.

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from cxrsync.engine.records import runs_at_work, write_progress
 from cxrsync.events import Amount, Summary
+from cxrsync.operations.run_log import runs_at_work, write_progress
 from cxrsync.storage.lock_owner import this_process
 from cxrsync.storage.tree import Tree
 

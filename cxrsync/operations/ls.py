@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from cxrsync.cancellation import Stop
 from cxrsync.config.job import Job
 from cxrsync.dataset.version import find_tree
-from cxrsync.engine.course import set_course
-from cxrsync.engine.ending import in_our_words
-from cxrsync.engine.expectation import expectation
-from cxrsync.engine.start import set_out
 from cxrsync.errors import NotHere
 from cxrsync.events import Emit, TreeNotice
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.matcher import Wanted
 from cxrsync.model import Entry
+from cxrsync.operations.exit_status import in_our_words
+from cxrsync.operations.expected import expectation
+from cxrsync.operations.prepare import set_out
+from cxrsync.operations.resolve import set_course
 from cxrsync.sources.base import Source
 from cxrsync.stats import Tally
 from cxrsync.storage.executors import in_thread

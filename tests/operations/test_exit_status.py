@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.engine.exit_status import Ending, exit_status
 from cxrsync.errors import (
     AccessDenied,
     CxrsyncError,
@@ -19,6 +18,7 @@ from cxrsync.errors import (
     unwrapped,
     worst_of,
 )
+from cxrsync.operations.exit_status import Ending, exit_status
 
 many = settings(deadline=None, max_examples=300, derandomize=True)
 

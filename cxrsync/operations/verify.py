@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cxrsync.dataset.states import observations
-from cxrsync.engine.exit_status import Ending, exit_status
-from cxrsync.engine.expectation import Expectation, without_proof
 from cxrsync.errors import DiskError, ExitCode
 from cxrsync.events import Checked, Emit, Finding, Notice, Planned
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import covers
 from cxrsync.model import MANIFEST_NAME, Entry, Found
+from cxrsync.operations.exit_status import Ending, exit_status
+from cxrsync.operations.expected import Expectation, without_proof
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.checksum import digest_of
 from cxrsync.storage.filesystem import reading_error

@@ -16,10 +16,10 @@ from cxrsync.dataset.states import partition_names
 from cxrsync.dataset.tree_identity import identity_of
 from cxrsync.dataset.tree_parts import BESIDE
 from cxrsync.dataset.version import destination
-from cxrsync.engine.listing import Listing, listing
 from cxrsync.errors import NothingMeant
 from cxrsync.events import Emit
 from cxrsync.manifest.diff import Change, Difference, differences
+from cxrsync.operations.ls import Listing, listing
 from cxrsync.plan.estimate import Estimate, Inventory, estimate
 from cxrsync.sources.base import Source
 from cxrsync.storage.state_db import State

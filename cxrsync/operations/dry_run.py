@@ -1,4 +1,4 @@
-"""What a pull would do, without doing it: read from what is here, and from manifest and tables."""
+"""What a pull would do, without doing it: from what is here, and from manifest and tables."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from cxrsync.cancellation import Stop
 from cxrsync.config.job import Job
 from cxrsync.dataset.context import Run
 from cxrsync.dataset.states import partition_names
-from cxrsync.engine.course import Course, set_course
-from cxrsync.engine.ending import in_our_words
-from cxrsync.engine.start import set_out
 from cxrsync.errors import WillNotFit
 from cxrsync.events import Emit, Notice
 from cxrsync.model import Row
+from cxrsync.operations.exit_status import in_our_words
+from cxrsync.operations.prepare import set_out
+from cxrsync.operations.resolve import Course, set_course
 from cxrsync.plan.capacity import begun, files_to_make, in_words, lacking, need, published_estimate
 from cxrsync.plan.carry_over import look_back
 from cxrsync.plan.forecast import Forecast

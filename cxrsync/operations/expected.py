@@ -1,4 +1,4 @@
-"""What a tree ought to hold, for whoever only reads it."""
+"""What a tree ought to hold, by its own records, its manifest, or a selection."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from time import time
 
 from cxrsync.dataset.states import partition_names
-from cxrsync.engine.expectation import Expectation
 from cxrsync.model import Found, partition_of
+from cxrsync.operations.expected import Expectation
 from cxrsync.plan.survey import Standing, standing, survey
 from cxrsync.storage.partial_readers import unfinished
 from cxrsync.storage.state_db import State

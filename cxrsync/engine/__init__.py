@@ -1,1 +1,0 @@
-"""Manifest, plan, transfers, verification: here source and store are introduced."""
