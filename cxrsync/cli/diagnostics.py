@@ -12,8 +12,8 @@ import sys
 import threading
 from collections.abc import Iterable
 
-from cxrsync.report.output import to_stderr
 from cxrsync.sanitize import trace
+from cxrsync.ui.console import to_stderr
 
 
 class _Records(logging.Handler):

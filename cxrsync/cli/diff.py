@@ -20,9 +20,9 @@ from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.manifest.diff import Change
 from cxrsync.operations.diff import Comparison, Totals, compare
-from cxrsync.report.listeners import Audience
-from cxrsync.report.output import to_stderr
 from cxrsync.sources.prompt import TerminalPrompt
+from cxrsync.ui.console import to_stderr
+from cxrsync.ui.reporters import Audience
 
 
 @click.command(cls=Command)

@@ -22,8 +22,8 @@ from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.errors import ExitCode
 from cxrsync.model import Entry, partition_of
 from cxrsync.operations.ls import Listing, listing
-from cxrsync.report.listeners import Audience
 from cxrsync.sources.prompt import TerminalPrompt
+from cxrsync.ui.reporters import Audience
 
 Form = Callable[[Entry], str]
 

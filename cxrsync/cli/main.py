@@ -15,8 +15,8 @@ from cxrsync import __version__
 from cxrsync.cli.diagnostics import speak_for_libraries
 from cxrsync.cli.variables import Option
 from cxrsync.errors import CxrsyncError, ExitCode
-from cxrsync.report.output import Output, have_standard_streams, to_nowhere, to_stderr
 from cxrsync.sanitize import reason_of, trace
+from cxrsync.ui.console import Output, have_standard_streams, to_nowhere, to_stderr
 
 # Name → module and function; imported only when the command is called.
 _COMMANDS = {

@@ -23,8 +23,8 @@ from cxrsync.cli.variables import Command
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
 from cxrsync.events import Summary
-from cxrsync.report.listeners import Audience
 from cxrsync.sources.prompt import TerminalPrompt
+from cxrsync.ui.reporters import Audience
 
 
 @click.command(cls=Command)

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from cxrsync.cancellation import Stop
 from cxrsync.errors import ExitCode
 from cxrsync.events import Notice
-from cxrsync.report.listeners import Audience
 from cxrsync.sources.prompt import TerminalPrompt
+from cxrsync.ui.reporters import Audience
 
 _SIGNALS = {
     signal.SIGINT: ExitCode.INTERRUPTED,

@@ -18,9 +18,9 @@ from cxrsync.operations.expected import expectation
 from cxrsync.operations.run_log import runs_at_work
 from cxrsync.operations.status import Share
 from cxrsync.operations.status import status as status_of
-from cxrsync.report.output import to_stderr
-from cxrsync.report.table import as_table
 from cxrsync.sanitize import printable
+from cxrsync.ui.console import to_stderr
+from cxrsync.ui.table import as_table
 
 _HEADINGS: tuple[str, ...] = (
     *("", "selected", "verified", "unproved"),

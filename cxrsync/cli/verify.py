@@ -27,7 +27,7 @@ from cxrsync.operations.exit_status import Ending, exit_status
 from cxrsync.operations.expected import expectation
 from cxrsync.operations.verify import Verification
 from cxrsync.operations.verify import verify as verify_tree
-from cxrsync.report.listeners import Audience
+from cxrsync.ui.reporters import Audience
 
 
 @click.command(cls=Command)

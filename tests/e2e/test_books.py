@@ -16,10 +16,10 @@ from cxrsync.errors import CxrsyncError, ExitCode, Unbalanced
 from cxrsync.events import FileDone
 from cxrsync.model import Entry, Outcome, Result
 from cxrsync.plan.planner import Plan
-from cxrsync.report.summary import as_text
 from cxrsync.sync import copy_over, publisher, report_archive
 from cxrsync.sync.outcome_log import Outcomes
 from cxrsync.sync.scheduler import Queue, Task
+from cxrsync.ui.summary_text import as_text
 
 A, B, C = (f"files/p10/{name}.jpg" for name in "abc")
 FILES = {path: noise(path, 3_000) for path in (A, B, C)}

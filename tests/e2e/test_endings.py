@@ -19,10 +19,10 @@ from cxrsync.demo.server import MiniPhysioNet
 from cxrsync.errors import ExitCode
 from cxrsync.events import Event, FileDone
 from cxrsync.model import Result
-from cxrsync.report.summary import as_text
 from cxrsync.storage.partial import Partial
 from cxrsync.sync import scheduler
 from cxrsync.transfer import retry_policy
+from cxrsync.ui.summary_text import as_text
 
 Serve = Callable[..., MiniPhysioNet]
 MakeMachine = Callable[[MiniPhysioNet], Machine]

@@ -31,8 +31,8 @@ from e2e.scripted import (
 
 from cxrsync.errors import ExitCode, RefusedForSafety
 from cxrsync.events import Notice
-from cxrsync.report.summary import as_text
 from cxrsync.transfer import retry_policy
+from cxrsync.ui.summary_text import as_text
 
 FILES = {
     "a.bin": noise("a", 3_000),

@@ -26,8 +26,10 @@ from cxrsync.events import (
     Summary,
 )
 from cxrsync.model import Outcome, Refused, Result
-from cxrsync.report.listeners import BarListener, LineListener, SummaryListener
-from cxrsync.report.output import to_stderr
+from cxrsync.ui.bar import BarListener
+from cxrsync.ui.console import to_stderr
+from cxrsync.ui.lines import LineListener
+from cxrsync.ui.reporters import SummaryListener
 
 NASTY = "a\x1b[2J\x9b1m\r\n\u202efailed: b\udcff"
 SEEN = "a\\x1b[2J\\x9b1m\\x0d\\x0a\\u202efailed: b\\udcff"
@@ -83,7 +85,7 @@ def test_the_bar_s_lines_are_as_safe() -> None:
 
 
 WRITE = """
-from cxrsync.report.output import Output
+from cxrsync.ui.console import Output
 Output().write_lines(["a\\u202eb", "c"])
 """
 

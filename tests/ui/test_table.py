@@ -2,7 +2,7 @@
 
 import pytest
 
-from cxrsync.report.table import as_table
+from cxrsync.ui.table import as_table
 
 ROWS = [("shard", "files"), ("p10", "1,234"), ("root", "5")]
 

@@ -8,8 +8,8 @@ from dataclasses import fields
 
 from cxrsync.events import Planned
 from cxrsync.model import Refused
-from cxrsync.report.listeners import JsonListener
-from cxrsync.report.output import Output
+from cxrsync.ui.console import Output
+from cxrsync.ui.json_lines import JsonListener
 
 OURS = {"due", "prefix"}
 

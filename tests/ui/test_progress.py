@@ -6,7 +6,7 @@ import pytest
 
 from cxrsync.events import Event, FileDone, Planned, Received
 from cxrsync.model import Outcome, Result
-from cxrsync.report.pace import Pace
+from cxrsync.ui.progress import Pace
 
 MB = 10**6
 

@@ -18,7 +18,7 @@ from cxrsync.events import (
 )
 from cxrsync.model import Outcome, Refused, Result
 from cxrsync.operations.status import Share
-from cxrsync.report.listeners import Told, as_fields
+from cxrsync.ui.json_lines import Told, as_fields
 
 # What the books are balanced with is nobody else's.
 OURS_ALONE = {Planned: {"due", "prefix"}}

@@ -1,0 +1,121 @@
+"""Lines for a log: what a person should know, and progress every so often."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from time import monotonic
+
+from cxrsync import humanize
+from cxrsync.events import (
+    Checked,
+    Connections,
+    Event,
+    FileDone,
+    Finding,
+    Notice,
+    Planned,
+    Retrying,
+    Started,
+    TreeNotice,
+    Waiting,
+)
+from cxrsync.model import Outcome
+from cxrsync.ui.progress import Pace, is_problem
+
+_LOG_EVERY = 30.0
+_MOST_NAMED = 20
+_FAULTS = {Finding.BAD, Finding.UNREADABLE, Finding.MISSING}
+
+
+class LineListener:
+    """Lines for a log: what a person should know, and progress every so often."""
+
+    def __init__(
+        self, write: Callable[[str], None], *, verbose: bool, every: float | None = _LOG_EVERY
+    ) -> None:
+        self._write = write
+        self._verbose = verbose
+        self._every = every
+        self._pace = Pace()
+        self._said = monotonic()
+        self._faults: Counter[Finding] = Counter()
+
+    def listen(self, event: Event) -> None:
+        self._pace.listen(event)
+        lines = _planned(event) if isinstance(event, Planned) else [self._line(event)]
+        said = [line for line in lines if line is not None]
+        for line in said:
+            self._write(line)
+        if said:
+            return
+        if self._every is not None and monotonic() - self._said >= self._every:
+            self._said = monotonic()
+            self._write(f"{self._pace.done:,}/{self._pace.todo:,} files, {self._pace}")
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _line(self, event: Event) -> str | None:
+        if isinstance(event, Started):
+            return f"{event.dataset} {event.version} ({event.selection}) → {event.root}"
+        if isinstance(event, Notice):
+            return f"note: {event.text}"
+        if isinstance(event, FileDone):
+            return _file(event.outcome, verbose=self._verbose)
+        if isinstance(event, Checked) and (self._verbose or event.finding in _FAULTS):
+            return self._fault(event)
+        if isinstance(event, Retrying) and (self._verbose or not event.path):
+            what = event.path or "the server"
+            return f"waiting {humanize.duration(event.after)} for {what}: {event.reason}"
+        if isinstance(event, Waiting):
+            return f"waiting up to {humanize.duration(event.at_most)}: {event.what}"
+        if isinstance(event, Connections) and self._verbose:
+            return f"{event.count} connections from now on"
+        return None
+
+    def _fault(self, event: Checked) -> str | None:
+        """Faults by name, up to a number that a person reads."""
+        self._faults[event.finding] += 1
+        if self._verbose or self._faults[event.finding] <= _MOST_NAMED:
+            why = f": {event.reason}" if event.reason else ""
+            return f"{event.finding.value}: {event.path}{why}"
+        if self._faults[event.finding] == _MOST_NAMED + 1:
+            return f"{event.finding.value}: and more (cxrsync -v names them all)"
+        return None
+
+
+def _planned(event: Planned) -> list[str]:
+    text = f"{humanize.files(event.selected)} selected: {event.present:,} here and verified"
+    if event.to_hash:
+        text += f", {event.to_hash:,} here and to be verified"
+    text += f", {event.to_fetch:,} to fetch"
+    if event.to_take:
+        text += f" ({event.to_take:,} of them from an older version on this disk)"
+    if event.blocked:
+        text += f", {event.blocked:,} that cannot be put in place"
+    lines = [text]
+    lines += [f"refused: manifest line {each.line}: {each.reason}" for each in event.refused[:10]]
+    if event.refused_lines > 10:
+        lines.append(f"refused: {event.refused_lines - 10:,} more manifest lines")
+    return lines
+
+
+def _file(outcome: Outcome, *, verbose: bool) -> str | None:
+    if is_problem(outcome):
+        return f"{outcome.result.value}: {outcome.path}: {outcome.reason}"
+    return f"{outcome.result.value}: {outcome.path}" if verbose else None
+
+
+class TreeListener:
+    """Which tree is taken, and nothing else: for a command whose output is a list."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+
+    def listen(self, event: Event) -> None:
+        if isinstance(event, TreeNotice):
+            self._write(f"note: {event.text}")
+
+    def close(self) -> None:
+        """Nothing is kept open."""
