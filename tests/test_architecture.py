@@ -163,8 +163,8 @@ def test_what_a_circle_is() -> None:
         ("cxrsync.operations.pull", "import aiohttp"),
         ("cxrsync.api", "from aiohttp.web import Request"),
         ("cxrsync.cli.pull", "def f():\n    import aiohttp.client as http"),
-        ("cxrsync.api", "from cxrsync.demo.server import MiniPhysioNet"),
-        ("cxrsync.demo.server", "from cxrsync.model import Kind"),
+        ("cxrsync.api", "from cxrsync.demo.server.server import MiniPhysioNet"),
+        ("cxrsync.demo.server.server", "from cxrsync.model import Kind"),
         ("cxrsync", "from cxrsync.operations.pull import pull"),
     ],
 )
@@ -176,7 +176,7 @@ def test_what_the_rule_forbids(importer: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("importer", "text"),
     [
-        ("cxrsync.cli.demo", "from cxrsync.demo.server import MiniPhysioNet"),
+        ("cxrsync.cli.demo", "from cxrsync.demo.server.server import MiniPhysioNet"),
         ("cxrsync.cli.pull", "from cxrsync.cancellation import Stop"),
         ("cxrsync.operations.pull", "from cxrsync.sources.base import Source"),
         ("cxrsync.operations.pull", "from .resolve import resolve"),

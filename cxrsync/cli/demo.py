@@ -13,7 +13,7 @@ import click
 
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.variables import Command
-from cxrsync.demo.show import DEMO_RATE, Stage, open_stage, show
+from cxrsync.demo.walkthrough import DEMO_RATE, Stage, open_stage, show
 from cxrsync.errors import UsageError
 from cxrsync.sanitize import reason_of
 

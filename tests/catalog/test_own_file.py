@@ -9,9 +9,9 @@ from e2e.stage import JPG, VERSION, Machine
 from cxrsync.catalog import dataset_info
 from cxrsync.catalog.load import describe, load
 from cxrsync.config.parse_job import make_job
-from cxrsync.demo.manners import Manners
-from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.demo.tree import TreeSpec, make_tree
+from cxrsync.demo.data.tree import TreeSpec, make_tree
+from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import UsageError
 from cxrsync.model import Kind
 

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from demo.guest import MTIME, QUICK, TREE, open_session
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 
 
 @pytest.fixture

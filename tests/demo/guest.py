@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from cxrsync.demo.manners import Manners
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.server import MiniPhysioNet
 
 MTIME = 1_721_736_000
 KIB = 1024

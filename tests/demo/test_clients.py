@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from demo.guest import AGENT, BIG, MTIME, TREE
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 
 
 def run(program: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

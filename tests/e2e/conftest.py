@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from e2e.stage import DICOM, JPG, VERSION, Machine
 
-from cxrsync.demo.manners import Manners
-from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.demo.tree import TreeSpec, make_tree
+from cxrsync.demo.data.tree import TreeSpec, make_tree
+from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.server import MiniPhysioNet
 
 # Small enough to be made anew for each test session, with several images in each shard.
 SPEC = TreeSpec(patients=40, image_bytes=20_000)

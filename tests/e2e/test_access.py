@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from e2e.stage import DICOM, JPG, PATIENCE, VERSION, Machine, image_bytes_sent, wait_until
 
-from cxrsync.demo.faults import Rule, says, script
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.faults import Rule, says, script
+from cxrsync.demo.server.server import MiniPhysioNet
 
 SHARD = ("--jpg", "--shard", "p10")
 Serve = Callable[..., MiniPhysioNet]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from e2e.stage import JPG, VERSION, Machine, fingerprint, sha256sum
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 
 pytestmark = pytest.mark.skipif(shutil.which("wget") is None, reason="wget is not installed")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from e2e.stage import JPG, VERSION, Machine, fingerprint, wait_until
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 
 
 @pytest.mark.parametrize(

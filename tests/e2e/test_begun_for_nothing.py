@@ -19,7 +19,7 @@ from e2e.scripted import (
 from e2e.stage import DICOM, JPG, Machine, wait_until
 from e2e.stage import VERSION as MIMIC_VERSION
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 
 # So large that a run for one shard fetches no more than its slice: no manifest in the tree yet.
 PADDING = "".join(f"{n:064x} files/p99/p99000000/s50000000/{n:08}.jpg\n" for n in range(12_000))

@@ -11,7 +11,7 @@ from e2e.stage import VERSION as DICOM_VERSION
 
 from cxrsync.api import run_job
 from cxrsync.config.parse_job import make_job
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import CxrsyncError, ExitCode, Unbalanced
 from cxrsync.events import FileDone
 from cxrsync.model import Entry, Outcome, Result

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from e2e.stage import DICOM, JPG, VERSION, Machine, files_below, fingerprint, sha256sum
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 
 
 def manifest_of(root: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from e2e.stage import JPG, VERSION, Machine, fingerprint
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 
 Serve = Callable[..., MiniPhysioNet]
 MakeMachine = Callable[[MiniPhysioNet], Machine]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from e2e.stage import DICOM, JPG, VERSION, Ended, Machine, fingerprint
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 
 SHARD = ("--jpg", "--shard", "p10", "--no-tables")
 READERS = (("status",), ("verify",), ("ls",))

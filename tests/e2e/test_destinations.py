@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from e2e.stage import JPG, VERSION, Ended, Machine
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 
 DOCUMENTS = ("--jpg", "--only", "docs")
 

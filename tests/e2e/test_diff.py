@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from e2e.stage import DICOM, JPG, PATIENCE, VERSION, Ended, Machine, fingerprint, wait_until
 
-from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.demo.tree import MARKER
+from cxrsync.demo.data.tree import MARKER
+from cxrsync.demo.server.server import MiniPhysioNet
 
 Serve = Callable[..., MiniPhysioNet]
 MakeMachine = Callable[[MiniPhysioNet], Machine]

@@ -12,8 +12,8 @@ import pytest
 from e2e.failing_disk import FailingDisk, Fault, Told, build, failing_disk
 from e2e.stage import JPG, VERSION, Machine, fingerprint, image_bytes_sent, wait_until
 
-from cxrsync.demo.manners import Manners
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.server import MiniPhysioNet
 
 SHARD = ("--jpg", "--shard", "p10")
 PULL = ("pull", "--json", "--progress", "none", *SHARD)

@@ -22,7 +22,7 @@ from e2e.stage import (
     wait_until,
 )
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 
 SHARDS = ("--jpg", "--shard", "p10-p12")
 RATE = 96 << 10

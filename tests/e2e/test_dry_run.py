@@ -26,9 +26,9 @@ from e2e.stage import (
     wait_until,
 )
 
-from cxrsync.demo.images import noise
-from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.demo.tree import MARKER
+from cxrsync.demo.data.images import noise
+from cxrsync.demo.data.tree import MARKER
+from cxrsync.demo.server.server import MiniPhysioNet
 
 Serve = Callable[..., MiniPhysioNet]
 MakeMachine = Callable[[MiniPhysioNet], Machine]

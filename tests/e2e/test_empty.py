@@ -16,7 +16,7 @@ import cxrsync
 from cxrsync.cli.main import cli, run
 from cxrsync.config.given import REPEATABLE
 from cxrsync.config.parse_job import OPTIONS, make_job
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import ExitCode, UsageError
 
 COMMANDS = ("pull", "ls", "verify", "status", "diff")

@@ -15,7 +15,7 @@ from e2e.stage import DICOM, JPG, VERSION, Machine
 
 from cxrsync.cancellation import Stop
 from cxrsync.cli.main import run
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import ExitCode
 from cxrsync.events import Event, FileDone
 from cxrsync.model import Result

@@ -17,12 +17,12 @@ from e2e.stage import fingerprint
 
 from cxrsync.api import run_job
 from cxrsync.config.parse_job import make_job
-from cxrsync.demo import faults
-from cxrsync.demo.faults import Fault, Rule, Script, script
-from cxrsync.demo.images import noise
-from cxrsync.demo.manners import Manners
-from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.demo.tree import MARKER
+from cxrsync.demo.data.images import noise
+from cxrsync.demo.data.tree import MARKER
+from cxrsync.demo.server import faults
+from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.faults import Fault, Rule, Script, script
+from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import ExitCode
 from cxrsync.events import Event, Received, Retrying, Summary
 from cxrsync.transfer import retry_policy, segments, transfer

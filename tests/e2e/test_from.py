@@ -8,7 +8,7 @@ from e2e.scripted import SLUG, VERSION, ScriptedServer, differences, noise, pull
 from e2e.stage import JPG, Machine
 
 import cxrsync
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import UsageError
 
 FILES = {"a.bin": noise("a", 3000), "files/p10/p10000032/s50414267/0.jpg": noise("image", 9000)}

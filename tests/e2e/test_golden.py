@@ -23,9 +23,9 @@ from e2e.stage import JPG, VERSION, Ended, Machine, wait_until
 
 from cxrsync import __version__
 from cxrsync.cli import main
-from cxrsync.demo import faults
-from cxrsync.demo.faults import Rule, script
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server import faults
+from cxrsync.demo.server.faults import Rule, script
+from cxrsync.demo.server.server import MiniPhysioNet
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 MANIFEST = "SHA256SUMS.txt"

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from e2e.stage import DICOM, JPG, PATIENCE, VERSION, Machine, files_below, wait_until
 
-from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.demo.tree import MARKER, manifest_lines
+from cxrsync.demo.data.tree import MARKER, manifest_lines
+from cxrsync.demo.server.server import MiniPhysioNet
 
 Serve = Callable[..., MiniPhysioNet]
 MakeMachine = Callable[[MiniPhysioNet], Machine]

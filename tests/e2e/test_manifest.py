@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from e2e.stage import JPG, VERSION, Machine
 
-from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.demo.tree import MARKER, manifest_lines
+from cxrsync.demo.data.tree import MARKER, manifest_lines
+from cxrsync.demo.server.server import MiniPhysioNet
 
 LINES = 35_000
 RATE = 1 << 20

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from e2e.stage import DICOM, JPG, PATIENCE, VERSION, Machine, fingerprint, wait_until
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 
 SHARD = ("--jpg", "--shard", "p10")
 Serve = Callable[..., MiniPhysioNet]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from e2e.stage import JPG, PATIENCE, VERSION, Ended, Machine, fingerprint
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 
 MakeMachine = Callable[[MiniPhysioNet], Machine]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from e2e.stage import Machine, fingerprint
 
-from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.demo.tree import MARKER
+from cxrsync.demo.data.tree import MARKER
+from cxrsync.demo.server.server import MiniPhysioNet
 
 NAME, VERSION = "planted", "1.0"
 DATASET = ("--dataset", NAME, "--dataset-version", VERSION)

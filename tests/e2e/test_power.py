@@ -21,8 +21,8 @@ from power.rehearsal import (
     rehearse,
 )
 
-from cxrsync.demo.manners import Manners
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.server import MiniPhysioNet
 
 REASON = why_not()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from e2e.stage import DICOM, JPG, VERSION, Machine, fingerprint, sha256sum
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 
 
 def test_a_shard_is_pulled_and_verified(machine: Machine, server: MiniPhysioNet, jpg: Path) -> None:

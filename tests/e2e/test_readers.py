@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from e2e.stage import JPG, PATIENCE, VERSION, Machine, wait_until
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 
 P10 = ("--jpg", "--shard", "p10", "--no-tables")
 P11 = ("--jpg", "--shard", "p11", "--no-tables")

@@ -23,8 +23,8 @@ from e2e.stage import (
     sha256sum,
 )
 
-from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.demo.tree import MARKER, TreeSpec, make_tree
+from cxrsync.demo.data.tree import MARKER, TreeSpec, make_tree
+from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.transfer.segments import LEAST_SHARE
 
 Serve = Callable[..., MiniPhysioNet]

@@ -18,7 +18,7 @@ from e2e.stage import (
     sha256sum,
 )
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 
 SHARD = ("--jpg", "--shard", "p10")
 

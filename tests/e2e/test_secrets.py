@@ -20,8 +20,8 @@ import pytest
 from e2e.stage import JPG, PATIENCE, VERSION, Machine, image_bytes_sent
 from sources.http.connect_proxy import NAME, ConnectProxy, known_as
 
-from cxrsync.demo.manners import Manners
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.server import MiniPhysioNet
 
 USER = "demo"
 PASSWORD = "grüße-hunter2-site"

@@ -21,12 +21,12 @@ from e2e.test_secrets import forms, sessions
 from sources.http.connect_proxy import NAME, ConnectProxy
 
 from cxrsync.cli.main import run
-from cxrsync.demo.faults import Answer, Fault, Rule, script
-from cxrsync.demo.faults import Request as Headers
-from cxrsync.demo.manners import Manners
-from cxrsync.demo.replies import Reply
-from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.demo.tree import MARKER
+from cxrsync.demo.data.tree import MARKER
+from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.faults import Answer, Fault, Rule, script
+from cxrsync.demo.server.faults import Request as Headers
+from cxrsync.demo.server.responses import Reply
+from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.sanitize import trace
 from cxrsync.transfer import retry_policy
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from e2e.stage import Machine, fingerprint
 
-from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.demo.tree import MARKER
+from cxrsync.demo.data.tree import MARKER
+from cxrsync.demo.server.server import MiniPhysioNet
 
 RATE = 1 << 20
 SIZE = 8 << 20

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import pytest
 from e2e.stage import DICOM, JPG, PATIENCE, VERSION, Machine, files_below, fingerprint
 
-from cxrsync.demo.faults import Rule, says, script
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.faults import Rule, says, script
+from cxrsync.demo.server.server import MiniPhysioNet
 
 Serve = Callable[..., MiniPhysioNet]
 MakeMachine = Callable[[MiniPhysioNet], Machine]

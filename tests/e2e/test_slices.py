@@ -14,9 +14,9 @@ from typing import NamedTuple
 import pytest
 from e2e.stage import JPG, VERSION, Machine, files_below, sha256sum
 
-from cxrsync.demo.replies import page
-from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.demo.tree import MARKER, manifest_lines
+from cxrsync.demo.data.tree import MARKER, manifest_lines
+from cxrsync.demo.server.responses import page
+from cxrsync.demo.server.server import MiniPhysioNet
 
 Serve = Callable[..., MiniPhysioNet]
 MakeMachine = Callable[[MiniPhysioNet], Machine]

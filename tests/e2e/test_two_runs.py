@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from e2e.stage import JPG, PATIENCE, VERSION, Ended, Machine, fingerprint, wait_until
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 
 P10 = ("--jpg", "--shard", "p10")
 P11 = ("--jpg", "--shard", "p11")

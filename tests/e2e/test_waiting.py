@@ -13,7 +13,7 @@ from e2e.scripted import SLUG, VERSION, ScriptedServer, differences, pull_from
 from e2e.stage import JPG, PATIENCE, Machine, wait_until
 
 from cxrsync.dataset import locking
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import Locked
 from cxrsync.events import Waiting
 from cxrsync.storage.lock import Lock

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cxrsync.demo.tree import manifest_lines
+from cxrsync.demo.data.tree import manifest_lines
 from cxrsync.manifest.bisect import OutOfOrder, path_of, prefix_range, seek
 
 many = settings(deadline=None, max_examples=200, derandomize=True)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.demo import tables as demo
+from cxrsync.demo.data import tables as demo
 from cxrsync.errors import ExitCode
 from cxrsync.manifest import csv_reader
 from cxrsync.manifest.csv_reader import BadTable, column_names, label_value, read_rows

@@ -16,7 +16,7 @@ from e2e.stage import Machine, fingerprint
 from power.model import Disk, Fate, Operation, Survivor, Syncing
 from power.recording import record
 
-from cxrsync.demo.tree import MARKER
+from cxrsync.demo.data.tree import MARKER
 
 SLUG = "power"
 VERSION = "1.0"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.sources.credentials import Credentials, find
 from cxrsync.sources.prompt import TerminalPrompt
 

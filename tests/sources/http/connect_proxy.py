@@ -9,7 +9,7 @@ import threading
 from typing import Self
 from urllib.parse import quote
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 
 # A name that only the proxy can resolve.
 NAME = "physionet.test"

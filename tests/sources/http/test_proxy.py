@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from sources.http.connect_proxy import ESTABLISHED, NAME, ConnectProxy, field, known_as
 
 from cxrsync.config.job import Limits, Origin
-from cxrsync.demo.manners import Manners
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import (
     AccessDenied,
     CredentialsRefused,

@@ -14,8 +14,8 @@ import pytest
 from aiohttp import web
 
 from cxrsync.config.job import Limits, Origin
-from cxrsync.demo.manners import Manners
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import (
     AccessDenied,
     BadAnswer,

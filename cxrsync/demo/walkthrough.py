@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrsync.demo.manners import Manners
-from cxrsync.demo.server import MiniPhysioNet
-from cxrsync.demo.tree import Tree, TreeSpec, make_tree
+from cxrsync.demo.data.tree import Tree, TreeSpec, make_tree
+from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.server import MiniPhysioNet
 
 _KILL_PATIENCE = 60.0
 # Slow enough that a person sees it work, quick enough that nobody waits.

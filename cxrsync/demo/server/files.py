@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from cxrsync.demo.replies import Reply
-from cxrsync.demo.tree import MARKER, NotSynthetic
+from cxrsync.demo.data.tree import MARKER, NotSynthetic
+from cxrsync.demo.server.responses import Reply
 
 _NAME_WIDTH = 50  # NGX_HTTP_AUTOINDEX_NAME_LEN
 

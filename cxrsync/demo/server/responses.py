@@ -8,7 +8,7 @@ from enum import Enum
 from http import HTTPStatus
 from urllib.parse import quote
 
-from cxrsync.demo.ranges import Stored, decide
+from cxrsync.demo.server.ranges import Stored, decide
 
 Headers = tuple[tuple[str, str], ...]
 

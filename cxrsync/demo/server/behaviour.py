@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cxrsync.demo.faults import Script
+from cxrsync.demo.server.faults import Script
 
 
 def _none(_number: int) -> bool:

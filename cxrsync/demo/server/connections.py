@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from cxrsync.demo.ledger import Ledger
+from cxrsync.demo.server.request_log import Ledger
 
 CHUNK = 256 * 1024  # bytes: what is read, written and buffered at once
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cxrsync.demo.ranges import Stored, decide
+from cxrsync.demo.server.ranges import Stored, decide
 
 STORED = Stored(size=10, mtime=1_721_736_000)
 EMPTY = Stored(size=0, mtime=1_721_736_000)

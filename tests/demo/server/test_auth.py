@@ -7,8 +7,8 @@ import aiohttp
 import pytest
 from demo.guest import SIGNED, TEST_COOKIE, basic, get, open_session, status, timed
 
-from cxrsync.demo.gate import TWO_WEEKS
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.auth import TWO_WEEKS
+from cxrsync.demo.server.server import MiniPhysioNet
 
 
 async def test_a_challenge_comes_with_a_test_cookie(

@@ -22,14 +22,14 @@ from typing import Any, Self
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
-from cxrsync.demo import replies
-from cxrsync.demo.authority import Authority
-from cxrsync.demo.doorway import CHUNK, Doorway, Line
-from cxrsync.demo.gate import Gate, is_welcome
-from cxrsync.demo.ledger import Ledger, Logged
-from cxrsync.demo.manners import Manners
-from cxrsync.demo.replies import Body, Mishap, Reply, Span, Then, cut, page
-from cxrsync.demo.shelf import Shelf, listing, split
+from cxrsync.demo.server import responses
+from cxrsync.demo.server.auth import Gate, is_welcome
+from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.connections import CHUNK, Doorway, Line
+from cxrsync.demo.server.files import Shelf, listing, split
+from cxrsync.demo.server.request_log import Ledger, Logged
+from cxrsync.demo.server.responses import Body, Mishap, Reply, Span, Then, cut, page
+from cxrsync.demo.server.tls import Authority
 
 __all__ = ["Ledger", "Manners", "MiniPhysioNet"]
 
@@ -223,7 +223,7 @@ class MiniPhysioNet:
             script = self.manners.faults
             fault = script(path, self._attempts[path]) if script else None
             if fault is not None:
-                return fault(request.headers, lambda headers: replies.file(found, headers))
+                return fault(request.headers, lambda headers: responses.file(found, headers))
         if found is None or is_folder != os.path.isdir(found):
             if found is not None and not is_folder:
                 # nginx redirects to the path it was given by X-Accel-Redirect: of no use outside.
@@ -232,7 +232,7 @@ class MiniPhysioNet:
             return page(HTTPStatus.NOT_FOUND)
         if is_folder:
             return listing(found, request.path)
-        return replies.file(found, request.headers)
+        return responses.file(found, request.headers)
 
     async def _send(
         self, request: web.BaseRequest, path: str, reply: Reply, line: Line
@@ -284,7 +284,7 @@ class MiniPhysioNet:
     ) -> None:
         at = 0
         line.begin()
-        with replies.reading(part) as read:
+        with responses.reading(part) as read:
             while at < len(part):
                 rate = slowly or self.manners.rate
                 size = CHUNK if rate is None else min(CHUNK, max(1, rate // 10))

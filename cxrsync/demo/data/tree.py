@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrsync.demo import images, tables
+from cxrsync.demo.data import images, tables
 
 DATASETS = ("mimic-cxr", "mimic-cxr-jpg")
 VERSIONS = ("2.0.0", "2.1.0")

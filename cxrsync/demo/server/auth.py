@@ -13,8 +13,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cxrsync.demo.ledger import Ledger
-from cxrsync.demo.manners import Manners
+from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.request_log import Ledger
 
 TWO_WEEKS = 1_209_600  # seconds: Django's SESSION_COOKIE_AGE
 

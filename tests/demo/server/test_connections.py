@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 from demo.guest import KIB, get, open_session, status, timed, url_of_big
 
-from cxrsync.demo.doorway import next_free
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.connections import next_free
+from cxrsync.demo.server.server import MiniPhysioNet
 
 
 async def test_the_ledger(server: MiniPhysioNet, http: aiohttp.ClientSession) -> None:

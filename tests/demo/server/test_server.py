@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from demo.guest import BIG, KIB, QUICK, SIGNED, TREE, get, open_session, status, url_of_big
 
-from cxrsync.demo.server import MiniPhysioNet
+from cxrsync.demo.server.server import MiniPhysioNet
 
 
 async def test_a_file_has_the_headers_that_nginx_gives(

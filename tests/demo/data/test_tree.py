@@ -17,14 +17,22 @@ import pydicom
 import pytest
 from PIL import Image
 
-from cxrsync.demo import images, tables
-from cxrsync.demo import tree as module
-from cxrsync.demo.tree import DATASETS, MARKER, VERSIONS, Tree, TreeSpec, make_tree, manifest_lines
+from cxrsync.demo.data import images, tables
+from cxrsync.demo.data import tree as module
+from cxrsync.demo.data.tree import (
+    DATASETS,
+    MARKER,
+    VERSIONS,
+    Tree,
+    TreeSpec,
+    make_tree,
+    manifest_lines,
+)
 
 SPEC = TreeSpec(patients=25, image_bytes=8_000)
 FIRST = f"files/p10/p10000032/s50414267/{tables.FIRST_IMAGE}"
 IMAGE = re.compile(r"files/p(1\d)/p\1\d{6}/s5\d{7}/[0-9a-f]{8}(-[0-9a-f]{8}){4}\.(jpg|dcm)")
-SCRIPT = Path(__file__).parents[2] / "scripts" / "make-tree"
+SCRIPT = Path(__file__).parents[3] / "scripts" / "make-tree"
 
 NAMES = {
     "mimic-cxr": """LICENSE.txt SHA256SUMS.txt cxr-provider-list.csv.gz cxr-record-list.csv.gz

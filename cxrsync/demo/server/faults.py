@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from http import HTTPStatus
 from itertools import count
 
-from cxrsync.demo.replies import Mishap, Reply, Then, page, reading
+from cxrsync.demo.server.responses import Mishap, Reply, Then, page, reading
 
 Request = Mapping[str, str]
 Answer = Callable[[Request], Reply]

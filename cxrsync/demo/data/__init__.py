@@ -1,0 +1,1 @@
+"""Synthetic datasets: real names, no real data."""

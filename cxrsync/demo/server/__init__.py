@@ -1,0 +1,1 @@
+"""The miniature PhysioNet: it answers as the real site does."""
