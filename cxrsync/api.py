@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from cxrsync.cancellation import Stop
+from cxrsync.cancellation import CancelToken
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import OPTIONS, make_job
 from cxrsync.dataset.source_factory import open_source, opened
@@ -22,7 +22,7 @@ Report = Summary
 async def run_job(
     job: Job,
     emit: Emit,
-    stop: Stop | None = None,
+    stop: CancelToken | None = None,
     ask: Ask | None = None,
     distrust: Iterable[str] = (),
 ) -> Summary:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from cxrsync.errors import CxrsyncError, ExitCode
 
 
-class Stop:
+class CancelToken:
     """How a run is asked to end: by a signal, by a limit that was reached, or by something that
     forbids to go on."""
 

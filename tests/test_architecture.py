@@ -177,7 +177,7 @@ def test_what_the_rule_forbids(importer: str, text: str) -> None:
     ("importer", "text"),
     [
         ("cxrsync.cli.demo", "from cxrsync.demo.server.server import MiniPhysioNet"),
-        ("cxrsync.cli.pull", "from cxrsync.cancellation import Stop"),
+        ("cxrsync.cli.pull", "from cxrsync.cancellation import CancelToken"),
         ("cxrsync.operations.pull", "from cxrsync.sources.base import Source"),
         ("cxrsync.operations.pull", "from .resolve import resolve"),
         ("cxrsync.sync.scheduler", "from .publisher import Publisher"),

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cxrsync.cancellation import Stop
+from cxrsync.cancellation import CancelToken
 from cxrsync.errors import ExitCode
 from cxrsync.events import Notice
 from cxrsync.sources.prompt import TerminalPrompt
@@ -22,9 +22,9 @@ _SIGNALS = {
 
 
 @contextmanager
-def obeying_signals(prompt: TerminalPrompt, audience: Audience) -> Iterator[Stop]:
+def obeying_signals(prompt: TerminalPrompt, audience: Audience) -> Iterator[CancelToken]:
     """Signals end what is in here by way of the Stop. Call it inside a running event loop."""
-    stop = Stop()
+    stop = CancelToken()
     loop = asyncio.get_running_loop()
 
     def on_signal(number: signal.Signals, code: ExitCode) -> None:

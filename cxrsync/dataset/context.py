@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from cxrsync.cancellation import Stop
+from cxrsync.cancellation import CancelToken
 from cxrsync.catalog.dataset_info import Dataset
 from cxrsync.config.job import Job
 from cxrsync.events import Emit
@@ -27,7 +27,7 @@ class Run:
     job: Job
     source: Source
     emit: Emit
-    stop: Stop
+    stop: CancelToken
     tree: Tree
     dataset: Dataset
     version: str

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cxrsync.cancellation import Stop
+from cxrsync.cancellation import CancelToken
 from cxrsync.catalog.load import describe
 from cxrsync.config.job import Job
 from cxrsync.config.selection import Selection
@@ -76,7 +76,7 @@ class Comparison:
 
 @asynccontextmanager
 async def compare(
-    job: Job, versions: tuple[str, str], source: Source, emit: Emit, stop: Stop
+    job: Job, versions: tuple[str, str], source: Source, emit: Emit, stop: CancelToken
 ) -> AsyncIterator[Comparison]:
     """Two versions of the job's dataset. Raises UsageError, NothingMeant where neither version has
     anything of the selection, and what ends a run."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 from cxrsync import humanize
-from cxrsync.cancellation import Stop
+from cxrsync.cancellation import CancelToken
 from cxrsync.config.job import Job
 from cxrsync.dataset.context import Run
 from cxrsync.dataset.states import partition_names
@@ -29,7 +29,7 @@ from cxrsync.storage.state_db import State
 from cxrsync.storage.tree import Tree
 
 
-async def forecast(job: Job, source: Source, emit: Emit, stop: Stop) -> Forecast:
+async def forecast(job: Job, source: Source, emit: Emit, stop: CancelToken) -> Forecast:
     """What a pull of the job would do. Fetches manifest and tables, as far as they are needed to
     know it, and nothing else. Raises UsageError, and what ends a run."""
     with in_our_words(stop):

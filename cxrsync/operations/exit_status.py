@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from cxrsync.cancellation import Stop
+from cxrsync.cancellation import CancelToken
 from cxrsync.errors import CxrsyncError, DiskError, ExitCode, Stopped, unwrap, worst_of
 from cxrsync.sanitize import reason_of
 
@@ -48,7 +48,7 @@ def exit_status(ending: Ending) -> ExitCode:
 
 
 @contextmanager
-def in_our_words(stop: Stop) -> Iterator[None]:
+def in_our_words(stop: CancelToken) -> Iterator[None]:
     """Raise what ends the work in here as :func:`explain` has it."""
     try:
         with stop.watching(None):
@@ -59,7 +59,7 @@ def in_our_words(stop: Stop) -> Iterator[None]:
         raise explain(problem, stop) or problem from None
 
 
-def is_callers_wish(problem: BaseException, stop: Stop) -> bool:
+def is_callers_wish(problem: BaseException, stop: CancelToken) -> bool:
     """Whether the caller has cancelled the work, be it that we were to stop besides."""
     if not isinstance(problem, asyncio.CancelledError):
         return False
@@ -68,7 +68,7 @@ def is_callers_wish(problem: BaseException, stop: Stop) -> bool:
     return not is_ours or (task is not None and task.cancelling() > 0)
 
 
-def explain(problem: BaseException, stop: Stop) -> BaseException | None:
+def explain(problem: BaseException, stop: CancelToken) -> BaseException | None:
     """What ended a run, in our own words: a CxrsyncError, None for a limit that was reached, or
     the problem itself where we have no words for it."""
     error: BaseException | None = unwrap(problem)

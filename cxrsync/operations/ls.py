@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 
-from cxrsync.cancellation import Stop
+from cxrsync.cancellation import CancelToken
 from cxrsync.config.job import Job
 from cxrsync.dataset.version import find_tree
 from cxrsync.errors import NotHere
@@ -45,7 +45,9 @@ class Listing:
 
 
 @asynccontextmanager
-async def listing(job: Job, source: Source, emit: Emit, stop: Stop) -> AsyncIterator[Listing]:
+async def listing(
+    job: Job, source: Source, emit: Emit, stop: CancelToken
+) -> AsyncIterator[Listing]:
     """The files that the job means. Raises UsageError, and what ends a run.
 
     The source is asked only where something must be fetched.

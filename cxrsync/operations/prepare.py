@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from cxrsync.cancellation import Stop
+from cxrsync.cancellation import CancelToken
 from cxrsync.catalog.load import describe
 from cxrsync.config.job import Job
 from cxrsync.dataset.context import Run
@@ -24,7 +24,7 @@ from cxrsync.transfer.rate_limit import Brake
 from cxrsync.transfer.server_health import Outage
 
 
-async def set_out(job: Job, source: Source, emit: Emit, stop: Stop) -> Run:
+async def set_out(job: Job, source: Source, emit: Emit, stop: CancelToken) -> Run:
     """Decide on the version and the tree; prove that it can be written before anything is asked.
 
     Raises UsageError where it is not plain which folder is meant, where that is another's, or on a

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from cxrsync import humanize
-from cxrsync.cancellation import Stop
+from cxrsync.cancellation import CancelToken
 from cxrsync.config.job import Job
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.context import Run
@@ -46,7 +46,7 @@ async def pull(
     job: Job,
     source: Source,
     emit: Emit,
-    stop: Stop | None = None,
+    stop: CancelToken | None = None,
     distrust: Iterable[str] = (),
 ) -> Summary:
     """Fetch what the job names and is not there yet, and verify it. Returns what was done.
@@ -56,7 +56,7 @@ async def pull(
     What ends a run early is in the summary too: its ``exit_code`` and ``error``. The error itself
     is raised after the summary has been emitted.
     """
-    stop = stop or Stop()
+    stop = stop or CancelToken()
     tally = Tally()
 
     def tell(event: Event) -> None:

@@ -23,7 +23,7 @@ from typing import Any, Self
 from urllib.parse import unquote
 
 from cxrsync.api import run_job
-from cxrsync.cancellation import Stop
+from cxrsync.cancellation import CancelToken
 from cxrsync.config.parse_job import make_job
 from cxrsync.errors import CxrsyncError
 from cxrsync.events import Emit, Event, Finished, Summary
@@ -222,7 +222,7 @@ async def pull_from(
     dest: Path,
     *,
     heard: Emit = unheard,
-    stop: Stop | None = None,
+    stop: CancelToken | None = None,
     **options: Any,
 ) -> Pulled:
     """Pull the whole version from the server, in this process and with little patience. ``heard``

@@ -13,7 +13,7 @@ from e2e.scripted import SLUG, Pulled, Request, ScriptedServer, noise, pull_from
 from e2e.scripted import VERSION as SCRIPTED_VERSION
 from e2e.stage import DICOM, JPG, VERSION, Machine
 
-from cxrsync.cancellation import Stop
+from cxrsync.cancellation import CancelToken
 from cxrsync.cli.main import run
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import ExitCode
@@ -60,7 +60,7 @@ async def stopped_after(
     tmp_path: Path, server: ScriptedServer, result: Result, code: ExitCode
 ) -> Pulled:
     """A pull that is asked to end with ``code`` as soon as a file has ended so."""
-    stop = Stop()
+    stop = CancelToken()
 
     def heard(event: Event) -> None:
         if isinstance(event, FileDone) and event.outcome.result is result:
@@ -133,7 +133,7 @@ async def test_all_well_by_then(tmp_path: Path) -> None:
 async def test_a_callers_cancellation_is_not_taken_for_ours(
     tmp_path: Path, callers_too: bool
 ) -> None:
-    stop = Stop()
+    stop = CancelToken()
     task = asyncio.current_task()
     assert task is not None
 
@@ -178,7 +178,7 @@ async def test_a_file_whose_retries_are_spent_has_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: ExitCode | None, code: ExitCode
 ) -> None:
     """Others were still to come when the run ended, so that it got no second chance."""
-    stop, loop = Stop(), asyncio.get_running_loop()
+    stop, loop = CancelToken(), asyncio.get_running_loop()
 
     async def script(
         request: Request, writer: asyncio.StreamWriter, server: ScriptedServer
