@@ -100,7 +100,7 @@ class Interrupted(SourceError):
     """A connection that broke or went silent in the middle of an answer. The bytes so far count."""
 
 
-class BadAnswer(SourceError):
+class InvalidResponse(SourceError):
     """An answer that does not fit the question: another range, another total, an encoded body."""
 
 
@@ -304,3 +304,7 @@ def unwrapped() -> Iterator[None]:
         yield
     except BaseExceptionGroup as group:
         raise unwrap(group) from None
+
+
+# Names of 0.1, for one version.
+BadAnswer = InvalidResponse

@@ -32,9 +32,9 @@ from cxrsync.dataset.local_manifest import (
 from cxrsync.dataset.locking import Workplace, in_loop, patience_for_shared
 from cxrsync.dataset.manifest_losses import EarlierSlices, Losses, losses
 from cxrsync.errors import (
-    BadAnswer,
     DiskError,
     Interrupted,
+    InvalidResponse,
     RefusedForSafety,
     Throttled,
     Unreachable,
@@ -60,7 +60,7 @@ _MOST_BYTES = 8 << 30
 _MOST_ATTEMPTS = 3
 _UNPROVED = {End.CLOSED, End.FORGEABLE}
 # What says nothing of the manifest: whoever fetches it knows how to wait.
-_ACCIDENTS = (Interrupted, BadAnswer, Throttled, Unreachable)
+_ACCIDENTS = (Interrupted, InvalidResponse, Throttled, Unreachable)
 
 
 async def obtain(
@@ -259,7 +259,7 @@ class _WholeManifest:
             if transfer.end not in _UNPROVED or await self._is_whole(transfer.end, seen):
                 return True
             await transfer.start_over(self._partial.epoch)
-        raise BadAnswer(
+        raise InvalidResponse(
             f"the server sends {MANIFEST_NAME} without its length, and nothing proves where it ends"
         )
 
@@ -300,14 +300,14 @@ class _WholeManifest:
         assert binding is not None
         if not partial.complete:
             partial.discard()
-            raise BadAnswer(f"{MANIFEST_NAME} did not arrive whole")
+            raise InvalidResponse(f"{MANIFEST_NAME} did not arrive whole")
         if not partial.size or not looks_like_one(partial.path):
             # Empty, or a page of HTML with status 200. What was here stays.
             if self._earlier is not None:
                 self._earlier.restore(partial)
             else:
                 partial.discard()
-            raise BadAnswer(f"what the server sends as {MANIFEST_NAME} is no manifest")
+            raise InvalidResponse(f"what the server sends as {MANIFEST_NAME} is no manifest")
         lost = self._judge_losses()
         digest = partial.digest()
         kept = manifests_folder(tree) / f"{self._run.stamp}-{MANIFEST_NAME}"

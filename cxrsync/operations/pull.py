@@ -17,10 +17,10 @@ from cxrsync.dataset.target import Home
 from cxrsync.dataset.version import destination
 from cxrsync.errors import (
     AccessDenied,
-    BadAnswer,
     CxrsyncError,
     ExitCode,
     Interrupted,
+    InvalidResponse,
     NotFound,
     Throttled,
     Unbalanced,
@@ -176,7 +176,7 @@ async def _reports_beside(run: Run) -> Home:
             next_step=f"Sign it at the foot of {home.dataset.agreement}, or leave "
             "--with-reports out.",
         ) from None
-    except (Interrupted, BadAnswer, Throttled):
+    except (Interrupted, InvalidResponse, Throttled):
         pass  # an accident: getting the manifest knows how to wait
     return home
 

@@ -14,9 +14,9 @@ from cxrsync.dataset.target import Home
 from cxrsync.dataset.version import destination, no_such_version
 from cxrsync.errors import (
     AccessDenied,
-    BadAnswer,
     ExitCode,
     Interrupted,
+    InvalidResponse,
     NotArrived,
     NotFound,
     Throttled,
@@ -92,7 +92,7 @@ async def get_manifest(
     except NotFound:
         run.tree.abandon()
         raise await no_such_version(run.source, run.job.dataset, run.version) from None
-    except (Interrupted, BadAnswer, Throttled) as problem:
+    except (Interrupted, InvalidResponse, Throttled) as problem:
         raise Unreachable(f"cannot get the manifest: {problem}") from None
 
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from cxrsync.errors import BadAnswer, NotFound, Unreachable
+from cxrsync.errors import InvalidResponse, NotFound, Unreachable
 from cxrsync.model import Ref, is_time
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.base import Answer, Opened, PastEnd, Unchanged
@@ -63,7 +63,7 @@ class LocalTree:
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"no such file: {root / ref.path}") from None
         except OSError as problem:
-            raise BadAnswer(f"cannot read {root / ref.path}: {reason_of(problem)}") from None
+            raise InvalidResponse(f"cannot read {root / ref.path}: {reason_of(problem)}") from None
         try:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
@@ -111,9 +111,9 @@ class LocalTree:
                 try:
                     data = await asyncio.to_thread(os.pread, fd, min(_CHUNK, end - at), at)
                 except OSError as problem:  # this tree's trouble, not the destination's
-                    raise BadAnswer(f"cannot read on: {reason_of(problem)}") from None
+                    raise InvalidResponse(f"cannot read on: {reason_of(problem)}") from None
                 if not data:
-                    raise BadAnswer("the file became shorter while it was read")
+                    raise InvalidResponse("the file became shorter while it was read")
                 at += len(data)
                 yield data
 

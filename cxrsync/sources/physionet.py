@@ -22,7 +22,7 @@ from yarl import URL
 from cxrsync.catalog.dataset_info import NAME
 from cxrsync.catalog.load import describe
 from cxrsync.config.job import Limits, Origin
-from cxrsync.errors import AccessDenied, BadAnswer, Interrupted, SourceError, Throttled
+from cxrsync.errors import AccessDenied, Interrupted, InvalidResponse, SourceError, Throttled
 from cxrsync.model import MANIFEST_NAME, Ref
 from cxrsync.sanitize import reason_of
 from cxrsync.sources import credentials
@@ -167,7 +167,7 @@ class PhysioNet:
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError) as problem:
             raise Interrupted(f"the connection broke: {reason_of(problem)}") from None
         except aiohttp.ClientError as problem:
-            raise BadAnswer(f"not a proper body: {type(problem).__name__}") from None
+            raise InvalidResponse(f"not a proper body: {type(problem).__name__}") from None
 
     async def _chunk(self, response: aiohttp.ClientResponse) -> bytes:
         if chunk := response.content.read_nowait():

@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from cxrsync.config.job import Job, Reports
 from cxrsync.dataset.context import Run
-from cxrsync.errors import BadAnswer, FileDenied, NotFound, SourceError
+from cxrsync.errors import FileDenied, InvalidResponse, NotFound, SourceError
 from cxrsync.events import Notice
 from cxrsync.model import ROOT, Entry, Kind
 from cxrsync.plan.planner import Plan
@@ -130,7 +130,7 @@ class ReportArchive:
             try:
                 async with self._run.source.open(self._run.ref(entry.path), 0, 1) as answer:
                     total = answer.total if isinstance(answer, Opened) else None
-            except (NotFound, BadAnswer, FileDenied):
+            except (NotFound, InvalidResponse, FileDenied):
                 return False
             except SourceError:
                 return True  # an accident: the transfer knows how to wait

@@ -11,9 +11,9 @@ from enum import Enum
 
 from cxrsync.errors import (
     AccessDenied,
-    BadAnswer,
     FileDenied,
     Interrupted,
+    InvalidResponse,
     NotFound,
     SourceError,
     Throttled,
@@ -85,7 +85,7 @@ def _after(held: Held, problem: SourceError) -> Act:
     if isinstance(problem, Interrupted):
         # Dropped again without a byte: so does a proxy whose server is down.
         return Act.RETRY if held.progress or not held.failures else Act.WAIT
-    return Act.RETRY if isinstance(problem, BadAnswer) else Act.RUN_FAILED
+    return Act.RETRY if isinstance(problem, InvalidResponse) else Act.RUN_FAILED
 
 
 def _differ(known: object, told: object) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 
-from cxrsync.errors import BadAnswer, CxrsyncError, Interrupted, SourceError, Throttled
+from cxrsync.errors import CxrsyncError, Interrupted, InvalidResponse, SourceError, Throttled
 from cxrsync.events import Received, Retrying
 from cxrsync.model import Ref
 from cxrsync.sources.base import End, Opened, PastEnd
@@ -217,7 +217,7 @@ class Transfer:
             elif act is Act.RESTART:
                 await self._start_anew(epoch, why)
             else:
-                raise BadAnswer(why)
+                raise InvalidResponse(why)
 
     def _held(self, segment: Segment, binding: Binding) -> Held:
         total, validator = self.segments.total, binding.validator
@@ -255,7 +255,7 @@ class Transfer:
         if not await self.start_over(epoch):
             return False
         if self._only is not None:  # whoever wanted these ranges wants others by now
-            self.failed = BadAnswer(f"the file changed at the server: it has {why}")
+            self.failed = InvalidResponse(f"the file changed at the server: it has {why}")
             return False
         self._restarts += 1
         if self._restarts >= _RESTARTS_BEFORE_ONE_STREAM:
@@ -264,7 +264,9 @@ class Transfer:
             self._one_stream = self._by_digest
             self._takes_parts = False
         if self._restarts > self._line.limits.retries + 1:  # once may be the partial's own fault
-            self.failed = BadAnswer(f"started over {self._restarts} times; the source has {why}")
+            self.failed = InvalidResponse(
+                f"started over {self._restarts} times; the source has {why}"
+            )
         return self.failed is None
 
     def _learn(self, opened: Opened, total: int | None) -> None:
@@ -315,11 +317,11 @@ class Transfer:
             self.end = opened.end or End.CLOSED
             self._learn(opened, segment.at)
         elif segment.at == began and not segment.done:
-            raise BadAnswer("an answer without a single byte")
+            raise InvalidResponse("an answer without a single byte")
 
     def _is_too_large(self, size: int) -> bool:
         if self._most is not None and size > self._most:
-            self.failed = BadAnswer(f"more than {self._most:,} bytes: that is not the file")
+            self.failed = InvalidResponse(f"more than {self._most:,} bytes: that is not the file")
         return self.failed is not None
 
     async def _hand_over(self, offset: int, chunks: list[bytes], epoch: int) -> None:

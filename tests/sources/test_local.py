@@ -8,7 +8,7 @@ import pytest
 from sources.trees import local_tree
 
 from cxrsync.dataset.tree_identity import Identity
-from cxrsync.errors import BadAnswer, NotFound, SourceError, Unreachable
+from cxrsync.errors import InvalidResponse, NotFound, SourceError, Unreachable
 from cxrsync.model import Ref
 from cxrsync.sources import local
 from cxrsync.sources.base import Answer, Opened, PastEnd, Unchanged
@@ -113,8 +113,8 @@ async def test_what_is_no_file(source: LocalTree, root: Path) -> None:
 
 async def test_what_cannot_be_read(source: LocalTree, root: Path) -> None:
     (root / "round").symlink_to("round")
-    await fails(source, "round", BadAnswer)
-    await fails(source, "n" * 300, BadAnswer)
+    await fails(source, "round", InvalidResponse)
+    await fails(source, "n" * 300, InvalidResponse)
 
 
 async def test_a_disk_that_fails_in_the_middle_is_the_source_s(
@@ -124,7 +124,7 @@ async def test_a_disk_that_fails_in_the_middle_is_the_source_s(
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(local.os, "pread", fail)
-    await fails(source, REF.path, BadAnswer)
+    await fails(source, REF.path, InvalidResponse)
 
 
 async def test_a_file_that_becomes_shorter(source: LocalTree, root: Path) -> None:
@@ -133,7 +133,7 @@ async def test_a_file_that_becomes_shorter(source: LocalTree, root: Path) -> Non
         assert await anext(answer.chunks) == DATA[:1000]
         os.truncate(root / REF.path, 1500)
         assert await anext(answer.chunks) == DATA[1000:1500]
-        with pytest.raises(BadAnswer, match="shorter"):
+        with pytest.raises(InvalidResponse, match="shorter"):
             await anext(answer.chunks)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cxrsync.config.job import Limits
-from cxrsync.errors import BadAnswer, DiskError, Interrupted, NotFound
+from cxrsync.errors import DiskError, Interrupted, InvalidResponse, NotFound
 from cxrsync.events import Event, Received
 from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result
 from cxrsync.sources.base import Answer, Opened
@@ -279,7 +279,7 @@ async def test_what_an_earlier_run_left_proves_nothing_against_the_publisher(
 async def test_another_pass_until_one_gains_nothing(tmp_path: Path, connections: int) -> None:
     shop = Shop({A: b"a", B: b"b", C: b"c"})
     for path, failures in ((A, 99), (B, 1), (C, 2)):
-        shop.scripts[path] = deque([BadAnswer("500")] * failures)
+        shop.scripts[path] = deque([InvalidResponse("500")] * failures)
     run = Run(tmp_path, shop)
     await run.go(connections=connections)
     assert run.results() == {A: Result.FAILED, B: Result.FETCHED, C: Result.FETCHED}

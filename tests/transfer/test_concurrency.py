@@ -12,8 +12,8 @@ from transfer.virtual_clock import Clock
 from cxrsync.config.job import Limits
 from cxrsync.errors import (
     AccessDenied,
-    BadAnswer,
     Interrupted,
+    InvalidResponse,
     NotFound,
     SourceError,
     Throttled,
@@ -98,7 +98,7 @@ async def test_one_that_is_broken_off_gives_its_turn_back(turns: Turns) -> None:
         (lambda: Interrupted("reset"), 2, 2),
         (lambda: NotFound("404"), 3, 4),
         (lambda: AccessDenied("403"), 3, 4),
-        (lambda: BadAnswer("nonsense"), 3, 4),
+        (lambda: InvalidResponse("nonsense"), 3, 4),
     ],
 )
 async def test_what_becomes_of_a_request_decides_how_many_there_are(

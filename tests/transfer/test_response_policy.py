@@ -10,10 +10,10 @@ from multidict import CIMultiDict
 
 from cxrsync.errors import (
     AccessDenied,
-    BadAnswer,
     CredentialsRefused,
     FileDenied,
     Interrupted,
+    InvalidResponse,
     NotFound,
     SourceError,
     Throttled,
@@ -138,7 +138,7 @@ BROKE = Interrupted("broke")
         (Held(), Unreachable("x"), Act.WAIT),
         (Held(), Untrusted("x"), Act.WAIT),
         (Held(progress=True), Throttled("x", after=9), Act.WAIT),
-        (Held(failures=9), BadAnswer("x"), Act.RETRY),
+        (Held(failures=9), InvalidResponse("x"), Act.RETRY),
         (Held(), NotFound("x"), Act.FILE_FAILED),
         (Held(), AccessDenied("x"), Act.ASK_ACCESS),
         (Held(), FileDenied("x"), Act.FILE_FAILED),

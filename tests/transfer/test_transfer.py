@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from cxrsync.config.job import Limits
 from cxrsync.errors import (
     AccessDenied,
-    BadAnswer,
     CredentialsRefused,
     ExitCode,
     Interrupted,
+    InvalidResponse,
     NotFound,
     Throttled,
     Unreachable,
@@ -201,7 +201,7 @@ CUT = Give(cut=700)
         *([CUT, PastEnd(total)] for total in (None, 700, len(DATA), 10**12)),
         [Give(total=None)], [Give(total=None, cut=700)], [CUT, Give(total=None)],
         [Give(total=None, cut=700), Give(total=None)],
-        [Throttled("later")], [BadAnswer("500")] * RETRIES,
+        [Throttled("later")], [InvalidResponse("500")] * RETRIES,
         [CUT, Throttled("later", after=0.0), Unreachable("gone"), Unreachable("gone")],
     ],
 )  # fmt: skip
@@ -231,7 +231,7 @@ def other_total(source: Scripted, start: int, stop: int | None) -> Answer:
 @pytest.mark.parametrize(
     "ever",
     [
-        Give(cut=0), Give(cut=0, then=None), Give(shift=5), BadAnswer("always"),
+        Give(cut=0), Give(cut=0, then=None), Give(shift=5), InvalidResponse("always"),
         # What arrives is given up again, and must not refill the budget for ever.
         no_ranges, other_total,
         Give(whole=True, cut=700), Give(whole=True, validator=None, cut=700),
@@ -504,7 +504,7 @@ async def test_a_file_that_is_too_large(tmp_path: Path, total: int | None, most:
     if most == len(DATA):
         stage.assert_right(transfer)
     else:
-        assert isinstance(transfer.failed, BadAnswer)
+        assert isinstance(transfer.failed, InvalidResponse)
         assert stage.source.requests == 1
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from cxrsync.errors import AccessDenied, BadAnswer, NotFound, SourceError, Throttled
+from cxrsync.errors import AccessDenied, InvalidResponse, NotFound, SourceError, Throttled
 from cxrsync.model import is_size, is_time, is_validator
 from cxrsync.sources.base import End, PastEnd, Unchanged
 
@@ -86,7 +86,7 @@ def read_head(
         # With status 200 so that a browser shows it; whole datasets were saved from such pages.
         raise Throttled("a page came instead of the file: the site signs in, or is under repair")
     if headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise BadAnswer("the server sent a compressed body though none was asked for")
+        raise InvalidResponse("the server sent a compressed body though none was asked for")
     modified = _modified(headers)
     validator = _strong(headers.get("ETag"))
     length = _length(headers)
@@ -95,26 +95,26 @@ def read_head(
         return Body(0, length, length, validator, modified, end)
     start, stop, total = _range(headers)
     if start != asked.start or (asked.stop is not None and stop > asked.stop):
-        raise BadAnswer(f"asked for bytes from {asked.start}, got {start}-{stop - 1}")
+        raise InvalidResponse(f"asked for bytes from {asked.start}, got {start}-{stop - 1}")
     if length is not None and length != stop - start:
-        raise BadAnswer(f"Content-Length {length} for the range {start}-{stop - 1}")
+        raise InvalidResponse(f"Content-Length {length} for the range {start}-{stop - 1}")
     end = End.OF_RANGE if total is None else None
     return Body(start, stop - start, total, validator, modified, end)
 
 
 def _range(headers: Mapping[str, str]) -> tuple[int, int, int | None]:
-    """Start, stop and total (None: not told) of a part of a file. Raises BadAnswer."""
+    """Start, stop and total (None: not told) of a part of a file. Raises InvalidResponse."""
     match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
     if match is None:
-        raise BadAnswer("206 without a single Content-Range")
+        raise InvalidResponse("206 without a single Content-Range")
     start, last = int(match[1]), int(match[2])
     if last < start:
-        raise BadAnswer(f"a range {start}-{last} that runs backwards")
+        raise InvalidResponse(f"a range {start}-{last} that runs backwards")
     total = None if match[3] == "*" else int(match[3])
     if not is_size(last if total is None else total):
-        raise BadAnswer(f"a range {start}-{last} of a file of no sensible size")
+        raise InvalidResponse(f"a range {start}-{last} of a file of no sensible size")
     if total is not None and last >= total:
-        raise BadAnswer(f"a range {start}-{last} of a file of {total} bytes")
+        raise InvalidResponse(f"a range {start}-{last} of a file of {total} bytes")
     return start, last + 1, total
 
 
@@ -140,7 +140,7 @@ def refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceErr
         return NotFound(f"the server points elsewhere ({status})")
     if 400 <= status < 500 and status not in {401, 416}:
         return NotFound(f"the server will not give the file ({status})")
-    return BadAnswer(f"the server answers {status}")
+    return InvalidResponse(f"the server answers {status}")
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
@@ -171,7 +171,7 @@ def _length(headers: Mapping[str, str]) -> int | None:
     if not (value.isascii() and value.isdigit()):
         return None
     if len(value) > _MOST_DIGITS or not is_size(int(value)):
-        raise BadAnswer("a Content-Length of no sensible size")
+        raise InvalidResponse("a Content-Length of no sensible size")
     return int(value)
 
 

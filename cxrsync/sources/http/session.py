@@ -38,11 +38,11 @@ from yarl import URL
 
 from cxrsync.config.job import Limits, Origin, is_loopback
 from cxrsync.errors import (
-    BadAnswer,
     CredentialsRefused,
     CxrsyncError,
     FileDenied,
     Interrupted,
+    InvalidResponse,
     SourceError,
     Unreachable,
     Untrusted,
@@ -147,7 +147,7 @@ class Session:
 
         ``sign_in_at``: an address that every reader may have; it counts until the password has been
         accepted somewhere. Never answers 401. Raises CredentialsRefused, FileDenied, Throttled,
-        Unreachable, Interrupted, BadAnswer.
+        Unreachable, Interrupted, InvalidResponse.
         """
         while True:
             if self._gate.locked():  # somebody is signing in: what we would send has no value
@@ -311,7 +311,7 @@ class Session:
                 return Unreachable(f"cannot reach {where}: it gives no proper answer")
             case aiohttp.ClientConnectionError() | OSError():
                 return Interrupted(f"the connection broke: {reason_of(problem)}")
-        return BadAnswer(f"not a proper answer: {type(problem).__name__}")
+        return InvalidResponse(f"not a proper answer: {type(problem).__name__}")
 
 
 async def drain(response: aiohttp.ClientResponse) -> None:

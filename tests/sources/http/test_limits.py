@@ -12,7 +12,7 @@ import pytest
 from tenacity import wait_none
 
 from cxrsync.config.job import Limits, Origin
-from cxrsync.errors import BadAnswer, Interrupted, NotFound, SourceError
+from cxrsync.errors import Interrupted, InvalidResponse, NotFound, SourceError
 from cxrsync.model import Ref
 from cxrsync.sources.base import Opened
 from cxrsync.sources.credentials import Credentials
@@ -97,7 +97,7 @@ async def test_a_head_that_is_too_large(said: bytes) -> None:
         await reader.read()
 
     async with raw(verbose) as url, guest(url) as source:
-        with pytest.raises((BadAnswer, Interrupted)):
+        with pytest.raises((InvalidResponse, Interrupted)):
             await read(source)
 
 
@@ -132,7 +132,7 @@ async def test_an_answer_that_never_gets_to_the_point(
             await asyncio.sleep(pause)
 
     async with raw(endless) as url, guest(url) as source:
-        with pytest.raises((BadAnswer, Interrupted, NotFound)):
+        with pytest.raises((InvalidResponse, Interrupted, NotFound)):
             await read(source)
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from cxrsync.errors import AccessDenied, BadAnswer, NotFound, SourceError, Throttled
+from cxrsync.errors import AccessDenied, InvalidResponse, NotFound, SourceError, Throttled
 from cxrsync.sources.base import End, PastEnd, Unchanged
 from cxrsync.sources.http.responses import Asked, Body, read_head, request_headers, retry_after
 
@@ -137,7 +137,7 @@ BODIES = [
 @pytest.mark.parametrize(("asked", "status", "headers", "body"), BODIES)
 def test_bodies(asked: Asked, status: int, headers: dict[str, str], body: Body | None) -> None:
     if body is None:
-        with pytest.raises(BadAnswer):
+        with pytest.raises(InvalidResponse):
             read(asked, status, headers)
     else:
         assert read(asked, status, headers) == body
@@ -224,7 +224,7 @@ def test_a_size_that_no_file_has(size: int) -> None:
         assert read(REST, 416, end) == PastEnd(MOST)
         return
     for asked, status, headers in ((WHOLE, 200, whole), (PART, 206, part)):
-        with pytest.raises(BadAnswer):
+        with pytest.raises(InvalidResponse):
             read(asked, status, headers)
     assert read(REST, 416, end) == PastEnd(None)
 
@@ -241,7 +241,9 @@ def test_a_tag_of_no_sensible_length_is_none(length: int) -> None:
 
 def test_unchanged_only_where_that_was_asked() -> None:
     assert read(AGAIN, 304, {}) == Unchanged()
-    with pytest.raises(BadAnswer):  # else a cache's 304 would pass for a file that is not there
+    with pytest.raises(
+        InvalidResponse
+    ):  # else a cache's 304 would pass for a file that is not there
         read(WHOLE, 304, {})
 
 
@@ -272,7 +274,7 @@ def test_past_the_end(asked: Asked, value: str | None, total: int | None) -> Non
 
 def test_no_range_can_be_wrong_where_none_was_asked() -> None:
     # Taken for "start over" it would be asked again at once, for ever.
-    with pytest.raises(BadAnswer):
+    with pytest.raises(InvalidResponse):
         read(WHOLE, 416, {"Content-Range": "bytes */40"})
 
 
@@ -296,10 +298,10 @@ def test_a_page_instead_of_the_file(asked: Asked, kind: str) -> None:
         # To a sign-in, or a notice of repairs: for now only.
         *[(status, Throttled) for status in (302, 303, 307)],
         *[(status, Throttled) for status in (408, 425, 429, 500, 502, 503, 504)],
-        *[(status, BadAnswer) for status in (201, 204, 207, 501, 505)],
+        *[(status, InvalidResponse) for status in (201, 204, 207, 501, 505)],
         # Answers, not accidents: asking again would not change them.
         *[(status, NotFound) for status in (400, 405, 412, 418, 451)],
-        (401, BadAnswer),  # the session answers it; one that gets here is no sign-in
+        (401, InvalidResponse),  # the session answers it; one that gets here is no sign-in
     ],
 )
 def test_refusals(asked: Asked, status: int, error: type[SourceError]) -> None:
@@ -381,7 +383,7 @@ def test_a_part_that_is_let_through_is_of_the_part_that_was_asked_for(
     )
     try:
         body = read(asked, 206, {"Content-Range": value})
-    except BadAnswer:
+    except InvalidResponse:
         assert not is_right
     else:
         assert is_right

@@ -18,10 +18,10 @@ from cxrsync.demo.server.behaviour import Manners
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import (
     AccessDenied,
-    BadAnswer,
     CredentialsRefused,
     FileDenied,
     Interrupted,
+    InvalidResponse,
     NotFound,
     SourceError,
     Throttled,
@@ -337,7 +337,7 @@ async def test_names_reach_the_server_as_they_are(server: MiniPhysioNet) -> None
 
 OK = b"HTTP/1.1 200 OK\r\n"
 LONG = OK + b"Content-Length: 10\r\n\r\n"
-BROKEN = (Interrupted, BadAnswer)
+BROKEN = (Interrupted, InvalidResponse)
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
@@ -367,7 +367,7 @@ async def test_a_silent_server_is_given_up(said: bytes) -> None:
         (OK + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", BROKEN),
         (OK + b"X: " + b"y" * 100_000 + b"\r\n\r\n", BROKEN),
         (OK + b"no colon\r\n\r\n", BROKEN),
-        (OK + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", BadAnswer),
+        (OK + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", InvalidResponse),
         # A refusal whose page breaks off is still that refusal.
         (b"HTTP/1.1 404 No\r\nContent-Length: 9\r\n\r\nabc", NotFound),
         (b"HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", NotFound),
