@@ -11,21 +11,21 @@ from cxrsync.config.job import Job
 from cxrsync.config.parse_job import OPTIONS, make_job
 from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.errors import UsageError
-from cxrsync.events import Emit, Event, Summary
+from cxrsync.events import Event, EventSink, RunSummary
 from cxrsync.operations.pull import pull as run_pull
 from cxrsync.sources.credentials import Ask
 
-Report = Summary
+Report = RunSummary
 """What a pull returns."""
 
 
 async def run_job(
     job: Job,
-    emit: Emit,
+    emit: EventSink,
     stop: CancelToken | None = None,
     ask: Ask | None = None,
     distrust: Iterable[str] = (),
-) -> Summary:
+) -> RunSummary:
     """Pull a job from its own source. Raises what :func:`cxrsync.operations.pull.pull` raises."""
     async with opened(open_source(job, emit, ask)) as source:
         return await run_pull(job, source, emit, stop, distrust)

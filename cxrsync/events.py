@@ -33,7 +33,7 @@ class Planned:
     present_bytes: int
     to_fetch: int
     to_hash: int
-    to_take: int = 0
+    reusable: int = 0
     refused: tuple[Refused, ...] = ()
     refused_lines: int = 0
     blocked: int = 0
@@ -73,7 +73,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Connections:
+class ConcurrencyChanged:
     """From now on as many requests at a time."""
 
     count: int
@@ -126,7 +126,7 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Amount:
+class Totals:
     """So many files, so many bytes."""
 
     files: int = 0
@@ -134,7 +134,7 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class RunSummary:
     """What a run did. ``bytes`` of ``selected`` counts the files whose size is known by its end.
 
     ``present`` was there and verified before; ``fetched`` arrived in this run (bytes: on the
@@ -149,15 +149,15 @@ class Summary:
     version: str
     root: str
     selection: str
-    selected: Amount
-    present: Amount
-    fetched: Amount
-    copied: Amount
-    resumed: Amount
-    adopted: Amount
-    failed: Amount
-    mismatched: Amount
-    acknowledged: Amount
+    selected: Totals
+    present: Totals
+    fetched: Totals
+    copied: Totals
+    resumed: Totals
+    adopted: Totals
+    failed: Totals
+    mismatched: Totals
+    acknowledged: Totals
     requests: int
     seconds: float
     exit_code: int
@@ -192,7 +192,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    summary: Summary
+    summary: RunSummary
 
 
 Event = (
@@ -202,7 +202,7 @@ Event = (
     | FileDone
     | Retrying
     | Waiting
-    | Connections
+    | ConcurrencyChanged
     | Notice
     | LimitReached
     | Unaccounted
@@ -210,5 +210,5 @@ Event = (
     | Finished
 )
 
-Emit = Callable[[Event], None]
+EventSink = Callable[[Event], None]
 """Tells whoever listens of an event."""

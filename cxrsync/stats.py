@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from time import monotonic
 
 from cxrsync.events import (
-    Amount,
     Event,
     FileDone,
     LimitReached,
     Planned,
     Received,
+    RunSummary,
     Started,
-    Summary,
+    Totals,
     Unaccounted,
 )
 from cxrsync.model import Outcome, Result
@@ -153,9 +153,9 @@ class Tally:
         self.started: Started | None = None
         self.selected = 0
         self._blocked = 0
-        self.present = Amount()
+        self.present = Totals()
         self.received = 0
-        self.resumed = Amount()
+        self.resumed = Totals()
         self.files: Counter[Result] = Counter()
         self.bytes: Counter[Result] = Counter()
         self.problems: list[Outcome] = []
@@ -206,28 +206,28 @@ class Tally:
         if outcome.result in _PROBLEMS and len(self.problems) < _MOST_PROBLEMS_KEPT:
             self.problems.append(outcome)
 
-    def summary(self, *, requests: int, exit_code: int, error: str = "") -> Summary:
+    def summary(self, *, requests: int, exit_code: int, error: str = "") -> RunSummary:
         """Everything so far."""
         started = self.started or Started("", "", "", "", 0)
         arrived = (Result.FETCHED, Result.COPIED, Result.ADOPTED)
-        return Summary(
+        return RunSummary(
             dataset=started.dataset,
             version=started.version,
             root=started.root,
             selection=started.selection,
-            selected=Amount(
+            selected=Totals(
                 self.selected, self.present.bytes + sum(self.bytes[result] for result in arrived)
             ),
             present=self.present,
-            fetched=Amount(
+            fetched=Totals(
                 self.files[Result.FETCHED] + self.files[Result.COPIED], max(0, self.received)
             ),
-            copied=Amount(self.files[Result.COPIED], self.bytes[Result.COPIED]),
+            copied=Totals(self.files[Result.COPIED], self.bytes[Result.COPIED]),
             resumed=self.resumed,
-            adopted=Amount(self.files[Result.ADOPTED], self.bytes[Result.ADOPTED]),
-            failed=Amount(self.files[Result.FAILED] + self.refused_lines),
-            mismatched=Amount(self.files[Result.CONTRADICTED], self.bytes[Result.CONTRADICTED]),
-            acknowledged=Amount(self.files[Result.ACKNOWLEDGED], self.bytes[Result.ACKNOWLEDGED]),
+            adopted=Totals(self.files[Result.ADOPTED], self.bytes[Result.ADOPTED]),
+            failed=Totals(self.files[Result.FAILED] + self.refused_lines),
+            mismatched=Totals(self.files[Result.CONTRADICTED], self.bytes[Result.CONTRADICTED]),
+            acknowledged=Totals(self.files[Result.ACKNOWLEDGED], self.bytes[Result.ACKNOWLEDGED]),
             requests=requests,
             seconds=round(monotonic() - self.began, 3),
             exit_code=exit_code,
@@ -238,5 +238,5 @@ class Tally:
         )
 
 
-def _plus(amount: Amount, files: int, size: int) -> Amount:
-    return Amount(amount.files + files, amount.bytes + size)
+def _plus(amount: Totals, files: int, size: int) -> Totals:
+    return Totals(amount.files + files, amount.bytes + size)

@@ -22,7 +22,7 @@ from cxrsync.cli.signals import obeying_signals
 from cxrsync.cli.variables import Command
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
-from cxrsync.events import Summary
+from cxrsync.events import RunSummary
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.reporters import Audience
 
@@ -55,7 +55,7 @@ def pull_job(
     as_json: bool,
     progress: str,
     distrust: Iterable[str] = (),
-) -> Summary:
+) -> RunSummary:
     """Run a job in front of a person or a log. Raises what ends it early.
 
     ``distrust``: files that were found wrong, whatever the state says of them.
@@ -69,7 +69,7 @@ def pull_job(
         audience.close()
 
 
-async def _run(job: Job, audience: Audience, distrust: Iterable[str]) -> Summary:
+async def _run(job: Job, audience: Audience, distrust: Iterable[str]) -> RunSummary:
     prompt = TerminalPrompt()
     with obeying_signals(prompt, audience) as stop:
         return await run_job(job, audience.tell, stop, prompt, distrust)

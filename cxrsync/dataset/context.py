@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cxrsync.cancellation import CancelToken
 from cxrsync.catalog.dataset_info import Dataset
 from cxrsync.config.job import Job
-from cxrsync.events import Emit
+from cxrsync.events import EventSink
 from cxrsync.model import MANIFEST_NAME, Ref
 from cxrsync.sources.base import Source
 from cxrsync.storage.tree import Tree
@@ -26,7 +26,7 @@ class Run:
 
     job: Job
     source: Source
-    emit: Emit
+    emit: EventSink
     stop: CancelToken
     tree: Tree
     dataset: Dataset

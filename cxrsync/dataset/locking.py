@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from cxrsync import humanize
 from cxrsync.config.job import Limits
-from cxrsync.events import Emit, Notice, Waiting
+from cxrsync.events import EventSink, Notice, Waiting
 from cxrsync.storage.executors import in_thread, in_thread_while_wanted
 from cxrsync.storage.leftovers import adopt, lay_down
 from cxrsync.storage.lock import Holder, Lock
@@ -54,7 +54,9 @@ class Workplace:
     only: str | None = None
     proved: bool = True
 
-    async def enter(self, patience: float, emit: Emit, later: Sequence[Workplace] = ()) -> None:
+    async def enter(
+        self, patience: float, emit: EventSink, later: Sequence[Workplace] = ()
+    ) -> None:
         """Take the lock, waiting up to ``patience`` seconds for who holds it; longer only for one
         of an earlier boot of this machine, which is soon known to have ended. Then adopt what lies
         there. ``later``: whose turn is next; that their owners are silent shows meanwhile.
@@ -85,7 +87,9 @@ class Workplace:
             # Whatever the disk says: a lock that a living process holds keeps everyone out.
             await in_thread(self.lock.release)
 
-    async def _take_lock(self, patience: float, emit: Emit, later: Sequence[Workplace]) -> None:
+    async def _take_lock(
+        self, patience: float, emit: EventSink, later: Sequence[Workplace]
+    ) -> None:
         def attempt() -> Holder | None:
             holder = self.lock.attempt()
             if holder is not None:

@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 
 from cxrsync.config.job import Job
 from cxrsync.dataset.source_trees import source_trees
-from cxrsync.events import Emit
+from cxrsync.events import EventSink
 from cxrsync.sources.base import Source
 from cxrsync.sources.credentials import Ask
 from cxrsync.sources.local import LocalTree
 from cxrsync.sources.physionet import PhysioNet
 
 
-def open_source(job: Job, emit: Emit, ask: Ask | None = None) -> Source:
+def open_source(job: Job, emit: EventSink, ask: Ask | None = None) -> Source:
     """The source that the job names. Call it inside a running event loop.
 
     Raises UsageError where a local tree is not the one that is asked for.

@@ -15,7 +15,7 @@ from cxrsync.dataset.tree_identity import Identity, check_identity, identity_of
 from cxrsync.dataset.tree_parts import refuse_parts
 from cxrsync.dataset.version import local_source
 from cxrsync.errors import UsageError
-from cxrsync.events import Emit, TreeNotice
+from cxrsync.events import EventSink, TreeNotice
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class SourceTrees:
     where it is a version's root."""
 
     place: Location
-    emit: Emit
+    emit: EventSink
     whose: Identity | None = None
 
     def root_of(self, dataset: str, version: str) -> Path | None:
@@ -45,7 +45,7 @@ class SourceTrees:
         return self.place.versions(dataset)
 
 
-def source_trees(job: Job, folder: Path, emit: Emit) -> SourceTrees:
+def source_trees(job: Job, folder: Path, emit: EventSink) -> SourceTrees:
     """The trees in the folder that a job copies from.
 
     Raises UsageError where it does not hold the version that the job names, or, where the job
@@ -71,7 +71,7 @@ def source_trees(job: Job, folder: Path, emit: Emit) -> SourceTrees:
     return SourceTrees(place, emit)
 
 
-def _whose(root: Path, job: Job, emit: Emit) -> Identity:
+def _whose(root: Path, job: Job, emit: EventSink) -> Identity:
     """Of which dataset and version a root is. Raises UsageError where that is not what is asked."""
     told = identity_of(root, job.dataset)
     version = job.version or (None if told is None else told.version)

@@ -13,7 +13,7 @@ from cxrsync.config.job import Job
 from cxrsync.dataset.placement import Location, wget_folders
 from cxrsync.dataset.tree_parts import refuse_parts
 from cxrsync.errors import NotHere, UsageError
-from cxrsync.events import Emit, Notice
+from cxrsync.events import EventSink, Notice
 from cxrsync.sources.base import Source
 from cxrsync.storage.layout import is_version_root
 from cxrsync.storage.tree import Tree
@@ -39,7 +39,7 @@ def local_source(job: Job, folder: Path) -> Location:
     return Location(folder, wget_folders(job.origin.base_url), "--from")
 
 
-async def choose_version(job: Job, source: Source, emit: Emit) -> str:
+async def choose_version(job: Job, source: Source, emit: EventSink) -> str:
     """The version to work on: named, else the one in the destination, else the newest that the
     local tree has which files are copied from, else the newest known.
 
@@ -73,7 +73,7 @@ async def choose_version(job: Job, source: Source, emit: Emit) -> str:
     return newest
 
 
-def _version_of_source(job: Job, folder: Path, here: Sequence[str], emit: Emit) -> str:
+def _version_of_source(job: Job, folder: Path, here: Sequence[str], emit: EventSink) -> str:
     place = local_source(job, folder)
     there = place.versions(job.dataset)
     if not there:

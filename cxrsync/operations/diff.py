@@ -17,7 +17,7 @@ from cxrsync.dataset.tree_identity import identity_of
 from cxrsync.dataset.tree_parts import BESIDE
 from cxrsync.dataset.version import destination
 from cxrsync.errors import NothingMeant
-from cxrsync.events import Emit
+from cxrsync.events import EventSink
 from cxrsync.manifest.diff import Change, Difference, differences
 from cxrsync.operations.ls import Listing, listing
 from cxrsync.plan.estimate import Estimate, Inventory, estimate
@@ -76,7 +76,7 @@ class Comparison:
 
 @asynccontextmanager
 async def compare(
-    job: Job, versions: tuple[str, str], source: Source, emit: Emit, stop: CancelToken
+    job: Job, versions: tuple[str, str], source: Source, emit: EventSink, stop: CancelToken
 ) -> AsyncIterator[Comparison]:
     """Two versions of the job's dataset. Raises UsageError, NothingMeant where neither version has
     anything of the selection, and what ends a run."""

@@ -12,7 +12,7 @@ from cxrsync.config.job import Job
 from cxrsync.dataset.context import Run
 from cxrsync.dataset.states import partition_names
 from cxrsync.errors import WillNotFit
-from cxrsync.events import Emit, Notice
+from cxrsync.events import EventSink, Notice
 from cxrsync.model import Row
 from cxrsync.operations.exit_status import in_our_words
 from cxrsync.operations.prepare import set_out
@@ -29,7 +29,7 @@ from cxrsync.storage.state_db import State
 from cxrsync.storage.tree import Tree
 
 
-async def forecast(job: Job, source: Source, emit: Emit, stop: CancelToken) -> Forecast:
+async def forecast(job: Job, source: Source, emit: EventSink, stop: CancelToken) -> Forecast:
     """What a pull of the job would do. Fetches manifest and tables, as far as they are needed to
     know it, and nothing else. Raises UsageError, and what ends a run."""
     with in_our_words(stop):

@@ -14,7 +14,7 @@ from cxrsync.cancellation import CancelToken
 from cxrsync.config.job import Job
 from cxrsync.dataset.version import find_tree
 from cxrsync.errors import NotHere
-from cxrsync.events import Emit, TreeNotice
+from cxrsync.events import EventSink, TreeNotice
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.matcher import Wanted
 from cxrsync.model import Entry
@@ -46,7 +46,7 @@ class Listing:
 
 @asynccontextmanager
 async def listing(
-    job: Job, source: Source, emit: Emit, stop: CancelToken
+    job: Job, source: Source, emit: EventSink, stop: CancelToken
 ) -> AsyncIterator[Listing]:
     """The files that the job means. Raises UsageError, and what ends a run.
 
@@ -64,7 +64,7 @@ async def listing(
         yield found
 
 
-def _from_what_is_here(job: Job, emit: Emit, stack: ExitStack) -> Listing | None:
+def _from_what_is_here(job: Job, emit: EventSink, stack: ExitStack) -> Listing | None:
     """The listing from the tree alone; None where something is lacking. ``stack`` closes it."""
     try:
         tree, version, notice = find_tree(job)

@@ -11,7 +11,7 @@ from cxrsync.config.job import Job
 from cxrsync.dataset.context import Run
 from cxrsync.dataset.tree_identity import claim
 from cxrsync.dataset.version import choose_version, destination
-from cxrsync.events import Emit, Notice, Started, TreeNotice
+from cxrsync.events import EventSink, Notice, Started, TreeNotice
 from cxrsync.model import Kind
 from cxrsync.preflight.checks import refuse_synced, warning_of_git
 from cxrsync.preflight.destination import look_around
@@ -24,7 +24,7 @@ from cxrsync.transfer.rate_limit import Brake
 from cxrsync.transfer.server_health import Outage
 
 
-async def set_out(job: Job, source: Source, emit: Emit, stop: CancelToken) -> Run:
+async def set_out(job: Job, source: Source, emit: EventSink, stop: CancelToken) -> Run:
     """Decide on the version and the tree; prove that it can be written before anything is asked.
 
     Raises UsageError where it is not plain which folder is meant, where that is another's, or on a

@@ -28,7 +28,7 @@ from cxrsync.errors import (
     code_of,
     unwrap,
 )
-from cxrsync.events import Emit, Event, Finished, Notice, Summary
+from cxrsync.events import Event, EventSink, Finished, Notice, RunSummary
 from cxrsync.manifest.path_ids import place_of
 from cxrsync.model import Kind, Result
 from cxrsync.operations.exit_status import Ending, exit_status, explain, is_callers_wish
@@ -45,10 +45,10 @@ from cxrsync.sync.partition_sync import travel_legs
 async def pull(
     job: Job,
     source: Source,
-    emit: Emit,
+    emit: EventSink,
     stop: CancelToken | None = None,
     distrust: Iterable[str] = (),
-) -> Summary:
+) -> RunSummary:
     """Fetch what the job names and is not there yet, and verify it. Returns what was done.
 
     ``distrust``: paths of files that were found wrong, whatever the state says of them.
@@ -118,7 +118,7 @@ def _open_to_others(count: int) -> str:
 async def travel(run: Run, tally: Tally, distrust: tuple[str, ...]) -> None:
     """Everything between the version's choice and the summary. Raises what ends the run."""
 
-    def snapshot() -> Summary:
+    def snapshot() -> RunSummary:
         return tally.summary(requests=run.source.requests, exit_code=-1)
 
     reports = await _reports_beside(run) if run.job.with_reports else None

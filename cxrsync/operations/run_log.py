@@ -13,7 +13,7 @@ from typing import Any
 
 import aiofiles
 
-from cxrsync.events import Summary
+from cxrsync.events import RunSummary
 from cxrsync.storage.atomic_write import UNFINISHED, write_file
 from cxrsync.storage.executors import ended, in_thread
 from cxrsync.storage.filesystem import FILE_MODE, make_folders, read_json
@@ -32,7 +32,7 @@ _OVER_SECONDS = 86_400.0
 _COUNTED = {"selected", "present", "fetched", "adopted"}
 
 
-async def write_progress(tree: Tree, stamp: str, snapshot: Callable[[], Summary]) -> None:
+async def write_progress(tree: Tree, stamp: str, snapshot: Callable[[], RunSummary]) -> None:
     """Keep the news of this run fresh, for `status` beside it, until cancelled; then they go."""
     path = tree.own / PROGRESS_FOLDER / f"{stamp}.json"
     process = this_process()
@@ -76,7 +76,7 @@ def runs_at_work(tree: Tree) -> list[dict[str, Any]]:
     return sorted(found, key=lambda raw: str(raw["run"]), reverse=True)
 
 
-def keep_summary(tree: Tree, stamp: str, summary: Summary) -> None:
+def keep_summary(tree: Tree, stamp: str, summary: RunSummary) -> None:
     """Write down what a run did, for later."""
     with suppress(OSError, ValueError):  # a full disk must not hide what filled it
         make_folders(tree.own / "runs")

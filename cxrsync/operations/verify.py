@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from cxrsync.dataset.states import observations
 from cxrsync.errors import DiskError, ExitCode
-from cxrsync.events import Checked, Emit, Finding, Notice, Planned
+from cxrsync.events import Checked, EventSink, Finding, Notice, Planned
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import covers
 from cxrsync.model import MANIFEST_NAME, Entry, Found
@@ -76,7 +76,7 @@ class Verification:
 async def verify(
     tree: Tree,
     expected: Expectation,
-    emit: Emit,
+    emit: EventSink,
     acknowledged: frozenset[tuple[str, str]] = frozenset(),
 ) -> Verification:
     """Hash every expected file again, on every core.
@@ -112,7 +112,9 @@ class _Verifier:
     """Judges one file after the other. ``ended``: an error of the whole disk, after which it is of
     no use to go on."""
 
-    def __init__(self, tree: Tree, expected: Expectation, emit: Emit, absent: set[str]) -> None:
+    def __init__(
+        self, tree: Tree, expected: Expectation, emit: EventSink, absent: set[str]
+    ) -> None:
         self.result = Verification(expected.words)
         self.ended: DiskError | None = None
         self._tree = tree

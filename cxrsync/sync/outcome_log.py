@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from cxrsync.events import Emit, FileDone
+from cxrsync.events import EventSink, FileDone
 from cxrsync.model import ROOT, Contradiction, Entry, Outcome, Result, partition_of
 from cxrsync.sync.partitions import Partitions
 
@@ -20,7 +20,7 @@ class Outcomes:
 
     def __init__(
         self,
-        emit: Emit,
+        emit: EventSink,
         partitions: Partitions,
         in_root: int,
         acknowledged: frozenset[tuple[str, str]],

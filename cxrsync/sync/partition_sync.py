@@ -107,7 +107,7 @@ async def _travel_leg(
             present_bytes=plan.present_bytes,
             to_fetch=plan.to_fetch,
             to_hash=len(plan.to_hash),
-            to_take=len(plan.to_take),
+            reusable=len(plan.to_take),
             blocked=len(plan.blocked),
             refused=tuple(plan.refused),
             refused_lines=manifest.refused_lines,

@@ -17,7 +17,7 @@ from typing import TypeVar
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.locking import Workplace, in_loop
 from cxrsync.errors import DiskError, LockLost
-from cxrsync.events import Emit
+from cxrsync.events import EventSink
 from cxrsync.model import ROOT, Contradiction, Entry, Outcome, Row, partition_of
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.lock import Lock
@@ -63,7 +63,7 @@ class Partitions:
         self._states: dict[str, State] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
 
-    async def open(self, wait: float, emit: Emit, lost: Callable[[LockLost], None]) -> None:
+    async def open(self, wait: float, emit: EventSink, lost: Callable[[LockLost], None]) -> None:
         """Lock every partition, waiting up to ``wait`` seconds for all of them; make what other
         runs left there ours; open the states. Raises Locked, LockLost, DiskError.
 

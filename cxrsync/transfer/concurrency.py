@@ -9,7 +9,7 @@ from time import monotonic
 
 from cxrsync.config.job import Limits
 from cxrsync.errors import Interrupted, Throttled, Unreachable
-from cxrsync.events import Connections, Emit
+from cxrsync.events import ConcurrencyChanged, EventSink
 from cxrsync.transfer.aimd import Window
 from cxrsync.transfer.machine_sleep import slept_seconds
 
@@ -27,7 +27,7 @@ class Turns:
     Fewer turns never end a request that is under way; they only delay the next.
     """
 
-    def __init__(self, limits: Limits, emit: Emit) -> None:
+    def __init__(self, limits: Limits, emit: EventSink) -> None:
         first = min(limits.first_connections, limits.connections)
         self._window = Window(first, limits.connections, monotonic())
         self._emit = emit
@@ -120,7 +120,7 @@ class Turns:
             self._free.release()
         if size != self._told:
             self._told = size
-            self._emit(Connections(size))
+            self._emit(ConcurrencyChanged(size))
 
     def _notice_sleep(self) -> None:
         slept = slept_seconds()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from cxrsync.config.job import Limits
-from cxrsync.events import Emit
+from cxrsync.events import EventSink
 from cxrsync.sources.base import Source
 from cxrsync.transfer.concurrency import Turns
 from cxrsync.transfer.rate_limit import Brake
@@ -25,7 +25,7 @@ class Line:
     source: Source
     limits: Limits
     outage: Outage
-    emit: Emit
+    emit: EventSink
     turns: Turns
     probe: Callable[[], Awaitable[None]] | None = None
     can_share: Callable[[], None] = lambda: None

@@ -24,7 +24,7 @@ from cxrsync.errors import (
     Unreachable,
     Untrusted,
 )
-from cxrsync.events import Emit, Retrying
+from cxrsync.events import EventSink, Retrying
 from cxrsync.transfer.circuit_breaker import CircuitBreaker, Request
 from cxrsync.transfer.concurrency import Turns
 from cxrsync.transfer.retry_policy import pause
@@ -38,7 +38,7 @@ _LONGEST_TOLD = 1e9
 class Outage:
     """What all connections of a run know together about the server."""
 
-    def __init__(self, give_up_after: float, emit: Emit, turns: Turns) -> None:
+    def __init__(self, give_up_after: float, emit: EventSink, turns: Turns) -> None:
         self._give_up_after = give_up_after
         self._emit = emit
         self._turns = turns

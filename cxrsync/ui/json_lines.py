@@ -7,7 +7,7 @@ from time import monotonic
 
 from cxrsync.events import (
     Checked,
-    Connections,
+    ConcurrencyChanged,
     Event,
     FileDone,
     Finished,
@@ -29,14 +29,14 @@ def _plan_fields(event: Planned) -> dict[str, object]:
         "present_bytes": event.present_bytes,
         "to_fetch": event.to_fetch,
         "to_hash": event.to_hash,
-        "to_take": event.to_take,
+        "to_take": event.reusable,
         "blocked": event.blocked,
         "refused": [each.as_json() for each in event.refused],
         "refused_lines": event.refused_lines,
     }
 
 
-Told = Started | Planned | FileDone | Checked | Retrying | Waiting | Connections | Notice
+Told = Started | Planned | FileDone | Checked | Retrying | Waiting | ConcurrencyChanged | Notice
 
 
 def as_fields(event: Told) -> tuple[str, dict[str, object]]:
@@ -73,7 +73,7 @@ def as_fields(event: Told) -> tuple[str, dict[str, object]]:
         return "retry", {"path": event.path, "after": event.after, "reason": event.reason}
     if isinstance(event, Waiting):
         return "waiting", {"what": event.what, "waited": event.waited, "at_most": event.at_most}
-    if isinstance(event, Connections):
+    if isinstance(event, ConcurrencyChanged):
         return "connections", {"count": event.count}
     return "notice", {"text": event.text}
 

@@ -9,7 +9,7 @@ from time import monotonic
 from cxrsync import humanize
 from cxrsync.events import (
     Checked,
-    Connections,
+    ConcurrencyChanged,
     Event,
     FileDone,
     Finding,
@@ -70,7 +70,7 @@ class LineListener:
             return f"waiting {humanize.duration(event.after)} for {what}: {event.reason}"
         if isinstance(event, Waiting):
             return f"waiting up to {humanize.duration(event.at_most)}: {event.what}"
-        if isinstance(event, Connections) and self._verbose:
+        if isinstance(event, ConcurrencyChanged) and self._verbose:
             return f"{event.count} connections from now on"
         return None
 
@@ -90,8 +90,8 @@ def _planned(event: Planned) -> list[str]:
     if event.to_hash:
         text += f", {event.to_hash:,} here and to be verified"
     text += f", {event.to_fetch:,} to fetch"
-    if event.to_take:
-        text += f" ({event.to_take:,} of them from an older version on this disk)"
+    if event.reusable:
+        text += f" ({event.reusable:,} of them from an older version on this disk)"
     if event.blocked:
         text += f", {event.blocked:,} that cannot be put in place"
     lines = [text]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from cxrsync import humanize
 from cxrsync.errors import ExitCode
-from cxrsync.events import Summary
+from cxrsync.events import RunSummary
 from cxrsync.sanitize import printable
 
 _MOST_NAMED = 10
 
 
-def as_text(summary: Summary) -> str:
+def as_text(summary: RunSummary) -> str:
     """What was done, in a few lines; whatever stands in them, they are no more."""
     if not summary.selected.files and summary.error:
         return ""  # it ended before there was anything to tell; the error says why

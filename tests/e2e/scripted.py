@@ -26,7 +26,7 @@ from cxrsync.api import run_job
 from cxrsync.cancellation import CancelToken
 from cxrsync.config.parse_job import make_job
 from cxrsync.errors import CxrsyncError
-from cxrsync.events import Emit, Event, Finished, Summary
+from cxrsync.events import Event, EventSink, Finished, RunSummary
 
 SLUG, VERSION = "tiny", "1.0"
 MANIFEST = "SHA256SUMS.txt"
@@ -204,7 +204,7 @@ class ScriptedServer:
 class Pulled:
     """How a pull ended. ``error`` is what ended it early, if anything did."""
 
-    summary: Summary
+    summary: RunSummary
     events: list[Event]
     error: CxrsyncError | None
 
@@ -221,7 +221,7 @@ async def pull_from(
     server: ScriptedServer,
     dest: Path,
     *,
-    heard: Emit = unheard,
+    heard: EventSink = unheard,
     stop: CancelToken | None = None,
     **options: Any,
 ) -> Pulled:

@@ -24,7 +24,7 @@ from cxrsync.demo.server.behaviour import Manners
 from cxrsync.demo.server.faults import Fault, Rule, Script, script
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import ExitCode
-from cxrsync.events import Event, Received, Retrying, Summary
+from cxrsync.events import Event, Received, Retrying, RunSummary
 from cxrsync.transfer import retry_policy, segments, transfer
 
 SLUG, VERSION, NAME = "faulty", "1.0", "data.bin"
@@ -53,7 +53,7 @@ class Stage:
     def source(self) -> Path:
         return self.root / SLUG / VERSION / NAME
 
-    async def pull(self, **options: Any) -> Summary:
+    async def pull(self, **options: Any) -> RunSummary:
         job = make_job({
             "dataset": SLUG, "dataset_version": VERSION, "dest": self.dest,
             "base_url": self.server.base_url, "ca_file": self.server.ca_file,

@@ -16,7 +16,7 @@ from cxrsync.dataset.local_manifest import CURRENT, read_kept
 from cxrsync.dataset.placement import Location
 from cxrsync.dataset.tree_identity import read_claim
 from cxrsync.errors import DiskError, Locked
-from cxrsync.events import Amount, Summary
+from cxrsync.events import RunSummary, Totals
 from cxrsync.model import is_validator
 from cxrsync.operations.run_log import OLD_PROGRESS_NAME, keep_summary, runs_at_work
 from cxrsync.storage import lock as locks
@@ -33,8 +33,8 @@ OWNER = {
     "token": "a" * 32, "host": "elsewhere", "boot": "b", "pid": 7, "start": "9", "since": 1.7e9,
     "beat": 3, "machine": "m", "space": "s",
 }  # fmt: skip
-AMOUNTS = {each.name: Amount() for each in fields(Summary) if each.type == "Amount"}
-SUMMARY = Summary("d", "1", "/", "all", **AMOUNTS, requests=0, seconds=0.0, exit_code=0)
+AMOUNTS = {each.name: Totals() for each in fields(RunSummary) if each.type == "Amount"}
+SUMMARY = RunSummary("d", "1", "/", "all", **AMOUNTS, requests=0, seconds=0.0, exit_code=0)
 
 
 def files_of(*good: dict[str, Any]) -> st.SearchStrategy[bytes]:

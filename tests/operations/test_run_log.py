@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from cxrsync.events import Amount, Summary
+from cxrsync.events import RunSummary, Totals
 from cxrsync.operations.run_log import runs_at_work, write_progress
 from cxrsync.storage.lock_owner import this_process
 from cxrsync.storage.tree import Tree
 
-AMOUNTS = {each.name: Amount() for each in fields(Summary) if each.type == "Amount"}
-SUMMARY = Summary("d", "1", "/", "all", **AMOUNTS, requests=0, seconds=0.0, exit_code=-1)
+AMOUNTS = {each.name: Totals() for each in fields(RunSummary) if each.type == "Amount"}
+SUMMARY = RunSummary("d", "1", "/", "all", **AMOUNTS, requests=0, seconds=0.0, exit_code=-1)
 ELSEWHERE = {"host": "elsewhere", "boot": "b", "machine": "m", "space": "s", "start": "1"}
 HOUR, DAY = 3600.0, 86_400.0
 
@@ -163,7 +163,7 @@ async def test_where_there_is_no_folder_for_it(tree: Tree, monkeypatch: pytest.M
     (tree.own / "progress").write_text("somebody's")
     tried = asyncio.Event()
 
-    def snapshot() -> Summary:
+    def snapshot() -> RunSummary:
         tried.set()
         return replace(SUMMARY)
 

@@ -19,7 +19,7 @@ from cxrsync.errors import (
     Throttled,
     Unreachable,
 )
-from cxrsync.events import Connections, Event
+from cxrsync.events import ConcurrencyChanged, Event
 from cxrsync.transfer import concurrency as module
 from cxrsync.transfer.aimd import STEP_SECONDS
 from cxrsync.transfer.concurrency import Turns
@@ -72,7 +72,7 @@ async def test_no_more_at_a_time_than_allowed(
         turns.flowing()
         await settle()
         assert having == [0, 1, 2, 3, 4]
-        assert said == [Connections(5)]
+        assert said == [ConcurrencyChanged(5)]
         over.set()
     assert having == list(range(8))
 
@@ -112,7 +112,7 @@ async def test_what_becomes_of_a_request_decides_how_many_there_are(
         with pytest.raises(SourceError):
             async with turns.take():
                 raise problem()
-    counts = [event.count for event in said if isinstance(event, Connections)]
+    counts = [event.count for event in said if isinstance(event, ConcurrencyChanged)]
     assert (counts or [4])[-1] == left
     async with AsyncExitStack() as stack:
         for _ in range(left):
@@ -217,7 +217,7 @@ async def test_after_an_outage_half_of_the_turns_then_all(
     for _ in range(4):
         clock.now += STEP_SECONDS
         turns.flowing()
-    assert said[-1] == Connections(8)
+    assert said[-1] == ConcurrencyChanged(8)
     for _ in range(3):
         await refuse(turns, busy())
     turns.away()
@@ -225,7 +225,7 @@ async def test_after_an_outage_half_of_the_turns_then_all(
     assert turns.size == 4
     clock.now += STEP_SECONDS
     turns.flowing()
-    assert said[-1] == Connections(8)
+    assert said[-1] == ConcurrencyChanged(8)
 
 
 async def test_that_we_ask_too_much_is_no_outage(turns: Turns) -> None:

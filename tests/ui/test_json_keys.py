@@ -7,7 +7,7 @@ import pytest
 from cxrsync.dataset.local_manifest import Kept
 from cxrsync.events import (
     Checked,
-    Connections,
+    ConcurrencyChanged,
     FileDone,
     Finding,
     Notice,
@@ -32,7 +32,7 @@ OURS_ALONE = {Planned: {"due", "prefix"}}
         Checked("p", Finding.GOOD),
         Retrying("p", 1.0, "r"),
         Waiting("w", 1.0, 2.0),
-        Connections(4),
+        ConcurrencyChanged(4),
         Notice("t"),
     ],
     ids=lambda event: type(event).__name__,

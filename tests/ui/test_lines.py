@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrsync.events import (
-    Amount,
     Checked,
-    Connections,
+    ConcurrencyChanged,
     Event,
     FileDone,
     Finding,
@@ -22,8 +21,9 @@ from cxrsync.events import (
     Notice,
     Planned,
     Retrying,
+    RunSummary,
     Started,
-    Summary,
+    Totals,
 )
 from cxrsync.model import Outcome, Refused, Result
 from cxrsync.ui.bar import BarListener
@@ -33,20 +33,20 @@ from cxrsync.ui.reporters import SummaryListener
 
 NASTY = "a\x1b[2J\x9b1m\r\n\u202efailed: b\udcff"
 SEEN = "a\\x1b[2J\\x9b1m\\x0d\\x0a\\u202efailed: b\\udcff"
-NOTHING = Amount()
+NOTHING = Totals()
 
 
-def summary(text: str) -> Summary:
-    amounts = [Amount(1)] + [NOTHING] * 8
+def summary(text: str) -> RunSummary:
+    amounts = [Totals(1)] + [NOTHING] * 8
     problem = Outcome(text, Result.FAILED, reason=text)
-    return Summary(text, text, text, text, *amounts, 1, 1.0, 5, problems=(problem,), error=text)
+    return RunSummary(text, text, text, text, *amounts, 1, 1.0, 5, problems=(problem,), error=text)
 
 
 def every_event(text: str) -> list[Event]:
     return [
         Started(text, text, text, text, 8),
         Planned(1, 0, 0, 1, 0, refused=(Refused(1, text),), refused_lines=1),
-        Notice(text), Connections(2), Retrying(text, 1.0, text), Retrying("", 1.0, text),
+        Notice(text), ConcurrencyChanged(2), Retrying(text, 1.0, text), Retrying("", 1.0, text),
         FileDone(Outcome(text, Result.FAILED, reason=text)),
         FileDone(Outcome(text, Result.CONTRADICTED, reason=text)),
         FileDone(Outcome(text, Result.FETCHED)),
