@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from cxrsync.model import Outcome, Refused
+from cxrsync.model import Outcome, RejectedLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Planned:
     to_fetch: int
     to_hash: int
     reusable: int = 0
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[RejectedLine, ...] = ()
     refused_lines: int = 0
     blocked: int = 0
     due: Sequence[int] = field(default=(), repr=False)
@@ -162,7 +162,7 @@ class RunSummary:
     seconds: float
     exit_code: int
     problems: tuple[Outcome, ...] = field(default=())
-    refused: tuple[Refused, ...] = field(default=())
+    refused: tuple[RejectedLine, ...] = field(default=())
     error: str = ""
     limited: bool = False
 

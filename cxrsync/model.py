@@ -32,7 +32,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RejectedLine:
     """A manifest line that is not followed, and why. ``line`` counts from 1."""
 
     line: int
@@ -44,7 +44,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Ref:
+class RemotePath:
     """A file as a source knows it."""
 
     dataset: str
@@ -55,7 +55,7 @@ class Ref:
         return f"{self.dataset}/{self.version}/{self.path}"
 
 
-class Found(NamedTuple):
+class FileStat(NamedTuple):
     """What the disk says of a file: size in bytes, mtime in nanoseconds."""
 
     size: int
@@ -70,7 +70,7 @@ class NameRules(NamedTuple):
     forms: bool = False
 
 
-class Row(NamedTuple):
+class FileRecord(NamedTuple):
     """What the state says of a file that was verified under its final name.
 
     ``source`` and ``validator`` tell where it came from (empty for an adopted file);
@@ -86,7 +86,7 @@ class Row(NamedTuple):
     verified_at: float
 
 
-class Contradiction(NamedTuple):
+class DigestMismatch(NamedTuple):
     """A file whose bytes at the source do not have the published digest, twice over."""
 
     path: str

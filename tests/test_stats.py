@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrsync.events import Event, FileDone, Planned, Unaccounted
-from cxrsync.model import Outcome, Refused, Result
+from cxrsync.model import Outcome, RejectedLine, Result
 from cxrsync.stats import Books, Tally
 
 many = settings(deadline=None, max_examples=400, derandomize=True)
@@ -142,7 +142,7 @@ def test_refused_lines_count_once_a_dataset(legs: int) -> None:
     tally = Tally()
     for _ in range(legs):
         for prefix, lines in (("", 2), ("other/1.0/", 3)):
-            refused = tuple(Refused(line, f"{prefix}junk") for line in range(1, lines + 1))
+            refused = tuple(RejectedLine(line, f"{prefix}junk") for line in range(1, lines + 1))
             told = Planned(0, 0, 0, 0, 0, refused=refused, refused_lines=lines, prefix=prefix)
             tally.listen(told)
     assert tally.refused_lines == 5

@@ -9,7 +9,7 @@ from cxrsync.cancellation import CancelToken
 from cxrsync.catalog.dataset_info import Dataset
 from cxrsync.config.job import Job
 from cxrsync.events import EventSink
-from cxrsync.model import MANIFEST_NAME, Ref
+from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.sources.base import Source
 from cxrsync.storage.tree import Tree
 from cxrsync.transfer.concurrency import Turns
@@ -37,9 +37,9 @@ class Run:
     outage: Outage
     batch_files: int
 
-    def ref(self, path: str) -> Ref:
+    def ref(self, path: str) -> RemotePath:
         """The file at ``path`` as the source knows it."""
-        return Ref(self.job.dataset, self.version, path)
+        return RemotePath(self.job.dataset, self.version, path)
 
     def line(self, flight: Flight, probe: Callable[[], Awaitable[None]] | None = None) -> Line:
         """What transfers share."""

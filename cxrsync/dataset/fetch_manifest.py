@@ -42,7 +42,7 @@ from cxrsync.errors import (
 from cxrsync.events import Notice
 from cxrsync.manifest.file import ManifestFile, looks_like_one
 from cxrsync.manifest.key_ranges import KeyRange
-from cxrsync.model import MANIFEST_NAME, Entry, Found
+from cxrsync.model import MANIFEST_NAME, Entry, FileStat
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.base import End, Opened, PastEnd
 from cxrsync.storage.checksum import digest_of
@@ -136,12 +136,12 @@ class _Ours:
     ``kept`` None: another tool's.
     """
 
-    found: Found
+    found: FileStat
     kept: Kept | None
     sha256: str
 
 
-def is_still(ours: Found, kept: Kept, source: str, told: Opened) -> bool:
+def is_still(ours: FileStat, kept: Kept, source: str, told: Opened) -> bool:
     """Whether the manifest in place is the one that the source has, by one byte's answer.
 
     The strong ETag and the total must agree, and the time too where it came from another address.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cxrsync.manifest.bisect import OutOfOrder, Range
 from cxrsync.manifest.file import FAN, ManifestFile
 from cxrsync.manifest.key_ranges import KeyRange, find_slices
-from cxrsync.model import Ref
+from cxrsync.model import RemotePath
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.partial import Partial
 from cxrsync.transfer.context import Line
@@ -29,7 +29,7 @@ class _ChangedError(Exception):
 async def fetch_slices(
     line: Line,
     flight: Flight,
-    ref: Ref,
+    ref: RemotePath,
     partial: Partial,
     keys: tuple[KeyRange, ...],
     *,
@@ -54,7 +54,7 @@ async def fetch_slices(
 class _Search:
     """One bisection over one partial: what is not there is fetched into it."""
 
-    def __init__(self, line: Line, flight: Flight, ref: Ref, partial: Partial) -> None:
+    def __init__(self, line: Line, flight: Flight, ref: RemotePath, partial: Partial) -> None:
         self._line = line
         self._flight = flight
         self._ref = ref

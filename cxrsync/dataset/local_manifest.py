@@ -17,7 +17,7 @@ from cxrsync.errors import Damaged, NotHere
 from cxrsync.manifest.bisect import OutOfOrder
 from cxrsync.manifest.file import ManifestFile, find_local, looks_like_one
 from cxrsync.manifest.key_ranges import KeyRange
-from cxrsync.model import MANIFEST_NAME, Found, is_validator
+from cxrsync.model import MANIFEST_NAME, FileStat, is_validator
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.atomic_write import write_file
 from cxrsync.storage.checksum import digest_of
@@ -77,7 +77,7 @@ def read_kept(tree: Tree) -> Kept | None:
 
 
 def write_kept(
-    tree: Tree, lock: Lock, source: str, validator: str | None, found: Found, sha256: str
+    tree: Tree, lock: Lock, source: str, validator: str | None, found: FileStat, sha256: str
 ) -> None:
     """Note what is known of the manifest in place. Raises OSError, LockLost, DiskError."""
     kept = Kept(source, validator, found.size, found.mtime_ns, sha256, FORMAT)

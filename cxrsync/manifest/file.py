@@ -15,7 +15,7 @@ from cxrsync.manifest.bisect import OutOfOrder, Range, path_of
 from cxrsync.manifest.clashes import Nesting
 from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, find_slices
 from cxrsync.manifest.parse import BYTE_ORDER_MARK, MAX_LINE, parse_line
-from cxrsync.model import MANIFEST_NAME, ROOT, Entry, Refused, partition_of
+from cxrsync.model import MANIFEST_NAME, ROOT, Entry, RejectedLine, partition_of
 
 # In how many parts a round of the bisection divides what is left: one request fewer. Fixed, so
 # that a later run asks for what is here already, whatever its connections.
@@ -52,7 +52,7 @@ class ManifestFile:
     ) -> None:
         self.path = path
         self.keys = keys
-        self.refused: list[Refused] = []
+        self.refused: list[RejectedLine] = []
         self.refused_lines = 0
         self._slices = slices
         self._file: IO[bytes] = path.open("rb") if opened is None else opened
@@ -87,7 +87,7 @@ class ManifestFile:
         The manifest itself, and a line that says the same again, are passed over; a path that is
         listed again with another digest is refused, and so is a folder of other files.
         """
-        refused: list[Refused] = []
+        refused: list[RejectedLine] = []
         refused_lines = 0
         last = Entry("", "")
         for number, (offset, line) in enumerate(self._lines(), start=1):
@@ -101,7 +101,7 @@ class ManifestFile:
                 if entry in {last, (MANIFEST_NAME, entry.sha256)}:
                     continue
                 what = "a folder of other files" if is_folder else "listed twice, as two files"
-                entry = Refused(number if self.whole else 0, f"{entry.path} is {what}")
+                entry = RejectedLine(number if self.whole else 0, f"{entry.path} is {what}")
             if entry is not None:
                 refused_lines += 1
                 if len(refused) < _MOST_REFUSED_KEPT:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from unicodedata import category
 
-from cxrsync.model import Entry, Refused
+from cxrsync.model import Entry, RejectedLine
 
 # Longer than any path a file system takes; a longer line is no manifest line.
 MAX_LINE = 8192
@@ -56,7 +56,7 @@ def _as_disks_see(name: str) -> str:
     return seen.casefold().rstrip(" .")
 
 
-def parse_line(line: bytes, number: int) -> Entry | Refused | None:
+def parse_line(line: bytes, number: int) -> Entry | RejectedLine | None:
     """One line (with or without its newline) → its entry, why it is refused, or None for a blank
     line and a comment."""
     plain = _PLAIN.fullmatch(line) if len(line) <= MAX_LINE else None
@@ -65,24 +65,24 @@ def parse_line(line: bytes, number: int) -> Entry | Refused | None:
     return _parse_unusual(line, number)
 
 
-def _parse_unusual(line: bytes, number: int) -> Entry | Refused | None:
+def _parse_unusual(line: bytes, number: int) -> Entry | RejectedLine | None:
     text = line.removeprefix(BYTE_ORDER_MARK).removesuffix(b"\n").removesuffix(b"\r")
     if _SPOILED.match(text):
-        return Refused(number, "a digest of which the first digit is '#'")
+        return RejectedLine(number, "a digest of which the first digit is '#'")
     if not text.strip() or text.startswith(COMMENT):
         return None
     if len(text) > MAX_LINE:
-        return Refused(number, f"a line of more than {MAX_LINE} bytes")
+        return RejectedLine(number, f"a line of more than {MAX_LINE} bytes")
     match = _LINE.fullmatch(text)
     if match is None:
-        return Refused(number, "not a SHA-256 digest, a space and a path")
+        return RejectedLine(number, "not a SHA-256 digest, a space and a path")
     try:
         path = match[2].decode("utf-8")
     except UnicodeDecodeError:
-        return Refused(number, "a path that is not UTF-8")
+        return RejectedLine(number, "a path that is not UTF-8")
     while path.startswith("./"):
         path = path[2:]
     reason = check_path(path)
     if reason is not None:
-        return Refused(number, reason)
+        return RejectedLine(number, reason)
     return Entry(path, match[1].decode("ascii").lower())

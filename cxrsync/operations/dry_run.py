@@ -13,7 +13,7 @@ from cxrsync.dataset.context import Run
 from cxrsync.dataset.states import partition_names
 from cxrsync.errors import WillNotFit
 from cxrsync.events import EventSink, Notice
-from cxrsync.model import Row
+from cxrsync.model import FileRecord
 from cxrsync.operations.exit_status import in_our_words
 from cxrsync.operations.prepare import set_out
 from cxrsync.operations.resolve import Course, set_course
@@ -73,7 +73,7 @@ async def forecast(job: Job, source: Source, emit: EventSink, stop: CancelToken)
 def _plan(run: Run, course: Course) -> Plan:
     """The plan that a pull would make, from states as they are now: no lock, nothing written."""
     with ExitStack() as stack:
-        rows: dict[str, Iterator[Row]] = {}
+        rows: dict[str, Iterator[FileRecord]] = {}
         for name in course.meant.partitions:
             state = State.read(run.tree.partition(name))
             rows[name] = iter(()) if state is None else stack.enter_context(state).rows()

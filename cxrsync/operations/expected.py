@@ -18,7 +18,7 @@ from cxrsync.dataset.target import Home
 from cxrsync.dataset.version import destination
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import keys_of, needs_lookup
-from cxrsync.model import MANIFEST_NAME, Entry, Found, Row
+from cxrsync.model import MANIFEST_NAME, Entry, FileRecord, FileStat
 from cxrsync.plan.survey import survey
 from cxrsync.storage.tree import Tree
 
@@ -69,7 +69,9 @@ def _open(
 
 def without_proof(
     tree: Tree, expected: Expectation
-) -> Iterator[tuple[int, Entry, Row | None, Found | OSError | None]]:
+) -> Iterator[tuple[int, Entry, FileRecord | None, FileStat | OSError | None]]:
     """Every expected entry beside what is on the disk, whatever the state claims."""
-    none: dict[str, Iterator[Row]] = {name: iter(()) for name in expected.manifest.partitions}
+    none: dict[str, Iterator[FileRecord]] = {
+        name: iter(()) for name in expected.manifest.partitions
+    }
     return survey(expected.manifest, expected.is_wanted, none, tree)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import time
 
 from cxrsync.dataset.states import partition_names
-from cxrsync.model import Found, partition_of
+from cxrsync.model import FileStat, partition_of
 from cxrsync.operations.expected import Expectation
 from cxrsync.plan.survey import Standing, standing, survey
 from cxrsync.storage.partial_readers import unfinished
@@ -70,7 +70,7 @@ def status(tree: Tree, expected: Expectation) -> dict[str, Share]:
             for name in expected.manifest.partitions
         }
         for _offset, entry, row, found in survey(expected.manifest, expected.is_wanted, rows, tree):
-            there = found if isinstance(found, Found) else None
+            there = found if isinstance(found, FileStat) else None
             if there is None and expected.only_present:
                 continue
             share = shares.setdefault(partition_of(entry.path), Share())

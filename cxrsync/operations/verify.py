@@ -14,7 +14,7 @@ from cxrsync.errors import DiskError, ExitCode
 from cxrsync.events import Checked, EventSink, Finding, Notice, Planned
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import covers
-from cxrsync.model import MANIFEST_NAME, Entry, Found
+from cxrsync.model import MANIFEST_NAME, Entry, FileStat
 from cxrsync.operations.exit_status import Ending, exit_status
 from cxrsync.operations.expected import Expectation, without_proof
 from cxrsync.sanitize import reason_of
@@ -91,7 +91,7 @@ async def verify(
     manifest = expected.manifest
     present = 0
     for _offset, _entry, _row, found in without_proof(tree, expected):
-        present += isinstance(found, Found)
+        present += isinstance(found, FileStat)
     emit(Planned(present, 0, 0, 0, present, refused_lines=manifest.refused_lines))
     verifier = _Verifier(tree, expected, emit, absent)
     result = verifier.result
@@ -122,12 +122,12 @@ class _Verifier:
         self._emit = emit
         self._absent = absent
 
-    def there(self) -> Iterator[tuple[Entry, Found]]:
+    def there(self) -> Iterator[tuple[Entry, FileStat]]:
         """The files that are there; what is said of the others on the way."""
         for _offset, entry, _row, found in without_proof(self._tree, self._expected):
             if self.ended is not None:
                 return
-            if isinstance(found, Found):
+            if isinstance(found, FileStat):
                 yield entry, found
             elif isinstance(found, OSError):
                 self._note(entry.path, found)
@@ -137,11 +137,11 @@ class _Verifier:
             else:
                 self._miss(entry.path)
 
-    def hash(self, item: tuple[Entry, Found]) -> str:
+    def hash(self, item: tuple[Entry, FileStat]) -> str:
         """The digest of a file. Raises OSError."""
         return digest_of(self._tree.final(item[0].path))
 
-    async def judge(self, item: tuple[Entry, Found], digest: str | OSError) -> None:
+    async def judge(self, item: tuple[Entry, FileStat], digest: str | OSError) -> None:
         """What a file is worth by its digest."""
         entry, found = item
         if isinstance(digest, OSError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from cxrsync.manifest.clashes import falling_together
 from cxrsync.manifest.file import ManifestFile
-from cxrsync.model import ROOT, Entry, Found, Kind, Refused, Row, partition_of
+from cxrsync.model import ROOT, Entry, FileRecord, FileStat, Kind, RejectedLine, partition_of
 from cxrsync.plan.estimate import Inventory
 from cxrsync.plan.survey import Standing, standing, survey
 from cxrsync.sanitize import reason_of
@@ -45,7 +45,7 @@ class Plan:
     taking_takes_room: bool = True
     to_hash: array[int] = field(default_factory=lambda: array("Q"))
     blocked: list[tuple[int, str]] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    refused: list[RejectedLine] = field(default_factory=list)
     due: array[int] = field(default_factory=lambda: array("q"))
 
     def offsets_of(self, path: str, kind: Kind) -> array[int]:
@@ -85,7 +85,7 @@ class Plan:
 def make_plan(
     manifest: ManifestFile,
     is_wanted: Callable[[str], bool],
-    rows: Mapping[str, Iterator[Row]],
+    rows: Mapping[str, Iterator[FileRecord]],
     tree: Tree,
     kind_of: Callable[[str], Kind],
 ) -> Plan:
@@ -135,7 +135,7 @@ class _Obstacles:
         self._ways = Ways(tree.root)
         self._falling = falling_together(manifest.paths, tree.names) if any(tree.names) else {}
 
-    def in_reading(self, path: str, found: Found | OSError | None) -> str | None:
+    def in_reading(self, path: str, found: FileStat | OSError | None) -> str | None:
         """Why the file under a final name cannot be judged. Raises DiskError where that is the
         whole disk's fault."""
         if other := self._falling.get(path):

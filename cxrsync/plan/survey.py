@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 
 from cxrsync.manifest.file import ManifestFile
-from cxrsync.model import Entry, Found, Row, partition_of
+from cxrsync.model import Entry, FileRecord, FileStat, partition_of
 from cxrsync.storage.tree import Tree
 
 # Copies and file systems round times: exFAT to 2 s.
@@ -21,7 +21,7 @@ class Standing(Enum):
     FETCH = "fetch"
 
 
-def standing(entry: Entry, row: Row | None, found: Found | None) -> Standing:
+def standing(entry: Entry, row: FileRecord | None, found: FileStat | None) -> Standing:
     """Where a file stands, from what the manifest wants, the state claims and the disk holds.
 
     A row is evidence only beside a file of its size and time. A file without evidence is hashed,
@@ -34,7 +34,7 @@ def standing(entry: Entry, row: Row | None, found: Found | None) -> Standing:
     return Standing.PRESENT if row.sha256 == entry.sha256 else Standing.FETCH
 
 
-def fits(row: Row, found: Found) -> bool:
+def fits(row: FileRecord, found: FileStat) -> bool:
     """Whether the file on the disk is, by size and time, the one that the row speaks of."""
     return row.size == found.size and abs(row.mtime_ns - found.mtime_ns) <= MTIME_TOLERANCE_NS
 
@@ -42,9 +42,9 @@ def fits(row: Row, found: Found) -> bool:
 def survey(
     manifest: ManifestFile,
     is_wanted: Callable[[str], bool],
-    rows: Mapping[str, Iterator[Row]],
+    rows: Mapping[str, Iterator[FileRecord]],
     tree: Tree,
-) -> Iterator[tuple[int, Entry, Row | None, Found | OSError | None]]:
+) -> Iterator[tuple[int, Entry, FileRecord | None, FileStat | OSError | None]]:
     """The merge: every wanted entry with its offset, its row and the file on the disk, or why that
     cannot be told.
 
@@ -60,7 +60,7 @@ def survey(
             continue
         row = cursor.seek(entry.path)
         folder = entry.path.rpartition("/")[0]
-        found: Found | OSError | None = None
+        found: FileStat | OSError | None = None
         if folder != missing_folder:
             try:
                 found = tree.examine(entry.path)
@@ -74,11 +74,11 @@ def survey(
 class _Cursor:
     """Walks the rows of one partition beside the manifest."""
 
-    def __init__(self, rows: Iterator[Row]) -> None:
+    def __init__(self, rows: Iterator[FileRecord]) -> None:
         self._rows = rows
         self._row = next(rows, None)
 
-    def seek(self, path: str) -> Row | None:
+    def seek(self, path: str) -> FileRecord | None:
         while self._row is not None and self._row.path < path:
             self._row = next(self._rows, None)
         return self._row if self._row is not None and self._row.path == path else None

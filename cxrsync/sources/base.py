@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from cxrsync.model import Ref
+from cxrsync.model import RemotePath
 
 
 class End(Enum):
@@ -66,7 +66,7 @@ class Source(Protocol):
 
     def open(
         self,
-        ref: Ref,
+        ref: RemotePath,
         start: int = 0,
         stop: int | None = None,
         resume_if: str | None = None,

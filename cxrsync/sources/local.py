@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cxrsync.errors import InvalidResponse, NotFound, Unreachable
-from cxrsync.model import Ref, is_time
+from cxrsync.model import RemotePath, is_time
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.base import Answer, Opened, PastEnd, Unchanged
 
@@ -46,7 +46,7 @@ class LocalTree:
     @asynccontextmanager
     async def open(
         self,
-        ref: Ref,
+        ref: RemotePath,
         start: int = 0,
         stop: int | None = None,
         resume_if: str | None = None,

@@ -23,7 +23,7 @@ from cxrsync.catalog.dataset_info import NAME
 from cxrsync.catalog.load import describe
 from cxrsync.config.job import Limits, Origin
 from cxrsync.errors import AccessDenied, Interrupted, InvalidResponse, SourceError, Throttled
-from cxrsync.model import MANIFEST_NAME, Ref
+from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.sanitize import reason_of
 from cxrsync.sources import credentials
 from cxrsync.sources.base import Answer, End, Opened
@@ -55,7 +55,7 @@ class PhysioNet:
     @asynccontextmanager
     async def open(
         self,
-        ref: Ref,
+        ref: RemotePath,
         start: int = 0,
         stop: int | None = None,
         resume_if: str | None = None,
@@ -148,7 +148,7 @@ class PhysioNet:
     async def close(self) -> None:
         await self._session.close()
 
-    def _url(self, ref: Ref) -> URL:
+    def _url(self, ref: RemotePath) -> URL:
         # Joined by yarl, name by name: a path may hold '#', '?', '%' and blanks.
         return self._base.joinpath(ref.dataset, ref.version, *ref.path.split("/"))
 
@@ -177,7 +177,7 @@ class PhysioNet:
         async with asyncio.timeout(self._stall_timeout):
             return await response.content.readany()
 
-    def _denied(self, ref: Ref) -> AccessDenied:
+    def _denied(self, ref: RemotePath) -> AccessDenied:
         """A 403, told apart as far as the server lets us: agent before sign-in, access after."""
         if self._session.user is None:
             return AccessDenied(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Never
 from unicodedata import normalize
 
 from cxrsync.errors import DiskError
-from cxrsync.model import Found, NameRules
+from cxrsync.model import FileStat, NameRules
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.layout import OWN_FOLDER
 
@@ -203,10 +203,10 @@ def another_mount(folder: str, other: str) -> DiskError:
     )
 
 
-def found_of(status: os.stat_result) -> Found:
+def found_of(status: os.stat_result) -> FileStat:
     """Size and mtime of a file; a time that the state cannot hold is the last, or the first, that
     it can."""
-    return Found(status.st_size, max(-_LARGEST, min(status.st_mtime_ns, _LARGEST)))
+    return FileStat(status.st_size, max(-_LARGEST, min(status.st_mtime_ns, _LARGEST)))
 
 
 def make_folders(folder: Path) -> list[Path]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from cxrsync.model import Entry, Found
+from cxrsync.model import Entry, FileStat
 from cxrsync.storage.atomic_write import COPY_SUFFIX, UNFINISHED
 from cxrsync.storage.filesystem import (
     FILE_MODE,
@@ -59,7 +59,7 @@ def publish(
     *,
     fsync: bool = True,
     pool: Executor | None = None,
-) -> list[Found | OSError]:
+) -> list[FileStat | OSError]:
     """Give each verified file its final name; what became of each, in the order of ``batch``.
 
     The caller has proved the lock since the files bear names of our own: whoever took it over since
@@ -73,7 +73,7 @@ def publish(
         _in_pieces(lambda some: [_settle(each, fsync=fsync) for each in some], batch, pool)
     ):
         settled[first::_PIECES] = some
-    results: list[Found | OSError] = []
+    results: list[FileStat | OSError] = []
     folders: set[str] = set()
     for ready, problem in zip(batch, settled, strict=True):
         if problem is not None:
@@ -117,7 +117,7 @@ def _settle(ready: Ready, *, fsync: bool) -> OSError | None:
     return None
 
 
-def _name(tree: Tree, ready: Ready, displace: Callable[[str], Path | None]) -> Found:
+def _name(tree: Tree, ready: Ready, displace: Callable[[str], Path | None]) -> FileStat:
     partial = ready.partial
     final = tree.final(ready.entry.path)
     found = os.fstat(partial.fileno())

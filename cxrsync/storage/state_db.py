@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from cxrsync.config.selection import Selection
 from cxrsync.errors import DiskError, LockLost
-from cxrsync.model import Contradiction, Outcome, Row, is_digest, is_size, is_validator
+from cxrsync.model import DigestMismatch, FileRecord, Outcome, is_digest, is_size, is_validator
 from cxrsync.sanitize import printable, reason_of
 from cxrsync.storage.filesystem import make_folders
 from cxrsync.storage.state_schema import is_damage, open_empty, open_to_read
@@ -158,14 +158,14 @@ class State:
                 yield
             self.unpublished = True
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[FileRecord]:
         """Every row in the order of the manifest (byte order of the path), in pages: no cursor
         stays open between two of them, so that writing goes on meanwhile. One that cannot be true
         is passed over: its file is hashed again."""
         last = ""
         while True:
             page = self._page(last)
-            yield from filter(_is_evidence, map(Row._make, page))
+            yield from filter(_is_evidence, map(FileRecord._make, page))
             # A damaged text comes back as another, which may sort before it: not for ever.
             if len(page) < _PAGE or page[-1][0] <= last:
                 return
@@ -199,8 +199,8 @@ class State:
 
     def record(
         self,
-        rows: Iterable[Row] = (),
-        contradictions: Iterable[Contradiction] = (),
+        rows: Iterable[FileRecord] = (),
+        contradictions: Iterable[DigestMismatch] = (),
         failures: Iterable[Outcome] = (),
         *,
         at: float,
@@ -226,10 +226,10 @@ class State:
         with self._commit():
             self._db.executemany("DELETE FROM file WHERE path = ?", [(path,) for path in paths])
 
-    def contradictions(self) -> list[Contradiction]:
+    def contradictions(self) -> list[DigestMismatch]:
         """The files whose bytes at the source do not have the published digest."""
         found = self._db.execute("SELECT path, expected, observed, validator FROM contradiction")
-        return [known for row in found if _is_sound(known := Contradiction._make(row))]
+        return [known for row in found if _is_sound(known := DigestMismatch._make(row))]
 
     def record_rate(self, count: int, seconds: float, *, at: float) -> None:
         """What the line gave, for estimates: ``count`` bytes in ``seconds``."""
@@ -272,7 +272,7 @@ class State:
         return found
 
 
-def _is_evidence(row: Row) -> bool:
+def _is_evidence(row: FileRecord) -> bool:
     """Whether a row can be one of ours, whatever may lie in the file: SQLite keeps any value in
     any column, and a flipped bit makes a number or a blob of a text."""
     texts = (row.path, row.sha256, row.source, row.validator)
@@ -284,7 +284,7 @@ def _is_evidence(row: Row) -> bool:
     )
 
 
-def _is_sound(known: Contradiction) -> bool:
+def _is_sound(known: DigestMismatch) -> bool:
     """The same of a contradiction: its validator goes into a request, its digests into words."""
     return (
         all(type(text) is str for text in known)

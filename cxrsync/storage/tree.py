@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxrsync.errors import DiskError, UsageError
-from cxrsync.model import MANIFEST_NAME, ROOT, Found, NameRules
+from cxrsync.model import MANIFEST_NAME, ROOT, FileStat, NameRules
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.filesystem import (
     FILE_MODE,
@@ -89,7 +89,7 @@ class Tree:
         """The manifest of the version, under the name that it has at the source."""
         return self.root / MANIFEST_NAME
 
-    def find(self, path: str) -> Found | None:
+    def find(self, path: str) -> FileStat | None:
         """Size and mtime of the regular file under a final name; None if there is none.
 
         A symbolic link is no file of ours: it is not followed. Nor is there one where it cannot be
@@ -100,7 +100,7 @@ class Tree:
         except OSError:
             return None
 
-    def examine(self, path: str) -> Found | None:
+    def examine(self, path: str) -> FileStat | None:
         """As :meth:`find`; raises OSError where it cannot be told, or where a folder is in the
         way."""
         try:

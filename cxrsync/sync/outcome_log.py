@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from cxrsync.events import EventSink, FileDone
-from cxrsync.model import ROOT, Contradiction, Entry, Outcome, Result, partition_of
+from cxrsync.model import ROOT, DigestMismatch, Entry, Outcome, Result, partition_of
 from cxrsync.sync.partitions import Partitions
 
 
@@ -31,7 +31,7 @@ class Outcomes:
         self._left_in_root = in_root
         self._root_is_done = asyncio.Event()
         self._failures: list[Outcome] = []
-        self._contradictions: list[Contradiction] = []
+        self._contradictions: list[DigestMismatch] = []
         if not in_root:
             self._root_is_done.set()
 
@@ -40,7 +40,7 @@ class Outcomes:
         self._failures.append(outcome)
         self._count(outcome)
 
-    def contradict(self, contradiction: Contradiction, outcome: Outcome) -> None:
+    def contradict(self, contradiction: DigestMismatch, outcome: Outcome) -> None:
         """A file at the source does not have the published digest."""
         self._contradictions.append(contradiction)
         if (contradiction.path, contradiction.observed) in self._acknowledged:

@@ -18,7 +18,7 @@ from cxrsync.config.selection import Selection
 from cxrsync.dataset.locking import Workplace, in_loop
 from cxrsync.errors import DiskError, LockLost
 from cxrsync.events import EventSink
-from cxrsync.model import ROOT, Contradiction, Entry, Outcome, Row, partition_of
+from cxrsync.model import ROOT, DigestMismatch, Entry, FileRecord, Outcome, partition_of
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.partial import Partial
@@ -44,8 +44,8 @@ def is_due(since: float, took: float) -> bool:
 
 @dataclass(slots=True)
 class _Commit:
-    rows: list[Row] = field(default_factory=list)
-    contradictions: list[Contradiction] = field(default_factory=list)
+    rows: list[FileRecord] = field(default_factory=list)
+    contradictions: list[DigestMismatch] = field(default_factory=list)
     failures: list[Outcome] = field(default_factory=list)
 
 
@@ -142,7 +142,7 @@ class Partitions:
         place = self._held[partition_of(entry.path)]
         return Partial(place.folder, copy_name(entry), lease=place.lock)
 
-    async def plan(self, make: Callable[[dict[str, Iterator[Row]]], T]) -> T:
+    async def plan(self, make: Callable[[dict[str, Iterator[FileRecord]]], T]) -> T:
         """Call ``make`` in the owning thread with each partition's rows, in path order."""
         return await self._in_state_thread(
             lambda: make({name: state.rows() for name, state in self._states.items()})
@@ -150,8 +150,8 @@ class Partitions:
 
     async def record(
         self,
-        rows: Iterable[Row] = (),
-        contradictions: Iterable[Contradiction] = (),
+        rows: Iterable[FileRecord] = (),
+        contradictions: Iterable[DigestMismatch] = (),
         failures: Iterable[Outcome] = (),
     ) -> None:
         """One commit in each partition concerned."""
@@ -209,7 +209,7 @@ class Partitions:
 
         await self._in_state_thread(withdraw)
 
-    async def contradictions(self) -> dict[str, Contradiction]:
+    async def contradictions(self) -> dict[str, DigestMismatch]:
         """The known contradictions, by path."""
         return await self._in_state_thread(
             lambda: {

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from time import time
 
 from cxrsync.errors import DiskError
-from cxrsync.model import Entry, Found, Outcome, Result, Row
+from cxrsync.model import Entry, FileRecord, FileStat, Outcome, Result
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.filesystem import disk_error
@@ -42,7 +42,7 @@ class Adopted:
     they can read it, and that is not ours to change."""
 
     entry: Entry
-    found: Found
+    found: FileStat
     open_to_others: bool = False
 
 
@@ -134,7 +134,7 @@ class Publication:
     async def _publish(self, batch: list[Item], pool: ThreadPoolExecutor) -> None:
         fetched = [item for item in batch if isinstance(item, Fetched)]
 
-        def name() -> list[Found | OSError]:
+        def name() -> list[FileStat | OSError]:
             self._partitions.check()
             ready = [item.ready for item in fetched]
             results = publish(self._tree, ready, self._trash.keep, fsync=self._fsync, pool=pool)
@@ -148,7 +148,7 @@ class Publication:
             raise DiskError(f"cannot put files in place: {reason_of(problem)}") from None
         finally:
             _let_go(batch)
-        rows: list[Row] = []
+        rows: list[FileRecord] = []
         outcomes: list[tuple[Entry, Outcome]] = []
         ended: DiskError | None = None
         now = time()
@@ -193,5 +193,5 @@ def _let_go(items: Iterable[Item | _Flush | None]) -> None:
                 item.ready.partial.close()
 
 
-def _row(entry: Entry, found: Found, source: str, validator: str, now: float) -> Row:
-    return Row(entry.path, entry.sha256, found.size, found.mtime_ns, source, validator, now)
+def _row(entry: Entry, found: FileStat, source: str, validator: str, now: float) -> FileRecord:
+    return FileRecord(entry.path, entry.sha256, found.size, found.mtime_ns, source, validator, now)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from cxrsync.errors import AccessDenied, Corrupted, CxrsyncError, NotFound, unwrapped
-from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result, partition_of
+from cxrsync.model import DigestMismatch, Entry, Outcome, RemotePath, Result, partition_of
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.filesystem import disk_error
@@ -61,9 +61,9 @@ class Queue:
         *,
         trash: Trash,
         partials: set[str],
-        known: dict[str, Contradiction],
+        known: dict[str, DigestMismatch],
         fail: Callable[[Outcome], None],
-        contradict: Callable[[Contradiction, Outcome], None],
+        contradict: Callable[[DigestMismatch, Outcome], None],
         most_files: int | None = None,
     ) -> None:
         self._line = line
@@ -205,7 +205,7 @@ class Queue:
         known = None if maybe_there else self._standing(entry)
         transfer = Transfer(
             self._line,
-            Ref(*self._version, entry.path),
+            RemotePath(*self._version, entry.path),
             partial,
             # Of a file that is known to be wrong only this is asked: is it another one by now?
             skip_if=(known.validator or None) if known is not None else None,
@@ -231,7 +231,7 @@ class Queue:
         if transfer.over:  # all bytes were there already
             await self._settle(transfer)
 
-    def _standing(self, entry: Entry) -> Contradiction | None:
+    def _standing(self, entry: Entry) -> DigestMismatch | None:
         """What an earlier run found of the file, if the manifest still says the same of it."""
         known = self._known.get(entry.path)
         return known if known is not None and known.expected == entry.sha256 else None
@@ -282,9 +282,9 @@ class Queue:
         if verdict is Verdict.CORRUPTED:
             self._give_up(task, Corrupted("its bytes arrive differently each time"))
             return
-        self._contradicted(task, Contradiction(entry.path, entry.sha256, digest, validator), size)
+        self._contradicted(task, DigestMismatch(entry.path, entry.sha256, digest, validator), size)
 
-    def _contradicted(self, task: Task, found: Contradiction, size: int = 0) -> None:
+    def _contradicted(self, task: Task, found: DigestMismatch, size: int = 0) -> None:
         self._release(task, copied_from=None)
         self._spent.pop(found.path, None)
         reason = (

@@ -10,7 +10,7 @@ from time import monotonic
 
 from cxrsync.errors import CxrsyncError, Interrupted, InvalidResponse, SourceError, Throttled
 from cxrsync.events import Received, Retrying
-from cxrsync.model import Ref
+from cxrsync.model import RemotePath
 from cxrsync.sources.base import End, Opened, PastEnd
 from cxrsync.storage.byte_ranges import Range, is_whole
 from cxrsync.storage.executors import WRITERS, in_thread
@@ -49,7 +49,7 @@ class Transfer:
     def __init__(
         self,
         line: Line,
-        ref: Ref,
+        ref: RemotePath,
         partial: Partial,
         *,
         skip_if: str | None = None,

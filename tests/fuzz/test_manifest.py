@@ -17,7 +17,7 @@ from cxrsync.manifest.file import FAN, WHOLE, ManifestFile, find_local, looks_li
 from cxrsync.manifest.key_ranges import ROOT_KEYS
 from cxrsync.manifest.parse import MAX_LINE, parse_line
 from cxrsync.manifest.path_ids import image_key, place_of, study_key
-from cxrsync.model import Entry, Refused, partition_of
+from cxrsync.model import Entry, RejectedLine, partition_of
 
 ROOT = "/mirror/mimic-cxr-jpg/2.1.0"
 LINE = b"0123456789abcdef" * 4 + b" files/p10/p10000032/s50414267/02aa804e-bde0afdd.jpg\n"
@@ -51,7 +51,7 @@ def opened(data: bytes) -> Iterator[ManifestFile]:
 @given(mutated(LINE, LINE.replace(b"\n", b"\r\n"), LINE.replace(b" ", b" *")))
 def test_a_line(raw: bytes) -> None:
     parsed = parse_line(raw, 7)
-    assert parsed is None or isinstance(parsed, Entry | Refused)
+    assert parsed is None or isinstance(parsed, Entry | RejectedLine)
     if isinstance(parsed, Entry):
         assert_inside(parsed.path)
         assert len(bytes.fromhex(parsed.sha256)) == 32

@@ -13,7 +13,7 @@ from fuzz.mutations import NESTED, NESTED_OBJECTS, anything, many, misshapen, mu
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cxrsync.model import Entry, Row, is_validator
+from cxrsync.model import Entry, FileRecord, is_validator
 from cxrsync.storage.byte_ranges import gaps
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import Ready, publish
@@ -64,7 +64,7 @@ def take_up(sidecar: bytes, there: int) -> None:
         assert partial.digest() == NAME
         [found] = publish(tree, [Ready(Entry(PATH, NAME), partial)], os.unlink, fsync=False)
         assert not isinstance(found, OSError), found
-        row = Row(PATH, NAME, *found, binding.source if binding else "", "", 1.0)
+        row = FileRecord(PATH, NAME, *found, binding.source if binding else "", "", 1.0)
         state, _aside = State.open(tree.partition("p10"), "now")
         with state:
             state.record([row], at=1.0)

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from cxrsync.config.selection import Selection
 from cxrsync.errors import DiskError, LaterFormat
-from cxrsync.model import Contradiction, Outcome, Result, Row, is_validator
+from cxrsync.model import DigestMismatch, FileRecord, Outcome, Result, is_validator
 from cxrsync.storage.state_db import State
 from cxrsync.storage.state_schema import FORMAT, header_of
 from cxrsync.storage.state_snapshot import STATE_NAME
 
-ROW = Row("files/p10/fresh.jpg", "a" * 64, 1, 10**18, "https://x", '"tag"', 1.5e9)
+ROW = FileRecord("files/p10/fresh.jpg", "a" * 64, 1, 10**18, "https://x", '"tag"', 1.5e9)
 SELECTION = Selection(shards=("p10",))
 
 
@@ -35,7 +35,7 @@ def real() -> bytes:
             rows = [ROW._replace(path=f"files/p10/{n:04}.jpg") for n in range(60)]
             state.record(
                 rows,
-                [Contradiction("b", "c" * 64, "d" * 64, "")],
+                [DigestMismatch("b", "c" * 64, "d" * 64, "")],
                 [Outcome("e", Result.FAILED, reason="no")],
                 at=1.0,
             )
@@ -44,7 +44,7 @@ def real() -> bytes:
         return (Path(folder) / STATE_NAME).read_bytes()
 
 
-def read_all(state: State) -> list[Row]:
+def read_all(state: State) -> list[FileRecord]:
     rows = list(state.rows())
     for row in rows:
         assert all(type(text) is str for text in (row.path, row.source))
@@ -166,7 +166,7 @@ def test_odd_values(row: tuple[Any, ...], known: tuple[Any, ...]) -> None:
         with reader:  # the others are what they were
             assert len(read_all(reader)) >= 60
             if known == CONTRADICTED:
-                assert Contradiction(*CONTRADICTED) in reader.contradictions()
+                assert DigestMismatch(*CONTRADICTED) in reader.contradictions()
 
 
 def test_a_reason_of_any_text_is_kept(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.parse import MAX_LINE
-from cxrsync.model import Entry, Refused, partition_of
+from cxrsync.model import Entry, RejectedLine, partition_of
 
 many = settings(deadline=None, max_examples=100, derandomize=True)
 
@@ -265,6 +265,6 @@ def test_any_file_is_read_as_a_sorted_dictionary(
         assert [tuple(entry) for _offset, entry in entries] == sorted(expected.items())
         assert [manifest.entry_at(offset) for offset, _entry in entries] == [e for _o, e in entries]
         assert manifest.refused_lines == bad
-        assert all(isinstance(each, Refused) for each in manifest.refused)
+        assert all(isinstance(each, RejectedLine) for each in manifest.refused)
     finally:
         manifest.close()

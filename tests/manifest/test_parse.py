@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cxrsync.manifest.parse import MAX_LINE, MAX_NAME_BYTES, check_path, parse_line
-from cxrsync.model import Entry, Refused
+from cxrsync.model import Entry, RejectedLine
 
 # Derandomised: the same cases each time, here and on the build machine.
 many = settings(deadline=None, max_examples=200, derandomize=True)
@@ -121,7 +121,7 @@ def test_unusual_paths_that_stay_inside(path: str) -> None:
 def test_refused_paths(path: str, reason: str) -> None:
     # With "\r\n" as the end, so that the path's own CR is the path's.
     refused = parse_line(f"{DIGEST} {path}\r\n".encode(), 7)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RejectedLine)
     assert refused.line == 7
     assert reason in refused.reason
 
@@ -150,14 +150,14 @@ def test_refused_paths(path: str, reason: str) -> None:
 )
 def test_lines_that_are_none(raw: bytes, reason: str) -> None:
     refused = parse_line(raw, 3)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RejectedLine)
     assert refused.line == 3
     assert reason in refused.reason
 
 
 def test_a_line_cut_by_the_reader_is_not_taken_for_a_shorter_path() -> None:
     whole = line("/".join(["d" * 100] * 90))
-    assert isinstance(parse_line(whole[: MAX_LINE + 2], 1), Refused)
+    assert isinstance(parse_line(whole[: MAX_LINE + 2], 1), RejectedLine)
 
 
 # What an attacker, or an accident, would write.
@@ -186,7 +186,7 @@ almost = st.builds(lambda digest, rest: digest.encode() + rest, digests, st.bina
 @given(st.one_of(st.binary(max_size=100), almost))
 def test_no_bytes_make_it_raise(raw: bytes) -> None:
     parsed = parse_line(raw, 1)
-    assert parsed is None or isinstance(parsed, Entry | Refused)
+    assert parsed is None or isinstance(parsed, Entry | RejectedLine)
 
 
 safe_names = (

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cxrsync.catalog.load import describe
 from cxrsync.manifest.file import ManifestFile
-from cxrsync.model import Entry, Found, Kind, Row, partition_of
+from cxrsync.model import Entry, FileRecord, FileStat, Kind, partition_of
 from cxrsync.plan.planner import make_plan
 from cxrsync.plan.survey import MTIME_TOLERANCE_NS, Standing, fits, standing, survey
 from cxrsync.storage.tree import Tree
@@ -24,8 +24,8 @@ S = 10**9
 T = 1_721_736_000 * S
 
 
-def row(path: str = "x", sha256: str = A, size: int = 10, mtime_ns: int = T) -> Row:
-    return Row(path, sha256, size, mtime_ns, "https://physionet.org", '"tag"', 0.0)
+def row(path: str = "x", sha256: str = A, size: int = 10, mtime_ns: int = T) -> FileRecord:
+    return FileRecord(path, sha256, size, mtime_ns, "https://physionet.org", '"tag"', 0.0)
 
 
 @pytest.mark.parametrize(
@@ -33,24 +33,24 @@ def row(path: str = "x", sha256: str = A, size: int = 10, mtime_ns: int = T) -> 
     [
         (None, None, Standing.FETCH),
         (row(), None, Standing.FETCH),  # a row may outlive its file (power loss)
-        (None, Found(10, T), Standing.HASH),  # wget's, or a lost state's
-        (None, Found(0, T), Standing.HASH),
-        (row(), Found(10, T), Standing.PRESENT),
-        (row(), Found(10, T + 2 * S), Standing.PRESENT),
-        (row(), Found(10, T - 2 * S), Standing.PRESENT),
+        (None, FileStat(10, T), Standing.HASH),  # wget's, or a lost state's
+        (None, FileStat(0, T), Standing.HASH),
+        (row(), FileStat(10, T), Standing.PRESENT),
+        (row(), FileStat(10, T + 2 * S), Standing.PRESENT),
+        (row(), FileStat(10, T - 2 * S), Standing.PRESENT),
         # Not as the row says: hashed again, never fetched for that alone.
-        (row(), Found(10, T + 2 * S + 1), Standing.HASH),
-        (row(), Found(10, T - 2 * S - 1), Standing.HASH),
-        (row(), Found(9, T), Standing.HASH),
-        (row(), Found(11, T), Standing.HASH),
-        (row(), Found(0, T), Standing.HASH),
+        (row(), FileStat(10, T + 2 * S + 1), Standing.HASH),
+        (row(), FileStat(10, T - 2 * S - 1), Standing.HASH),
+        (row(), FileStat(9, T), Standing.HASH),
+        (row(), FileStat(11, T), Standing.HASH),
+        (row(), FileStat(0, T), Standing.HASH),
         # Proved to be something else than the manifest wants (a new version): fetched.
-        (row(sha256=B), Found(10, T), Standing.FETCH),
-        (row(sha256=B), Found(11, T), Standing.HASH),  # proved of another file
+        (row(sha256=B), FileStat(10, T), Standing.FETCH),
+        (row(sha256=B), FileStat(11, T), Standing.HASH),  # proved of another file
         (row(sha256=B), None, Standing.FETCH),
     ],
 )
-def test_standing(row: Row | None, found: Found | None, expected: Standing) -> None:
+def test_standing(row: FileRecord | None, found: FileStat | None, expected: Standing) -> None:
     assert standing(Entry("x", A), row, found) is expected
 
 
@@ -66,7 +66,7 @@ def test_standing(row: Row | None, found: Found | None, expected: Standing) -> N
     ],
 )
 def test_fits(size: int, late: int, expected: bool) -> None:
-    assert fits(row(), Found(size, T + late)) is expected
+    assert fits(row(), FileStat(size, T + late)) is expected
 
 
 def kind(path: str) -> Kind:
@@ -96,7 +96,7 @@ digests = st.sampled_from([A, B])
 evidence = st.tuples(st.sampled_from([0, 3]), st.sampled_from([0, 2, 3]))
 
 
-def rows_of(rows: dict[str, Row], partitions: set[str]) -> dict[str, Iterator[Row]]:
+def rows_of(rows: dict[str, FileRecord], partitions: set[str]) -> dict[str, Iterator[FileRecord]]:
     """The rows as the states give them: by partition, each in the order of the path."""
     return {
         name: iter(sorted(each for each in rows.values() if partition_of(each.path) == name))

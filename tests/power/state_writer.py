@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from cxrsync.model import Row
+from cxrsync.model import FileRecord
 from cxrsync.storage.state_db import State
 
 TOKEN = "b" * 32
@@ -17,11 +17,11 @@ BATCHES = 5
 BATCH = 40
 
 
-def row(path: str) -> Row:
-    return Row(path, "a" * 64, 1, 1_721_736_000_000_000_001, "https://x", '"tag"', 1.5e9)
+def row(path: str) -> FileRecord:
+    return FileRecord(path, "a" * 64, 1, 1_721_736_000_000_000_001, "https://x", '"tag"', 1.5e9)
 
 
-def rows_of(batch: str) -> list[Row]:
+def rows_of(batch: str) -> list[FileRecord]:
     """The rows of one commit, spread over the whole range of paths."""
     return [row(f"files/p10/{number:04}-{batch}.jpg") for number in range(BATCH)]
 

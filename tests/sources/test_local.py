@@ -9,14 +9,14 @@ from sources.trees import local_tree
 
 from cxrsync.dataset.tree_identity import Identity
 from cxrsync.errors import InvalidResponse, NotFound, SourceError, Unreachable
-from cxrsync.model import Ref
+from cxrsync.model import RemotePath
 from cxrsync.sources import local
 from cxrsync.sources.base import Answer, Opened, PastEnd, Unchanged
 from cxrsync.sources.local import LocalTree
 
 DATA = bytes(range(256)) * 20
 MTIME = 1_721_736_000
-REF = Ref("alpha", "1.0", "files/p10/a#b 50%.jpg")
+REF = RemotePath("alpha", "1.0", "files/p10/a#b 50%.jpg")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ async def ask(
     stop: int | None = None,
     resume_if: str | None = None,
     skip_if: str | None = None,
-    ref: Ref = REF,
+    ref: RemotePath = REF,
 ) -> tuple[Answer, bytes]:
     async with source.open(ref, start, stop, resume_if, skip_if) as answer:
         if not isinstance(answer, Opened):
@@ -59,7 +59,7 @@ async def validator_of(source: LocalTree) -> str:
 async def fails(source: LocalTree, path: str, error: type[SourceError]) -> None:
     async with asyncio.timeout(5):
         with pytest.raises(error):
-            await ask(source, ref=Ref("alpha", "1.0", path))
+            await ask(source, ref=RemotePath("alpha", "1.0", path))
 
 
 @pytest.mark.parametrize(
@@ -152,14 +152,14 @@ async def test_a_version_s_root_is_the_version_that_it_is_said_to_be(root: Path)
     source = local_tree(root, Identity("alpha", "1.0"))
     assert (await ask(source))[1] == DATA
     assert await source.versions("alpha") == ["1.0"]
-    for other in (Ref("alpha", "2.0", REF.path), Ref("beta", "1.0", REF.path)):
+    for other in (RemotePath("alpha", "2.0", REF.path), RemotePath("beta", "1.0", REF.path)):
         with pytest.raises(NotFound):
             await ask(source, ref=other)
     await source.close()
 
 
 async def test_a_tree_that_comes_while_it_is_read(source: LocalTree, root: Path) -> None:
-    ref = Ref("alpha", "2.0", REF.path)
+    ref = RemotePath("alpha", "2.0", REF.path)
     with pytest.raises(NotFound):
         await ask(source, ref=ref)
     root.rename(root.parent / "2.0")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cxrsync.errors import DiskError, UsageError
-from cxrsync.model import Found
+from cxrsync.model import FileStat
 from cxrsync.storage.filesystem import disk_error, make_folders
 from cxrsync.storage.layout import is_version_root
 from cxrsync.storage.tree import Tree
@@ -55,7 +55,7 @@ def test_finding_only_regular_files(tmp_path: Path) -> None:
     (tmp_path / "dangling.jpg").symlink_to(tmp_path / "nowhere")
     (tmp_path / "folder.jpg").mkdir()
     os.mkfifo(tmp_path / "pipe.jpg")
-    assert tree.find("a.jpg") == Found(5, 1_721_736_000_000_000_007)
+    assert tree.find("a.jpg") == FileStat(5, 1_721_736_000_000_000_007)
     for other in ("link.jpg", "dangling.jpg", "folder.jpg", "pipe.jpg", "none.jpg", "a.jpg/b"):
         assert tree.find(other) is None
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from cxrsync.errors import LockLost
-from cxrsync.model import Entry, Found
+from cxrsync.model import Entry, FileStat
 from cxrsync.storage.filesystem import NotAFolder, make_folders, sync_folders
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import (
@@ -89,7 +89,7 @@ def test_a_published_file(
     assert oct(final.stat().st_mode & 0o7777) == "0o600"
     assert {oct(folder.stat().st_mode & 0o7777) for folder in list(final.parents)[:4]} == {"0o700"}
     assert final.stat().st_mtime == MODIFIED
-    assert found == Found(5, int(MODIFIED) * 10**9) == tree.find(IMAGE)
+    assert found == FileStat(5, int(MODIFIED) * 10**9) == tree.find(IMAGE)
     assert list(folder_of(tree).iterdir()) == []
     assert not trash.folder.exists()
 
@@ -99,7 +99,7 @@ def test_without_a_time_from_the_server_the_file_keeps_its_own(
 ) -> None:
     ready = verified(IMAGE, modified=None)
     written = ready.partial.path.stat().st_mtime_ns
-    assert publish(tree, [ready], trash.keep) == [Found(5, written)]
+    assert publish(tree, [ready], trash.keep) == [FileStat(5, written)]
 
 
 def test_the_sidecar_goes_with_the_partial(tree: Tree, trash: Trash) -> None:
@@ -116,7 +116,7 @@ def test_an_empty_file_is_published_too(
     tree: Tree, trash: Trash, verified: Callable[..., Ready]
 ) -> None:
     assert publish(tree, [verified("empty.txt", b"")], trash.keep) == [
-        Found(0, int(MODIFIED) * 10**9)
+        FileStat(0, int(MODIFIED) * 10**9)
     ]
 
 
@@ -134,7 +134,7 @@ def test_what_is_displaced_goes_to_the_trash_each_time(
     tree: Tree, trash: Trash, verified: Callable[..., Ready]
 ) -> None:
     for data in (b"first", b"second", b"third", b"fourth"):
-        assert isinstance(publish(tree, [verified(IMAGE, data)], trash.keep)[0], Found)
+        assert isinstance(publish(tree, [verified(IMAGE, data)], trash.keep)[0], FileStat)
     assert Path(tree.final(IMAGE)).read_bytes() == b"fourth"
     kept = trash.folder / IMAGE
     assert {path.name: path.read_bytes() for path in kept.parent.iterdir()} == {
@@ -166,7 +166,7 @@ def test_a_link_under_the_final_name_is_not_written_through(
     tree.make_parent(IMAGE)
     final = Path(tree.final(IMAGE))
     final.symlink_to(outside)
-    assert isinstance(publish(tree, [verified(IMAGE)], trash.keep)[0], Found)
+    assert isinstance(publish(tree, [verified(IMAGE)], trash.keep)[0], FileStat)
     assert not outside.exists() if dangling else outside.read_bytes() == b"mine"
     assert not final.is_symlink()
     assert final.read_bytes() == b"right"
@@ -272,7 +272,7 @@ def test_one_bad_file_does_not_stop_the_others(
     with ThreadPoolExecutor(4) as pool:
         results = publish(tree, batch, trash.keep, pool=pool)
     kinds = [type(result) for result in results]
-    assert kinds == [Found, NotAFolder, FileNotFoundError, Found, Found]
+    assert kinds == [FileStat, NotAFolder, FileNotFoundError, FileStat, FileStat]
     names = ["files/p10/a.jpg", "files/p12/d.jpg", "files/p12/e.jpg"]
     assert [tree.find(name) for name in names] == [results[0], *results[3:]]
 
@@ -286,7 +286,7 @@ def test_a_file_that_cannot_be_displaced_is_left_alone(
     first, second = verified("a.jpg", b"old"), verified("b.jpg")
     publish(tree, [first], refuse)
     results = publish(tree, [verified("a.jpg", b"new"), second], refuse)
-    assert [type(result) for result in results] == [PermissionError, Found]
+    assert [type(result) for result in results] == [PermissionError, FileStat]
     assert Path(tree.final("a.jpg")).read_bytes() == b"old"
 
 
@@ -304,7 +304,7 @@ def test_a_failed_fsync_is_not_published(
     monkeypatch.setattr(os, "fsync", failing)
     results = publish(tree, [bad, good], trash.keep)
     assert isinstance(results[0], OSError)
-    assert isinstance(results[1], Found)
+    assert isinstance(results[1], FileStat)
     assert tree.find("bad.jpg") is None
 
 
@@ -346,7 +346,7 @@ def test_where_there_are_no_links_a_file_is_moved_aside(
 
     publish(tree, [verified(IMAGE, b"first")], trash.keep)
     monkeypatch.setattr(os, "link", refuse)
-    assert isinstance(publish(tree, [verified(IMAGE, b"second")], trash.keep)[0], Found)
+    assert isinstance(publish(tree, [verified(IMAGE, b"second")], trash.keep)[0], FileStat)
     assert Path(tree.final(IMAGE)).read_bytes() == b"second"
     assert (trash.folder / IMAGE).read_bytes() == b"first"
 
@@ -632,7 +632,7 @@ def test_a_second_path_with_the_same_digest_is_a_copy(
     partial.load()
     partial.bind(Binding("source", len(WHOLE)))  # its own size and time are asked for
     assert partial.digest() == ENTRY.sha256
-    assert isinstance(publish(tree, [Ready(second, partial)], trash.keep)[0], Found)
+    assert isinstance(publish(tree, [Ready(second, partial)], trash.keep)[0], FileStat)
     copy = Path(tree.final(second.path))
     assert copy.read_bytes() == WHOLE
     assert oct(copy.stat().st_mode & 0o7777) == "0o600"

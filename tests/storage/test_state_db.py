@@ -14,7 +14,7 @@ import pytest
 
 from cxrsync.config.selection import Selection
 from cxrsync.errors import DiskError, LaterFormat
-from cxrsync.model import Contradiction, Kind, Outcome, Result, Row
+from cxrsync.model import DigestMismatch, FileRecord, Kind, Outcome, Result
 from cxrsync.storage.state_db import State
 from cxrsync.storage.state_schema import FORMAT
 from cxrsync.storage.state_snapshot import STATE_NAME
@@ -22,8 +22,8 @@ from cxrsync.storage.state_snapshot import STATE_NAME
 STAMP = "20250102T030405Z"
 
 
-def row(path: str, size: int = 1) -> Row:
-    return Row(path, "a" * 64, size, 1_721_736_000_000_000_001, "https://x", '"tag"', 1.5e9)
+def row(path: str, size: int = 1) -> FileRecord:
+    return FileRecord(path, "a" * 64, size, 1_721_736_000_000_000_001, "https://x", '"tag"', 1.5e9)
 
 
 ROWS = [row(f"files/p10/{number:05}.jpg", number) for number in range(300)]
@@ -139,7 +139,7 @@ def test_forgetting_takes_only_what_is_named(folder: Path) -> None:
 
 
 def test_a_good_row_clears_contradiction_and_failure(tmp_path: Path) -> None:
-    bad = [Contradiction(f"{n}.jpg", "a" * 64, "b" * 64, '"tag"') for n in range(2)]
+    bad = [DigestMismatch(f"{n}.jpg", "a" * 64, "b" * 64, '"tag"') for n in range(2)]
     failed = [Outcome(f"{n}.jpg", Result.FAILED, reason="lost") for n in range(2)]
     with opened(tmp_path) as state:
         state.record(contradictions=bad, failures=failed, at=1.0)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cxrsync.errors import DiskError
-from cxrsync.model import Row
+from cxrsync.model import FileRecord
 from cxrsync.storage.state_db import State
 from cxrsync.storage.state_snapshot import STATE_NAME
 
@@ -21,9 +21,9 @@ STAMP = "20250102T030405Z"
 MANY = 38_000
 
 
-def row(number: int, size: int = 1) -> Row:
+def row(number: int, size: int = 1) -> FileRecord:
     path = f"files/p10/p10{number:06}/s5{number:06}/{number:032x}.jpg"
-    return Row(path, "a" * 64, size, 1_721_736_000_000_000_001, "https://x", '"tag"', 1.5e9)
+    return FileRecord(path, "a" * 64, size, 1_721_736_000_000_000_001, "https://x", '"tag"', 1.5e9)
 
 
 def opened(folder: Path) -> State:
@@ -38,7 +38,7 @@ def read(folder: Path) -> State:
     return state
 
 
-def rows_in(folder: Path) -> list[Row]:
+def rows_in(folder: Path) -> list[FileRecord]:
     with read(folder) as state:
         return list(state.rows())
 

@@ -15,7 +15,7 @@ import pytest
 from cxrsync.config.job import Limits
 from cxrsync.errors import DiskError, Interrupted, InvalidResponse, NotFound
 from cxrsync.events import Event, Received
-from cxrsync.model import Contradiction, Entry, Outcome, Ref, Result
+from cxrsync.model import DigestMismatch, Entry, Outcome, RemotePath, Result
 from cxrsync.sources.base import Answer, Opened
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.trash import Trash
@@ -64,7 +64,7 @@ class Shop:
     @asynccontextmanager
     async def open(
         self,
-        ref: Ref,
+        ref: RemotePath,
         start: int = 0,
         stop: int | None = None,
         resume_if: str | None = None,
@@ -102,8 +102,8 @@ class Run:
         self.tree.create()
         self.shop = shop
         self.retries = retries
-        self.known: dict[str, Contradiction] = {}
-        self.contradictions: list[Contradiction] = []
+        self.known: dict[str, DigestMismatch] = {}
+        self.contradictions: list[DigestMismatch] = []
         self.outcomes: dict[str, Outcome] = {}
         self.events: list[Event] = []
         self.trash = Trash(self.tree, "now")
@@ -133,7 +133,7 @@ class Run:
         partitions = Partitions(self.tree, ["p10"], "now")
         await partitions.open(0, self.events.append, pytest.fail)
 
-        def contradict(contradiction: Contradiction, outcome: Outcome) -> None:
+        def contradict(contradiction: DigestMismatch, outcome: Outcome) -> None:
             self.contradictions.append(contradiction)
             self.end(outcome)
 
@@ -236,7 +236,7 @@ async def test_the_same_wrong_bytes_twice_are_the_publisher_s(tmp_path: Path) ->
     entries = [Entry(A, sha(BYTES)), Entry(B, sha(b"b"))]
     await run.go(entries)
     assert run.results() == {A: Result.CONTRADICTED, B: Result.FETCHED}
-    told = Contradiction(A, sha(BYTES), sha(WRONG[0]), '"v"')
+    told = DigestMismatch(A, sha(BYTES), sha(WRONG[0]), '"v"')
     assert (run.contradictions, shop.times(A), run.trashed()) == ([told], 2, [WRONG[0]])
     assert run.tree.find(A) is None
     # Known from then on: once more is enough. Of another digest it says nothing.

@@ -9,7 +9,7 @@ import pytest
 
 from cxrsync.config.selection import Selection
 from cxrsync.errors import DiskError, LockLost
-from cxrsync.model import Row
+from cxrsync.model import FileRecord
 from cxrsync.storage.state_db import State
 from cxrsync.storage.state_snapshot import STATE_NAME, working_copies
 from cxrsync.storage.tree import Tree
@@ -20,9 +20,9 @@ SHARDS = ("p10", "p11")
 Opened = Callable[[], Awaitable[Partitions]]
 
 
-def row(number: int, shard: str = "p10") -> Row:
+def row(number: int, shard: str = "p10") -> FileRecord:
     path = f"files/{shard}/p10000001/s50000001/{number:04}.jpg"
-    return Row(path, "a" * 64, 1, 1, "https://x", '"tag"', 1.5e9)
+    return FileRecord(path, "a" * 64, 1, 1, "https://x", '"tag"', 1.5e9)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from transfer.virtual_clock import Clock, run
 from cxrsync.config.job import Limits
 from cxrsync.errors import Interrupted, Throttled, Unreachable
 from cxrsync.events import Event
-from cxrsync.model import Ref
+from cxrsync.model import RemotePath
 from cxrsync.sources.base import Answer, Opened
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import Binding
@@ -101,7 +101,7 @@ class SimulatedServer:
     @asynccontextmanager
     async def open(
         self,
-        ref: Ref,
+        ref: RemotePath,
         start: int = 0,
         stop: int | None = None,
         resume_if: str | None = None,
@@ -210,7 +210,7 @@ class Pull:
         return self.server.clock
 
     async def _probe(self) -> None:
-        async with self.server.open(Ref("alpha", "1.0", "manifest"), 0, 1):
+        async with self.server.open(RemotePath("alpha", "1.0", "manifest"), 0, 1):
             pass
 
     async def _fetch_many(self, connection: int) -> None:
@@ -218,7 +218,7 @@ class Pull:
             await self._fetch(Flight(), f"{connection}/{number}", 1)
 
     async def _fetch(self, flight: Flight, path: str, connections: int) -> None:
-        transfer = Transfer(self.line, Ref("alpha", "1.0", path), cast("Partial", Nowhere()))
+        transfer = Transfer(self.line, RemotePath("alpha", "1.0", path), cast("Partial", Nowhere()))
         await transfer.begin(maybe_there=False)
         await fetch_alone(flight, transfer, connections)
         if transfer.failed is not None:

@@ -29,7 +29,7 @@ from cxrsync.errors import (
     Unreachable,
 )
 from cxrsync.events import Event, Received
-from cxrsync.model import Ref
+from cxrsync.model import RemotePath
 from cxrsync.sources.base import Answer, End, Opened, PastEnd, Unchanged
 from cxrsync.storage import executors
 from cxrsync.storage.partial import Partial
@@ -44,7 +44,7 @@ from cxrsync.transfer.server_health import Outage
 from cxrsync.transfer.transfer import Transfer
 
 DATA = random.Random(7).randbytes(3000)
-REF = Ref("alpha", "1.0", "files/p10/one.jpg")
+REF = RemotePath("alpha", "1.0", "files/p10/one.jpg")
 RETRIES = 3
 SAME: Any = object()
 
@@ -67,7 +67,7 @@ class Scripted:
     @asynccontextmanager
     async def open(
         self,
-        ref: Ref,
+        ref: RemotePath,
         start: int = 0,
         stop: int | None = None,
         resume_if: str | None = None,

@@ -16,7 +16,7 @@ from cxrsync.events import (
     Started,
     Waiting,
 )
-from cxrsync.model import Outcome, Refused, Result
+from cxrsync.model import Outcome, RejectedLine, Result
 from cxrsync.operations.status import Share
 from cxrsync.ui.json_lines import Told, as_fields
 
@@ -28,7 +28,7 @@ OURS_ALONE = {Planned: {"due", "prefix"}}
     "event",
     [
         Started("d", "v", "r", "s", 4),
-        Planned(1, 2, 3, 4, 5, refused=(Refused(1, "r"),)),
+        Planned(1, 2, 3, 4, 5, refused=(RejectedLine(1, "r"),)),
         Checked("p", Finding.GOOD),
         Retrying("p", 1.0, "r"),
         Waiting("w", 1.0, 2.0),
@@ -48,6 +48,6 @@ def test_every_field_of_an_outcome_is_told() -> None:
     assert len(told) == len(fields(outcome))
 
 
-@pytest.mark.parametrize("value", [Refused(1, "r"), Share(), Kept("s", "v", 1, 2, "d")])
-def test_every_field_of_a_record_is_kept(value: Refused | Share | Kept) -> None:
+@pytest.mark.parametrize("value", [RejectedLine(1, "r"), Share(), Kept("s", "v", 1, 2, "d")])
+def test_every_field_of_a_record_is_kept(value: RejectedLine | Share | Kept) -> None:
     assert len(value.as_json()) == len(fields(value))

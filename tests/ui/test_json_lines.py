@@ -7,7 +7,7 @@ from contextlib import redirect_stdout
 from dataclasses import fields
 
 from cxrsync.events import Planned
-from cxrsync.model import Refused
+from cxrsync.model import RejectedLine
 from cxrsync.ui.console import Output
 from cxrsync.ui.json_lines import JsonListener
 
@@ -15,7 +15,9 @@ OURS = {"due", "prefix"}
 
 
 def test_a_plan() -> None:
-    plan = Planned(9, 1, 10, 2, 3, 1, (Refused(4, "junk"),), 1, 3, array("q", range(8)), "x/1.0/")
+    plan = Planned(
+        9, 1, 10, 2, 3, 1, (RejectedLine(4, "junk"),), 1, 3, array("q", range(8)), "x/1.0/"
+    )
     with redirect_stdout(io.StringIO()) as out:
         JsonListener(Output()).listen(plan)
     said = json.loads(out.getvalue())

@@ -25,7 +25,7 @@ from cxrsync.events import (
     Started,
     Totals,
 )
-from cxrsync.model import Outcome, Refused, Result
+from cxrsync.model import Outcome, RejectedLine, Result
 from cxrsync.ui.bar import BarListener
 from cxrsync.ui.console import to_stderr
 from cxrsync.ui.lines import LineListener
@@ -45,7 +45,7 @@ def summary(text: str) -> RunSummary:
 def every_event(text: str) -> list[Event]:
     return [
         Started(text, text, text, text, 8),
-        Planned(1, 0, 0, 1, 0, refused=(Refused(1, text),), refused_lines=1),
+        Planned(1, 0, 0, 1, 0, refused=(RejectedLine(1, text),), refused_lines=1),
         Notice(text), ConcurrencyChanged(2), Retrying(text, 1.0, text), Retrying("", 1.0, text),
         FileDone(Outcome(text, Result.FAILED, reason=text)),
         FileDone(Outcome(text, Result.CONTRADICTED, reason=text)),

@@ -13,7 +13,7 @@ from tenacity import wait_none
 
 from cxrsync.config.job import Limits, Origin
 from cxrsync.errors import Interrupted, InvalidResponse, NotFound, SourceError
-from cxrsync.model import Ref
+from cxrsync.model import RemotePath
 from cxrsync.sources.base import Opened
 from cxrsync.sources.credentials import Credentials
 from cxrsync.sources.physionet import PhysioNet
@@ -21,7 +21,7 @@ from cxrsync.sources.physionet import PhysioNet
 # Much less than the patience of a test, much more than what loopback takes.
 LIMITS = Limits(connect_timeout=5.0, stall_timeout=0.5)
 PATIENCE = 5.0
-FILE = Ref("alpha", "1.0", "SHA256SUMS.txt")  # what a run asks for first
+FILE = RemotePath("alpha", "1.0", "SHA256SUMS.txt")  # what a run asks for first
 OK = b"HTTP/1.1 200 OK\r\n"
 TWO = OK + b"Content-Length: 2\r\n\r\nok"
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"

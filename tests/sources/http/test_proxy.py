@@ -33,7 +33,7 @@ from cxrsync.errors import (
     Untrusted,
     UsageError,
 )
-from cxrsync.model import Ref
+from cxrsync.model import RemotePath
 from cxrsync.sources.base import Opened
 from cxrsync.sources.credentials import Credentials
 from cxrsync.sources.http.proxy import proxy_for
@@ -48,7 +48,7 @@ OF_PROXY = base64.b64encode(PAIR.encode())
 OF_SITE = base64.b64encode(f"demo:{PASSWORD}".encode())
 MARK = "-".join(["hush"] * 3)  # not as such in a traceback's source lines
 LIMITS = Limits(connect_timeout=5.0, stall_timeout=5.0)
-FILE = Ref("alpha", "1.0", "SHA256SUMS.txt")  # what a run asks for first
+FILE = RemotePath("alpha", "1.0", "SHA256SUMS.txt")  # what a run asks for first
 
 
 def shown(error: BaseException) -> str:

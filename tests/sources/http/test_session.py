@@ -29,7 +29,7 @@ from cxrsync.errors import (
     Untrusted,
     UsageError,
 )
-from cxrsync.model import Ref
+from cxrsync.model import RemotePath
 from cxrsync.sources.base import Opened
 from cxrsync.sources.credentials import Credentials
 from cxrsync.sources.physionet import PhysioNet
@@ -40,9 +40,9 @@ LIMITS = Limits(connect_timeout=5.0, stall_timeout=5.0)
 NAMES = ["a#b", "what?", "50%", "%20", "%2e%2e", "a b", "Grüße 北京", "a+b&c=d;e", "c:\\d", "'\"<>"]
 # What a run asks for first.
 NAME = "SHA256SUMS.txt"
-MANIFEST = Ref("alpha", "1.0", NAME)
-FILE = Ref("alpha", "1.0", "one.txt")
-OPEN = Ref("open", "1.0", "one.txt")
+MANIFEST = RemotePath("alpha", "1.0", NAME)
+FILE = RemotePath("alpha", "1.0", "one.txt")
+OPEN = RemotePath("open", "1.0", "one.txt")
 
 Raw = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Requests = list[web.BaseRequest]
@@ -134,13 +134,13 @@ async def web_server(
         await runner.cleanup()
 
 
-async def read(source: PhysioNet, ref: Ref = MANIFEST) -> bytes:
+async def read(source: PhysioNet, ref: RemotePath = MANIFEST) -> bytes:
     async with source.open(ref) as answer:
         assert isinstance(answer, Opened)
         return b"".join([chunk async for chunk in answer.chunks])
 
 
-async def attempts(source: PhysioNet, ref: Ref = MANIFEST) -> list[bytes | BaseException]:
+async def attempts(source: PhysioNet, ref: RemotePath = MANIFEST) -> list[bytes | BaseException]:
     return await asyncio.gather(*(read(source, ref) for _ in range(8)), return_exceptions=True)
 
 
@@ -179,7 +179,9 @@ async def test_the_password_travels_once() -> None:
 
 
 @pytest.mark.parametrize("ref", [MANIFEST, FILE], ids=["the manifest", "a file"])
-async def test_a_session_that_ends_is_renewed_by_one(server: MiniPhysioNet, ref: Ref) -> None:
+async def test_a_session_that_ends_is_renewed_by_one(
+    server: MiniPhysioNet, ref: RemotePath
+) -> None:
     async with guest(server, person := Person()) as source:
         await read(source)
         server.forget_sessions()
@@ -329,7 +331,7 @@ async def test_names_reach_the_server_as_they_are(server: MiniPhysioNet) -> None
     async with guest(server) as source:
         for name in NAMES:
             path = f"files/{name}/{name}.jpg"
-            assert await read(source, Ref("open", "1.0", path)) == path.encode()
+            assert await read(source, RemotePath("open", "1.0", path)) == path.encode()
             assert server.ledger.by_path[f"open/1.0/{path}"].requests == 1
 
 
@@ -420,7 +422,7 @@ async def test_a_server_that_is_not_there_or_speaks_no_tls() -> None:
 
 # ── one path that answers 401 ──────────────────────────────────────────────────────────────────
 
-CLOSED = Ref("alpha", "1.0", "closed.txt")
+CLOSED = RemotePath("alpha", "1.0", "closed.txt")
 
 
 @dataclass
@@ -533,7 +535,7 @@ async def test_another_datasets_manifest_that_asks_for_a_password() -> None:
     async with web_server(answer) as (url, seen), guest(url) as source:
         await read(source)
         with pytest.raises(FileDenied):
-            await read(source, Ref("beta", "1.0", NAME))
+            await read(source, RemotePath("beta", "1.0", NAME))
         await read(source)
     assert passwords(seen) == [NAME]
 
