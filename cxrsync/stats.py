@@ -145,7 +145,7 @@ _MOST_PROBLEMS_KEPT = 1000
 _PROBLEMS = {Result.FAILED, Result.CONTRADICTED, Result.ACKNOWLEDGED}
 
 
-class Tally:
+class RunStats:
     """Listens to events and answers with a Summary at any time."""
 
     def __init__(self) -> None:
@@ -175,7 +175,7 @@ class Tally:
         """How many manifest lines cannot be followed: as many files that are not here."""
         return sum(plan.refused_lines for plan in self._refused.values())
 
-    def listen(self, event: Event) -> None:
+    def record(self, event: Event) -> None:
         """Take note of an event."""
         if isinstance(event, Received):
             self.received += event.count

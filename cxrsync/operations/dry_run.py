@@ -22,7 +22,7 @@ from cxrsync.plan.carry_over import look_back
 from cxrsync.plan.forecast import Forecast
 from cxrsync.plan.planner import Plan, make_plan
 from cxrsync.sources.base import Source
-from cxrsync.stats import Tally
+from cxrsync.stats import RunStats
 from cxrsync.storage.disk_space import room
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.state_db import State
@@ -34,7 +34,7 @@ async def forecast(job: Job, source: Source, emit: EventSink, stop: CancelToken)
     know it, and nothing else. Raises UsageError, and what ends a run."""
     with in_our_words(stop):
         run = await set_out(job, source, emit, stop)
-        course = await set_course(run, Tally())
+        course = await set_course(run, RunStats())
         try:
             plan = await in_thread(lambda: _plan(run, course))
             guess = await published_estimate(run, plan)

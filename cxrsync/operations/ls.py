@@ -23,7 +23,7 @@ from cxrsync.operations.expected import expectation
 from cxrsync.operations.prepare import set_out
 from cxrsync.operations.resolve import set_course
 from cxrsync.sources.base import Source
-from cxrsync.stats import Tally
+from cxrsync.stats import RunStats
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.tree import Tree
 
@@ -57,7 +57,7 @@ async def listing(
             found = await in_thread(lambda: _from_what_is_here(job, emit, stack))
             if found is None:
                 run = await set_out(job, source, emit, stop)
-                course = await set_course(run, Tally())
+                course = await set_course(run, RunStats())
                 manifest = stack.enter_context(closing(course.manifest))
                 is_wanted = course.meant.is_wanted
                 found = Listing(run.tree, job.dataset, run.version, manifest, is_wanted)

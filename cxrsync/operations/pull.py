@@ -37,7 +37,7 @@ from cxrsync.operations.resolve import Course, set_course
 from cxrsync.operations.run_log import keep_summary, write_progress
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.base import Source
-from cxrsync.stats import Tally
+from cxrsync.stats import RunStats
 from cxrsync.storage.executors import in_thread
 from cxrsync.sync.partition_sync import travel_legs
 
@@ -57,10 +57,10 @@ async def pull(
     is raised after the summary has been emitted.
     """
     stop = stop or CancelToken()
-    tally = Tally()
+    tally = RunStats()
 
     def tell(event: Event) -> None:
-        tally.listen(event)
+        tally.record(event)
         emit(event)
 
     run: Run | None = None
@@ -115,7 +115,7 @@ def _open_to_others(count: int) -> str:
     )
 
 
-async def travel(run: Run, tally: Tally, distrust: tuple[str, ...]) -> None:
+async def travel(run: Run, tally: RunStats, distrust: tuple[str, ...]) -> None:
     """Everything between the version's choice and the summary. Raises what ends the run."""
 
     def snapshot() -> RunSummary:
@@ -134,7 +134,9 @@ async def travel(run: Run, tally: Tally, distrust: tuple[str, ...]) -> None:
         course.manifest.close()
 
 
-async def _bring_files(run: Run, tally: Tally, course: Course, distrust: tuple[str, ...]) -> None:
+async def _bring_files(
+    run: Run, tally: RunStats, course: Course, distrust: tuple[str, ...]
+) -> None:
     meant = course.meant
     if course.brought:  # counted already
 
@@ -181,7 +183,7 @@ async def _reports_beside(run: Run) -> Home:
     return home
 
 
-async def bring_reports(run: Run, tally: Tally, course: Course, home: Home) -> None:
+async def bring_reports(run: Run, tally: RunStats, course: Course, home: Home) -> None:
     selection = await in_thread(lambda: _reports_of(run.job.selection, course))
     if selection is None:
         return

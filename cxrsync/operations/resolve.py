@@ -28,7 +28,7 @@ from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.filters import tables_needed
 from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, keys_of, needs_lookup
 from cxrsync.model import ROOT, Entry
-from cxrsync.stats import Tally
+from cxrsync.stats import RunStats
 from cxrsync.storage.executors import in_thread
 from cxrsync.sync.partition_sync import travel_legs
 
@@ -42,7 +42,7 @@ class Course:
     brought: frozenset[str] = frozenset()
 
 
-async def set_course(run: Run, tally: Tally) -> Course:
+async def set_course(run: Run, tally: RunStats) -> Course:
     """Find out which files the job means, fetching what must be known for that and no more.
 
     The caller closes the manifest. Raises UsageError for what does not exist or means nothing,
@@ -97,7 +97,7 @@ async def get_manifest(
 
 
 async def _bring_table(
-    run: Run, tally: Tally, manifest: ManifestFile, tables: Tables, role: str
+    run: Run, tally: RunStats, manifest: ManifestFile, tables: Tables, role: str
 ) -> set[str]:
     """Have the table that tells ``role`` here and proved; the paths in this run's own tree that
     had to be fetched for it."""
@@ -118,7 +118,7 @@ async def _bring_table(
     return {entry.path}
 
 
-async def _bring_from_beside(run: Run, tally: Tally, home: Home, role: str) -> None:
+async def _bring_from_beside(run: Run, tally: RunStats, home: Home, role: str) -> None:
     """The table is another dataset's, under an agreement of its own."""
     slug = home.dataset.slug
     run.emit(Notice(f"the {role} table is in {slug}: it comes first, into {home.tree.root}"))
@@ -151,14 +151,14 @@ def _table_in(manifest: ManifestFile, home: Home, role: str) -> Entry:
 
 
 async def _travel_for(
-    run: Run, tally: Tally, manifest: ManifestFile, table: Entry, remember: tuple[Selection, ...]
+    run: Run, tally: RunStats, manifest: ManifestFile, table: Entry, remember: tuple[Selection, ...]
 ) -> None:
     """Bring one table that is not here, or is not what the state may still say it is."""
     meant = Meant(lambda path: path == table.path, frozenset({ROOT}))
     await travel_legs(run, tally, manifest, meant, remember=remember, distrust=(table.path,))
 
 
-def _not_arrived(table: str, tally: Tally) -> NotArrived:
+def _not_arrived(table: str, tally: RunStats) -> NotArrived:
     """The error for a table that was asked for and is not here all the same."""
     what = f"{table} tells which images are meant, and did not arrive"
     if not tally.limited:

@@ -20,7 +20,7 @@ from cxrsync.model import ROOT, Entry, Outcome, Result, partition_of
 from cxrsync.plan.capacity import check_room
 from cxrsync.plan.carry_over import look_back
 from cxrsync.plan.planner import Plan, make_plan
-from cxrsync.stats import MOST_NAMED, Tally
+from cxrsync.stats import MOST_NAMED, RunStats
 from cxrsync.storage.executors import in_thread
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
@@ -36,7 +36,7 @@ from cxrsync.transfer.pool import Flight
 
 async def travel_legs(
     run: Run,
-    tally: Tally,
+    tally: RunStats,
     manifest: ManifestFile,
     meant: Meant,
     *,
@@ -81,7 +81,7 @@ async def travel_legs(
 
 async def _travel_leg(
     run: Run,
-    tally: Tally,
+    tally: RunStats,
     manifest: ManifestFile,
     partitions: Partitions,
     is_wanted: Wanted,
@@ -127,7 +127,7 @@ async def _travel_leg(
 
 async def _work(
     run: Run,
-    tally: Tally,
+    tally: RunStats,
     partitions: Partitions,
     plan: Plan,
     older: list[Tree],
