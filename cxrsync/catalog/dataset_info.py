@@ -18,7 +18,7 @@ STUDIES, IMAGES = "studies", "images"
 
 
 @dataclass(frozen=True, slots=True)
-class Dataset:
+class DatasetInfo:
     """One dataset. ``means`` holds the mean bytes of a file by kind, for estimates only.
 
     ``tables`` says, as globs, which file of the root tells what of the images (split, metadata,
@@ -58,7 +58,7 @@ class Dataset:
         return tuple(name for name in self.tables if name not in others)
 
 
-def nearest(name: str, known: tuple[str, ...] | list[str]) -> str:
+def suggest(name: str, known: tuple[str, ...] | list[str]) -> str:
     """``known`` as a phrase for an error message: the names near to ``name``, else all of them."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return ", ".join(near) if near else ", ".join(known)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from cxrsync.catalog.dataset_info import IMAGES, METADATA, NAME, STUDIES, Dataset, nearest
+from cxrsync.catalog.dataset_info import IMAGES, METADATA, NAME, STUDIES, DatasetInfo, suggest
 from cxrsync.errors import UsageError
 from cxrsync.model import Kind
 from cxrsync.sanitize import reason_of
@@ -43,9 +43,9 @@ _COMMON_KINDS: dict[str, list[str]] = {
 _LISTS = {STUDIES: "cxr-study-list.csv*", IMAGES: "cxr-record-list.csv*"}
 
 
-def _parse(slug: str, raw: Mapping[str, Any]) -> Dataset:
+def _parse(slug: str, raw: Mapping[str, Any]) -> DatasetInfo:
     kinds = raw.get("kinds", _COMMON_KINDS)
-    return Dataset(
+    return DatasetInfo(
         slug=slug,
         title=raw.get("title", slug),
         alias=raw.get("alias", ""),
@@ -77,7 +77,7 @@ def _tables(named: Mapping[str, str]) -> dict[str, str]:
 
 
 @cache
-def load() -> Mapping[str, Dataset]:
+def load() -> Mapping[str, DatasetInfo]:
     """The catalogue by slug, in the order of the file; then what the user's own file adds.
 
     Raises UsageError for a file that cannot be understood.
@@ -149,7 +149,7 @@ def _check_values(file: Path, slug: str, fields: dict[str, Any]) -> None:
             raise _malformed(file, f"{slug}: {name!r} is no name of a dataset or a version")
     for kind in [*fields.get("kinds", {}), *fields.get("means", {})]:
         if kind not in {each.value for each in Kind}:
-            kinds = nearest(str(kind), [each.value for each in Kind])
+            kinds = suggest(str(kind), [each.value for each in Kind])
             raise _malformed(file, f"{slug}: {kind!r} is no kind of file: near {kinds}")
     if not all(0 <= mean < _MOST_MEAN for mean in fields.get("means", {}).values()):
         raise _malformed(file, f"{slug}: means is not {_FORMS['means'].words}")
@@ -238,7 +238,7 @@ def _has_form(value: object, form: _Form) -> bool:
 
 
 def _near(name: object) -> str:
-    return nearest(str(name), list(_FORMS))
+    return suggest(str(name), list(_FORMS))
 
 
 def _malformed(file: Path, what: str) -> UsageError:
@@ -248,7 +248,7 @@ def _malformed(file: Path, what: str) -> UsageError:
     )
 
 
-def describe(slug: str) -> Dataset:
+def dataset_info(slug: str) -> DatasetInfo:
     """The dataset ``slug``: from the catalogue, or what can be said of any dataset."""
     known = load().get(slug)
     return known if known is not None else _parse(slug, {})

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import click
 
-from cxrsync.catalog.load import describe
+from cxrsync.catalog.load import dataset_info
 from cxrsync.cli.main import Loudness
 from cxrsync.cli.options import option, place_options, selection_options
 from cxrsync.cli.signals import obeying_signals
@@ -68,7 +68,7 @@ def _form(form: str, job: Job, found: Listing) -> Form:
         return lambda entry: base + quote(entry.path)
     if form == "sha256sum":
         return lambda entry: f"{entry.sha256}  {entry.path}"
-    kind_of = describe(found.dataset).kind_of
+    kind_of = dataset_info(found.dataset).kind_of
 
     def as_json(entry: Entry) -> str:
         return json.dumps(

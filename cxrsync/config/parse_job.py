@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from cxrsync.catalog.dataset_info import NAME, nearest
-from cxrsync.catalog.load import describe, load
+from cxrsync.catalog.dataset_info import NAME, suggest
+from cxrsync.catalog.load import dataset_info, load
 from cxrsync.config.given import given
 from cxrsync.config.job import (
     AUTO_CONNECTIONS,
@@ -102,7 +102,7 @@ def _choose_dataset(options: Mapping[str, Any]) -> str:
     if not _SLUG.fullmatch(said[0]):
         raise UsageError(
             f"{said[0]!r} is not a PhysioNet dataset's name",
-            next_step=f"Known names: {nearest(said[0], list(load()))}. It is the last part of "
+            next_step=f"Known names: {suggest(said[0], list(load()))}. It is the last part of "
             "the dataset's address, https://physionet.org/content/NAME/.",
         )
     return said[0]
@@ -161,7 +161,7 @@ def _word(options: Mapping[str, Any], name: str, default: E) -> E:
         return default
     if value not in words:
         raise UsageError(
-            f"--{name} {value!r} is not known", next_step=f"Near: {nearest(value, list(words))}."
+            f"--{name} {value!r} is not known", next_step=f"Near: {suggest(value, list(words))}."
         )
     return words[value]
 
@@ -178,7 +178,7 @@ def make_job(options: Mapping[str, Any]) -> Job:
         # A number, as an unquoted 2.10 in YAML is one, has lost its zeros already.
         raise UsageError(
             f"--dataset-version {version!r} is not a version",
-            next_step=f"Known: {', '.join(describe(dataset).versions) or 'none'} (as text).",
+            next_step=f"Known: {', '.join(dataset_info(dataset).versions) or 'none'} (as text).",
         )
     ca_file = _path(options, "ca_file")
     if ca_file is not None and not ca_file.is_file():
@@ -191,7 +191,7 @@ def make_job(options: Mapping[str, Any]) -> Job:
         raise UsageError(f"--link-from {link_from}: no such folder")
     acknowledged = _path(options, "acknowledge")
     with_reports = bool(options.get("with_reports"))
-    if with_reports and not describe(dataset).reports_in:
+    if with_reports and not dataset_info(dataset).reports_in:
         raise UsageError(
             f"--with-reports: no other dataset has reports of {dataset}",
             next_step="It is for --jpg. With --dicom the reports come along anyway.",

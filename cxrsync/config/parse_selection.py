@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cxrsync.catalog.dataset_info import Dataset, nearest
-from cxrsync.catalog.load import describe
+from cxrsync.catalog.dataset_info import DatasetInfo, suggest
+from cxrsync.catalog.load import dataset_info
 from cxrsync.config.given import given
 from cxrsync.config.parse_ids import IMAGE, STUDY, SUBJECT, parse_ids
 from cxrsync.config.selection import CHEXPERT, Label, Sample, Selection, Unit
@@ -63,8 +63,8 @@ def _words(values: Iterable[str], *, at_blanks: bool = True) -> list[str]:
 def make_selection(options: Mapping[str, Any], dataset: str) -> Selection:
     """The selection that the options name. Raises UsageError, naming what is near."""
     options = given(options)
-    known = describe(dataset)
-    told_by = describe(known.tables_in) if known.tables_in else known
+    known = dataset_info(dataset)
+    told_by = dataset_info(known.tables_in) if known.tables_in else known
     by_image = [name for name in _BY_IMAGE if options.get(name)]
     if by_image and known.patterns and not known.shards and not _may_have_images(known):
         raise UsageError(
@@ -92,11 +92,11 @@ def make_selection(options: Mapping[str, Any], dataset: str) -> Selection:
     return selection
 
 
-def _may_have_images(known: Dataset) -> bool:
+def _may_have_images(known: DatasetInfo) -> bool:
     return any(kind is Kind.IMAGES for kind, _pattern in known.patterns)
 
 
-def _shards(options: Mapping[str, Any], known: Dataset) -> tuple[str, ...]:
+def _shards(options: Mapping[str, Any], known: DatasetInfo) -> tuple[str, ...]:
     shards = parse_shards(options.get("shard", ()))
     for shard in shards:
         if known.shards and shard not in known.shards:
@@ -108,7 +108,7 @@ def _shards(options: Mapping[str, Any], known: Dataset) -> tuple[str, ...]:
 
 
 def _known(
-    words: Sequence[str], known: Sequence[str], option: str, dataset: Dataset
+    words: Sequence[str], known: Sequence[str], option: str, dataset: DatasetInfo
 ) -> tuple[str, ...]:
     """The values as the tables spell them, each once, in the catalogue's order.
 
@@ -124,13 +124,13 @@ def _known(
         if name is None:
             raise UsageError(
                 f"{dataset.slug} has no {option.removeprefix('--')} {word!r}",
-                next_step=f"Near: {nearest(word, list(known))}.",
+                next_step=f"Near: {suggest(word, list(known))}.",
             )
         found.add(name)
     return tuple(name for name in known if name in found)
 
 
-def _views(options: Mapping[str, Any], known: Dataset) -> tuple[str, ...]:
+def _views(options: Mapping[str, Any], known: DatasetInfo) -> tuple[str, ...]:
     # Views have blanks in their names ("AP AXIAL"): only commas part them.
     words = _words(options.get("view", ()), at_blanks=False)
     blank = any(word.casefold() == BLANK for word in words)
@@ -140,7 +140,7 @@ def _views(options: Mapping[str, Any], known: Dataset) -> tuple[str, ...]:
     return (*_known(words, known.views, "--view", known), *([""] if blank else []))
 
 
-def _labels(values: Sequence[str], known: Dataset) -> tuple[Label, ...]:
+def _labels(values: Sequence[str], known: DatasetInfo) -> tuple[Label, ...]:
     """``Pneumonia=1`` …: values of one label are alternatives, different labels all hold."""
     found: dict[str, set[str]] = {}
     for value in values:
@@ -160,7 +160,7 @@ def _labels(values: Sequence[str], known: Dataset) -> tuple[Label, ...]:
     )
 
 
-def _labeler(options: Mapping[str, Any], known: Dataset) -> str:
+def _labeler(options: Mapping[str, Any], known: DatasetInfo) -> str:
     labeler = options.get("labeler")
     if not labeler:
         return CHEXPERT
@@ -182,7 +182,7 @@ def _only(options: Mapping[str, Any]) -> tuple[Kind, ...]:
     for word in words:
         if word not in names:
             raise UsageError(
-                f"--only {word!r} is not a kind of file", next_step=f"Near: {nearest(word, names)}."
+                f"--only {word!r} is not a kind of file", next_step=f"Near: {suggest(word, names)}."
             )
     return tuple(dict.fromkeys(map(Kind, words)))
 
@@ -210,7 +210,7 @@ def _sample(options: Mapping[str, Any]) -> Sample | None:
     if by and by not in names:
         raise UsageError(
             f"--sample-by {by!r} is nothing to draw by",
-            next_step=f"Near: {nearest(str(by), names)}.",
+            next_step=f"Near: {suggest(str(by), names)}.",
         )
     if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
         raise UsageError(f"--seed {seed!r} is not a whole number")
@@ -233,7 +233,7 @@ def _split_table(options: Mapping[str, Any]) -> str:
 
 
 def _check_for_contradictions(
-    selection: Selection, options: Mapping[str, Any], known: Dataset
+    selection: Selection, options: Mapping[str, Any], known: DatasetInfo
 ) -> None:
     """Refuse what can never mean a file, before anything is asked for. Raises UsageError."""
     only = set(selection.only)

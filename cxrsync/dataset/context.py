@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from cxrsync.cancellation import CancelToken
-from cxrsync.catalog.dataset_info import Dataset
+from cxrsync.catalog.dataset_info import DatasetInfo
 from cxrsync.config.job import Job
 from cxrsync.events import EventSink
 from cxrsync.model import MANIFEST_NAME, RemotePath
@@ -29,7 +29,7 @@ class Run:
     emit: EventSink
     stop: CancelToken
     tree: Tree
-    dataset: Dataset
+    dataset: DatasetInfo
     version: str
     stamp: str
     brake: Brake

@@ -24,7 +24,7 @@ from enum import Enum
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cxrsync.catalog.load import describe
+from cxrsync.catalog.load import dataset_info
 from cxrsync.dataset.tree_identity import (
     Identity,
     check_identity,
@@ -242,7 +242,7 @@ class Location:
     def _versions_in(self, folder: Path, layout: Layout, dataset: str) -> list[str]:
         found = [name for name in names_in(folder) if name[0].isdigit()]
         if layout is Layout.VERSIONS:
-            known = describe(dataset).versions
+            known = dataset_info(dataset).versions
             found = [
                 name
                 for name in found

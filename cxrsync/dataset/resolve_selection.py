@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from cxrsync.catalog.dataset_info import METADATA, SPLIT, Dataset, nearest
+from cxrsync.catalog.dataset_info import METADATA, SPLIT, DatasetInfo, suggest
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.tables import Tables, unknown_ids
 from cxrsync.errors import NothingMeant
@@ -32,7 +32,7 @@ class Meant:
 
 
 def understand(
-    selections: Sequence[Selection], dataset: Dataset, manifest: ManifestFile, tables: Tables
+    selections: Sequence[Selection], dataset: DatasetInfo, manifest: ManifestFile, tables: Tables
 ) -> Meant:
     """What the selections mean, together. Reads manifest and tables: call it from a thread.
 
@@ -72,7 +72,7 @@ def check(selection: Selection, manifest: ManifestFile, tables: Tables) -> None:
         shards = sorted(manifest.partitions - {ROOT})
         raise NothingMeant(
             f"the manifest has no shard {', '.join(lacking)}",
-            next_step=f"It has {nearest(lacking[0], shards) or 'no shards at all'}.",
+            next_step=f"It has {suggest(lacking[0], shards) or 'no shards at all'}.",
         )
     unseen = {
         "subject": set(selection.subjects),
@@ -93,7 +93,7 @@ def check(selection: Selection, manifest: ManifestFile, tables: Tables) -> None:
 
 
 def choose(
-    selection: Selection, dataset: Dataset, manifest: ManifestFile, tables: Tables
+    selection: Selection, dataset: DatasetInfo, manifest: ManifestFile, tables: Tables
 ) -> Chosen:
     """What tables, sample and limit make of a selection. Raises UsageError, BadTable."""
     chosen = _by_tables(selection, dataset, manifest, tables)
@@ -111,7 +111,7 @@ def choose(
 
 
 def _by_tables(
-    selection: Selection, dataset: Dataset, manifest: ManifestFile, tables: Tables
+    selection: Selection, dataset: DatasetInfo, manifest: ManifestFile, tables: Tables
 ) -> Chosen:
     images = frozenset(map(image_key, selection.images)) if selection.images else None
     for role, column, values in (
@@ -135,7 +135,7 @@ def _by_tables(
 
 
 def _nothing(
-    selection: Selection, dataset: Dataset, manifest: ManifestFile, tables: Tables
+    selection: Selection, dataset: DatasetInfo, manifest: ManifestFile, tables: Tables
 ) -> NothingMeant:
     """The error for a selection that means nothing: which filter left nothing, of how much."""
     before = "the version"

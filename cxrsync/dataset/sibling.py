@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cxrsync.catalog.load import describe
+from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.context import Run
 from cxrsync.dataset.placement import Location
@@ -27,7 +27,7 @@ def beside(tree: Tree, place: Location, slug: str, version: str) -> Home:
         root = place.find(slug, version).root
     else:
         root = tree.own / BESIDE / slug / version
-    return Home(Tree(root), describe(slug), version)
+    return Home(Tree(root), dataset_info(slug), version)
 
 
 def other_run(run: Run, home: Home, selection: Selection) -> Run:

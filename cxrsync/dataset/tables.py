@@ -9,8 +9,8 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from cxrsync.catalog.dataset_info import IMAGES, SPLIT, STUDIES, Dataset
-from cxrsync.catalog.load import describe
+from cxrsync.catalog.dataset_info import IMAGES, SPLIT, STUDIES, DatasetInfo
+from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.local_manifest import open_local
 from cxrsync.dataset.placement import Location
@@ -27,7 +27,7 @@ from cxrsync.storage.checksum import digest_of
 from cxrsync.storage.tree import Tree
 
 
-def entry_of(manifest: ManifestFile, dataset: Dataset, role: str) -> Entry | None:
+def entry_of(manifest: ManifestFile, dataset: DatasetInfo, role: str) -> Entry | None:
     """The table of a dataset that tells ``role`` (split, metadata, a labeler …), if it has one."""
     glob = dataset.tables.get(role)
     if glob is None:
@@ -50,7 +50,7 @@ class Tables:
         dataset = self.own.dataset
         if role in dataset.tables:
             return self.own
-        if dataset.tables_in and role in describe(dataset.tables_in).tables:
+        if dataset.tables_in and role in dataset_info(dataset.tables_in).tables:
             return beside(self.own.tree, self._place, dataset.tables_in, self.own.version)
         raise UsageError(
             f"{dataset.slug} has no table that tells the {role} of an image",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cxrsync.catalog.dataset_info import Dataset
+from cxrsync.catalog.dataset_info import DatasetInfo
 from cxrsync.storage.tree import Tree
 
 
@@ -13,5 +13,5 @@ class Home:
     """The tree of a version of a dataset."""
 
     tree: Tree
-    dataset: Dataset
+    dataset: DatasetInfo
     version: str

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cxrsync.catalog.dataset_info import NAME
-from cxrsync.catalog.load import describe, load
+from cxrsync.catalog.load import dataset_info, load
 from cxrsync.errors import DiskError, UsageError
 from cxrsync.model import Kind
 from cxrsync.sanitize import reason_of
@@ -111,7 +111,7 @@ def claim(tree: Tree, dataset: str, version: str) -> None:
 
 def _stranger(tree: Tree, dataset: str) -> str | None:
     """The dataset whose images a tree holds that nobody has claimed, if it is another one."""
-    mine = describe(dataset)
+    mine = dataset_info(dataset)
     for path in islice(tree.files("files"), _FILES_TO_JUDGE):
         if mine.kind_of(path) is Kind.IMAGES:
             return None

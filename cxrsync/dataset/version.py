@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cxrsync.catalog.dataset_info import nearest
-from cxrsync.catalog.load import describe, load
+from cxrsync.catalog.dataset_info import suggest
+from cxrsync.catalog.load import dataset_info, load
 from cxrsync.config.job import Job
 from cxrsync.dataset.placement import Location, wget_folders
 from cxrsync.dataset.tree_parts import refuse_parts
@@ -59,13 +59,13 @@ async def choose_version(job: Job, source: Source, emit: EventSink) -> str:
         if not is_version_root(job.dest):
             emit(Notice(f"version {newest} of {job.dataset}: it is the one in {job.dest}"))
         return newest
-    known: Sequence[str] = describe(job.dataset).versions
+    known: Sequence[str] = dataset_info(job.dataset).versions
     if job.dataset not in load():
         known = await source.versions(job.dataset)
     if not known:
         raise UsageError(
             f"no dataset {job.dataset} is known",
-            next_step=f"Near: {nearest(job.dataset, list(load()))}. If the name is right, say "
+            next_step=f"Near: {suggest(job.dataset, list(load()))}. If the name is right, say "
             "--dataset-version too.",
         )
     newest = _newest(known)
@@ -101,7 +101,7 @@ def find_tree(job: Job) -> FoundTree:
     version = job.version
     if version is None:
         # A version's own folder that wget filled may say nothing of its number.
-        here = place.versions(job.dataset) or list(describe(job.dataset).versions)
+        here = place.versions(job.dataset) or list(dataset_info(job.dataset).versions)
         version = _newest(here) if here else "?"
     found = place.existing(job.dataset, version)
     if found is None or not is_version_root(found.root):
@@ -115,7 +115,7 @@ def find_tree(job: Job) -> FoundTree:
 
 async def no_such_version(source: Source, dataset: str, version: str) -> UsageError:
     """The error for a version that the source does not have, naming those it has."""
-    known = await source.versions(dataset) or list(describe(dataset).versions)
+    known = await source.versions(dataset) or list(dataset_info(dataset).versions)
     if version in known:
         return UsageError(
             f"{source.identity} has no manifest of {dataset} {version}",
@@ -128,7 +128,7 @@ async def no_such_version(source: Source, dataset: str, version: str) -> UsageEr
         )
     return UsageError(
         f"there is no dataset {dataset} (version {version})",
-        next_step=f"Near: {nearest(dataset, list(load()))}.",
+        next_step=f"Near: {suggest(dataset, list(load()))}.",
     )
 
 

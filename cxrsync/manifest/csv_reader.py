@@ -18,7 +18,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import BinaryIO
 
-from cxrsync.catalog.dataset_info import nearest
+from cxrsync.catalog.dataset_info import suggest
 from cxrsync.errors import CxrsyncError, ExitCode
 
 # What a table may come to, in bytes as expanded. The largest real one has about 50 MB.
@@ -111,7 +111,7 @@ def _place(column: str, header: list[str], name: str) -> int:
         raise BadTable(
             name, f"has no column {column}: its first line holds values, no column names"
         )
-    shown = textwrap.shorten(nearest(column, known), _MOST_SHOWN, placeholder=" …")
+    shown = textwrap.shorten(suggest(column, known), _MOST_SHOWN, placeholder=" …")
     raise BadTable(name, f"has no column {column}; it has {shown or 'none with a name'}")
 
 

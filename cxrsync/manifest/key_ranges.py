@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 
-from cxrsync.catalog.dataset_info import Dataset
+from cxrsync.catalog.dataset_info import DatasetInfo
 from cxrsync.config.selection import Selection
 from cxrsync.manifest.bisect import OutOfOrder, Range, prefix_range, seek
 
@@ -31,7 +31,7 @@ def needs_lookup(selection: Selection) -> bool:
 
 
 def keys_of(
-    selections: Iterable[Selection], dataset: Dataset, owners: Mapping[str, str]
+    selections: Iterable[Selection], dataset: DatasetInfo, owners: Mapping[str, str]
 ) -> tuple[KeyRange, ...] | None:
     """The key ranges that hold everything which ``selections`` can mean, the root included.
 

@@ -6,7 +6,7 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterable
 
-from cxrsync.catalog.dataset_info import Dataset
+from cxrsync.catalog.dataset_info import DatasetInfo
 from cxrsync.config.selection import Selection
 from cxrsync.manifest.filters import Chosen
 from cxrsync.manifest.path_ids import image_key, place_of, study_key
@@ -23,7 +23,7 @@ def _globs(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
     return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns))
 
 
-def wanted(selection: Selection, dataset: Dataset, chosen: Chosen = NOTHING_SAID) -> Wanted:
+def wanted(selection: Selection, dataset: DatasetInfo, chosen: Chosen = NOTHING_SAID) -> Wanted:
     """A function that tells whether the file at a path is selected.
 
     ``chosen`` is what tables, sample and limit make of the selection. Globs are matched against

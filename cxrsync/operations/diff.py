@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxrsync.cancellation import CancelToken
-from cxrsync.catalog.load import describe
+from cxrsync.catalog.load import dataset_info
 from cxrsync.config.job import Job
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.states import partition_names
@@ -49,7 +49,7 @@ class Comparison:
 
     def totals(self) -> Totals:
         """How much they differ, and what would move."""
-        kind_of = describe(self.new.dataset).kind_of
+        kind_of = dataset_info(self.new.dataset).kind_of
         changes = Counter(each.change for each in self.differences())
         fresh = {
             bytes.fromhex(each.entry.sha256)
@@ -70,7 +70,7 @@ class Comparison:
                 fresh.discard(digest)  # a second path with it is copied
                 moving += 1
                 inventory.add_missing(each.entry.path, kind_of(each.entry.path), None)
-        guess = estimate(inventory, describe(self.new.dataset).means)
+        guess = estimate(inventory, dataset_info(self.new.dataset).means)
         return Totals(changes, moving, guess)
 
 

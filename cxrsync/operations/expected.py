@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from cxrsync.catalog.dataset_info import Dataset
-from cxrsync.catalog.load import describe
+from cxrsync.catalog.dataset_info import DatasetInfo
+from cxrsync.catalog.load import dataset_info
 from cxrsync.config.job import Job
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.local_manifest import open_local
@@ -44,7 +44,7 @@ def expectation(tree: Tree, job: Job, version: str, *, everything: bool) -> Iter
     """
     asked = everything or not job.selection.whole
     selections = (job.selection,) if asked else remembered(tree)
-    known = describe(job.dataset)
+    known = dataset_info(job.dataset)
     tables = Tables(Home(tree, known, version), destination(job))
     with closing(_open(tree, selections, known, tables)) as manifest:
         if not selections:
@@ -57,7 +57,7 @@ def expectation(tree: Tree, job: Job, version: str, *, everything: bool) -> Iter
 
 
 def _open(
-    tree: Tree, selections: tuple[Selection, ...], known: Dataset, tables: Tables
+    tree: Tree, selections: tuple[Selection, ...], known: DatasetInfo, tables: Tables
 ) -> ManifestFile:
     """The manifest, or as much of it as these selections can mean."""
     lookups = [each for each in selections if needs_lookup(each)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from cxrsync.cancellation import CancelToken
-from cxrsync.catalog.load import describe
+from cxrsync.catalog.load import dataset_info
 from cxrsync.config.job import Job
 from cxrsync.dataset.context import Run
 from cxrsync.dataset.tree_identity import claim
@@ -46,7 +46,7 @@ async def set_out(job: Job, source: Source, emit: EventSink, stop: CancelToken) 
     emit(Started(job.dataset, version, str(tree.root), str(job.selection), job.limits.connections))
     if share.connections < asked:
         emit(Notice(_of_limit(open_files, share.connections, asked)))
-    known = describe(job.dataset)
+    known = dataset_info(job.dataset)
     if Kind.TABLES in job.selection.only and known.elsewhere:
         emit(Notice(known.elsewhere))  # people look here for tables that are not here
     if warning := await in_thread(lambda: warning_of_git(around)):

@@ -20,7 +20,7 @@ from tenacity import (
 from yarl import URL
 
 from cxrsync.catalog.dataset_info import NAME
-from cxrsync.catalog.load import describe
+from cxrsync.catalog.load import dataset_info
 from cxrsync.config.job import Limits, Origin
 from cxrsync.errors import AccessDenied, Interrupted, InvalidResponse, SourceError, Throttled
 from cxrsync.model import MANIFEST_NAME, RemotePath
@@ -185,7 +185,7 @@ class PhysioNet:
                 next_step="PhysioNet lets programs sign in only if their agent begins with "
                 "'Wget/' or 'libwfdb/': leave --user-agent out.",
             )
-        dataset = describe(ref.dataset)
+        dataset = dataset_info(ref.dataset)
         return AccessDenied(
             f"{self._session.user} is signed in but may not have {ref.dataset} {ref.version} (403)",
             next_step="One step of PhysioNet's access process is missing or has expired:\n"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cxrsync.catalog.dataset_info import nearest
-from cxrsync.catalog.load import describe, load
+from cxrsync.catalog.dataset_info import suggest
+from cxrsync.catalog.load import dataset_info, load
 from cxrsync.model import Kind
 
 TEN = tuple(f"p{number}" for number in range(10, 20))
@@ -13,19 +13,21 @@ def test_the_two_that_this_is_made_for() -> None:
     aliases = {known.alias: slug for slug, known in load().items() if known.alias}
     assert aliases == {"jpg": "mimic-cxr-jpg", "dicom": "mimic-cxr"}
     for slug in aliases.values():
-        known = describe(slug)
+        known = dataset_info(slug)
         assert known.shards == TEN
         assert known.versions == ("2.0.0", "2.1.0")
         assert known.agreement == f"https://physionet.org/content/{slug}/"
         assert known.elsewhere
     # For estimates: 558 GB and 4.7 TB over 377,110 images.
-    assert describe("mimic-cxr-jpg").means[Kind.IMAGES] == pytest.approx(558e9 / 377_110, rel=0.02)
-    assert describe("mimic-cxr").means[Kind.IMAGES] == pytest.approx(4.7e12 / 377_110, rel=0.02)
+    assert dataset_info("mimic-cxr-jpg").means[Kind.IMAGES] == pytest.approx(
+        558e9 / 377_110, rel=0.02
+    )
+    assert dataset_info("mimic-cxr").means[Kind.IMAGES] == pytest.approx(4.7e12 / 377_110, rel=0.02)
 
 
 @pytest.mark.parametrize("slug", list(load()))
 def test_every_entry_is_complete(slug: str) -> None:
-    known = describe(slug)
+    known = dataset_info(slug)
     assert known.slug == slug
     assert known.title
     # Unquoted, YAML would make a number of 2.2: "2.10" would come out as 2.1.
@@ -38,7 +40,7 @@ def test_every_entry_is_complete(slug: str) -> None:
 
 
 def test_a_dataset_that_is_not_in_it() -> None:
-    unknown = describe("chexchonet")
+    unknown = dataset_info("chexchonet")
     assert unknown.slug == unknown.title == "chexchonet"
     assert unknown.versions == unknown.shards == ()
     assert unknown.agreement == "https://physionet.org/content/chexchonet/"
@@ -58,7 +60,7 @@ def test_a_dataset_that_is_not_in_it() -> None:
     ],
 )
 def test_kind(dataset: str, path: str, kind: Kind) -> None:
-    assert describe(dataset).kind_of(path) is kind
+    assert dataset_info(dataset).kind_of(path) is kind
 
 
 @pytest.mark.parametrize(
@@ -70,4 +72,4 @@ def test_kind(dataset: str, path: str, kind: Kind) -> None:
     ],
 )
 def test_nearest(name: str, phrase: str) -> None:
-    assert nearest(name, ("mimic-cxr", "mimic-cxr-jpg", "eicu-crd")) == phrase
+    assert suggest(name, ("mimic-cxr", "mimic-cxr-jpg", "eicu-crd")) == phrase

@@ -7,7 +7,8 @@ import pytest
 from e2e.stage import JPG, VERSION, Machine
 
 from cxrsync.catalog import dataset_info
-from cxrsync.catalog.load import describe, load
+from cxrsync.catalog.load import dataset_info as describe
+from cxrsync.catalog.load import load
 from cxrsync.config.parse_job import make_job
 from cxrsync.demo.data.tree import TreeSpec, make_tree
 from cxrsync.demo.server.behaviour import Manners
@@ -69,7 +70,7 @@ def test_it_adds_and_changes(home: Path, way: str, monkeypatch: pytest.MonkeyPat
     assert added.agreement == "https://physionet.org/content/vindr-cxr/"
     # One field of a known one; the others are as shipped.
     assert changed.title == "Ours"
-    for name in dataset_info.Dataset.__dataclass_fields__.keys() - {"title"}:
+    for name in dataset_info.DatasetInfo.__dataclass_fields__.keys() - {"title"}:
         assert getattr(changed, name) == getattr(shipped[JPG], name), name
     assert {slug: load()[slug] for slug in shipped if slug != JPG} == {
         slug: known for slug, known in shipped.items() if slug != JPG

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cxrsync.catalog.load import describe
+from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Label, Sample, Selection, Unit
 from cxrsync.dataset.placement import Location
 from cxrsync.dataset.resolve_selection import understand
@@ -110,12 +110,12 @@ def on_disk(world: World) -> Iterator[tuple[ManifestFile, Tables]]:
             (root / "SHA256SUMS.txt").write_text("".join(lines))
         tree = Tree(dest / world.dataset / VERSION)
         with closing(ManifestFile(tree.manifest)) as manifest:
-            yield manifest, Tables(Home(tree, describe(world.dataset), VERSION), Location(dest))
+            yield manifest, Tables(Home(tree, dataset_info(world.dataset), VERSION), Location(dest))
 
 
 def understood(world: World, *selections: Selection) -> list[str]:
     with on_disk(world) as (manifest, tables):
-        meant = understand(selections, describe(world.dataset), manifest, tables)
+        meant = understand(selections, dataset_info(world.dataset), manifest, tables)
         found = [path for path in manifest.paths() if meant.is_wanted(path)]
         assert {partition_of(path) for path in found} <= meant.partitions
         return found
@@ -364,7 +364,7 @@ def test_a_table_counts_only_with_its_digest(change: Callable[[Path], object]) -
         change(path)
         assert tables.find("split") is None
         with pytest.raises(NotHere, match="the split table of mimic-cxr-jpg"):
-            understand([Selection(splits=("test",))], describe(DICOM), manifest, tables)
+            understand([Selection(splits=("test",))], dataset_info(DICOM), manifest, tables)
 
 
 def test_a_bad_table_is_no_shorter_table() -> None:
@@ -389,7 +389,7 @@ def test_owners_by_the_lists_of_the_dicom_tree(tmp_path: Path) -> None:
         (root / name).write_bytes(text)
         with (root / "SHA256SUMS.txt").open("a") as manifest:
             manifest.write(f"{digest} {name}\n")
-    tables = Tables(Home(Tree(root), describe(DICOM), VERSION), Location(tmp_path))
+    tables = Tables(Home(Tree(root), dataset_info(DICOM), VERSION), Location(tmp_path))
     asked = [Selection(studies=("s50414267",), images=(ONE,))]
     assert owners(tables, asked) == {"s50414267": "p10000032", ONE: "p10000032"}
 

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cxrsync.catalog.dataset_info import NAME
-from cxrsync.catalog.load import describe, load
+from cxrsync.catalog.load import dataset_info, load
 from cxrsync.config.parse_ids import IMAGE, STUDY, SUBJECT, Form, parse_ids
 from cxrsync.errors import UsageError
 
@@ -70,7 +70,7 @@ def understood(own: Path, text: bytes) -> bool:
         dataset.kind_of("files/p10/a.jpg")
         assert dataset.labelers is not None
         assert all(mean >= 0 for mean in dataset.means.values())
-        assert describe(slug) is dataset
+        assert dataset_info(slug) is dataset
     return True
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrsync.catalog.dataset_info import METADATA, SPLIT
-from cxrsync.catalog.load import describe
+from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Label, Sample, Selection, Unit
 from cxrsync.manifest.filters import (
     Chosen,
@@ -24,7 +24,7 @@ from cxrsync.manifest.path_ids import image_key
 
 many = settings(deadline=None, max_examples=300, derandomize=True)
 
-DATASET = describe("mimic-cxr")
+DATASET = dataset_info("mimic-cxr")
 TABLES = ["cxr-record-list.csv.gz", "cxr-study-list.csv.gz"]
 VIEWS, SPLITS = ["PA", "AP", "LATERAL", ""], ["train", "validate", "test"]
 LABELS = {"1.0": "1", "0.0": "0", "-1.0": "-1", "": "blank"}

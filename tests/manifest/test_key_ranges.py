@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.catalog.load import describe
+from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Selection
 from cxrsync.manifest.bisect import OutOfOrder
 from cxrsync.manifest.filters import Chosen
@@ -26,7 +26,7 @@ from cxrsync.model import Kind
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 
-JPG, DICOM = describe("mimic-cxr-jpg"), describe("mimic-cxr")
+JPG, DICOM = dataset_info("mimic-cxr-jpg"), dataset_info("mimic-cxr")
 SUBJECTS = [f"p1{shard}00000{number}" for shard in range(10) for number in range(3)]
 # Study and image → subject: two studies of two images each.
 STUDIES = {f"s5{subject[1:6]}{subject[7:]}{n}": subject for subject in SUBJECTS for n in range(2)}
@@ -95,7 +95,7 @@ def test_the_slices_of_selections(
 
 
 def test_a_dataset_without_shards_has_no_slices() -> None:
-    assert keys_of([Selection(subjects=(P10,))], describe("novel"), {}) is None
+    assert keys_of([Selection(subjects=(P10,))], dataset_info("novel"), {}) is None
 
 
 def test_many_small_slices_are_one_large_read() -> None:

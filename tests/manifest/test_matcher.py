@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.catalog.load import describe
+from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Selection
 from cxrsync.manifest.matcher import any_of, wanted
 from cxrsync.model import Kind
@@ -45,7 +45,7 @@ TREES = {
 
 
 def selected(dataset: str, selection: Selection) -> list[str]:
-    return [path for path in TREES[dataset] if wanted(selection, describe(dataset))(path)]
+    return [path for path in TREES[dataset] if wanted(selection, dataset_info(dataset))(path)]
 
 
 CASES: list[tuple[str, Selection, list[str]]] = [
@@ -128,11 +128,11 @@ def test_what_a_selection_means(dataset: str, selection: Selection, paths: list[
 
 @pytest.mark.parametrize("dataset", TREES)
 def test_kinds(dataset: str) -> None:
-    assert {path: describe(dataset).kind_of(path) for path in TREES[dataset]} == TREES[dataset]
+    assert {path: dataset_info(dataset).kind_of(path) for path in TREES[dataset]} == TREES[dataset]
 
 
 def test_any_of_several_selections() -> None:
-    dataset = describe("mimic-cxr-jpg")
+    dataset = dataset_info("mimic-cxr-jpg")
     p10, p11 = (
         wanted(Selection(shards=(shard,), tables=False), dataset) for shard in ("p10", "p11")
     )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.catalog.load import describe
+from cxrsync.catalog.load import dataset_info
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Entry, FileRecord, FileStat, Kind, partition_of
 from cxrsync.plan.planner import make_plan
@@ -70,7 +70,7 @@ def test_fits(size: int, late: int, expected: bool) -> None:
 
 
 def kind(path: str) -> Kind:
-    return describe("mimic-cxr-jpg").kind_of(path)
+    return dataset_info("mimic-cxr-jpg").kind_of(path)
 
 
 # ── the merge ──────────────────────────────────────────────────────────────────────────────────
