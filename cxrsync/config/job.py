@@ -41,7 +41,7 @@ class Reports(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class SourceConfig:
     """Where the bytes come from: a server, or a tree on a local disk (``from_dir``)."""
 
     base_url: str = DEFAULT_BASE_URL
@@ -52,7 +52,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class TransferLimits:
     """How hard and how long to try; times in seconds.
 
     ``connections`` are asked at a time, ranges included: at most ``first_connections`` of them at
@@ -89,8 +89,8 @@ class Job:
     version: str | None = None
     selection: Selection = field(default_factory=Selection)
     dest: Path = Path(DEFAULT_DEST)
-    origin: Origin = Origin()
-    limits: Limits = Limits()
+    origin: SourceConfig = SourceConfig()
+    limits: TransferLimits = TransferLimits()
     fsync: bool = True
     also: tuple[Selection, ...] = ()
     reports: Reports = Reports.AUTO

@@ -20,10 +20,10 @@ from cxrsync.config.job import (
     DEFAULT_USER_AGENT,
     MOST_CONNECTIONS,
     Job,
-    Limits,
     Link,
-    Origin,
     Reports,
+    SourceConfig,
+    TransferLimits,
 )
 from cxrsync.config.parse_acknowledged import read_acknowledged
 from cxrsync.config.parse_selection import SELECTION_OPTIONS, make_selection
@@ -133,10 +133,10 @@ def _path(options: Mapping[str, Any], name: str) -> Path | None:
         raise UsageError(f"{value}: there is no such user") from None
 
 
-def _limits(options: Mapping[str, Any]) -> Limits:
+def _limits(options: Mapping[str, Any]) -> TransferLimits:
     said = {
         field.name: options[field.name]
-        for field in fields(Limits)
+        for field in fields(TransferLimits)
         if options.get(field.name) is not None
     }
     if "connections" in said:
@@ -150,7 +150,7 @@ def _limits(options: Mapping[str, Any]) -> Limits:
     for name in ("connect_timeout", "stall_timeout", "give_up_after"):
         if not said.get(name, 1) > 0:
             raise UsageError(f"--{name.replace('_', '-')} must be more than 0 seconds")
-    return Limits(**said, rate=parse_rate(options.get("limit_rate")))
+    return TransferLimits(**said, rate=parse_rate(options.get("limit_rate")))
 
 
 def _word(options: Mapping[str, Any], name: str, default: E) -> E:
@@ -207,7 +207,7 @@ def make_job(options: Mapping[str, Any]) -> Job:
         version=version,
         selection=selection,
         dest=_path(options, "dest") or Path(DEFAULT_DEST),
-        origin=Origin(
+        origin=SourceConfig(
             base_url=_check_base_url(options.get("base_url") or DEFAULT_BASE_URL),
             from_dir=None if from_dir is None else from_dir.absolute(),
             user=options.get("user"),

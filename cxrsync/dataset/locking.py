@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cxrsync import humanize
-from cxrsync.config.job import Limits
+from cxrsync.config.job import TransferLimits
 from cxrsync.events import EventSink, Notice, Waiting
 from cxrsync.storage.executors import in_thread, in_thread_while_wanted
 from cxrsync.storage.leftovers import adopt, lay_down
@@ -38,7 +38,7 @@ def in_loop(call: Callable[[T], None]) -> Callable[[T], None]:
     return tell
 
 
-def patience_for_shared(limits: Limits) -> float:
+def patience_for_shared(limits: TransferLimits) -> float:
     """Seconds to wait for what every run of a tree needs and another one may be fetching just now:
     the manifest, the tables. A job array starts many runs at once."""
     return max(limits.wait_lock, limits.give_up_after)

@@ -21,7 +21,7 @@ from yarl import URL
 
 from cxrsync.catalog.dataset_info import NAME
 from cxrsync.catalog.load import dataset_info
-from cxrsync.config.job import Limits, Origin
+from cxrsync.config.job import SourceConfig, TransferLimits
 from cxrsync.errors import AccessDenied, Interrupted, InvalidResponse, SourceError, Throttled
 from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.sanitize import reason_of
@@ -37,7 +37,9 @@ _MOST_API_BYTES = 1 << 20
 class PhysioNet:
     """A Source: the files below ``origin.base_url``, as ``<dataset>/<version>/<path>``."""
 
-    def __init__(self, origin: Origin, limits: Limits, ask: credentials.Ask | None = None) -> None:
+    def __init__(
+        self, origin: SourceConfig, limits: TransferLimits, ask: credentials.Ask | None = None
+    ) -> None:
         self._base = URL(origin.base_url)
         self._origin = origin
         self._ask = ask

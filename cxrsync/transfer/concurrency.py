@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
 
-from cxrsync.config.job import Limits
+from cxrsync.config.job import TransferLimits
 from cxrsync.errors import Interrupted, Throttled, Unreachable
 from cxrsync.events import ConcurrencyChanged, EventSink
 from cxrsync.transfer.aimd import Window
@@ -27,7 +27,7 @@ class Turns:
     Fewer turns never end a request that is under way; they only delay the next.
     """
 
-    def __init__(self, limits: Limits, emit: EventSink) -> None:
+    def __init__(self, limits: TransferLimits, emit: EventSink) -> None:
         first = min(limits.first_connections, limits.connections)
         self._window = Window(first, limits.connections, monotonic())
         self._emit = emit

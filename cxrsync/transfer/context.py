@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from cxrsync.config.job import Limits
+from cxrsync.config.job import TransferLimits
 from cxrsync.events import EventSink
 from cxrsync.sources.base import Source
 from cxrsync.transfer.concurrency import Turns
@@ -23,7 +23,7 @@ class Line:
     """
 
     source: Source
-    limits: Limits
+    limits: TransferLimits
     outage: Outage
     emit: EventSink
     turns: Turns

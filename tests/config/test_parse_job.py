@@ -16,8 +16,8 @@ from cxrsync.config.job import (
     DEFAULT_BASE_URL,
     MOST_CONNECTIONS,
     Job,
-    Limits,
-    Origin,
+    SourceConfig,
+    TransferLimits,
     is_loopback,
 )
 from cxrsync.config.parse_job import OPTIONS, make_job, parse_connections
@@ -91,10 +91,10 @@ def test_every_word(tmp_path: Path) -> None:
             tables=False,
         ),
         dest=tmp_path,
-        origin=Origin(
+        origin=SourceConfig(
             "https://localhost:8443/files", tmp_path.resolve(), "alice", authority, "Wget/2"
         ),
-        limits=Limits(3, 0, 1.5, 2.5, 3.5, 4.5, 0, 5.5, first_connections=3),
+        limits=TransferLimits(3, 0, 1.5, 2.5, 3.5, 4.5, 0, 5.5, first_connections=3),
         fsync=False,
         allow_synced=True,
     )

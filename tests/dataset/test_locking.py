@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cxrsync.config.job import Limits
+from cxrsync.config.job import TransferLimits
 from cxrsync.dataset import locking as module
 from cxrsync.dataset.locking import Workplace, in_loop, patience_for_shared
 from cxrsync.errors import Locked
@@ -197,8 +197,8 @@ async def test_after_a_reboot_it_is_waited_for_though_nobody_asked(
 
 
 def test_what_all_share_is_waited_for_by_the_longer_of_the_two() -> None:
-    assert patience_for_shared(Limits(wait_lock=0.0, give_up_after=60.0)) == 60.0
-    assert patience_for_shared(Limits(wait_lock=600.0, give_up_after=60.0)) == 600.0
+    assert patience_for_shared(TransferLimits(wait_lock=0.0, give_up_after=60.0)) == 60.0
+    assert patience_for_shared(TransferLimits(wait_lock=600.0, give_up_after=60.0)) == 600.0
 
 
 async def test_a_loss_is_told_in_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from tenacity import wait_none
 
-from cxrsync.config.job import Limits, Origin
+from cxrsync.config.job import SourceConfig, TransferLimits
 from cxrsync.sources.physionet import PhysioNet
 
 
@@ -34,6 +34,6 @@ async def source() -> AsyncIterator[PhysioNet]:
     def nobody(host: str, user: str | None) -> None:
         pytest.fail(f"{host} asks for the password of {user}")
 
-    source = PhysioNet(Origin(), Limits(), nobody)
+    source = PhysioNet(SourceConfig(), TransferLimits(), nobody)
     yield source
     await source.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cxrsync.config.job import Limits
+from cxrsync.config.job import TransferLimits
 from cxrsync.errors import DiskError, Interrupted, InvalidResponse, NotFound
 from cxrsync.events import Event, Received
 from cxrsync.model import DigestMismatch, Entry, Outcome, RemotePath, Result
@@ -142,7 +142,7 @@ class Run:
             queue.published(entry, outcome)
 
         flight = Flight()
-        limits = Limits(retries=self.retries)
+        limits = TransferLimits(retries=self.retries)
         turns = Turns(limits, self.events.append)
         outage = Outage(60, self.events.append, turns)
         line = Line(

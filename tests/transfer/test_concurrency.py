@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, suppress
 import pytest
 from transfer.virtual_clock import Clock
 
-from cxrsync.config.job import Limits
+from cxrsync.config.job import TransferLimits
 from cxrsync.errors import (
     AccessDenied,
     Interrupted,
@@ -39,7 +39,7 @@ def said() -> list[Event]:
 
 @pytest.fixture
 def turns(clock: Clock, said: list[Event]) -> Turns:
-    return Turns(Limits(connections=8, first_connections=4), said.append)
+    return Turns(TransferLimits(connections=8, first_connections=4), said.append)
 
 
 async def settle() -> None:
@@ -123,7 +123,7 @@ async def test_what_becomes_of_a_request_decides_how_many_there_are(
 
 
 async def test_a_number_that_was_asked_for_stays(clock: Clock, said: list[Event]) -> None:
-    turns = Turns(Limits(connections=6, first_connections=6), said.append)
+    turns = Turns(TransferLimits(connections=6, first_connections=6), said.append)
     for _ in range(3):
         with pytest.raises(Unreachable):
             async with turns.take():

@@ -16,7 +16,7 @@ from typing import Any, cast
 import pytest
 from transfer.virtual_clock import Clock, run
 
-from cxrsync.config.job import Limits
+from cxrsync.config.job import TransferLimits
 from cxrsync.errors import Interrupted, Throttled, Unreachable
 from cxrsync.events import Event
 from cxrsync.model import RemotePath
@@ -177,7 +177,7 @@ class Pull:
     connections, which is the manifest unless there is a ``probe``."""
 
     server: SimulatedServer
-    limits: Limits
+    limits: TransferLimits
     whole: bool = False
     probe: bool = False
     events: list[Event] = field(default_factory=list)
@@ -225,15 +225,21 @@ class Pull:
             self.failed.append(transfer.failed)
 
 
-AUTO = Limits(give_up_after=7200.0, stall_timeout=STALL_TIMEOUT, connect_timeout=CONNECT_TIMEOUT)
-FIXED = Limits(give_up_after=7200.0, first_connections=8)
+AUTO = TransferLimits(
+    give_up_after=7200.0, stall_timeout=STALL_TIMEOUT, connect_timeout=CONNECT_TIMEOUT
+)
+FIXED = TransferLimits(give_up_after=7200.0, first_connections=8)
 FILE, LARGE, MANIFEST = 150_000, 300_000_000, 400_000_000
 
 
 @pytest.fixture
 def pull(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pull]:
     def make(
-        kind: Kind, seconds: float, limits: Limits, size: int = FILE, gone_after: float = GONE_AT
+        kind: Kind,
+        seconds: float,
+        limits: TransferLimits,
+        size: int = FILE,
+        gone_after: float = GONE_AT,
     ) -> Pull:
         clock = Clock()
         clock.rules(monkeypatch, outage_module, turns_module, transfer_module, flight_module)

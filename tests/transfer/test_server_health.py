@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from transfer.virtual_clock import Clock, virtually
 
-from cxrsync.config.job import Limits
+from cxrsync.config.job import TransferLimits
 from cxrsync.errors import (
     AccessDenied,
     CredentialsRefused,
@@ -46,7 +46,7 @@ def events() -> list[Event]:
 
 @pytest.fixture
 def turns(clock: Clock, events: list[Event]) -> Turns:
-    return Turns(Limits(), events.append)
+    return Turns(TransferLimits(), events.append)
 
 
 @pytest.fixture

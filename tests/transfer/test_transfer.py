@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.config.job import Limits
+from cxrsync.config.job import TransferLimits
 from cxrsync.errors import (
     AccessDenied,
     CredentialsRefused,
@@ -137,7 +137,7 @@ class Stage:
     def __post_init__(self) -> None:
         self.flight = Flight()
         emit = self.events.append
-        limits = Limits(retries=RETRIES, give_up_after=self.patience)
+        limits = TransferLimits(retries=RETRIES, give_up_after=self.patience)
         turns = Turns(limits, emit)
         outage = Outage(self.patience, emit, turns)
         self.line = Line(self.source, limits, outage, emit, turns, self.probe, self.flight.tell)

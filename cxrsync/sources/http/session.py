@@ -36,7 +36,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
-from cxrsync.config.job import Limits, Origin, is_loopback
+from cxrsync.config.job import SourceConfig, TransferLimits, is_loopback
 from cxrsync.errors import (
     CredentialsRefused,
     CxrsyncError,
@@ -81,8 +81,8 @@ class Session:
 
     def __init__(
         self,
-        origin: Origin,
-        limits: Limits,
+        origin: SourceConfig,
+        limits: TransferLimits,
         find_credentials: Callable[[], Awaitable[Credentials]],
     ) -> None:
         self._secure = urlsplit(origin.base_url).scheme == "https" or is_loopback(
@@ -328,7 +328,7 @@ async def drain(response: aiohttp.ClientResponse) -> None:
         response.close() if not response.content.at_eof() else response.release()
 
 
-def _tls(origin: Origin) -> ssl.SSLContext:
+def _tls(origin: SourceConfig) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if origin.ca_file is not None:
         try:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import aiohttp
 
-from cxrsync.config.job import Limits
+from cxrsync.config.job import TransferLimits
 
 
 class Stage:
@@ -29,7 +29,7 @@ class Stage:
         self.patience.reschedule(None if seconds is None else now + seconds)
 
     @classmethod
-    def tracing(cls, limits: Limits) -> aiohttp.TraceConfig:
+    def tracing(cls, limits: TransferLimits) -> aiohttp.TraceConfig:
         """Tells each request's stage how far it has come."""
 
         def on(seconds: float | None, *, connected: bool) -> Callable[..., Awaitable[None]]:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 from tenacity import wait_none
 
-from cxrsync.config.job import Limits, Origin
+from cxrsync.config.job import SourceConfig, TransferLimits
 from cxrsync.errors import Interrupted, InvalidResponse, NotFound, SourceError
 from cxrsync.model import RemotePath
 from cxrsync.sources.base import Opened
@@ -19,7 +19,7 @@ from cxrsync.sources.credentials import Credentials
 from cxrsync.sources.physionet import PhysioNet
 
 # Much less than the patience of a test, much more than what loopback takes.
-LIMITS = Limits(connect_timeout=5.0, stall_timeout=0.5)
+LIMITS = TransferLimits(connect_timeout=5.0, stall_timeout=0.5)
 PATIENCE = 5.0
 FILE = RemotePath("alpha", "1.0", "SHA256SUMS.txt")  # what a run asks for first
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -48,11 +48,11 @@ async def raw(answer: Answer) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def guest(base_url: str, limits: Limits = LIMITS) -> AsyncIterator[PhysioNet]:
+async def guest(base_url: str, limits: TransferLimits = LIMITS) -> AsyncIterator[PhysioNet]:
     def ask(host: str, user: str | None) -> Credentials:
         return Credentials("demo", "hush", "a test")
 
-    source = PhysioNet(Origin(base_url=base_url, user="demo"), limits, ask)
+    source = PhysioNet(SourceConfig(base_url=base_url, user="demo"), limits, ask)
     try:
         async with asyncio.timeout(PATIENCE):
             yield source
@@ -146,9 +146,9 @@ async def test_a_connection_that_is_waited_for_is_no_silent_server() -> None:
             await go_on.wait()
             writer.write(TWO[-1:])
 
-    limits = Limits(connections=1, connect_timeout=0.2, stall_timeout=5.0)
+    limits = TransferLimits(connections=1, connect_timeout=0.2, stall_timeout=5.0)
     async with raw(patient) as url:
-        source = PhysioNet(Origin(base_url=url), limits)
+        source = PhysioNet(SourceConfig(base_url=url), limits)
         async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as both:
             first = both.create_task(read(source))
             await began.wait()
@@ -180,7 +180,7 @@ async def test_a_listing_without_an_end_is_no_reason_to_stop(pause: float) -> No
             await asyncio.sleep(pause)
 
     # A flood is ended by its size.
-    limits = LIMITS if pause else Limits(stall_timeout=60.0)
+    limits = LIMITS if pause else TransferLimits(stall_timeout=60.0)
     async with raw(endless) as url, guest(url, limits) as source:
         assert await source.versions("alpha") == []
 

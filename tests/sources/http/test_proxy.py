@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sources.http.connect_proxy import ESTABLISHED, NAME, ConnectProxy, field, known_as
 
-from cxrsync.config.job import Limits, Origin
+from cxrsync.config.job import SourceConfig, TransferLimits
 from cxrsync.demo.server.behaviour import Manners
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import (
@@ -47,7 +47,7 @@ PAIR = f"clerk:{SECRET}"
 OF_PROXY = base64.b64encode(PAIR.encode())
 OF_SITE = base64.b64encode(f"demo:{PASSWORD}".encode())
 MARK = "-".join(["hush"] * 3)  # not as such in a traceback's source lines
-LIMITS = Limits(connect_timeout=5.0, stall_timeout=5.0)
+LIMITS = TransferLimits(connect_timeout=5.0, stall_timeout=5.0)
 FILE = RemotePath("alpha", "1.0", "SHA256SUMS.txt")  # what a run asks for first
 
 
@@ -85,12 +85,12 @@ def make_server(tmp_path: Path) -> Iterator[Callable[[str], MiniPhysioNet]]:
 
 @asynccontextmanager
 async def guest(
-    base_url: str = HTTPS, ca_file: Path | None = None, limits: Limits = LIMITS
+    base_url: str = HTTPS, ca_file: Path | None = None, limits: TransferLimits = LIMITS
 ) -> AsyncIterator[PhysioNet]:
     def ask(host: str, user: str | None) -> Credentials:
         return Credentials("demo", PASSWORD, "a test")
 
-    source = PhysioNet(Origin(base_url=base_url, ca_file=ca_file), limits, ask)
+    source = PhysioNet(SourceConfig(base_url=base_url, ca_file=ca_file), limits, ask)
     try:
         async with asyncio.timeout(20):
             yield source
@@ -271,7 +271,7 @@ async def test_what_the_environment_holds_goes_to_the_host_that_it_names(
     monkeypatch.setenv("PHYSIONET_HOST", named)
     with ConnectProxy(server._port) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.address())
-        source = PhysioNet(Origin(base_url=HTTPS, ca_file=server.ca_file), LIMITS)
+        source = PhysioNet(SourceConfig(base_url=HTTPS, ca_file=server.ca_file), LIMITS)
         try:
             if named in {NAME, f"{NAME}:443"}:
                 assert await read(source) == b"one"
@@ -348,7 +348,9 @@ async def test_a_proxy_that_refuses(
     code: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    limits = Limits(connect_timeout=0.3 if "silent" in behaviour else 5.0, stall_timeout=5.0)
+    limits = TransferLimits(
+        connect_timeout=0.3 if "silent" in behaviour else 5.0, stall_timeout=5.0
+    )
     with ConnectProxy(**behaviour) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.address(PAIR))
         async with guest(limits=limits) as source:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from cxrsync.config.job import Limits, Origin
+from cxrsync.config.job import SourceConfig, TransferLimits
 from cxrsync.demo.server.behaviour import Manners
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import (
@@ -36,7 +36,7 @@ from cxrsync.sources.physionet import PhysioNet
 
 SECRET = "correct horse grüße"
 MANNERS = Manners(password=SECRET, password_check_seconds=0.001, open_datasets=frozenset({"open"}))
-LIMITS = Limits(connect_timeout=5.0, stall_timeout=5.0)
+LIMITS = TransferLimits(connect_timeout=5.0, stall_timeout=5.0)
 NAMES = ["a#b", "what?", "50%", "%20", "%2e%2e", "a b", "Grüße 北京", "a+b&c=d;e", "c:\\d", "'\"<>"]
 # What a run asks for first.
 NAME = "SHA256SUMS.txt"
@@ -84,12 +84,12 @@ def server(tmp_path: Path) -> Iterator[MiniPhysioNet]:
 async def guest(
     server: MiniPhysioNet | str,
     person: Person | None = None,
-    limits: Limits = LIMITS,
+    limits: TransferLimits = LIMITS,
     **origin: Any,
 ) -> AsyncIterator[PhysioNet]:
     is_mini = isinstance(server, MiniPhysioNet)
     where = {"base_url": server.base_url, "ca_file": server.ca_file} if is_mini else {}
-    origin = Origin(**{"base_url": server, **where, **origin})
+    origin = SourceConfig(**{"base_url": server, **where, **origin})
     source = PhysioNet(origin, limits, person or Person())
     try:
         async with asyncio.timeout(10):
@@ -350,7 +350,7 @@ async def test_a_silent_server_is_given_up(said: bytes) -> None:
         writer.write(said)
         await reader.read()
 
-    limits = Limits(stall_timeout=0.1)
+    limits = TransferLimits(stall_timeout=0.1)
     async with raw(silent) as url, guest(url, limits=limits) as source:
         with pytest.raises(Interrupted, match=r"0\.1 s"):
             await read(source)
@@ -413,7 +413,7 @@ async def test_a_server_that_is_not_there_or_speaks_no_tls() -> None:
             with pytest.raises(Unreachable, match="cannot reach"):
                 await read(source)
     async with web_server(lambda _request: web.Response()) as (url, seen):
-        source = PhysioNet(Origin(base_url=url.replace("http:", "https:")), LIMITS)
+        source = PhysioNet(SourceConfig(base_url=url.replace("http:", "https:")), LIMITS)
         with pytest.raises(Unreachable):
             await read(source)
         await source.close()
