@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cxrsync.manifest.bisect import OutOfOrder, Range
+from cxrsync.manifest.bisect import ManifestNotSorted, Range
 from cxrsync.manifest.file import FAN, ManifestFile
 from cxrsync.manifest.key_ranges import KeyRange, find_slices
 from cxrsync.model import RemotePath
@@ -73,7 +73,7 @@ class _Search:
         try:
             slices = await self._find(keys, total)
             return await in_thread(lambda: self._opened(slices, keys))
-        except OutOfOrder:
+        except ManifestNotSorted:
             return None
 
     def _opened(self, slices: tuple[Range, ...], keys: tuple[KeyRange, ...]) -> ManifestFile:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxrsync.errors import Damaged, NotHere
-from cxrsync.manifest.bisect import OutOfOrder
+from cxrsync.manifest.bisect import ManifestNotSorted
 from cxrsync.manifest.file import ManifestFile, find_local, looks_like_one
 from cxrsync.manifest.key_ranges import KeyRange
 from cxrsync.model import MANIFEST_NAME, FileStat, is_validator
@@ -119,7 +119,7 @@ def _open_slices(tree: Tree, keys: tuple[KeyRange, ...] | None) -> ManifestFile 
     with os.fdopen(fd, "rb") as file:
         total = None if stock.binding is None else stock.binding.total
         if keys is not None and total is not None:
-            with suppress(LookupError, OutOfOrder):
+            with suppress(LookupError, ManifestNotSorted):
                 slices = find_local(fd, stock.ranges, keys, total)
                 again = os.fdopen(os.dup(file.fileno()), "rb")
                 return ManifestFile(manifests_folder(tree) / PARTIAL, slices, keys, opened=again)

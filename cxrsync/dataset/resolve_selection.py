@@ -11,15 +11,15 @@ from cxrsync.dataset.tables import Tables, unknown_ids
 from cxrsync.errors import NothingMeant
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.filters import (
-    Chosen,
+    ImageFilter,
+    apply_limit,
     choose_images,
     choose_studies,
-    draw,
-    limit_to,
+    draw_sample,
     studies_of,
 )
-from cxrsync.manifest.matcher import Wanted, any_of, is_brought, wanted
-from cxrsync.manifest.path_ids import image_key, place_of
+from cxrsync.manifest.matcher import PathMatcher, any_matcher, is_brought, matcher_for
+from cxrsync.manifest.path_ids import image_key, parse_image_path
 from cxrsync.model import ROOT, Kind, partition_of
 
 
@@ -27,7 +27,7 @@ from cxrsync.model import ROOT, Kind, partition_of
 class Meant:
     """The files that selections mean in one version: a test for a path, and where they lie."""
 
-    is_wanted: Wanted
+    is_wanted: PathMatcher
     partitions: frozenset[str]
 
 
@@ -42,8 +42,8 @@ def understand(
     tests = []
     for selection in selections:
         check(selection, manifest, tables)
-        tests.append(wanted(selection, dataset, choose(selection, dataset, manifest, tables)))
-    is_wanted = any_of(tests)
+        tests.append(matcher_for(selection, dataset, choose(selection, dataset, manifest, tables)))
+    is_wanted = any_matcher(tests)
     if all(_by_shards_alone(selection) for selection in selections):
         names = {name for each in selections for name in _touched(each, manifest.partitions)}
         return Meant(is_wanted, frozenset(names))
@@ -82,7 +82,7 @@ def check(selection: Selection, manifest: ManifestFile, tables: Tables) -> None:
     if not any(unseen.values()):
         return
     for path in manifest.paths():
-        place = place_of(path)
+        place = parse_image_path(path)
         if place is not None:
             unseen["subject"].discard(place.subject)
             unseen["study"].discard(place.study)
@@ -94,25 +94,25 @@ def check(selection: Selection, manifest: ManifestFile, tables: Tables) -> None:
 
 def choose(
     selection: Selection, dataset: DatasetInfo, manifest: ManifestFile, tables: Tables
-) -> Chosen:
+) -> ImageFilter:
     """What tables, sample and limit make of a selection. Raises UsageError, BadTable."""
     chosen = _by_tables(selection, dataset, manifest, tables)
     if selection.sample is not None:
         drawn_from = replace(selection, sample=None, limit=None)
-        is_wanted = wanted(drawn_from, dataset, chosen)
-        chosen = draw(selection.sample, filter(is_wanted, manifest.paths()), chosen)
+        is_wanted = matcher_for(drawn_from, dataset, chosen)
+        chosen = draw_sample(selection.sample, filter(is_wanted, manifest.paths()), chosen)
     if selection.limit is not None:
-        is_wanted = wanted(selection, dataset, chosen)
+        is_wanted = matcher_for(selection, dataset, chosen)
         paths = (
             path for path in manifest.paths() if is_wanted(path) and not is_brought(path, selection)
         )
-        chosen = limit_to(selection.limit, paths, chosen)
+        chosen = apply_limit(selection.limit, paths, chosen)
     return chosen
 
 
 def _by_tables(
     selection: Selection, dataset: DatasetInfo, manifest: ManifestFile, tables: Tables
-) -> Chosen:
+) -> ImageFilter:
     images = frozenset(map(image_key, selection.images)) if selection.images else None
     for role, column, values in (
         (SPLIT, "split", selection.splits),
@@ -121,12 +121,12 @@ def _by_tables(
         if values:
             with tables.rows(selection, role, ("dicom_id", column)) as rows:
                 images = choose_images(rows, frozenset(values), images)
-    chosen = Chosen()
+    chosen = ImageFilter()
     if images is not None:
         has_reports = any(kind is Kind.REPORTS for kind, _pattern in dataset.patterns)
         # A table may know images that this version does not have: their reports are not meant.
         studies = studies_of(manifest.paths(), images) if has_reports else frozenset()
-        chosen = Chosen(images, studies)
+        chosen = ImageFilter(images, studies)
     if selection.labels:
         names = ("study_id", *(label.name for label in selection.labels))
         with tables.rows(selection, selection.labeler, names) as rows:
@@ -140,7 +140,7 @@ def _nothing(
     """The error for a selection that means nothing: which filter left nothing, of how much."""
     before = "the version"
     for words, far in selection.steps():
-        is_wanted = wanted(far, dataset, choose(far, dataset, manifest, tables))
+        is_wanted = matcher_for(far, dataset, choose(far, dataset, manifest, tables))
         left = sum(is_wanted(path) and not is_brought(path, far) for path in manifest.paths())
         if not left:
             return NothingMeant(

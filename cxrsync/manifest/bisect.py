@@ -22,7 +22,7 @@ _PROBE = 1024
 _SMALL = 16 * 1024
 
 
-class OutOfOrder(Exception):
+class ManifestNotSorted(Exception):
     """What was seen of a manifest is not in order; only reading all of it tells what it holds."""
 
 
@@ -64,8 +64,9 @@ def seek(
     What is asked for depends on key, total, fan and content alone. It may overlap what was asked
     for before: whoever keeps those bytes need not fetch them again.
 
-    Each round divides what is left by ``fan``, with one probe fewer. Raises OutOfOrder if what was
-    seen is not in order, ValueError if a block is not as long as its range, or for ``fan < 2``.
+    Each round divides what is left by ``fan``, with one probe fewer. Raises ManifestNotSorted if
+    what was seen is not in order, ValueError if a block is not as long as its range, or for ``fan <
+    2``.
     """
     if fan < 2 or total < 0:
         message = f"cannot divide {total} bytes by {fan}"
@@ -127,12 +128,12 @@ class _Interval:
         return self.high - self.low
 
     def narrowed(self, key: bytes, lines: list[_Line]) -> _Interval:
-        """What is left, now that these lines were seen in it. Raises OutOfOrder."""
+        """What is left, now that these lines were seen in it. Raises ManifestNotSorted."""
         last = self.below
         for line in lines:
             if line.path < last or (self.above is not None and line.path > self.above):
                 message = f"the manifest's line at byte {line.start} is out of order"
-                raise OutOfOrder(message)
+                raise ManifestNotSorted(message)
             last = line.path
         left = self
         for line in lines:

@@ -1,7 +1,7 @@
 """The dataset's tables, and a user's own: CSV in, plain or gzip; chosen columns out, as a stream.
 
 Columns go by name, never by place. Nothing here believes a table: whatever is odd about it is a
-:class:`BadTable`, and never a shorter table. Its message names lines and columns and shows no
+:class:`InvalidTable`, and never a shorter table. Its message names lines and columns and shows no
 value, for messages get pasted into public issues.
 """
 
@@ -48,7 +48,7 @@ _LABELS = {
 }
 
 
-class BadTable(CxrsyncError):
+class InvalidTable(CxrsyncError):
     """A table that cannot be read to its end as what it should be. ``table`` is its name."""
 
     exit_code = ExitCode.USAGE
@@ -67,21 +67,21 @@ def read_rows(stream: BinaryIO, name: str, columns: Sequence[str]) -> Iterator[t
     """The values of ``columns``, in that order, of each row in turn; blank lines are no rows.
 
     ``name`` is for messages; gzip is told by its first bytes. The stream is read from where it
-    stands and stays open. Raises BadTable while it is iterated, maybe only behind the last row (a
-    cut gzip): what was yielded is not to be acted on before the end is reached.
+    stands and stays open. Raises InvalidTable while it is iterated, maybe only behind the last row
+    (a cut gzip): what was yielded is not to be acted on before the end is reached.
     """
     rows = _rows(stream, name)
     header = _header(rows, name)
     pick = _picker([_place(column, header, name) for column in columns])
     first = next(rows, None)
     if first is None:
-        raise BadTable(name, "has a header and not one row")
+        raise InvalidTable(name, "has a header and not one row")
     yield pick(first)
     yield from map(pick, rows)
 
 
 def column_names(stream: BinaryIO, name: str) -> list[str]:
-    """The columns that the header names, without blanks around them. Raises BadTable."""
+    """The columns that the header names, without blanks around them. Raises InvalidTable."""
     return _header(_rows(stream, name), name)
 
 
@@ -96,7 +96,7 @@ def label_value(text: str) -> str | None:
 def _header(rows: Iterator[list[str]], name: str) -> list[str]:
     header = next(rows, None)
     if header is None:
-        raise BadTable(name, "is empty")
+        raise InvalidTable(name, "is empty")
     return [column.strip() for column in header]
 
 
@@ -105,14 +105,14 @@ def _place(column: str, header: list[str], name: str) -> int:
     if count == 1:
         return header.index(column)
     if count > 1:
-        raise BadTable(name, f"has {count} columns named {column}")
+        raise InvalidTable(name, f"has {count} columns named {column}")
     known = [there for there in header[:_MOST_NAMED] if there and there.isprintable()]
     if any(_VALUE.fullmatch(there) for there in known):
-        raise BadTable(
+        raise InvalidTable(
             name, f"has no column {column}: its first line holds values, no column names"
         )
     shown = textwrap.shorten(suggest(column, known), _MOST_SHOWN, placeholder=" …")
-    raise BadTable(name, f"has no column {column}; it has {shown or 'none with a name'}")
+    raise InvalidTable(name, f"has no column {column}; it has {shown or 'none with a name'}")
 
 
 def _picker(places: list[int]) -> Callable[[list[str]], tuple[str, ...]]:
@@ -140,11 +140,11 @@ def _rows(stream: BinaryIO, name: str) -> Iterator[list[str]]:
             if len(row) != width:
                 if width:
                     what = f"not as many fields as the header has ({len(row)}, not {width})"
-                    raise BadTable(name, f"line {reader.line_num}: {what}")
+                    raise InvalidTable(name, f"line {reader.line_num}: {what}")
                 width = len(row)
             yield row
     except csv.Error:
-        raise BadTable(
+        raise InvalidTable(
             name,
             f"line {reader.line_num}: no proper CSV (a quote out of place or never closed, or a "
             f"field of more than {csv.field_size_limit():,} characters)",
@@ -169,7 +169,7 @@ class _Lines:
         for piece in _pieces(self._stream, self._name):
             self.open_bytes += len(piece)
             if self.open_bytes > MOST_ROW_BYTES:
-                raise BadTable(
+                raise InvalidTable(
                     self._name,
                     f"about line {self._line}: a row of more than {MOST_ROW_BYTES:,} bytes",
                 )
@@ -195,9 +195,9 @@ class _Lines:
         self._line += data.count(b"\n")
         return text
 
-    def _odd(self, what: str, data: bytes, place: int) -> BadTable:
+    def _odd(self, what: str, data: bytes, place: int) -> InvalidTable:
         line = self._line + data.count(b"\n", 0, place)
-        return BadTable(self._name, f"line {line}: {what}")
+        return InvalidTable(self._name, f"line {line}: {what}")
 
 
 # ── gzip or not ────────────────────────────────────────────────────────────────────────────────
@@ -210,9 +210,9 @@ def _pieces(stream: BinaryIO, name: str) -> Iterator[bytes]:
     for piece in _expanded(source, name) if source.is_gzip else iter(source.piece, b""):
         total += len(piece)
         if total > MOST_BYTES:
-            raise BadTable(name, f"more than {MOST_BYTES:,} bytes")
+            raise InvalidTable(name, f"more than {MOST_BYTES:,} bytes")
         if total > BOMB_FROM_BYTES and total > BOMB_RATIO * source.taken:
-            raise BadTable(name, f"expands to more than {BOMB_RATIO:,} times its size")
+            raise InvalidTable(name, f"expands to more than {BOMB_RATIO:,} times its size")
         yield piece
 
 
@@ -222,9 +222,9 @@ def _expanded(source: _Counted, name: str) -> Iterator[bytes]:
         while piece := unpacked.read1(_PIECE):
             yield piece
     except EOFError:
-        raise BadTable(name, "cut off: its gzip stream does not end") from None
+        raise InvalidTable(name, "cut off: its gzip stream does not end") from None
     except (gzip.BadGzipFile, zlib.error):
-        raise BadTable(name, "damaged gzip") from None
+        raise InvalidTable(name, "damaged gzip") from None
 
 
 class _Counted(io.BufferedIOBase):

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from cxrsync.manifest.bisect import OutOfOrder, Range, path_of
+from cxrsync.manifest.bisect import ManifestNotSorted, Range, path_of
 from cxrsync.manifest.clashes import Nesting
 from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, find_slices
 from cxrsync.manifest.parse import BYTE_ORDER_MARK, MAX_LINE, parse_line
@@ -35,8 +35,8 @@ class ManifestFile:
 
     One that is not sorted (other datasets' may not be) is read through a sorted copy, which lives
     as long as this object. With ``slices`` (byte ranges) only these are read, and only the paths
-    within ``keys`` are known: the file may have holes elsewhere. Raises OutOfOrder where slices
-    are not sorted.
+    within ``keys`` are known: the file may have holes elsewhere. Raises ManifestNotSorted where
+    slices are not sorted.
 
     Once it is open its path does not matter any more: the file may be renamed or replaced. Several
     readers may read it at a time, since none of them moves the file's position.
@@ -63,7 +63,7 @@ class ManifestFile:
             raise
         if not self._is_sorted and slices is not None:
             self._file.close()
-            raise OutOfOrder("the manifest is not sorted")
+            raise ManifestNotSorted("the manifest is not sorted")
         if not self._is_sorted:
             self._file = _sorted_copy(self._file)
             *_known, self._folders = _look_over(self._lines())
@@ -120,7 +120,7 @@ class ManifestFile:
                 slices = find_local(self._file.fileno(), [(0, total)], ROOT_KEYS, total)
                 again = os.fdopen(os.dup(self._file.fileno()), "rb")
                 part = ManifestFile(self.path, slices, ROOT_KEYS, opened=again)
-            except OutOfOrder:  # odd lines in between: then the long way
+            except ManifestNotSorted:  # odd lines in between: then the long way
                 pass
             else:
                 with closing(part):
@@ -199,7 +199,7 @@ def find_local(
 ) -> tuple[Range, ...]:
     """The slices of a manifest of which the byte ranges ``there`` are on the disk.
 
-    Raises LookupError where more of it is needed than is there, OutOfOrder.
+    Raises LookupError where more of it is needed than is there, ManifestNotSorted.
     """
     search = find_slices(keys, total, FAN)
     try:

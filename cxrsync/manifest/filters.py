@@ -11,11 +11,11 @@ from itertools import islice
 from cxrsync.catalog.dataset_info import METADATA, SPLIT
 from cxrsync.config.selection import Label, Sample, Selection, Unit
 from cxrsync.manifest.csv_reader import label_value
-from cxrsync.manifest.path_ids import image_key, place_of, study_key
+from cxrsync.manifest.path_ids import image_key, parse_image_path, study_key
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ImageFilter:
     """What a selection comes to, beyond what a path tells by itself. None: says nothing.
 
     ``images`` (as :func:`~cxrsync.manifest.path_ids.image_key`) are let through, and of the reports
@@ -65,7 +65,7 @@ def choose_studies(rows: Iterable[tuple[str, ...]], labels: Iterable[Label]) -> 
 
 def studies_of(paths: Iterable[str], images: Container[bytes]) -> frozenset[int]:
     """The studies that hold these images, going by the paths of the manifest."""
-    places = filter(None, map(place_of, paths))
+    places = filter(None, map(parse_image_path, paths))
     return frozenset(
         study_key(place.study)
         for place in places
@@ -73,7 +73,7 @@ def studies_of(paths: Iterable[str], images: Container[bytes]) -> frozenset[int]
     )
 
 
-def draw(sample: Sample, paths: Iterable[str], chosen: Chosen) -> Chosen:
+def draw_sample(sample: Sample, paths: Iterable[str], chosen: ImageFilter) -> ImageFilter:
     """``chosen`` narrowed to a sample of what stands at ``paths``, which are in order.
 
     The units with the smallest SHA-256 of seed and id are drawn: the same ones on every machine,
@@ -94,7 +94,7 @@ def _units(paths: Iterable[str], by: Unit) -> Iterator[tuple[str, str, str]]:
     """Each unit once: its files come one after the other."""
     last = None
     for path in paths:
-        place = place_of(path)
+        place = parse_image_path(path)
         if place is None or (by is Unit.IMAGE and not place.image):
             continue
         unit = (
@@ -112,7 +112,7 @@ def _rank(seed: int, unit: tuple[str, str, str]) -> bytes:
     return hashlib.sha256(f"{seed}:{name}".encode()).digest()
 
 
-def limit_to(count: int, paths: Iterable[str], chosen: Chosen) -> Chosen:
+def apply_limit(count: int, paths: Iterable[str], chosen: ImageFilter) -> ImageFilter:
     """``chosen`` narrowed to the first ``count`` of ``paths``, which are in order."""
     last = next(islice(paths, count - 1, None), None)
     return chosen if last is None else replace(chosen, last=last)

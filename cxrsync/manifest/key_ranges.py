@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 
 from cxrsync.catalog.dataset_info import DatasetInfo
 from cxrsync.config.selection import Selection
-from cxrsync.manifest.bisect import OutOfOrder, Range, prefix_range, seek
+from cxrsync.manifest.bisect import ManifestNotSorted, Range, prefix_range, seek
 
 KeyRange = tuple[bytes, bytes | None]
 """The paths ``low <= path < high``; None: to the end."""
@@ -30,7 +30,7 @@ def needs_lookup(selection: Selection) -> bool:
     return 0 < ids <= MOST_FOLDERS and not selection.subjects
 
 
-def keys_of(
+def key_ranges_for(
     selections: Iterable[Selection], dataset: DatasetInfo, owners: Mapping[str, str]
 ) -> tuple[KeyRange, ...] | None:
     """The key ranges that hold everything which ``selections`` can mean, the root included.
@@ -74,14 +74,14 @@ def find_slices(
     """The byte range of each key range, by bisection; see :func:`~cxrsync.manifest.bisect.seek`.
 
     Driven as that is. At the end each slice itself is asked for, so that it is there. Raises
-    OutOfOrder.
+    ManifestNotSorted.
     """
     found: list[Range] = []
     for low, high in keys:
         start = 0 if not low else (yield from seek(low, total, fan))
         stop = total if high is None else (yield from seek(high, total, fan))
         if stop < start or (found and start < found[-1][1]):
-            raise OutOfOrder("slices that overlap")
+            raise ManifestNotSorted("slices that overlap")
         found.append((start, stop))
     there = tuple(each for each in found if each[0] < each[1])
     if there:

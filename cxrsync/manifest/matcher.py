@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable
 
 from cxrsync.catalog.dataset_info import DatasetInfo
 from cxrsync.config.selection import Selection
-from cxrsync.manifest.filters import Chosen
-from cxrsync.manifest.path_ids import image_key, place_of, study_key
+from cxrsync.manifest.filters import ImageFilter
+from cxrsync.manifest.path_ids import image_key, parse_image_path, study_key
 from cxrsync.model import ROOT, Kind, partition_of
 
-Wanted = Callable[[str], bool]
+PathMatcher = Callable[[str], bool]
 
-NOTHING_SAID = Chosen()
+NOTHING_SAID = ImageFilter()
 
 
 def _globs(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
@@ -23,7 +23,9 @@ def _globs(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
     return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns))
 
 
-def wanted(selection: Selection, dataset: DatasetInfo, chosen: Chosen = NOTHING_SAID) -> Wanted:
+def matcher_for(
+    selection: Selection, dataset: DatasetInfo, chosen: ImageFilter = NOTHING_SAID
+) -> PathMatcher:
     """A function that tells whether the file at a path is selected.
 
     ``chosen`` is what tables, sample and limit make of the selection. Globs are matched against
@@ -64,19 +66,21 @@ def is_brought(path: str, selection: Selection) -> bool:
     return selection.brings_tables and partition_of(path) == ROOT
 
 
-def _by_place(selection: Selection, chosen: Chosen) -> Wanted:
+def _by_place(selection: Selection, chosen: ImageFilter) -> PathMatcher:
     """Whether a file of a shard is meant, by its subject, study and image."""
     shards = frozenset(selection.shards)
     subjects = frozenset(selection.subjects)
     studies = frozenset(map(study_key, selection.studies))
-    by_place = bool(subjects or studies or selection.images) or chosen != Chosen(last=chosen.last)
+    by_place = bool(subjects or studies or selection.images) or chosen != ImageFilter(
+        last=chosen.last
+    )
 
     def is_meant(path: str) -> bool:
         if shards and partition_of(path) not in shards:
             return False
         if not by_place:
             return True
-        place = place_of(path)
+        place = parse_image_path(path)
         if place is None:
             return False
         if subjects and place.subject not in subjects:
@@ -95,7 +99,7 @@ def _by_place(selection: Selection, chosen: Chosen) -> Wanted:
     return is_meant
 
 
-def any_of(tests: Iterable[Wanted]) -> Wanted:
+def any_matcher(tests: Iterable[PathMatcher]) -> PathMatcher:
     """A function that tells whether any of several selections means the file at a path."""
     tests = list(tests)
     if len(tests) == 1:

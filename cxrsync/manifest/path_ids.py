@@ -21,7 +21,7 @@ class Place(NamedTuple):
     image: str
 
 
-def place_of(path: str) -> Place | None:
+def parse_image_path(path: str) -> Place | None:
     """The place of an image or a report; None for any other file."""
     parts = path.split("/")
     if len(parts) == 5 and parts[0] == "files":

@@ -17,7 +17,7 @@ from cxrsync.dataset.tables import Tables, owners
 from cxrsync.dataset.target import Home
 from cxrsync.dataset.version import destination
 from cxrsync.manifest.file import ManifestFile
-from cxrsync.manifest.key_ranges import keys_of, needs_lookup
+from cxrsync.manifest.key_ranges import key_ranges_for, needs_lookup
 from cxrsync.model import MANIFEST_NAME, Entry, FileRecord, FileStat
 from cxrsync.plan.survey import survey
 from cxrsync.storage.tree import Tree
@@ -61,9 +61,9 @@ def _open(
 ) -> ManifestFile:
     """The manifest, or as much of it as these selections can mean."""
     lookups = [each for each in selections if needs_lookup(each)]
-    keys = keys_of(selections, known, {})
+    keys = key_ranges_for(selections, known, {})
     if keys is None and lookups and tree.find(MANIFEST_NAME) is None:
-        keys = keys_of(selections, known, owners(tables, lookups))
+        keys = key_ranges_for(selections, known, owners(tables, lookups))
     return open_local(tree, keys)
 
 

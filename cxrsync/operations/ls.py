@@ -16,7 +16,7 @@ from cxrsync.dataset.version import find_tree
 from cxrsync.errors import NotHere
 from cxrsync.events import EventSink, TreeNotice
 from cxrsync.manifest.file import ManifestFile
-from cxrsync.manifest.matcher import Wanted
+from cxrsync.manifest.matcher import PathMatcher
 from cxrsync.model import Entry
 from cxrsync.operations.exit_status import in_our_words
 from cxrsync.operations.expected import expectation
@@ -36,7 +36,7 @@ class Listing:
     dataset: str
     version: str
     manifest: ManifestFile
-    is_wanted: Wanted
+    is_wanted: PathMatcher
 
     def entries(self) -> Iterator[Entry]:
         """Each of them, in the order of the manifest."""

@@ -29,7 +29,7 @@ from cxrsync.errors import (
     unwrap,
 )
 from cxrsync.events import Event, EventSink, Finished, Notice, RunSummary
-from cxrsync.manifest.path_ids import place_of
+from cxrsync.manifest.path_ids import parse_image_path
 from cxrsync.model import Kind, Result
 from cxrsync.operations.exit_status import Ending, exit_status, explain, is_callers_wish
 from cxrsync.operations.prepare import set_out
@@ -202,7 +202,7 @@ def _reports_of(selection: Selection, course: Course) -> Selection | None:
     by_image = selection.images or selection.sample or selection.limit is not None
     if by_image or selection.include or selection.exclude:
         places = filter(
-            None, map(place_of, filter(course.meant.is_wanted, course.manifest.paths()))
+            None, map(parse_image_path, filter(course.meant.is_wanted, course.manifest.paths()))
         )
         studies = tuple(sorted({place.study for place in places if place.image}))
         if not studies:

@@ -26,7 +26,7 @@ from cxrsync.errors import (
 from cxrsync.events import Notice
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.filters import tables_needed
-from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, keys_of, needs_lookup
+from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, key_ranges_for, needs_lookup
 from cxrsync.model import ROOT, Entry
 from cxrsync.stats import RunStats
 from cxrsync.storage.executors import in_thread
@@ -50,7 +50,7 @@ async def set_course(run: Run, tally: RunStats) -> Course:
     """
     selections = run.job.selections
     tables = Tables(Home(run.tree, run.dataset, run.version), destination(run.job))
-    keys = keys_of(selections, run.dataset, {})
+    keys = key_ranges_for(selections, run.dataset, {})
     lookups = [each for each in selections if needs_lookup(each)]
     brought: set[str] = set()
     if keys is None and lookups:
@@ -62,7 +62,7 @@ async def set_course(run: Run, tally: RunStats) -> Course:
                 whose = await in_thread(lambda: owners(tables, lookups))
             finally:
                 manifest.close()
-            keys = keys_of(selections, run.dataset, whose)
+            keys = key_ranges_for(selections, run.dataset, whose)
             manifest = await get_manifest(run, keys, ask=False)
     else:
         manifest = await get_manifest(run, keys)

@@ -15,7 +15,7 @@ from cxrsync.dataset.resolve_selection import Meant
 from cxrsync.errors import CxrsyncError, Locked, unwrap
 from cxrsync.events import LimitReached, Notice, Planned, Unaccounted
 from cxrsync.manifest.file import ManifestFile
-from cxrsync.manifest.matcher import Wanted
+from cxrsync.manifest.matcher import PathMatcher
 from cxrsync.model import ROOT, Entry, Outcome, Result, partition_of
 from cxrsync.plan.capacity import check_room
 from cxrsync.plan.carry_over import look_back
@@ -84,7 +84,7 @@ async def _travel_leg(
     tally: RunStats,
     manifest: ManifestFile,
     partitions: Partitions,
-    is_wanted: Wanted,
+    is_wanted: PathMatcher,
     remember: tuple[Selection, ...],
     distrust: tuple[str, ...],
 ) -> None:

@@ -21,7 +21,7 @@ from cxrsync.dataset.resolve_selection import understand
 from cxrsync.dataset.tables import Tables, owners
 from cxrsync.dataset.target import Home
 from cxrsync.errors import NotHere, UsageError
-from cxrsync.manifest.csv_reader import BadTable
+from cxrsync.manifest.csv_reader import InvalidTable
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Kind, partition_of
 from cxrsync.storage.tree import Tree
@@ -369,7 +369,7 @@ def test_a_table_counts_only_with_its_digest(change: Callable[[Path], object]) -
 
 def test_a_bad_table_is_no_shorter_table() -> None:
     harmed = Image("11000011", "51029426", THREE, "te\0st")
-    with pytest.raises(BadTable, match="split"):
+    with pytest.raises(InvalidTable, match="split"):
         understood(replace(SMALL, images=(*SMALL.images[:2], harmed)), Selection(splits=("train",)))
 
 

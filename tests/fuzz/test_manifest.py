@@ -12,11 +12,11 @@ from fuzz.mutations import many, mutated
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cxrsync.manifest.bisect import OutOfOrder, Range, path_of, prefix_range, seek
+from cxrsync.manifest.bisect import ManifestNotSorted, Range, path_of, prefix_range, seek
 from cxrsync.manifest.file import FAN, WHOLE, ManifestFile, find_local, looks_like_one
 from cxrsync.manifest.key_ranges import ROOT_KEYS
 from cxrsync.manifest.parse import MAX_LINE, parse_line
-from cxrsync.manifest.path_ids import image_key, place_of, study_key
+from cxrsync.manifest.path_ids import image_key, parse_image_path, study_key
 from cxrsync.model import Entry, RejectedLine, partition_of
 
 ROOT = "/mirror/mimic-cxr-jpg/2.1.0"
@@ -56,7 +56,7 @@ def test_a_line(raw: bytes) -> None:
         assert_inside(parsed.path)
         assert len(bytes.fromhex(parsed.sha256)) == 32
         assert path_of(raw) == parsed.path.encode()
-        place = place_of(parsed.path)
+        place = parse_image_path(parsed.path)
         if place is not None:
             study_key(place.study)
             image_key(place.image)
@@ -103,7 +103,7 @@ def test_the_search_ends_and_finds(data: bytes, byte: int) -> None:
         found.append((yield from seek(key, len(data), FAN)))
 
     rounds = search()
-    with suppress(StopIteration, OutOfOrder):  # told, not guessed
+    with suppress(StopIteration, ManifestNotSorted):  # told, not guessed
         ranges = next(rounds)
         for _ in range(200):
             assert all(0 <= start < stop <= len(data) for start, stop in ranges)
@@ -122,7 +122,7 @@ def test_slices_of_what_is_here(data: bytes, there: list[tuple[int, int]]) -> No
             for keys in (WHOLE, ROOT_KEYS, (prefix_range(b"files/p14/"),)):
                 try:
                     found = find_local(file.fileno(), ranges, keys, len(data))
-                except (LookupError, OutOfOrder):
+                except (LookupError, ManifestNotSorted):
                     continue
                 assert all(0 <= start < stop <= len(data) for start, stop in found)
 

@@ -1,4 +1,5 @@
-"""Tables, plain and gzip: rows, or BadTable; nothing else, and in a memory that does not grow."""
+"""Tables, plain and gzip: rows, or InvalidTable; nothing else, and in a memory that does not
+grow."""
 
 import gzip
 import io
@@ -9,7 +10,7 @@ from fuzz.mutations import many, mutated
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cxrsync.manifest.csv_reader import BadTable, column_names, label_value, read_rows
+from cxrsync.manifest.csv_reader import InvalidTable, column_names, label_value, read_rows
 
 COLUMNS = ("dicom_id", "split")
 TABLE = b"dicom_id,study_id,subject_id,split\n" + b"".join(
@@ -24,7 +25,7 @@ def read(data: bytes) -> list[tuple[str, ...]] | None:
     try:
         column_names(io.BytesIO(data), "t.csv")
         rows = list(read_rows(stream, "t.csv", COLUMNS))
-    except BadTable as problem:
+    except InvalidTable as problem:
         said = str(problem)
     else:
         assert rows

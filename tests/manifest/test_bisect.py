@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cxrsync.demo.data.tree import manifest_lines
-from cxrsync.manifest.bisect import OutOfOrder, path_of, prefix_range, seek
+from cxrsync.manifest.bisect import ManifestNotSorted, path_of, prefix_range, seek
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 
@@ -116,7 +116,7 @@ def test_it_ends_whatever_the_order(data: st.DataObject, paths: list[bytes], fan
     text = b"".join(lines_of(paths))
     try:
         found, _asked = drive(text, key, fan)
-    except OutOfOrder:
+    except ManifestNotSorted:
         assert paths != sorted(paths)
     else:
         assert 0 <= found <= len(text)
@@ -129,7 +129,7 @@ def test_it_ends_whatever_the_order(data: st.DataObject, paths: list[bytes], fan
 def test_it_ends_on_what_is_no_manifest(text: bytes, key: bytes, fan: int) -> None:
     try:
         found, _asked = drive(text, key, fan)
-    except OutOfOrder:
+    except ManifestNotSorted:
         return
     assert 0 <= found <= len(text)
 
@@ -226,13 +226,13 @@ def test_a_line_beyond_what_earlier_rounds_established(spoiled: bytes) -> None:
     [lines[number]] = lines_of([spoiled * len(path_of(lines[number]))])
     paths = [path_of(line) for line in lines]
     assert paths == sorted(paths)  # among themselves
-    with pytest.raises(OutOfOrder):
+    with pytest.raises(ManifestNotSorted):
         drive(text[:low] + b"".join(lines) + text[high:], b"files/p002222")
 
 
 @pytest.mark.parametrize("count", [2, 5000], ids=["in one piece", "from probe to probe"])
 def test_a_manifest_that_is_not_sorted(count: int) -> None:
-    with pytest.raises(OutOfOrder, match="at byte"):
+    with pytest.raises(ManifestNotSorted, match="at byte"):
         drive(b"".join(lines_of(numbered(count)[::-1])), b"files/p000001")
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cxrsync.demo.data import tables as demo
 from cxrsync.errors import ExitCode
 from cxrsync.manifest import csv_reader
-from cxrsync.manifest.csv_reader import BadTable, column_names, label_value, read_rows
+from cxrsync.manifest.csv_reader import InvalidTable, column_names, label_value, read_rows
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 
@@ -99,7 +99,7 @@ PACKED = gzip.compress(BODY, mtime=0)
     ],
 )
 def test_what_is_odd(data: bytes, what: str) -> None:
-    with pytest.raises(BadTable) as caught:
+    with pytest.raises(InvalidTable) as caught:
         rows(data, "a", "b")
     error = caught.value
     assert str(error).startswith("t.csv: ")
@@ -112,7 +112,7 @@ def test_what_is_odd(data: bytes, what: str) -> None:
 
 def test_a_message_names_few_columns() -> None:
     header = "\x1b[2J," + ",".join(f"column {number}" for number in range(10_000)) + "\n"
-    with pytest.raises(BadTable) as caught:
+    with pytest.raises(InvalidTable) as caught:
         rows(header.encode(), "dicom_id")
     assert "column 1," in str(caught.value)
     assert len(str(caught.value)) < 500
@@ -134,7 +134,7 @@ def test_a_row_without_end_is_not_taken_in(
             yield piece
 
     monkeypatch.setattr(csv_reader, "_pieces", counted)
-    with pytest.raises(BadTable):
+    with pytest.raises(InvalidTable):
         rows(pack(b"a\n1\n" + unit * (8 << 20)), "a")
     assert taken < 2 << 20
 
@@ -150,7 +150,7 @@ def test_more_bytes_than_a_table_has(monkeypatch: pytest.MonkeyPatch) -> None:
     for data in (SPLIT, gzip.compress(SPLIT)):
         assert len(rows(data, "split")) == 2
     for data in (SPLIT + b"\n", gzip.compress(SPLIT + b"\n")):
-        with pytest.raises(BadTable, match="more than 45 bytes"):
+        with pytest.raises(InvalidTable, match="more than 45 bytes"):
             rows(data, "split")
 
 
@@ -158,7 +158,7 @@ def test_a_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_reader, "BOMB_FROM_BYTES", 20_000)
     monkeypatch.setattr(csv_reader, "BOMB_RATIO", 10)
     same = b"a,b\n" * 10_000
-    with pytest.raises(BadTable, match="expands to more than 10 times"):
+    with pytest.raises(InvalidTable, match="expands to more than 10 times"):
         rows(gzip.compress(same), "a")
     assert len(rows(gzip.compress(same[:20_000]), "a")) == 4_999
     assert len(rows(gzip.compress(same, compresslevel=0), "a")) == 9_999
@@ -214,7 +214,7 @@ def test_a_gzip_cut_anywhere_is_told(text: str) -> None:
     assert len(rows(packed, "dicom_id")) == text.count("\n") - 1
     step = max(1, len(packed) // 200)
     for end in {*range(0, len(packed), step), *range(len(packed) - 10, len(packed))}:
-        with pytest.raises(BadTable):
+        with pytest.raises(InvalidTable):
             rows(packed[:end], "dicom_id")
 
 
@@ -227,7 +227,7 @@ def test_a_gzip_with_a_changed_byte_never_reads_otherwise() -> None:
         changed[place] ^= flip
         try:
             assert rows(bytes(changed), "dicom_id", "split") == expected
-        except BadTable:
+        except InvalidTable:
             told += 1
     assert told >= 4 * (len(packed) - 10)  # all but some of the gzip header's ten
 
@@ -246,7 +246,7 @@ def test_a_read_that_fails_is_the_disks() -> None:
 
 def test_the_names_alone_need_no_rows() -> None:
     assert column_names(io.BytesIO(b"\xef\xbb\xbf a,b \r\n1\n\xff"[:-1]), "t") == ["a", "b"]
-    with pytest.raises(BadTable, match="t: is empty"):
+    with pytest.raises(InvalidTable, match="t: is empty"):
         column_names(io.BytesIO(b""), "t")
 
 

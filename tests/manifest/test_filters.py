@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from cxrsync.config.selection import Label, Sample, Selection, Unit
 from cxrsync.manifest.filters import (
-    Chosen,
+    ImageFilter,
+    apply_limit,
     choose_images,
     choose_studies,
-    draw,
-    limit_to,
+    draw_sample,
     studies_of,
     tables_needed,
 )
-from cxrsync.manifest.path_ids import Place, image_key, place_of, study_key
+from cxrsync.manifest.path_ids import Place, image_key, parse_image_path, study_key
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 
@@ -41,7 +41,7 @@ IMAGE = "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014"
     ],
 )
 def test_places(path: str, place: Place | None) -> None:
-    assert place_of(path) == place
+    assert parse_image_path(path) == place
 
 
 def test_keys() -> None:
@@ -135,24 +135,24 @@ def ranked(seed: int, ids: set[str]) -> list[str]:
 
 
 def places() -> list[Place]:
-    return [place for path in PATHS if (place := place_of(path))]
+    return [place for path in PATHS if (place := parse_image_path(path))]
 
 
 @many
 @given(st.integers(1, 12), st.sampled_from(Unit), st.integers(0, 50))
 def test_a_sample_is_the_smallest_by_hash(count: int, by: Unit, seed: int) -> None:
-    before = Chosen(studies=frozenset({1, 2, 3}))
-    chosen = draw(Sample(count, by, seed), PATHS, before)
+    before = ImageFilter(studies=frozenset({1, 2, 3}))
+    chosen = draw_sample(Sample(count, by, seed), PATHS, before)
 
     ids = {str(getattr(place, by.value)) for place in places()} - {""}
     drawn = set(ranked(seed, ids)[:count])
     if by is Unit.SUBJECT:
-        assert chosen == Chosen(studies=before.studies, subjects=frozenset(drawn))
+        assert chosen == ImageFilter(studies=before.studies, subjects=frozenset(drawn))
     elif by is Unit.STUDY:
-        assert chosen == Chosen(studies=frozenset(map(study_key, drawn)))
+        assert chosen == ImageFilter(studies=frozenset(map(study_key, drawn)))
     else:
         studies = {study_key(place.study) for place in places() if place.image in drawn}
-        assert chosen == Chosen(
+        assert chosen == ImageFilter(
             images=frozenset(map(image_key, drawn)),
             image_studies=frozenset(studies),
             studies=before.studies,
@@ -162,18 +162,20 @@ def test_a_sample_is_the_smallest_by_hash(count: int, by: Unit, seed: int) -> No
 @pytest.mark.parametrize(("seed", "drawn"), [(7, {"p2", "p0", "p1"}), (0, {"p2", "p0", "p3"})])
 def test_samples_that_others_have_drawn(seed: int, drawn: set[str]) -> None:
     """As ``printf 7:p2 | sha256sum`` ranks them: papers name a seed, so this must never change."""
-    assert draw(Sample(3, Unit.SUBJECT, seed), PATHS, Chosen()).subjects == drawn
+    assert draw_sample(Sample(3, Unit.SUBJECT, seed), PATHS, ImageFilter()).subjects == drawn
 
 
 def test_nothing_to_draw_from() -> None:
-    assert draw(Sample(3, Unit.IMAGE), ["files/p10/p1/s1.txt", "LICENSE.txt"], Chosen()) == Chosen(
-        images=frozenset(), image_studies=frozenset()
-    )
+    assert draw_sample(
+        Sample(3, Unit.IMAGE), ["files/p10/p1/s1.txt", "LICENSE.txt"], ImageFilter()
+    ) == ImageFilter(images=frozenset(), image_studies=frozenset())
 
 
 @pytest.mark.parametrize(
     ("count", "last"), [(1, PATHS[0]), (3, PATHS[2]), (len(PATHS), PATHS[-1]), (99, None)]
 )
 def test_a_limit(count: int, last: str | None) -> None:
-    before = Chosen(subjects=frozenset({"p1"}))
-    assert limit_to(count, iter(PATHS), before) == Chosen(subjects=before.subjects, last=last)
+    before = ImageFilter(subjects=frozenset({"p1"}))
+    assert apply_limit(count, iter(PATHS), before) == ImageFilter(
+        subjects=before.subjects, last=last
+    )

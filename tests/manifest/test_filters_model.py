@@ -10,16 +10,16 @@ from cxrsync.catalog.dataset_info import METADATA, SPLIT
 from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Label, Sample, Selection, Unit
 from cxrsync.manifest.filters import (
-    Chosen,
+    ImageFilter,
+    apply_limit,
     choose_images,
     choose_studies,
-    draw,
-    limit_to,
+    draw_sample,
     studies_of,
     tables_needed,
 )
-from cxrsync.manifest.key_ranges import covers, keys_of
-from cxrsync.manifest.matcher import is_brought, wanted
+from cxrsync.manifest.key_ranges import covers, key_ranges_for
+from cxrsync.manifest.matcher import is_brought, matcher_for
 from cxrsync.manifest.path_ids import image_key
 
 many = settings(deadline=None, max_examples=300, derandomize=True)
@@ -98,25 +98,25 @@ def chosen_by_us(tree: list[Image], selection: Selection) -> set[str]:
         assert (role in needed) == bool(values)
         if values:
             images = choose_images([(each.id, each[column]) for each in tree], set(values), images)
-    chosen = Chosen()
+    chosen = ImageFilter()
     if images is not None:
-        chosen = Chosen(images, studies_of(paths, images))
+        chosen = ImageFilter(images, studies_of(paths, images))
     if selection.labels:
         rows_of_labels = {(each.study[1:], each.label) for each in tree}
         studies = choose_studies(rows_of_labels, selection.labels)
-        chosen = Chosen(chosen.images, chosen.image_studies, studies)
+        chosen = ImageFilter(chosen.images, chosen.image_studies, studies)
     if selection.sample is not None:
         from_all = Selection(**{
             name: getattr(selection, name) for name in Selection.__slots__
             if name not in {"sample", "limit"}
         })  # fmt: skip
-        test = wanted(from_all, DATASET, chosen)
-        chosen = draw(selection.sample, filter(test, paths), chosen)
+        test = matcher_for(from_all, DATASET, chosen)
+        chosen = draw_sample(selection.sample, filter(test, paths), chosen)
     if selection.limit is not None:
-        test = wanted(selection, DATASET, chosen)
+        test = matcher_for(selection, DATASET, chosen)
         left = (path for path in paths if test(path) and not is_brought(path, selection))
-        chosen = limit_to(selection.limit, left, chosen)
-    return set(filter(wanted(selection, DATASET, chosen), paths))
+        chosen = apply_limit(selection.limit, left, chosen)
+    return set(filter(matcher_for(selection, DATASET, chosen), paths))
 
 
 def model(tree: list[Image], selection: Selection) -> set[str]:
@@ -165,7 +165,7 @@ def test_against_the_model(tree: list[Image], selection: Selection) -> None:
 @given(trees, selections)
 def test_the_slices_hold_everything_that_is_chosen(tree: list[Image], selection: Selection) -> None:
     owners = {each.id: each.subject for each in tree} | {each.study: each.subject for each in tree}
-    keys = keys_of([selection], DATASET, owners)
+    keys = key_ranges_for([selection], DATASET, owners)
     if keys is not None:
         assert all(covers(keys, path) for path in chosen_by_us(tree, selection))
 

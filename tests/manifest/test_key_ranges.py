@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Selection
-from cxrsync.manifest.bisect import OutOfOrder
-from cxrsync.manifest.filters import Chosen
+from cxrsync.manifest.bisect import ManifestNotSorted
+from cxrsync.manifest.filters import ImageFilter
 from cxrsync.manifest.key_ranges import (
     MOST_FOLDERS,
     MOST_SHARDS,
@@ -17,10 +17,10 @@ from cxrsync.manifest.key_ranges import (
     KeyRange,
     covers,
     find_slices,
-    keys_of,
+    key_ranges_for,
     needs_lookup,
 )
-from cxrsync.manifest.matcher import wanted
+from cxrsync.manifest.matcher import matcher_for
 from cxrsync.manifest.path_ids import image_key
 from cxrsync.model import Kind
 
@@ -91,27 +91,27 @@ P10, P11 = "p10000032", "p11000011"
 def test_the_slices_of_selections(
     selections: list[Selection], owners: Mapping[str, str], prefixes: list[str] | None
 ) -> None:
-    assert inner(keys_of(selections, JPG, owners)) == prefixes
+    assert inner(key_ranges_for(selections, JPG, owners)) == prefixes
 
 
 def test_a_dataset_without_shards_has_no_slices() -> None:
-    assert keys_of([Selection(subjects=(P10,))], dataset_info("novel"), {}) is None
+    assert key_ranges_for([Selection(subjects=(P10,))], dataset_info("novel"), {}) is None
 
 
 def test_many_small_slices_are_one_large_read() -> None:
     few = tuple(f"p1000{number:04}" for number in range(MOST_FOLDERS))
-    assert len(inner(keys_of([Selection(subjects=few)], JPG, {})) or ()) == MOST_FOLDERS
+    assert len(inner(key_ranges_for([Selection(subjects=few)], JPG, {})) or ()) == MOST_FOLDERS
     more = Selection(subjects=(*few, P11))
-    assert keys_of([more], JPG, {}) is None
+    assert key_ranges_for([more], JPG, {}) is None
     # … unless they came one by one: then they are here.
     one_by_one = [Selection(subjects=(each,)) for each in more.subjects]
-    assert len(inner(keys_of(one_by_one, JPG, {})) or ()) == MOST_FOLDERS + 1
+    assert len(inner(key_ranges_for(one_by_one, JPG, {})) or ()) == MOST_FOLDERS + 1
     shards = JPG.shards[: MOST_SHARDS + 1]
-    assert keys_of([Selection(shards=shards)], JPG, {}) is None
-    assert inner(keys_of([Selection(shards=shards[:-1])], JPG, {})) is not None
+    assert key_ranges_for([Selection(shards=shards)], JPG, {}) is None
+    assert inner(key_ranges_for([Selection(shards=shards[:-1])], JPG, {})) is not None
     # The shard of too many subjects is one.
     in_p10 = Selection(shards=("p10",), subjects=more.subjects)
-    assert inner(keys_of([in_p10], JPG, {})) == ["files/p10/"]
+    assert inner(key_ranges_for([in_p10], JPG, {})) == ["files/p10/"]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def has_a_place(selection: Selection, owners: Mapping[str, str]) -> bool:
 def test_nothing_that_is_meant_lies_outside(
     several: list[Selection], owners: Mapping[str, str]
 ) -> None:
-    keys = keys_of(several, DICOM, owners)
+    keys = key_ranges_for(several, DICOM, owners)
     if keys is None:
         assert not all(has_a_place(each, owners) for each in several)
         return
@@ -169,7 +169,9 @@ def test_nothing_that_is_meant_lies_outside(
     )
     for each in several:
         images = frozenset(map(image_key, each.images))
-        is_wanted = wanted(each, DICOM, Chosen(images, frozenset()) if images else Chosen())
+        is_wanted = matcher_for(
+            each, DICOM, ImageFilter(images, frozenset()) if images else ImageFilter()
+        )
         outside = [path for path in PATHS if is_wanted(path) and not covers(keys, path)]
         assert outside == []
 
@@ -198,7 +200,7 @@ def found(
 @many
 @given(st.lists(selections, min_size=1, max_size=3))
 def test_the_slices_hold_exactly_what_the_keys_do(several: list[Selection]) -> None:
-    keys = keys_of(several, DICOM, OWNERS)
+    keys = key_ranges_for(several, DICOM, OWNERS)
     if keys is None:
         return
     slices, _asked = found(keys)
@@ -207,7 +209,7 @@ def test_the_slices_hold_exactly_what_the_keys_do(several: list[Selection]) -> N
 
 
 def test_slices_that_are_empty_are_none() -> None:
-    keys = keys_of([Selection(subjects=("p10999999",)), Selection(shards=("p18",))], JPG, {})
+    keys = key_ranges_for([Selection(subjects=("p10999999",)), Selection(shards=("p18",))], JPG, {})
     assert keys is not None
     slices, asked = found(keys)
     held = [TEXT[start:stop].split(b"\n")[0][65:] for start, stop in slices]
@@ -219,9 +221,9 @@ def test_slices_that_are_empty_are_none() -> None:
 
 
 def test_what_is_out_of_order_is_told() -> None:
-    keys = keys_of([Selection(shards=("p12",))], JPG, {})
+    keys = key_ranges_for([Selection(shards=("p12",))], JPG, {})
     assert keys is not None
-    with pytest.raises(OutOfOrder):
+    with pytest.raises(ManifestNotSorted):
         found(keys, b"".join(reversed(LINES)))
 
 
@@ -240,6 +242,6 @@ def test_what_is_out_of_order_is_told() -> None:
     ],
 )
 def test_covers(path: str, within: bool) -> None:
-    keys = keys_of([Selection(subjects=(P10,))], JPG, {})
+    keys = key_ranges_for([Selection(subjects=(P10,))], JPG, {})
     assert keys is not None
     assert covers(keys, path) is within

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Selection
-from cxrsync.manifest.matcher import any_of, wanted
+from cxrsync.manifest.matcher import any_matcher, matcher_for
 from cxrsync.model import Kind
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
@@ -45,7 +45,7 @@ TREES = {
 
 
 def selected(dataset: str, selection: Selection) -> list[str]:
-    return [path for path in TREES[dataset] if wanted(selection, dataset_info(dataset))(path)]
+    return [path for path in TREES[dataset] if matcher_for(selection, dataset_info(dataset))(path)]
 
 
 CASES: list[tuple[str, Selection, list[str]]] = [
@@ -134,14 +134,14 @@ def test_kinds(dataset: str) -> None:
 def test_any_of_several_selections() -> None:
     dataset = dataset_info("mimic-cxr-jpg")
     p10, p11 = (
-        wanted(Selection(shards=(shard,), tables=False), dataset) for shard in ("p10", "p11")
+        matcher_for(Selection(shards=(shard,), tables=False), dataset) for shard in ("p10", "p11")
     )
-    both = any_of([p10, p11])
+    both = any_matcher([p10, p11])
     assert both("files/p10/a.jpg")
     assert both("files/p11/a.jpg")
     assert not both("files/p12/a.jpg")
-    assert not any_of([p10])("files/p11/a.jpg")
-    assert not any_of([])("files/p10/a.jpg")
+    assert not any_matcher([p10])("files/p11/a.jpg")
+    assert not any_matcher([])("files/p10/a.jpg")
 
 
 globs = st.sampled_from(["*", "files/*", "*.txt", "*.jpg", "files/p1[01]/*", "?ICENSE*", "x"])
