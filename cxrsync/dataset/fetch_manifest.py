@@ -45,11 +45,11 @@ from cxrsync.manifest.key_ranges import KeyRange
 from cxrsync.model import MANIFEST_NAME, Entry, FileStat
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.base import End, Opened, PastEnd
-from cxrsync.storage.checksum import digest_of
-from cxrsync.storage.executors import in_thread
+from cxrsync.storage.checksum import sha256_file
+from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.partial import Partial
-from cxrsync.storage.publish import Ready, publish
+from cxrsync.storage.publish import VerifiedFile, publish
 from cxrsync.storage.trash import Trash
 from cxrsync.transfer.context import Line
 from cxrsync.transfer.pool import Flight, fetch_alone
@@ -80,28 +80,30 @@ async def obtain(
     # Its partial has no digest for a name: two runs must not write it at once.
     lock = Lock(folder, describe="the manifest", on_loss=in_loop(run.stop.fail))
     place = Workplace(lock, folder, only=PARTIAL, proved=False)
-    await in_thread(lambda: run.tree.make_own(folder))
+    await run_in_thread(lambda: run.tree.make_own(folder))
     await place.enter(patience_for_shared(run.job.limits), run.emit)
     partial = Partial(folder, PARTIAL, proved=False, lease=lock)
     earlier: EarlierSlices | None = None
     try:
         if keys is not None and run.tree.find(MANIFEST_NAME) is None:
             ref = run.ref(MANIFEST_NAME)
-            await in_thread(partial.load)
-            earlier = await in_thread(lambda: EarlierSlices.of(partial))
+            await run_in_thread(partial.load)
+            earlier = await run_in_thread(lambda: EarlierSlices.of(partial))
             part = await fetch_slices(line, flight, ref, partial, keys, ask=ask)
             if part is not None:
-                if earlier is not None and partial.epoch != earlier.epoch:
-                    await in_thread(lambda: _judge_slices(run, part, partial, earlier))
+                if earlier is not None and partial.generation != earlier.epoch:
+                    await run_in_thread(lambda: _judge_slices(run, part, partial, earlier))
                 return part
         await _WholeManifest(run, line, flight, lock, partial, earlier).bring()
-        return await in_thread(lambda: ManifestFile(run.tree.manifest))
+        return await run_in_thread(lambda: ManifestFile(run.tree.manifest))
     except OSError:
-        await in_thread(lock.check)  # where it is another run's by now, the disk is not at fault
+        await run_in_thread(
+            lock.check
+        )  # where it is another run's by now, the disk is not at fault
         raise
     finally:
         try:
-            await in_thread(partial.save)
+            await run_in_thread(partial.save)
         finally:
             partial.close()
             await place.leave()
@@ -178,7 +180,7 @@ class _WholeManifest:
 
     async def bring(self) -> None:
         """Have it in place, as it is at the source. Raises what ends a run."""
-        ours = await in_thread(self._look_at_ours)
+        ours = await run_in_thread(self._look_at_ours)
         skip_if = None
         if ours is not None and ours.found.size:
             kept = ours.kept
@@ -189,7 +191,7 @@ class _WholeManifest:
                 return
         if not await self._fetch(skip_if):
             return
-        text = await in_thread(self._publish)
+        text = await run_in_thread(self._publish)
         if text:
             self._run.emit(Notice(text))
 
@@ -200,7 +202,7 @@ class _WholeManifest:
         found = tree.find(MANIFEST_NAME)
         if found is None:
             return None
-        kept, sha256 = read_kept(tree), digest_of(str(tree.manifest))
+        kept, sha256 = read_kept(tree), sha256_file(str(tree.manifest))
         if kept is None or sha256 == kept.sha256:
             return _Ours(found, kept, sha256)
         if (kept.size, kept.mtime_ns) != found:
@@ -226,7 +228,7 @@ class _WholeManifest:
         if not isinstance(told, Opened) or not is_still(ours.found, kept, self._source, told):
             return False
         validator = told.validator
-        await in_thread(
+        await run_in_thread(
             lambda: write_kept(
                 self._tree, self._lock, self._source, validator, ours.found, ours.sha256
             )
@@ -237,10 +239,10 @@ class _WholeManifest:
         """Fetch it into the partial, whole beyond doubt. False if it has not changed."""
         searched = bool(self._partial.size)  # for slices: what it brought is known by now
         if not searched:
-            await in_thread(self._partial.load)
+            await run_in_thread(self._partial.load)
         bound = self._partial.binding
         if bound is None or bound.validator is None or bound.source != self._source:
-            await in_thread(self._partial.discard)  # nothing could show what it is a part of
+            await run_in_thread(self._partial.discard)  # nothing could show what it is a part of
         elif self._partial.size:
             skip_if = None  # a newer one was on its way
         transfer = Transfer(
@@ -258,7 +260,7 @@ class _WholeManifest:
                 return False
             if transfer.end not in _UNPROVED or await self._is_whole(transfer.end, seen):
                 return True
-            await transfer.start_over(self._partial.epoch)
+            await transfer.start_over(self._partial.generation)
         raise InvalidResponse(
             f"the server sends {MANIFEST_NAME} without its length, and nothing proves where it ends"
         )
@@ -272,8 +274,10 @@ class _WholeManifest:
             return not behind
         if end is End.FORGEABLE:
             return False
-        this = (size, await in_thread(self._partial.digest))
-        ended = size > 0 and await in_thread(lambda: self._partial.read(size - 1, size)) == b"\n"
+        this = (size, await run_in_thread(self._partial.digest))
+        ended = (
+            size > 0 and await run_in_thread(lambda: self._partial.read(size - 1, size)) == b"\n"
+        )
         if this in seen and ended:
             return True
         seen.add(this)
@@ -313,7 +317,7 @@ class _WholeManifest:
         kept = manifests_folder(tree) / f"{self._run.stamp}-{MANIFEST_NAME}"
 
         def keep(_path: str) -> None:
-            if digest_of(str(tree.manifest)) == digest:
+            if sha256_file(str(tree.manifest)) == digest:
                 return
             try:
                 shutil.copy2(tree.manifest, kept)
@@ -324,7 +328,7 @@ class _WholeManifest:
                 raise
 
         self._lock.check()
-        [found] = publish(tree, [Ready(Entry(MANIFEST_NAME, ""), partial)], keep)
+        [found] = publish(tree, [VerifiedFile(Entry(MANIFEST_NAME, ""), partial)], keep)
         if isinstance(found, OSError):
             self._lock.check()
             raise DiskError(f"cannot put {tree.manifest} in place: {reason_of(found)}")
@@ -355,7 +359,7 @@ class _WholeManifest:
         return str(lost) if lost.count else ""
 
     def _judge_lost_slices(self) -> str:
-        if self._earlier is None or self._partial.epoch == self._earlier.epoch:
+        if self._earlier is None or self._partial.generation == self._earlier.epoch:
             return ""
         with closing(ManifestFile(self._partial.path)) as new:
             lost = losses(self._earlier.entries(), (entry for _offset, entry in new.entries()))

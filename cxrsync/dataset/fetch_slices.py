@@ -9,7 +9,7 @@ from cxrsync.manifest.bisect import ManifestNotSorted, Range
 from cxrsync.manifest.file import FAN, ManifestFile
 from cxrsync.manifest.key_ranges import KeyRange, find_slices
 from cxrsync.model import RemotePath
-from cxrsync.storage.executors import in_thread
+from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.partial import Partial
 from cxrsync.transfer.context import Line
 from cxrsync.transfer.pool import Flight, fetch_alone
@@ -41,7 +41,7 @@ async def fetch_slices(
 
     With ``ask`` the source is asked, in any case, whether what is here is still its own.
     """
-    await in_thread(partial.load)
+    await run_in_thread(partial.load)
     search = _Search(line, flight, ref, partial)
     for _attempt in range(_ATTEMPTS):
         try:
@@ -64,7 +64,7 @@ class _Search:
         """Raises _ChangedError, and what ends a run."""
         validator = self._validator()
         if validator is None and self._partial.size:
-            await in_thread(self._partial.discard)
+            await run_in_thread(self._partial.discard)
         if validator is None or ask:
             await self._fetch([(0, _HEAD)], skip_if=validator)
         total = self._partial.total
@@ -72,7 +72,7 @@ class _Search:
             return None
         try:
             slices = await self._find(keys, total)
-            return await in_thread(lambda: self._opened(slices, keys))
+            return await run_in_thread(lambda: self._opened(slices, keys))
         except ManifestNotSorted:
             return None
 
@@ -87,7 +87,7 @@ class _Search:
             ranges = next(search)
             while True:
                 await self._fetch(ranges)
-                ranges = search.send(await in_thread(lambda ranges=ranges: self._read(ranges)))  # type: ignore[misc]
+                ranges = search.send(await run_in_thread(lambda ranges=ranges: self._read(ranges)))  # type: ignore[misc]
         except StopIteration as done:
             slices: tuple[Range, ...] = done.value
             return slices
@@ -99,10 +99,10 @@ class _Search:
         transfer = Transfer(
             self._line, self._ref, self._partial, only=ranges, skip_if=skip_if, by_digest=False
         )
-        epoch = self._partial.epoch
+        epoch = self._partial.generation
         await transfer.begin(maybe_there=False)
         await fetch_alone(self._flight, transfer, self._line.limits.connections)
-        if self._partial.epoch != epoch:
+        if self._partial.generation != epoch:
             raise _ChangedError
         if transfer.failed is not None:
             raise transfer.failed

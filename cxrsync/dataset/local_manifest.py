@@ -20,7 +20,7 @@ from cxrsync.manifest.key_ranges import KeyRange
 from cxrsync.model import MANIFEST_NAME, FileStat, is_validator
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.atomic_write import write_file
-from cxrsync.storage.checksum import digest_of
+from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import UnexpectedFile, read_json
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.partial_readers import open_best
@@ -98,7 +98,7 @@ def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> Manifest
                 return part
             raise UnexpectedFile(errno.ENOENT, "no such file")
         kept = read_kept(tree)
-        if kept is not None and digest_of(str(tree.manifest)) != kept.sha256:
+        if kept is not None and sha256_file(str(tree.manifest)) != kept.sha256:
             raise Damaged(f"{tree.manifest} is not the manifest that was fetched", next_step=mend)
         if not looks_like_one(tree.manifest):
             raise Damaged(f"{tree.manifest} is no manifest", next_step=mend)

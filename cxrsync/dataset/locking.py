@@ -17,7 +17,7 @@ from typing import TypeVar
 from cxrsync import humanize
 from cxrsync.config.job import TransferLimits
 from cxrsync.events import EventSink, Notice, Waiting
-from cxrsync.storage.executors import in_thread, in_thread_while_wanted
+from cxrsync.storage.executors import in_thread_while_wanted, run_in_thread
 from cxrsync.storage.leftovers import adopt, lay_down
 from cxrsync.storage.lock import Holder, Lock
 
@@ -65,7 +65,7 @@ class Workplace:
         """
         try:
             await self._take_lock(patience, emit, later)
-            replaced = await in_thread(self.lock.replaced)
+            replaced = await run_in_thread(self.lock.replaced)
             for each in replaced:
                 if not each.dead:
                     emit(Notice(f"{each.words}, of which nothing was heard"))
@@ -76,16 +76,16 @@ class Workplace:
                 )
             )  # fmt: skip
         except BaseException:
-            await in_thread(self.lock.release)  # it may have come while we were told to stop
+            await run_in_thread(self.lock.release)  # it may have come while we were told to stop
             raise
 
     async def leave(self) -> None:
         """Let what is there rest, and release the lock. Nobody may be at work there any more."""
         try:
-            await in_thread(lambda: lay_down(self.folder, self.lock, only=self.only))
+            await run_in_thread(lambda: lay_down(self.folder, self.lock, only=self.only))
         finally:
             # Whatever the disk says: a lock that a living process holds keeps everyone out.
-            await in_thread(self.lock.release)
+            await run_in_thread(self.lock.release)
 
     async def _take_lock(
         self, patience: float, emit: EventSink, later: Sequence[Workplace]
@@ -100,7 +100,7 @@ class Workplace:
         clock = asyncio.get_running_loop().time
         began = clock()
         told: float | None = None
-        while (holder := await in_thread(attempt)) is not None:
+        while (holder := await run_in_thread(attempt)) is not None:
             now = clock()
             left = max(began + patience - now, holder.gone_in or 0.0)
             if left <= 0:

@@ -14,7 +14,7 @@ from cxrsync.manifest.key_ranges import KeyRange, covers
 from cxrsync.manifest.parse import parse_line
 from cxrsync.model import Entry
 from cxrsync.storage.partial import Partial
-from cxrsync.storage.sidecar import Binding
+from cxrsync.storage.sidecar import ObjectVersion
 
 MOST_LOST = 0.1
 _MOST_NAMED = 10
@@ -63,7 +63,7 @@ class EarlierSlices:
     its own, some MB at the most: with another ETag they are given up, and may be wanted back."""
 
     epoch: int
-    binding: Binding | None
+    binding: ObjectVersion | None
     pieces: tuple[tuple[int, bytes], ...]
 
     @classmethod
@@ -72,7 +72,7 @@ class EarlierSlices:
         if not partial.ranges:
             return None
         pieces = tuple((start, partial.read(start, stop)) for start, stop in partial.ranges)
-        return cls(partial.epoch, partial.binding, pieces)
+        return cls(partial.generation, partial.binding, pieces)
 
     def entries(self, keys: Iterable[KeyRange] | None = None) -> list[Entry]:
         """What they list, in order: every line that is whole, within ``keys`` (None: all)."""
@@ -92,5 +92,5 @@ class EarlierSlices:
         if self.binding is not None:
             partial.bind(self.binding)
         for start, data in self.pieces:
-            partial.write(start, [data], partial.epoch)
+            partial.write(start, [data], partial.generation)
         partial.save()

@@ -23,7 +23,7 @@ from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import ROOT_KEYS
 from cxrsync.model import Entry
 from cxrsync.sanitize import reason_of
-from cxrsync.storage.checksum import digest_of
+from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.tree import Tree
 
 
@@ -93,7 +93,7 @@ class Tables:
     def proved(tree: Tree, entry: Entry) -> Path | None:
         """The file of an entry, if it is here and right. A few MB: hashed rather than believed."""
         try:
-            right = digest_of(tree.final(entry.path)) == entry.sha256
+            right = sha256_file(tree.final(entry.path)) == entry.sha256
         except OSError:
             return None
         return Path(tree.final(entry.path)) if right else None

@@ -23,8 +23,8 @@ from cxrsync.plan.forecast import Forecast
 from cxrsync.plan.planner import Plan, make_plan
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
-from cxrsync.storage.disk_space import room
-from cxrsync.storage.executors import in_thread
+from cxrsync.storage.disk_space import free_space
+from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.state_db import State
 from cxrsync.storage.tree import Tree
 
@@ -36,7 +36,7 @@ async def forecast(job: Job, source: Source, emit: EventSink, stop: CancelToken)
         run = await set_out(job, source, emit, stop)
         course = await set_course(run, RunStats())
         try:
-            plan = await in_thread(lambda: _plan(run, course))
+            plan = await run_in_thread(lambda: _plan(run, course))
             guess = await published_estimate(run, plan)
         finally:
             course.manifest.close()
@@ -46,9 +46,9 @@ async def forecast(job: Job, source: Source, emit: EventSink, stop: CancelToken)
         emit(
             Notice(f"{humanize.files(len(plan.blocked))} cannot be put in place: {_reasons(plan)}")
         )
-    partials = await in_thread(lambda: begun(run, plan))
+    partials = await run_in_thread(lambda: begun(run, plan))
     here = partials[1]
-    free = await in_thread(lambda: room(run.tree.root))
+    free = await run_in_thread(lambda: free_space(run.tree.root))
     short = None
     if lacking(plan, guess, free, here) is not None:
         short = WillNotFit(f"it will not fit on the disk: {in_words(plan, guess, free, here)}")
@@ -65,7 +65,7 @@ async def forecast(job: Job, source: Source, emit: EventSink, stop: CancelToken)
         need_bytes=need(plan, guess, here),
         need_files=files_to_make(plan),
         room=free,
-        rate=await in_thread(lambda: _last_rate(run)),
+        rate=await run_in_thread(lambda: _last_rate(run)),
         refusal=short,
     )
 

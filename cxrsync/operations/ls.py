@@ -24,7 +24,7 @@ from cxrsync.operations.prepare import set_out
 from cxrsync.operations.resolve import set_course
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
-from cxrsync.storage.executors import in_thread
+from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.tree import Tree
 
 
@@ -54,7 +54,7 @@ async def listing(
     """
     with ExitStack() as stack:
         with in_our_words(stop):
-            found = await in_thread(lambda: _from_what_is_here(job, emit, stack))
+            found = await run_in_thread(lambda: _from_what_is_here(job, emit, stack))
             if found is None:
                 run = await set_out(job, source, emit, stop)
                 course = await set_course(run, RunStats())

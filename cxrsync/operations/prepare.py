@@ -16,7 +16,7 @@ from cxrsync.model import Kind
 from cxrsync.preflight.checks import refuse_synced, warning_of_git
 from cxrsync.preflight.destination import look_around
 from cxrsync.sources.base import Source
-from cxrsync.storage.executors import in_thread
+from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.open_files import share_of
 from cxrsync.transfer.concurrency import Turns
@@ -34,7 +34,7 @@ async def set_out(job: Job, source: Source, emit: EventSink, stop: CancelToken) 
     place = destination(job)
     found = place.find(job.dataset, version)
     tree = Tree(found.root)
-    around = await in_thread(lambda: look_around(tree.root))
+    around = await run_in_thread(lambda: look_around(tree.root))
     if not job.allow_synced:
         refuse_synced(around)
     if notice := place.notice(found, job.dataset, version):
@@ -49,7 +49,7 @@ async def set_out(job: Job, source: Source, emit: EventSink, stop: CancelToken) 
     known = dataset_info(job.dataset)
     if Kind.TABLES in job.selection.only and known.elsewhere:
         emit(Notice(known.elsewhere))  # people look here for tables that are not here
-    if warning := await in_thread(lambda: warning_of_git(around)):
+    if warning := await run_in_thread(lambda: warning_of_git(around)):
         emit(Notice(warning))
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     brake = Brake(job.limits.rate)

@@ -38,7 +38,7 @@ from cxrsync.operations.run_log import keep_summary, write_progress
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
-from cxrsync.storage.executors import in_thread
+from cxrsync.storage.executors import run_in_thread
 from cxrsync.sync.partition_sync import travel_legs
 
 
@@ -184,7 +184,7 @@ async def _reports_beside(run: Run) -> Home:
 
 
 async def bring_reports(run: Run, tally: RunStats, course: Course, home: Home) -> None:
-    selection = await in_thread(lambda: _reports_of(run.job.selection, course))
+    selection = await run_in_thread(lambda: _reports_of(run.job.selection, course))
     if selection is None:
         return
     run.emit(Notice(f"the reports are in {home.dataset.slug}: they come into {home.tree.root}"))

@@ -29,7 +29,7 @@ from cxrsync.manifest.filters import tables_needed
 from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, key_ranges_for, needs_lookup
 from cxrsync.model import ROOT, Entry
 from cxrsync.stats import RunStats
-from cxrsync.storage.executors import in_thread
+from cxrsync.storage.executors import run_in_thread
 from cxrsync.sync.partition_sync import travel_legs
 
 
@@ -59,7 +59,7 @@ async def set_course(run: Run, tally: RunStats) -> Course:
             try:
                 for role in {name for each in lookups for name in _lookup_tables(each)}:
                     brought |= await _bring_table(run, tally, manifest, tables, role)
-                whose = await in_thread(lambda: owners(tables, lookups))
+                whose = await run_in_thread(lambda: owners(tables, lookups))
             finally:
                 manifest.close()
             keys = key_ranges_for(selections, run.dataset, whose)
@@ -71,7 +71,7 @@ async def set_course(run: Run, tally: RunStats) -> Course:
             for role in tables_needed(selection):
                 if not tables.is_given(selection, role):
                     brought |= await _bring_table(run, tally, manifest, tables, role)
-        meant = await in_thread(lambda: understand(selections, run.dataset, manifest, tables))
+        meant = await run_in_thread(lambda: understand(selections, run.dataset, manifest, tables))
     except BaseException:
         manifest.close()
         raise
@@ -103,17 +103,17 @@ async def _bring_table(
     had to be fetched for it."""
     home = tables.home_of(role)
     if home is not tables.own:
-        if await in_thread(lambda: tables.find(role)) is None:
+        if await run_in_thread(lambda: tables.find(role)) is None:
             await _bring_from_beside(run, tally, home, role)
-            if await in_thread(lambda: tables.find(role)) is None:
+            if await run_in_thread(lambda: tables.find(role)) is None:
                 raise _not_arrived(f"the {role} table of {home.dataset.slug}", tally)
         return set()
-    entry = await in_thread(lambda: _table_in(manifest, home, role))
-    if await in_thread(lambda: tables.proved(home.tree, entry)) is not None:
+    entry = await run_in_thread(lambda: _table_in(manifest, home, role))
+    if await run_in_thread(lambda: tables.proved(home.tree, entry)) is not None:
         return set()
     run.emit(Notice(f"{entry.path} tells which images are meant: it comes first"))
     await _travel_for(run, tally, manifest, entry, ())
-    if await in_thread(lambda: tables.proved(home.tree, entry)) is None:
+    if await run_in_thread(lambda: tables.proved(home.tree, entry)) is None:
         raise _not_arrived(entry.path, tally)
     return {entry.path}
 
@@ -127,7 +127,7 @@ async def _bring_from_beside(run: Run, tally: RunStats, home: Home, role: str) -
     try:
         manifest = await get_manifest(other, ROOT_KEYS)
         try:
-            entry = await in_thread(lambda: _table_in(manifest, home, role))
+            entry = await run_in_thread(lambda: _table_in(manifest, home, role))
             await _travel_for(other, tally, manifest, entry, (selection,))
         finally:
             manifest.close()

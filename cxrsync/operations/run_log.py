@@ -15,7 +15,7 @@ import aiofiles
 
 from cxrsync.events import RunSummary
 from cxrsync.storage.atomic_write import UNFINISHED, write_file
-from cxrsync.storage.executors import ended, in_thread
+from cxrsync.storage.executors import ended, run_in_thread
 from cxrsync.storage.filesystem import FILE_MODE, make_folders, read_json
 from cxrsync.storage.lock_owner import is_running, this_process
 from cxrsync.storage.tree import Tree
@@ -36,7 +36,7 @@ async def write_progress(tree: Tree, stamp: str, snapshot: Callable[[], RunSumma
     """Keep the news of this run fresh, for `status` beside it, until cancelled; then they go."""
     path = tree.own / PROGRESS_FOLDER / f"{stamp}.json"
     process = this_process()
-    await in_thread(lambda: _sweep(tree))
+    await run_in_thread(lambda: _sweep(tree))
     try:
         while True:
             text = json.dumps({**process, "run": stamp, **snapshot().as_json()})

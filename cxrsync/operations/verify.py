@@ -18,7 +18,7 @@ from cxrsync.model import MANIFEST_NAME, Entry, FileStat
 from cxrsync.operations.exit_status import Ending, exit_status
 from cxrsync.operations.expected import Expectation, without_proof
 from cxrsync.sanitize import reason_of
-from cxrsync.storage.checksum import digest_of
+from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import reading_error
 from cxrsync.storage.parallel_hash import on_every_core
 from cxrsync.storage.tree import Tree
@@ -139,7 +139,7 @@ class _Verifier:
 
     def hash(self, item: tuple[Entry, FileStat]) -> str:
         """The digest of a file. Raises OSError."""
-        return digest_of(self._tree.final(item[0].path))
+        return sha256_file(self._tree.final(item[0].path))
 
     async def judge(self, item: tuple[Entry, FileStat], digest: str | OSError) -> None:
         """What a file is worth by its digest."""

@@ -11,8 +11,8 @@ from cxrsync.errors import WillNotFit
 from cxrsync.model import Kind
 from cxrsync.plan.estimate import Estimate, estimate
 from cxrsync.plan.planner import Plan
-from cxrsync.storage.disk_space import Room, Shortage, room, shortage
-from cxrsync.storage.executors import in_thread
+from cxrsync.storage.disk_space import FreeSpace, Shortage, free_space, shortage
+from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.partial_readers import unfinished
 
 
@@ -24,11 +24,11 @@ async def check_room(run: Run, plan: Plan) -> None:
     if run.job.force or not plan.to_fetch:
         return
     guess = estimate(plan.inventory, run.dataset.means)
-    free = await in_thread(lambda: room(run.tree.root))
+    free = await run_in_thread(lambda: free_space(run.tree.root))
     if lacking(plan, guess, free) is None:
         return
     guess = await published_estimate(run, plan)
-    _files, here = await in_thread(lambda: begun(run, plan))
+    _files, here = await run_in_thread(lambda: begun(run, plan))
     if lacking(plan, guess, free, here) is not None:
         raise WillNotFit(f"it will not fit on the disk: {in_words(plan, guess, free, here)}")
 
@@ -43,7 +43,7 @@ def begun(run: Run, plan: Plan) -> tuple[int, int]:
 async def published_estimate(run: Run, plan: Plan) -> Estimate:
     """What is missing, with the version's public total to go by where it is known."""
     total = await run.source.total(run.job.dataset, run.version)
-    everything = await in_thread(lambda: _kinds(plan)) if total else None
+    everything = await run_in_thread(lambda: _kinds(plan)) if total else None
     return estimate(plan.inventory, run.dataset.means, total, everything)
 
 
@@ -63,12 +63,12 @@ def need(plan: Plan, guess: Estimate, here: int = 0) -> int:
     return max(0, round(guess.bytes * share) - here)
 
 
-def lacking(plan: Plan, guess: Estimate, free: Room, here: int = 0) -> Shortage | None:
+def lacking(plan: Plan, guess: Estimate, free: FreeSpace, here: int = 0) -> Shortage | None:
     """What the disk lacks for the missing files; None if they fit."""
     return shortage(free, need(plan, guess, here), files_to_make(plan))
 
 
-def in_words(plan: Plan, guess: Estimate, free: Room, here: int = 0) -> str:
+def in_words(plan: Plan, guess: Estimate, free: FreeSpace, here: int = 0) -> str:
     """Need against room, and where the need is from."""
     text = f"about {humanize.size(need(plan, guess, here))} are missing"
     if guess.basis:

@@ -19,7 +19,7 @@ from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Entry
 from cxrsync.plan.planner import Plan
 from cxrsync.storage.atomic_write import COPY_SUFFIX
-from cxrsync.storage.reflink import bring
+from cxrsync.storage.reflink import clone_link_or_copy
 from cxrsync.storage.tree import Tree
 
 
@@ -135,7 +135,9 @@ def clones(run: Run, plan: Plan, trees: list[Tree]) -> bool:
         for tree in trees:
             with suppress(OSError):
                 try:
-                    return bring(tree.final(path), probe, run.job.link) is not Link.COPY
+                    return (
+                        clone_link_or_copy(tree.final(path), probe, run.job.link) is not Link.COPY
+                    )
                 finally:
                     probe.unlink(missing_ok=True)
     return False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cxrsync.errors import WillNotFit
 from cxrsync.plan.estimate import Estimate, Inventory
-from cxrsync.storage.disk_space import Room
+from cxrsync.storage.disk_space import FreeSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Forecast:
     estimate: Estimate
     need_bytes: int
     need_files: int
-    room: Room
+    room: FreeSpace
     rate: float | None
     refusal: WillNotFit | None
 

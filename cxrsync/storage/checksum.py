@@ -12,7 +12,7 @@ from cxrsync.storage.filesystem import UnexpectedFile
 _READ = 1 << 20
 
 
-def digest_of(path: str, *, fsync: bool = False) -> str:
+def sha256_file(path: str, *, fsync: bool = False) -> str:
     """The SHA-256 (lower hex) of the regular file at ``path``; with ``fsync``, of what a power cut
     leaves there. Raises OSError."""
     # A symbolic link could lead out of the tree: it is no file of ours. Nor is a pipe waited for.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 
-class Room(NamedTuple):
+class FreeSpace(NamedTuple):
     """What is free for us, without the reserve for root.
 
     ``files`` counts the files and folders that can still be made; None where the file system has
@@ -25,7 +25,7 @@ class Shortage(NamedTuple):
     files: int
 
 
-def room(folder: Path) -> Room:
+def free_space(folder: Path) -> FreeSpace:
     """The room of the file system that ``folder`` is in, or will be in: it need not exist yet.
 
     Quotas of a user or a project are not told by every file system. Raises OSError.
@@ -35,15 +35,15 @@ def room(folder: Path) -> Room:
     except (FileNotFoundError, NotADirectoryError):
         if folder.parent == folder:
             raise
-        return room(folder.parent)
-    return Room(
+        return free_space(folder.parent)
+    return FreeSpace(
         bytes=found.f_bavail * found.f_frsize,
         files=found.f_favail if found.f_files else None,
     )
 
 
-def shortage(room: Room, need_bytes: int, need_files: int) -> Shortage | None:
-    """What ``room`` lacks of the need, or None where all of it fits."""
+def shortage(room: FreeSpace, need_bytes: int, need_files: int) -> Shortage | None:
+    """What ``free_space`` lacks of the need, or None where all of it fits."""
     short = Shortage(
         bytes=max(0, need_bytes - room.bytes),
         files=0 if room.files is None else max(0, need_files - room.files),

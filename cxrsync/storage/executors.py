@@ -20,7 +20,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def in_thread(call: Callable[[], T], executor: Executor | None = None) -> T:
+async def run_in_thread(call: Callable[[], T], executor: Executor | None = None) -> T:
     """Run ``call`` in a thread and wait for its end, even when cancelled meanwhile.
 
     A thread cannot be cancelled: whoever stops waiting for a write leaves it writing, and what is
@@ -77,7 +77,7 @@ class Writers:
         """Run ``call``, which writes ``size`` bytes, to its end, even when cancelled meanwhile."""
         began = monotonic()
         if size >= SMALL or began < self._slow_until:
-            return await in_thread(call, self._threads)
+            return await run_in_thread(call, self._threads)
         try:
             return call()
         finally:

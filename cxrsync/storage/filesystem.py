@@ -258,7 +258,7 @@ def _refuse(constant: str) -> Never:
     raise ValueError(constant)
 
 
-def _is(fd: int, path: Path) -> bool:
+def is_same_file(fd: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(fd), os.lstat(path))
     except FileNotFoundError:

@@ -29,8 +29,8 @@ from cxrsync.errors import CxrsyncError, DiskError
 from cxrsync.sanitize import reason_of
 from cxrsync.storage import byte_ranges as sets
 from cxrsync.storage.atomic_write import COPY_SUFFIX, UNFINISHED, write_all, write_file
-from cxrsync.storage.disk_space import room
-from cxrsync.storage.filesystem import FILE_MODE, _is
+from cxrsync.storage.disk_space import free_space
+from cxrsync.storage.filesystem import FILE_MODE, is_same_file
 from cxrsync.storage.lock import Lock, Replaced
 from cxrsync.storage.partial_names import Fate, Left, fate, read_name, work_name
 from cxrsync.storage.partial_readers import open_stock
@@ -246,7 +246,9 @@ class _Adoption:
         try:
             if stock.ranges:
                 ranges = self._fill(fd, stock, fresh)
-                if not _is(fd, source):  # begun anew meanwhile: the sidecar may be of either
+                if not is_same_file(
+                    fd, source
+                ):  # begun anew meanwhile: the sidecar may be of either
                     fresh.unlink()
                     return
                 if stock.binding is not None or stock.segmented:
@@ -263,7 +265,7 @@ class _Adoption:
         fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
         try:
             if not clone(source, fd):
-                if room(self.folder).bytes < stock.size + RESERVE:
+                if free_space(self.folder).bytes < stock.size + RESERVE:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
                 for start, stop in stock.ranges:
                     self._copy_range(source, fd, start, stop)

@@ -11,7 +11,7 @@ from itertools import islice
 from time import monotonic
 from typing import TypeVar
 
-from cxrsync.storage.executors import in_thread
+from cxrsync.storage.executors import run_in_thread
 
 # How many small files are handed over at a time, and for how many seconds at most.
 _AT_A_TIME = 32
@@ -47,7 +47,7 @@ async def on_every_core(
     async def core() -> None:
         while some := list(islice(items, _AT_A_TIME)):
             while some:
-                results = await in_thread(partial(attempt_some, some), pool)
+                results = await run_in_thread(partial(attempt_some, some), pool)
                 for item, result in zip(some, results, strict=False):
                     await done(item, result)
                 some = some[len(results) :]

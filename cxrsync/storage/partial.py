@@ -31,7 +31,7 @@ from cxrsync.storage.atomic_write import UNFINISHED, write_all, write_file
 from cxrsync.storage.filesystem import FILE_MODE, FOLDER_MODE
 from cxrsync.storage.partial_names import Lease, work_name
 from cxrsync.storage.shared_names import take
-from cxrsync.storage.sidecar import Binding, _seal_of, sidecar_of, sidecar_words, take_stock
+from cxrsync.storage.sidecar import ObjectVersion, seal_of, sidecar_of, sidecar_words, take_stock
 
 # How much a kill may cost a segmented file, in bytes or seconds, whichever comes first.
 SAVE_EVERY_BYTES = 1 << 20
@@ -60,7 +60,7 @@ class Partial:
         self._fd: int | None = None
         # Made by us just now: it has no other name, and no byte but ours.
         self.is_new = False
-        self.binding: Binding | None = None
+        self.binding: ObjectVersion | None = None
         self.ranges: list[sets.Range] = []
         self.segmented = False
         self._has_sidecar = False
@@ -71,7 +71,7 @@ class Partial:
         self._hash = hashlib.sha256()
         self._hashed = 0
         self._digest: str | None = None
-        self.epoch = 0
+        self.generation = 0
         """Counts how often the bytes were thrown away: late bytes of an earlier epoch are void."""
 
     @property
@@ -115,7 +115,7 @@ class Partial:
 
     # ── bytes in ───────────────────────────────────────────────────────────────────────────────
 
-    def bind(self, binding: Binding) -> None:
+    def bind(self, binding: ObjectVersion) -> None:
         """Tie the bytes to the object they come from. Written to disk only when it can matter:
         a small file that arrives in one hand-over never needs a sidecar."""
         with self._lock:
@@ -140,7 +140,7 @@ class Partial:
             self._lease.guard()
         try:
             with self._lock:
-                return epoch == self.epoch and self._write(offset, chunks)
+                return epoch == self.generation and self._write(offset, chunks)
         except FileNotFoundError:
             if self._lease is not None:
                 self._lease.check()  # whoever took over has unlinked it
@@ -179,7 +179,7 @@ class Partial:
                 self.close()
             for path in (self.path, self._sidecar):
                 path.unlink(missing_ok=True)
-            self.epoch += 1
+            self.generation += 1
             self.is_new = False
             self._digest = None
             self.binding = None
@@ -203,7 +203,7 @@ class Partial:
         with self._lock:
             is_new = self._unsaved or not (self._proved or self._is_sealed)
             if self.segmented and is_new and self.ranges and self._is_ours():
-                self._save(None if self._proved else _seal_of(self.path, self.ranges))
+                self._save(None if self._proved else seal_of(self.path, self.ranges))
 
     def forget_sidecar(self) -> None:
         """The file was published: its sidecar has served, and nothing is left to save."""

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from cxrsync.storage.filesystem import _is
+from cxrsync.storage.filesystem import is_same_file
 from cxrsync.storage.partial_names import read_name
 from cxrsync.storage.sidecar import Stock, sidecar_of, take_stock
 
@@ -22,7 +22,7 @@ def open_stock(data: Path, *, proved: bool) -> tuple[int, Stock] | None:
     if stat.S_ISREG(found.st_mode):
         # Before any of it is read: what the sidecar claims is there by then.
         stock = take_stock(found.st_size, sidecar_of(data), proved=proved)
-        if _is(fd, data):
+        if is_same_file(fd, data):
             return fd, stock
     os.close(fd)
     return None

@@ -45,7 +45,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class VerifiedFile:
     """A file whose digest was found right, on its way to its final name."""
 
     entry: Entry
@@ -54,7 +54,7 @@ class Ready:
 
 def publish(
     tree: Tree,
-    batch: Sequence[Ready],
+    batch: Sequence[VerifiedFile],
     displace: Callable[[str], Path | None],
     *,
     fsync: bool = True,
@@ -97,7 +97,7 @@ def _in_pieces(
     return list((map if pool is None else pool.map)(work, pieces))
 
 
-def _settle(ready: Ready, *, fsync: bool) -> OSError | None:
+def _settle(ready: VerifiedFile, *, fsync: bool) -> OSError | None:
     """Mode, time and bytes, on the disk."""
     partial = ready.partial
     try:
@@ -117,7 +117,7 @@ def _settle(ready: Ready, *, fsync: bool) -> OSError | None:
     return None
 
 
-def _name(tree: Tree, ready: Ready, displace: Callable[[str], Path | None]) -> FileStat:
+def _name(tree: Tree, ready: VerifiedFile, displace: Callable[[str], Path | None]) -> FileStat:
     partial = ready.partial
     final = tree.final(ready.entry.path)
     found = os.fstat(partial.fileno())

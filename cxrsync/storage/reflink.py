@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cxrsync.config.job import Link
-from cxrsync.storage.disk_space import room
+from cxrsync.storage.disk_space import free_space
 from cxrsync.storage.filesystem import FILE_MODE, UnexpectedFile
 
 # Left free by a copy: the state, the folders and the partials in work need room as well.
@@ -40,7 +40,7 @@ _PIECE = 64 << 20
 _PIECE_IN_MEMORY = 8 << 20
 
 
-def bring(original: str, target: Path, how: Link, *, reserve: int = RESERVE) -> Link:
+def clone_link_or_copy(original: str, target: Path, how: Link, *, reserve: int = RESERVE) -> Link:
     """Make ``target``, a name in our own folder, hold the bytes of ``original``; tells how.
 
     Whatever stands under ``target`` is unlinked first, never written to. Nothing is verified, and
@@ -87,7 +87,7 @@ def _fill(source: int, room_needed: int, target: Path, *, may_clone: bool) -> Li
         try:
             if may_clone and clone(source, fd):
                 return Link.REFLINK
-            if room(target.parent).bytes < room_needed:
+            if free_space(target.parent).bytes < room_needed:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
             _copy(source, fd)
         finally:

@@ -20,7 +20,7 @@ _REREAD = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Binding:
+class ObjectVersion:
     """The object at the source that a partial's bytes belong to.
 
     ``source`` is the source's identity, within which alone ``validator`` (a strong ETag) means
@@ -42,7 +42,7 @@ class Stock:
     that is right."""
 
     ranges: list[sets.Range]
-    binding: Binding | None = None
+    binding: ObjectVersion | None = None
     segmented: bool = False
     has_sidecar: bool = False
     is_bound: bool = False
@@ -60,12 +60,12 @@ def sidecar_of(data: Path) -> Path:
 
 
 def sidecar_words(
-    binding: Binding | None, ranges: Sequence[sets.Range] | None, seal: str | None = None
+    binding: ObjectVersion | None, ranges: Sequence[sets.Range] | None, seal: str | None = None
 ) -> bytes:
     """What a sidecar says; ``ranges`` None: the frontier is the file's length. ``seal``: the
     SHA-256 of the bytes in ``ranges``, where no other digest would show that a disk changed them.
     """
-    binding = binding or Binding(source="")
+    binding = binding or ObjectVersion(source="")
     raw: dict[str, object] = {
         "source": binding.source,
         "total": binding.total,
@@ -103,7 +103,7 @@ def take_stock(length: int, sidecar: Path, *, proved: bool) -> Stock:
         # A total or a validator without a byte belongs to nothing, and would be believed.
         return Stock(ranges, None, segmented, has_sidecar)
     seal = None if proved else raw.get("sha256")
-    if seal is not None and seal != _seal_of(Path(str(sidecar).removesuffix(".json")), ranges):
+    if seal is not None and seal != seal_of(Path(str(sidecar).removesuffix(".json")), ranges):
         return Stock([], None, segmented, has_sidecar)  # the disk has changed some of it
     if binding.total is not None and ranges[-1][1] > binding.total:
         # More bytes than the file has: one of the two is wrong, and nobody knows which.
@@ -113,7 +113,7 @@ def take_stock(length: int, sidecar: Path, *, proved: bool) -> Stock:
     return Stock(ranges, binding, segmented, has_sidecar, is_bound, seal is not None)
 
 
-def _seal_of(data: Path, ranges: Sequence[sets.Range]) -> str | None:
+def seal_of(data: Path, ranges: Sequence[sets.Range]) -> str | None:
     """The SHA-256 of the bytes in ``ranges``; None where they cannot be read."""
     seal = hashlib.sha256()
     try:
@@ -131,12 +131,12 @@ def _seal_of(data: Path, ranges: Sequence[sets.Range]) -> str | None:
     return seal.hexdigest()
 
 
-def _binding_of(raw: dict[str, Any]) -> Binding:
+def _binding_of(raw: dict[str, Any]) -> ObjectVersion:
     """What a sidecar says. It goes into requests, file times and the state: what cannot be true is
     left out, as if nobody had said it. Raises KeyError, TypeError."""
     source, validator = raw["source"], raw["validator"]
     total, modified = raw["total"], raw["modified"]
-    return Binding(
+    return ObjectVersion(
         source=source if isinstance(source, str) and source.isprintable() else "",
         total=total if type(total) is int and is_size(total) else None,
         validator=validator if isinstance(validator, str) and is_validator(validator) else None,
@@ -145,7 +145,7 @@ def _binding_of(raw: dict[str, Any]) -> Binding:
     )
 
 
-def _is_sound(binding: Binding, raw: dict[str, Any]) -> bool:
+def _is_sound(binding: ObjectVersion, raw: dict[str, Any]) -> bool:
     """Whether a sidecar says nothing that cannot be true."""
     return (binding.source, binding.total, binding.validator, binding.modified) == (
         raw["source"], raw["total"], raw["validator"], raw["modified"]

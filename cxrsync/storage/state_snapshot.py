@@ -35,7 +35,7 @@ from time import sleep
 
 from cxrsync.config.job import Link
 from cxrsync.storage.filesystem import FILE_MODE, sync_folders
-from cxrsync.storage.reflink import bring
+from cxrsync.storage.reflink import clone_link_or_copy
 from cxrsync.storage.state_schema import (
     FORMAT,
     is_damage,
@@ -263,7 +263,7 @@ def _edition_in_place(snapshot: Path) -> int | None:
 
 
 def _copy(original: Path, target: Path, how: Link = Link.REFLINK) -> None:
-    if bring(str(original), target, how, reserve=0) is Link.HARDLINK:
+    if clone_link_or_copy(str(original), target, how, reserve=0) is Link.HARDLINK:
         return
     fd = os.open(target, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:

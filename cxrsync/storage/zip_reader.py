@@ -43,7 +43,7 @@ _STORED = 0
 _DEFLATED = 8
 
 
-class BadArchive(CxrsyncError):
+class InvalidArchive(CxrsyncError):
     """An archive, or a member of one, that is not what it says. Its files can be had singly."""
 
 
@@ -74,7 +74,7 @@ def members(fd: int) -> Iterator[Member]:
     """Every file of the archive's central directory, in its order; folders are left out.
 
     Those that come before a flaw have been yielded when it is met: each stands for itself.
-    Raises :class:`BadArchive` and OSError.
+    Raises :class:`InvalidArchive` and OSError.
     """
     directory = _find_directory(fd)
     unread = directory.start
@@ -87,50 +87,50 @@ def members(fd: int) -> Iterator[Member]:
             block = block[at:] + fresh
             at = 0
         if len(block) - at < _ENTRY.size:
-            raise BadArchive("the archive's directory ends in the middle of an entry")
+            raise InvalidArchive("the archive's directory ends in the middle of an entry")
         signature, flags, method, crc, packed, size, *lengths, header = _ENTRY.unpack_from(
             block, at
         )
         if signature != b"PK\1\2":
-            raise BadArchive("the archive's directory has something else than an entry in it")
+            raise InvalidArchive("the archive's directory has something else than an entry in it")
         name_stop = at + _ENTRY.size + lengths[0]
         extra_stop = name_stop + lengths[1]
         raw_name = block[at + _ENTRY.size : name_stop]
         at = extra_stop + lengths[2]
         if at > len(block):
-            raise BadArchive("the archive's directory ends in the middle of an entry")
+            raise InvalidArchive("the archive's directory ends in the middle of an entry")
         count += 1
         if raw_name.endswith(b"/"):
             continue
         try:
             name = raw_name.decode(_encoding(flags))
         except UnicodeDecodeError:
-            raise BadArchive(f"a name in the archive is not UTF-8: {raw_name!r}") from None
+            raise InvalidArchive(f"a name in the archive is not UTF-8: {raw_name!r}") from None
         if _WIDE in (size, packed, header):
             extra = block[name_stop:extra_stop]
             size, packed, header = _widened(name, (size, packed, header), extra)
         yield Member(name, size, packed, method, flags, crc, header)
     if count % directory.counts != directory.claimed:
-        raise BadArchive(f"the archive has {count:,} entries and claims {directory.claimed:,}")
+        raise InvalidArchive(f"the archive has {count:,} entries and claims {directory.claimed:,}")
 
 
 def read_member(fd: int, member: Member, most: int) -> bytes:
     """The bytes of ``member``, of the size and the CRC-32 that were claimed.
 
     It may have ``most`` bytes; no more than what it claims is ever unpacked, or kept in memory.
-    Raises :class:`BadArchive` and OSError.
+    Raises :class:`InvalidArchive` and OSError.
     """
     if member.size > most:
-        raise BadArchive(f"{member.name!r} claims {member.size:,} bytes, and may have {most:,}")
+        raise InvalidArchive(f"{member.name!r} claims {member.size:,} bytes, and may have {most:,}")
     if member.flags & _UNREADABLE:
-        raise BadArchive(f"{member.name!r} is encrypted, or a patch to something else")
+        raise InvalidArchive(f"{member.name!r} is encrypted, or a patch to something else")
     if member.method not in {_STORED, _DEFLATED}:
-        raise BadArchive(f"{member.name!r} is packed by method {member.method}")
+        raise InvalidArchive(f"{member.name!r} is packed by method {member.method}")
     name = member.name.encode(_encoding(member.flags))
     local = _read(fd, member.header, _LOCAL.size + len(name))
     signature, name_length, extra_length = _LOCAL.unpack_from(local)
     if signature != b"PK\3\4" or name_length != len(name) or local[_LOCAL.size :] != name:
-        raise BadArchive(f"{member.name!r} is not where the archive's directory says")
+        raise InvalidArchive(f"{member.name!r} is not where the archive's directory says")
     # Sizes and CRC of the local header are not asked: of a streamed member they are 0 (4.4.4).
     start = member.header + len(local) + extra_length
     if member.method == _DEFLATED:
@@ -138,11 +138,11 @@ def read_member(fd: int, member: Member, most: int) -> bytes:
     elif member.packed == member.size:
         data = _read(fd, start, member.size)
     else:
-        raise BadArchive(f"{member.name!r} is stored, and claims two different sizes")
+        raise InvalidArchive(f"{member.name!r} is stored, and claims two different sizes")
     if len(data) != member.size:
-        raise BadArchive(f"{member.name!r} has {len(data):,} bytes and claims {member.size:,}")
+        raise InvalidArchive(f"{member.name!r} has {len(data):,} bytes and claims {member.size:,}")
     if zlib.crc32(data) != member.crc:
-        raise BadArchive(f"{member.name!r} has another CRC than the archive's directory says")
+        raise InvalidArchive(f"{member.name!r} has another CRC than the archive's directory says")
     return data
 
 
@@ -159,12 +159,12 @@ def _inflated(fd: int, start: int, member: Member) -> bytes:
         try:
             parts.append(inflater.decompress(block, member.size + 1 - size))
         except zlib.error:
-            raise BadArchive(f"{member.name!r} is damaged") from None
+            raise InvalidArchive(f"{member.name!r} is damaged") from None
         size += len(parts[-1])
     if size > member.size:
-        raise BadArchive(f"{member.name!r} has more bytes than the {member.size:,} it claims")
+        raise InvalidArchive(f"{member.name!r} has more bytes than the {member.size:,} it claims")
     if not inflater.eof or inflater.unused_data or start < stop:
-        raise BadArchive(f"{member.name!r} does not end where it claims to")
+        raise InvalidArchive(f"{member.name!r} does not end where it claims to")
     return b"".join(parts)
 
 
@@ -181,7 +181,7 @@ def _find_directory(fd: int) -> _Directory:
             if at + _END.size + comment == len(tail):
                 break
     else:
-        raise BadArchive("no ZIP archive: it has no end record, or is cut short")
+        raise InvalidArchive("no ZIP archive: it has no end record, or is cut short")
     stop = tail_start + at
     # More entries than 16 bits count, and no zip64 record: some writers (macOS's among them) let
     # the count overflow. The directory's place and length still say what is in it.
@@ -195,11 +195,11 @@ def _find_directory(fd: int) -> _Directory:
                 _read(fd, wide_end, _WIDE_END.size)
             )
             if signature != b"PK\6\6":
-                raise BadArchive("the archive's zip64 end record is not where it should be")
+                raise InvalidArchive("the archive's zip64 end record is not where it should be")
     if disk or first_disk or here != count:
-        raise BadArchive("the archive is one part of several")
+        raise InvalidArchive("the archive is one part of several")
     if start + size != stop:
-        raise BadArchive("the archive's directory is not where its end record says")
+        raise InvalidArchive("the archive's directory is not where its end record says")
     return _Directory(start, stop, count, counts)
 
 
@@ -216,7 +216,7 @@ def _widened(name: str, fields: tuple[int, int, int], extra: bytes) -> Iterator[
             wide = iter(struct.unpack_from(f"<{needed}Q", extra, at))
             return (next(wide) if field == _WIDE else field for field in fields)
         at += length
-    raise BadArchive(f"{name!r} has a size or a place that the archive does not tell")
+    raise InvalidArchive(f"{name!r} has a size or a place that the archive does not tell")
 
 
 def _encoding(flags: int) -> str:
@@ -225,16 +225,17 @@ def _encoding(flags: int) -> str:
 
 
 def _read(fd: int, start: int, count: int) -> bytes:
-    """Exactly ``count`` bytes from ``start`` on. Raises BadArchive where the file has not as many.
+    """Exactly ``count`` bytes from ``start`` on. Raises InvalidArchive where the file has not as
+    many.
 
     Asked of the file first: a count out of a damaged archive must not become a buffer.
     """
     if start + count > os.fstat(fd).st_size:
-        raise BadArchive("the archive points beyond its own end")
+        raise InvalidArchive("the archive points beyond its own end")
     data = os.pread(fd, count, start)
     while len(data) < count:
         more = os.pread(fd, count - len(data), start + len(data))
         if not more:
-            raise BadArchive("the archive became shorter while it was read")
+            raise InvalidArchive("the archive became shorter while it was read")
         data += more
     return data

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from cxrsync.model import Entry, Outcome, Result
 from cxrsync.sanitize import reason_of
-from cxrsync.storage.checksum import digest_of
+from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import reading_error
 from cxrsync.storage.parallel_hash import on_every_core
 from cxrsync.storage.publish import close_to_others
@@ -63,7 +63,7 @@ class Hashing:
         final = self._tree.final(entry.path)
         before = self._tree.find(entry.path)
         try:
-            right = digest_of(final, fsync=self._fsync) == entry.sha256
+            right = sha256_file(final, fsync=self._fsync) == entry.sha256
         except OSError as problem:
             if problem.errno == errno.EIO and self._set_aside(entry.path):
                 raise FileNotFoundError(errno.ENOENT, "set aside", final) from None

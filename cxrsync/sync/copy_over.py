@@ -10,12 +10,12 @@ from cxrsync.config.job import Link
 from cxrsync.dataset.context import Run
 from cxrsync.model import Entry
 from cxrsync.plan.planner import Plan
-from cxrsync.storage.checksum import digest_of
+from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import make_folders
 from cxrsync.storage.parallel_hash import on_every_core
-from cxrsync.storage.publish import Ready
-from cxrsync.storage.reflink import bring
-from cxrsync.storage.sidecar import Binding
+from cxrsync.storage.publish import VerifiedFile
+from cxrsync.storage.reflink import clone_link_or_copy
+from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.partitions import Partitions
 from cxrsync.sync.publisher import Fetched, Publication
@@ -51,14 +51,14 @@ class Taking:
             entry = self._plan.manifest.entry_at(offset)
             yield entry, self._plan.elsewhere.get(offset, entry.path)
 
-    async def _sort(self, item: tuple[Entry, str], ready: Ready | OSError | None) -> None:
-        if isinstance(ready, Ready):
+    async def _sort(self, item: tuple[Entry, str], ready: VerifiedFile | OSError | None) -> None:
+        if isinstance(ready, VerifiedFile):
             await self._publication.put(Fetched(ready, copied=True))
         else:
             self._queue.add(Task(item[0]))
             await asyncio.sleep(0)
 
-    def _take(self, item: tuple[Entry, str]) -> Ready | None:
+    def _take(self, item: tuple[Entry, str]) -> VerifiedFile | None:
         entry, path = item
         for tree in self._trees:
             found = tree.find(path)
@@ -69,13 +69,13 @@ class Taking:
             partial = self._partitions.copy(entry)
             try:
                 make_folders(partial.path.parent)
-                how = bring(tree.final(path), partial.path, self._run.job.link)
-                if digest_of(str(partial.path)) == entry.sha256:
+                how = clone_link_or_copy(tree.final(path), partial.path, self._run.job.link)
+                if sha256_file(str(partial.path)) == entry.sha256:
                     partial.load()
                     # The site hard-links its versions: the same file has the same time there.
                     time = None if how is Link.HARDLINK else found.mtime_ns / 1e9
-                    partial.bind(Binding("", found.size, None, time))
-                    return Ready(entry, partial)
+                    partial.bind(ObjectVersion("", found.size, None, time))
+                    return VerifiedFile(entry, partial)
             except OSError:
                 pass  # fetched instead, by a name of its own
             with suppress(OSError):

@@ -21,7 +21,7 @@ from cxrsync.plan.capacity import check_room
 from cxrsync.plan.carry_over import look_back
 from cxrsync.plan.planner import Plan, make_plan
 from cxrsync.stats import MOST_NAMED, RunStats
-from cxrsync.storage.executors import in_thread
+from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.adopt import Hashing
@@ -99,7 +99,7 @@ async def _travel_leg(
     plan = await partitions.plan(
         lambda rows: make_plan(manifest, is_wanted, rows, run.tree, run.dataset.kind_of)
     )
-    older = await in_thread(lambda: look_back(run, plan))
+    older = await run_in_thread(lambda: look_back(run, plan))
     run.emit(
         Planned(
             selected=plan.selected,

@@ -19,7 +19,7 @@ from cxrsync.dataset.locking import Workplace, in_loop
 from cxrsync.errors import DiskError, LockLost
 from cxrsync.events import EventSink
 from cxrsync.model import ROOT, DigestMismatch, Entry, FileRecord, Outcome, partition_of
-from cxrsync.storage.executors import in_thread
+from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.partial_readers import names_at_rest
@@ -121,7 +121,7 @@ class Partitions:
         try:
             await self._in_state_thread(close_state)
         finally:
-            place = await in_thread(forget)
+            place = await run_in_thread(forget)
             await place.leave()
 
     def check(self, names: Iterable[str] | None = None) -> None:
@@ -228,7 +228,7 @@ class Partitions:
     # ── inside ─────────────────────────────────────────────────────────────────────────────────
 
     async def _in_state_thread(self, call: Callable[[], T]) -> T:
-        return await in_thread(call, self._thread)
+        return await run_in_thread(call, self._thread)
 
     def _workplace(self, name: str, on_loss: Callable[[LockLost], None]) -> Workplace:
         what = "the tables and the root" if name == ROOT else f"shard {name}"

@@ -12,9 +12,9 @@ from time import time
 from cxrsync.errors import DiskError
 from cxrsync.model import Entry, FileRecord, FileStat, Outcome, Result
 from cxrsync.sanitize import reason_of
-from cxrsync.storage.executors import in_thread
+from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.filesystem import disk_error
-from cxrsync.storage.publish import Ready, publish
+from cxrsync.storage.publish import VerifiedFile, publish
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.partitions import Partitions
@@ -31,7 +31,7 @@ _SYNC_THREADS = 4
 class Fetched:
     """A file whose digest was found right. ``resumed``: bytes that were there before this run."""
 
-    ready: Ready
+    ready: VerifiedFile
     resumed: int = 0
     copied: bool = False
 
@@ -143,7 +143,7 @@ class Publication:
             return results
 
         try:
-            results = dict(zip(map(id, fetched), await in_thread(name), strict=True))
+            results = dict(zip(map(id, fetched), await run_in_thread(name), strict=True))
         except OSError as problem:
             raise DiskError(f"cannot put files in place: {reason_of(problem)}") from None
         finally:

@@ -20,12 +20,12 @@ from cxrsync.events import Notice
 from cxrsync.model import ROOT, Entry, Kind
 from cxrsync.plan.planner import Plan
 from cxrsync.sources.base import Opened
-from cxrsync.storage.checksum import digest_of
-from cxrsync.storage.executors import in_thread
+from cxrsync.storage.checksum import sha256_file
+from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.partial import Partial
-from cxrsync.storage.publish import Ready
-from cxrsync.storage.sidecar import Binding
-from cxrsync.storage.zip_reader import BadArchive, Member, members, read_member
+from cxrsync.storage.publish import VerifiedFile
+from cxrsync.storage.sidecar import ObjectVersion
+from cxrsync.storage.zip_reader import InvalidArchive, Member, members, read_member
 from cxrsync.sync.partitions import Partitions
 from cxrsync.sync.publisher import Fetched, Publication
 from cxrsync.transfer.context import Line
@@ -72,17 +72,17 @@ class ReportArchive:
 
         Whatever is wrong with the archive is no reason to stop. Raises what ends a run.
         """
-        found = await in_thread(self._entry)
+        found = await run_in_thread(self._entry)
         if found is None:
             return
         offset, entry = found
         selected = offset in self._plan.in_root
         partial = self._partitions.partial(entry)
-        await in_thread(partial.load)
+        await run_in_thread(partial.load)
         if not (self._is_enough() or selected or partial.size):
             return
         here = self._run.tree.final(entry.path)
-        if await in_thread(lambda: _is_right(here, entry)):
+        if await run_in_thread(lambda: _is_right(here, entry)):
             await self._unpack_file(here, None)
             return
         if not (selected or await self._is_worth_it(entry, partial)):
@@ -95,13 +95,13 @@ class ReportArchive:
             await self._unpack_file(str(partial.path), modified)
             if selected:
                 self._plan.in_root.remove(offset)
-                await self._publication.put(Fetched(Ready(entry, partial)))
+                await self._publication.put(Fetched(VerifiedFile(entry, partial)))
                 handed_on = True
             else:
-                await in_thread(partial.discard)  # it has served, and nobody asked for it
+                await run_in_thread(partial.discard)  # it has served, and nobody asked for it
         finally:
             if not handed_on:
-                await in_thread(partial.save)
+                await run_in_thread(partial.save)
                 partial.close()
 
     def _entry(self) -> tuple[int, Entry] | None:
@@ -145,9 +145,9 @@ class ReportArchive:
         if transfer.failed is not None:
             self._say(f"{entry.path} does not arrive ({transfer.failed})")
             return False
-        if await in_thread(partial.digest) != entry.sha256:
+        if await run_in_thread(partial.digest) != entry.sha256:
             self._say(f"{entry.path} is not the one that the manifest names")
-            await in_thread(partial.discard)
+            await run_in_thread(partial.discard)
             return False
         return True
 
@@ -161,13 +161,13 @@ class ReportArchive:
             reports = self._reports(fd, wanted, modified)
             problem = None
             while problem is None:
-                batch, problem = await in_thread(lambda: _next(reports, self._run.batch_files))
+                batch, problem = await run_in_thread(lambda: _next(reports, self._run.batch_files))
                 for ready in batch:
                     await self._publication.put(Fetched(ready, copied=True))
         finally:
             os.close(fd)
         self._plan.reports = array("Q", sorted(wanted.values()))
-        if isinstance(problem, BadArchive):
+        if isinstance(problem, InvalidArchive):
             self._say(f"the archive of reports cannot be read on: {problem}")
         elif self._plan.reports:
             self._say(f"the archive lacks {len(self._plan.reports):,} reports, or has others")
@@ -178,7 +178,7 @@ class ReportArchive:
         entry_at = self._plan.manifest.entry_at
         return {hash(entry_at(offset).path): offset for offset in self._plan.reports}
 
-    def _reports(self, fd: int, wanted: dict[int, int], modified: float) -> Iterator[Ready]:
+    def _reports(self, fd: int, wanted: dict[int, int], modified: float) -> Iterator[VerifiedFile]:
         """Each member that is right, in our own folder and on its way to its name."""
         identity = self._run.source.identity
         for member in members(fd):
@@ -191,24 +191,24 @@ class ReportArchive:
                 continue
             # Reports share their text, to the byte: a name by the path, not by the digest alone.
             partial = self._partitions.copy(entry)
-            partial.bind(Binding(identity, len(data), None, modified))
-            partial.write(0, [data], partial.epoch)
+            partial.bind(ObjectVersion(identity, len(data), None, modified))
+            partial.write(0, [data], partial.generation)
             del wanted[hash(member.name)]
-            yield Ready(entry, partial)
+            yield VerifiedFile(entry, partial)
 
     def _say(self, what: str) -> None:
         self._run.emit(Notice(f"{what}: the rest of the reports comes file by file"))
 
 
 def _next(
-    reports: Iterator[Ready], count: int
-) -> tuple[list[Ready], BadArchive | StopIteration | None]:
+    reports: Iterator[VerifiedFile], count: int
+) -> tuple[list[VerifiedFile], InvalidArchive | StopIteration | None]:
     """The next few, and what has ended them: those before a flaw are as good as any."""
-    batch: list[Ready] = []
+    batch: list[VerifiedFile] = []
     try:
         while len(batch) < count:
             batch.append(next(reports))
-    except (BadArchive, StopIteration) as end:
+    except (InvalidArchive, StopIteration) as end:
         return batch, end
     return batch, None
 
@@ -217,7 +217,7 @@ def _read(fd: int, member: Member, entry: Entry) -> bytes | None:
     """The member's bytes, if they are the report's."""
     if member.name != entry.path:
         return None
-    with suppress(BadArchive):  # this member is of no use; the others may be
+    with suppress(InvalidArchive):  # this member is of no use; the others may be
         data = read_member(fd, member, _MOST_BYTES)
         if hashlib.sha256(data).hexdigest() == entry.sha256:
             return data
@@ -226,6 +226,6 @@ def _read(fd: int, member: Member, entry: Entry) -> bytes | None:
 
 def _is_right(path: str, entry: Entry) -> bool:
     try:
-        return digest_of(path) == entry.sha256
+        return sha256_file(path) == entry.sha256
     except OSError:
         return False

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from cxrsync.errors import AccessDenied, Corrupted, CxrsyncError, NotFound, unwrapped
 from cxrsync.model import DigestMismatch, Entry, Outcome, RemotePath, Result, partition_of
 from cxrsync.sanitize import reason_of
-from cxrsync.storage.executors import in_thread
+from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.filesystem import disk_error
 from cxrsync.storage.partial import Partial
-from cxrsync.storage.publish import Ready, continue_short_file, copy_published
+from cxrsync.storage.publish import VerifiedFile, continue_short_file, copy_published
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.mismatch import Observation, Verdict, judge
@@ -214,12 +214,12 @@ class Queue:
         try:
             if task.copy_of is not None:
                 original = self._tree.final(task.copy_of)
-                await in_thread(lambda: copy_published(original, partial))
+                await run_in_thread(lambda: copy_published(original, partial))
             elif task.short:
                 # Only here, where the digest is ours: another path's transfer may have had it.
                 begun = self._partitions.partial(entry)
                 with suppress(FileNotFoundError):
-                    await in_thread(
+                    await run_in_thread(
                         lambda: continue_short_file(self._tree, entry, begun, self._trash)
                     )
             await transfer.begin(maybe_there=maybe_there)
@@ -246,7 +246,7 @@ class Queue:
         partial = transfer.partial
         try:
             if transfer.failed is not None:
-                await in_thread(partial.save)
+                await run_in_thread(partial.save)
                 partial.close()
                 self._give_up(task, transfer.failed)
                 return
@@ -254,11 +254,13 @@ class Queue:
                 partial.close()
                 self._contradicted(task, self._known[task.entry.path])
                 return
-            digest = partial.digest() if partial.hashed else await in_thread(partial.digest)
+            digest = partial.digest() if partial.hashed else await run_in_thread(partial.digest)
             if digest == task.entry.sha256:
                 copied = task.copy_of is not None
                 resumed = 0 if copied else transfer.resumed
-                await self._publication.put(Fetched(Ready(task.entry, partial), resumed, copied))
+                await self._publication.put(
+                    Fetched(VerifiedFile(task.entry, partial), resumed, copied)
+                )
                 return
             await self._judge(task, transfer, digest)
         except OSError as problem:
@@ -271,14 +273,14 @@ class Queue:
         known = self._standing(entry)
         verdict = judge(task.seen, known.observed if known is not None else None)
         if verdict is Verdict.AGAIN:
-            await transfer.start_over(transfer.partial.epoch)
+            await transfer.start_over(transfer.partial.generation)
             self._tasks[transfer] = task
             self._flight.add(transfer)
             return
         binding = transfer.partial.binding
         validator = (binding.validator if binding else None) or ""
         size = transfer.partial.size
-        await in_thread(lambda: self._trash.take_partial(transfer.partial, entry.path))
+        await run_in_thread(lambda: self._trash.take_partial(transfer.partial, entry.path))
         if verdict is Verdict.CORRUPTED:
             self._give_up(task, Corrupted("its bytes arrive differently each time"))
             return
@@ -341,7 +343,7 @@ class Queue:
         """Write down what is in flight, as far as the disk lets us, and let it go."""
         for transfer in self._tasks:
             with suppress(OSError):  # the bytes are there, and what ended the run is known
-                await in_thread(transfer.partial.save)
+                await run_in_thread(transfer.partial.save)
             with suppress(OSError):
                 transfer.partial.close()
         self._tasks.clear()

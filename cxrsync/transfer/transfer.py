@@ -13,9 +13,9 @@ from cxrsync.events import Received, Retrying
 from cxrsync.model import RemotePath
 from cxrsync.sources.base import End, Opened, PastEnd
 from cxrsync.storage.byte_ranges import Range, is_whole
-from cxrsync.storage.executors import WRITERS, in_thread
+from cxrsync.storage.executors import WRITERS, run_in_thread
 from cxrsync.storage.partial import Partial
-from cxrsync.storage.sidecar import Binding
+from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.transfer.circuit_breaker import Request
 from cxrsync.transfer.context import Line
 from cxrsync.transfer.response_policy import Act, Held, decide
@@ -81,13 +81,13 @@ class Transfer:
         self._restarts = 0
         # The partial's, except while its bytes are thrown away: that happens in a thread, and here
         # everything must be void from one moment to the next.
-        self._epoch = partial.epoch
+        self._epoch = partial.generation
 
     async def begin(self, *, maybe_there: bool, just_asked: bool = False) -> None:
         """Take stock of the partial, where an earlier run may have left one. ``just_asked``: the
         source has said just now that it is its own."""
         if maybe_there:
-            await in_thread(self.partial.load)
+            await run_in_thread(self.partial.load)
         self.resumed = self.partial.size
         present = self.partial.ranges
         if self.partial.binding is None and self.resumed:
@@ -149,12 +149,12 @@ class Transfer:
         try:
             if self._set_aside is not None and self.partial.size:
                 set_aside, self._set_aside = self._set_aside, None
-                await in_thread(lambda: set_aside(self.partial))
+                await run_in_thread(lambda: set_aside(self.partial))
             else:
-                await in_thread(self.partial.discard)
+                await run_in_thread(self.partial.discard)
         finally:
             held.busy = False
-            self._epoch = self.partial.epoch
+            self._epoch = self.partial.generation
         self._line.emit(Received(-self._arrived))
         self._arrived = self.resumed = 0
         return True
@@ -219,20 +219,20 @@ class Transfer:
             else:
                 raise InvalidResponse(why)
 
-    def _held(self, segment: Segment, binding: Binding) -> Held:
+    def _held(self, segment: Segment, binding: ObjectVersion) -> Held:
         total, validator = self.segments.total, binding.validator
         return Held(segment.at, self.partial.size, total, validator)
 
-    def _binding(self) -> Binding:
+    def _binding(self) -> ObjectVersion:
         """What the bytes so far belong to, as far as this source is concerned: a partial from
         another source keeps its bytes, but its validator means nothing here."""
         bound = self.partial.binding
         here = self._line.source.identity
         if bound is None or bound.source != here:
-            return Binding(here, modified=bound.modified if bound is not None else None)
+            return ObjectVersion(here, modified=bound.modified if bound is not None else None)
         return replace(bound, validator=None) if self._one_stream else bound
 
-    async def _receive_whole(self, opened: Opened, binding: Binding, epoch: int) -> None:
+    async def _receive_whole(self, opened: Opened, binding: ObjectVersion, epoch: int) -> None:
         """The whole file though a part was asked for: it is another by now, or the server does not
         do ranges. What was there is void, and these bytes are as good as any that we could ask
         for."""
@@ -272,7 +272,7 @@ class Transfer:
     def _learn(self, opened: Opened, total: int | None) -> None:
         known = self._binding()  # an answer that leaves something out does not unsay it
         self.partial.bind(
-            Binding(
+            ObjectVersion(
                 known.source,
                 self.segments.total if total is None else total,
                 opened.validator or known.validator,

@@ -1,4 +1,4 @@
-"""Archives: what is given out is what the CRC stands for; anything else is BadArchive."""
+"""Archives: what is given out is what the CRC stands for; anything else is InvalidArchive."""
 
 import io
 import tempfile
@@ -10,7 +10,7 @@ from fuzz.mutations import many, mutated
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cxrsync.storage.zip_reader import BadArchive, Member, members, read_member
+from cxrsync.storage.zip_reader import InvalidArchive, Member, members, read_member
 
 MOST = 1 << 16
 REPORTS = {f"files/p10/p1/s{n}.txt": b"FINAL REPORT %d\n" % n * 20 for n in range(6)}
@@ -47,13 +47,13 @@ def test_any_bytes(data: bytes) -> None:
             for member in members(file.fileno()):
                 found.append(member)
                 assert "\0" in member.name or len(member.name) < 1 << 16
-        except BadArchive:
+        except InvalidArchive:
             pass
         assert len(found) <= len(data) // 46  # an entry's least size
         for member in found:
             try:
                 content = read_member(file.fileno(), member, MOST)
-            except BadArchive:
+            except InvalidArchive:
                 continue
             assert len(content) == member.size <= MOST
             assert zlib.crc32(content) == member.crc
@@ -80,6 +80,6 @@ def test_any_claim(member: Member) -> None:
         file.flush()
         try:
             content = read_member(file.fileno(), member, MOST)
-        except (BadArchive, UnicodeEncodeError):
+        except (InvalidArchive, UnicodeEncodeError):
             return
         assert zlib.crc32(content) == member.crc

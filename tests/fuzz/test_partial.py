@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from cxrsync.model import Entry, FileRecord, is_validator
 from cxrsync.storage.byte_ranges import gaps
 from cxrsync.storage.partial import Partial
-from cxrsync.storage.publish import Ready, publish
-from cxrsync.storage.sidecar import Binding
+from cxrsync.storage.publish import VerifiedFile, publish
+from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.storage.state_db import State
 from cxrsync.storage.tree import Tree
 
@@ -58,11 +58,11 @@ def take_up(sidecar: bytes, there: int) -> None:
             assert binding.modified is None or 0 <= binding.modified * 10**9 < 1 << 63
 
         for start, stop in gaps(partial.ranges, len(DATA)):
-            partial.bind(Binding("x", len(DATA), None, binding.modified if binding else None))
-            partial.write(start, [DATA[start:stop]], partial.epoch)
-        partial.bind(Binding("x", len(DATA), None, binding.modified if binding else None))
+            partial.bind(ObjectVersion("x", len(DATA), None, binding.modified if binding else None))
+            partial.write(start, [DATA[start:stop]], partial.generation)
+        partial.bind(ObjectVersion("x", len(DATA), None, binding.modified if binding else None))
         assert partial.digest() == NAME
-        [found] = publish(tree, [Ready(Entry(PATH, NAME), partial)], os.unlink, fsync=False)
+        [found] = publish(tree, [VerifiedFile(Entry(PATH, NAME), partial)], os.unlink, fsync=False)
         assert not isinstance(found, OSError), found
         row = FileRecord(PATH, NAME, *found, binding.source if binding else "", "", 1.0)
         state, _aside = State.open(tree.partition("p10"), "now")

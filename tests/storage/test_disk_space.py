@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cxrsync.storage.disk_space import Room, Shortage, room, shortage
+from cxrsync.storage.disk_space import FreeSpace, Shortage, free_space, shortage
 
-ROOMY = Room(1_000, 10)
-ENDLESS = Room(1_000, None)  # as btrfs
+ROOMY = FreeSpace(1_000, 10)
+ENDLESS = FreeSpace(1_000, None)  # as btrfs
 
 
 @pytest.mark.parametrize(
@@ -21,11 +21,13 @@ ENDLESS = Room(1_000, None)  # as btrfs
         (ROOMY, 5_000, 70, Shortage(4_000, 60)),
         (ENDLESS, 1_000, 670_000, None),
         (ENDLESS, 1_500, 670_000, Shortage(500, 0)),
-        (Room(0, 0), 0, 0, None),
-        (Room(0, 0), 7, 3, Shortage(7, 3)),
+        (FreeSpace(0, 0), 0, 0, None),
+        (FreeSpace(0, 0), 7, 3, Shortage(7, 3)),
     ],
 )
-def test_shortage(there: Room, need_bytes: int, need_files: int, lacking: Shortage | None) -> None:
+def test_shortage(
+    there: FreeSpace, need_bytes: int, need_files: int, lacking: Shortage | None
+) -> None:
     assert shortage(there, need_bytes, need_files) == lacking
 
 
@@ -38,7 +40,7 @@ def test_what_the_file_system_tells(
     # All numbers differ: frsize is the unit, and what root alone may use is not ours.
     numbers = (8_192, 4_096, 1_000, 300, 200, files, free + 7, free, 0, 255)
     monkeypatch.setattr(os, "statvfs", lambda _folder: os.statvfs_result(numbers))
-    assert room(tmp_path) == Room(200 * 4_096, told)
+    assert free_space(tmp_path) == FreeSpace(200 * 4_096, told)
 
 
 @pytest.mark.parametrize("below", ["", "here", "here/no/such", "none/at/all", "file/below"])
@@ -58,13 +60,13 @@ def test_the_nearest_folder_that_is_there(
 
     monkeypatch.setattr(os, "statvfs", noted)
     there = nearest[below.partition("/")[0]]
-    assert room(tmp_path / below).bytes > 0
+    assert free_space(tmp_path / below).bytes > 0
     monkeypatch.chdir(tmp_path)
-    assert room(Path(below)).bytes > 0
+    assert free_space(Path(below)).bytes > 0
     assert answered == [there, there.relative_to(tmp_path)]
 
 
 def test_a_folder_that_cannot_be_looked_at(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(OSError, match="symbolic links"):
-        room(tmp_path / "loop" / "below")
+        free_space(tmp_path / "loop" / "below")

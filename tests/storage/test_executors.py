@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cxrsync.storage.executors import in_thread
+from cxrsync.storage.executors import run_in_thread
 
 
 class Work:
@@ -42,9 +42,9 @@ async def turns(count: int = 5) -> None:
 
 
 async def test_the_result_and_the_thread() -> None:
-    assert await in_thread(threading.get_ident) != threading.get_ident()
+    assert await run_in_thread(threading.get_ident) != threading.get_ident()
     with ThreadPoolExecutor(1, thread_name_prefix="mine") as pool:
-        name = await in_thread(lambda: threading.current_thread().name, pool)
+        name = await run_in_thread(lambda: threading.current_thread().name, pool)
     assert name.startswith("mine")
 
 
@@ -54,7 +54,7 @@ async def test_exceptions_pass_through(error: Exception) -> None:
         raise error
 
     with pytest.raises(type(error)) as caught:
-        await in_thread(fail)
+        await run_in_thread(fail)
     assert caught.value is error
 
 
@@ -62,7 +62,7 @@ async def test_exceptions_pass_through(error: Exception) -> None:
 @pytest.mark.parametrize("error", [None, OSError(28, "full")])
 async def test_cancellation_waits_for_the_thread(times: int, error: OSError | None) -> None:
     work = Work(error)
-    task = asyncio.create_task(in_thread(work))
+    task = asyncio.create_task(run_in_thread(work))
     await work.begun()
     for _ in range(times):
         task.cancel()
@@ -80,7 +80,7 @@ async def test_a_failure_of_the_thread_is_not_reported_again_after_a_cancellatio
     reported: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, what: reported.append(what))
     work = Work(OSError(28, "full"))
-    task = asyncio.create_task(in_thread(work))
+    task = asyncio.create_task(run_in_thread(work))
     await work.begun()
     task.cancel()
     await turns()
@@ -97,8 +97,8 @@ async def test_work_that_has_not_begun_is_waited_for_too() -> None:
     """It would begin all the same, behind our back."""
     first, second = Work(), Work()
     with ThreadPoolExecutor(1) as pool:
-        one = asyncio.create_task(in_thread(first, pool))
-        two = asyncio.create_task(in_thread(second, pool))
+        one = asyncio.create_task(run_in_thread(first, pool))
+        two = asyncio.create_task(run_in_thread(second, pool))
         await first.begun()
         two.cancel()
         await turns()
@@ -119,7 +119,7 @@ async def test_a_timeout_around_it_comes_late_but_comes() -> None:
     async def impatient() -> None:
         async with asyncio.timeout(0):
             loop.call_later(0.02, work.let_go)
-            await in_thread(work)
+            await run_in_thread(work)
 
     with pytest.raises(TimeoutError):
         await impatient()

@@ -23,11 +23,11 @@ from cxrsync.storage.lock_owner import myself
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.partial_names import Fate, fate
 from cxrsync.storage.partial_readers import names_at_rest, open_best, unfinished
-from cxrsync.storage.sidecar import Binding
+from cxrsync.storage.sidecar import ObjectVersion
 
 DATA = random.Random(11).randbytes(30_000)
 NAME = hashlib.sha256(DATA).hexdigest()
-BINDING = Binding("https://physionet.org", len(DATA), '"tag"', 1_721_736_000.0)
+BINDING = ObjectVersion("https://physionet.org", len(DATA), '"tag"', 1_721_736_000.0)
 A, B, C = "a" * 32, "b" * 32, "c" * 32
 
 
@@ -72,7 +72,7 @@ def begin(place: Path, lock: Lock | None, *ranges: Range, name: str = NAME) -> P
     partial.load()
     partial.bind(BINDING)
     for start, stop in ranges:
-        partial.write(start, [DATA[start:stop]], partial.epoch)
+        partial.write(start, [DATA[start:stop]], partial.generation)
     partial.save()
     return partial
 
@@ -96,7 +96,7 @@ def assert_true(partial: Partial) -> None:
 def complete(partial: Partial) -> None:
     partial.bind(BINDING)
     for start, stop in gaps(partial.ranges, len(DATA)):
-        partial.write(start, [DATA[start:stop]], partial.epoch)
+        partial.write(start, [DATA[start:stop]], partial.generation)
     assert partial.digest() == NAME
 
 
@@ -177,7 +177,7 @@ def test_what_a_silent_owner_left_is_copied(
     partial = go_on(place, lock)
     assert (partial.ranges, partial.binding) == (list(ranges), BINDING)
     complete(partial)
-    left.write(10_000, [b"\0" * 9_000], left.epoch)
+    left.write(10_000, [b"\0" * 9_000], left.generation)
     assert partial.path.read_bytes() == DATA
 
 
@@ -190,7 +190,7 @@ def test_a_sleeper_that_goes_on_meets_its_guard(
     now = locks.boottime()
     monkeypatch.setattr(locks, "boottime", lambda: now + 61)
     with pytest.raises(LockLost):
-        left.write(10_000, [b"\0" * 9_000], left.epoch)
+        left.write(10_000, [b"\0" * 9_000], left.generation)
     left.save()  # nothing is written for it
     assert names(place) == [NAME, f"{NAME}.json"]
     lock.check()
@@ -200,7 +200,7 @@ def test_holes_are_not_copied(place: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(module, "clone", lambda _source, _target: False)
     size = 64 << 20
     left = Partial(place, NAME, lease=taken(place, A))
-    left.bind(Binding("s", size, '"t"'))
+    left.bind(ObjectVersion("s", size, '"t"'))
     left.write(0, [DATA], 0)
     left.write(size - len(DATA), [DATA], 0)
     left.save()
@@ -465,7 +465,7 @@ def test_whoever_is_stopped_while_it_adopts_takes_nothing_away(
             lock = take_over(place, C)
             partial = go_on(place, lock)
             assert partial.ranges == list(SEGMENTS)
-            partial.write(4_000, [DATA[4_000:6_000]], partial.epoch)
+            partial.write(4_000, [DATA[4_000:6_000]], partial.generation)
             partial.save()
             partial.close()
             lay_down(place, lock)
@@ -497,7 +497,7 @@ def test_without_room_for_a_copy_what_was_left_stays(
     begin(place, taken(place, A), *SEGMENTS).close()
     real = module.room
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "room", lambda folder: real(folder)._replace(bytes=1_000))
+        patch.setattr(module, "free_space", lambda folder: real(folder)._replace(bytes=1_000))
         with pytest.raises(DiskError, match=os.strerror(errno.ENOSPC)):
             take_over(place, B)
     assert {f"{NAME}.{A}", f"{NAME}.{A}.json"} <= set(names(place))
@@ -521,14 +521,14 @@ def test_one_that_begins_anew_while_it_is_copied(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the sidecar said is of bytes that are gone: the copy must not claim it."""
-    other = Binding("https://physionet.org", len(DATA), '"another"')
+    other = ObjectVersion("https://physionet.org", len(DATA), '"another"')
     left = begin(place, taken(place, A), *SEGMENTS)
 
     def clone(_source: int, _target: int) -> bool:
-        if left.epoch == 0:
+        if left.generation == 0:
             left.discard()
             left.bind(other)
-            left.write(0, [b"\0" * 100], left.epoch)
+            left.write(0, [b"\0" * 100], left.generation)
         return False
 
     monkeypatch.setattr(module, "clone", clone)

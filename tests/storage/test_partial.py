@@ -19,16 +19,16 @@ from hypothesis import strategies as st
 from cxrsync.storage import byte_ranges as sets
 from cxrsync.storage import partial as module
 from cxrsync.storage.partial import Partial
-from cxrsync.storage.sidecar import Binding
+from cxrsync.storage.sidecar import ObjectVersion
 
 DATA = random.Random(10).randbytes(10_000)
 NAME = hashlib.sha256(DATA).hexdigest()
-BINDING = Binding("https://physionet.org", len(DATA), '"tag"', 1_721_736_000.0)
-OTHER = Binding("file:/mirror", len(DATA), None, 1_600_000_000.0)
+BINDING = ObjectVersion("https://physionet.org", len(DATA), '"tag"', 1_721_736_000.0)
+OTHER = ObjectVersion("file:/mirror", len(DATA), None, 1_600_000_000.0)
 
 
 def put(partial: Partial, start: int, stop: int) -> None:
-    assert partial.write(start, [DATA[start:stop]], partial.epoch)
+    assert partial.write(start, [DATA[start:stop]], partial.generation)
 
 
 def loaded(folder: Path) -> Partial:
@@ -128,7 +128,7 @@ def test_the_file_is_for_its_owner_alone(bound: Partial) -> None:
 
 def test_an_empty_file_has_a_digest(tmp_path: Path) -> None:
     partial = Partial(tmp_path, "empty")
-    partial.bind(Binding("source", 0))
+    partial.bind(ObjectVersion("source", 0))
     assert partial.complete
     assert partial.digest() == hashlib.sha256().hexdigest()
     assert partial.path.stat().st_size == 0
@@ -489,7 +489,7 @@ def test_late_bytes_of_an_earlier_epoch_are_void(bound: Partial) -> None:
     assert list(folder.iterdir()) == []
     assert not bound.write(6_000, [DATA[6_000:7_000]], epoch=0)
     assert list(folder.iterdir()) == []
-    assert (bound.size, bound.binding, bound.segmented, bound.epoch) == (0, None, False, 1)
+    assert (bound.size, bound.binding, bound.segmented, bound.generation) == (0, None, False, 1)
     bound.bind(BINDING)
     put(bound, 0, len(DATA))
     assert bound.digest() == NAME
@@ -515,8 +515,10 @@ def test_a_new_binding_replaces_the_old_on_the_disk(bound: Partial) -> None:
     assert not sidecar(bound.path.parent).exists()
 
 
-@pytest.mark.parametrize("binding", [BINDING, OTHER, Binding("s"), Binding("s", 3, '""', 0.5)])
-def test_a_binding_comes_back_as_it_went(tmp_path: Path, binding: Binding) -> None:
+@pytest.mark.parametrize(
+    "binding", [BINDING, OTHER, ObjectVersion("s"), ObjectVersion("s", 3, '""', 0.5)]
+)
+def test_a_binding_comes_back_as_it_went(tmp_path: Path, binding: ObjectVersion) -> None:
     partial = Partial(tmp_path, NAME)
     partial.bind(binding)
     put(partial, 0, 1)
@@ -543,7 +545,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_on_a_full_disk_the_record_stays_true(small_disk: Path, *, segmented: bool) -> None:
     data = random.Random(3).randbytes(200_000)
     partial = Partial(small_disk, "full")
-    partial.bind(Binding("s", len(data)))
+    partial.bind(ObjectVersion("s", len(data)))
     if segmented:
         assert partial.write(100_000, [data[100_000:101_000]], 0)
     partial.write(0, [data[:7_000]], 0)
@@ -560,7 +562,7 @@ def test_on_a_full_disk_the_record_stays_true(small_disk: Path, *, segmented: bo
     on_disk = (small_disk / "full").read_bytes()
     for start, stop in again.ranges:
         assert on_disk[start:stop] == data[start:stop]
-    again.bind(Binding("s", len(data)))
+    again.bind(ObjectVersion("s", len(data)))
     for start, stop in sets.gaps(again.ranges, len(data)):
         again.write(start, [data[start:stop]], 0)
     assert again.digest() == hashlib.sha256(data).hexdigest()

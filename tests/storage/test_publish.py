@@ -19,14 +19,14 @@ from cxrsync.model import Entry, FileStat
 from cxrsync.storage.filesystem import NotAFolder, make_folders, sync_folders
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import (
-    Ready,
+    VerifiedFile,
     close_to_others,
     continue_short_file,
     copy_name,
     copy_published,
     publish,
 )
-from cxrsync.storage.sidecar import Binding
+from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
 
@@ -48,18 +48,18 @@ def trash(tree: Tree) -> Trash:
 
 
 @pytest.fixture
-def verified(tree: Tree) -> Iterator[Callable[..., Ready]]:
+def verified(tree: Tree) -> Iterator[Callable[..., VerifiedFile]]:
     """Makes files that are ready to be published."""
     made: list[Partial] = []
 
-    def make(path: str, data: bytes = b"right", modified: float | None = MODIFIED) -> Ready:
+    def make(path: str, data: bytes = b"right", modified: float | None = MODIFIED) -> VerifiedFile:
         entry = Entry(path, hashlib.sha256(data).hexdigest())
         partial = Partial(folder_of(tree), copy_name(entry))
-        partial.bind(Binding("source", len(data), '"tag"', modified))
+        partial.bind(ObjectVersion("source", len(data), '"tag"', modified))
         partial.write(0, [data], 0)
         assert partial.digest() == entry.sha256
         made.append(partial)
-        return Ready(entry, partial)
+        return VerifiedFile(entry, partial)
 
     yield make
     for partial in made:
@@ -76,7 +76,7 @@ def folder_of(tree: Tree) -> Path:
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077])
 @pytest.mark.parametrize("fsync", [True, False])
 def test_a_published_file(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready], umask: int, *, fsync: bool
+    tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile], umask: int, *, fsync: bool
 ) -> None:
     before = os.umask(umask)
     try:
@@ -95,7 +95,7 @@ def test_a_published_file(
 
 
 def test_without_a_time_from_the_server_the_file_keeps_its_own(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready]
+    tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile]
 ) -> None:
     ready = verified(IMAGE, modified=None)
     written = ready.partial.path.stat().st_mtime_ns
@@ -104,16 +104,16 @@ def test_without_a_time_from_the_server_the_file_keeps_its_own(
 
 def test_the_sidecar_goes_with_the_partial(tree: Tree, trash: Trash) -> None:
     partial = Partial(folder_of(tree), "a" * 64)
-    partial.bind(Binding("source", 5))
+    partial.bind(ObjectVersion("source", 5))
     partial.write(0, [b"ri"], 0)
     partial.write(2, [b"ght"], 0)
     assert len(list(folder_of(tree).iterdir())) == 2
-    publish(tree, [Ready(Entry(IMAGE, "a" * 64), partial)], trash.keep)
+    publish(tree, [VerifiedFile(Entry(IMAGE, "a" * 64), partial)], trash.keep)
     assert list(folder_of(tree).iterdir()) == []
 
 
 def test_an_empty_file_is_published_too(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready]
+    tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile]
 ) -> None:
     assert publish(tree, [verified("empty.txt", b"")], trash.keep) == [
         FileStat(0, int(MODIFIED) * 10**9)
@@ -121,7 +121,7 @@ def test_an_empty_file_is_published_too(
 
 
 def test_a_file_at_the_root_of_the_version(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready]
+    tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile]
 ) -> None:
     publish(tree, [verified("LICENSE.txt")], trash.keep)
     assert (tree.root / "LICENSE.txt").read_bytes() == b"right"
@@ -131,7 +131,7 @@ def test_a_file_at_the_root_of_the_version(
 
 
 def test_what_is_displaced_goes_to_the_trash_each_time(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready]
+    tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile]
 ) -> None:
     for data in (b"first", b"second", b"third", b"fourth"):
         assert isinstance(publish(tree, [verified(IMAGE, data)], trash.keep)[0], FileStat)
@@ -145,7 +145,7 @@ def test_what_is_displaced_goes_to_the_trash_each_time(
 
 
 def test_a_displaced_file_is_moved_not_rewritten(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready]
+    tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile]
 ) -> None:
     publish(tree, [verified(IMAGE, b"first")], trash.keep)
     inode = Path(tree.final(IMAGE)).stat().st_ino
@@ -158,7 +158,12 @@ def test_a_displaced_file_is_moved_not_rewritten(
 
 @pytest.mark.parametrize("dangling", [False, True])
 def test_a_link_under_the_final_name_is_not_written_through(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready], tmp_path: Path, *, dangling: bool
+    tree: Tree,
+    trash: Trash,
+    verified: Callable[..., VerifiedFile],
+    tmp_path: Path,
+    *,
+    dangling: bool,
 ) -> None:
     outside = tmp_path / "outside"
     if not dangling:
@@ -174,7 +179,7 @@ def test_a_link_under_the_final_name_is_not_written_through(
 
 
 def test_a_link_that_appears_late_is_replaced_not_followed(
-    tree: Tree, verified: Callable[..., Ready], tmp_path: Path
+    tree: Tree, verified: Callable[..., VerifiedFile], tmp_path: Path
 ) -> None:
     """Even if nobody displaces it, the rename takes the link's place."""
     outside = tmp_path / "outside"
@@ -187,7 +192,7 @@ def test_a_link_that_appears_late_is_replaced_not_followed(
 
 
 def test_a_folder_under_the_final_name_stays(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready]
+    tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile]
 ) -> None:
     """A shard's, with 37,000 files in it, where a manifest lists `files/p10`."""
     in_the_way = Path(tree.final(IMAGE))
@@ -226,7 +231,7 @@ def test_nothing_is_taken_from_behind_a_link(
     "link", ["trash", "trash/20250102T030405Z", "trash/20250102T030405Z/files"]
 )
 def test_nothing_is_taken_to_behind_a_link(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready], tmp_path: Path, link: str
+    tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile], tmp_path: Path, link: str
 ) -> None:
     """Planted after the run has begun: before, it is refused."""
     outside = tmp_path / "outside"
@@ -242,7 +247,7 @@ def test_nothing_is_taken_to_behind_a_link(
 
 @pytest.mark.parametrize("link", ["files", "files/p10", "files/p10/p10000032"])
 def test_a_link_among_the_parent_folders_is_refused(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready], tmp_path: Path, link: str
+    tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile], tmp_path: Path, link: str
 ) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -257,7 +262,7 @@ def test_a_link_among_the_parent_folders_is_refused(
 
 
 def test_one_bad_file_does_not_stop_the_others(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready]
+    tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile]
 ) -> None:
     (tree.root / "files").mkdir()
     (tree.root / "files" / "p11").write_text("a file where a folder should be")
@@ -278,7 +283,7 @@ def test_one_bad_file_does_not_stop_the_others(
 
 
 def test_a_file_that_cannot_be_displaced_is_left_alone(
-    tree: Tree, verified: Callable[..., Ready]
+    tree: Tree, verified: Callable[..., VerifiedFile]
 ) -> None:
     def refuse(path: str) -> None:
         raise PermissionError(errno.EPERM, "immutable", path)
@@ -291,7 +296,7 @@ def test_a_file_that_cannot_be_displaced_is_left_alone(
 
 
 def test_a_failed_fsync_is_not_published(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready], monkeypatch: pytest.MonkeyPatch
+    tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad, good = verified("bad.jpg"), verified("good.jpg")
     sync = os.fsync
@@ -309,17 +314,17 @@ def test_a_failed_fsync_is_not_published(
 
 
 def test_wrong_bytes_of_a_partial_are_kept_in_the_trash(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready]
+    tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile]
 ) -> None:
     partial = verified(IMAGE, b"wrong").partial
     trash.take_partial(partial, IMAGE)
     assert (trash.folder / IMAGE).read_bytes() == b"wrong"
-    assert (partial.size, partial.epoch) == (0, 1)
+    assert (partial.size, partial.generation) == (0, 1)
     assert list(folder_of(tree).iterdir()) == []
 
 
 def test_a_file_that_is_not_replaced_stands_where_it_stood(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready], monkeypatch: pytest.MonkeyPatch
+    tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever took over unlinks our partial when we have set aside what stands in its way."""
     publish(tree, [verified(IMAGE, b"theirs")], trash.keep)
@@ -339,7 +344,7 @@ def test_a_file_that_is_not_replaced_stands_where_it_stood(
 
 
 def test_where_there_are_no_links_a_file_is_moved_aside(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready], monkeypatch: pytest.MonkeyPatch
+    tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_words: object, **_options: object) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
@@ -353,7 +358,11 @@ def test_where_there_are_no_links_a_file_is_moved_aside(
 
 @pytest.mark.parametrize("links", [True, False])
 def test_what_is_another_run_s_by_now_is_given_back(
-    tree: Tree, verified: Callable[..., Ready], monkeypatch: pytest.MonkeyPatch, *, links: bool
+    tree: Tree,
+    verified: Callable[..., VerifiedFile],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    links: bool,
 ) -> None:
     def lose(path: str) -> None:
         raise LockLost(path)
@@ -382,7 +391,7 @@ def test_what_is_another_run_s_by_now_is_given_back(
 
 
 def test_what_stands_there_by_now_is_not_replaced_by_what_is_given_back(
-    tree: Tree, verified: Callable[..., Ready]
+    tree: Tree, verified: Callable[..., VerifiedFile]
 ) -> None:
     """The other run has put a file there while we had taken the one before."""
 
@@ -411,17 +420,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from cxrsync.model import Entry
 from cxrsync.storage.tree import Tree
-from cxrsync.storage.sidecar import Binding
+from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.storage.partial import Partial
-from cxrsync.storage.publish import Ready, publish
+from cxrsync.storage.publish import VerifiedFile, publish
 tree = Tree(Path(sys.argv[1]))
 tree.create()
 batch = []
 for name in ("one.jpg", "two.jpg"):
     partial = Partial(tree.own / "partial", name)
-    partial.bind(Binding("source", len(name)))
+    partial.bind(ObjectVersion("source", len(name)))
     partial.write(0, [name.encode()], 0)
-    batch.append(Ready(Entry(f"files/p10/{name}", ""), partial))
+    batch.append(VerifiedFile(Entry(f"files/p10/{name}", ""), partial))
 with ThreadPoolExecutor(2) as pool:
     publish(tree, batch, print, pool=pool)
 """
@@ -466,7 +475,7 @@ def test_data_then_name_then_folder_as_the_kernel_sees_it(tmp_path: Path) -> Non
 
 
 def test_one_sync_serves_all_files_of_a_folder(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready], monkeypatch: pytest.MonkeyPatch
+    tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = [verified(f"files/p10/{number}.jpg") for number in range(5)]
     synced: list[str] = []
@@ -543,10 +552,10 @@ def test_a_short_file_with_other_links_is_copied(tree: Tree, short: Path, tmp_pa
     before = other.stat()
     continue_short_file(tree, ENTRY, Partial(folder_of(tree), ENTRY.sha256), Trash(tree, "t"))
     partial = resumed(tree)
-    partial.bind(Binding("source", len(WHOLE)))
+    partial.bind(ObjectVersion("source", len(WHOLE)))
     partial.write(400, [WHOLE[400:]], 0)
     assert partial.digest() == ENTRY.sha256
-    publish(tree, [Ready(ENTRY, partial)], lambda _path: None)
+    publish(tree, [VerifiedFile(ENTRY, partial)], lambda _path: None)
     after = other.stat()
     assert other.read_bytes() == WHOLE[:400]
     assert (after.st_ino, after.st_mtime_ns, after.st_mode, after.st_nlink) == (
@@ -583,7 +592,7 @@ def test_a_copy_is_not_written_through_a_link_under_its_name(
 @pytest.mark.parametrize(("there", "left"), [(600, 600), (400, 400), (100, 400)])
 def test_the_longer_beginning_wins(tree: Tree, short: Path, there: int, left: int) -> None:
     partial = Partial(folder_of(tree), ENTRY.sha256)
-    partial.bind(Binding("source", len(WHOLE)))
+    partial.bind(ObjectVersion("source", len(WHOLE)))
     partial.write(0, [WHOLE[:there]], 0)
     partial.close()
     continue_short_file(tree, ENTRY, Partial(folder_of(tree), ENTRY.sha256), Trash(tree, "t"))
@@ -600,7 +609,7 @@ def test_the_longer_beginning_wins(tree: Tree, short: Path, there: int, left: in
 
 def test_a_partial_with_gaps_is_not_as_long_as_it_looks(tree: Tree, short: Path) -> None:
     partial = Partial(folder_of(tree), ENTRY.sha256)
-    partial.bind(Binding("source", len(WHOLE)))
+    partial.bind(ObjectVersion("source", len(WHOLE)))
     partial.write(900, [WHOLE[900:]], 0)
     partial.save()
     partial.close()
@@ -614,25 +623,25 @@ def test_a_partial_with_gaps_is_not_as_long_as_it_looks(tree: Tree, short: Path)
 
 @pytest.mark.parametrize("total", [None, len(WHOLE) - 1, len(WHOLE) + 1])
 def test_what_does_not_cover_its_total_gets_no_name(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready], total: int | None
+    tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile], total: int | None
 ) -> None:
     ready = verified("first.jpg", WHOLE)
-    ready.partial.bind(Binding("source", total))
+    ready.partial.bind(ObjectVersion("source", total))
     assert isinstance(publish(tree, [ready], trash.keep)[0], OSError)
     assert tree.find("first.jpg") is None
 
 
 def test_a_second_path_with_the_same_digest_is_a_copy(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready]
+    tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile]
 ) -> None:
     publish(tree, [verified("first.jpg", WHOLE)], trash.keep)
     second = Entry("files/p11/second.jpg", ENTRY.sha256)
     partial = Partial(folder_of(tree), copy_name(second))
     copy_published(tree.final("first.jpg"), partial)
     partial.load()
-    partial.bind(Binding("source", len(WHOLE)))  # its own size and time are asked for
+    partial.bind(ObjectVersion("source", len(WHOLE)))  # its own size and time are asked for
     assert partial.digest() == ENTRY.sha256
-    assert isinstance(publish(tree, [Ready(second, partial)], trash.keep)[0], FileStat)
+    assert isinstance(publish(tree, [VerifiedFile(second, partial)], trash.keep)[0], FileStat)
     copy = Path(tree.final(second.path))
     assert copy.read_bytes() == WHOLE
     assert oct(copy.stat().st_mode & 0o7777) == "0o600"
@@ -640,7 +649,7 @@ def test_a_second_path_with_the_same_digest_is_a_copy(
 
 
 def test_a_copy_of_a_file_that_has_rotted_is_found_out(
-    tree: Tree, trash: Trash, verified: Callable[..., Ready]
+    tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile]
 ) -> None:
     publish(tree, [verified("first.jpg", WHOLE)], trash.keep)
     Path(tree.final("first.jpg")).write_bytes(b"rot")

@@ -15,8 +15,8 @@ import pytest
 
 from cxrsync.config.job import Link
 from cxrsync.storage import reflink
-from cxrsync.storage.disk_space import Room
-from cxrsync.storage.reflink import RESERVE, bring
+from cxrsync.storage.disk_space import FreeSpace
+from cxrsync.storage.reflink import RESERVE, clone_link_or_copy
 
 DATA = bytes(range(256)) * 4_096 + b"and an odd end"
 OTHER = b"somebody else's"
@@ -121,7 +121,7 @@ def check(original: Path, target: Path, done: Link, data: bytes = DATA) -> None:
 @pytest.mark.parametrize("data", [b"", b"x", DATA], ids=len)
 def test_where_clones_are_made(cloning: Path, how: Link, data: bytes) -> None:
     original, target = make(cloning, data), cloning / "target"
-    assert bring(str(original), target, how) is how
+    assert clone_link_or_copy(str(original), target, how) is how
     check(original, target, how, data)
 
 
@@ -131,7 +131,7 @@ def test_where_none_are(memory: Path, how: Link, done: Link, data: bytes) -> Non
     original, target = make(memory, data), memory / "target"
     before = os.umask(0)
     try:
-        assert bring(str(original), target, how) is done
+        assert clone_link_or_copy(str(original), target, how) is done
     finally:
         os.umask(before)
     check(original, target, done, data)
@@ -140,13 +140,13 @@ def test_where_none_are(memory: Path, how: Link, done: Link, data: bytes) -> Non
 @pytest.mark.parametrize("how", Link)
 def test_from_one_file_system_to_another(tmp_path: Path, memory: Path, how: Link) -> None:
     original, target = make(memory), tmp_path / "target"
-    assert bring(str(original), target, how) is COPY
+    assert clone_link_or_copy(str(original), target, how) is COPY
     check(original, target, COPY)
 
 
 def test_from_one_that_clones_to_another(cloning: Path, tmp_path: Path) -> None:
     original, target = make(cloning), tmp_path / "target"
-    assert bring(str(original), target, REFLINK) is COPY
+    assert clone_link_or_copy(str(original), target, REFLINK) is COPY
     check(original, target, COPY)
 
 
@@ -164,14 +164,14 @@ def test_a_clone_takes_no_room_and_a_copy_its_own(
 
     original = make(cloning, os.urandom(size))
     before = free()
-    assert bring(str(original), cloning / "target", how) is how
+    assert clone_link_or_copy(str(original), cloning / "target", how) is how
     assert least * size <= before - free() <= most * size
 
 
 @pytest.mark.parametrize("changed", ["original.jpg", "target"])
 def test_a_clone_and_its_original_do_not_know_each_other(cloning: Path, changed: str) -> None:
     original, target = make(cloning), cloning / "target"
-    bring(str(original), target, REFLINK)
+    clone_link_or_copy(str(original), target, REFLINK)
     this, that = (original, target) if changed == original.name else (target, original)
     with this.open("r+b") as file:
         file.write(b"changed")
@@ -204,7 +204,7 @@ def test_only_regular_files(
     target.write_bytes(b"so far")
     begin(tmp_path / "original")
     with pytest.raises(OSError) as caught:
-        bring(str(tmp_path / "original"), target, how)
+        clone_link_or_copy(str(tmp_path / "original"), target, how)
     assert caught.value.errno == number
     assert target.read_bytes() == b"so far"
 
@@ -220,7 +220,7 @@ def test_what_stands_there_is_unlinked_and_not_written_to(
         target.hardlink_to(other)
     else:
         target.symlink_to(other)
-    check(original, target, bring(str(original), target, how))
+    check(original, target, clone_link_or_copy(str(original), target, how))
     assert not target.is_symlink()
     assert other.read_bytes() == OTHER
 
@@ -238,7 +238,7 @@ def test_a_name_that_becomes_a_link_meanwhile(
         real(source, name, follow_symlinks=follow_symlinks)
 
     monkeypatch.setattr(os, "link", swap)
-    assert bring(str(original), target, HARDLINK) is COPY
+    assert clone_link_or_copy(str(original), target, HARDLINK) is COPY
     assert not target.is_symlink()
     check(tmp_path / "moved", target, COPY)
 
@@ -251,7 +251,7 @@ def test_a_name_that_somebody_takes_meanwhile(
     other.write_bytes(OTHER)
     monkeypatch.setattr(Path, "unlink", lambda path, **_options: path.hardlink_to(other))
     with pytest.raises(FileExistsError):
-        bring(str(original), target, how)
+        clone_link_or_copy(str(original), target, how)
     assert target.read_bytes() == OTHER
     assert kept(original)
 
@@ -267,7 +267,7 @@ def test_clones_that_cannot_be_made(
 ) -> None:
     original, target = make(tmp_path), tmp_path / "target"
     refuse(monkeypatch, fcntl, "ioctl", getattr(errno, name))
-    assert bring(str(original), target, REFLINK) is COPY
+    assert clone_link_or_copy(str(original), target, REFLINK) is COPY
     check(original, target, COPY)
 
 
@@ -278,14 +278,14 @@ def test_hard_links_that_cannot_be_made(
 ) -> None:
     original, target = make(tmp_path), tmp_path / "target"
     refuse(monkeypatch, os, "link", getattr(errno, name))
-    assert bring(str(original), target, HARDLINK) is COPY
+    assert clone_link_or_copy(str(original), target, HARDLINK) is COPY
     check(original, target, COPY)
 
 
 def test_without_hard_links_a_clone_is_next(cloning: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original, target = make(cloning), cloning / "target"
     refuse(monkeypatch, os, "link", errno.EMLINK)
-    assert bring(str(original), target, HARDLINK) is REFLINK
+    assert clone_link_or_copy(str(original), target, HARDLINK) is REFLINK
     check(original, target, REFLINK)
 
 
@@ -297,7 +297,7 @@ def test_a_system_that_cannot_send(
 ) -> None:
     original, target = make(tmp_path, data), tmp_path / "target"
     refuse(monkeypatch, os, "sendfile", getattr(errno, name))
-    assert bring(str(original), target, COPY) is COPY
+    assert clone_link_or_copy(str(original), target, COPY) is COPY
     check(original, target, COPY, data)
 
 
@@ -310,7 +310,7 @@ def test_a_system_that_sends_a_little_at_a_time(
     monkeypatch.setattr(
         os, "sendfile", lambda to, of, at, most: send(to, of, at, next(counts, most))
     )
-    assert bring(str(original), target, COPY) is COPY
+    assert clone_link_or_copy(str(original), target, COPY) is COPY
     check(original, target, COPY)
 
 
@@ -335,7 +335,7 @@ def test_a_failure_leaves_no_target(
     original = make(tmp_path)
     refuse(monkeypatch, module, call, getattr(errno, name))
     with pytest.raises(OSError) as caught:
-        bring(str(original), tmp_path / "target", how)
+        clone_link_or_copy(str(original), tmp_path / "target", how)
     assert caught.value.errno == getattr(errno, name)
     assert os.listdir(tmp_path) == [original.name]
     assert kept(original)
@@ -347,7 +347,7 @@ def test_a_copy_that_breaks_off_leaves_no_target(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(DATA) // 2, limit[1]))
     try:
         with pytest.raises(OSError) as caught:
-            bring(str(original), tmp_path / "target", COPY)
+            clone_link_or_copy(str(original), tmp_path / "target", COPY)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert caught.value.errno == errno.EFBIG
@@ -368,7 +368,7 @@ def test_sending_that_fails_half_way_does_not_begin_anew(
 
     monkeypatch.setattr(os, "sendfile", once)
     with pytest.raises(OSError, match="Invalid argument"):
-        bring(str(original), tmp_path / "target", COPY)
+        clone_link_or_copy(str(original), tmp_path / "target", COPY)
     assert os.listdir(tmp_path) == [original.name]
 
 
@@ -383,14 +383,14 @@ def test_a_copy_leaves_the_reserve(
     original, target = make(tmp_path), tmp_path / "target"
     refuse(monkeypatch, os, "link", errno.EMLINK)
     free = len(DATA) + RESERVE
-    monkeypatch.setattr(reflink, "room", lambda _folder: Room(free - 1, None))
+    monkeypatch.setattr(reflink, "free_space", lambda _folder: FreeSpace(free - 1, None))
     with pytest.raises(OSError) as caught:
-        bring(str(original), target, how)
+        clone_link_or_copy(str(original), target, how)
     assert caught.value.errno == errno.ENOSPC
     assert os.listdir(tmp_path) == [original.name]
     assert kept(original)
-    monkeypatch.setattr(reflink, "room", lambda _folder: Room(free, 0))
-    assert bring(str(original), target, how) is COPY
+    monkeypatch.setattr(reflink, "free_space", lambda _folder: FreeSpace(free, 0))
+    assert clone_link_or_copy(str(original), target, how) is COPY
 
 
 @pytest.mark.parametrize("how", [REFLINK, HARDLINK])
@@ -398,8 +398,8 @@ def test_clones_and_links_need_no_room(
     cloning: Path, monkeypatch: pytest.MonkeyPatch, how: Link
 ) -> None:
     original, target = make(cloning), cloning / "target"
-    monkeypatch.setattr(reflink, "room", lambda _folder: Room(0, 0))
-    assert bring(str(original), target, how) is how
+    monkeypatch.setattr(reflink, "free_space", lambda _folder: FreeSpace(0, 0))
+    assert clone_link_or_copy(str(original), target, how) is how
     check(original, target, how)
 
 
@@ -412,7 +412,7 @@ def test_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, re
         mounted(Path(folder, "small"), "-t", "tmpfs", "-o", "size=512k", "tmpfs") as small,
     ):
         with pytest.raises(OSError) as caught:
-            bring(str(original), small / "target", REFLINK)
+            clone_link_or_copy(str(original), small / "target", REFLINK)
         assert caught.value.errno == errno.ENOSPC
         assert os.listdir(small) == []
     assert kept(original)

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrsync.storage import zip_reader as module
-from cxrsync.storage.zip_reader import BadArchive, Member, members, read_member
+from cxrsync.storage.zip_reader import InvalidArchive, Member, members, read_member
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 
@@ -190,7 +190,7 @@ def test_more_entries_than_16_bits_count(claimed: int, *, wide: bool, is_true: b
         if is_true:
             assert sum(1 for _ in members(fd)) == 65_538
         else:
-            with pytest.raises(BadArchive, match=r"65,538 entries and claims \d$"):
+            with pytest.raises(InvalidArchive, match=r"65,538 entries and claims \d$"):
                 list(members(fd))
 
 
@@ -266,7 +266,7 @@ BAD_DIRECTORIES = {
 
 @pytest.mark.parametrize("case", BAD_DIRECTORIES)
 def test_a_directory_that_lies(case: str) -> None:
-    with opened(BAD_DIRECTORIES[case]) as fd, pytest.raises(BadArchive):
+    with opened(BAD_DIRECTORIES[case]) as fd, pytest.raises(InvalidArchive):
         list(members(fd))
 
 
@@ -288,7 +288,7 @@ def test_zip64_fields(extra: bytes, sizes: tuple[int, int, int] | None) -> None:
     end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(entry), 0, 0)
     with opened(entry + end) as fd:
         if sizes is None:
-            with pytest.raises(BadArchive):
+            with pytest.raises(InvalidArchive):
                 list(members(fd))
         else:
             [member] = members(fd)
@@ -328,7 +328,7 @@ def test_a_member_that_lies(case: str) -> None:
     with opened(data) as fd:
         member = next(members(fd))
         assert read_member(fd, member, MOST) in {REPORT, NOISE}
-        with pytest.raises(BadArchive):
+        with pytest.raises(InvalidArchive):
             read_member(fd, member._replace(**lie), MOST)
 
 
@@ -338,7 +338,7 @@ def test_a_size_patched_into_the_directory(data: bytes, entry: int, size: int) -
     with opened(changed(data, entry + 24, "L", size)) as fd:
         [member] = members(fd)
         assert member.size == size
-        with pytest.raises(BadArchive, match="may have" if size > MOST else None):
+        with pytest.raises(InvalidArchive, match="may have" if size > MOST else None):
             read_member(fd, member, MOST)
 
 
@@ -347,7 +347,7 @@ def test_a_local_header_that_differs(at: int, layout: str, value: int) -> None:
     """Its signature, the length of its name, its name: the data behind it are right."""
     with opened(changed(DEFLATED, at, layout, value)) as fd:
         [member] = members(fd)
-        with pytest.raises(BadArchive, match="not where the archive's directory says"):
+        with pytest.raises(InvalidArchive, match="not where the archive's directory says"):
             read_member(fd, member, MOST)
 
 
@@ -355,7 +355,7 @@ def test_no_more_than_the_most() -> None:
     with opened(DEFLATED) as fd:
         [member] = members(fd)
         assert read_member(fd, member, len(REPORT)) == REPORT
-        with pytest.raises(BadArchive, match="may have 404"):
+        with pytest.raises(InvalidArchive, match="may have 404"):
             read_member(fd, member, len(REPORT) - 1)
 
 
@@ -365,7 +365,7 @@ def test_a_bomb_is_not_unpacked() -> None:
         [member] = members(fd)
         tracemalloc.start()
         try:
-            with pytest.raises(BadArchive, match="more bytes than the 10 it claims"):
+            with pytest.raises(InvalidArchive, match="more bytes than the 10 it claims"):
                 read_member(fd, member._replace(size=10), MOST)
             _, peak = tracemalloc.get_traced_memory()
         finally:
@@ -394,7 +394,7 @@ def test_no_more_than_one_byte_too_many_is_unpacked(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "_BLOCK", 32)
     with opened(packed(Packed("a", NOISE))) as fd:
         member = Member("a", 500, 605, 8, 0, 0, 0)
-        with pytest.raises(BadArchive, match="more bytes than the 500 it claims"):
+        with pytest.raises(InvalidArchive, match="more bytes than the 500 it claims"):
             read_member(fd, member, MOST)
     assert unpacked == 501
 
@@ -404,7 +404,7 @@ def test_deflated_data_that_end_with_a_block(monkeypatch: pytest.MonkeyPatch) ->
         [member] = members(fd)
         monkeypatch.setattr(module, "_BLOCK", member.packed)
         assert read_member(fd, member, MOST) == REPORT
-        with pytest.raises(BadArchive, match="does not end where it claims to"):
+        with pytest.raises(InvalidArchive, match="does not end where it claims to"):
             read_member(fd, member._replace(packed=member.packed + 1), MOST)
 
 
@@ -415,7 +415,7 @@ def test_what_follows_the_deflated_data_is_not_read_into_memory() -> None:
         first = next(members(fd))
         tracemalloc.start()
         try:
-            with pytest.raises(BadArchive, match="does not end where it claims to"):
+            with pytest.raises(InvalidArchive, match="does not end where it claims to"):
                 read_member(fd, first._replace(packed=len(tail)), MOST)
             _, peak = tracemalloc.get_traced_memory()
         finally:
@@ -425,7 +425,7 @@ def test_what_follows_the_deflated_data_is_not_read_into_memory() -> None:
 
 def test_a_file_that_becomes_shorter_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "pread", lambda fd, count, at: b"")
-    with opened(SMALL) as fd, pytest.raises(BadArchive, match="became shorter"):
+    with opened(SMALL) as fd, pytest.raises(InvalidArchive, match="became shorter"):
         list(members(fd))
 
 
@@ -433,10 +433,10 @@ def test_a_file_that_becomes_shorter_meanwhile(monkeypatch: pytest.MonkeyPatch) 
 
 
 def survivors(data: bytes) -> list[bytes] | None:
-    """What can still be read, or None. Lets nothing but BadArchive pass unnoticed."""
+    """What can still be read, or None. Lets nothing but InvalidArchive pass unnoticed."""
     try:
         return [file for _, file in contents(data)]
-    except BadArchive:
+    except InvalidArchive:
         return None
 
 

@@ -22,7 +22,7 @@ from cxrsync.events import Event
 from cxrsync.model import RemotePath
 from cxrsync.sources.base import Answer, Opened
 from cxrsync.storage.partial import Partial
-from cxrsync.storage.sidecar import Binding
+from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.transfer import concurrency as turns_module
 from cxrsync.transfer import pool as flight_module
 from cxrsync.transfer import server_health as outage_module
@@ -157,9 +157,9 @@ class Nowhere:
     def __init__(self) -> None:
         self.epoch, self.size, self.total = 0, 0, None
         self.ranges: list[tuple[int, int]] = []
-        self.binding: Binding | None = None
+        self.binding: ObjectVersion | None = None
 
-    def bind(self, binding: Binding) -> None:
+    def bind(self, binding: ObjectVersion) -> None:
         self.binding = binding
 
     def write(self, _offset: int, chunks: list[bytes], _epoch: int) -> bool:

@@ -33,7 +33,7 @@ from cxrsync.model import RemotePath
 from cxrsync.sources.base import Answer, End, Opened, PastEnd, Unchanged
 from cxrsync.storage import executors
 from cxrsync.storage.partial import Partial
-from cxrsync.storage.sidecar import Binding
+from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.transfer import retry_policy, segments
 from cxrsync.transfer import transfer as module
 from cxrsync.transfer.concurrency import Turns
@@ -209,7 +209,9 @@ async def test_the_bytes_are_right(tmp_path: Path, steps: list[Step], connection
     stage = staged(tmp_path, *steps)
     transfer = await stage.fetch(connections)
     stage.assert_right(transfer)
-    restarts = transfer.partial.epoch  # also one that gave up bytes which nobody had counted yet
+    restarts = (
+        transfer.partial.generation
+    )  # also one that gave up bytes which nobody had counted yet
     assert restarts <= 1
     assert stage.source.requests <= len(steps) + 3 * connections
     assert stage.source.sent <= len(DATA) * (1 + restarts) + 500 + 100 * connections
@@ -355,7 +357,7 @@ async def test_a_server_that_stays_away_ends_the_run(tmp_path: Path, away: Excep
 # ── what an earlier run left ───────────────────────────────────────────────────────────────────
 
 
-def leave(folder: Path, data: bytes, binding: Binding | None, *, proved: bool = True) -> None:
+def leave(folder: Path, data: bytes, binding: ObjectVersion | None, *, proved: bool = True) -> None:
     partial = Partial(folder, "digest", proved=proved)
     if binding is not None:
         partial.bind(binding)
@@ -366,7 +368,7 @@ def leave(folder: Path, data: bytes, binding: Binding | None, *, proved: bool = 
         (folder / "digest.json").unlink(missing_ok=True)
 
 
-HERE = Binding("test:", len(DATA), '"v1"', 1.5e9)
+HERE = ObjectVersion("test:", len(DATA), '"v1"', 1.5e9)
 
 
 @pytest.mark.parametrize(
@@ -383,7 +385,7 @@ HERE = Binding("test:", len(DATA), '"v1"', 1.5e9)
     ],
 )
 async def test_going_on(
-    tmp_path: Path, left: bytes, binding: Binding | None, resumed: int, first: tuple[Any, ...]
+    tmp_path: Path, left: bytes, binding: ObjectVersion | None, resumed: int, first: tuple[Any, ...]
 ) -> None:
     leave(tmp_path, left, binding)
     stage = staged(tmp_path)
@@ -424,7 +426,7 @@ async def test_bytes_found_under_the_final_name_are_set_aside_by_a_later_run(
     stage = staged(tmp_path, Give(cut=300), NotFound("404"))
     assert (await stage.fetch(resumed=True, set_aside=set_aside)).failed is not None
     transfer = await staged(tmp_path).fetch(resumed=True, set_aside=set_aside)
-    assert await transfer.start_over(transfer.partial.epoch)
+    assert await transfer.start_over(transfer.partial.generation)
     assert aside == [mine[:-1]]
 
 
@@ -452,7 +454,7 @@ async def test_two_that_find_the_file_changed_start_over_once(
     assert transfer.segments.take_free(1) is None  # not before the old bytes are gone
     go.set()
     assert await asyncio.gather(*both) == [True, False]
-    assert (discarded, transfer.partial.epoch) == ([0], 1)
+    assert (discarded, transfer.partial.generation) == ([0], 1)
     assert transfer.segments.take_free(1) is not None
 
 
