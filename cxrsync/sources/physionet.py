@@ -65,20 +65,22 @@ class PhysioNet:
     ) -> AsyncIterator[Answer]:
         """See :meth:`cxrsync.sources.base.Source.open`."""
         page = ref.path.lower().endswith((".html", ".htm", ".xhtml"))
-        asked = responses.Asked(start, stop, resume_if, skip_if, page)
+        asked = responses.RangeRequest(start, stop, resume_if, skip_if, page)
         manifest = self._url(replace(ref, path=MANIFEST_NAME))
         response = await self._session.get(
             self._url(ref), responses.request_headers(asked), sign_in_at=manifest
         )
         try:
-            head = responses.read_head(asked, response.status, response.headers, datetime.now(UTC))
+            head = responses.interpret_response(
+                asked, response.status, response.headers, datetime.now(UTC)
+            )
         except AccessDenied:
             await drain(response)
             raise self._denied(ref) from None
         except SourceError:
             await drain(response)
             raise
-        if not isinstance(head, responses.Body):
+        if not isinstance(head, responses.ResponseBody):
             await drain(response)
             yield head
             return

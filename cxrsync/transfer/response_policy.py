@@ -1,7 +1,8 @@
 """What to do about an answer, purely: the one table of the protocol.
 
-With :func:`cxrsync.sources.http.responses.read_head`, which says what a status and headers mean, it
-decides from (request, status, headers, what is on the disk). Tests go through both together.
+With :func:`cxrsync.sources.http.responses.interpret_response`, which says what a status and headers
+mean, it decides from (request, status, headers, what is on the disk). Tests go through both
+together.
 """
 
 from __future__ import annotations

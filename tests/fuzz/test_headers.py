@@ -9,7 +9,13 @@ from multidict import CIMultiDict
 
 from cxrsync.errors import SourceError, Throttled
 from cxrsync.sources.base import PastEnd, Unchanged
-from cxrsync.sources.http.responses import Asked, Body, read_head, request_headers, retry_after
+from cxrsync.sources.http.responses import (
+    RangeRequest,
+    ResponseBody,
+    interpret_response,
+    request_headers,
+    retry_after,
+)
 
 NOW = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
 # A range of what datetime can tell, with a day to spare for zones.
@@ -39,24 +45,24 @@ statuses = st.one_of(
 )
 tags = st.sampled_from([None, '"5f8-1"'])
 questions = st.one_of(
-    st.builds(Asked, st.just(0), st.none(), tags, tags),
-    st.builds(lambda start, more, tag: Asked(start, start + more, tag), st.integers(0, 100),
+    st.builds(RangeRequest, st.just(0), st.none(), tags, tags),
+    st.builds(lambda start, more, tag: RangeRequest(start, start + more, tag), st.integers(0, 100),
               st.integers(1, 100), tags),
 )  # fmt: skip
 
 
 @settings(many, max_examples=400)
 @given(questions, statuses, headers)
-@example(Asked(10), 206, {"Content-Range": "bytes 10-" + "9" * 19 + "/" + "9" * 19})
-@example(Asked(), 200, {"Content-Length": "9" * 5_000})
-@example(Asked(), 503, {"Retry-After": "9" * 5_000})
-@example(Asked(), 200, {"Last-Modified": "Mon, 01 Jan 0001 00:00:00 +2359"})
-@example(Asked(), 200, {"Last-Modified": "Fri, 31 Dec 9999 23:59:59 -2359"})
-def test_any_answer(asked: Asked, status: int, given_headers: dict[str, str]) -> None:
+@example(RangeRequest(10), 206, {"Content-Range": "bytes 10-" + "9" * 19 + "/" + "9" * 19})
+@example(RangeRequest(), 200, {"Content-Length": "9" * 5_000})
+@example(RangeRequest(), 503, {"Retry-After": "9" * 5_000})
+@example(RangeRequest(), 200, {"Last-Modified": "Mon, 01 Jan 0001 00:00:00 +2359"})
+@example(RangeRequest(), 200, {"Last-Modified": "Fri, 31 Dec 9999 23:59:59 -2359"})
+def test_any_answer(asked: RangeRequest, status: int, given_headers: dict[str, str]) -> None:
     request_headers(asked)
-    meant: Body | Unchanged | PastEnd | SourceError
+    meant: ResponseBody | Unchanged | PastEnd | SourceError
     try:
-        meant = read_head(asked, status, CIMultiDict(given_headers), NOW)
+        meant = interpret_response(asked, status, CIMultiDict(given_headers), NOW)
     except SourceError as problem:
         meant = problem
     if isinstance(meant, Throttled):
@@ -64,7 +70,7 @@ def test_any_answer(asked: Asked, status: int, given_headers: dict[str, str]) ->
         assert meant.after is None or 0 <= meant.after < LATEST
     elif isinstance(meant, SourceError):
         assert str(meant).isprintable()
-    elif isinstance(meant, Body):
+    elif isinstance(meant, ResponseBody):
         assert status in {200, 206}
         assert meant.start == (asked.start if status == 206 else 0)
         assert meant.length is None or meant.length >= 0

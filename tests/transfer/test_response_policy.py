@@ -21,7 +21,7 @@ from cxrsync.errors import (
     Untrusted,
 )
 from cxrsync.sources.base import Answer, Opened
-from cxrsync.sources.http.responses import Asked, Body, read_head
+from cxrsync.sources.http.responses import RangeRequest, ResponseBody, interpret_response
 from cxrsync.transfer.response_policy import Act, Held, decide
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -31,11 +31,11 @@ NOTHING = Held()
 FIRST_40 = Held(40, 40, SIZE, TAG)
 UNSIZED = Held(40, 40, None, None)  # an answer without a length, cut short
 TAIL = Held(40, 80, SIZE, TAG)  # another connection has brought the end
-REQUESTS: dict[Held, Asked] = {
-    NOTHING: Asked(),
-    FIRST_40: Asked(40, None, TAG),
-    UNSIZED: Asked(40),
-    TAIL: Asked(40, 60, TAG),
+REQUESTS: dict[Held, RangeRequest] = {
+    NOTHING: RangeRequest(),
+    FIRST_40: RangeRequest(40, None, TAG),
+    UNSIZED: RangeRequest(40),
+    TAIL: RangeRequest(40, 60, TAG),
 }
 
 
@@ -44,13 +44,13 @@ async def _nothing() -> Any:
         yield each
 
 
-def read(asked: Asked, status: int, headers: dict[str, str]) -> Answer | SourceError:
+def read(asked: RangeRequest, status: int, headers: dict[str, str]) -> Answer | SourceError:
     """As the source does, without the socket."""
     try:
-        head = read_head(asked, status, CIMultiDict(headers), NOW)
+        head = interpret_response(asked, status, CIMultiDict(headers), NOW)
     except SourceError as problem:
         return problem
-    if isinstance(head, Body):
+    if isinstance(head, ResponseBody):
         return Opened(head.start, head.total, head.validator, head.modified, _nothing())
     return head
 
@@ -122,7 +122,7 @@ def test_what_is_done(held: Held, status: int, headers: dict[str, str], act: Act
 
 
 def test_a_question_of_whether_it_changed() -> None:
-    asked = Asked(0, 10, skip_if=TAG)
+    asked = RangeRequest(0, 10, skip_if=TAG)
     assert decide(NOTHING, read(asked, 304, {}))[0] is Act.UNCHANGED
 
 

@@ -8,7 +8,7 @@ from enum import Enum
 from cxrsync.sources.credentials import Credentials
 
 
-class _Proof(Enum):
+class Proof(Enum):
     """How a request shows who we are."""
 
     NONE = "none"
@@ -16,7 +16,7 @@ class _Proof(Enum):
     PASSWORD = "the password, each time"  # noqa: S105 - a description
 
 
-def _basic(credentials: Credentials) -> str:
+def basic_header(credentials: Credentials) -> str:
     # What was no UTF-8 in the environment goes out as it came in.
     pair = f"{credentials.username}:{credentials.password}".encode(errors="surrogateescape")
     return f"Basic {base64.b64encode(pair).decode('ascii')}"

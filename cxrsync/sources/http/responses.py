@@ -26,7 +26,7 @@ _OVERLOADED = {429, 503, 502, 504}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RangeRequest:
     """The question: bytes ``[start, stop)`` under conditions. ``page``: the file is HTML itself."""
 
     start: int = 0
@@ -37,7 +37,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class ResponseBody:
     """A body that may be read. It holds ``length`` bytes from ``start`` (None: not told); ``end``
     says what its end means where ``total`` is not told."""
 
@@ -49,7 +49,7 @@ class Body:
     end: End | None = None
 
 
-def request_headers(asked: Asked) -> dict[str, str]:
+def request_headers(asked: RangeRequest) -> dict[str, str]:
     """The headers that put the question."""
     # A compressed body has other offsets than the file: ranges would make garbage of it.
     headers = {"Accept-Encoding": "identity"}
@@ -63,13 +63,13 @@ def request_headers(asked: Asked) -> dict[str, str]:
     return headers
 
 
-def _is_part(asked: Asked) -> bool:
+def _is_part(asked: RangeRequest) -> bool:
     return asked.start > 0 or asked.stop is not None
 
 
-def read_head(
-    asked: Asked, status: int, headers: Mapping[str, str], now: datetime
-) -> Body | Unchanged | PastEnd:
+def interpret_response(
+    asked: RangeRequest, status: int, headers: Mapping[str, str], now: datetime
+) -> ResponseBody | Unchanged | PastEnd:
     """What the response means. ``headers`` must be case-insensitive; ``now`` is in UTC.
 
     Raises the SourceError that the response amounts to; 401 is the session's business and must
@@ -92,14 +92,14 @@ def read_head(
     length = _length(headers)
     if status == 200:
         end = _end(headers) if length is None else None
-        return Body(0, length, length, validator, modified, end)
+        return ResponseBody(0, length, length, validator, modified, end)
     start, stop, total = _range(headers)
     if start != asked.start or (asked.stop is not None and stop > asked.stop):
         raise InvalidResponse(f"asked for bytes from {asked.start}, got {start}-{stop - 1}")
     if length is not None and length != stop - start:
         raise InvalidResponse(f"Content-Length {length} for the range {start}-{stop - 1}")
     end = End.OF_RANGE if total is None else None
-    return Body(start, stop - start, total, validator, modified, end)
+    return ResponseBody(start, stop - start, total, validator, modified, end)
 
 
 def _range(headers: Mapping[str, str]) -> tuple[int, int, int | None]:

@@ -50,7 +50,7 @@ from cxrsync.errors import (
 )
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.credentials import Credentials
-from cxrsync.sources.http.auth import _basic, _Proof
+from cxrsync.sources.http.auth import Proof, basic_header
 from cxrsync.sources.http.proxy import Proxy, proxy_for
 from cxrsync.sources.http.responses import TRY_LATER, refusal
 from cxrsync.sources.http.timeouts import Stage
@@ -93,7 +93,7 @@ class Session:
         self._credentials: Credentials | None = None
         self._gate = asyncio.Lock()
         self._era = 0
-        self._proof = _Proof.NONE
+        self._proof = Proof.NONE
         self._cookie_suffices = True
         self._cookie_served = False
         self._refused: CredentialsRefused | None = None
@@ -133,12 +133,12 @@ class Session:
     @property
     def user(self) -> str | None:
         """Who we are signed in as; None before the server has asked."""
-        signed_in = self._proof is not _Proof.NONE and self._credentials is not None
+        signed_in = self._proof is not Proof.NONE and self._credentials is not None
         return self._credentials.username if signed_in and self._credentials else None
 
     async def get_public(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """GET what everyone may have: as nobody, and never signing in for it."""
-        return await self._send(url, headers, _Proof.NONE)
+        return await self._send(url, headers, Proof.NONE)
 
     async def get(
         self, url: URL, headers: Mapping[str, str], sign_in_at: URL
@@ -157,7 +157,7 @@ class Session:
             era, proof = self._era, self._proof
             response = await self._send(url, headers, proof)
             if response.status != 401:
-                if proof is _Proof.COOKIE:
+                if proof is Proof.COOKIE:
                     self._cookie_served = True
                 return response
             await drain(response)
@@ -170,7 +170,7 @@ class Session:
                     return await self._sign_in(url, headers, proof)
                 await self._check_session(known, proof)
 
-    async def _check_session(self, url: URL, proof: _Proof) -> None:
+    async def _check_session(self, url: URL, proof: Proof) -> None:
         """Another path has answered 401 to ``proof``: ask for ``url``, which every reader may have,
         and sign in there if that is refused too. The gate is held.
 
@@ -182,7 +182,7 @@ class Session:
             response = await self._sign_in(url, _ONE_BYTE, proof)
             await drain(response)
         elif response.status not in TRY_LATER:
-            if proof is _Proof.COOKIE:
+            if proof is Proof.COOKIE:
                 self._cookie_served = True
             raise FileDenied("the server asks for a password for this file only (401)")
         if response.status in TRY_LATER:
@@ -211,17 +211,17 @@ class Session:
         return made
 
     async def _sign_in(
-        self, url: URL, headers: Mapping[str, str], failed: _Proof
+        self, url: URL, headers: Mapping[str, str], failed: Proof
     ) -> aiohttp.ClientResponse:
         """The one request that carries the password. The gate is held."""
-        if failed is _Proof.PASSWORD:
+        if failed is Proof.PASSWORD:
             self._refuse()  # it was this password that was refused just now
         if not self._secure:
             raise UsageError(
                 f"{url.origin()} asks for a password over plain http",
                 next_step="A password goes over https:// only (or to this machine).",
             )
-        if failed is _Proof.COOKIE and not self._cookie_served:
+        if failed is Proof.COOKIE and not self._cookie_served:
             self._cookie_suffices = False
         self._cookie_served = False
         if self._credentials is None:
@@ -230,7 +230,7 @@ class Session:
             except CredentialsRefused as none:
                 self._refused = none  # nobody is asked twice
                 raise
-        response = await self._send(url, headers, _Proof.PASSWORD)
+        response = await self._send(url, headers, Proof.PASSWORD)
         if response.status == 401:
             await drain(response)
             self._refuse()
@@ -239,7 +239,7 @@ class Session:
         self._era += 1
         self._signed_in_at = url
         session = self._cookie_suffices and bool(response.cookies)
-        self._proof = _Proof.COOKIE if session else _Proof.PASSWORD
+        self._proof = Proof.COOKIE if session else Proof.PASSWORD
         return response
 
     def _refuse(self) -> Never:
@@ -256,13 +256,13 @@ class Session:
             raise CredentialsRefused(str(self._refused), next_step=self._refused.next_step)
 
     async def _send(
-        self, url: URL, headers: Mapping[str, str], proof: _Proof
+        self, url: URL, headers: Mapping[str, str], proof: Proof
     ) -> aiohttp.ClientResponse:
         sent = dict(headers)
-        if proof is _Proof.COOKIE:
+        if proof is Proof.COOKIE:
             sent["Authorization"] = _BY_SESSION
-        elif proof is _Proof.PASSWORD and self._credentials is not None:
-            sent["Authorization"] = _basic(self._credentials)
+        elif proof is Proof.PASSWORD and self._credentials is not None:
+            sent["Authorization"] = basic_header(self._credentials)
         through: dict[str, Any] = {}
         if self._proxy is not None:
             through = {"proxy": self._proxy.url}

@@ -14,7 +14,13 @@ from multidict import CIMultiDict
 
 from cxrsync.errors import AccessDenied, InvalidResponse, NotFound, SourceError, Throttled
 from cxrsync.sources.base import End, PastEnd, Unchanged
-from cxrsync.sources.http.responses import Asked, Body, read_head, request_headers, retry_after
+from cxrsync.sources.http.responses import (
+    RangeRequest,
+    ResponseBody,
+    interpret_response,
+    request_headers,
+    retry_after,
+)
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 
@@ -24,15 +30,17 @@ DATE = "Tue, 23 Jul 2024 12:00:00 GMT"
 MTIME = 1_721_736_000.0
 FILE = {"ETag": TAG, "Last-Modified": DATE}
 
-WHOLE = Asked()
-REST = Asked(start=40, resume_if=TAG)
-PART = Asked(start=40, stop=60, resume_if=TAG)
-HEAD = Asked(stop=20)  # a first segment: a range, though it starts at 0
-AGAIN = Asked(skip_if=TAG)
+WHOLE = RangeRequest()
+REST = RangeRequest(start=40, resume_if=TAG)
+PART = RangeRequest(start=40, stop=60, resume_if=TAG)
+HEAD = RangeRequest(stop=20)  # a first segment: a range, though it starts at 0
+AGAIN = RangeRequest(skip_if=TAG)
 
 
-def read(asked: Asked, status: int, headers: dict[str, str]) -> Body | Unchanged | PastEnd:
-    return read_head(asked, status, CIMultiDict(headers), NOW)
+def read(
+    asked: RangeRequest, status: int, headers: dict[str, str]
+) -> ResponseBody | Unchanged | PastEnd:
+    return interpret_response(asked, status, CIMultiDict(headers), NOW)
 
 
 # ── the question ───────────────────────────────────────────────────────────────────────────────
@@ -42,17 +50,17 @@ def read(asked: Asked, status: int, headers: dict[str, str]) -> Body | Unchanged
     ("asked", "headers"),
     [
         (WHOLE, {}),
-        (Asked(resume_if=TAG), {}),  # If-Range without Range means nothing
-        (Asked(start=1), {"Range": "bytes=1-"}),
+        (RangeRequest(resume_if=TAG), {}),  # If-Range without Range means nothing
+        (RangeRequest(start=1), {"Range": "bytes=1-"}),
         (REST, {"Range": "bytes=40-", "If-Range": TAG}),
         (PART, {"Range": "bytes=40-59", "If-Range": TAG}),
         (HEAD, {"Range": "bytes=0-19"}),
-        (Asked(stop=1), {"Range": "bytes=0-0"}),
+        (RangeRequest(stop=1), {"Range": "bytes=0-0"}),
         (AGAIN, {"If-None-Match": TAG}),
-        (Asked(start=1, skip_if=TAG), {"Range": "bytes=1-", "If-None-Match": TAG}),
+        (RangeRequest(start=1, skip_if=TAG), {"Range": "bytes=1-", "If-None-Match": TAG}),
     ],
 )
-def test_request_headers(asked: Asked, headers: dict[str, str]) -> None:
+def test_request_headers(asked: RangeRequest, headers: dict[str, str]) -> None:
     # Never compressed: the offsets would be another file's.
     assert request_headers(asked) == {"Accept-Encoding": "identity", **headers}
 
@@ -66,39 +74,49 @@ def span(value: str, length: int | None = None) -> dict[str, str]:
 
 
 BODIES = [
-    (WHOLE, 200, {**FILE, "Content-Length": "100"}, Body(0, 100, 100, TAG, MTIME)),
-    (WHOLE, 200, {"Content-Length": "0"}, Body(0, 0, 0, None, None)),
+    (WHOLE, 200, {**FILE, "Content-Length": "100"}, ResponseBody(0, 100, 100, TAG, MTIME)),
+    (WHOLE, 200, {"Content-Length": "0"}, ResponseBody(0, 0, 0, None, None)),
     # Without a length: a chunked body proves its own end, a closed connection proves nothing.
-    (WHOLE, 200, {"Transfer-Encoding": "chunked"}, Body(0, None, None, None, None, End.FRAMED)),
+    (
+        WHOLE,
+        200,
+        {"Transfer-Encoding": "chunked"},
+        ResponseBody(0, None, None, None, None, End.FRAMED),
+    ),
     (
         WHOLE,
         200,
         {"Transfer-Encoding": "gzip, Chunked"},
-        Body(0, None, None, None, None, End.FRAMED),
+        ResponseBody(0, None, None, None, None, End.FRAMED),
     ),
-    (WHOLE, 200, {}, Body(0, None, None, None, None, End.CLOSED)),
+    (WHOLE, 200, {}, ResponseBody(0, None, None, None, None, End.CLOSED)),
     (
         WHOLE,
         200,
         {"Transfer-Encoding": "chunked", "Content-Length": "9"},
-        Body(0, None, None, None, None, End.FRAMED),
+        ResponseBody(0, None, None, None, None, End.FRAMED),
     ),
-    (AGAIN, 200, {**FILE, "Content-Length": "100"}, Body(0, 100, 100, TAG, MTIME)),
+    (AGAIN, 200, {**FILE, "Content-Length": "100"}, ResponseBody(0, 100, 100, TAG, MTIME)),
     # A range was asked for and all of it comes: another file by now, or no ranges here. It starts
     # at 0, and whoever appends it to a partial has not looked at that (openneuro-py, dandi).
-    (REST, 200, {**FILE, "Content-Length": "100"}, Body(0, 100, 100, TAG, MTIME)),
-    (PART, 200, {**FILE, "Content-Length": "100"}, Body(0, 100, 100, TAG, MTIME)),
+    (REST, 200, {**FILE, "Content-Length": "100"}, ResponseBody(0, 100, 100, TAG, MTIME)),
+    (PART, 200, {**FILE, "Content-Length": "100"}, ResponseBody(0, 100, 100, TAG, MTIME)),
     # A 200 does not describe a part, whatever else it says.
-    (REST, 200, span("bytes 40-99/100", 60), Body(0, 60, 60, TAG, MTIME)),
-    (REST, 206, span("bytes 40-99/100", 60), Body(40, 60, 100, TAG, MTIME)),
-    (REST, 206, span("bytes 40-99/100"), Body(40, 60, 100, TAG, MTIME)),
-    (REST, 206, span("bytes 40-99/*", 60), Body(40, 60, None, TAG, MTIME, End.OF_RANGE)),
-    (REST, 206, span("bytes 40-79/100", 40), Body(40, 40, 100, TAG, MTIME)),  # less: allowed
+    (REST, 200, span("bytes 40-99/100", 60), ResponseBody(0, 60, 60, TAG, MTIME)),
+    (REST, 206, span("bytes 40-99/100", 60), ResponseBody(40, 60, 100, TAG, MTIME)),
+    (REST, 206, span("bytes 40-99/100"), ResponseBody(40, 60, 100, TAG, MTIME)),
+    (REST, 206, span("bytes 40-99/*", 60), ResponseBody(40, 60, None, TAG, MTIME, End.OF_RANGE)),
+    (
+        REST,
+        206,
+        span("bytes 40-79/100", 40),
+        ResponseBody(40, 40, 100, TAG, MTIME),
+    ),  # less: allowed
     (REST, 206, span("bytes 99-99/100", 1), None),
-    (PART, 206, span("bytes 40-59/100", 20), Body(40, 20, 100, TAG, MTIME)),
-    (PART, 206, span("bytes 40-49/50", 10), Body(40, 10, 50, TAG, MTIME)),
-    (HEAD, 206, span("bytes 0-19/100", 20), Body(0, 20, 100, TAG, MTIME)),
-    (WHOLE, 206, span("bytes 0-99/100", 100), Body(0, 100, 100, TAG, MTIME)),
+    (PART, 206, span("bytes 40-59/100", 20), ResponseBody(40, 20, 100, TAG, MTIME)),
+    (PART, 206, span("bytes 40-49/50", 10), ResponseBody(40, 10, 50, TAG, MTIME)),
+    (HEAD, 206, span("bytes 0-19/100", 20), ResponseBody(0, 20, 100, TAG, MTIME)),
+    (WHOLE, 206, span("bytes 0-99/100", 100), ResponseBody(0, 100, 100, TAG, MTIME)),
     # Other ranges than asked for.
     (REST, 206, span("bytes 39-99/100", 61), None),
     (REST, 206, span("bytes 41-99/100", 59), None),
@@ -129,13 +147,15 @@ BODIES = [
         WHOLE,
         200,
         {**FILE, "Content-Encoding": "identity"},
-        Body(0, None, None, TAG, MTIME, End.CLOSED),
+        ResponseBody(0, None, None, TAG, MTIME, End.CLOSED),
     ),
 ]
 
 
 @pytest.mark.parametrize(("asked", "status", "headers", "body"), BODIES)
-def test_bodies(asked: Asked, status: int, headers: dict[str, str], body: Body | None) -> None:
+def test_bodies(
+    asked: RangeRequest, status: int, headers: dict[str, str], body: ResponseBody | None
+) -> None:
     if body is None:
         with pytest.raises(InvalidResponse):
             read(asked, status, headers)
@@ -159,7 +179,7 @@ def test_bodies(asked: Asked, status: int, headers: dict[str, str], body: Body |
 )
 def test_only_a_strong_etag_is_a_validator(tag: str, validator: str | None) -> None:
     body = read(WHOLE, 200, {"ETag": tag})
-    assert isinstance(body, Body)
+    assert isinstance(body, ResponseBody)
     assert body.validator == validator
 
 
@@ -199,14 +219,14 @@ def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("far_from_utc")
 def test_last_modified(value: str, modified: float | None) -> None:
     body = read(WHOLE, 200, {"Last-Modified": value})
-    assert isinstance(body, Body)
+    assert isinstance(body, ResponseBody)
     assert body.modified == modified
 
 
 @pytest.mark.parametrize("value", ["", "-1", "+5", "1 0", "ten", "٣"])
 def test_a_length_that_is_none_is_not_told(value: str) -> None:
     body = read(WHOLE, 200, {"Content-Length": value})
-    assert isinstance(body, Body)
+    assert isinstance(body, ResponseBody)
     assert body.length is body.total is None
 
 
@@ -219,8 +239,8 @@ def test_a_size_that_no_file_has(size: int) -> None:
     whole, part = {"Content-Length": str(size)}, {"Content-Range": f"bytes 40-59/{size}"}
     end = {"Content-Range": f"bytes */{size}"}
     if size == MOST:
-        assert read(WHOLE, 200, whole) == Body(0, MOST, MOST, None, None)
-        assert read(PART, 206, part) == Body(40, 20, MOST, None, None)
+        assert read(WHOLE, 200, whole) == ResponseBody(0, MOST, MOST, None, None)
+        assert read(PART, 206, part) == ResponseBody(40, 20, MOST, None, None)
         assert read(REST, 416, end) == PastEnd(MOST)
         return
     for asked, status, headers in ((WHOLE, 200, whole), (PART, 206, part)):
@@ -232,7 +252,7 @@ def test_a_size_that_no_file_has(size: int) -> None:
 @pytest.mark.parametrize("length", [0, 510, 511, 7_000])
 def test_a_tag_of_no_sensible_length_is_none(length: int) -> None:
     body = read(WHOLE, 200, {"ETag": f'"{"x" * length}"'})
-    assert isinstance(body, Body)
+    assert isinstance(body, ResponseBody)
     assert body.validator == (f'"{"x" * length}"' if length <= 510 else None)
 
 
@@ -264,7 +284,7 @@ def test_unchanged_only_where_that_was_asked() -> None:
         (None, None),
     ],
 )
-def test_past_the_end(asked: Asked, value: str | None, total: int | None) -> None:
+def test_past_the_end(asked: RangeRequest, value: str | None, total: int | None) -> None:
     # The body is an HTML page, with the file's own Content-Disposition: no file for all that.
     headers = {"Content-Disposition": "inline; filename=a.jpg", "Content-Length": "190"}
     if value is not None:
@@ -280,11 +300,11 @@ def test_no_range_can_be_wrong_where_none_was_asked() -> None:
 
 @pytest.mark.parametrize("kind", ["text/html", "text/html; charset=utf-8", "Text/HTML"])
 @pytest.mark.parametrize("asked", [WHOLE, REST])
-def test_a_page_instead_of_the_file(asked: Asked, kind: str) -> None:
+def test_a_page_instead_of_the_file(asked: RangeRequest, kind: str) -> None:
     headers = {**FILE, "Content-Length": "100", "Content-Type": kind}
     with pytest.raises(Throttled):
         read(asked, 200, headers)
-    assert read(replace(asked, page=True), 200, headers) == Body(0, 100, 100, TAG, MTIME)
+    assert read(replace(asked, page=True), 200, headers) == ResponseBody(0, 100, 100, TAG, MTIME)
 
 
 @pytest.mark.parametrize("asked", [WHOLE, PART, AGAIN])
@@ -304,7 +324,7 @@ def test_a_page_instead_of_the_file(asked: Asked, kind: str) -> None:
         (401, InvalidResponse),  # the session answers it; one that gets here is no sign-in
     ],
 )
-def test_refusals(asked: Asked, status: int, error: type[SourceError]) -> None:
+def test_refusals(asked: RangeRequest, status: int, error: type[SourceError]) -> None:
     with pytest.raises(SourceError) as caught:
         read(asked, status, {**FILE, "Content-Length": "500", "Location": "https://evil.example"})
     assert type(caught.value) is error
@@ -359,7 +379,7 @@ names = ["ETag", "Last-Modified", "Content-Length", "Content-Range", "Retry-Afte
     st.dictionaries(st.sampled_from(names), values),
 )
 def test_no_headers_make_it_raise_anything_else(
-    asked: Asked, status: int, headers: dict[str, str]
+    asked: RangeRequest, status: int, headers: dict[str, str]
 ) -> None:
     with contextlib.suppress(SourceError):
         read(asked, status, headers)
@@ -373,7 +393,7 @@ offsets = st.integers(0, 120)
 def test_a_part_that_is_let_through_is_of_the_part_that_was_asked_for(
     start: int, length: int | None, first: int, last: int, total: int | None
 ) -> None:
-    asked = Asked(start, None if length is None else start + length + 1)
+    asked = RangeRequest(start, None if length is None else start + length + 1)
     value = f"bytes {first}-{last}/{'*' if total is None else total}"
     is_right = (
         first == start
@@ -388,7 +408,7 @@ def test_a_part_that_is_let_through_is_of_the_part_that_was_asked_for(
     else:
         assert is_right
         end = End.OF_RANGE if total is None else None
-        assert body == Body(start, last - first + 1, total, None, None, end)
+        assert body == ResponseBody(start, last - first + 1, total, None, None, end)
 
 
 @many
