@@ -13,7 +13,7 @@ from cxrsync.dataset.tree_identity import claim
 from cxrsync.dataset.tree_parts import BESIDE
 from cxrsync.events import Event, FileDone, Planned, Started, Unaccounted
 from cxrsync.preflight.checks import refuse_synced
-from cxrsync.preflight.destination import look_around
+from cxrsync.preflight.destination import inspect
 from cxrsync.storage.tree import Tree
 
 
@@ -42,7 +42,7 @@ def other_run(run: Run, home: Home, selection: Selection) -> Run:
         run.job, dataset=home.dataset.slug, selection=selection, also=(), with_reports=False
     )
     if not run.job.allow_synced:  # it may be a link to another disk
-        refuse_synced(look_around(home.tree.root))
+        refuse_synced(inspect(home.tree.root))
     claim(home.tree, home.dataset.slug, home.version)
     return replace(run, job=job, emit=emit, tree=home.tree, dataset=home.dataset)
 

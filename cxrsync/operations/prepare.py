@@ -14,7 +14,7 @@ from cxrsync.dataset.version import choose_version, destination
 from cxrsync.events import EventSink, Notice, Started, TreeNotice
 from cxrsync.model import Kind
 from cxrsync.preflight.checks import refuse_synced, warning_of_git
-from cxrsync.preflight.destination import look_around
+from cxrsync.preflight.destination import inspect
 from cxrsync.sources.base import Source
 from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.tree import Tree
@@ -34,7 +34,7 @@ async def set_out(job: Job, source: Source, emit: EventSink, stop: CancelToken) 
     place = destination(job)
     found = place.find(job.dataset, version)
     tree = Tree(found.root)
-    around = await run_in_thread(lambda: look_around(tree.root))
+    around = await run_in_thread(lambda: inspect(tree.root))
     if not job.allow_synced:
         refuse_synced(around)
     if notice := place.notice(found, job.dataset, version):

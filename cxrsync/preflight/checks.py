@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from cxrsync.errors import UsageError
 from cxrsync.preflight.cloud_sync import synced
-from cxrsync.preflight.destination import Surroundings
+from cxrsync.preflight.destination import DestinationInfo
 from cxrsync.preflight.git_check import ignore_rule, is_ignored, work_tree
 
 
-def refuse_synced(around: Surroundings) -> None:
+def refuse_synced(around: DestinationInfo) -> None:
     """Raise UsageError where what is written there would go online, with the reason."""
     if (found := synced(around)) is not None:
         raise UsageError(
@@ -20,7 +20,7 @@ def refuse_synced(around: Surroundings) -> None:
         )
 
 
-def warning_of_git(around: Surroundings) -> str | None:
+def warning_of_git(around: DestinationInfo) -> str | None:
     """A warning that one ``git add`` would take the data in, or None where git ignores them."""
     top = work_tree(around)
     if top is None or is_ignored(around.place, top) is not False:

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from cxrsync.preflight.destination import Mount, Surroundings
+from cxrsync.preflight.destination import DestinationInfo, Mount
 
 # File system types and sources, as Linux names them. The native pCloud client has a type that
 # depends on how it was installed.
@@ -58,7 +58,7 @@ class Synced(NamedTuple):
     sign: str
 
 
-def synced(around: Surroundings) -> Synced | None:
+def synced(around: DestinationInfo) -> Synced | None:
     """The synced drive that the place is in, or None."""
     mount = _mount_of(around)
     if mount is not None:
@@ -75,7 +75,7 @@ def synced(around: Surroundings) -> Synced | None:
     return None
 
 
-def _mount_of(around: Surroundings) -> Mount | None:
+def _mount_of(around: DestinationInfo) -> Mount | None:
     """The mount that the place's files are in: the deepest above it, of several the last made."""
     above = [each for each in around.mounts if around.place.is_relative_to(each.point)]
     return max(reversed(above), key=lambda each: len(each.point.parts), default=None)

@@ -20,7 +20,7 @@ class Mount(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class DestinationInfo:
     """What lies around ``place``, which need not exist yet; no symbolic link is in its path.
 
     ``hidden``: the names with a dot that it and the folders above it hold, those of folders with
@@ -52,10 +52,10 @@ def _unescape(name: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), name)
 
 
-def look_around(place: Path) -> Surroundings:
+def inspect(place: Path) -> DestinationInfo:
     """What lies around ``place``, as far as we may look; it need not exist."""
     real = PurePosixPath(os.path.realpath(place))
-    return Surroundings(
+    return DestinationInfo(
         place=real,
         home=PurePosixPath(os.path.realpath(os.path.expanduser("~"))),
         mounts=_mounts(),

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import PurePosixPath
 
-from cxrsync.preflight.destination import Surroundings
+from cxrsync.preflight.destination import DestinationInfo
 
 # What git needs of our environment. Nothing else goes along: neither a password of ours, nor what
 # names another repository than the one of the folder (GIT_DIR, as it is set inside a git hook).
@@ -19,7 +19,7 @@ _FOR_GIT = (
 _GIT_SECONDS = 5.0
 
 
-def work_tree(around: Surroundings) -> PurePosixPath | None:
+def work_tree(around: DestinationInfo) -> PurePosixPath | None:
     """The top of the git work tree that the place is in, by its ``.git``; None where there is
     none."""
     for folder in (around.place, *around.place.parents):

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 
 from cxrsync.preflight import git_check
 from cxrsync.preflight.cloud_sync import synced
-from cxrsync.preflight.destination import Mount, Surroundings, look_around, parse_mounts
+from cxrsync.preflight.destination import DestinationInfo, Mount, inspect, parse_mounts
 from cxrsync.preflight.git_check import ignore_rule, is_ignored, work_tree
 
 many = settings(deadline=None, max_examples=100, derandomize=True)
 HOME = "/home/alice"
 
 
-def around(place: str, *mounts: Mount, **hidden: str) -> Surroundings:
+def around(place: str, *mounts: Mount, **hidden: str) -> DestinationInfo:
     """``hidden``: a folder's names; ``_`` in the keyword stands for ``/``."""
-    return Surroundings(
+    return DestinationInfo(
         PurePosixPath(place),
         PurePosixPath(HOME),
         mounts,
@@ -32,7 +32,7 @@ def around(place: str, *mounts: Mount, **hidden: str) -> Surroundings:
     )
 
 
-def client(around: Surroundings) -> str | None:
+def client(around: DestinationInfo) -> str | None:
     found = synced(around)
     return None if found is None else found.client
 
@@ -226,12 +226,12 @@ def test_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "seen").touch()
     here = PurePosixPath(os.path.realpath(tmp_path))
 
-    found = look_around(tmp_path / "cloud" / "cxr" / "not" / "yet")
+    found = inspect(tmp_path / "cloud" / "cxr" / "not" / "yet")
     assert found.place == here / "cloud/cxr/not/yet"
     assert found.home == here
     assert found.hidden[here] == {".dropbox/"}
     assert client(found) == "Dropbox"
-    assert client(look_around(tmp_path / "elsewhere")) is None
+    assert client(inspect(tmp_path / "elsewhere")) is None
 
 
 def test_links_are_followed(tmp_path: Path) -> None:
@@ -239,24 +239,24 @@ def test_links_are_followed(tmp_path: Path) -> None:
     (tmp_path / "scratch").mkdir()
     (tmp_path / "data").symlink_to("Dropbox")
     (tmp_path / "Dropbox" / "out").symlink_to(tmp_path / "scratch")
-    assert client(look_around(tmp_path / "data" / "cxr")) == "Dropbox"
-    assert client(look_around(tmp_path / "Dropbox" / "out" / "cxr")) is None
+    assert client(inspect(tmp_path / "data" / "cxr")) == "Dropbox"
+    assert client(inspect(tmp_path / "Dropbox" / "out" / "cxr")) is None
 
 
 def test_settings_that_were_moved_to_another_disk(tmp_path: Path) -> None:
     (tmp_path / "settings").mkdir()
     (tmp_path / ".dropbox").symlink_to("settings")
-    assert client(look_around(tmp_path / "cxr")) is None
+    assert client(inspect(tmp_path / "cxr")) is None
 
 
 def test_what_cannot_be_looked_at(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / ".loop").symlink_to(".loop")
-    assert client(look_around(tmp_path / "file" / "below")) is None
-    assert client(look_around(tmp_path / "loop" / "below")) is None
+    assert client(inspect(tmp_path / "file" / "below")) is None
+    assert client(inspect(tmp_path / "loop" / "below")) is None
     (tmp_path / ".dropbox").touch()  # seen beside what cannot be
-    assert client(look_around(tmp_path / "below")) == "Dropbox"
+    assert client(inspect(tmp_path / "below")) == "Dropbox"
 
 
 # ── git ────────────────────────────────────────────────────────────────────────────────────────
@@ -301,7 +301,7 @@ def test_the_nearest_work_tree() -> None:
 )
 def test_what_git_ignores(repository: PurePosixPath, rules: str, ignored: bool) -> None:
     Path(repository, ".gitignore").write_text(rules)
-    place = look_around(Path(repository, "data", "mimic")).place
+    place = inspect(Path(repository, "data", "mimic")).place
     assert is_ignored(place, repository) is ignored
     Path(place).mkdir(parents=True)
     assert is_ignored(place, repository) is ignored
