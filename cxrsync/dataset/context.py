@@ -12,11 +12,11 @@ from cxrsync.events import EventSink
 from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.sources.base import Source
 from cxrsync.storage.tree import Tree
-from cxrsync.transfer.concurrency import Turns
-from cxrsync.transfer.context import Line
-from cxrsync.transfer.pool import Flight
-from cxrsync.transfer.rate_limit import Brake
-from cxrsync.transfer.server_health import Outage
+from cxrsync.transfer.concurrency import ConcurrencyLimiter
+from cxrsync.transfer.context import TransferContext
+from cxrsync.transfer.pool import TransferPool
+from cxrsync.transfer.rate_limit import RateLimiter
+from cxrsync.transfer.server_health import ServerHealth
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +32,27 @@ class Run:
     dataset: DatasetInfo
     version: str
     stamp: str
-    brake: Brake
-    turns: Turns
-    outage: Outage
+    brake: RateLimiter
+    turns: ConcurrencyLimiter
+    outage: ServerHealth
     batch_files: int
 
     def ref(self, path: str) -> RemotePath:
         """The file at ``path`` as the source knows it."""
         return RemotePath(self.job.dataset, self.version, path)
 
-    def line(self, flight: Flight, probe: Callable[[], Awaitable[None]] | None = None) -> Line:
+    def line(
+        self, flight: TransferPool, probe: Callable[[], Awaitable[None]] | None = None
+    ) -> TransferContext:
         """What transfers share."""
-        return Line(
+        return TransferContext(
             self.source,
             self.job.limits,
             self.outage,
             self.emit,
             self.turns,
             probe,
-            flight.tell,
+            flight.notify,
             self.brake,
         )
 

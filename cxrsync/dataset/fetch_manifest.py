@@ -51,8 +51,8 @@ from cxrsync.storage.lock import Lock
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import VerifiedFile, publish
 from cxrsync.storage.trash import Trash
-from cxrsync.transfer.context import Line
-from cxrsync.transfer.pool import Flight, fetch_alone
+from cxrsync.transfer.context import TransferContext
+from cxrsync.transfer.pool import TransferPool, fetch_alone
 from cxrsync.transfer.transfer import Transfer
 
 # A hundred times that of the largest dataset we know: what is larger is a server gone wrong.
@@ -75,7 +75,7 @@ async def obtain(
     what ends a run.
     """
     folder = manifests_folder(run.tree)
-    flight = Flight()
+    flight = TransferPool()
     line = run.line(flight)
     # Its partial has no digest for a name: two runs must not write it at once.
     lock = Lock(folder, describe="the manifest", on_loss=in_loop(run.stop.fail))
@@ -162,8 +162,8 @@ class _WholeManifest:
     def __init__(
         self,
         run: Run,
-        line: Line,
-        flight: Flight,
+        line: TransferContext,
+        flight: TransferPool,
         lock: Lock,
         partial: Partial,
         earlier: EarlierSlices | None,
@@ -260,7 +260,7 @@ class _WholeManifest:
                 return False
             if transfer.end not in _UNPROVED or await self._is_whole(transfer.end, seen):
                 return True
-            await transfer.start_over(self._partial.generation)
+            await transfer.restart(self._partial.generation)
         raise InvalidResponse(
             f"the server sends {MANIFEST_NAME} without its length, and nothing proves where it ends"
         )

@@ -11,8 +11,8 @@ from cxrsync.manifest.key_ranges import KeyRange, find_slices
 from cxrsync.model import RemotePath
 from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.partial import Partial
-from cxrsync.transfer.context import Line
-from cxrsync.transfer.pool import Flight, fetch_alone
+from cxrsync.transfer.context import TransferContext
+from cxrsync.transfer.pool import TransferPool, fetch_alone
 from cxrsync.transfer.transfer import Transfer
 
 # Asked for first: a small manifest is all in it, of a large one its first root files.
@@ -27,8 +27,8 @@ class _ChangedError(Exception):
 
 
 async def fetch_slices(
-    line: Line,
-    flight: Flight,
+    line: TransferContext,
+    flight: TransferPool,
     ref: RemotePath,
     partial: Partial,
     keys: tuple[KeyRange, ...],
@@ -54,7 +54,9 @@ async def fetch_slices(
 class _Search:
     """One bisection over one partial: what is not there is fetched into it."""
 
-    def __init__(self, line: Line, flight: Flight, ref: RemotePath, partial: Partial) -> None:
+    def __init__(
+        self, line: TransferContext, flight: TransferPool, ref: RemotePath, partial: Partial
+    ) -> None:
         self._line = line
         self._flight = flight
         self._ref = ref

@@ -19,9 +19,9 @@ from cxrsync.sources.base import Source
 from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.open_files import share_of
-from cxrsync.transfer.concurrency import Turns
-from cxrsync.transfer.rate_limit import Brake
-from cxrsync.transfer.server_health import Outage
+from cxrsync.transfer.concurrency import ConcurrencyLimiter
+from cxrsync.transfer.rate_limit import RateLimiter
+from cxrsync.transfer.server_health import ServerHealth
 
 
 async def set_out(job: Job, source: Source, emit: EventSink, stop: CancelToken) -> Run:
@@ -52,9 +52,9 @@ async def set_out(job: Job, source: Source, emit: EventSink, stop: CancelToken) 
     if warning := await run_in_thread(lambda: warning_of_git(around)):
         emit(Notice(warning))
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    brake = Brake(job.limits.rate)
-    turns = Turns(job.limits, emit)
-    outage = Outage(job.limits.give_up_after, emit, turns)
+    brake = RateLimiter(job.limits.rate)
+    turns = ConcurrencyLimiter(job.limits, emit)
+    outage = ServerHealth(job.limits.give_up_after, emit, turns)
     batch = share.batch_files
     return Run(job, source, emit, stop, tree, known, version, stamp, brake, turns, outage, batch)
 

@@ -31,7 +31,7 @@ from cxrsync.sync.partitions import Partitions
 from cxrsync.sync.publisher import Publication
 from cxrsync.sync.report_archive import ReportArchive, may_unpack
 from cxrsync.sync.scheduler import Produce, Queue
-from cxrsync.transfer.pool import Flight
+from cxrsync.transfer.pool import TransferPool
 
 
 async def travel_legs(
@@ -136,7 +136,7 @@ async def _work(
     """Fetch and hash what the plan names; publish to the last, whatever ends it."""
     limits = run.job.limits
     began, before = monotonic(), tally.received
-    flight = Flight()
+    flight = TransferPool()
     trash = Trash(run.tree, run.stamp, lambda path: partitions.check([partition_of(path)]))
     outcomes = Outcomes(run.emit, partitions, plan.in_root_partition, run.job.acknowledged)
 

@@ -28,8 +28,8 @@ from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.storage.zip_reader import InvalidArchive, Member, members, read_member
 from cxrsync.sync.partitions import Partitions
 from cxrsync.sync.publisher import Fetched, Publication
-from cxrsync.transfer.context import Line
-from cxrsync.transfer.pool import Flight, fetch_alone
+from cxrsync.transfer.context import TransferContext
+from cxrsync.transfer.pool import TransferPool, fetch_alone
 from cxrsync.transfer.transfer import Transfer
 
 # What a request costs server and line, as bytes of one long answer: below this a file, or rather
@@ -67,7 +67,7 @@ class ReportArchive:
         self._plan = plan
         self._publication = publication
 
-    async def unpack(self, line: Line, flight: Flight) -> None:
+    async def unpack(self, line: TransferContext, flight: TransferPool) -> None:
         """Publish the reports that the archive holds; what is left stays in the plan.
 
         Whatever is wrong with the archive is no reason to stop. Raises what ends a run.
@@ -137,7 +137,9 @@ class ReportArchive:
         count = len(self._plan.reports)
         return total is not None and total - partial.size <= count * _REQUEST_COST
 
-    async def _fetch(self, line: Line, flight: Flight, entry: Entry, partial: Partial) -> bool:
+    async def _fetch(
+        self, line: TransferContext, flight: TransferPool, entry: Entry, partial: Partial
+    ) -> bool:
         self._run.emit(Notice(f"{len(self._plan.reports):,} reports come in {entry.path}"))
         transfer = Transfer(line, self._run.ref(entry.path), partial)
         await transfer.begin(maybe_there=False)  # it has been looked at

@@ -20,8 +20,8 @@ from cxrsync.storage.tree import Tree
 from cxrsync.sync.mismatch import Observation, Verdict, judge
 from cxrsync.sync.partitions import Partitions
 from cxrsync.sync.publisher import Fetched, Publication
-from cxrsync.transfer.context import Line
-from cxrsync.transfer.pool import Flight
+from cxrsync.transfer.context import TransferContext
+from cxrsync.transfer.pool import TransferPool
 from cxrsync.transfer.segments import Segment
 from cxrsync.transfer.transfer import Transfer
 
@@ -51,8 +51,8 @@ class Queue:
 
     def __init__(
         self,
-        line: Line,
-        flight: Flight,
+        line: TransferContext,
+        flight: TransferPool,
         tree: Tree,
         version: tuple[str, str],
         entries: Iterator[Entry],
@@ -115,12 +115,12 @@ class Queue:
             yield
         finally:
             self._producers -= 1
-            self._flight.tell()
+            self._flight.notify()
 
     def add(self, task: Task) -> None:
         """One more file to bring, ahead of the others: found wrong or short while hashing."""
         self._late.append(task)
-        self._flight.tell()
+        self._flight.notify()
 
     # ── connections ────────────────────────────────────────────────────────────────────────────
 
@@ -137,14 +137,14 @@ class Queue:
             if taken is not None:
                 await self._work(*taken)
             elif self._over():
-                self._flight.tell()
+                self._flight.notify()
                 return
             elif self._late:  # another pass begins, for every connection
-                self._flight.tell()
+                self._flight.notify()
             else:
                 if not len(self._flight):
                     self._publication.flush()
-                await self._flight.wait()
+                await self._flight.wait_for_work()
 
     async def _work(self, transfer: Transfer, segment: Segment) -> None:
         try:
@@ -153,7 +153,7 @@ class Queue:
             transfer.failed = self._disk_trouble(problem, transfer.ref.path)
         if transfer.over and transfer in self._tasks:
             await self._settle(transfer)
-        self._flight.tell()
+        self._flight.notify()
 
     def _next_task(self) -> Task | None:
         if self._late:
@@ -273,7 +273,7 @@ class Queue:
         known = self._standing(entry)
         verdict = judge(task.seen, known.observed if known is not None else None)
         if verdict is Verdict.AGAIN:
-            await transfer.start_over(transfer.partial.generation)
+            await transfer.restart(transfer.partial.generation)
             self._tasks[transfer] = task
             self._flight.add(transfer)
             return
@@ -310,14 +310,14 @@ class Queue:
         self._spent.pop(entry.path, None)
         if entry.path in self._copies:
             self._copies.discard(entry.path)
-            self._flight.tell()
+            self._flight.notify()
             return
         task = self._by_digest.get(entry.sha256)
         if task is not None and task.entry.path == entry.path:
             failed = outcome.result is Result.FAILED
             self._gained = self._gained or not failed
             self._release(task, copied_from=None if failed else entry.path)
-        self._flight.tell()
+        self._flight.notify()
 
     def _release(self, task: Task, copied_from: str | None) -> None:
         """The digest is free again: those who waited for it take it up."""

@@ -24,7 +24,7 @@ _ANSWER_DISPELS = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Mark:
+class RequestToken:
     """A request's beginning: when it was, in which era, how large the number was.
 
     What becomes of it must not be blamed on what has changed since: a connect that times out has
@@ -46,7 +46,7 @@ class _Learnt:
     patience: float
 
 
-class Window:
+class AimdWindow:
     """``size``: how many connections may be at work now, from ``first`` up to ``most`` of them.
 
     Where these two are equal it stays so, whatever happens. ``now``: seconds of any one clock.
@@ -64,15 +64,15 @@ class Window:
         self._before: _Learnt | None = None
         self._doubts = 0.0
         self._changed_at = now
-        self._open: dict[Mark, None] = {}  # requests without an answer so far, oldest first
+        self._open: dict[RequestToken, None] = {}  # requests without an answer so far, oldest first
 
-    def asked(self, now: float) -> Mark:
+    def asked(self, now: float) -> RequestToken:
         """A request begins. The mark is given back with what becomes of it, and at the end."""
-        mark = Mark(now, self._era, self.size)
+        mark = RequestToken(now, self._era, self.size)
         self._open[mark] = None
         return mark
 
-    def answered(self, mark: Mark, now: float) -> bool:
+    def answered(self, mark: RequestToken, now: float) -> bool:
         """Answered. True if more connections may be at work from now on."""
         self.forget(mark)
         self._doubts = max(0.0, self._doubts - _ANSWER_DISPELS)
@@ -99,7 +99,7 @@ class Window:
         self._changed_at = now
         return True
 
-    def broken(self, mark: Mark, now: float) -> bool:
+    def broken(self, mark: RequestToken, now: float) -> bool:
         """A connection broke or fell silent. True if fewer may be at work from now on."""
         if mark.era != self._era:
             return False
@@ -107,7 +107,7 @@ class Window:
         self._doubts += 1.0 if mark in self._open else 0.5
         return self._doubts >= _TROUBLE and self.trouble(mark, now)
 
-    def trouble(self, mark: Mark, now: float, *, by_us: bool = False) -> bool:
+    def trouble(self, mark: RequestToken, now: float, *, by_us: bool = False) -> bool:
         """No connection could be made, or the server asks for less. True if fewer may be at work
         from now on: however many requests meet one trouble, it counts once.
 
@@ -152,7 +152,7 @@ class Window:
         self._doubts = 0.0
         self._open.clear()
 
-    def forget(self, mark: Mark) -> None:
+    def forget(self, mark: RequestToken) -> None:
         """The request is over, however it ended."""
         self._open.pop(mark, None)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from cxrsync.transfer.retry_policy import pause
+from cxrsync.transfer.retry_policy import backoff
 
 # A mistyped address should say so at once: nobody waits longer for a server's first answer.
 FIRST_ANSWER_SECONDS = 15.0
@@ -128,7 +128,7 @@ class CircuitBreaker:
         self._refusals += 1
         left = self._patience() - (now - self._away_since)
         self._probe_at = max(
-            now + min(pause(self._refusals, jitter), max(left, 0.0)), self._wish_until
+            now + min(backoff(self._refusals, jitter), max(left, 0.0)), self._wish_until
         )
         return self._probe_at - now
 

@@ -10,7 +10,7 @@ from time import monotonic
 from cxrsync.config.job import TransferLimits
 from cxrsync.errors import Interrupted, Throttled, Unreachable
 from cxrsync.events import ConcurrencyChanged, EventSink
-from cxrsync.transfer.aimd import Window
+from cxrsync.transfer.aimd import AimdWindow
 from cxrsync.transfer.machine_sleep import slept_seconds
 
 # Two clocks that are read one after the other differ by less.
@@ -21,7 +21,7 @@ async def _at_once() -> bool:
     return False
 
 
-class Turns:
+class ConcurrencyLimiter:
     """Turns for the connections of a run, and what becomes of the requests made in them.
 
     Fewer turns never end a request that is under way; they only delay the next.
@@ -29,7 +29,7 @@ class Turns:
 
     def __init__(self, limits: TransferLimits, emit: EventSink) -> None:
         first = min(limits.first_connections, limits.connections)
-        self._window = Window(first, limits.connections, monotonic())
+        self._window = AimdWindow(first, limits.connections, monotonic())
         self._emit = emit
         self._free = asyncio.Semaphore(first)
         self._turns = self._told = first
@@ -38,7 +38,7 @@ class Turns:
         """How many answers are being received."""
 
     @asynccontextmanager
-    async def take(
+    async def acquire(
         self, ready: Callable[[], Awaitable[bool]] = _at_once
     ) -> AsyncIterator[Callable[[], None]]:
         """Wait for a turn and until ``ready``, which tells whether that took a while; what this

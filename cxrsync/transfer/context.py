@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from cxrsync.config.job import TransferLimits
 from cxrsync.events import EventSink
 from cxrsync.sources.base import Source
-from cxrsync.transfer.concurrency import Turns
-from cxrsync.transfer.rate_limit import Brake
-from cxrsync.transfer.server_health import Outage
+from cxrsync.transfer.concurrency import ConcurrencyLimiter
+from cxrsync.transfer.rate_limit import RateLimiter
+from cxrsync.transfer.server_health import ServerHealth
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TransferContext:
     """What every transfer of a run shares: the source, the limits, the state of the server.
 
     ``probe`` asks whether we are let in at all (None: it is the file that everybody may have, and a
@@ -24,9 +24,9 @@ class Line:
 
     source: Source
     limits: TransferLimits
-    outage: Outage
+    outage: ServerHealth
     emit: EventSink
-    turns: Turns
+    turns: ConcurrencyLimiter
     probe: Callable[[], Awaitable[None]] | None = None
     can_share: Callable[[], None] = lambda: None
-    brake: Brake = field(default_factory=lambda: Brake(None))
+    brake: RateLimiter = field(default_factory=lambda: RateLimiter(None))

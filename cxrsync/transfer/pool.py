@@ -10,7 +10,7 @@ from cxrsync.transfer.segments import Segment
 from cxrsync.transfer.transfer import Transfer
 
 
-class Flight:
+class TransferPool:
     """Hands stretches of the files in flight to connections, and lets idle ones wait for news."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Flight:
         for transfer in self._transfers:
             if transfer.failed is None and not transfer.unchanged:
                 idle = self._idle if transfer.splittable else 0
-                segment = transfer.segments.take_free(idle + 1)
+                segment = transfer.segments.take_idle(idle + 1)
                 if segment is not None:
                     return transfer, segment
         return None
@@ -46,10 +46,10 @@ class Flight:
         """The end of the longest stretch in work."""
         splittable = [each for each in self._transfers if each.splittable and not each.failed]
         longest = max(splittable, key=lambda each: each.segments.longest, default=None)
-        segment = longest.segments.take_end(self._idle + 1) if longest is not None else None
+        segment = longest.segments.split_longest(self._idle + 1) if longest is not None else None
         return None if longest is None or segment is None else (longest, segment)
 
-    async def wait(self) -> None:
+    async def wait_for_work(self) -> None:
         """Idle until there is news. No await may stand between the look and this call."""
         self._idle += 1
         try:
@@ -57,24 +57,24 @@ class Flight:
         finally:
             self._idle -= 1
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Something has changed: every idle connection looks again."""
         if self._idle:
             self._news.set()
             self._news = asyncio.Event()
 
 
-async def fetch_alone(flight: Flight, transfer: Transfer, connections: int) -> None:
+async def fetch_alone(flight: TransferPool, transfer: Transfer, connections: int) -> None:
     """Fetch one file over as many connections as it can use. Raises what ends the run."""
 
     async def connection() -> None:
         while not transfer.over:
             taken = flight.free_segment() or flight.shared_segment()
             if taken is None:
-                await flight.wait()
+                await flight.wait_for_work()
                 continue
             await transfer.fetch(taken[1])
-            flight.tell()
+            flight.notify()
 
     flight.add(transfer)
     try:

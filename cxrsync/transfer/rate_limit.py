@@ -17,7 +17,7 @@ def free_at(before: float, now: float, count: int, rate: float) -> float:
     return max(before, now - _SAVED_UP) + count / rate
 
 
-class Brake:
+class RateLimiter:
     """Whoever has taken bytes from the line waits until that many may have come.
 
     ``rate`` is in bytes per second; None: there is no limit. What is not read waits at the server,
@@ -28,7 +28,7 @@ class Brake:
         self._rate = rate
         self._free_at = 0.0
 
-    async def take(self, count: int) -> None:
+    async def consume(self, count: int) -> None:
         """Wait for ``count`` bytes' worth of time, behind those who took theirs before."""
         if self._rate is None:
             return

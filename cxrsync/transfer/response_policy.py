@@ -23,7 +23,7 @@ from cxrsync.errors import (
 from cxrsync.sources.base import Answer, PastEnd, Unchanged
 
 
-class Act(Enum):
+class Action(Enum):
     """What an answer leads to."""
 
     APPEND = "these bytes continue what is here"
@@ -39,7 +39,7 @@ class Act(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LocalState:
     """What is on the disk of a file, and how the asking for it went.
 
     ``at``: the byte from which was asked; ``size``: how many bytes are here; ``total`` and
@@ -55,38 +55,38 @@ class Held:
     failures: int = 0
 
 
-def decide(held: Held, answer: Answer | SourceError) -> tuple[Act, str]:
+def decide(held: LocalState, answer: Answer | SourceError) -> tuple[Action, str]:
     """What to do, and why where that is not plain."""
     if isinstance(answer, SourceError):
         return _after(held, answer), str(answer)
     if isinstance(answer, Unchanged):
-        return Act.UNCHANGED, ""
+        return Action.UNCHANGED, ""
     if isinstance(answer, PastEnd):
         if answer.total == held.at >= held.size and held.total is None:
-            return Act.COMPLETE, ""  # it ended without a length, just where it should
-        return Act.RESTART, f"nothing at byte {held.at} of it"
+            return Action.COMPLETE, ""  # it ended without a length, just where it should
+        return Action.RESTART, f"nothing at byte {held.at} of it"
     if answer.start == held.at:
         if _differ(held.total, answer.total) or _differ(held.validator, answer.validator):
             # Also where no byte is here yet: a total that is believed is a file that is cut.
             why = "another size or validator"
-            return (Act.RESTART if held.size or held.at else Act.BEGIN), why
-        return Act.APPEND, ""
+            return (Action.RESTART if held.size or held.at else Action.BEGIN), why
+        return Action.APPEND, ""
     if answer.start == 0:
-        return Act.BEGIN, "only ever from its beginning"
-    return Act.RETRY, f"asked for bytes from {held.at}, got {answer.start}"
+        return Action.BEGIN, "only ever from its beginning"
+    return Action.RETRY, f"asked for bytes from {held.at}, got {answer.start}"
 
 
-def _after(held: Held, problem: SourceError) -> Act:
+def _after(held: LocalState, problem: SourceError) -> Action:
     if isinstance(problem, NotFound | FileDenied):
-        return Act.FILE_FAILED
+        return Action.FILE_FAILED
     if isinstance(problem, AccessDenied):
-        return Act.ASK_ACCESS
+        return Action.ASK_ACCESS
     if isinstance(problem, Unreachable | Throttled):
-        return Act.WAIT
+        return Action.WAIT
     if isinstance(problem, Interrupted):
         # Dropped again without a byte: so does a proxy whose server is down.
-        return Act.RETRY if held.progress or not held.failures else Act.WAIT
-    return Act.RETRY if isinstance(problem, InvalidResponse) else Act.RUN_FAILED
+        return Action.RETRY if held.progress or not held.failures else Action.WAIT
+    return Action.RETRY if isinstance(problem, InvalidResponse) else Action.RUN_FAILED
 
 
 def _differ(known: object, told: object) -> bool:

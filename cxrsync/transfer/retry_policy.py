@@ -12,19 +12,19 @@ _LONGEST_RETRY_AFTER = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class RetryState:
     """What a file's attempts have met: failures since bytes last arrived."""
 
     failures: int = 0
 
-    def failed(self, *, progress: bool) -> History:
+    def failed(self, *, progress: bool) -> RetryState:
         """After one more failure; ``progress``: bytes had arrived before it, which refills the
         budget: a line that breaks every megabyte still gets there."""
-        return History(1 if progress else self.failures + 1)
+        return RetryState(1 if progress else self.failures + 1)
 
 
-def next_step(
-    history: History, retries: int, jitter: float, wish: float = 0.0, longest: float = inf
+def next_delay(
+    history: RetryState, retries: int, jitter: float, wish: float = 0.0, longest: float = inf
 ) -> float | None:
     """Seconds to wait before the next attempt at a file; None: this file has failed.
 
@@ -33,10 +33,10 @@ def next_step(
     """
     if history.failures > retries or wish > min(_LONGEST_RETRY_AFTER, longest):
         return None
-    return max(pause(history.failures, jitter), wish)
+    return max(backoff(history.failures, jitter), wish)
 
 
-def pause(failures: int, jitter: float) -> float:
+def backoff(failures: int, jitter: float) -> float:
     """Seconds to wait after so many failures in a row: doubling, bounded, spread by jitter."""
     longest: float = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(max(failures - 1, 0), 16))
     return longest * (0.5 + jitter / 2)

@@ -24,18 +24,18 @@ class Segment:
     ``at`` moves as bytes arrive; ``stop`` may come nearer when another connection takes the end.
     """
 
-    at: int
+    offset: int
     stop: int | None
     busy: bool = False
 
     @property
     def done(self) -> bool:
-        return self.stop is not None and self.at >= self.stop
+        return self.stop is not None and self.offset >= self.stop
 
     @property
-    def left(self) -> int:
+    def remaining(self) -> int:
         """How many bytes are still wanted; 0 where that is not known."""
-        return 0 if self.stop is None else self.stop - self.at
+        return 0 if self.stop is None else self.stop - self.offset
 
 
 class Segments:
@@ -76,7 +76,7 @@ class Segments:
     @property
     def longest(self) -> int:
         """The bytes left of the longest stretch."""
-        return max((segment.left for segment in self._open), default=0)
+        return max((segment.remaining for segment in self._open), default=0)
 
     def learn_total(self, total: int) -> None:
         """The size of the file is now known to be ``total`` bytes.
@@ -91,31 +91,31 @@ class Segments:
             if segment.stop is None or (self._in_part and segment.stop > total):
                 segment.stop = total
 
-    def take_free(self, idle: int) -> Segment | None:
+    def take_idle(self, idle: int) -> Segment | None:
         """A stretch that nobody is at work on, for one of ``idle`` connections in need of work."""
         self._open = [segment for segment in self._open if segment.busy or not segment.done]
         for segment in self._open:
             if not segment.busy:
                 segment.busy = True
-                if idle > 1 and segment.left >= 2 * LEAST_SHARE:
+                if idle > 1 and segment.remaining >= 2 * LEAST_SHARE:
                     # The others come next, and find the rest free: no stream is cut off for them.
-                    self._cut(segment, segment.left - _share(segment.left, idle))
+                    self._cut(segment, segment.remaining - _share(segment.remaining, idle))
                 return segment
         return None
 
-    def take_end(self, idle: int) -> Segment | None:
+    def split_longest(self, idle: int) -> Segment | None:
         """The end of the longest stretch in work, if it is long enough to be shared."""
-        longest = max(self._open, key=lambda segment: segment.left, default=None)
-        if longest is None or longest.left < 2 * LEAST_SHARE:
+        longest = max(self._open, key=lambda segment: segment.remaining, default=None)
+        if longest is None or longest.remaining < 2 * LEAST_SHARE:
             return None
-        taken = self._cut(longest, _share(longest.left, idle + 1))
+        taken = self._cut(longest, _share(longest.remaining, idle + 1))
         taken.busy = True
         return taken
 
     def _cut(self, segment: Segment, length: int) -> Segment:
         assert segment.stop is not None
         end = Segment(segment.stop - length, segment.stop)
-        segment.stop = end.at
+        segment.stop = end.offset
         self._open.append(end)
         return end
 

@@ -26,8 +26,8 @@ from cxrsync.errors import (
 )
 from cxrsync.events import EventSink, Retrying
 from cxrsync.transfer.circuit_breaker import CircuitBreaker, Request
-from cxrsync.transfer.concurrency import Turns
-from cxrsync.transfer.retry_policy import pause
+from cxrsync.transfer.concurrency import ConcurrencyLimiter
+from cxrsync.transfer.retry_policy import backoff
 
 # After an outage the connections of one client, and many clients, come back one by one.
 _RETURN_SECONDS = 1.0
@@ -35,10 +35,10 @@ _RETURN_SECONDS = 1.0
 _LONGEST_TOLD = 1e9
 
 
-class Outage:
+class ServerHealth:
     """What all connections of a run know together about the server."""
 
-    def __init__(self, give_up_after: float, emit: EventSink, turns: Turns) -> None:
+    def __init__(self, give_up_after: float, emit: EventSink, turns: ConcurrencyLimiter) -> None:
         self._give_up_after = give_up_after
         self._emit = emit
         self._turns = turns
@@ -58,7 +58,7 @@ class Outage:
         """A request begins; given back with what becomes of it."""
         return self._breaker.asked(monotonic())
 
-    async def clear(self) -> bool:
+    async def wait_closed(self) -> bool:
         """Wait until a request may be made. True if that took a while."""
         waited = False
         while (wait := self._breaker.hold(monotonic())) > 0:
@@ -68,7 +68,7 @@ class Outage:
                 await asyncio.sleep(random.random() * _RETURN_SECONDS)  # noqa: S311
         return waited
 
-    def well(self, request: Request) -> None:
+    def record_success(self, request: Request) -> None:
         """A request was answered with bytes: the server is there, and lets us in."""
         if self._breaker.answered(request, monotonic(), self._turns.under_way + 1):
             self._outages += 1
@@ -86,7 +86,9 @@ class Outage:
         """An answer broke off; the file will be asked for again."""
         self._breaker.broke(monotonic())
 
-    def away(self, problem: SourceError, request: Request, *, by_probe: bool = False) -> None:
+    def record_failure(
+        self, problem: SourceError, request: Request, *, by_probe: bool = False
+    ) -> None:
         """No connection, or "try later": where nobody is answered, every request waits for a while.
 
         Raises ``problem`` once the server has been away for longer than the run is to wait, or asks
@@ -112,7 +114,7 @@ class Outage:
         if wait is not None:  # several connections meet one outage: it is told once
             self._emit(Retrying("", wait, str(problem)))
 
-    async def knock(self, request: Request, probe: Callable[[], Awaitable[None]]) -> bool:
+    async def probe_until_up(self, request: Request, probe: Callable[[], Awaitable[None]]) -> bool:
         """One asks for all whether the server is back; returns once anybody has been answered since
         ``request`` was made. True if the server was away: then it was not this file's fault."""
         outages = self._outages
@@ -127,14 +129,16 @@ class Outage:
                 except (CredentialsRefused, AccessDenied):
                     raise
                 except NotFound:
-                    self.well(probing)  # the server is there, whatever it has
+                    self.record_success(probing)  # the server is there, whatever it has
                 except SourceError as still:
-                    self.away(still, probing, by_probe=True)
+                    self.record_failure(still, probing, by_probe=True)
                 else:
-                    self.well(probing)
+                    self.record_success(probing)
         return self._outages != outages
 
-    async def denied(self, problem: SourceError, probe: Callable[[], Awaitable[None]]) -> bool:
+    async def probe_access(
+        self, problem: SourceError, probe: Callable[[], Awaitable[None]]
+    ) -> bool:
         """A 403 in mid-run. True if it concerns this file only; else waits for access to return,
         and False: then the file is worth another request.
 
@@ -156,7 +160,7 @@ class Outage:
                     raise
                 except SourceError as still:  # still denied, or no answer: either tells nothing new
                     failures += 1
-                    wait = pause(failures, random.random())  # noqa: S311
+                    wait = backoff(failures, random.random())  # noqa: S311
                     if monotonic() - began + wait > self._give_up_after:
                         raise problem from None
                     self._emit(Retrying("", wait, str(still)))

@@ -17,9 +17,9 @@ from cxrsync.storage.executors import WRITERS, run_in_thread
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.transfer.circuit_breaker import Request
-from cxrsync.transfer.context import Line
-from cxrsync.transfer.response_policy import Act, Held, decide
-from cxrsync.transfer.retry_policy import History, next_step
+from cxrsync.transfer.context import TransferContext
+from cxrsync.transfer.response_policy import Action, LocalState, decide
+from cxrsync.transfer.retry_policy import RetryState, next_delay
 from cxrsync.transfer.segments import LEAST_SHARE, Segment, Segments
 
 # Few and large hand-overs to what writes and hashes; but on a slow line several a second, so that a
@@ -48,7 +48,7 @@ class Transfer:
 
     def __init__(
         self,
-        line: Line,
+        line: TransferContext,
         ref: RemotePath,
         partial: Partial,
         *,
@@ -75,7 +75,7 @@ class Transfer:
         self._takes_parts = True
         self._one_stream = False
         self._found = False
-        self._history = History()
+        self._history = RetryState()
         self._met = -1  # how many had been answered before the last refusal that was counted
         self._arrived = 0
         self._restarts = 0
@@ -133,7 +133,7 @@ class Transfer:
             self.segments.complete or self.unchanged or self.failed is not None
         )
 
-    async def start_over(self, epoch: int) -> bool:
+    async def restart(self, epoch: int) -> bool:
         """Give up the bytes of ``epoch`` and begin again from zero.
 
         False if another connection has done so already: its new bytes are not ours to give up.
@@ -144,7 +144,7 @@ class Transfer:
         self._found = False
         self.segments = Segments([], None)
         self.end = None
-        held = self.segments.take_free(1)  # nobody begins anew before the old bytes are gone
+        held = self.segments.take_idle(1)  # nobody begins anew before the old bytes are gone
         assert held is not None
         try:
             if self._set_aside is not None and self.partial.size:
@@ -169,13 +169,13 @@ class Transfer:
         try:
             while not (segment.done or self.failed or self.unchanged or epoch != self._epoch):
                 outage = self._line.outage
-                request, at = outage.asked(), segment.at
+                request, at = outage.asked(), segment.offset
                 try:
-                    async with self._line.turns.take(outage.clear) as answered:
+                    async with self._line.turns.acquire(outage.wait_closed) as answered:
                         request = outage.asked()
                         await self._ask(segment, epoch, request, answered)
                 except SourceError as problem:
-                    await self._consider(problem, request, progress=segment.at > at)
+                    await self._consider(problem, request, progress=segment.offset > at)
         finally:
             segment.busy = False
 
@@ -185,7 +185,7 @@ class Transfer:
         self, segment: Segment, epoch: int, request: Request, answered: Callable[[], None]
     ) -> None:
         binding = self._binding()
-        if segment.at and not self._by_digest and binding.validator is None:
+        if segment.offset and not self._by_digest and binding.validator is None:
             # Nothing would tell whether what comes next belongs to what is here.
             await self._start_anew(epoch, "no strong ETag")
             return
@@ -195,33 +195,33 @@ class Transfer:
         # it brings the part that was asked for, not the whole.
         resume_if = binding.validator if self._skip_if is None else None
         async with self._line.source.open(
-            self.ref, segment.at, stop, resume_if=resume_if, skip_if=self._skip_if
+            self.ref, segment.offset, stop, resume_if=resume_if, skip_if=self._skip_if
         ) as answer:
-            self._line.outage.well(request)
+            self._line.outage.record_success(request)
             answered()
             if epoch != self._epoch:
                 return  # another connection had to start over while we waited
             act, why = decide(self._held(segment, binding), answer)
             if isinstance(answer, Opened) and self._is_too_large(answer.total or 0):
                 return
-            if isinstance(answer, Opened) and act is Act.APPEND:
+            if isinstance(answer, Opened) and act is Action.APPEND:
                 self._learn(answer, answer.total)
                 await self._receive(segment, answer, epoch)
-            elif isinstance(answer, Opened) and act is Act.BEGIN:
+            elif isinstance(answer, Opened) and act is Action.BEGIN:
                 await self._receive_whole(answer, binding, epoch)
-            elif isinstance(answer, PastEnd) and act is Act.COMPLETE:
-                self.partial.bind(replace(binding, total=segment.at))
-                self.segments.learn_total(segment.at)
-            elif act is Act.UNCHANGED:
+            elif isinstance(answer, PastEnd) and act is Action.COMPLETE:
+                self.partial.bind(replace(binding, total=segment.offset))
+                self.segments.learn_total(segment.offset)
+            elif act is Action.UNCHANGED:
                 self.unchanged = True
-            elif act is Act.RESTART:
+            elif act is Action.RESTART:
                 await self._start_anew(epoch, why)
             else:
                 raise InvalidResponse(why)
 
-    def _held(self, segment: Segment, binding: ObjectVersion) -> Held:
+    def _held(self, segment: Segment, binding: ObjectVersion) -> LocalState:
         total, validator = self.segments.total, binding.validator
-        return Held(segment.at, self.partial.size, total, validator)
+        return LocalState(segment.offset, self.partial.size, total, validator)
 
     def _binding(self) -> ObjectVersion:
         """What the bytes so far belong to, as far as this source is concerned: a partial from
@@ -240,7 +240,7 @@ class Transfer:
             return
         # Asked for the same object and got all of it: there is no use in asking for parts.
         self._takes_parts = binding.validator is not None and binding.validator != opened.validator
-        segment = self.segments.take_free(1)
+        segment = self.segments.take_idle(1)
         if segment is None:
             return  # another connection was quicker
         try:
@@ -252,7 +252,7 @@ class Transfer:
     async def _start_anew(self, epoch: int, why: str) -> bool:
         """The source's answer does not go with what is here: from zero, but not for ever, since
         bytes that arrive and are given up again refill the budget each time."""
-        if not await self.start_over(epoch):
+        if not await self.restart(epoch):
             return False
         if self._only is not None:  # whoever wanted these ranges wants others by now
             self.failed = InvalidResponse(f"the file changed at the server: it has {why}")
@@ -287,23 +287,23 @@ class Transfer:
 
     async def _receive(self, segment: Segment, opened: Opened, epoch: int) -> None:
         """Move bytes from the answer into the partial, in large hand-overs."""
-        began = written = segment.at
+        began = written = segment.offset
         held: list[bytes] = []
         size = 0
         handed = monotonic()
         try:
             async for data in opened.chunks:
                 self._line.outage.flowing()
-                chunk = data if segment.stop is None else data[: segment.left]
+                chunk = data if segment.stop is None else data[: segment.remaining]
                 held.append(chunk)
                 size += len(chunk)
-                segment.at += len(chunk)
-                await self._line.brake.take(len(chunk))
-                if segment.done or epoch != self._epoch or self._is_too_large(segment.at):
+                segment.offset += len(chunk)
+                await self._line.brake.consume(len(chunk))
+                if segment.done or epoch != self._epoch or self._is_too_large(segment.offset):
                     break
                 if size >= HANDOVER_BYTES or monotonic() - handed >= HANDOVER_SECONDS:
                     offset, chunks = written, held
-                    held, written, size = [], segment.at, 0
+                    held, written, size = [], segment.offset, 0
                     await self._hand_over(offset, chunks, epoch)
                     handed = monotonic()
         finally:
@@ -315,8 +315,8 @@ class Transfer:
         if segment.stop is None and opened.end is not End.OF_RANGE:
             # Without a length the end of the answer is the end of the file: so it says.
             self.end = opened.end or End.CLOSED
-            self._learn(opened, segment.at)
-        elif segment.at == began and not segment.done:
+            self._learn(opened, segment.offset)
+        elif segment.offset == began and not segment.done:
             raise InvalidResponse("an answer without a single byte")
 
     def _is_too_large(self, size: int) -> bool:
@@ -346,16 +346,16 @@ class Transfer:
         """Wait, or let the file fail, or (raise) end the run."""
         if self.failed is not None:
             return  # nothing is left to try
-        held = Held(progress=progress, failures=self._history.failures)
+        held = LocalState(progress=progress, failures=self._history.failures)
         act, _why = decide(held, problem)
-        if act is Act.FILE_FAILED:
+        if act is Action.FILE_FAILED:
             self.failed = problem
-        elif act is Act.ASK_ACCESS and self._line.probe is not None:
-            if await self._line.outage.denied(problem, self._line.probe):
+        elif act is Action.ASK_ACCESS and self._line.probe is not None:
+            if await self._line.outage.probe_access(problem, self._line.probe):
                 self.failed = problem
-        elif act is Act.WAIT:
+        elif act is Action.WAIT:
             await self._wait_for_server(problem, request, progress=progress)
-        elif act is Act.RETRY:
+        elif act is Action.RETRY:
             if isinstance(problem, Interrupted):
                 self._line.outage.broke()
             await self._spend(problem, progress=progress)
@@ -367,8 +367,8 @@ class Transfer:
     ) -> None:
         """Wait until anybody has been answered since; then it is this file's turn again."""
         began = monotonic()
-        self._line.outage.away(problem, request)
-        was_away = await self._line.outage.knock(request, self._line.probe or self._probe)
+        self._line.outage.record_failure(problem, request)
+        was_away = await self._line.outage.probe_until_up(request, self._line.probe or self._probe)
         if was_away and self._line.probe is None:
             return  # no other file could go on meanwhile
         # A file that brings the server down is given up in the end. But its connections meet one
@@ -391,7 +391,7 @@ class Transfer:
         wish = (problem.after or 0.0) - waited if isinstance(problem, Throttled) else 0.0
         limits = self._line.limits
         jitter = random.random()  # noqa: S311 - spreads clients in time, guards nothing
-        wait = next_step(self._history, limits.retries, jitter, wish, limits.give_up_after)
+        wait = next_delay(self._history, limits.retries, jitter, wish, limits.give_up_after)
         if wait is None:
             self.failed = problem
             return

@@ -25,10 +25,10 @@ from cxrsync.sync.partitions import Partitions
 from cxrsync.sync.publisher import Publication
 from cxrsync.sync.scheduler import Queue
 from cxrsync.transfer import retry_policy
-from cxrsync.transfer.concurrency import Turns
-from cxrsync.transfer.context import Line
-from cxrsync.transfer.pool import Flight
-from cxrsync.transfer.server_health import Outage
+from cxrsync.transfer.concurrency import ConcurrencyLimiter
+from cxrsync.transfer.context import TransferContext
+from cxrsync.transfer.pool import TransferPool
+from cxrsync.transfer.server_health import ServerHealth
 
 BYTES = bytes(range(250)) * 8
 MTIME = 1.6e9
@@ -141,17 +141,17 @@ class Run:
             self.end(outcome)
             queue.published(entry, outcome)
 
-        flight = Flight()
+        flight = TransferPool()
         limits = TransferLimits(retries=self.retries)
-        turns = Turns(limits, self.events.append)
-        outage = Outage(60, self.events.append, turns)
-        line = Line(
+        turns = ConcurrencyLimiter(limits, self.events.append)
+        outage = ServerHealth(60, self.events.append, turns)
+        line = TransferContext(
             self.shop,
             limits,
             outage,
             self.events.append,
             turns,
-            can_share=flight.tell,
+            can_share=flight.notify,
         )
         publication = Publication(self.tree, partitions, self.trash, done, fsync=False)
         queue = Queue(

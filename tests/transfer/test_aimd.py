@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.transfer.aimd import FIRST_PATIENCE, STEP_SECONDS, Mark, Window
+from cxrsync.transfer.aimd import FIRST_PATIENCE, STEP_SECONDS, AimdWindow, RequestToken
 from cxrsync.transfer.circuit_breaker import CircuitBreaker, Request
-from cxrsync.transfer.retry_policy import pause
+from cxrsync.transfer.retry_policy import backoff
 
 KB = 1000
 FIRST, MOST = 4, 8
@@ -72,7 +72,7 @@ class Worker:
     refused: bool = False
     failures: int = 0
     waits: bool = False  # for anybody's answer, as perhaps the server is away
-    mark: Mark | None = None
+    mark: RequestToken | None = None
     request: Request | None = None
 
     @property
@@ -101,7 +101,7 @@ class Life:
 
     def __post_init__(self) -> None:
         self.dice = random.Random(f"{self.server}")
-        self.window = Window(self.first, self.most, 0.0)
+        self.window = AimdWindow(self.first, self.most, 0.0)
         self.breaker = CircuitBreaker(7200.0)
         self.workers = [Worker() for _ in range(self.most)]
         self.probe = Worker()
@@ -118,7 +118,7 @@ class Life:
         self._let_probe_ask(now, gone)
         for worker in self.workers:
             if worker.waits and worker.request.answers != self.breaker.answers:
-                worker.waits, worker.ready = False, now + pause(worker.failures, 1.0)
+                worker.waits, worker.ready = False, now + backoff(worker.failures, 1.0)
             if worker.waits or now < worker.ready:
                 continue
             if worker.asking:
@@ -209,7 +209,7 @@ class Life:
         assert worker.request is not None
         worker.failures += 1
         self.failed += 1
-        worker.ready = now + pause(worker.failures, 1.0)
+        worker.ready = now + backoff(worker.failures, 1.0)
         (self.window.broken if broken else self.window.trouble)(worker.mark, now)
         self.window.forget(worker.mark)
         if broken and worker.failures == 1:
@@ -301,7 +301,7 @@ def test_a_server_that_comes_and_goes() -> None:
     assert life.rate(120, 600) >= (60 - 2 * 20) / 60 * undisturbed.rate(120, 600)
 
 
-def meet(window: Window, what: Callable[[Mark, float], bool], now: float) -> bool:
+def meet(window: AimdWindow, what: Callable[[RequestToken, float], bool], now: float) -> bool:
     """A request that came to that at once."""
     mark = window.asked(now)
     try:
@@ -311,14 +311,14 @@ def meet(window: Window, what: Callable[[Mark, float], bool], now: float) -> boo
 
 
 def test_a_constant_number_stays() -> None:
-    window = Window(5, 5, 0.0)
+    window = AimdWindow(5, 5, 0.0)
     assert not meet(window, window.trouble, 0.0)
     assert not window.answered(window.asked(1e6), 1e6)
     assert window.size == 5
 
 
 def test_one_more_after_each_quiet_while() -> None:
-    window = Window(FIRST, MOST, 0.0)
+    window = AimdWindow(FIRST, MOST, 0.0)
     assert not window.flowing(STEP_SECONDS - 0.1)
     sizes = []
     for step in range(1, 7):
@@ -328,15 +328,15 @@ def test_one_more_after_each_quiet_while() -> None:
 
 
 def test_none_more_while_somebody_waits_for_an_answer() -> None:
-    window = Window(FIRST, MOST, 0.0)
+    window = AimdWindow(FIRST, MOST, 0.0)
     waiting = window.asked(0.0)
     assert not window.flowing(STEP_SECONDS)
     window.forget(waiting)
     assert window.flowing(STEP_SECONDS)
 
 
-def grown(to: int) -> tuple[Window, float]:
-    window, now = Window(FIRST, MOST, 0.0), 0.0
+def grown(to: int) -> tuple[AimdWindow, float]:
+    window, now = AimdWindow(FIRST, MOST, 0.0), 0.0
     while window.size < to:
         now += STEP_SECONDS
         assert window.flowing(now)
@@ -399,7 +399,7 @@ def test_one_broken_connection_is_no_trouble_and_two_are() -> None:
 
 
 def test_never_less_than_one() -> None:
-    window = Window(FIRST, MOST, 0.0)
+    window = AimdWindow(FIRST, MOST, 0.0)
     for second in range(9):
         meet(window, window.trouble, second)
     assert window.size == 1
@@ -408,7 +408,7 @@ def test_never_less_than_one() -> None:
 # ── a server that is away ──────────────────────────────────────────────────────────────────────
 
 
-def seconds_back_to(window: Window, size: int, now: float) -> float:
+def seconds_back_to(window: AimdWindow, size: int, now: float) -> float:
     began = now
     while window.size < size:
         now += 1.0
@@ -504,7 +504,7 @@ def test_after_a_sleep_nothing_of_before_is_believed() -> None:
 
 
 def test_a_constant_number_stays_through_an_outage() -> None:
-    window = Window(5, 5, 0.0)
+    window = AimdWindow(5, 5, 0.0)
     window.away()
     window.back(60.0)
     assert window.size == 5
@@ -523,8 +523,8 @@ def test_whatever_happens_the_number_stays_within_bounds(
     first: int, most: int, events: list[tuple[str, float, bool]]
 ) -> None:
     first = min(first, most)
-    window, now = Window(first, most, 0.0), 0.0
-    marks: list[Mark] = [window.asked(now)]
+    window, now = AimdWindow(first, most, 0.0), 0.0
+    marks: list[RequestToken] = [window.asked(now)]
     for event, later, flag in events:
         now += later
         mark = marks[0 if flag else -1]

@@ -22,7 +22,7 @@ from cxrsync.errors import (
 from cxrsync.events import ConcurrencyChanged, Event
 from cxrsync.transfer import concurrency as module
 from cxrsync.transfer.aimd import STEP_SECONDS
-from cxrsync.transfer.concurrency import Turns
+from cxrsync.transfer.concurrency import ConcurrencyLimiter
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def said() -> list[Event]:
 
 
 @pytest.fixture
-def turns(clock: Clock, said: list[Event]) -> Turns:
-    return Turns(TransferLimits(connections=8, first_connections=4), said.append)
+def turns(clock: Clock, said: list[Event]) -> ConcurrencyLimiter:
+    return ConcurrencyLimiter(TransferLimits(connections=8, first_connections=4), said.append)
 
 
 async def settle() -> None:
@@ -49,13 +49,13 @@ async def settle() -> None:
 
 
 async def test_no_more_at_a_time_than_allowed(
-    turns: Turns, clock: Clock, said: list[Event]
+    turns: ConcurrencyLimiter, clock: Clock, said: list[Event]
 ) -> None:
     having = []
     over = asyncio.Event()
 
     async def ask(number: int) -> None:
-        async with turns.take() as answered:
+        async with turns.acquire() as answered:
             answered()
             having.append(number)
             await over.wait()
@@ -77,13 +77,13 @@ async def test_no_more_at_a_time_than_allowed(
     assert having == list(range(8))
 
 
-async def test_one_that_is_broken_off_gives_its_turn_back(turns: Turns) -> None:
+async def test_one_that_is_broken_off_gives_its_turn_back(turns: ConcurrencyLimiter) -> None:
     async with AsyncExitStack() as stack:
         for _ in range(3):
-            await stack.enter_async_context(turns.take())
+            await stack.enter_async_context(turns.acquire())
         for _ in range(5):
             with pytest.raises(asyncio.CancelledError):
-                async with asyncio.timeout(5), turns.take():
+                async with asyncio.timeout(5), turns.acquire():
                     raise asyncio.CancelledError
 
 
@@ -102,7 +102,7 @@ async def test_one_that_is_broken_off_gives_its_turn_back(turns: Turns) -> None:
     ],
 )
 async def test_what_becomes_of_a_request_decides_how_many_there_are(
-    turns: Turns,
+    turns: ConcurrencyLimiter,
     said: list[Event],
     problem: Callable[[], SourceError],
     times: int,
@@ -110,32 +110,32 @@ async def test_what_becomes_of_a_request_decides_how_many_there_are(
 ) -> None:
     for _ in range(times):
         with pytest.raises(SourceError):
-            async with turns.take():
+            async with turns.acquire():
                 raise problem()
     counts = [event.count for event in said if isinstance(event, ConcurrencyChanged)]
     assert (counts or [4])[-1] == left
     async with AsyncExitStack() as stack:
         for _ in range(left):
-            await stack.enter_async_context(turns.take())
+            await stack.enter_async_context(turns.acquire())
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0), turns.take():
+            async with asyncio.timeout(0), turns.acquire():
                 pytest.fail("one too many")
 
 
 async def test_a_number_that_was_asked_for_stays(clock: Clock, said: list[Event]) -> None:
-    turns = Turns(TransferLimits(connections=6, first_connections=6), said.append)
+    turns = ConcurrencyLimiter(TransferLimits(connections=6, first_connections=6), said.append)
     for _ in range(3):
         with pytest.raises(Unreachable):
-            async with turns.take():
+            async with turns.acquire():
                 raise Unreachable("timed out")
     clock.now += 1e6
     turns.flowing()
     assert said == []
 
 
-async def refuse(turns: Turns, problem: SourceError) -> None:
+async def refuse(turns: ConcurrencyLimiter, problem: SourceError) -> None:
     with pytest.raises(SourceError):
-        async with turns.take():
+        async with turns.acquire():
             raise problem
 
 
@@ -147,7 +147,7 @@ def busy() -> SourceError:
 
 
 async def test_what_waited_for_the_server_is_counted_from_when_it_was_asked(
-    turns: Turns, clock: Clock
+    turns: ConcurrencyLimiter, clock: Clock
 ) -> None:
     """A second refusal of requests that waited together is not the first one's."""
     for _ in range(4):
@@ -162,7 +162,7 @@ async def test_what_waited_for_the_server_is_counted_from_when_it_was_asked(
 
     async def ask() -> None:
         with suppress(Throttled):
-            async with turns.take(wait):
+            async with turns.acquire(wait):
                 await asyncio.sleep(0)
                 raise busy()
 
@@ -176,7 +176,7 @@ async def test_what_waited_for_the_server_is_counted_from_when_it_was_asked(
 
 
 async def test_turns_that_are_gone_when_the_wait_is_over_are_given_up(
-    turns: Turns, clock: Clock
+    turns: ConcurrencyLimiter, clock: Clock
 ) -> None:
     over = asyncio.Event()
     having = 0
@@ -188,7 +188,7 @@ async def test_turns_that_are_gone_when_the_wait_is_over_are_given_up(
 
     async def ask() -> None:
         nonlocal having
-        async with turns.take(wait):
+        async with turns.acquire(wait):
             having += 1
             await asyncio.sleep(0)
             assert having <= 2
@@ -202,17 +202,19 @@ async def test_turns_that_are_gone_when_the_wait_is_over_are_given_up(
     await asyncio.gather(*asking)
 
 
-async def test_whoever_is_broken_off_while_waiting_gives_the_turn_back(turns: Turns) -> None:
+async def test_whoever_is_broken_off_while_waiting_gives_the_turn_back(
+    turns: ConcurrencyLimiter,
+) -> None:
     for _ in range(9):
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0), turns.take(asyncio.Event().wait):
+            async with asyncio.timeout(0), turns.acquire(asyncio.Event().wait):
                 pytest.fail("nobody was ready")
-    async with turns.take():
+    async with turns.acquire():
         pass
 
 
 async def test_after_an_outage_half_of_the_turns_then_all(
-    turns: Turns, clock: Clock, said: list[Event]
+    turns: ConcurrencyLimiter, clock: Clock, said: list[Event]
 ) -> None:
     for _ in range(4):
         clock.now += STEP_SECONDS
@@ -228,7 +230,7 @@ async def test_after_an_outage_half_of_the_turns_then_all(
     assert said[-1] == ConcurrencyChanged(8)
 
 
-async def test_that_we_ask_too_much_is_no_outage(turns: Turns) -> None:
+async def test_that_we_ask_too_much_is_no_outage(turns: ConcurrencyLimiter) -> None:
     await refuse(turns, Throttled("429", overloaded=True, by_us=True))
     turns.away()
     turns.back()
@@ -236,11 +238,11 @@ async def test_that_we_ask_too_much_is_no_outage(turns: Turns) -> None:
 
 
 async def test_what_broke_while_the_machine_slept_is_nobodys_fault(
-    turns: Turns, clock: Clock
+    turns: ConcurrencyLimiter, clock: Clock
 ) -> None:
     async def ask() -> None:
         with suppress(Interrupted):
-            async with turns.take() as answered:
+            async with turns.acquire() as answered:
                 answered()
                 await asleep.wait()
                 raise Interrupted("no answer for 60 s")
@@ -254,8 +256,8 @@ async def test_what_broke_while_the_machine_slept_is_nobodys_fault(
     assert turns.size == 4
 
 
-async def test_how_many_answers_are_under_way(turns: Turns) -> None:
-    async with turns.take() as answered:
+async def test_how_many_answers_are_under_way(turns: ConcurrencyLimiter) -> None:
+    async with turns.acquire() as answered:
         assert turns.under_way == 0
         answered()
         assert turns.under_way == 1

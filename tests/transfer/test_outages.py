@@ -27,10 +27,10 @@ from cxrsync.transfer import concurrency as turns_module
 from cxrsync.transfer import pool as flight_module
 from cxrsync.transfer import server_health as outage_module
 from cxrsync.transfer import transfer as transfer_module
-from cxrsync.transfer.concurrency import Turns
-from cxrsync.transfer.context import Line
-from cxrsync.transfer.pool import Flight, fetch_alone
-from cxrsync.transfer.server_health import Outage
+from cxrsync.transfer.concurrency import ConcurrencyLimiter
+from cxrsync.transfer.context import TransferContext
+from cxrsync.transfer.pool import TransferPool, fetch_alone
+from cxrsync.transfer.server_health import ServerHealth
 from cxrsync.transfer.transfer import Transfer
 
 EACH = 50_000  # bytes per second of each connection
@@ -185,12 +185,12 @@ class Pull:
 
     async def go(self) -> None:
         emit = self.events.append
-        self.turns = Turns(self.limits, emit)
-        outage = Outage(self.limits.give_up_after, emit, self.turns)
-        flight = Flight()
-        self.line = Line(
+        self.turns = ConcurrencyLimiter(self.limits, emit)
+        outage = ServerHealth(self.limits.give_up_after, emit, self.turns)
+        flight = TransferPool()
+        self.line = TransferContext(
             self.server, self.limits, outage, emit, self.turns,
-            self._probe if self.probe else None, flight.tell,
+            self._probe if self.probe else None, flight.notify,
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             if self.whole:
@@ -215,9 +215,9 @@ class Pull:
 
     async def _fetch_many(self, connection: int) -> None:
         for number in range(10_000):
-            await self._fetch(Flight(), f"{connection}/{number}", 1)
+            await self._fetch(TransferPool(), f"{connection}/{number}", 1)
 
-    async def _fetch(self, flight: Flight, path: str, connections: int) -> None:
+    async def _fetch(self, flight: TransferPool, path: str, connections: int) -> None:
         transfer = Transfer(self.line, RemotePath("alpha", "1.0", path), cast("Partial", Nowhere()))
         await transfer.begin(maybe_there=False)
         await fetch_alone(flight, transfer, connections)

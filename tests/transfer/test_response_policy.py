@@ -22,16 +22,16 @@ from cxrsync.errors import (
 )
 from cxrsync.sources.base import Answer, Opened
 from cxrsync.sources.http.responses import RangeRequest, ResponseBody, interpret_response
-from cxrsync.transfer.response_policy import Act, Held, decide
+from cxrsync.transfer.response_policy import Action, LocalState, decide
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SIZE, TAG, OTHER = 100, '"a-64"', '"b-64"'
 
-NOTHING = Held()
-FIRST_40 = Held(40, 40, SIZE, TAG)
-UNSIZED = Held(40, 40, None, None)  # an answer without a length, cut short
-TAIL = Held(40, 80, SIZE, TAG)  # another connection has brought the end
-REQUESTS: dict[Held, RangeRequest] = {
+NOTHING = LocalState()
+FIRST_40 = LocalState(40, 40, SIZE, TAG)
+UNSIZED = LocalState(40, 40, None, None)  # an answer without a length, cut short
+TAIL = LocalState(40, 80, SIZE, TAG)  # another connection has brought the end
+REQUESTS: dict[LocalState, RangeRequest] = {
     NOTHING: RangeRequest(),
     FIRST_40: RangeRequest(40, None, TAG),
     UNSIZED: RangeRequest(40),
@@ -71,59 +71,59 @@ PAGE = {"Content-Type": "text/html"}
 
 CASES = [
     # nothing is here yet
-    (NOTHING, 200, whole(), Act.APPEND),
-    (NOTHING, 200, {}, Act.APPEND),
-    (NOTHING, 206, part(0, 99), Act.APPEND),
-    (NOTHING, 416, {"Content-Range": "bytes */100"}, Act.RETRY),
+    (NOTHING, 200, whole(), Action.APPEND),
+    (NOTHING, 200, {}, Action.APPEND),
+    (NOTHING, 206, part(0, 99), Action.APPEND),
+    (NOTHING, 416, {"Content-Range": "bytes */100"}, Action.RETRY),
     # what is here is the beginning
-    (FIRST_40, 206, part(40, 99), Act.APPEND),
-    (FIRST_40, 206, part(40, 59), Act.APPEND),
-    (FIRST_40, 206, part(40, 99, "*"), Act.APPEND),
-    (FIRST_40, 206, {"Content-Range": "bytes 40-99/100"}, Act.APPEND),
-    (FIRST_40, 206, part(40, 99, 101), Act.RESTART),
-    (FIRST_40, 206, part(40, 99, tag=OTHER), Act.RESTART),
-    (FIRST_40, 206, part(39, 99), Act.RETRY),
-    (FIRST_40, 206, part(0, 99), Act.RETRY),
-    (FIRST_40, 206, {}, Act.RETRY),
-    (FIRST_40, 206, {**part(40, 99), "Content-Encoding": "gzip"}, Act.RETRY),
-    (FIRST_40, 200, whole(), Act.BEGIN),
-    (FIRST_40, 200, whole(101, OTHER), Act.BEGIN),
-    (FIRST_40, 416, {"Content-Range": "bytes */100"}, Act.RESTART),
-    (FIRST_40, 416, {"Content-Range": "bytes */40"}, Act.RESTART),
-    (FIRST_40, 416, {}, Act.RESTART),
-    (TAIL, 206, part(40, 59), Act.APPEND),
-    (TAIL, 206, part(40, 79), Act.RETRY),
-    (TAIL, 200, whole(), Act.BEGIN),
+    (FIRST_40, 206, part(40, 99), Action.APPEND),
+    (FIRST_40, 206, part(40, 59), Action.APPEND),
+    (FIRST_40, 206, part(40, 99, "*"), Action.APPEND),
+    (FIRST_40, 206, {"Content-Range": "bytes 40-99/100"}, Action.APPEND),
+    (FIRST_40, 206, part(40, 99, 101), Action.RESTART),
+    (FIRST_40, 206, part(40, 99, tag=OTHER), Action.RESTART),
+    (FIRST_40, 206, part(39, 99), Action.RETRY),
+    (FIRST_40, 206, part(0, 99), Action.RETRY),
+    (FIRST_40, 206, {}, Action.RETRY),
+    (FIRST_40, 206, {**part(40, 99), "Content-Encoding": "gzip"}, Action.RETRY),
+    (FIRST_40, 200, whole(), Action.BEGIN),
+    (FIRST_40, 200, whole(101, OTHER), Action.BEGIN),
+    (FIRST_40, 416, {"Content-Range": "bytes */100"}, Action.RESTART),
+    (FIRST_40, 416, {"Content-Range": "bytes */40"}, Action.RESTART),
+    (FIRST_40, 416, {}, Action.RESTART),
+    (TAIL, 206, part(40, 59), Action.APPEND),
+    (TAIL, 206, part(40, 79), Action.RETRY),
+    (TAIL, 200, whole(), Action.BEGIN),
     # it ended without a length: perhaps where it should
-    (UNSIZED, 206, part(40, 99), Act.APPEND),
-    (UNSIZED, 416, {"Content-Range": "bytes */40"}, Act.COMPLETE),
-    (UNSIZED, 416, {"Content-Range": "bytes */39"}, Act.RESTART),
-    (UNSIZED, 416, {}, Act.RESTART),
-    (UNSIZED, 200, whole(), Act.BEGIN),
+    (UNSIZED, 206, part(40, 99), Action.APPEND),
+    (UNSIZED, 416, {"Content-Range": "bytes */40"}, Action.COMPLETE),
+    (UNSIZED, 416, {"Content-Range": "bytes */39"}, Action.RESTART),
+    (UNSIZED, 416, {}, Action.RESTART),
+    (UNSIZED, 200, whole(), Action.BEGIN),
     # refusals, whatever is here
     *[
         (held, status, headers, act)
         for held in REQUESTS
         for status, headers, act in [
-            (200, {**whole(), **PAGE}, Act.WAIT),
-            *[(status, {}, Act.WAIT) for status in (302, 303, 307, 408, 425, 429)],
-            *[(status, {"Retry-After": "9"}, Act.WAIT) for status in (500, 502, 503, 504)],
-            *[(status, {}, Act.FILE_FAILED) for status in (301, 308, 400, 404, 410, 412)],
-            (403, {}, Act.ASK_ACCESS),
-            *[(status, {}, Act.RETRY) for status in (201, 204, 304, 501, 599)],
+            (200, {**whole(), **PAGE}, Action.WAIT),
+            *[(status, {}, Action.WAIT) for status in (302, 303, 307, 408, 425, 429)],
+            *[(status, {"Retry-After": "9"}, Action.WAIT) for status in (500, 502, 503, 504)],
+            *[(status, {}, Action.FILE_FAILED) for status in (301, 308, 400, 404, 410, 412)],
+            (403, {}, Action.ASK_ACCESS),
+            *[(status, {}, Action.RETRY) for status in (201, 204, 304, 501, 599)],
         ]
     ],
 ]
 
 
 @pytest.mark.parametrize(("held", "status", "headers", "act"), CASES)
-def test_what_is_done(held: Held, status: int, headers: dict[str, str], act: Act) -> None:
+def test_what_is_done(held: LocalState, status: int, headers: dict[str, str], act: Action) -> None:
     assert decide(held, read(REQUESTS[held], status, headers))[0] is act
 
 
 def test_a_question_of_whether_it_changed() -> None:
     asked = RangeRequest(0, 10, skip_if=TAG)
-    assert decide(NOTHING, read(asked, 304, {}))[0] is Act.UNCHANGED
+    assert decide(NOTHING, read(asked, 304, {}))[0] is Action.UNCHANGED
 
 
 BROKE = Interrupted("broke")
@@ -132,20 +132,20 @@ BROKE = Interrupted("broke")
 @pytest.mark.parametrize(
     ("held", "problem", "act"),
     [
-        (Held(), BROKE, Act.RETRY),
-        (Held(progress=True, failures=3), BROKE, Act.RETRY),
-        (Held(failures=1), BROKE, Act.WAIT),  # so does a proxy whose server is down
-        (Held(), Unreachable("x"), Act.WAIT),
-        (Held(), Untrusted("x"), Act.WAIT),
-        (Held(progress=True), Throttled("x", after=9), Act.WAIT),
-        (Held(failures=9), InvalidResponse("x"), Act.RETRY),
-        (Held(), NotFound("x"), Act.FILE_FAILED),
-        (Held(), AccessDenied("x"), Act.ASK_ACCESS),
-        (Held(), FileDenied("x"), Act.FILE_FAILED),
-        (Held(progress=True), CredentialsRefused("x"), Act.RUN_FAILED),
+        (LocalState(), BROKE, Action.RETRY),
+        (LocalState(progress=True, failures=3), BROKE, Action.RETRY),
+        (LocalState(failures=1), BROKE, Action.WAIT),  # so does a proxy whose server is down
+        (LocalState(), Unreachable("x"), Action.WAIT),
+        (LocalState(), Untrusted("x"), Action.WAIT),
+        (LocalState(progress=True), Throttled("x", after=9), Action.WAIT),
+        (LocalState(failures=9), InvalidResponse("x"), Action.RETRY),
+        (LocalState(), NotFound("x"), Action.FILE_FAILED),
+        (LocalState(), AccessDenied("x"), Action.ASK_ACCESS),
+        (LocalState(), FileDenied("x"), Action.FILE_FAILED),
+        (LocalState(progress=True), CredentialsRefused("x"), Action.RUN_FAILED),
     ],
 )
-def test_what_is_done_about_a_problem(held: Held, problem: SourceError, act: Act) -> None:
+def test_what_is_done_about_a_problem(held: LocalState, problem: SourceError, act: Action) -> None:
     assert decide(held, problem) == (act, str(problem))
 
 
@@ -167,16 +167,16 @@ HEADERS = st.fixed_dictionaries(
 @settings(deadline=None, max_examples=500, derandomize=True)
 @given(held=st.sampled_from(list(REQUESTS)), status=st.integers(100, 999), headers=HEADERS)
 def test_bytes_are_only_appended_where_they_belong(
-    held: Held, status: int, headers: dict[str, str]
+    held: LocalState, status: int, headers: dict[str, str]
 ) -> None:
     asked = REQUESTS[held]
     answer = read(asked, status, headers)
     act, _why = decide(held, answer)
-    if act not in {Act.APPEND, Act.BEGIN}:
+    if act not in {Action.APPEND, Action.BEGIN}:
         return
     assert isinstance(answer, Opened)
     assert status in {200, 206}
-    if act is Act.BEGIN:
+    if act is Action.BEGIN:
         assert answer.start == 0
         return
     assert answer.start == held.at

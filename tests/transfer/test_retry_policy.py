@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrsync.transfer.rate_limit import free_at
-from cxrsync.transfer.retry_policy import History, next_step, pause
+from cxrsync.transfer.retry_policy import RetryState, backoff, next_delay
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 
@@ -25,7 +25,7 @@ many = settings(deadline=None, max_examples=200, derandomize=True)
     ],
 )
 def test_pause(failures: int, jitter: float, seconds: float) -> None:
-    assert pause(failures, jitter) == seconds
+    assert backoff(failures, jitter) == seconds
 
 
 @pytest.mark.parametrize(
@@ -45,20 +45,20 @@ def test_pause(failures: int, jitter: float, seconds: float) -> None:
     ],
 )
 def test_next_step(failures: int, retries: int, wish: float, seconds: float | None) -> None:
-    assert next_step(History(failures), retries, 1.0, wish, longest=600.0) == seconds
+    assert next_delay(RetryState(failures), retries, 1.0, wish, longest=600.0) == seconds
 
 
 def test_a_file_that_is_to_wait_for_long_is_put_off() -> None:
-    assert next_step(History(1), 5, 1.0, 900.0) == 900.0
-    assert next_step(History(1), 5, 1.0, 901.0) is None
+    assert next_delay(RetryState(1), 5, 1.0, 900.0) == 900.0
+    assert next_delay(RetryState(1), 5, 1.0, 901.0) is None
 
 
 def attempts(retries: int, progress: list[bool]) -> int:
     """How many of these failures a file lives through."""
-    history = History()
+    history = RetryState()
     for survived, arrived in enumerate(progress):
         history = history.failed(progress=arrived)
-        if next_step(history, retries, 0.5) is None:
+        if next_delay(history, retries, 0.5) is None:
             return survived
     return len(progress)
 
@@ -73,13 +73,13 @@ def test_bytes_refill_the_budget() -> None:
 @many
 @given(st.integers(0, 50), st.floats(0, 1), st.floats(-10, 1e6))
 def test_the_pause_has_bounds(failures: int, jitter: float, wish: float) -> None:
-    wait = next_step(History(failures), 50, jitter, wish)
+    wait = next_delay(RetryState(failures), 50, jitter, wish)
     if wait is None:
         assert wish > 900
     else:
         assert 0.5 <= wait <= 900
-        assert wait >= pause(failures, 0.0)
-    assert pause(failures, jitter) <= pause(failures + 1, jitter)
+        assert wait >= backoff(failures, 0.0)
+    assert backoff(failures, jitter) <= backoff(failures + 1, jitter)
 
 
 @many

@@ -16,12 +16,12 @@ MIB = 1 << 20
 
 
 def spans(*segments: Segment | None) -> list[tuple[int, int | None]]:
-    return [(each.at, each.stop) for each in segments if each is not None]
+    return [(each.offset, each.stop) for each in segments if each is not None]
 
 
 def take_all(segments: Segments) -> list[Segment]:
     taken = []
-    while (segment := segments.take_free(1)) is not None:
+    while (segment := segments.take_idle(1)) is not None:
         taken.append(segment)
     return taken
 
@@ -55,43 +55,43 @@ def test_what_is_wanted(
 
 
 def test_one_connection_gets_all_of_it() -> None:
-    assert spans(Segments([], 100 * MIB).take_free(1)) == [(0, 100 * MIB)]
+    assert spans(Segments([], 100 * MIB).take_idle(1)) == [(0, 100 * MIB)]
 
 
 def test_several_idle_ones_find_the_rest_free() -> None:
     segments = Segments([], 80 * MIB)
-    taken = [segments.take_free(idle) for idle in (4, 3, 2, 1)]
+    taken = [segments.take_idle(idle) for idle in (4, 3, 2, 1)]
     assert spans(*taken) == [
         (0, 20 * MIB),
         (20 * MIB, 40 * MIB),
         (40 * MIB, 60 * MIB),
         (60 * MIB, 80 * MIB),
     ]
-    assert segments.take_free(1) is None
+    assert segments.take_idle(1) is None
 
 
 def test_a_small_file_is_not_cut() -> None:
     segments = Segments([], 2 * LEAST_SHARE - 1)
-    assert spans(segments.take_free(8)) == [(0, 2 * LEAST_SHARE - 1)]
-    assert segments.take_end(8) is None
+    assert spans(segments.take_idle(8)) == [(0, 2 * LEAST_SHARE - 1)]
+    assert segments.split_longest(8) is None
 
 
 def test_nothing_is_cut_off_a_file_without_a_total() -> None:
     segments = Segments([], None)
-    first = segments.take_free(8)
+    first = segments.take_idle(8)
     assert spans(first) == [(0, None)]
-    assert segments.take_free(8) is segments.take_end(8) is None
+    assert segments.take_idle(8) is segments.split_longest(8) is None
     assert segments.longest == 0
     segments.learn_total(80 * MIB)
     assert segments.longest == 80 * MIB
-    assert spans(segments.take_end(1), first) == [(40 * MIB, 80 * MIB), (0, 40 * MIB)]
+    assert spans(segments.split_longest(1), first) == [(40 * MIB, 80 * MIB), (0, 40 * MIB)]
 
 
 def test_the_end_is_taken_from_the_longest() -> None:
     segments = Segments([(30 * MIB, 40 * MIB)], 200 * MIB)
     short, long = take_all(segments)
-    long.at += 60 * MIB
-    end = segments.take_end(1)
+    long.offset += 60 * MIB
+    end = segments.split_longest(1)
     assert spans(short, long, end) == [
         (0, 30 * MIB),
         (100 * MIB, 150 * MIB),
@@ -103,20 +103,20 @@ def test_the_end_is_taken_from_the_longest() -> None:
 
 def test_a_connection_that_gave_up_leaves_its_rest_free() -> None:
     segments = Segments([], 100)
-    first = segments.take_free(1)
+    first = segments.take_idle(1)
     assert first is not None
-    first.at = 40
+    first.offset = 40
     first.busy = False
-    assert spans(segments.take_free(1)) == [(40, 100)]
+    assert spans(segments.take_idle(1)) == [(40, 100)]
 
 
 def test_complete_is_not_before_the_last_byte() -> None:
     segments = Segments([(0, 98)], 100)
-    segment = segments.take_free(1)
+    segment = segments.take_idle(1)
     assert segment is not None
-    segment.at = 99
+    segment.offset = 99
     assert not segments.complete
-    segment.at = 100
+    segment.offset = 100
     assert segments.complete
     assert not Segments([], None).complete
 
@@ -136,14 +136,14 @@ class Line:
         idle = self.connections - len(self.working)
         if not idle:
             return False
-        taken = self.segments.take_free(idle)
+        taken = self.segments.take_idle(idle)
         if taken is None:
             before = {segment: segment.stop for segment in self.working}
-            taken = self.segments.take_end(idle)
+            taken = self.segments.split_longest(idle)
             if taken is not None:
                 # What is cut and what stays are both worth their request.
                 [cut] = [each for each in self.working if each.stop != before[each]]
-                self.shares += [taken.left, cut.left]
+                self.shares += [taken.remaining, cut.remaining]
         if taken is None:
             return False
         assert taken.busy
@@ -153,12 +153,12 @@ class Line:
 
     def receive(self, segment: Segment, count: int) -> None:
         stop = self.total if segment.stop is None else segment.stop
-        after = min(segment.at + count, stop)
+        after = min(segment.offset + count, stop)
         there = size(self.arrived)
-        self.arrived = add(self.arrived, segment.at, after)
+        self.arrived = add(self.arrived, segment.offset, after)
         # Every byte once: what arrives was not there before.
-        assert size(self.arrived) - there == after - segment.at
-        segment.at = after
+        assert size(self.arrived) - there == after - segment.offset
+        segment.offset = after
         if segment.done:
             self.drop(segment)
 
@@ -208,14 +208,14 @@ def test_no_share_is_too_small(total: int, idles: list[int]) -> None:
     segments = Segments([], total)
     taken: list[Segment] = []
     for idle in idles:
-        share = segments.take_free(idle) or segments.take_end(idle)
+        share = segments.take_idle(idle) or segments.split_longest(idle)
         if share is not None:
             taken.append(share)
     # The last may be as small as the file is; of two or more each is worth a request.
     least = min(total, LEAST_SHARE)
     free = take_all(segments)
-    assert all(share.left >= least for share in [*taken, *free])
-    assert sum(share.left for share in [*taken, *free]) == total
+    assert all(share.remaining >= least for share in [*taken, *free])
+    assert sum(share.remaining for share in [*taken, *free]) == total
 
 
 def test_another_total_is_another_file() -> None:

@@ -24,8 +24,8 @@ from cxrsync.events import Event, Retrying
 from cxrsync.transfer import concurrency as turns_module
 from cxrsync.transfer import server_health as module
 from cxrsync.transfer.circuit_breaker import FIRST_ANSWER_SECONDS
-from cxrsync.transfer.concurrency import Turns
-from cxrsync.transfer.server_health import Outage
+from cxrsync.transfer.concurrency import ConcurrencyLimiter
+from cxrsync.transfer.server_health import ServerHealth
 
 GONE = Unreachable("gone")
 DENIED = AccessDenied("403")
@@ -45,22 +45,22 @@ def events() -> list[Event]:
 
 
 @pytest.fixture
-def turns(clock: Clock, events: list[Event]) -> Turns:
-    return Turns(TransferLimits(), events.append)
+def turns(clock: Clock, events: list[Event]) -> ConcurrencyLimiter:
+    return ConcurrencyLimiter(TransferLimits(), events.append)
 
 
 @pytest.fixture
-def outage(turns: Turns, events: list[Event]) -> Outage:
-    return Outage(100.0, events.append, turns)
+def outage(turns: ConcurrencyLimiter, events: list[Event]) -> ServerHealth:
+    return ServerHealth(100.0, events.append, turns)
 
 
 def waits(events: list[Event]) -> list[float]:
     return [event.after for event in events if isinstance(event, Retrying)]
 
 
-def serve(outage: Outage) -> None:
+def serve(outage: ServerHealth) -> None:
     """A request is answered at once."""
-    outage.well(outage.asked())
+    outage.record_success(outage.asked())
 
 
 @dataclass
@@ -94,28 +94,28 @@ def probing(clock: Clock) -> MakeProbe:
 
 
 async def refuse(
-    outage: Outage, problem: SourceError, probe: Callable[[], Awaitable[None]]
+    outage: ServerHealth, problem: SourceError, probe: Callable[[], Awaitable[None]]
 ) -> None:
     """A request meets ``problem``, and waits until it is clear whose fault that is."""
     request = outage.asked()
-    outage.away(problem, request)
-    await outage.knock(request, probe)
+    outage.record_failure(problem, request)
+    await outage.probe_until_up(request, probe)
 
 
 # ── nobody home ────────────────────────────────────────────────────────────────────────────────
 
 
 @virtually
-async def test_as_long_as_all_is_well_nobody_waits(clock: Clock, outage: Outage) -> None:
-    assert not await outage.clear()
+async def test_as_long_as_all_is_well_nobody_waits(clock: Clock, outage: ServerHealth) -> None:
+    assert not await outage.wait_closed()
     serve(outage)
-    assert not await outage.clear()
+    assert not await outage.wait_closed()
     assert (clock.now, outage.answers) == (1000.0, 1)
 
 
 @virtually
 async def test_pauses_double_until_an_answer_comes(
-    clock: Clock, outage: Outage, probing: MakeProbe, events: list[Event]
+    clock: Clock, outage: ServerHealth, probing: MakeProbe, events: list[Event]
 ) -> None:
     serve(outage)
     await refuse(outage, GONE, probe := probing(GONE, Interrupted("dropped"), Throttled("503")))
@@ -131,7 +131,7 @@ async def test_pauses_double_until_an_answer_comes(
 
 @virtually
 async def test_eight_connections_meet_one_outage_and_one_asks(
-    clock: Clock, outage: Outage, probing: MakeProbe, events: list[Event]
+    clock: Clock, outage: ServerHealth, probing: MakeProbe, events: list[Event]
 ) -> None:
     serve(outage)
     probe = probing(GONE, Interrupted("dropped"), Throttled("503", after=7.0))
@@ -144,26 +144,26 @@ async def test_eight_connections_meet_one_outage_and_one_asks(
 
 @virtually
 async def test_nobody_else_asks_while_the_probe_does(
-    clock: Clock, outage: Outage, probing: MakeProbe
+    clock: Clock, outage: ServerHealth, probing: MakeProbe
 ) -> None:
     serve(outage)
     clock.now += 10
     knocking = asyncio.create_task(refuse(outage, GONE, probe := probing(GONE, GONE)))
     await asyncio.sleep(0)
-    assert await outage.clear()
+    assert await outage.wait_closed()
     assert clock.now == probe.at[-1] + 1.0  # each comes back within a second of its own
     await knocking
 
 
 @virtually
 async def test_while_others_are_served_nobody_waits_for_one_refusal(
-    clock: Clock, outage: Outage, probing: MakeProbe
+    clock: Clock, outage: ServerHealth, probing: MakeProbe
 ) -> None:
     serve(outage)
     knocking = asyncio.create_task(refuse(outage, GONE, probing(seconds=9.0)))
     await asyncio.sleep(0.5)
     outage.flowing()
-    assert not await outage.clear()
+    assert not await outage.wait_closed()
     serve(outage)
     clock.now += 0.5
     await asyncio.sleep(9.0)
@@ -172,19 +172,19 @@ async def test_while_others_are_served_nobody_waits_for_one_refusal(
 
 @virtually
 async def test_who_was_answered_meanwhile_does_not_ask(
-    clock: Clock, outage: Outage, probing: MakeProbe
+    clock: Clock, outage: ServerHealth, probing: MakeProbe
 ) -> None:
     request = outage.asked()
     serve(outage)
-    outage.away(GONE, request)
-    assert not await outage.clear()
-    await outage.knock(request, probe := probing())
+    outage.record_failure(GONE, request)
+    assert not await outage.wait_closed()
+    await outage.probe_until_up(request, probe := probing())
     assert probe.at == []
 
 
 @virtually
 async def test_an_answer_to_somebody_else_ends_the_wait(
-    clock: Clock, outage: Outage, probing: MakeProbe
+    clock: Clock, outage: ServerHealth, probing: MakeProbe
 ) -> None:
     serve(outage)
     knocking = asyncio.create_task(refuse(outage, GONE, probe := probing(*[GONE] * 9)))
@@ -198,7 +198,7 @@ async def test_an_answer_to_somebody_else_ends_the_wait(
 
 @virtually
 async def test_a_line_that_comes_back_is_asked_at_once(
-    clock: Clock, outage: Outage, probing: MakeProbe
+    clock: Clock, outage: ServerHealth, probing: MakeProbe
 ) -> None:
     serve(outage)
     knocking = asyncio.create_task(refuse(outage, GONE, probe := probing(*[GONE] * 6)))
@@ -211,7 +211,7 @@ async def test_a_line_that_comes_back_is_asked_at_once(
 
 @virtually
 async def test_one_waits_for_so_long_and_no_longer(
-    clock: Clock, outage: Outage, probing: MakeProbe
+    clock: Clock, outage: ServerHealth, probing: MakeProbe
 ) -> None:
     serve(outage)
     with pytest.raises(Unreachable) as raised:
@@ -222,27 +222,27 @@ async def test_one_waits_for_so_long_and_no_longer(
 
 @virtually
 async def test_what_counts_is_how_long_it_has_been_away(
-    clock: Clock, outage: Outage, probing: MakeProbe
+    clock: Clock, outage: ServerHealth, probing: MakeProbe
 ) -> None:
     request = outage.asked()
-    outage.well(request)
+    outage.record_success(request)
     clock.now += 10_000  # one large file, over one connection, all that time
     outage.flowing()
     later = outage.asked()
     clock.now += 99
-    outage.away(GONE, later)
+    outage.record_failure(GONE, later)
     clock.now += 0.5
     outage.flowing()  # another connection is still being served
     clock.now += 99
-    outage.away(GONE, later)
+    outage.record_failure(GONE, later)
     clock.now += 1
     with pytest.raises(Unreachable):
-        outage.away(GONE, later)
+        outage.record_failure(GONE, later)
 
 
 @virtually
 async def test_the_first_answer_is_not_waited_for_as_long(
-    clock: Clock, outage: Outage, probing: MakeProbe
+    clock: Clock, outage: ServerHealth, probing: MakeProbe
 ) -> None:
     with pytest.raises(Unreachable):
         await refuse(outage, GONE, probing(*[GONE] * 50))
@@ -251,17 +251,17 @@ async def test_the_first_answer_is_not_waited_for_as_long(
 
 @virtually
 async def test_a_connect_timeout_is_long_enough_for_a_first_answer(
-    clock: Clock, outage: Outage
+    clock: Clock, outage: ServerHealth
 ) -> None:
     request = outage.asked()
     clock.now += 30
     with pytest.raises(Unreachable):
-        outage.away(GONE, request)
+        outage.record_failure(GONE, request)
 
 
 @virtually
 async def test_dropped_connections_for_too_long_are_a_server_that_is_away(
-    clock: Clock, outage: Outage, probing: MakeProbe
+    clock: Clock, outage: ServerHealth, probing: MakeProbe
 ) -> None:
     serve(outage)
     dropped = [Interrupted("dropped again")] * 9
@@ -271,11 +271,11 @@ async def test_dropped_connections_for_too_long_are_a_server_that_is_away(
 
 @virtually
 async def test_who_never_proved_who_it_is_is_not_waited_for(
-    clock: Clock, outage: Outage, probing: MakeProbe
+    clock: Clock, outage: ServerHealth, probing: MakeProbe
 ) -> None:
     untrusted = Untrusted("whose certificate?")
     with pytest.raises(Untrusted):
-        outage.away(untrusted, outage.asked())
+        outage.record_failure(untrusted, outage.asked())
     serve(outage)
     await refuse(outage, untrusted, probing())  # what was right before may be right again
 
@@ -283,7 +283,7 @@ async def test_who_never_proved_who_it_is_is_not_waited_for(
 @pytest.mark.parametrize("final", [CredentialsRefused("no"), DENIED])
 @virtually
 async def test_a_refusal_is_an_answer_to_a_probe(
-    clock: Clock, outage: Outage, probing: MakeProbe, final: SourceError
+    clock: Clock, outage: ServerHealth, probing: MakeProbe, final: SourceError
 ) -> None:
     with pytest.raises(type(final)):
         await refuse(outage, GONE, probing(final))
@@ -291,7 +291,7 @@ async def test_a_refusal_is_an_answer_to_a_probe(
 
 @virtually
 async def test_a_server_without_the_manifest_is_there(
-    clock: Clock, outage: Outage, probing: MakeProbe
+    clock: Clock, outage: ServerHealth, probing: MakeProbe
 ) -> None:
     serve(outage)
     await refuse(outage, GONE, probe := probing(NotFound("404"), GONE))
@@ -306,32 +306,32 @@ async def test_a_server_without_the_manifest_is_there(
 )
 @virtually
 async def test_the_servers_wish(
-    clock: Clock, outage: Outage, probing: MakeProbe, wish: float | None, wait: float
+    clock: Clock, outage: ServerHealth, probing: MakeProbe, wish: float | None, wait: float
 ) -> None:
     serve(outage)
     knocking = asyncio.create_task(
         refuse(outage, Throttled("later", after=wish), probe := probing())
     )
     await asyncio.sleep(0)
-    await outage.clear()
+    await outage.wait_closed()
     await knocking
     assert probe.at == [1000 + wait]
 
 
 @virtually
-async def test_a_wish_is_every_requests(clock: Clock, outage: Outage) -> None:
+async def test_a_wish_is_every_requests(clock: Clock, outage: ServerHealth) -> None:
     """Also where others are served: it is the server's word."""
     request = outage.asked()
     serve(outage)
-    outage.away(Throttled("later", after=20.0), request)
-    assert await outage.clear()
+    outage.record_failure(Throttled("later", after=20.0), request)
+    assert await outage.wait_closed()
     assert clock.now == 1022
 
 
 @pytest.mark.parametrize("wish", [101.0, 86_400.0, 1e30])
 @virtually
 async def test_a_wish_that_is_too_long_ends_the_run_at_once_if_it_is_the_servers(
-    clock: Clock, outage: Outage, probing: MakeProbe, wish: float
+    clock: Clock, outage: ServerHealth, probing: MakeProbe, wish: float
 ) -> None:
     later = Throttled("try later (503)", after=wish)
     with pytest.raises(Throttled, match="not before") as ended:
@@ -342,15 +342,15 @@ async def test_a_wish_that_is_too_long_ends_the_run_at_once_if_it_is_the_servers
 
 @virtually
 async def test_a_wish_that_is_too_long_does_not_end_the_run_if_it_is_one_files(
-    clock: Clock, outage: Outage, probing: MakeProbe
+    clock: Clock, outage: ServerHealth, probing: MakeProbe
 ) -> None:
     await refuse(outage, Throttled("later", after=1e9), probing())
-    assert not await outage.clear()
+    assert not await outage.wait_closed()
 
 
 @virtually
 async def test_no_wish_is_slept_past_the_end_of_patience(
-    clock: Clock, outage: Outage, probing: MakeProbe
+    clock: Clock, outage: ServerHealth, probing: MakeProbe
 ) -> None:
     serve(outage)
     later = Throttled("later", after=45.0)
@@ -365,18 +365,18 @@ async def test_no_wish_is_slept_past_the_end_of_patience(
 
 @virtually
 async def test_one_file_that_we_may_not_have(
-    clock: Clock, outage: Outage, probing: MakeProbe
+    clock: Clock, outage: ServerHealth, probing: MakeProbe
 ) -> None:
-    assert await outage.denied(DENIED, probe := probing())
+    assert await outage.probe_access(DENIED, probe := probing())
     assert (probe.at, clock.now) == ([1000], 1000)
 
 
 @virtually
 async def test_access_that_comes_back(
-    clock: Clock, outage: Outage, probing: MakeProbe, events: list[Event]
+    clock: Clock, outage: ServerHealth, probing: MakeProbe, events: list[Event]
 ) -> None:
     probe = probing(DENIED, Interrupted("cut"), Throttled("later"), GONE, DENIED)
-    assert not await outage.denied(DENIED, probe)
+    assert not await outage.probe_access(DENIED, probe)
     assert waits(events) == [1, 2, 4, 8, 16]
     assert [event.reason for event in events if isinstance(event, Retrying)] == [
         "403", "cut", "later", "gone", "403",
@@ -385,42 +385,42 @@ async def test_access_that_comes_back(
 
 @virtually
 async def test_eight_that_were_refused_together_ask_once(
-    clock: Clock, outage: Outage, probing: MakeProbe
+    clock: Clock, outage: ServerHealth, probing: MakeProbe
 ) -> None:
     probe = probing(DENIED)
-    ends = await asyncio.gather(*(outage.denied(DENIED, probe) for _ in range(8)))
+    ends = await asyncio.gather(*(outage.probe_access(DENIED, probe) for _ in range(8)))
     assert ends == [False] * 8  # it was not their files
     assert probe.at == [1000, 1001]
 
 
 @virtually
 async def test_when_others_are_let_in_it_is_the_file(
-    clock: Clock, outage: Outage, probing: MakeProbe
+    clock: Clock, outage: ServerHealth, probing: MakeProbe
 ) -> None:
     async def slow() -> None:
         await asyncio.sleep(0)
         serve(outage)  # while this one asks, another connection gets its file
 
-    first = asyncio.create_task(outage.denied(DENIED, slow))
-    second = asyncio.create_task(outage.denied(DENIED, probe := probing()))
+    first = asyncio.create_task(outage.probe_access(DENIED, slow))
+    second = asyncio.create_task(outage.probe_access(DENIED, probe := probing()))
     assert await asyncio.gather(first, second) == [True, True]
     assert probe.at == []
 
 
 @virtually
 async def test_access_that_does_not_come_back(
-    clock: Clock, outage: Outage, probing: MakeProbe
+    clock: Clock, outage: ServerHealth, probing: MakeProbe
 ) -> None:
     with pytest.raises(AccessDenied) as raised:
-        await outage.denied(DENIED, probing(*[AccessDenied("still")] * 50))
+        await outage.probe_access(DENIED, probing(*[AccessDenied("still")] * 50))
     assert raised.value is DENIED
     assert 1000 < clock.now <= 1100
 
 
 @virtually
 async def test_a_password_that_is_refused_meanwhile_is_not_tried_again(
-    clock: Clock, outage: Outage, probing: MakeProbe
+    clock: Clock, outage: ServerHealth, probing: MakeProbe
 ) -> None:
     with pytest.raises(CredentialsRefused):
-        await outage.denied(DENIED, probe := probing(DENIED, CredentialsRefused("no")))
+        await outage.probe_access(DENIED, probe := probing(DENIED, CredentialsRefused("no")))
     assert probe.at == [1000, 1001]

@@ -36,11 +36,11 @@ from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.transfer import retry_policy, segments
 from cxrsync.transfer import transfer as module
-from cxrsync.transfer.concurrency import Turns
-from cxrsync.transfer.context import Line
-from cxrsync.transfer.pool import Flight, fetch_alone
-from cxrsync.transfer.rate_limit import Brake
-from cxrsync.transfer.server_health import Outage
+from cxrsync.transfer.concurrency import ConcurrencyLimiter
+from cxrsync.transfer.context import TransferContext
+from cxrsync.transfer.pool import TransferPool, fetch_alone
+from cxrsync.transfer.rate_limit import RateLimiter
+from cxrsync.transfer.server_health import ServerHealth
 from cxrsync.transfer.transfer import Transfer
 
 DATA = random.Random(7).randbytes(3000)
@@ -135,12 +135,14 @@ class Stage:
     patience: float = 60.0
 
     def __post_init__(self) -> None:
-        self.flight = Flight()
+        self.flight = TransferPool()
         emit = self.events.append
         limits = TransferLimits(retries=RETRIES, give_up_after=self.patience)
-        turns = Turns(limits, emit)
-        outage = Outage(self.patience, emit, turns)
-        self.line = Line(self.source, limits, outage, emit, turns, self.probe, self.flight.tell)
+        turns = ConcurrencyLimiter(limits, emit)
+        outage = ServerHealth(self.patience, emit, turns)
+        self.line = TransferContext(
+            self.source, limits, outage, emit, turns, self.probe, self.flight.notify
+        )
 
     async def fetch(self, connections: int = 1, resumed: bool = False, **more: Any) -> Transfer:
         partial = Partial(self.folder, "digest", proved=more.get("by_digest", True))
@@ -426,7 +428,7 @@ async def test_bytes_found_under_the_final_name_are_set_aside_by_a_later_run(
     stage = staged(tmp_path, Give(cut=300), NotFound("404"))
     assert (await stage.fetch(resumed=True, set_aside=set_aside)).failed is not None
     transfer = await staged(tmp_path).fetch(resumed=True, set_aside=set_aside)
-    assert await transfer.start_over(transfer.partial.generation)
+    assert await transfer.restart(transfer.partial.generation)
     assert aside == [mine[:-1]]
 
 
@@ -448,14 +450,14 @@ async def test_two_that_find_the_file_changed_start_over_once(
     monkeypatch.setattr(Partial, "discard", discard)
     stage = staged(tmp_path)
     transfer = Transfer(stage.line, REF, Partial(tmp_path, "digest"))
-    both = [asyncio.create_task(transfer.start_over(0)) for _ in range(2)]
+    both = [asyncio.create_task(transfer.restart(0)) for _ in range(2)]
     while not discarded:
         await asyncio.sleep(0)
-    assert transfer.segments.take_free(1) is None  # not before the old bytes are gone
+    assert transfer.segments.take_idle(1) is None  # not before the old bytes are gone
     go.set()
     assert await asyncio.gather(*both) == [True, False]
     assert (discarded, transfer.partial.generation) == ([0], 1)
-    assert transfer.segments.take_free(1) is not None
+    assert transfer.segments.take_idle(1) is not None
 
 
 async def test_cancelled_in_the_middle_what_arrived_is_on_the_disk(tmp_path: Path) -> None:
@@ -486,10 +488,10 @@ async def test_it_takes_no_more_than_it_may(
 ) -> None:
     taken: list[int] = []
 
-    async def take(_brake: Brake, count: int) -> None:
+    async def take(_brake: RateLimiter, count: int) -> None:
         taken.append(count)
 
-    monkeypatch.setattr(Brake, "take", take)
+    monkeypatch.setattr(RateLimiter, "consume", take)
     stage = staged(tmp_path)
     stage.assert_right(await stage.fetch(3))
     assert sum(taken) == len(DATA)
@@ -502,7 +504,7 @@ async def test_a_file_that_is_too_large(tmp_path: Path, total: int | None, most:
     stage.source.ever = Give(total=total)
     transfer = Transfer(stage.line, REF, Partial(tmp_path, "digest"), most=most)
     await transfer.begin(maybe_there=False)
-    await fetch_alone(Flight(), transfer, 1)
+    await fetch_alone(TransferPool(), transfer, 1)
     if most == len(DATA):
         stage.assert_right(transfer)
     else:
