@@ -20,7 +20,7 @@ from cxrsync.transfer.server_health import ServerHealth
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunContext:
     """One run of one job on one tree. ``stamp``: when it began, UTC, as names on disk bear it;
     ``batch_files``: how many files are published together, each of which is held open."""
 

@@ -19,12 +19,12 @@ import shutil
 from contextlib import closing
 from dataclasses import dataclass
 
-from cxrsync.dataset.context import Run
+from cxrsync.dataset.context import RunContext
 from cxrsync.dataset.fetch_slices import fetch_slices
 from cxrsync.dataset.local_manifest import (
     FORMAT,
     PARTIAL,
-    Kept,
+    ManifestMetadata,
     manifests_folder,
     read_kept,
     write_kept,
@@ -63,8 +63,8 @@ _UNPROVED = {End.CLOSED, End.FORGEABLE}
 _ACCIDENTS = (Interrupted, InvalidResponse, Throttled, Unreachable)
 
 
-async def obtain(
-    run: Run, keys: tuple[KeyRange, ...] | None = None, *, ask: bool = True
+async def fetch_manifest(
+    run: RunContext, keys: tuple[KeyRange, ...] | None = None, *, ask: bool = True
 ) -> ManifestFile:
     """The version's manifest as it is at the source now; fetched only if it is not here yet.
 
@@ -109,7 +109,9 @@ async def obtain(
             await place.leave()
 
 
-def _judge_slices(run: Run, part: ManifestFile, partial: Partial, earlier: EarlierSlices) -> None:
+def _judge_slices(
+    run: RunContext, part: ManifestFile, partial: Partial, earlier: EarlierSlices
+) -> None:
     """Of another manifest than the slices are from that were here: what it has lost of them.
 
     Raises RefusedForSafety where that is too much; then the earlier slices are here again.
@@ -139,11 +141,11 @@ class _Ours:
     """
 
     found: FileStat
-    kept: Kept | None
+    kept: ManifestMetadata | None
     sha256: str
 
 
-def is_still(ours: FileStat, kept: Kept, source: str, told: Opened) -> bool:
+def is_still(ours: FileStat, kept: ManifestMetadata, source: str, told: Opened) -> bool:
     """Whether the manifest in place is the one that the source has, by one byte's answer.
 
     The strong ETag and the total must agree, and the time too where it came from another address.
@@ -161,7 +163,7 @@ class _WholeManifest:
 
     def __init__(
         self,
-        run: Run,
+        run: RunContext,
         line: TransferContext,
         flight: TransferPool,
         lock: Lock,
@@ -217,7 +219,7 @@ class _WholeManifest:
         )
         return None
 
-    async def _confirm(self, ours: _Ours, kept: Kept) -> bool:
+    async def _confirm(self, ours: _Ours, kept: ManifestMetadata) -> bool:
         """Ask for the last byte of what is in place, and with it whether that is the source's."""
         size = ours.found.size
         try:

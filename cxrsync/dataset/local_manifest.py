@@ -34,7 +34,7 @@ FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class ManifestMetadata:
     """What we know of the manifest under its final name (``current.json``).
 
     ``validator`` is the source's for it, ``sha256`` that of the bytes that arrived.
@@ -64,10 +64,10 @@ def manifests_folder(tree: Tree) -> Path:
     return tree.own / "manifests"
 
 
-def read_kept(tree: Tree) -> Kept | None:
+def read_kept(tree: Tree) -> ManifestMetadata | None:
     """What we know of the manifest in place; None if it is not ours."""
     try:
-        kept = Kept(**read_json(manifests_folder(tree) / CURRENT))
+        kept = ManifestMetadata(**read_json(manifests_folder(tree) / CURRENT))
     except (OSError, ValueError, TypeError):
         return None
     numbers = (kept.size, kept.mtime_ns, kept.format)
@@ -80,7 +80,7 @@ def write_kept(
     tree: Tree, lock: Lock, source: str, validator: str | None, found: FileStat, sha256: str
 ) -> None:
     """Note what is known of the manifest in place. Raises OSError, LockLost, DiskError."""
-    kept = Kept(source, validator, found.size, found.mtime_ns, sha256, FORMAT)
+    kept = ManifestMetadata(source, validator, found.size, found.mtime_ns, sha256, FORMAT)
     words = json.dumps(kept.as_json()).encode()
     write_file(manifests_folder(tree) / CURRENT, words, prove=lock.check)
 

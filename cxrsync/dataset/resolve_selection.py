@@ -24,16 +24,16 @@ from cxrsync.model import ROOT, Kind, partition_of
 
 
 @dataclass(frozen=True, slots=True)
-class Meant:
+class ResolvedSelection:
     """The files that selections mean in one version: a test for a path, and where they lie."""
 
     is_wanted: PathMatcher
     partitions: frozenset[str]
 
 
-def understand(
+def resolve_selection(
     selections: Sequence[Selection], dataset: DatasetInfo, manifest: ManifestFile, tables: Tables
-) -> Meant:
+) -> ResolvedSelection:
     """What the selections mean, together. Reads manifest and tables: call it from a thread.
 
     Raises NothingMeant for what does not exist, and where nothing is left, naming the filter that
@@ -42,15 +42,17 @@ def understand(
     tests = []
     for selection in selections:
         check(selection, manifest, tables)
-        tests.append(matcher_for(selection, dataset, choose(selection, dataset, manifest, tables)))
+        tests.append(
+            matcher_for(selection, dataset, apply_filters(selection, dataset, manifest, tables))
+        )
     is_wanted = any_matcher(tests)
     if all(_by_shards_alone(selection) for selection in selections):
         names = {name for each in selections for name in _touched(each, manifest.partitions)}
-        return Meant(is_wanted, frozenset(names))
+        return ResolvedSelection(is_wanted, frozenset(names))
     names = {partition_of(path) for path in manifest.paths() if is_wanted(path)}
     if not names - ({ROOT} if all(each.brings_tables for each in selections) else set()):
         raise _nothing(selections[0], dataset, manifest, tables)
-    return Meant(is_wanted, frozenset(names))
+    return ResolvedSelection(is_wanted, frozenset(names))
 
 
 def _by_shards_alone(selection: Selection) -> bool:
@@ -92,7 +94,7 @@ def check(selection: Selection, manifest: ManifestFile, tables: Tables) -> None:
             raise unknown_ids(what, sorted(ids), tables.own)
 
 
-def choose(
+def apply_filters(
     selection: Selection, dataset: DatasetInfo, manifest: ManifestFile, tables: Tables
 ) -> ImageFilter:
     """What tables, sample and limit make of a selection. Raises UsageError, BadTable."""
@@ -140,7 +142,7 @@ def _nothing(
     """The error for a selection that means nothing: which filter left nothing, of how much."""
     before = "the version"
     for words, far in selection.steps():
-        is_wanted = matcher_for(far, dataset, choose(far, dataset, manifest, tables))
+        is_wanted = matcher_for(far, dataset, apply_filters(far, dataset, manifest, tables))
         left = sum(is_wanted(path) and not is_brought(path, far) for path in manifest.paths())
         if not left:
             return NothingMeant(

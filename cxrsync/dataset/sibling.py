@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Selection
-from cxrsync.dataset.context import Run
+from cxrsync.dataset.context import RunContext
 from cxrsync.dataset.placement import Location
-from cxrsync.dataset.target import Home
-from cxrsync.dataset.tree_identity import claim
+from cxrsync.dataset.target import Target
+from cxrsync.dataset.tree_identity import claim_tree
 from cxrsync.dataset.tree_parts import BESIDE
 from cxrsync.events import Event, FileDone, Planned, Started, Unaccounted
 from cxrsync.preflight.checks import refuse_synced
@@ -17,7 +17,7 @@ from cxrsync.preflight.destination import inspect
 from cxrsync.storage.tree import Tree
 
 
-def beside(tree: Tree, place: Location, slug: str, version: str) -> Home:
+def beside(tree: Tree, place: Location, slug: str, version: str) -> Target:
     """The tree of another dataset's same version, for a job with ``tree`` in ``place``.
 
     It lies where a pull of that dataset into the same destination would put it; where the
@@ -27,10 +27,10 @@ def beside(tree: Tree, place: Location, slug: str, version: str) -> Home:
         root = place.find(slug, version).root
     else:
         root = tree.own / BESIDE / slug / version
-    return Home(Tree(root), dataset_info(slug), version)
+    return Target(Tree(root), dataset_info(slug), version)
 
 
-def other_run(run: Run, home: Home, selection: Selection) -> Run:
+def other_run(run: RunContext, home: Target, selection: Selection) -> RunContext:
     """A part of this run that works on another dataset's tree."""
     prefix = f"{home.dataset.slug}/{home.version}/"
 
@@ -43,7 +43,7 @@ def other_run(run: Run, home: Home, selection: Selection) -> Run:
     )
     if not run.job.allow_synced:  # it may be a link to another disk
         refuse_synced(inspect(home.tree.root))
-    claim(home.tree, home.dataset.slug, home.version)
+    claim_tree(home.tree, home.dataset.slug, home.version)
     return replace(run, job=job, emit=emit, tree=home.tree, dataset=home.dataset)
 
 

@@ -15,7 +15,7 @@ from cxrsync.config.selection import Selection
 from cxrsync.dataset.local_manifest import open_local
 from cxrsync.dataset.placement import Location
 from cxrsync.dataset.sibling import beside
-from cxrsync.dataset.target import Home
+from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_parts import BESIDE
 from cxrsync.errors import CxrsyncError, NotHere, NothingMeant, UsageError
 from cxrsync.manifest.csv_reader import read_rows
@@ -38,11 +38,11 @@ def entry_of(manifest: ManifestFile, dataset: DatasetInfo, role: str) -> Entry |
 class Tables:
     """The tables that are at hand for one tree: its own, and those of the dataset beside it."""
 
-    def __init__(self, own: Home, place: Location) -> None:
+    def __init__(self, own: Target, place: Location) -> None:
         self.own = own
         self._place = place
 
-    def home_of(self, role: str) -> Home:
+    def home_of(self, role: str) -> Target:
         """The home of the table that tells ``role``, whether it is there yet or not.
 
         Raises UsageError where no dataset is known to have one.
@@ -63,7 +63,7 @@ class Tables:
         found = (self._find_in(home, role) for home in self._homes(role))
         return next((path for path in found if path is not None), None)
 
-    def _homes(self, role: str) -> Iterator[Home]:
+    def _homes(self, role: str) -> Iterator[Target]:
         """Where the table may lie: where this run would put it; then where one has put it that had
         the version's own folder for its destination, or the one that holds the datasets."""
         home = self.home_of(role)
@@ -78,7 +78,7 @@ class Tables:
                 if there.root != home.tree.root:
                     yield replace(home, tree=there)
 
-    def _find_in(self, home: Home, role: str) -> Path | None:
+    def _find_in(self, home: Target, role: str) -> Path | None:
         try:
             manifest = open_local(home.tree, ROOT_KEYS)
         except CxrsyncError:
@@ -129,7 +129,7 @@ class Tables:
         )
 
 
-def owners(tables: Tables, selections: Iterable[Selection]) -> dict[str, str]:
+def lookup_subjects(tables: Tables, selections: Iterable[Selection]) -> dict[str, str]:
     """The subjects of the studies and images that selections name, by a look into the tables.
 
     Raises UsageError for one that is in no table.
@@ -153,7 +153,7 @@ def owners(tables: Tables, selections: Iterable[Selection]) -> dict[str, str]:
     return found
 
 
-def unknown_ids(what: str, ids: Sequence[str], home: Home) -> NothingMeant:
+def unknown_ids(what: str, ids: Sequence[str], home: Target) -> NothingMeant:
     """The error for ids that the dataset does not have."""
     named = ", ".join(ids[:5]) + (f" and {len(ids) - 5:,} more" if len(ids) > 5 else "")
     return NothingMeant(

@@ -9,7 +9,7 @@ from cxrsync.storage.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class Target:
     """The tree of a version of a dataset."""
 
     tree: Tree

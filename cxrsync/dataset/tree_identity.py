@@ -92,7 +92,7 @@ def check_identity(root: Path, asked: Identity, option: str = "--dest") -> None:
     raise UsageError(f"{root} holds {found}, not {asked}", next_step=next_step)
 
 
-def claim(tree: Tree, dataset: str, version: str) -> None:
+def claim_tree(tree: Tree, dataset: str, version: str) -> None:
     """Make the tree, prove that it can be written, and note whose it is.
 
     Raises UsageError where it is another's already.

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from cxrsync import humanize
 from cxrsync.cancellation import CancelToken
 from cxrsync.config.job import Job
-from cxrsync.dataset.context import Run
+from cxrsync.dataset.context import RunContext
 from cxrsync.dataset.states import partition_names
 from cxrsync.errors import WillNotFit
 from cxrsync.events import EventSink, Notice
@@ -70,7 +70,7 @@ async def forecast(job: Job, source: Source, emit: EventSink, stop: CancelToken)
     )
 
 
-def _plan(run: Run, course: Course) -> Plan:
+def _plan(run: RunContext, course: Course) -> Plan:
     """The plan that a pull would make, from states as they are now: no lock, nothing written."""
     with ExitStack() as stack:
         rows: dict[str, Iterator[FileRecord]] = {}
@@ -100,7 +100,7 @@ def _reasons(plan: Plan) -> str:
     return first + (f" (and {len(others):,} more reasons)" if others else "")
 
 
-def _last_rate(run: Run) -> float | None:
+def _last_rate(run: RunContext) -> float | None:
     """What the line gave last, in bytes per second, whichever partition notes it."""
     rates = []
     for name in partition_names(run.tree):

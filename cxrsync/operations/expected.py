@@ -11,10 +11,10 @@ from cxrsync.catalog.load import dataset_info
 from cxrsync.config.job import Job
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.local_manifest import open_local
-from cxrsync.dataset.resolve_selection import understand
+from cxrsync.dataset.resolve_selection import resolve_selection
 from cxrsync.dataset.states import remembered
-from cxrsync.dataset.tables import Tables, owners
-from cxrsync.dataset.target import Home
+from cxrsync.dataset.tables import Tables, lookup_subjects
+from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import destination
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import key_ranges_for, needs_lookup
@@ -45,13 +45,13 @@ def expectation(tree: Tree, job: Job, version: str, *, everything: bool) -> Iter
     asked = everything or not job.selection.whole
     selections = (job.selection,) if asked else remembered(tree)
     known = dataset_info(job.dataset)
-    tables = Tables(Home(tree, known, version), destination(job))
+    tables = Tables(Target(tree, known, version), destination(job))
     with closing(_open(tree, selections, known, tables)) as manifest:
         if not selections:
             nothing_said = (job.selection,)
             yield Expectation(manifest, lambda _: True, "what is there", nothing_said, True)
             return
-        meant = understand(selections, known, manifest, tables)
+        meant = resolve_selection(selections, known, manifest, tables)
         words = "; ".join(map(str, selections))
         yield Expectation(manifest, meant.is_wanted, words, selections)
 
@@ -63,7 +63,7 @@ def _open(
     lookups = [each for each in selections if needs_lookup(each)]
     keys = key_ranges_for(selections, known, {})
     if keys is None and lookups and tree.find(MANIFEST_NAME) is None:
-        keys = key_ranges_for(selections, known, owners(tables, lookups))
+        keys = key_ranges_for(selections, known, lookup_subjects(tables, lookups))
     return open_local(tree, keys)
 
 

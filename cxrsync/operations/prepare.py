@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from cxrsync.cancellation import CancelToken
 from cxrsync.catalog.load import dataset_info
 from cxrsync.config.job import Job
-from cxrsync.dataset.context import Run
-from cxrsync.dataset.tree_identity import claim
+from cxrsync.dataset.context import RunContext
+from cxrsync.dataset.tree_identity import claim_tree
 from cxrsync.dataset.version import choose_version, destination
 from cxrsync.events import EventSink, Notice, Started, TreeNotice
 from cxrsync.model import Kind
@@ -24,7 +24,7 @@ from cxrsync.transfer.rate_limit import RateLimiter
 from cxrsync.transfer.server_health import ServerHealth
 
 
-async def set_out(job: Job, source: Source, emit: EventSink, stop: CancelToken) -> Run:
+async def set_out(job: Job, source: Source, emit: EventSink, stop: CancelToken) -> RunContext:
     """Decide on the version and the tree; prove that it can be written before anything is asked.
 
     Raises UsageError where it is not plain which folder is meant, where that is another's, or on a
@@ -39,7 +39,7 @@ async def set_out(job: Job, source: Source, emit: EventSink, stop: CancelToken) 
         refuse_synced(around)
     if notice := place.notice(found, job.dataset, version):
         emit(TreeNotice(notice))
-    claim(tree, job.dataset, version)
+    claim_tree(tree, job.dataset, version)
     asked = job.limits.connections
     share, open_files = share_of(asked)
     job = replace(job, limits=replace(job.limits, connections=share.connections))
@@ -56,7 +56,9 @@ async def set_out(job: Job, source: Source, emit: EventSink, stop: CancelToken) 
     turns = ConcurrencyLimiter(job.limits, emit)
     outage = ServerHealth(job.limits.give_up_after, emit, turns)
     batch = share.batch_files
-    return Run(job, source, emit, stop, tree, known, version, stamp, brake, turns, outage, batch)
+    return RunContext(
+        job, source, emit, stop, tree, known, version, stamp, brake, turns, outage, batch
+    )
 
 
 def _of_limit(open_files: int, connections: int, asked: int) -> str:

@@ -11,9 +11,9 @@ from cxrsync import humanize
 from cxrsync.cancellation import CancelToken
 from cxrsync.config.job import Job
 from cxrsync.config.selection import Selection
-from cxrsync.dataset.context import Run
+from cxrsync.dataset.context import RunContext
 from cxrsync.dataset.sibling import beside, other_run
-from cxrsync.dataset.target import Home
+from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import destination
 from cxrsync.errors import (
     AccessDenied,
@@ -63,7 +63,7 @@ async def pull(
         tally.record(event)
         emit(event)
 
-    run: Run | None = None
+    run: RunContext | None = None
     error: BaseException | None = None
     try:
         with stop.watching(job.limits.max_duration):
@@ -115,7 +115,7 @@ def _open_to_others(count: int) -> str:
     )
 
 
-async def travel(run: Run, tally: RunStats, distrust: tuple[str, ...]) -> None:
+async def travel(run: RunContext, tally: RunStats, distrust: tuple[str, ...]) -> None:
     """Everything between the version's choice and the summary. Raises what ends the run."""
 
     def snapshot() -> RunSummary:
@@ -135,7 +135,7 @@ async def travel(run: Run, tally: RunStats, distrust: tuple[str, ...]) -> None:
 
 
 async def _bring_files(
-    run: Run, tally: RunStats, course: Course, distrust: tuple[str, ...]
+    run: RunContext, tally: RunStats, course: Course, distrust: tuple[str, ...]
 ) -> None:
     meant = course.meant
     if course.brought:  # counted already
@@ -158,7 +158,7 @@ async def _bring_files(
 # ── the reports of the selected studies, which are another dataset's ───────────────────────────
 
 
-async def _reports_beside(run: Run) -> Home:
+async def _reports_beside(run: RunContext) -> Target:
     """Where the reports belong; refuses before a single image is fetched what will be refused."""
     slug = run.dataset.reports_in
     home = beside(run.tree, destination(run.job), slug, run.version)
@@ -183,7 +183,7 @@ async def _reports_beside(run: Run) -> Home:
     return home
 
 
-async def bring_reports(run: Run, tally: RunStats, course: Course, home: Home) -> None:
+async def bring_reports(run: RunContext, tally: RunStats, course: Course, home: Target) -> None:
     selection = await run_in_thread(lambda: _reports_of(run.job.selection, course))
     if selection is None:
         return

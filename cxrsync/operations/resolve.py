@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cxrsync.config.selection import Selection
-from cxrsync.dataset.context import Run
-from cxrsync.dataset.fetch_manifest import obtain
-from cxrsync.dataset.resolve_selection import Meant, understand
+from cxrsync.dataset.context import RunContext
+from cxrsync.dataset.fetch_manifest import fetch_manifest
+from cxrsync.dataset.resolve_selection import ResolvedSelection, resolve_selection
 from cxrsync.dataset.sibling import other_run
-from cxrsync.dataset.tables import Tables, entry_of, owners
-from cxrsync.dataset.target import Home
+from cxrsync.dataset.tables import Tables, entry_of, lookup_subjects
+from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import destination, no_such_version
 from cxrsync.errors import (
     AccessDenied,
@@ -38,18 +38,18 @@ class Course:
     """What a job means in its version. ``brought``: tables that had to be fetched to know it."""
 
     manifest: ManifestFile
-    meant: Meant
+    meant: ResolvedSelection
     brought: frozenset[str] = frozenset()
 
 
-async def set_course(run: Run, tally: RunStats) -> Course:
+async def set_course(run: RunContext, tally: RunStats) -> Course:
     """Find out which files the job means, fetching what must be known for that and no more.
 
     The caller closes the manifest. Raises UsageError for what does not exist or means nothing,
     and what ends a run.
     """
     selections = run.job.selections
-    tables = Tables(Home(run.tree, run.dataset, run.version), destination(run.job))
+    tables = Tables(Target(run.tree, run.dataset, run.version), destination(run.job))
     keys = key_ranges_for(selections, run.dataset, {})
     lookups = [each for each in selections if needs_lookup(each)]
     brought: set[str] = set()
@@ -59,7 +59,7 @@ async def set_course(run: Run, tally: RunStats) -> Course:
             try:
                 for role in {name for each in lookups for name in _lookup_tables(each)}:
                     brought |= await _bring_table(run, tally, manifest, tables, role)
-                whose = await run_in_thread(lambda: owners(tables, lookups))
+                whose = await run_in_thread(lambda: lookup_subjects(tables, lookups))
             finally:
                 manifest.close()
             keys = key_ranges_for(selections, run.dataset, whose)
@@ -71,7 +71,9 @@ async def set_course(run: Run, tally: RunStats) -> Course:
             for role in tables_needed(selection):
                 if not tables.is_given(selection, role):
                     brought |= await _bring_table(run, tally, manifest, tables, role)
-        meant = await run_in_thread(lambda: understand(selections, run.dataset, manifest, tables))
+        meant = await run_in_thread(
+            lambda: resolve_selection(selections, run.dataset, manifest, tables)
+        )
     except BaseException:
         manifest.close()
         raise
@@ -84,11 +86,11 @@ def _lookup_tables(selection: Selection) -> list[str]:
 
 
 async def get_manifest(
-    run: Run, keys: tuple[KeyRange, ...] | None, *, ask: bool = True
+    run: RunContext, keys: tuple[KeyRange, ...] | None, *, ask: bool = True
 ) -> ManifestFile:
     """The manifest, or its slices for ``keys``; what goes wrong with it in words for a person."""
     try:
-        return await obtain(run, keys, ask=ask)
+        return await fetch_manifest(run, keys, ask=ask)
     except NotFound:
         run.tree.abandon()
         raise await no_such_version(run.source, run.job.dataset, run.version) from None
@@ -97,7 +99,7 @@ async def get_manifest(
 
 
 async def _bring_table(
-    run: Run, tally: RunStats, manifest: ManifestFile, tables: Tables, role: str
+    run: RunContext, tally: RunStats, manifest: ManifestFile, tables: Tables, role: str
 ) -> set[str]:
     """Have the table that tells ``role`` here and proved; the paths in this run's own tree that
     had to be fetched for it."""
@@ -118,7 +120,7 @@ async def _bring_table(
     return {entry.path}
 
 
-async def _bring_from_beside(run: Run, tally: RunStats, home: Home, role: str) -> None:
+async def _bring_from_beside(run: RunContext, tally: RunStats, home: Target, role: str) -> None:
     """The table is another dataset's, under an agreement of its own."""
     slug = home.dataset.slug
     run.emit(Notice(f"the {role} table is in {slug}: it comes first, into {home.tree.root}"))
@@ -140,7 +142,7 @@ async def _bring_from_beside(run: Run, tally: RunStats, home: Home, role: str) -
         ) from None
 
 
-def _table_in(manifest: ManifestFile, home: Home, role: str) -> Entry:
+def _table_in(manifest: ManifestFile, home: Target, role: str) -> Entry:
     entry = entry_of(manifest, home.dataset, role)
     if entry is None:
         raise UsageError(
@@ -151,10 +153,14 @@ def _table_in(manifest: ManifestFile, home: Home, role: str) -> Entry:
 
 
 async def _travel_for(
-    run: Run, tally: RunStats, manifest: ManifestFile, table: Entry, remember: tuple[Selection, ...]
+    run: RunContext,
+    tally: RunStats,
+    manifest: ManifestFile,
+    table: Entry,
+    remember: tuple[Selection, ...],
 ) -> None:
     """Bring one table that is not here, or is not what the state may still say it is."""
-    meant = Meant(lambda path: path == table.path, frozenset({ROOT}))
+    meant = ResolvedSelection(lambda path: path == table.path, frozenset({ROOT}))
     await travel_legs(run, tally, manifest, meant, remember=remember, distrust=(table.path,))
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from cxrsync import humanize
-from cxrsync.dataset.context import Run
+from cxrsync.dataset.context import RunContext
 from cxrsync.errors import WillNotFit
 from cxrsync.model import Kind
 from cxrsync.plan.estimate import Estimate, estimate
@@ -16,7 +16,7 @@ from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.partial_readers import unfinished
 
 
-async def check_room(run: Run, plan: Plan) -> None:
+async def check_room(run: RunContext, plan: Plan) -> None:
     """Raises WillNotFit where the missing files will not fit, unless the job says `--force`.
 
     The public total of the version is asked for only where it could change the answer.
@@ -33,14 +33,14 @@ async def check_room(run: Run, plan: Plan) -> None:
         raise WillNotFit(f"it will not fit on the disk: {in_words(plan, guess, free, here)}")
 
 
-def begun(run: Run, plan: Plan) -> tuple[int, int]:
+def begun(run: RunContext, plan: Plan) -> tuple[int, int]:
     """How many partials lie where something is missing, and the bytes that they take already."""
     names = {partition for partition, _kind in plan.inventory.missing}
     found = [unfinished(run.tree.partials(name)) for name in names]
     return sum(files for files, _size in found), sum(size for _files, size in found)
 
 
-async def published_estimate(run: Run, plan: Plan) -> Estimate:
+async def published_estimate(run: RunContext, plan: Plan) -> Estimate:
     """What is missing, with the version's public total to go by where it is known."""
     total = await run.source.total(run.job.dataset, run.version)
     everything = await run_in_thread(lambda: _kinds(plan)) if total else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxrsync.config.job import Link
-from cxrsync.dataset.context import Run
+from cxrsync.dataset.context import RunContext
 from cxrsync.dataset.local_manifest import open_local
 from cxrsync.dataset.version import destination
 from cxrsync.errors import CxrsyncError, UsageError
@@ -23,7 +23,7 @@ from cxrsync.storage.reflink import clone_link_or_copy
 from cxrsync.storage.tree import Tree
 
 
-def look_back(run: Run, plan: Plan) -> list[Tree]:
+def look_back(run: RunContext, plan: Plan) -> list[Tree]:
     """Find what need not be fetched, since an older version has it; the trees that do."""
     if not plan.to_fetch:
         return []
@@ -44,7 +44,7 @@ class Older:
     manifest: ManifestFile
 
 
-def find_older(run: Run, manifest: ManifestFile) -> list[Older]:
+def find_older(run: RunContext, manifest: ManifestFile) -> list[Older]:
     """The trees that may hold files of this version: the one that the job names, and those that
     lie beside the new one. Raises UsageError where the named one holds no version."""
     named = run.job.link_from
@@ -125,7 +125,7 @@ def _take_what_moved(plan: Plan, older: Older) -> None:
         setattr(plan, name, left)
 
 
-def clones(run: Run, plan: Plan, trees: list[Tree]) -> bool:
+def clones(run: RunContext, plan: Plan, trees: list[Tree]) -> bool:
     """Whether what is taken over takes no room, by trying the first of it."""
     for offset in plan.to_take[:1]:
         entry = plan.manifest.entry_at(offset)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from cxrsync.config.job import Link
-from cxrsync.dataset.context import Run
+from cxrsync.dataset.context import RunContext
 from cxrsync.model import Entry
 from cxrsync.plan.planner import Plan
 from cxrsync.storage.checksum import sha256_file
@@ -28,7 +28,7 @@ class Taking:
 
     def __init__(
         self,
-        run: Run,
+        run: RunContext,
         plan: Plan,
         trees: list[Tree],
         partitions: Partitions,

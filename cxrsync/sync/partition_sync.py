@@ -9,9 +9,9 @@ from itertools import islice
 from time import monotonic
 
 from cxrsync.config.selection import Selection
-from cxrsync.dataset.context import Run
+from cxrsync.dataset.context import RunContext
 from cxrsync.dataset.locking import patience_for_shared
-from cxrsync.dataset.resolve_selection import Meant
+from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.errors import CxrsyncError, Locked, unwrap
 from cxrsync.events import LimitReached, Notice, Planned, Unaccounted
 from cxrsync.manifest.file import ManifestFile
@@ -35,10 +35,10 @@ from cxrsync.transfer.pool import TransferPool
 
 
 async def travel_legs(
-    run: Run,
+    run: RunContext,
     tally: RunStats,
     manifest: ManifestFile,
-    meant: Meant,
+    meant: ResolvedSelection,
     *,
     remember: tuple[Selection, ...],
     distrust: tuple[str, ...] = (),
@@ -80,7 +80,7 @@ async def travel_legs(
 
 
 async def _travel_leg(
-    run: Run,
+    run: RunContext,
     tally: RunStats,
     manifest: ManifestFile,
     partitions: Partitions,
@@ -126,7 +126,7 @@ async def _travel_leg(
 
 
 async def _work(
-    run: Run,
+    run: RunContext,
     tally: RunStats,
     partitions: Partitions,
     plan: Plan,

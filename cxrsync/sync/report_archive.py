@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from cxrsync.config.job import Job, Reports
-from cxrsync.dataset.context import Run
+from cxrsync.dataset.context import RunContext
 from cxrsync.errors import FileDenied, InvalidResponse, NotFound, SourceError
 from cxrsync.events import Notice
 from cxrsync.model import ROOT, Entry, Kind
@@ -60,7 +60,7 @@ class ReportArchive:
     """The archive of one leg: fetched, unpacked, and let go (or published, where it is meant)."""
 
     def __init__(
-        self, run: Run, partitions: Partitions, plan: Plan, publication: Publication
+        self, run: RunContext, partitions: Partitions, plan: Plan, publication: Publication
     ) -> None:
         self._run = run
         self._partitions = partitions

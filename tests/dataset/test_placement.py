@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cxrsync.dataset.placement import Layout, Location, wget_folders
-from cxrsync.dataset.tree_identity import claim
+from cxrsync.dataset.tree_identity import claim_tree
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.storage.filesystem import make_folders
 from cxrsync.storage.tree import Tree
@@ -83,7 +83,7 @@ LAYOUTS = {
 def test_each_layout_is_found(tmp_path: Path, below: str, layout: Layout, is_ours: bool) -> None:
     root = make_tree(tmp_path / below)
     if is_ours:
-        claim(Tree(root), SLUG, VERSION)
+        claim_tree(Tree(root), SLUG, VERSION)
     here = location(tmp_path, MIRROR)
 
     found = here.find(SLUG, VERSION)
@@ -102,7 +102,7 @@ def test_each_layout_is_found(tmp_path: Path, below: str, layout: Layout, is_our
 @pytest.mark.parametrize("below", list(LAYOUTS)[:-1])
 def test_another_version_comes_beside(tmp_path: Path, below: str) -> None:
     root = make_tree(tmp_path / below)
-    claim(Tree(root), SLUG, VERSION)
+    claim_tree(Tree(root), SLUG, VERSION)
     found = location(tmp_path, MIRROR).find(SLUG, "2.2.0")
     assert (found.root, found.exists) == (root.parent / "2.2.0", False)
     told = location(tmp_path, MIRROR).notice(found, SLUG, "2.2.0")
@@ -122,7 +122,7 @@ def test_another_version_comes_beside(tmp_path: Path, below: str) -> None:
     ],
 )
 def test_a_tree_anywhere_else_is_somebody_elses(tmp_path: Path, below: str) -> None:
-    claim(Tree(make_tree(tmp_path / below)), SLUG if SLUG in below else OTHER, VERSION)
+    claim_tree(Tree(make_tree(tmp_path / below)), SLUG if SLUG in below else OTHER, VERSION)
     here = location(tmp_path)
     found = here.find(SLUG, VERSION)
     plain = tmp_path / SLUG / VERSION
@@ -191,9 +191,9 @@ def test_two_trees_of_one_version_are_named_and_none_is_chosen(
 def test_a_folder_that_is_noted_to_be_it_is_it(tmp_path: Path) -> None:
     """Whatever lies in it besides: an older cxrsync made trees in trees."""
     root = make_tree(tmp_path / SLUG / VERSION)
-    claim(Tree(root), SLUG, VERSION)
+    claim_tree(Tree(root), SLUG, VERSION)
     nested = make_tree(root / "files" / SLUG / VERSION)
-    claim(Tree(nested), SLUG, VERSION)
+    claim_tree(Tree(nested), SLUG, VERSION)
     assert location(root).find(SLUG, VERSION).root == root
     assert location(nested).find(SLUG, VERSION).root == nested
     assert location(root / "files").find(SLUG, VERSION).root == root
@@ -315,7 +315,7 @@ def test_a_folder_of_another_datasets_versions(tmp_path: Path) -> None:
     said = refusal(lambda: location(tmp_path / OTHER).find(SLUG, VERSION))
     assert f"holds versions of {OTHER}, not of {SLUG} Say --dest {tmp_path}" in said
     (tmp_path / OTHER).rename(tmp_path / "data")
-    claim(Tree(tmp_path / "data" / VERSION), OTHER, VERSION)
+    claim_tree(Tree(tmp_path / "data" / VERSION), OTHER, VERSION)
     said = refusal(lambda: location(tmp_path / "data").find(SLUG, VERSION))
     assert "another folder" in said
 

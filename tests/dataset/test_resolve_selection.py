@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Label, Sample, Selection, Unit
 from cxrsync.dataset.placement import Location
-from cxrsync.dataset.resolve_selection import understand
-from cxrsync.dataset.tables import Tables, owners
-from cxrsync.dataset.target import Home
+from cxrsync.dataset.resolve_selection import resolve_selection
+from cxrsync.dataset.tables import Tables, lookup_subjects
+from cxrsync.dataset.target import Target
 from cxrsync.errors import NotHere, UsageError
 from cxrsync.manifest.csv_reader import InvalidTable
 from cxrsync.manifest.file import ManifestFile
@@ -110,12 +110,15 @@ def on_disk(world: World) -> Iterator[tuple[ManifestFile, Tables]]:
             (root / "SHA256SUMS.txt").write_text("".join(lines))
         tree = Tree(dest / world.dataset / VERSION)
         with closing(ManifestFile(tree.manifest)) as manifest:
-            yield manifest, Tables(Home(tree, dataset_info(world.dataset), VERSION), Location(dest))
+            yield (
+                manifest,
+                Tables(Target(tree, dataset_info(world.dataset), VERSION), Location(dest)),
+            )
 
 
 def understood(world: World, *selections: Selection) -> list[str]:
     with on_disk(world) as (manifest, tables):
-        meant = understand(selections, dataset_info(world.dataset), manifest, tables)
+        meant = resolve_selection(selections, dataset_info(world.dataset), manifest, tables)
         found = [path for path in manifest.paths() if meant.is_wanted(path)]
         assert {partition_of(path) for path in found} <= meant.partitions
         return found
@@ -364,7 +367,7 @@ def test_a_table_counts_only_with_its_digest(change: Callable[[Path], object]) -
         change(path)
         assert tables.find("split") is None
         with pytest.raises(NotHere, match="the split table of mimic-cxr-jpg"):
-            understand([Selection(splits=("test",))], dataset_info(DICOM), manifest, tables)
+            resolve_selection([Selection(splits=("test",))], dataset_info(DICOM), manifest, tables)
 
 
 def test_a_bad_table_is_no_shorter_table() -> None:
@@ -389,20 +392,20 @@ def test_owners_by_the_lists_of_the_dicom_tree(tmp_path: Path) -> None:
         (root / name).write_bytes(text)
         with (root / "SHA256SUMS.txt").open("a") as manifest:
             manifest.write(f"{digest} {name}\n")
-    tables = Tables(Home(Tree(root), dataset_info(DICOM), VERSION), Location(tmp_path))
+    tables = Tables(Target(Tree(root), dataset_info(DICOM), VERSION), Location(tmp_path))
     asked = [Selection(studies=("s50414267",), images=(ONE,))]
-    assert owners(tables, asked) == {"s50414267": "p10000032", ONE: "p10000032"}
+    assert lookup_subjects(tables, asked) == {"s50414267": "p10000032", ONE: "p10000032"}
 
 
 def test_owners() -> None:
     with on_disk(replace(SMALL, dataset=JPG)) as (_manifest, tables):
         asked = [Selection(studies=("s50414267",)), Selection(images=(THREE, ONE))]
-        assert owners(tables, asked) == {
+        assert lookup_subjects(tables, asked) == {
             "s50414267": "p10000032",
             ONE: "p10000032",
             THREE: "p11000011",
         }
         with pytest.raises(UsageError, match="no study s50414268"):
-            owners(tables, [Selection(studies=("s50414267", "s50414268"))])
+            lookup_subjects(tables, [Selection(studies=("s50414267", "s50414268"))])
         with pytest.raises(UsageError, match=f"no image {image_id(9)}"):
-            owners(tables, [Selection(images=(image_id(9),))])
+            lookup_subjects(tables, [Selection(images=(image_id(9),))])

@@ -7,7 +7,7 @@ import pytest
 from cxrsync.dataset.tree_identity import (
     Identity,
     check_identity,
-    claim,
+    claim_tree,
     identity_of,
     read_claim,
     told_by_name,
@@ -50,7 +50,7 @@ def test_a_link_has_a_name_of_its_own(tmp_path: Path) -> None:
 
 def test_the_note_counts_more_than_names(tmp_path: Path) -> None:
     root = tmp_path / JPG / "2.1.0"
-    claim(Tree(root), JPG, "2.1.0")
+    claim_tree(Tree(root), JPG, "2.1.0")
     moved = root.rename(tmp_path / JPG / "2.2.0")
     assert identity_of(moved, JPG) == read_claim(Tree(moved)) == (JPG, "2.1.0")
 
@@ -71,7 +71,7 @@ def test_another_is_refused(
     said = f"{caught.value} {caught.value.next_step}"
     assert [word for word in words if word not in said] == []
     with pytest.raises(UsageError):
-        claim(Tree(tmp_path / names), *asked)
+        claim_tree(Tree(tmp_path / names), *asked)
     assert list((tmp_path / names).iterdir()) == []
 
 

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from cxrsync.dataset.local_manifest import Kept
+from cxrsync.dataset.local_manifest import ManifestMetadata
 from cxrsync.events import (
     Checked,
     ConcurrencyChanged,
@@ -48,6 +48,8 @@ def test_every_field_of_an_outcome_is_told() -> None:
     assert len(told) == len(fields(outcome))
 
 
-@pytest.mark.parametrize("value", [RejectedLine(1, "r"), Share(), Kept("s", "v", 1, 2, "d")])
-def test_every_field_of_a_record_is_kept(value: RejectedLine | Share | Kept) -> None:
+@pytest.mark.parametrize(
+    "value", [RejectedLine(1, "r"), Share(), ManifestMetadata("s", "v", 1, 2, "d")]
+)
+def test_every_field_of_a_record_is_kept(value: RejectedLine | Share | ManifestMetadata) -> None:
     assert len(value.as_json()) == len(fields(value))
