@@ -17,7 +17,14 @@ from cxrsync.model import FileRecord
 from cxrsync.operations.exit_status import in_our_words
 from cxrsync.operations.prepare import set_out
 from cxrsync.operations.resolve import Course, set_course
-from cxrsync.plan.capacity import begun, files_to_make, in_words, lacking, need, published_estimate
+from cxrsync.plan.capacity import (
+    files_to_make,
+    in_words,
+    lacking,
+    need,
+    partial_usage,
+    published_estimate,
+)
 from cxrsync.plan.carry_over import look_back
 from cxrsync.plan.forecast import Forecast
 from cxrsync.plan.planner import Plan, make_plan
@@ -46,7 +53,7 @@ async def forecast(job: Job, source: Source, emit: EventSink, stop: CancelToken)
         emit(
             Notice(f"{humanize.files(len(plan.blocked))} cannot be put in place: {_reasons(plan)}")
         )
-    partials = await run_in_thread(lambda: begun(run, plan))
+    partials = await run_in_thread(lambda: partial_usage(run, plan))
     here = partials[1]
     free = await run_in_thread(lambda: free_space(run.tree.root))
     short = None

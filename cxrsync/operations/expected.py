@@ -19,7 +19,7 @@ from cxrsync.dataset.version import destination
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import key_ranges_for, needs_lookup
 from cxrsync.model import MANIFEST_NAME, Entry, FileRecord, FileStat
-from cxrsync.plan.survey import survey
+from cxrsync.plan.survey import merge_join
 from cxrsync.storage.tree import Tree
 
 
@@ -74,4 +74,4 @@ def without_proof(
     none: dict[str, Iterator[FileRecord]] = {
         name: iter(()) for name in expected.manifest.partitions
     }
-    return survey(expected.manifest, expected.is_wanted, none, tree)
+    return merge_join(expected.manifest, expected.is_wanted, none, tree)

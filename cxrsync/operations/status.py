@@ -9,7 +9,7 @@ from time import time
 from cxrsync.dataset.states import partition_names
 from cxrsync.model import FileStat, partition_of
 from cxrsync.operations.expected import Expectation
-from cxrsync.plan.survey import Standing, standing, survey
+from cxrsync.plan.survey import FileStatus, file_status, merge_join
 from cxrsync.storage.partial_readers import unfinished
 from cxrsync.storage.state_db import State
 from cxrsync.storage.tree import Tree
@@ -69,17 +69,19 @@ def status(tree: Tree, expected: Expectation) -> dict[str, Share]:
             name: states[name].rows() if name in states else iter(())
             for name in expected.manifest.partitions
         }
-        for _offset, entry, row, found in survey(expected.manifest, expected.is_wanted, rows, tree):
+        for _offset, entry, row, found in merge_join(
+            expected.manifest, expected.is_wanted, rows, tree
+        ):
             there = found if isinstance(found, FileStat) else None
             if there is None and expected.only_present:
                 continue
             share = shares.setdefault(partition_of(entry.path), Share())
             share.selected += 1
-            where = standing(entry, row, there)
-            if where is Standing.PRESENT and there is not None:
+            where = file_status(entry, row, there)
+            if where is FileStatus.PRESENT and there is not None:
                 share.verified += 1
                 share.verified_bytes += there.size
-            elif where is Standing.HASH:
+            elif where is FileStatus.HASH:
                 share.unproved += 1
             else:
                 share.missing += 1

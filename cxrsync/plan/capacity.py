@@ -28,12 +28,12 @@ async def check_room(run: RunContext, plan: Plan) -> None:
     if lacking(plan, guess, free) is None:
         return
     guess = await published_estimate(run, plan)
-    _files, here = await run_in_thread(lambda: begun(run, plan))
+    _files, here = await run_in_thread(lambda: partial_usage(run, plan))
     if lacking(plan, guess, free, here) is not None:
         raise WillNotFit(f"it will not fit on the disk: {in_words(plan, guess, free, here)}")
 
 
-def begun(run: RunContext, plan: Plan) -> tuple[int, int]:
+def partial_usage(run: RunContext, plan: Plan) -> tuple[int, int]:
     """How many partials lie where something is missing, and the bytes that they take already."""
     names = {partition for partition, _kind in plan.inventory.missing}
     found = [unfinished(run.tree.partials(name)) for name in names]

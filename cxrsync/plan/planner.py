@@ -11,7 +11,7 @@ from cxrsync.manifest.clashes import falling_together
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import ROOT, Entry, FileRecord, FileStat, Kind, RejectedLine, partition_of
 from cxrsync.plan.estimate import Inventory
-from cxrsync.plan.survey import Standing, standing, survey
+from cxrsync.plan.survey import FileStatus, file_status, merge_join
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.filesystem import Ways, another_mount, reading_error
 from cxrsync.storage.tree import Tree
@@ -96,22 +96,22 @@ def make_plan(
     inventory = Inventory(kind_of)
     plan = Plan(manifest, inventory)
     obstacles = _Obstacles(manifest, tree)
-    for offset, entry, row, found in survey(manifest, is_wanted, rows, tree):
+    for offset, entry, row, found in merge_join(manifest, is_wanted, rows, tree):
         plan.selected += 1
         there = None if isinstance(found, OSError) else found
-        decision = standing(entry, row, there)
+        decision = file_status(entry, row, there)
         reason = obstacles.in_reading(entry.path, found)
-        if reason is None and decision is not Standing.PRESENT:
+        if reason is None and decision is not FileStatus.PRESENT:
             reason = obstacles.in_placing(entry.path, decision)
         if reason is not None:
             plan.blocked.append((offset, reason))
-        elif decision is Standing.PRESENT:
+        elif decision is FileStatus.PRESENT:
             assert there is not None
             plan.present += 1
             plan.present_bytes += there.size
             inventory.add_present(entry.path, there.size)
             continue
-        elif decision is Standing.HASH:
+        elif decision is FileStatus.HASH:
             assert there is not None
             plan.to_hash.append(offset)
             inventory.add_unproved(entry.path, there.size)
@@ -147,10 +147,10 @@ class _Obstacles:
         reason = reason_of(found)
         return reason if isinstance(found, IsADirectoryError) else f"cannot look at it: {reason}"
 
-    def in_placing(self, path: str, decision: Standing) -> str | None:
+    def in_placing(self, path: str, decision: FileStatus) -> str | None:
         """Why no file can be put there. Raises DiskError where that is another mount."""
         way = self._ways.to(path)
-        if way.obstacle or decision is Standing.HASH:
+        if way.obstacle or decision is FileStatus.HASH:
             return way.obstacle or None
         if way.mount:
             raise another_mount(self._tree.final(way.mount), str(self._tree.own))

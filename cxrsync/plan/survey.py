@@ -13,7 +13,7 @@ from cxrsync.storage.tree import Tree
 MTIME_TOLERANCE_NS = 2_000_000_000
 
 
-class Standing(Enum):
+class FileStatus(Enum):
     """Where a file stands."""
 
     PRESENT = "present"
@@ -21,17 +21,17 @@ class Standing(Enum):
     FETCH = "fetch"
 
 
-def standing(entry: Entry, row: FileRecord | None, found: FileStat | None) -> Standing:
+def file_status(entry: Entry, row: FileRecord | None, found: FileStat | None) -> FileStatus:
     """Where a file stands, from what the manifest wants, the state claims and the disk holds.
 
     A row is evidence only beside a file of its size and time. A file without evidence is hashed,
     never fetched for that alone; one that was proved to be something else is fetched anew.
     """
     if found is None:
-        return Standing.FETCH
+        return FileStatus.FETCH
     if row is None or not fits(row, found):
-        return Standing.HASH
-    return Standing.PRESENT if row.sha256 == entry.sha256 else Standing.FETCH
+        return FileStatus.HASH
+    return FileStatus.PRESENT if row.sha256 == entry.sha256 else FileStatus.FETCH
 
 
 def fits(row: FileRecord, found: FileStat) -> bool:
@@ -39,7 +39,7 @@ def fits(row: FileRecord, found: FileStat) -> bool:
     return row.size == found.size and abs(row.mtime_ns - found.mtime_ns) <= MTIME_TOLERANCE_NS
 
 
-def survey(
+def merge_join(
     manifest: ManifestFile,
     is_wanted: Callable[[str], bool],
     rows: Mapping[str, Iterator[FileRecord]],

@@ -14,7 +14,7 @@ from cxrsync.catalog.load import dataset_info
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Entry, FileRecord, FileStat, Kind, partition_of
 from cxrsync.plan.planner import make_plan
-from cxrsync.plan.survey import MTIME_TOLERANCE_NS, Standing, fits, standing, survey
+from cxrsync.plan.survey import MTIME_TOLERANCE_NS, FileStatus, file_status, fits, merge_join
 from cxrsync.storage.tree import Tree
 
 many = settings(deadline=None, max_examples=150, derandomize=True)
@@ -31,27 +31,27 @@ def row(path: str = "x", sha256: str = A, size: int = 10, mtime_ns: int = T) -> 
 @pytest.mark.parametrize(
     ("row", "found", "expected"),
     [
-        (None, None, Standing.FETCH),
-        (row(), None, Standing.FETCH),  # a row may outlive its file (power loss)
-        (None, FileStat(10, T), Standing.HASH),  # wget's, or a lost state's
-        (None, FileStat(0, T), Standing.HASH),
-        (row(), FileStat(10, T), Standing.PRESENT),
-        (row(), FileStat(10, T + 2 * S), Standing.PRESENT),
-        (row(), FileStat(10, T - 2 * S), Standing.PRESENT),
+        (None, None, FileStatus.FETCH),
+        (row(), None, FileStatus.FETCH),  # a row may outlive its file (power loss)
+        (None, FileStat(10, T), FileStatus.HASH),  # wget's, or a lost state's
+        (None, FileStat(0, T), FileStatus.HASH),
+        (row(), FileStat(10, T), FileStatus.PRESENT),
+        (row(), FileStat(10, T + 2 * S), FileStatus.PRESENT),
+        (row(), FileStat(10, T - 2 * S), FileStatus.PRESENT),
         # Not as the row says: hashed again, never fetched for that alone.
-        (row(), FileStat(10, T + 2 * S + 1), Standing.HASH),
-        (row(), FileStat(10, T - 2 * S - 1), Standing.HASH),
-        (row(), FileStat(9, T), Standing.HASH),
-        (row(), FileStat(11, T), Standing.HASH),
-        (row(), FileStat(0, T), Standing.HASH),
+        (row(), FileStat(10, T + 2 * S + 1), FileStatus.HASH),
+        (row(), FileStat(10, T - 2 * S - 1), FileStatus.HASH),
+        (row(), FileStat(9, T), FileStatus.HASH),
+        (row(), FileStat(11, T), FileStatus.HASH),
+        (row(), FileStat(0, T), FileStatus.HASH),
         # Proved to be something else than the manifest wants (a new version): fetched.
-        (row(sha256=B), FileStat(10, T), Standing.FETCH),
-        (row(sha256=B), FileStat(11, T), Standing.HASH),  # proved of another file
-        (row(sha256=B), None, Standing.FETCH),
+        (row(sha256=B), FileStat(10, T), FileStatus.FETCH),
+        (row(sha256=B), FileStat(11, T), FileStatus.HASH),  # proved of another file
+        (row(sha256=B), None, FileStatus.FETCH),
     ],
 )
-def test_standing(row: FileRecord | None, found: FileStat | None, expected: Standing) -> None:
-    assert standing(Entry("x", A), row, found) is expected
+def test_standing(row: FileRecord | None, found: FileStat | None, expected: FileStatus) -> None:
+    assert file_status(Entry("x", A), row, found) is expected
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_a_missing_folder_is_asked_for_once(
     examine = tree.examine
     monkeypatch.setattr(tree, "examine", lambda path: asked.append(path) or examine(path))
     rows = rows_of({}, {"root", "p10"})
-    assert all(found is None for *_rest, found in survey(manifest, everything, rows, tree))
+    assert all(found is None for *_rest, found in merge_join(manifest, everything, rows, tree))
     assert asked == ["LICENSE.txt", "files/p10/00.jpg", "z.csv"]
 
 
@@ -229,6 +229,6 @@ def test_rows_of_files_that_are_wanted_no_more_are_passed_by(
     def is_wanted(path: str) -> bool:
         return path > "files/p10/05"
 
-    surveyed = survey(manifest, is_wanted, rows, Tree(tmp_path))
+    surveyed = merge_join(manifest, is_wanted, rows, Tree(tmp_path))
     with_row = [entry.path for _offset, entry, row, _found in surveyed if row is not None]
     assert with_row == ["files/p10/07.jpg"]
