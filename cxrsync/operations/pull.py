@@ -39,7 +39,7 @@ from cxrsync.sanitize import reason_of
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
 from cxrsync.storage.executors import run_in_thread
-from cxrsync.sync.partition_sync import travel_legs
+from cxrsync.sync.partition_sync import sync_partitions
 
 
 async def pull(
@@ -145,7 +145,7 @@ async def _bring_files(
 
         meant = replace(meant, is_wanted=rest)
         distrust = tuple(set(distrust) - course.brought)  # they were hashed since
-    await travel_legs(
+    await sync_partitions(
         run, tally, course.manifest, meant, remember=run.job.selections, distrust=distrust
     )
     if not tally.selected:

@@ -30,7 +30,7 @@ from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, key_ranges_for, nee
 from cxrsync.model import ROOT, Entry
 from cxrsync.stats import RunStats
 from cxrsync.storage.executors import run_in_thread
-from cxrsync.sync.partition_sync import travel_legs
+from cxrsync.sync.partition_sync import sync_partitions
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ async def _travel_for(
 ) -> None:
     """Bring one table that is not here, or is not what the state may still say it is."""
     meant = ResolvedSelection(lambda path: path == table.path, frozenset({ROOT}))
-    await travel_legs(run, tally, manifest, meant, remember=remember, distrust=(table.path,))
+    await sync_partitions(run, tally, manifest, meant, remember=remember, distrust=(table.path,))
 
 
 def _not_arrived(table: str, tally: RunStats) -> NotArrived:

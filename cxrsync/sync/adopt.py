@@ -12,19 +12,19 @@ from cxrsync.storage.filesystem import reading_error
 from cxrsync.storage.parallel_hash import on_every_core
 from cxrsync.storage.publish import close_to_others
 from cxrsync.storage.tree import Tree
-from cxrsync.sync.publisher import Adopted, Publication
-from cxrsync.sync.scheduler import Queue, Task
+from cxrsync.sync.publisher import Adopted, Publisher
+from cxrsync.sync.scheduler import FileJob, Scheduler
 
 
-class Hashing:
+class Adopter:
     """Takes up files without proof: right ones are adopted, the others go to the queue."""
 
     def __init__(
         self,
         tree: Tree,
         entries: Iterator[Entry],
-        queue: Queue,
-        publication: Publication,
+        queue: Scheduler,
+        publication: Publisher,
         fail: Callable[[Outcome], None],
         *,
         fsync: bool,
@@ -46,16 +46,16 @@ class Hashing:
 
     async def _sort(self, entry: Entry, found: Adopted | OSError | None) -> None:
         if isinstance(found, FileNotFoundError):
-            self._queue.add(Task(entry))
+            self._queue.add(FileJob(entry))
         elif isinstance(found, OSError):
             if error := reading_error(found, "cannot read what is there"):
                 raise error
             reason = f"cannot read what is there: {reason_of(found)}"
             self._fail(Outcome(entry.path, Result.FAILED, reason=reason))
         elif found is None:
-            self._queue.add(Task(entry, short=True))
+            self._queue.add(FileJob(entry, short=True))
         else:
-            await self._publication.put(found)
+            await self._publication.submit(found)
 
     def _prove(self, entry: Entry) -> Adopted | None:
         """The file, if it has the digest."""

@@ -18,11 +18,11 @@ from cxrsync.storage.reflink import clone_link_or_copy
 from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.partitions import Partitions
-from cxrsync.sync.publisher import Fetched, Publication
-from cxrsync.sync.scheduler import Queue, Task
+from cxrsync.sync.publisher import Publisher, PublishItem
+from cxrsync.sync.scheduler import FileJob, Scheduler
 
 
-class Taking:
+class CarryOver:
     """Brings what an older version has over: cloned, linked or copied, then hashed like any other
     file before it is published. What is not right there, or not there, goes to the queue."""
 
@@ -32,8 +32,8 @@ class Taking:
         plan: Plan,
         trees: list[Tree],
         partitions: Partitions,
-        queue: Queue,
-        publication: Publication,
+        queue: Scheduler,
+        publication: Publisher,
     ) -> None:
         self._partitions = partitions
         self._run = run
@@ -53,9 +53,9 @@ class Taking:
 
     async def _sort(self, item: tuple[Entry, str], ready: VerifiedFile | OSError | None) -> None:
         if isinstance(ready, VerifiedFile):
-            await self._publication.put(Fetched(ready, copied=True))
+            await self._publication.submit(PublishItem(ready, copied=True))
         else:
-            self._queue.add(Task(item[0]))
+            self._queue.add(FileJob(item[0]))
             await asyncio.sleep(0)
 
     def _take(self, item: tuple[Entry, str]) -> VerifiedFile | None:

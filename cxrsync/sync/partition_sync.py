@@ -24,17 +24,17 @@ from cxrsync.stats import MOST_NAMED, RunStats
 from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
-from cxrsync.sync.adopt import Hashing
-from cxrsync.sync.copy_over import Taking
+from cxrsync.sync.adopt import Adopter
+from cxrsync.sync.copy_over import CarryOver
 from cxrsync.sync.outcome_log import Outcomes
 from cxrsync.sync.partitions import Partitions
-from cxrsync.sync.publisher import Publication
+from cxrsync.sync.publisher import Publisher
 from cxrsync.sync.report_archive import ReportArchive, may_unpack
-from cxrsync.sync.scheduler import Produce, Queue
+from cxrsync.sync.scheduler import Produce, Scheduler
 from cxrsync.transfer.pool import TransferPool
 
 
-async def travel_legs(
+async def sync_partitions(
     run: RunContext,
     tally: RunStats,
     manifest: ManifestFile,
@@ -71,7 +71,9 @@ async def travel_legs(
                 legs.append((frozenset({ROOT}), for_shared))
             continue
         try:
-            await _travel_leg(run, tally, manifest, partitions, meant.is_wanted, remember, distrust)
+            await _sync_locked(
+                run, tally, manifest, partitions, meant.is_wanted, remember, distrust
+            )
         except BaseException:
             with suppress(CxrsyncError):  # the first error is the one to tell
                 await partitions.close()
@@ -79,7 +81,7 @@ async def travel_legs(
         await partitions.close()
 
 
-async def _travel_leg(
+async def _sync_locked(
     run: RunContext,
     tally: RunStats,
     manifest: ManifestFile,
@@ -153,7 +155,7 @@ async def _work(
         outcomes.published(entry, outcome)
         queue.published(entry, outcome)
 
-    publication = Publication(
+    publication = Publisher(
         run.tree,
         partitions,
         trash,
@@ -162,7 +164,7 @@ async def _work(
         batch_files=run.batch_files,
     )
     line = run.line(flight, run.probe)
-    queue = Queue(
+    queue = Scheduler(
         line,
         flight,
         run.tree,
@@ -179,7 +181,7 @@ async def _work(
     )
     producers: list[Produce] = []
     if len(plan.to_hash):
-        hashing = Hashing(
+        hashing = Adopter(
             run.tree,
             plan.entries_to_hash(),
             queue,
@@ -190,7 +192,7 @@ async def _work(
         )
         producers.append(hashing.run)
     if len(plan.to_take):
-        producers.append(Taking(run, plan, older, partitions, queue, publication).run)
+        producers.append(CarryOver(run, plan, older, partitions, queue, publication).run)
     archive = ReportArchive(run, partitions, plan, publication)
     ended: list[BaseException] = []
     try:

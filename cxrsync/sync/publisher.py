@@ -28,7 +28,7 @@ _SYNC_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class PublishItem:
     """A file whose digest was found right. ``resumed``: bytes that were there before this run."""
 
     ready: VerifiedFile
@@ -51,10 +51,10 @@ class _Flush:
     """Nothing else is under way: what has gathered need not wait for company."""
 
 
-Item = Fetched | Adopted
+Item = PublishItem | Adopted
 
 
-class Publication:
+class Publisher:
     """The one task that makes final names. ``put`` what is verified; ``close`` after the last.
 
     ``done`` is told of each file once its row is committed.
@@ -81,7 +81,7 @@ class Publication:
         self._ended = False
         self._patience = FIRST_BATCH_SECONDS
 
-    async def put(self, item: Item) -> None:
+    async def submit(self, item: Item) -> None:
         """Hand a verified file over; waits where the disk is slower than the line."""
         await self._items.put(item)
 
@@ -132,7 +132,7 @@ class Publication:
         return batch, True
 
     async def _publish(self, batch: list[Item], pool: ThreadPoolExecutor) -> None:
-        fetched = [item for item in batch if isinstance(item, Fetched)]
+        fetched = [item for item in batch if isinstance(item, PublishItem)]
 
         def name() -> list[FileStat | OSError]:
             self._partitions.check()
@@ -188,7 +188,7 @@ class Publication:
 def _let_go(items: Iterable[Item | _Flush | None]) -> None:
     """Whatever became of them: each held a file open."""
     for item in items:
-        if isinstance(item, Fetched):
+        if isinstance(item, PublishItem):
             with suppress(OSError):  # what a close has to say of the data, the sync has said
                 item.ready.partial.close()
 

@@ -27,7 +27,7 @@ from cxrsync.storage.publish import VerifiedFile
 from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.storage.zip_reader import InvalidArchive, Member, members, read_member
 from cxrsync.sync.partitions import Partitions
-from cxrsync.sync.publisher import Fetched, Publication
+from cxrsync.sync.publisher import Publisher, PublishItem
 from cxrsync.transfer.context import TransferContext
 from cxrsync.transfer.pool import TransferPool, fetch_alone
 from cxrsync.transfer.transfer import Transfer
@@ -60,7 +60,7 @@ class ReportArchive:
     """The archive of one leg: fetched, unpacked, and let go (or published, where it is meant)."""
 
     def __init__(
-        self, run: RunContext, partitions: Partitions, plan: Plan, publication: Publication
+        self, run: RunContext, partitions: Partitions, plan: Plan, publication: Publisher
     ) -> None:
         self._run = run
         self._partitions = partitions
@@ -95,7 +95,7 @@ class ReportArchive:
             await self._unpack_file(str(partial.path), modified)
             if selected:
                 self._plan.in_root.remove(offset)
-                await self._publication.put(Fetched(VerifiedFile(entry, partial)))
+                await self._publication.submit(PublishItem(VerifiedFile(entry, partial)))
                 handed_on = True
             else:
                 await run_in_thread(partial.discard)  # it has served, and nobody asked for it
@@ -165,7 +165,7 @@ class ReportArchive:
             while problem is None:
                 batch, problem = await run_in_thread(lambda: _next(reports, self._run.batch_files))
                 for ready in batch:
-                    await self._publication.put(Fetched(ready, copied=True))
+                    await self._publication.submit(PublishItem(ready, copied=True))
         finally:
             os.close(fd)
         self._plan.reports = array("Q", sorted(wanted.values()))

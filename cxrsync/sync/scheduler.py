@@ -19,7 +19,7 @@ from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.mismatch import Observation, Verdict, judge
 from cxrsync.sync.partitions import Partitions
-from cxrsync.sync.publisher import Fetched, Publication
+from cxrsync.sync.publisher import Publisher, PublishItem
 from cxrsync.transfer.context import TransferContext
 from cxrsync.transfer.pool import TransferPool
 from cxrsync.transfer.segments import Segment
@@ -30,7 +30,7 @@ Produce = Callable[[], Coroutine[None, None, None]]
 
 
 @dataclass(slots=True)
-class Task:
+class FileJob:
     """One file to bring. ``short``: what stands under its final name is wrong, perhaps the file's
     beginning; ``copy_of``: the path of a published file with the same digest, whose bytes need not
     be fetched again; its own size and time are still asked for."""
@@ -39,10 +39,10 @@ class Task:
     short: bool = False
     copy_of: str | None = None
     seen: list[Observation] = field(default_factory=list)
-    followers: list[Task] = field(default_factory=list)
+    followers: list[FileJob] = field(default_factory=list)
 
 
-class Queue:
+class Scheduler:
     """The files of one run: taken up in order, several at a time, each to one Outcome.
 
     ``entries`` is read as connections become free, never ahead of them. ``fail`` and
@@ -57,7 +57,7 @@ class Queue:
         version: tuple[str, str],
         entries: Iterator[Entry],
         partitions: Partitions,
-        publication: Publication,
+        publication: Publisher,
         *,
         trash: Trash,
         partials: set[str],
@@ -79,12 +79,12 @@ class Queue:
         self._fail = fail
         self._contradict = contradict
         self._left = most_files
-        self._late: deque[Task] = deque()
-        self._tasks: dict[Transfer, Task] = {}
+        self._late: deque[FileJob] = deque()
+        self._tasks: dict[Transfer, FileJob] = {}
         # By digest, until published: one transfer a digest at a time.
-        self._by_digest: dict[str, Task] = {}
+        self._by_digest: dict[str, FileJob] = {}
         self._copies: set[str] = set()
-        self._another_pass: list[Task] = []
+        self._another_pass: list[FileJob] = []
         # Files whose retries are spent, and why; they may get another pass.
         self._spent: dict[str, str] = {}
         self._gained = True
@@ -117,7 +117,7 @@ class Queue:
             self._producers -= 1
             self._flight.notify()
 
-    def add(self, task: Task) -> None:
+    def add(self, task: FileJob) -> None:
         """One more file to bring, ahead of the others: found wrong or short while hashing."""
         self._late.append(task)
         self._flight.notify()
@@ -155,7 +155,7 @@ class Queue:
             await self._settle(transfer)
         self._flight.notify()
 
-    def _next_task(self) -> Task | None:
+    def _next_task(self) -> FileJob | None:
         if self._late:
             return self._late.popleft()
         if self._left == 0:
@@ -166,7 +166,7 @@ class Queue:
             return None
         if self._left is not None:
             self._left -= 1
-        return Task(entry)
+        return FileJob(entry)
 
     def _over(self) -> bool:
         if self._by_digest or self._copies or self._late or self._producers:
@@ -174,7 +174,7 @@ class Queue:
         if self._another_pass and self._gained:
             # One more pass over what failed, until a pass gains nothing.
             self._gained = False
-            self._late.extend(Task(task.entry, short=task.short) for task in self._another_pass)
+            self._late.extend(FileJob(task.entry, short=task.short) for task in self._another_pass)
             self._another_pass.clear()
             return False
         self.fail_spent()
@@ -189,7 +189,7 @@ class Queue:
 
     # ── a file's beginning and end ─────────────────────────────────────────────────────────────
 
-    async def _begin(self, task: Task) -> None:
+    async def _begin(self, task: FileJob) -> None:
         entry = task.entry
         if task.copy_of is not None:
             # Several paths may copy one digest at a time: each has a partial of its own.
@@ -258,8 +258,8 @@ class Queue:
             if digest == task.entry.sha256:
                 copied = task.copy_of is not None
                 resumed = 0 if copied else transfer.resumed
-                await self._publication.put(
-                    Fetched(VerifiedFile(task.entry, partial), resumed, copied)
+                await self._publication.submit(
+                    PublishItem(VerifiedFile(task.entry, partial), resumed, copied)
                 )
                 return
             await self._judge(task, transfer, digest)
@@ -267,7 +267,7 @@ class Queue:
             partial.close()
             self._give_up(task, self._disk_trouble(problem, task.entry.path))
 
-    async def _judge(self, task: Task, transfer: Transfer, digest: str) -> None:
+    async def _judge(self, task: FileJob, transfer: Transfer, digest: str) -> None:
         entry = task.entry
         task.seen.append(Observation(digest, whole=transfer.resumed == 0))
         known = self._standing(entry)
@@ -286,7 +286,7 @@ class Queue:
             return
         self._contradicted(task, DigestMismatch(entry.path, entry.sha256, digest, validator), size)
 
-    def _contradicted(self, task: Task, found: DigestMismatch, size: int = 0) -> None:
+    def _contradicted(self, task: FileJob, found: DigestMismatch, size: int = 0) -> None:
         self._release(task, copied_from=None)
         self._spent.pop(found.path, None)
         reason = (
@@ -294,7 +294,7 @@ class Queue:
         )
         self._contradict(found, Outcome(found.path, Result.CONTRADICTED, size, reason=reason))
 
-    def _give_up(self, task: Task, problem: CxrsyncError) -> None:
+    def _give_up(self, task: FileJob, problem: CxrsyncError) -> None:
         self._release(task, copied_from=None)
         self._partials.add(task.entry.sha256)  # what has arrived of it is gone on with
         if isinstance(problem, NotFound | AccessDenied | Corrupted):
@@ -319,7 +319,7 @@ class Queue:
             self._release(task, copied_from=None if failed else entry.path)
         self._flight.notify()
 
-    def _release(self, task: Task, copied_from: str | None) -> None:
+    def _release(self, task: FileJob, copied_from: str | None) -> None:
         """The digest is free again: those who waited for it take it up."""
         if task.copy_of is not None:
             self._copies.discard(task.entry.path)

@@ -18,7 +18,7 @@ from cxrsync.model import Entry, Outcome, Result
 from cxrsync.plan.planner import Plan
 from cxrsync.sync import copy_over, publisher, report_archive
 from cxrsync.sync.outcome_log import Outcomes
-from cxrsync.sync.scheduler import Queue, Task
+from cxrsync.sync.scheduler import FileJob, Scheduler
 from cxrsync.ui.summary_text import as_text
 
 A, B, C = (f"files/p10/{name}.jpg" for name in "abc")
@@ -39,9 +39,9 @@ def check(pulled: Pulled, *said: str) -> None:
 async def test_a_wrong_file_that_the_queue_forgets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forget(_queue: Queue, _task: Task) -> None: ...
+    def forget(_queue: Scheduler, _task: FileJob) -> None: ...
 
-    monkeypatch.setattr(Queue, "add", forget)
+    monkeypatch.setattr(Scheduler, "add", forget)
     final = tmp_path / SLUG / VERSION / B
     final.parent.mkdir(parents=True)
     final.write_bytes(b"wrong")
@@ -73,7 +73,7 @@ async def test_a_file_that_is_missing_in_the_plan(
 async def test_an_older_version_s_file_that_is_not_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copy_over.Taking, "_sort", lambda *_: _nothing())
+    monkeypatch.setattr(copy_over.CarryOver, "_sort", lambda *_: _nothing())
     with ScriptedServer(FILES) as server:
         manifest = server.body("SHA256SUMS.txt")
         assert manifest is not None

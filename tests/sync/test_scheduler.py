@@ -20,10 +20,10 @@ from cxrsync.sources.base import Answer, Opened
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
-from cxrsync.sync.adopt import Hashing
+from cxrsync.sync.adopt import Adopter
 from cxrsync.sync.partitions import Partitions
-from cxrsync.sync.publisher import Publication
-from cxrsync.sync.scheduler import Queue
+from cxrsync.sync.publisher import Publisher
+from cxrsync.sync.scheduler import Scheduler
 from cxrsync.transfer import retry_policy
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.context import TransferContext
@@ -127,7 +127,7 @@ class Run:
         to_hash: tuple[Entry, ...] = (),
         connections: int = 3,
         most_files: int | None = None,
-    ) -> Queue:
+    ) -> Scheduler:
         if entries is None:
             entries = [Entry(path, sha(data)) for path, data in self.shop.files.items()]
         partitions = Partitions(self.tree, ["p10"], "now")
@@ -153,13 +153,13 @@ class Run:
             turns,
             can_share=flight.notify,
         )
-        publication = Publication(self.tree, partitions, self.trash, done, fsync=False)
-        queue = Queue(
+        publication = Publisher(self.tree, partitions, self.trash, done, fsync=False)
+        queue = Scheduler(
             line, flight, self.tree, ("alpha", "1.0"), iter(entries), partitions, publication,
             trash=self.trash, partials=partitions.partials(), known=self.known,
             fail=self.end, contradict=contradict, most_files=most_files,
         )  # fmt: skip
-        hashing = Hashing(self.tree, iter(to_hash), queue, publication, self.end, fsync=True)
+        hashing = Adopter(self.tree, iter(to_hash), queue, publication, self.end, fsync=True)
         ended: DiskError | None = None
         try:
             async with asyncio.timeout(10), asyncio.TaskGroup() as outer:
