@@ -19,7 +19,7 @@ from cxrsync.config.job import Job
 from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.manifest.diff import Change
-from cxrsync.operations.diff import Comparison, Totals, compare
+from cxrsync.operations.diff import Comparison, DiffTotals, compare
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.console import to_stderr
 from cxrsync.ui.reporters import Audience
@@ -79,7 +79,7 @@ def _lines(found: Comparison, *, as_json: bool) -> Iterator[str]:
             yield f"{each.change.value:<8} {each.entry.path}"
 
 
-def _fields(totals: Totals) -> dict[str, object]:
+def _fields(totals: DiffTotals) -> dict[str, object]:
     return {
         "event": "summary",
         **{change.value: totals.changes[change] for change in Change},
@@ -90,7 +90,7 @@ def _fields(totals: Totals) -> dict[str, object]:
     }
 
 
-def _in_words(found: Comparison, totals: Totals) -> str:
+def _in_words(found: Comparison, totals: DiffTotals) -> str:
     changes = ", ".join(f"{totals.changes[change]:,} {change.value}" for change in Change)
     text = f"{found.new.dataset} {found.old.version} → {found.new.version}: {changes}"
     if not totals.moving:

@@ -27,7 +27,7 @@ from cxrsync.storage.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class DiffTotals:
     """How much two versions differ. ``moving`` files have bytes that the earlier version does not
     hold under any path; what they come to is an estimate."""
 
@@ -47,7 +47,7 @@ class Comparison:
         """Each path that they differ in, in order."""
         return differences(self.old.entries(), self.new.entries())
 
-    def totals(self) -> Totals:
+    def totals(self) -> DiffTotals:
         """How much they differ, and what would move."""
         kind_of = dataset_info(self.new.dataset).kind_of
         changes = Counter(each.change for each in self.differences())
@@ -71,7 +71,7 @@ class Comparison:
                 moving += 1
                 inventory.add_missing(each.entry.path, kind_of(each.entry.path), None)
         guess = estimate(inventory, dataset_info(self.new.dataset).means)
-        return Totals(changes, moving, guess)
+        return DiffTotals(changes, moving, guess)
 
 
 @asynccontextmanager

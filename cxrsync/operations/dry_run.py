@@ -15,8 +15,8 @@ from cxrsync.errors import WillNotFit
 from cxrsync.events import EventSink, Notice
 from cxrsync.model import FileRecord
 from cxrsync.operations.exit_status import in_our_words
-from cxrsync.operations.prepare import set_out
-from cxrsync.operations.resolve import Course, set_course
+from cxrsync.operations.prepare import prepare
+from cxrsync.operations.resolve import Resolved, resolve
 from cxrsync.plan.capacity import (
     files_to_make,
     in_words,
@@ -40,8 +40,8 @@ async def forecast(job: Job, source: Source, emit: EventSink, stop: CancelToken)
     """What a pull of the job would do. Fetches manifest and tables, as far as they are needed to
     know it, and nothing else. Raises UsageError, and what ends a run."""
     with in_our_words(stop):
-        run = await set_out(job, source, emit, stop)
-        course = await set_course(run, RunStats())
+        run = await prepare(job, source, emit, stop)
+        course = await resolve(run, RunStats())
         try:
             plan = await run_in_thread(lambda: _plan(run, course))
             guess = await published_estimate(run, plan)
@@ -77,7 +77,7 @@ async def forecast(job: Job, source: Source, emit: EventSink, stop: CancelToken)
     )
 
 
-def _plan(run: RunContext, course: Course) -> Plan:
+def _plan(run: RunContext, course: Resolved) -> Plan:
     """The plan that a pull would make, from states as they are now: no lock, nothing written."""
     with ExitStack() as stack:
         rows: dict[str, Iterator[FileRecord]] = {}

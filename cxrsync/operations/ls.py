@@ -20,8 +20,8 @@ from cxrsync.manifest.matcher import PathMatcher
 from cxrsync.model import Entry
 from cxrsync.operations.exit_status import in_our_words
 from cxrsync.operations.expected import expectation
-from cxrsync.operations.prepare import set_out
-from cxrsync.operations.resolve import set_course
+from cxrsync.operations.prepare import prepare
+from cxrsync.operations.resolve import resolve
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
 from cxrsync.storage.executors import run_in_thread
@@ -56,8 +56,8 @@ async def listing(
         with in_our_words(stop):
             found = await run_in_thread(lambda: _from_what_is_here(job, emit, stack))
             if found is None:
-                run = await set_out(job, source, emit, stop)
-                course = await set_course(run, RunStats())
+                run = await prepare(job, source, emit, stop)
+                course = await resolve(run, RunStats())
                 manifest = stack.enter_context(closing(course.manifest))
                 is_wanted = course.meant.is_wanted
                 found = Listing(run.tree, job.dataset, run.version, manifest, is_wanted)

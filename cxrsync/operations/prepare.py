@@ -24,7 +24,7 @@ from cxrsync.transfer.rate_limit import RateLimiter
 from cxrsync.transfer.server_health import ServerHealth
 
 
-async def set_out(job: Job, source: Source, emit: EventSink, stop: CancelToken) -> RunContext:
+async def prepare(job: Job, source: Source, emit: EventSink, stop: CancelToken) -> RunContext:
     """Decide on the version and the tree; prove that it can be written before anything is asked.
 
     Raises UsageError where it is not plain which folder is meant, where that is another's, or on a

@@ -32,8 +32,8 @@ from cxrsync.events import Event, EventSink, Finished, Notice, RunSummary
 from cxrsync.manifest.path_ids import parse_image_path
 from cxrsync.model import Kind, Result
 from cxrsync.operations.exit_status import Ending, exit_status, explain, is_callers_wish
-from cxrsync.operations.prepare import set_out
-from cxrsync.operations.resolve import Course, set_course
+from cxrsync.operations.prepare import prepare
+from cxrsync.operations.resolve import Resolved, resolve
 from cxrsync.operations.run_log import keep_summary, write_progress
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.base import Source
@@ -67,8 +67,8 @@ async def pull(
     error: BaseException | None = None
     try:
         with stop.watching(job.limits.max_duration):
-            run = await set_out(job, source, tell, stop)
-            await travel(run, tally, tuple(distrust))
+            run = await prepare(job, source, tell, stop)
+            await pull_prepared(run, tally, tuple(distrust))
     except BaseException as problem:
         if is_callers_wish(problem, stop):
             raise
@@ -115,14 +115,14 @@ def _open_to_others(count: int) -> str:
     )
 
 
-async def travel(run: RunContext, tally: RunStats, distrust: tuple[str, ...]) -> None:
+async def pull_prepared(run: RunContext, tally: RunStats, distrust: tuple[str, ...]) -> None:
     """Everything between the version's choice and the summary. Raises what ends the run."""
 
     def snapshot() -> RunSummary:
         return tally.summary(requests=run.source.requests, exit_code=-1)
 
     reports = await _reports_beside(run) if run.job.with_reports else None
-    course = await set_course(run, tally)
+    course = await resolve(run, tally)
     try:
         async with asyncio.TaskGroup() as group:
             news = group.create_task(write_progress(run.tree, run.stamp, snapshot))
@@ -135,7 +135,7 @@ async def travel(run: RunContext, tally: RunStats, distrust: tuple[str, ...]) ->
 
 
 async def _bring_files(
-    run: RunContext, tally: RunStats, course: Course, distrust: tuple[str, ...]
+    run: RunContext, tally: RunStats, course: Resolved, distrust: tuple[str, ...]
 ) -> None:
     meant = course.meant
     if course.brought:  # counted already
@@ -183,20 +183,20 @@ async def _reports_beside(run: RunContext) -> Target:
     return home
 
 
-async def bring_reports(run: RunContext, tally: RunStats, course: Course, home: Target) -> None:
+async def bring_reports(run: RunContext, tally: RunStats, course: Resolved, home: Target) -> None:
     selection = await run_in_thread(lambda: _reports_of(run.job.selection, course))
     if selection is None:
         return
     run.emit(Notice(f"the reports are in {home.dataset.slug}: they come into {home.tree.root}"))
     other = other_run(run, home, selection)
-    there = await set_course(other, tally)
+    there = await resolve(other, tally)
     try:
         await _bring_files(other, tally, there, ())
     finally:
         there.manifest.close()
 
 
-def _reports_of(selection: Selection, course: Course) -> Selection | None:
+def _reports_of(selection: Selection, course: Resolved) -> Selection | None:
     """The reports of the studies that have a selected image, as a selection of their dataset; None
     where there is no image."""
     by_image = selection.images or selection.sample or selection.limit is not None

@@ -34,7 +34,7 @@ from cxrsync.sync.partition_sync import sync_partitions
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class Resolved:
     """What a job means in its version. ``brought``: tables that had to be fetched to know it."""
 
     manifest: ManifestFile
@@ -42,7 +42,7 @@ class Course:
     brought: frozenset[str] = frozenset()
 
 
-async def set_course(run: RunContext, tally: RunStats) -> Course:
+async def resolve(run: RunContext, tally: RunStats) -> Resolved:
     """Find out which files the job means, fetching what must be known for that and no more.
 
     The caller closes the manifest. Raises UsageError for what does not exist or means nothing,
@@ -77,7 +77,7 @@ async def set_course(run: RunContext, tally: RunStats) -> Course:
     except BaseException:
         manifest.close()
         raise
-    return Course(manifest, meant, frozenset(brought))
+    return Resolved(manifest, meant, frozenset(brought))
 
 
 def _lookup_tables(selection: Selection) -> list[str]:
