@@ -22,7 +22,7 @@ from cxrsync.manifest.diff import Change
 from cxrsync.operations.diff import Comparison, DiffTotals, compare
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.console import to_stderr
-from cxrsync.ui.reporters import Audience
+from cxrsync.ui.reporters import Reporters
 
 
 @click.command(cls=Command)
@@ -48,7 +48,7 @@ def diff(loudness: Loudness, /, old: str, new: str, as_json: bool, **options: An
 
 
 async def _run(job: Job, versions: tuple[str, str], loudness: Loudness, *, as_json: bool) -> int:
-    audience = Audience(loudness.level, json_to=None, progress="tree")
+    audience = Reporters(loudness.level, json_to=None, progress="tree")
     prompt = TerminalPrompt()
     async with opened(open_source(job, audience.tell, prompt)) as source, AsyncExitStack() as stack:
         with obeying_signals(prompt, audience) as stop:

@@ -14,7 +14,7 @@ from cxrsync.operations.dry_run import forecast
 from cxrsync.plan.forecast import Forecast
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.dry_run_text import as_fields, in_words
-from cxrsync.ui.reporters import Audience
+from cxrsync.ui.reporters import Reporters
 
 
 def tell_forecast(job: Job, loudness: Loudness, *, as_json: bool) -> int:
@@ -28,7 +28,7 @@ def tell_forecast(job: Job, loudness: Loudness, *, as_json: bool) -> int:
 
 
 async def _look(job: Job, loudness: Loudness) -> Forecast:
-    audience = Audience(loudness.level, json_to=None, progress="log")
+    audience = Reporters(loudness.level, json_to=None, progress="log")
     prompt = TerminalPrompt()
     with obeying_signals(prompt, audience) as stop:
         async with opened(open_source(job, audience.tell, prompt)) as source:

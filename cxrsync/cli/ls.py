@@ -23,7 +23,7 @@ from cxrsync.errors import ExitCode
 from cxrsync.model import Entry, partition_of
 from cxrsync.operations.ls import Listing, listing
 from cxrsync.sources.prompt import TerminalPrompt
-from cxrsync.ui.reporters import Audience
+from cxrsync.ui.reporters import Reporters
 
 Form = Callable[[Entry], str]
 
@@ -50,7 +50,7 @@ def ls(loudness: Loudness, /, form: str, **options: Any) -> int:
 
 
 async def _run(job: Job, form: str, loudness: Loudness) -> int:
-    audience = Audience(loudness.level, json_to=None, progress="tree")
+    audience = Reporters(loudness.level, json_to=None, progress="tree")
     prompt = TerminalPrompt()
     async with opened(open_source(job, audience.tell, prompt)) as source, AsyncExitStack() as stack:
         with obeying_signals(prompt, audience) as stop:

@@ -24,7 +24,7 @@ from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
 from cxrsync.events import RunSummary
 from cxrsync.sources.prompt import TerminalPrompt
-from cxrsync.ui.reporters import Audience
+from cxrsync.ui.reporters import Reporters
 
 
 @click.command(cls=Command)
@@ -60,7 +60,7 @@ def pull_job(
 
     ``distrust``: files that were found wrong, whatever the state says of them.
     """
-    audience = Audience(
+    audience = Reporters(
         loudness.level, json_to=loudness.output if as_json else None, progress=progress
     )
     try:
@@ -69,7 +69,7 @@ def pull_job(
         audience.close()
 
 
-async def _run(job: Job, audience: Audience, distrust: Iterable[str]) -> RunSummary:
+async def _run(job: Job, audience: Reporters, distrust: Iterable[str]) -> RunSummary:
     prompt = TerminalPrompt()
     with obeying_signals(prompt, audience) as stop:
         return await run_job(job, audience.tell, stop, prompt, distrust)

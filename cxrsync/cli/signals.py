@@ -12,7 +12,7 @@ from cxrsync.cancellation import CancelToken
 from cxrsync.errors import ExitCode
 from cxrsync.events import Notice
 from cxrsync.sources.prompt import TerminalPrompt
-from cxrsync.ui.reporters import Audience
+from cxrsync.ui.reporters import Reporters
 
 _SIGNALS = {
     signal.SIGINT: ExitCode.INTERRUPTED,
@@ -22,7 +22,7 @@ _SIGNALS = {
 
 
 @contextmanager
-def obeying_signals(prompt: TerminalPrompt, audience: Audience) -> Iterator[CancelToken]:
+def obeying_signals(prompt: TerminalPrompt, audience: Reporters) -> Iterator[CancelToken]:
     """Signals end what is in here by way of the Stop. Call it inside a running event loop."""
     stop = CancelToken()
     loop = asyncio.get_running_loop()

@@ -27,7 +27,7 @@ from cxrsync.operations.exit_status import Ending, exit_status
 from cxrsync.operations.expected import expectation
 from cxrsync.operations.verify import Verification
 from cxrsync.operations.verify import verify as verify_tree
-from cxrsync.ui.reporters import Audience
+from cxrsync.ui.reporters import Reporters
 
 
 @click.command(cls=Command)
@@ -62,7 +62,7 @@ def verify(
                 "this tree does not say what it ought to hold",
                 next_step="Say so: verify --repair --shard p10, for example, or --all.",
             )
-        audience = Audience(
+        audience = Reporters(
             loudness.level, json_to=loudness.output if as_json else None, progress=progress
         )
         if notice:

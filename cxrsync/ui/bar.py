@@ -9,18 +9,18 @@ from tqdm import tqdm
 
 from cxrsync.events import Event, Finished, Planned
 from cxrsync.sanitize import printable
-from cxrsync.ui.lines import LineListener
+from cxrsync.ui.lines import LineReporter
 from cxrsync.ui.progress import Pace
 
 _BAR_EVERY = 0.2
 
 
-class BarListener:
+class BarReporter:
     """A bar that redraws itself, for a terminal."""
 
     def __init__(self, stream: IO[str], *, verbose: bool) -> None:
         self._stream = stream
-        self._lines = LineListener(self._write, verbose=verbose, every=None)
+        self._lines = LineReporter(self._write, verbose=verbose, every=None)
         self._pace = Pace()
         self._drawn = 0.0
         self._bar: tqdm[Never] | None = None

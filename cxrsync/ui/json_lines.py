@@ -78,7 +78,7 @@ def as_fields(event: Told) -> tuple[str, dict[str, object]]:
     return "notice", {"text": event.text}
 
 
-class JsonListener:
+class JsonReporter:
     """One JSON object a line on stdout; everything human goes to stderr."""
 
     def __init__(self, output: Output) -> None:

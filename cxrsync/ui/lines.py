@@ -28,7 +28,7 @@ _MOST_NAMED = 20
 _FAULTS = {Finding.BAD, Finding.UNREADABLE, Finding.MISSING}
 
 
-class LineListener:
+class LineReporter:
     """Lines for a log: what a person should know, and progress every so often."""
 
     def __init__(
@@ -107,7 +107,7 @@ def _file(outcome: Outcome, *, verbose: bool) -> str | None:
     return f"{outcome.result.value}: {outcome.path}" if verbose else None
 
 
-class TreeListener:
+class TreeReporter:
     """Which tree is taken, and nothing else: for a command whose output is a list."""
 
     def __init__(self, write: Callable[[str], None]) -> None:

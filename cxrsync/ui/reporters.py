@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from cxrsync.events import Event, Finished
-from cxrsync.ui.bar import BarListener
+from cxrsync.ui.bar import BarReporter
 from cxrsync.ui.console import Output, to_stderr
-from cxrsync.ui.json_lines import JsonListener
-from cxrsync.ui.lines import LineListener, TreeListener
+from cxrsync.ui.json_lines import JsonReporter
+from cxrsync.ui.lines import LineReporter, TreeReporter
 from cxrsync.ui.summary_text import as_text
 
 
-class Listener(Protocol):
+class Reporter(Protocol):
     """Is told of every event of a run, in the event loop's thread."""
 
     def listen(self, event: Event) -> None: ...
@@ -22,7 +22,7 @@ class Listener(Protocol):
     def close(self) -> None: ...
 
 
-class SummaryListener:
+class SummaryReporter:
     """The last words of a run, for a person."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
@@ -37,7 +37,7 @@ class SummaryListener:
         """Nothing is kept open."""
 
 
-class Audience:
+class Reporters:
     """Everyone who listens to one command. A listener whose reader has gone away is let go: that
     nobody looks is no reason to stop, nor to miss a signal."""
 
@@ -47,18 +47,18 @@ class Audience:
 
         ``loudness``: -1 quiet, 0 normal, 1 verbose.
         """
-        self._listeners: list[Listener] = [] if json_to is None else [JsonListener(json_to)]
+        self._listeners: list[Reporter] = [] if json_to is None else [JsonReporter(json_to)]
         if loudness < 0:
             return
         if progress == "auto":
             progress = "bar" if sys.stderr.isatty() else "log"
         if progress == "bar":
-            self._listeners.append(BarListener(sys.stderr, verbose=loudness > 0))
+            self._listeners.append(BarReporter(sys.stderr, verbose=loudness > 0))
         elif progress == "log":
-            self._listeners.append(LineListener(to_stderr, verbose=loudness > 0))
+            self._listeners.append(LineReporter(to_stderr, verbose=loudness > 0))
         elif progress == "tree":
-            self._listeners.append(TreeListener(to_stderr))
-        self._listeners.append(SummaryListener(to_stderr))
+            self._listeners.append(TreeReporter(to_stderr))
+        self._listeners.append(SummaryReporter(to_stderr))
 
     def tell(self, event: Event) -> None:
         """Tell everyone who still listens."""
@@ -67,10 +67,10 @@ class Audience:
     def say_summary(self, fields: dict[str, object], lines: Sequence[str]) -> None:
         """The last line of a command that is no pull: for programs, and in words for people."""
 
-        def say(listener: Listener) -> None:
-            if isinstance(listener, JsonListener):
+        def say(listener: Reporter) -> None:
+            if isinstance(listener, JsonReporter):
                 listener.say_summary(fields)
-            elif isinstance(listener, SummaryListener):
+            elif isinstance(listener, SummaryReporter):
                 for line in lines:
                     to_stderr(line)
 
@@ -80,7 +80,7 @@ class Audience:
         """Take the bar down."""
         self._each(lambda listener: listener.close())
 
-    def _each(self, act: Callable[[Listener], None]) -> None:
+    def _each(self, act: Callable[[Reporter], None]) -> None:
         for listener in list(self._listeners):
             try:
                 act(listener)

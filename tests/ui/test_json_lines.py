@@ -9,7 +9,7 @@ from dataclasses import fields
 from cxrsync.events import Planned
 from cxrsync.model import RejectedLine
 from cxrsync.ui.console import Output
-from cxrsync.ui.json_lines import JsonListener
+from cxrsync.ui.json_lines import JsonReporter
 
 OURS = {"due", "prefix"}
 
@@ -19,7 +19,7 @@ def test_a_plan() -> None:
         9, 1, 10, 2, 3, 1, (RejectedLine(4, "junk"),), 1, 3, array("q", range(8)), "x/1.0/"
     )
     with redirect_stdout(io.StringIO()) as out:
-        JsonListener(Output()).listen(plan)
+        JsonReporter(Output()).listen(plan)
     said = json.loads(out.getvalue())
     assert said.pop("event") == "plan"
     assert said.pop("refused") == [{"line": 4, "reason": "junk"}]

@@ -26,10 +26,10 @@ from cxrsync.events import (
     Totals,
 )
 from cxrsync.model import Outcome, RejectedLine, Result
-from cxrsync.ui.bar import BarListener
+from cxrsync.ui.bar import BarReporter
 from cxrsync.ui.console import to_stderr
-from cxrsync.ui.lines import LineListener
-from cxrsync.ui.reporters import SummaryListener
+from cxrsync.ui.lines import LineReporter
+from cxrsync.ui.reporters import SummaryReporter
 
 NASTY = "a\x1b[2J\x9b1m\r\n\u202efailed: b\udcff"
 SEEN = "a\\x1b[2J\\x9b1m\\x0d\\x0a\\u202efailed: b\\udcff"
@@ -62,7 +62,7 @@ def test_no_event_forges_a_line(text: str) -> None:
         said = io.StringIO()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "stderr", said)
-            listeners = [LineListener(to_stderr, verbose=True), SummaryListener(to_stderr)]
+            listeners = [LineReporter(to_stderr, verbose=True), SummaryReporter(to_stderr)]
             for event in every_event(text):
                 for each in listeners:
                     each.listen(event)
@@ -75,7 +75,7 @@ def test_no_event_forges_a_line(text: str) -> None:
 
 def test_the_bar_s_lines_are_as_safe() -> None:
     stream = io.StringIO()
-    bar = BarListener(stream, verbose=True)
+    bar = BarReporter(stream, verbose=True)
     for event in every_event(NASTY):
         bar.listen(event)
     said = stream.getvalue()
@@ -108,5 +108,5 @@ def test_names_on_a_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     name = os.fsdecode(b"x\nmissing: y\xff\x1b[31m")
     (tmp_path / name).touch()
     [found] = os.listdir(tmp_path)
-    LineListener(to_stderr, verbose=True).listen(Checked(found, Finding.EXTRA))
+    LineReporter(to_stderr, verbose=True).listen(Checked(found, Finding.EXTRA))
     assert capsys.readouterr().err == "extra: x\\x0amissing: y\\udcff\\x1b[31m\n"
