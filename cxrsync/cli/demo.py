@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from cxrsync.cli.main import Loudness
+from cxrsync.cli.main import Verbosity
 from cxrsync.cli.variables import Command
 from cxrsync.demo.walkthrough import DEMO_RATE, Stage, open_stage, show
 from cxrsync.errors import UsageError
@@ -33,7 +33,7 @@ from cxrsync.sanitize import reason_of
 )
 @click.pass_obj
 def demo(
-    loudness: Loudness,
+    loudness: Verbosity,
     /,
     serve: bool,
     patients: int,

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from cxrsync import humanize
-from cxrsync.cli.main import Loudness
+from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import job_of_tree, option, place_options, selection_options
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.cli.variables import Command
@@ -32,7 +32,7 @@ from cxrsync.ui.reporters import Reporters
 @place_options
 @option("--json", "as_json", is_flag=True, envvar="CXRSYNC_JSON", help="One JSON object a line.")
 @click.pass_obj
-def diff(loudness: Loudness, /, old: str, new: str, as_json: bool, **options: Any) -> int:
+def diff(loudness: Verbosity, /, old: str, new: str, as_json: bool, **options: Any) -> int:
     """What changed from version V1 to V2: added, removed, changed, and the bytes that would move.
 
     By the two manifests, fetched into DEST where they are not there yet. One path a line on
@@ -47,7 +47,7 @@ def diff(loudness: Loudness, /, old: str, new: str, as_json: bool, **options: An
     return asyncio.run(_run(job, (old, new), loudness, as_json=as_json))
 
 
-async def _run(job: Job, versions: tuple[str, str], loudness: Loudness, *, as_json: bool) -> int:
+async def _run(job: Job, versions: tuple[str, str], loudness: Verbosity, *, as_json: bool) -> int:
     audience = Reporters(loudness.level, json_to=None, progress="tree")
     prompt = TerminalPrompt()
     async with opened(open_source(job, audience.tell, prompt)) as source, AsyncExitStack() as stack:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from cxrsync.cli.main import Loudness, say_error
+from cxrsync.cli.main import Verbosity, say_error
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import Job
 from cxrsync.dataset.source_factory import open_source, opened
@@ -17,7 +17,7 @@ from cxrsync.ui.dry_run_text import as_fields, in_words
 from cxrsync.ui.reporters import Reporters
 
 
-def tell_forecast(job: Job, loudness: Loudness, *, as_json: bool) -> int:
+def tell_forecast(job: Job, loudness: Verbosity, *, as_json: bool) -> int:
     """Say what a pull of the job would do; returns the exit code."""
     found = asyncio.run(_look(job, loudness))
     loudness.output.write((json.dumps(as_fields(found)) if as_json else in_words(found)) + "\n")
@@ -27,7 +27,7 @@ def tell_forecast(job: Job, loudness: Loudness, *, as_json: bool) -> int:
     return ExitCode.COMPLETE
 
 
-async def _look(job: Job, loudness: Loudness) -> Forecast:
+async def _look(job: Job, loudness: Verbosity) -> Forecast:
     audience = Reporters(loudness.level, json_to=None, progress="log")
     prompt = TerminalPrompt()
     with obeying_signals(prompt, audience) as stop:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import click
 
 from cxrsync.catalog.load import dataset_info
-from cxrsync.cli.main import Loudness
+from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import option, place_options, selection_options
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.cli.variables import Command
@@ -40,7 +40,7 @@ Form = Callable[[Entry], str]
     help="sha256sum: as `sha256sum -c` reads it, from the version's folder.",
 )
 @click.pass_obj
-def ls(loudness: Loudness, /, form: str, **options: Any) -> int:
+def ls(loudness: Verbosity, /, form: str, **options: Any) -> int:
     """Print the files that a selection means, without fetching them.
 
     From what is here already, without a network; a manifest or table that is not here is fetched
@@ -49,7 +49,7 @@ def ls(loudness: Loudness, /, form: str, **options: Any) -> int:
     return asyncio.run(_run(make_job(options), form, loudness))
 
 
-async def _run(job: Job, form: str, loudness: Loudness) -> int:
+async def _run(job: Job, form: str, loudness: Verbosity) -> int:
     audience = Reporters(loudness.level, json_to=None, progress="tree")
     prompt = TerminalPrompt()
     async with opened(open_source(job, audience.tell, prompt)) as source, AsyncExitStack() as stack:

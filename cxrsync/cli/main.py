@@ -30,7 +30,7 @@ _COMMANDS = {
 
 
 @dataclass(slots=True)
-class Loudness:
+class Verbosity:
     """How much a person wants to hear: -1 quiet, 0 normal, 1 verbose; and ``output``, where
     programs read."""
 
@@ -107,7 +107,7 @@ def run(arguments: list[str]) -> int:
     """Run one command line; returns its exit code."""
     # What is written may be patients' data: for the owner only, wherever a mode is not said.
     os.umask(os.umask(0o077) | 0o077)
-    loudness = Loudness()
+    loudness = Verbosity()
     output = loudness.output
     # Ours goes to the output; what is caught here is click's own, as of --help.
     with contextlib.redirect_stdout(io.StringIO()) as said:
@@ -122,7 +122,7 @@ def run(arguments: list[str]) -> int:
     return code
 
 
-def _run(arguments: list[str], loudness: Loudness) -> int:
+def _run(arguments: list[str], loudness: Verbosity) -> int:
     try:
         result = cli.main(args=arguments, prog_name="cxrsync", standalone_mode=False, obj=loudness)
     except click.exceptions.Exit as done:

@@ -10,7 +10,7 @@ import click
 
 from cxrsync.api import run_job
 from cxrsync.cli.dry_run import tell_forecast
-from cxrsync.cli.main import Loudness
+from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import (
     option,
     output_options,
@@ -34,7 +34,9 @@ from cxrsync.ui.reporters import Reporters
 @option("--dry-run", is_flag=True, help="Say what it would do and take; fetch no file.")
 @output_options
 @click.pass_obj
-def pull(loudness: Loudness, /, dry_run: bool, as_json: bool, progress: str, **options: Any) -> int:
+def pull(
+    loudness: Verbosity, /, dry_run: bool, as_json: bool, progress: str, **options: Any
+) -> int:
     """Fetch what is selected and not there yet; resume; verify.
 
     No selection means the whole version. Run the same command again to go on: nothing is fetched
@@ -50,7 +52,7 @@ def pull(loudness: Loudness, /, dry_run: bool, as_json: bool, progress: str, **o
 
 def pull_job(
     job: Job,
-    loudness: Loudness,
+    loudness: Verbosity,
     *,
     as_json: bool,
     progress: str,

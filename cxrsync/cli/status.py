@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from cxrsync import humanize
-from cxrsync.cli.main import Loudness
+from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import base_url_option, job_of_tree, option, selection_options
 from cxrsync.cli.variables import Command
 from cxrsync.dataset.version import find_tree
@@ -34,7 +34,7 @@ _HEADINGS: tuple[str, ...] = (
 @option("--all", "everything", is_flag=True, help="Of the whole manifest.")
 @option("--json", "as_json", is_flag=True, envvar="CXRSYNC_JSON", help="One JSON object.")
 @click.pass_obj
-def status(loudness: Loudness, /, everything: bool, as_json: bool, **options: Any) -> int:
+def status(loudness: Verbosity, /, everything: bool, as_json: bool, **options: Any) -> int:
     """What is there, by shard. Hashes nothing; needs no lock and no write access.
 
     Without a selection: what this tree was pulled with. Beside a pull that is at work it counts

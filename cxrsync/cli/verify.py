@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cxrsync import humanize
-from cxrsync.cli.main import Loudness
+from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import (
     acknowledge_option,
     job_of_tree,
@@ -39,7 +39,7 @@ from cxrsync.ui.reporters import Reporters
 @output_options
 @click.pass_obj
 def verify(
-    loudness: Loudness,
+    loudness: Verbosity,
     /,
     everything: bool,
     repair: bool,
