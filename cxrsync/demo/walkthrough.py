@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxrsync.demo.data.tree import Tree, TreeSpec, make_tree
-from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.behaviour import ServerBehaviour
 from cxrsync.demo.server.server import MiniPhysioNet
 
 _KILL_PATIENCE = 60.0
@@ -66,7 +66,9 @@ def make_trees(folder: Path, patients: int) -> list[Tree]:
 def open_stage(folder: Path, *, patients: int, rate: int | None, port: int = 0) -> Stage:
     """Make the trees and start the server. Stop ``stage.server`` when done."""
     make_trees(folder / "files", patients)
-    server = MiniPhysioNet(folder / "files", Manners(rate=rate), certificates=folder, port=port)
+    server = MiniPhysioNet(
+        folder / "files", ServerBehaviour(rate=rate), certificates=folder, port=port
+    )
     server.start()
     return Stage(folder, server)
 

@@ -11,7 +11,7 @@ from cxrsync.catalog.load import dataset_info as describe
 from cxrsync.catalog.load import load
 from cxrsync.config.parse_job import make_job
 from cxrsync.demo.data.tree import TreeSpec, make_tree
-from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.behaviour import ServerBehaviour
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import UsageError
 from cxrsync.model import Kind
@@ -169,7 +169,7 @@ def test_a_job_of_a_dataset_that_was_added(home: Path, monkeypatch: pytest.Monke
 def machine(tmp_path: Path) -> Iterator[Machine]:
     files = tmp_path / "files"
     make_tree(files, JPG, VERSION, TreeSpec(patients=10, image_bytes=2_000))
-    with MiniPhysioNet(files, Manners()) as server:
+    with MiniPhysioNet(files, ServerBehaviour()) as server:
         yield Machine(tmp_path, tmp_path / "mirror", server.base_url, server.ca_file)
 
 

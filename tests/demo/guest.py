@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.behaviour import ServerBehaviour
 from cxrsync.demo.server.server import MiniPhysioNet
 
 MTIME = 1_721_736_000
@@ -27,7 +27,7 @@ TREE = {
     "open/1.0/SHA256SUMS.txt": b"open",
     "open/1.0/big.bin": BIG,
 }
-QUICK = Manners(password_check_seconds=0.001, open_datasets=frozenset({"open"}))
+QUICK = ServerBehaviour(password_check_seconds=0.001, open_datasets=frozenset({"open"}))
 AGENT = "Wget/1.21 (compatible; tests)"
 TEST_COOKIE = "testcookie=1; HttpOnly; Path=/; SameSite=Lax; Secure"
 

@@ -10,7 +10,7 @@ import pytest
 from e2e.stage import DICOM, JPG, VERSION, Machine
 
 from cxrsync.demo.data.tree import TreeSpec, make_tree
-from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.behaviour import ServerBehaviour
 from cxrsync.demo.server.server import MiniPhysioNet
 
 # Small enough to be made anew for each test session, with several images in each shard.
@@ -42,7 +42,7 @@ def serve(files_root: Path) -> Iterator[Callable[..., MiniPhysioNet]]:
     with ExitStack() as stack:
 
         def start(root: Path = files_root, **manners: object) -> MiniPhysioNet:
-            server = MiniPhysioNet(root, Manners(**manners))  # type: ignore[arg-type]
+            server = MiniPhysioNet(root, ServerBehaviour(**manners))  # type: ignore[arg-type]
             return stack.enter_context(server)
 
         yield start
@@ -55,7 +55,7 @@ def server(serve: Callable[..., MiniPhysioNet]) -> MiniPhysioNet:
 
 @pytest.fixture(scope="module")
 def module_server(files_root: Path) -> Iterator[MiniPhysioNet]:
-    with MiniPhysioNet(files_root, Manners()) as server:
+    with MiniPhysioNet(files_root, ServerBehaviour()) as server:
         yield server
 
 

@@ -12,7 +12,7 @@ import pytest
 from e2e.failing_disk import FailingDisk, Fault, Told, build, failing_disk
 from e2e.stage import JPG, VERSION, Machine, fingerprint, image_bytes_sent, wait_until
 
-from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.behaviour import ServerBehaviour
 from cxrsync.demo.server.server import MiniPhysioNet
 
 SHARD = ("--jpg", "--shard", "p10")
@@ -83,7 +83,7 @@ def layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def near(files_root: Path) -> Iterator[MiniPhysioNet]:
-    with MiniPhysioNet(files_root, Manners(password_check_seconds=0)) as server:
+    with MiniPhysioNet(files_root, ServerBehaviour(password_check_seconds=0)) as server:
         yield server
 
 

@@ -20,7 +20,7 @@ from cxrsync.config.parse_job import make_job
 from cxrsync.demo.data.images import noise
 from cxrsync.demo.data.tree import MARKER
 from cxrsync.demo.server import faults
-from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.behaviour import ServerBehaviour
 from cxrsync.demo.server.faults import Fault, Rule, Script, script
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import ExitCode
@@ -89,7 +89,7 @@ def stage(
     (root / SLUG / VERSION / NAME).write_bytes(DATA[connections])
     digest = hashlib.sha256(DATA[connections]).hexdigest()
     (root / SLUG / VERSION / "SHA256SUMS.txt").write_text(f"{digest} {NAME}\n")
-    with MiniPhysioNet(root, Manners(rate=2 << 20)) as server:
+    with MiniPhysioNet(root, ServerBehaviour(rate=2 << 20)) as server:
         yield Stage(root, tmp_path / "mirror", connections, server, [])
 
 

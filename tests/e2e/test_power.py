@@ -21,7 +21,7 @@ from power.rehearsal import (
     rehearse,
 )
 
-from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.behaviour import ServerBehaviour
 from cxrsync.demo.server.server import MiniPhysioNet
 
 REASON = why_not()
@@ -44,7 +44,7 @@ def published(place: Path) -> Published:
 
 @pytest.fixture(scope="module")
 def power_server(place: Path, published: Published) -> Iterator[MiniPhysioNet]:
-    manners = Manners(rate=8 << 20, open_datasets=frozenset({SLUG}))
+    manners = ServerBehaviour(rate=8 << 20, open_datasets=frozenset({SLUG}))
     with MiniPhysioNet(place / "files", manners) as server:
         yield server
 

@@ -20,7 +20,7 @@ import pytest
 from e2e.stage import JPG, PATIENCE, VERSION, Machine, image_bytes_sent
 from sources.http.connect_proxy import NAME, ConnectProxy, known_as
 
-from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.behaviour import ServerBehaviour
 from cxrsync.demo.server.server import MiniPhysioNet
 
 USER = "demo"
@@ -143,7 +143,7 @@ def serve(files_root: Path) -> Iterator[Serve]:
 
     def start(name: str = "127.0.0.1", **manners: object) -> MiniPhysioNet:
         fast = {"password": PASSWORD, "password_check_seconds": 0.001, **manners}
-        server = known_as(MiniPhysioNet(files_root, Manners(**fast)), name)  # type: ignore[arg-type]
+        server = known_as(MiniPhysioNet(files_root, ServerBehaviour(**fast)), name)  # type: ignore[arg-type]
         server.start()
         started.append(server)
         return server

@@ -22,7 +22,7 @@ from sources.http.connect_proxy import NAME, ConnectProxy
 
 from cxrsync.cli.main import run
 from cxrsync.demo.data.tree import MARKER
-from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.behaviour import ServerBehaviour
 from cxrsync.demo.server.faults import Answer, Fault, Rule, script
 from cxrsync.demo.server.faults import Request as Headers
 from cxrsync.demo.server.responses import Reply
@@ -245,7 +245,7 @@ def test_every_fault_of_the_table(user: User, tmp_path: Path) -> None:
         Rule(f"*/{name}", with_a_cookie(order.fault), None if order.for_ever else (1,))
         for name, (order, _code, _lost) in zip(files, FAULTS.values(), strict=True)
     ]
-    manners = Manners(
+    manners = ServerBehaviour(
         username=USER, password=PASSWORD, password_check_seconds=0.001, faults=script(*rules)
     )
     with MiniPhysioNet(root, manners) as server:

@@ -13,8 +13,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cxrsync.demo.server.behaviour import Manners
-from cxrsync.demo.server.request_log import Ledger
+from cxrsync.demo.server.behaviour import ServerBehaviour
+from cxrsync.demo.server.request_log import RequestLog
 
 TWO_WEEKS = 1_209_600  # seconds: Django's SESSION_COOKIE_AGE
 
@@ -34,15 +34,15 @@ _STRANGER = Admission(signed_in=False)
 _GUEST = Admission(signed_in=True)
 
 
-class Gate:
+class Authenticator:
     """Knows the one account and its sessions."""
 
-    def __init__(self, manners: Manners, ledger: Ledger) -> None:
+    def __init__(self, manners: ServerBehaviour, ledger: RequestLog) -> None:
         self._ledger = ledger
         self._sessions: dict[str, bytes] = {}
         self.follow(manners)
 
-    def follow(self, manners: Manners) -> None:
+    def follow(self, manners: ServerBehaviour) -> None:
         """Take over the account of these manners.
 
         A session holds the password's hash, as Django's do: it ends when that changes.

@@ -11,7 +11,7 @@ def _none(_number: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Manners:
+class ServerBehaviour:
     """What the server asks of its guests and how fast it serves them.
 
     The defaults are the real site's, without its slowness: a session by cookie after the first

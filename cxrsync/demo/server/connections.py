@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from cxrsync.demo.server.request_log import Ledger
+from cxrsync.demo.server.request_log import RequestLog
 
 CHUNK = 256 * 1024  # bytes: what is read, written and buffered at once
 
@@ -47,14 +47,14 @@ def next_free(free_at: float, now: float, nbytes: int, rate: int) -> float:
     return max(free_at, now - _CREDIT) + nbytes / rate
 
 
-class Doorway:
+class ConnectionListener:
     """Lets connections in while there are fewer than `limit()`, and closes the others at once;
     `cuts(number)` tells of each, counted from 1, whether it is dropped in its TLS handshake."""
 
     def __init__(
         self,
         handle: Handle,
-        ledger: Ledger,
+        ledger: RequestLog,
         limit: Callable[[], int | None],
         cuts: Callable[[int], bool],
     ) -> None:

@@ -16,7 +16,7 @@ from cxrsync.demo.server.responses import Reply
 _NAME_WIDTH = 50  # NGX_HTTP_AUTOINDEX_NAME_LEN
 
 
-class Shelf:
+class FileTree:
     """A folder of `<slug>/<version>/…`; symbolic links and dotfiles are not there at all.
 
     Raises ValueError without the tree maker's marker, so that no real dataset is ever served.

@@ -52,7 +52,7 @@ class Counts:
         return {**plain, "by_path": by_path, "user_agents": sorted(self.user_agents)}
 
 
-class Ledger(Counts):
+class RequestLog(Counts):
     """Counts that the server's thread keeps and any thread may read.
 
     Whatever a client can have noticed is in here already: the server counts before it writes.

@@ -23,15 +23,15 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from cxrsync.demo.server import responses
-from cxrsync.demo.server.auth import Gate, is_welcome
-from cxrsync.demo.server.behaviour import Manners
-from cxrsync.demo.server.connections import CHUNK, Doorway, Line
-from cxrsync.demo.server.files import Shelf, listing, split
-from cxrsync.demo.server.request_log import Ledger, Logged
+from cxrsync.demo.server.auth import Authenticator, is_welcome
+from cxrsync.demo.server.behaviour import ServerBehaviour
+from cxrsync.demo.server.connections import CHUNK, ConnectionListener, Line
+from cxrsync.demo.server.files import FileTree, listing, split
+from cxrsync.demo.server.request_log import Logged, RequestLog
 from cxrsync.demo.server.responses import Body, Mishap, Reply, Span, Then, cut, page
 from cxrsync.demo.server.tls import Authority
 
-__all__ = ["Ledger", "Manners", "MiniPhysioNet"]
+__all__ = ["MiniPhysioNet", "RequestLog", "ServerBehaviour"]
 
 _CHALLENGE = ("WWW-Authenticate", 'Basic realm="PhysioNet", charset="UTF-8"')
 _TEST_COOKIE = ("Set-Cookie", "testcookie=1; HttpOnly; Path=/; SameSite=Lax; Secure")
@@ -58,7 +58,7 @@ class MiniPhysioNet:
     def __init__(
         self,
         files_root: Path,
-        manners: Manners = Manners(),  # noqa: B008 - frozen
+        manners: ServerBehaviour = ServerBehaviour(),  # noqa: B008 - frozen
         *,
         certificates: Path | None = None,
         host: str = "127.0.0.1",
@@ -66,10 +66,10 @@ class MiniPhysioNet:
     ) -> None:
         if not ipaddress.ip_address(host).is_loopback:
             raise ValueError(f"the demo's server listens on loopback only, not on {host}")
-        self.ledger = Ledger()
+        self.ledger = RequestLog()
         self.manners = manners
-        self._shelf = Shelf(files_root)
-        self._gate = Gate(manners, self.ledger)
+        self._shelf = FileTree(files_root)
+        self._gate = Authenticator(manners, self.ledger)
         self._authority = Authority()
         self._certificates = certificates
         self._host = host
@@ -139,7 +139,7 @@ class MiniPhysioNet:
         tls = self._authority.server_context()
 
         async def serve() -> None:
-            doorway = Doorway(
+            doorway = ConnectionListener(
                 self._handle,
                 self.ledger,
                 lambda: self.manners.max_connections,

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from sources.http.connect_proxy import ESTABLISHED, NAME, ConnectProxy, field, known_as
 
 from cxrsync.config.job import SourceConfig, TransferLimits
-from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.behaviour import ServerBehaviour
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import (
     AccessDenied,
@@ -73,7 +73,7 @@ def make_server(tmp_path: Path) -> Iterator[Callable[[str], MiniPhysioNet]]:
     path.parent.mkdir(parents=True)
     path.write_bytes(b"one")
     (tmp_path / "root/.cxrsync-demo").touch()
-    manners = Manners(password=PASSWORD, password_check_seconds=0.001)
+    manners = ServerBehaviour(password=PASSWORD, password_check_seconds=0.001)
     with contextlib.ExitStack() as stack:
 
         def make(name: str) -> MiniPhysioNet:

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from cxrsync.config.job import SourceConfig, TransferLimits
-from cxrsync.demo.server.behaviour import Manners
+from cxrsync.demo.server.behaviour import ServerBehaviour
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import (
     AccessDenied,
@@ -35,7 +35,9 @@ from cxrsync.sources.credentials import Credentials
 from cxrsync.sources.physionet import PhysioNet
 
 SECRET = "correct horse grüße"
-MANNERS = Manners(password=SECRET, password_check_seconds=0.001, open_datasets=frozenset({"open"}))
+MANNERS = ServerBehaviour(
+    password=SECRET, password_check_seconds=0.001, open_datasets=frozenset({"open"})
+)
 LIMITS = TransferLimits(connect_timeout=5.0, stall_timeout=5.0)
 NAMES = ["a#b", "what?", "50%", "%20", "%2e%2e", "a b", "Grüße 北京", "a+b&c=d;e", "c:\\d", "'\"<>"]
 # What a run asks for first.
