@@ -96,7 +96,7 @@ class DigestMismatch(NamedTuple):
 
 
 # More than any file system takes; what is summed up stays far below 63 bits.
-MOST_BYTES = 1 << 50
+MAX_BYTES = 1 << 50
 # The end of what 63 bits of nanoseconds hold: 11 April 2262.
 END_OF_TIME = (1 << 63) // 10**9
 _STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]{0,510}"')
@@ -104,7 +104,7 @@ _STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]{0,510}"')
 
 def is_size(count: int) -> bool:
     """Whether a file can have so many bytes."""
-    return 0 <= count <= MOST_BYTES
+    return 0 <= count <= MAX_BYTES
 
 
 def is_time(seconds: float) -> bool:

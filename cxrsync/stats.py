@@ -26,7 +26,7 @@ from cxrsync.events import (
 )
 from cxrsync.model import Outcome, Result
 
-MOST_NAMED = 10
+MAX_NAMED = 10
 # Small enough that one is searched at once, though they are not sorted.
 _BUCKETS = 4096
 
@@ -56,8 +56,8 @@ class Imbalance:
 def _named(count: int, paths: tuple[str, ...]) -> str:
     if not paths:
         return ""
-    shown = ", ".join(paths[:MOST_NAMED])
-    return f" ({shown}{', …' if count > min(len(paths), MOST_NAMED) else ''})"
+    shown = ", ".join(paths[:MAX_NAMED])
+    return f" ({shown}{', …' if count > min(len(paths), MAX_NAMED) else ''})"
 
 
 class Books:
@@ -84,7 +84,7 @@ class Books:
         # The newest first: of a path that several plans name, the others have their outcome.
         if not any(account.settle(path) for account in reversed(self._accounts)):
             self._surplus += 1
-            if len(self._surplus_paths) < MOST_NAMED:
+            if len(self._surplus_paths) < MAX_NAMED:
                 self._surplus_paths.append(path)
 
     def unsettled(self) -> frozenset[int]:
@@ -141,7 +141,7 @@ class Account:
         return frozenset(key for bucket in self._due.values() for key in bucket)
 
 
-_MOST_PROBLEMS_KEPT = 1000
+_MAX_PROBLEMS_KEPT = 1000
 _PROBLEMS = {Result.FAILED, Result.CONTRADICTED, Result.ACKNOWLEDGED}
 
 
@@ -203,7 +203,7 @@ class RunStats:
         self.open_to_others += outcome.open_to_others
         if outcome.resumed:
             self.resumed = _plus(self.resumed, 1, outcome.resumed)
-        if outcome.result in _PROBLEMS and len(self.problems) < _MOST_PROBLEMS_KEPT:
+        if outcome.result in _PROBLEMS and len(self.problems) < _MAX_PROBLEMS_KEPT:
             self.problems.append(outcome)
 
     def summary(self, *, requests: int, exit_code: int, error: str = "") -> RunSummary:

@@ -28,10 +28,10 @@ _NAME = "datasets.yaml"
 OWN_CATALOGUE = "CXRSYNC_DATASETS"
 # A catalogue in bytes, and what its aliases make of it in characters: a few lines of aliases of
 # aliases come to more than any memory.
-_MOST_BYTES = 256 << 10
-_MOST_EXPANDED = 1 << 20
+_MAX_BYTES = 256 << 10
+_MAX_EXPANDED = 1 << 20
 # Bytes of one file: more than any file system takes is a slip.
-_MOST_MEAN = 1 << 50
+_MAX_MEAN = 1 << 50
 
 # What a file of a dataset outside the catalogue is taken for.
 _COMMON_KINDS: dict[str, list[str]] = {
@@ -151,7 +151,7 @@ def _check_values(file: Path, slug: str, fields: dict[str, Any]) -> None:
         if kind not in {each.value for each in Kind}:
             kinds = suggest(str(kind), [each.value for each in Kind])
             raise _malformed(file, f"{slug}: {kind!r} is no kind of file: near {kinds}")
-    if not all(0 <= mean < _MOST_MEAN for mean in fields.get("means", {}).values()):
+    if not all(0 <= mean < _MAX_MEAN for mean in fields.get("means", {}).values()):
         raise _malformed(file, f"{slug}: means is not {_FORMS['means'].words}")
 
 
@@ -184,7 +184,7 @@ class _Loader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         if node is not None and node not in self._weights:
             weight = self._weights[node] = 1 + self._weigh(node)
-            if weight > _MOST_EXPANDED:
+            if weight > _MAX_EXPANDED:
                 raise _TooLarge("its aliases make it too large")
         return node
 
@@ -199,9 +199,9 @@ class _Loader(yaml.SafeLoader):
 
 def _load_yaml(file: Path) -> object:
     with file.open("rb") as stream:
-        text = stream.read(_MOST_BYTES + 1)
-    if len(text) > _MOST_BYTES:
-        raise _TooLarge(f"it has more than {_MOST_BYTES:,} bytes")
+        text = stream.read(_MAX_BYTES + 1)
+    if len(text) > _MAX_BYTES:
+        raise _TooLarge(f"it has more than {_MAX_BYTES:,} bytes")
     return yaml.load(text.decode("utf-8"), _Loader)  # noqa: S506 - it is a SafeLoader
 
 

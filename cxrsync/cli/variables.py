@@ -20,7 +20,7 @@ from cxrsync.errors import UsageError
 _PREFIX = "CXRSYNC_"
 # Those that are no option's: a catalogue, and the environment that the scripts make.
 _OTHERS = frozenset({OWN_CATALOGUE, "CXRSYNC_VENV"})
-_MOST_NAMED = 5
+_MAX_NAMED = 5
 
 
 class Option(click.Option):
@@ -75,7 +75,7 @@ def refuse_unknown_variables(ctx: click.Context) -> None:
         if here <= known:
             return  # no further command needs to be imported
     left = sorted(here - known)
-    named = ", ".join(left[:_MOST_NAMED]) + (" and more" if len(left) > _MOST_NAMED else "")
+    named = ", ".join(left[:_MAX_NAMED]) + (" and more" if len(left) > _MAX_NAMED else "")
     raise UsageError(
         f"unknown variable{'s' if len(left) > 1 else ''} {named}",
         next_step=f"{_near(left[0], known)}What begins with {_PREFIX} has to be an option: "

@@ -18,7 +18,7 @@ DEFAULT_USER_AGENT = f"Wget/1.21 (compatible; cxrsync/{__version__})"
 # Users report 24 connections ending in connect timeouts, and 8 working for weeks.
 AUTO_CONNECTIONS = 8
 AUTO_FIRST_CONNECTIONS = 4
-MOST_CONNECTIONS = 32
+MAX_CONNECTIONS = 32
 
 
 class Link(Enum):

@@ -12,7 +12,7 @@ from cxrsync.sanitize import reason_of
 _LINE = re.compile(
     r"(?P<first>[0-9a-f]{64}) [ *]?(?P<path_after>\S.*)|(?P<path>\S.*?)\s+(?P<last>[0-9a-f]{64})",
 )
-_MOST_NAMED = 5
+_MAX_NAMED = 5
 
 
 def read_acknowledged(file: Path) -> frozenset[tuple[str, str]]:
@@ -39,8 +39,8 @@ def read_acknowledged(file: Path) -> frozenset[tuple[str, str]]:
         else:
             found.add((match["path"] or match["path_after"], match["last"] or match["first"]))
     if junk:
-        named = ", ".join(str(number) for number in junk[:_MOST_NAMED])
-        more = f" and {len(junk) - _MOST_NAMED:,} more" if len(junk) > _MOST_NAMED else ""
+        named = ", ".join(str(number) for number in junk[:_MAX_NAMED])
+        more = f" and {len(junk) - _MAX_NAMED:,} more" if len(junk) > _MAX_NAMED else ""
         raise UsageError(
             f"--acknowledge {file}: not a path and a SHA-256: line {named}{more}",
             next_step="One file a line: its path below the version's root and the digest that "

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from cxrsync.errors import UsageError
 from cxrsync.sanitize import reason_of
 
-_MOST_NAMED = 5
+_MAX_NAMED = 5
 
 
 class Form(NamedTuple):
@@ -74,8 +74,8 @@ def _read_ids(name: str, form: Form) -> set[str]:
         else:
             junk.append((number, line.strip()))
     if junk:
-        named = ", ".join(f"line {number} ({line[:40]!r})" for number, line in junk[:_MOST_NAMED])
-        more = f" and {len(junk) - _MOST_NAMED:,} more" if len(junk) > _MOST_NAMED else ""
+        named = ", ".join(f"line {number} ({line[:40]!r})" for number, line in junk[:_MAX_NAMED])
+        more = f" and {len(junk) - _MAX_NAMED:,} more" if len(junk) > _MAX_NAMED else ""
         raise UsageError(
             f"{option}: not the id of {_a(form)}: {named}{more}",
             next_step=f"One id a line, and nothing else: {form.example}.",

@@ -18,7 +18,7 @@ from cxrsync.config.job import (
     DEFAULT_BASE_URL,
     DEFAULT_DEST,
     DEFAULT_USER_AGENT,
-    MOST_CONNECTIONS,
+    MAX_CONNECTIONS,
     Job,
     Link,
     Reports,
@@ -50,13 +50,13 @@ _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 
 
 def parse_connections(value: str | int) -> int:
-    """``auto`` or a number from 1 to :data:`MOST_CONNECTIONS`. Raises UsageError."""
+    """``auto`` or a number from 1 to :data:`MAX_CONNECTIONS`. Raises UsageError."""
     if value == "auto":
         return AUTO_CONNECTIONS
     number = int(value) if str(value).isascii() and str(value).isdigit() else 0
-    if not 1 <= number <= MOST_CONNECTIONS:
+    if not 1 <= number <= MAX_CONNECTIONS:
         raise UsageError(
-            f"--connections {value!r} is not auto or a number from 1 to {MOST_CONNECTIONS}",
+            f"--connections {value!r} is not auto or a number from 1 to {MAX_CONNECTIONS}",
             next_step="Leave it out: more than 8 gets connect timeouts from PhysioNet, not speed.",
         )
     return number

@@ -11,7 +11,7 @@ from typing import Any
 from cxrsync.model import Kind
 
 CHEXPERT = "chexpert"
-_MOST_NAMED = 3
+_MAX_NAMED = 3
 
 
 class Unit(Enum):
@@ -194,6 +194,6 @@ class Selection:
 
 def _named(ids: tuple[str, ...], one: str, many: str) -> str:
     """A few ids by name, more by number."""
-    if len(ids) > _MOST_NAMED:
+    if len(ids) > _MAX_NAMED:
         return f"{len(ids):,} {many}"
     return f"{one if len(ids) == 1 else many} " + " or ".join(ids)

@@ -56,8 +56,8 @@ from cxrsync.transfer.pool import TransferPool, fetch_alone
 from cxrsync.transfer.transfer import Transfer
 
 # A hundred times that of the largest dataset we know: what is larger is a server gone wrong.
-_MOST_BYTES = 8 << 30
-_MOST_ATTEMPTS = 3
+_MAX_BYTES = 8 << 30
+_MAX_ATTEMPTS = 3
 _UNPROVED = {End.CLOSED, End.FORGEABLE}
 # What says nothing of the manifest: whoever fetches it knows how to wait.
 _ACCIDENTS = (Interrupted, InvalidResponse, Throttled, Unreachable)
@@ -249,12 +249,12 @@ class _WholeManifest:
             skip_if = None  # a newer one was on its way
         transfer = Transfer(
             self._line, self._ref, self._partial,
-            skip_if=skip_if, most=_MOST_BYTES, by_digest=False,
+            skip_if=skip_if, most=_MAX_BYTES, by_digest=False,
         )  # fmt: skip
         await transfer.begin(maybe_there=False, just_asked=searched)
         connections = self._run.job.limits.connections
         seen: set[tuple[int, str]] = set()
-        for _attempt in range(_MOST_ATTEMPTS):
+        for _attempt in range(_MAX_ATTEMPTS):
             await fetch_alone(self._flight, transfer, connections)
             if transfer.failed is not None:
                 raise transfer.failed

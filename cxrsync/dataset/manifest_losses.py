@@ -16,8 +16,8 @@ from cxrsync.model import Entry
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import ObjectVersion
 
-MOST_LOST = 0.1
-_MOST_NAMED = 10
+MAX_LOST = 0.1
+_MAX_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Losses:
     @property
     def too_many(self) -> bool:
         """Whether a person must look."""
-        return self.count > MOST_LOST * self.total
+        return self.count > MAX_LOST * self.total
 
     def __str__(self) -> str:
         more = self.count - len(self.named)
@@ -52,7 +52,7 @@ def losses(old: Iterable[Entry], new: Iterator[Entry]) -> Losses:
 
     for path in removed(counted(), new):
         count += 1
-        if len(named) < _MOST_NAMED:
+        if len(named) < _MAX_NAMED:
             named.append(path)
     return Losses(count, total, tuple(named))
 

@@ -22,9 +22,9 @@ from cxrsync.catalog.dataset_info import suggest
 from cxrsync.errors import CxrsyncError, ExitCode
 
 # What a table may come to, in bytes as expanded. The largest real one has about 50 MB.
-MOST_BYTES = 4 << 30
+MAX_BYTES = 4 << 30
 # One row, give or take a piece: a quote that is never closed must not fill the memory.
-MOST_ROW_BYTES = 1 << 20
+MAX_ROW_BYTES = 1 << 20
 # Past the first bytes, no table packs as well as this; gzip itself ends at about 1,030.
 BOMB_FROM_BYTES = 64 << 20
 BOMB_RATIO = 1000
@@ -32,8 +32,8 @@ BOMB_RATIO = 1000
 _PIECE = 128 << 10
 _GZIP = b"\x1f\x8b"
 # Columns that an error message looks at and the characters it spends on them.
-_MOST_NAMED = 100
-_MOST_SHOWN = 400
+_MAX_NAMED = 100
+_MAX_SHOWN = 400
 # Subject, study or image, or a number: such a "column" is a first row that lacks its header.
 _VALUE = re.compile(r"[ps]?[0-9]+|[0-9a-f]{8}(?:-[0-9a-f]{8}){4}")
 
@@ -106,12 +106,12 @@ def _place(column: str, header: list[str], name: str) -> int:
         return header.index(column)
     if count > 1:
         raise InvalidTable(name, f"has {count} columns named {column}")
-    known = [there for there in header[:_MOST_NAMED] if there and there.isprintable()]
+    known = [there for there in header[:_MAX_NAMED] if there and there.isprintable()]
     if any(_VALUE.fullmatch(there) for there in known):
         raise InvalidTable(
             name, f"has no column {column}: its first line holds values, no column names"
         )
-    shown = textwrap.shorten(suggest(column, known), _MOST_SHOWN, placeholder=" …")
+    shown = textwrap.shorten(suggest(column, known), _MAX_SHOWN, placeholder=" …")
     raise InvalidTable(name, f"has no column {column}; it has {shown or 'none with a name'}")
 
 
@@ -168,10 +168,10 @@ class _Lines:
         rest = b""
         for piece in _pieces(self._stream, self._name):
             self.open_bytes += len(piece)
-            if self.open_bytes > MOST_ROW_BYTES:
+            if self.open_bytes > MAX_ROW_BYTES:
                 raise InvalidTable(
                     self._name,
-                    f"about line {self._line}: a row of more than {MOST_ROW_BYTES:,} bytes",
+                    f"about line {self._line}: a row of more than {MAX_ROW_BYTES:,} bytes",
                 )
             end = piece.rfind(b"\n") + 1
             if end:
@@ -209,8 +209,8 @@ def _pieces(stream: BinaryIO, name: str) -> Iterator[bytes]:
     total = 0
     for piece in _expanded(source, name) if source.is_gzip else iter(source.piece, b""):
         total += len(piece)
-        if total > MOST_BYTES:
-            raise InvalidTable(name, f"more than {MOST_BYTES:,} bytes")
+        if total > MAX_BYTES:
+            raise InvalidTable(name, f"more than {MAX_BYTES:,} bytes")
         if total > BOMB_FROM_BYTES and total > BOMB_RATIO * source.taken:
             raise InvalidTable(name, f"expands to more than {BOMB_RATIO:,} times its size")
         yield piece

@@ -22,7 +22,7 @@ from cxrsync.model import MANIFEST_NAME, ROOT, Entry, RejectedLine, partition_of
 FAN = 8
 WHOLE: tuple[KeyRange, ...] = ((b"", None),)
 _SHARD_PREFIX = len("files/p10/")
-_MOST_REFUSED_KEPT = 1000
+_MAX_REFUSED_KEPT = 1000
 _LINES_TO_JUDGE = 100
 _PIECE = 1 << 16
 _BLOCK = 1 << 18
@@ -104,7 +104,7 @@ class ManifestFile:
                 entry = RejectedLine(number if self.whole else 0, f"{entry.path} is {what}")
             if entry is not None:
                 refused_lines += 1
-                if len(refused) < _MOST_REFUSED_KEPT:
+                if len(refused) < _MAX_REFUSED_KEPT:
                     refused.append(entry)
         self.refused, self.refused_lines = refused, refused_lines
 

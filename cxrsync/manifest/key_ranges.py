@@ -20,14 +20,14 @@ ROOT_KEYS: tuple[KeyRange, ...] = ((b"", b"files/"), (b"files0", None))
 
 # Beyond these numbers one long read asks less of the server than many short ones. They hold for
 # each selection: a tree that was filled subject by subject has those slices already.
-MOST_SHARDS = 5
-MOST_FOLDERS = 16
+MAX_SHARDS = 5
+MAX_FOLDERS = 16
 
 
 def needs_lookup(selection: Selection) -> bool:
     """Whether its studies or images tell a slice once it is known whose they are."""
     ids = len(selection.studies) + len(selection.images)
-    return 0 < ids <= MOST_FOLDERS and not selection.subjects
+    return 0 < ids <= MAX_FOLDERS and not selection.subjects
 
 
 def key_ranges_for(
@@ -61,9 +61,9 @@ def _prefixes(selection: Selection, owners: Mapping[str, str]) -> set[bytes] | N
     ids = (*selection.studies, *selection.images)
     if ids and not subjects and all(each in owners for each in ids):
         subjects = {owners[each] for each in ids}
-    if 0 < len(subjects) <= MOST_FOLDERS:
+    if 0 < len(subjects) <= MAX_FOLDERS:
         return {f"files/{subject[:3]}/{subject}/".encode() for subject in subjects}
-    if selection.shards and len(selection.shards) <= MOST_SHARDS:
+    if selection.shards and len(selection.shards) <= MAX_SHARDS:
         return {f"files/{shard}/".encode() for shard in selection.shards}
     return None
 

@@ -31,7 +31,7 @@ from cxrsync.sources.http import responses
 from cxrsync.sources.http.session import Session, drain
 
 _API_PAUSE = 0.5
-_MOST_API_BYTES = 1 << 20
+_MAX_API_BYTES = 1 << 20
 
 
 class PhysioNet:
@@ -145,7 +145,7 @@ class PhysioNet:
         async with asyncio.timeout(self._stall_timeout):
             async for chunk in self._chunks(response):
                 body += chunk
-                if len(body) > _MOST_API_BYTES:
+                if len(body) > _MAX_API_BYTES:
                     raise ValueError("an answer without an end")
         return json.loads(body)
 

@@ -13,7 +13,7 @@ from cxrsync.storage.filesystem import FILE_MODE
 UNFINISHED = ".new"
 COPY_SUFFIX = ".copy"
 # Linux takes at most 1,024 buffers in one call.
-_MOST_BUFFERS = 512
+_MAX_BUFFERS = 512
 
 
 def write_file(
@@ -50,7 +50,7 @@ def write_file(
 def write_all(fd: int, chunks: Sequence[bytes], offset: int) -> None:
     """Write every byte of ``chunks`` at ``offset``, however many calls it takes."""
     pending: Sequence[bytes | memoryview] = (
-        chunks if len(chunks) <= _MOST_BUFFERS else [b"".join(chunks)]
+        chunks if len(chunks) <= _MAX_BUFFERS else [b"".join(chunks)]
     )
     while pending:
         written = os.pwritev(fd, pending, offset)

@@ -137,7 +137,7 @@ OTHERS = 0o007
 # What FUSE and CIFS answer where folders cannot be synced: nothing more can be done there.
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 # Far more than any JSON file of ours has: what is larger is none of them.
-_MOST_JSON = 4 << 20
+_MAX_JSON = 4 << 20
 
 # What SQLite holds in an INTEGER.
 _LARGEST = (1 << 63) - 1
@@ -244,9 +244,9 @@ def read_json(path: Path) -> Any:
     with open(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise UnexpectedFile(errno.EINVAL, "not a regular file", str(path))
-        text = file.read(_MOST_JSON + 1)
-    if len(text) > _MOST_JSON:
-        raise ValueError(f"more than {_MOST_JSON:,} bytes")
+        text = file.read(_MAX_JSON + 1)
+    if len(text) > _MAX_JSON:
+        raise ValueError(f"more than {_MAX_JSON:,} bytes")
     try:
         return json.loads(text, parse_constant=_refuse)
     except RecursionError:

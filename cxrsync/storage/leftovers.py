@@ -39,7 +39,7 @@ from cxrsync.storage.shared_names import take
 from cxrsync.storage.sidecar import Stock, sidecar_of, sidecar_words, take_stock
 
 # Of one digest there is seldom more than one leftover, and each takes a few steps.
-_MOST_ROUNDS = 1000
+_MAX_ROUNDS = 1000
 _PIECE = 4 << 20
 
 
@@ -129,7 +129,7 @@ class _Adoption:
 
     def run(self) -> None:
         """Step by step, each looked at anew: a sleeper may wake up meanwhile."""
-        for _round in range(_MOST_ROUNDS):
+        for _round in range(_MAX_ROUNDS):
             busy = False
             for group in _grouped(self._look()):
                 busy |= self._step(group)

@@ -66,11 +66,11 @@ _REPLACED = "replaced"
 _LOOK_SECONDS = 0.5
 # A lock that is nobody's and that we do not get either: others were quicker, or the file system
 # does not do as it says.
-_MOST_TRIES = 50
+_MAX_TRIES = 50
 _QUICK_TRIES = 5
 _TRY_SECONDS = 0.02
-_MOST_BYTES = 4096
-_MOST_NAME = 255
+_MAX_BYTES = 4096
+_MAX_NAME = 255
 _CAREFULLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _BOOTTIME: int | None = getattr(clocks, "CLOCK_BOOTTIME", None)
 
@@ -191,7 +191,7 @@ class Lock:
         """Take the lock if that can be done now; else who holds it. Raises DiskError."""
         try:
             make_folders(self._folder)
-            for number in range(_MOST_TRIES):
+            for number in range(_MAX_TRIES):
                 if number >= _QUICK_TRIES:
                     sleep(_TRY_SECONDS)
                 found = self._look()
@@ -356,7 +356,7 @@ class Lock:
     def _take_out(self, name: str) -> None:
         """Take another owner's file of this very name out of the lock, and keep what it says.
         Raises OSError."""
-        kept = self._folder / f"{_REPLACED}.{name}"[:_MOST_NAME]
+        kept = self._folder / f"{_REPLACED}.{name}"[:_MAX_NAME]
         with contextlib.suppress(FileNotFoundError):
             os.rename(self._path / name, kept)
         with contextlib.suppress(OSError):  # not empty: somebody has entered
@@ -382,7 +382,7 @@ class Lock:
                 with contextlib.suppress(FileNotFoundError):
                     file = os.open(name, os.O_RDONLY | _CAREFULLY, dir_fd=folder)
                     try:
-                        return _Found(name, owner_in(os.read(file, _MOST_BYTES)))
+                        return _Found(name, owner_in(os.read(file, _MAX_BYTES)))
                     finally:
                         os.close(file)
         finally:
@@ -414,7 +414,7 @@ def _read_owner(file: Path) -> Owner:
     try:
         fd = os.open(file, os.O_RDONLY | _CAREFULLY)
         try:
-            return owner_in(os.read(fd, _MOST_BYTES))
+            return owner_in(os.read(fd, _MAX_BYTES))
         finally:
             os.close(fd)
     except OSError:

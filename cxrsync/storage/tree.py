@@ -28,7 +28,7 @@ from cxrsync.storage.filesystem import (
 )
 from cxrsync.storage.layout import OWN_FOLDER, PARTIAL_FOLDER
 
-_MOST_SAFE_FOLDERS = 4096
+_MAX_SAFE_FOLDERS = 4096
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -232,7 +232,7 @@ class Tree:
         """The folders on the way to a file that were not looked at of late, with the one above."""
         if os.path.dirname(self.final(path)) in self._safe_folders:
             return
-        if len(self._safe_folders) > _MOST_SAFE_FOLDERS:
+        if len(self._safe_folders) > _MAX_SAFE_FOLDERS:
             self._safe_folders.clear()
         where = str(self.root)
         for name in path.split("/")[:-1]:

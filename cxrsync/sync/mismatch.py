@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
-_MOST_ATTEMPTS = 3
+_MAX_ATTEMPTS = 3
 
 
 class Observation(NamedTuple):
@@ -34,4 +34,4 @@ def judge(seen: Sequence[Observation], known: str | None = None) -> Verdict:
     whole = [observation.digest for observation in seen if observation.whole]
     if whole and (known == whole[-1] or whole.count(whole[-1]) >= 2):
         return Verdict.CONTRADICTED
-    return Verdict.CORRUPTED if len(whole) >= _MOST_ATTEMPTS else Verdict.AGAIN
+    return Verdict.CORRUPTED if len(whole) >= _MAX_ATTEMPTS else Verdict.AGAIN

@@ -20,7 +20,7 @@ from cxrsync.model import ROOT, Entry, Outcome, Result, partition_of
 from cxrsync.plan.capacity import check_room
 from cxrsync.plan.carry_over import look_back
 from cxrsync.plan.planner import Plan, make_plan
-from cxrsync.stats import MOST_NAMED, RunStats
+from cxrsync.stats import MAX_NAMED, RunStats
 from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
@@ -124,7 +124,7 @@ async def _sync_locked(
     if not tally.limited and (unsettled := tally.books.unsettled()):
         # Only here, where the manifest is at hand, do they have names.
         lost = (path for path in manifest.paths() if hash(path) in unsettled)
-        run.emit(Unaccounted(tuple(islice(lost, MOST_NAMED))))
+        run.emit(Unaccounted(tuple(islice(lost, MAX_NAMED))))
 
 
 async def _work(

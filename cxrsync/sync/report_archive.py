@@ -38,7 +38,7 @@ _REQUEST_COST = 16 << 10
 # For fewer it is not even worth asking how large the archive is.
 _LEAST = 8
 # Of a single report; the real ones have some KB.
-_MOST_BYTES = 16 << 20
+_MAX_BYTES = 16 << 20
 
 
 def may_unpack(job: Job) -> bool:
@@ -220,7 +220,7 @@ def _read(fd: int, member: Member, entry: Entry) -> bytes | None:
     if member.name != entry.path:
         return None
     with suppress(InvalidArchive):  # this member is of no use; the others may be
-        data = read_member(fd, member, _MOST_BYTES)
+        data = read_member(fd, member, _MAX_BYTES)
         if hashlib.sha256(data).hexdigest() == entry.sha256:
             return data
     return None

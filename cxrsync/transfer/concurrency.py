@@ -14,7 +14,7 @@ from cxrsync.transfer.aimd import AimdWindow
 from cxrsync.transfer.machine_sleep import slept_seconds
 
 # Two clocks that are read one after the other differ by less.
-_LEAST_SLEEP = 1.0
+_MIN_SLEEP = 1.0
 
 
 async def _at_once() -> bool:
@@ -124,6 +124,6 @@ class ConcurrencyLimiter:
 
     def _notice_sleep(self) -> None:
         slept = slept_seconds()
-        if slept - self._slept > _LEAST_SLEEP:
+        if slept - self._slept > _MIN_SLEEP:
             self._slept = slept
             self._window.lapse()

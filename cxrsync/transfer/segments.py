@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from cxrsync.storage.byte_ranges import Range, gaps
 
 # Below this a second request costs the server more than it brings.
-LEAST_SHARE = 2 << 20
+MIN_SHARE = 2 << 20
 _ALIGN = 1 << 16
 
 
@@ -97,7 +97,7 @@ class Segments:
         for segment in self._open:
             if not segment.busy:
                 segment.busy = True
-                if idle > 1 and segment.remaining >= 2 * LEAST_SHARE:
+                if idle > 1 and segment.remaining >= 2 * MIN_SHARE:
                     # The others come next, and find the rest free: no stream is cut off for them.
                     self._cut(segment, segment.remaining - _share(segment.remaining, idle))
                 return segment
@@ -106,7 +106,7 @@ class Segments:
     def split_longest(self, idle: int) -> Segment | None:
         """The end of the longest stretch in work, if it is long enough to be shared."""
         longest = max(self._open, key=lambda segment: segment.remaining, default=None)
-        if longest is None or longest.remaining < 2 * LEAST_SHARE:
+        if longest is None or longest.remaining < 2 * MIN_SHARE:
             return None
         taken = self._cut(longest, _share(longest.remaining, idle + 1))
         taken.busy = True
@@ -121,4 +121,4 @@ class Segments:
 
 
 def _share(left: int, among: int) -> int:
-    return max(LEAST_SHARE, left // among // _ALIGN * _ALIGN)
+    return max(MIN_SHARE, left // among // _ALIGN * _ALIGN)

@@ -20,7 +20,7 @@ from cxrsync.transfer.circuit_breaker import Request
 from cxrsync.transfer.context import TransferContext
 from cxrsync.transfer.response_policy import Action, LocalState, decide
 from cxrsync.transfer.retry_policy import RetryState, next_delay
-from cxrsync.transfer.segments import LEAST_SHARE, Segment, Segments
+from cxrsync.transfer.segments import MIN_SHARE, Segment, Segments
 
 # Few and large hand-overs to what writes and hashes; but on a slow line several a second, so that a
 # kill costs little.
@@ -282,7 +282,7 @@ class Transfer:
         )
         if total is not None and total != self.segments.total:
             self.segments.learn_total(total)
-            if total >= 2 * LEAST_SHARE:
+            if total >= 2 * MIN_SHARE:
                 self._line.can_share()
 
     async def _receive(self, segment: Segment, opened: Opened, epoch: int) -> None:

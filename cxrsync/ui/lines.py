@@ -24,7 +24,7 @@ from cxrsync.model import Outcome
 from cxrsync.ui.progress import Pace, is_problem
 
 _LOG_EVERY = 30.0
-_MOST_NAMED = 20
+_MAX_NAMED = 20
 _FAULTS = {Finding.BAD, Finding.UNREADABLE, Finding.MISSING}
 
 
@@ -77,10 +77,10 @@ class LineReporter:
     def _fault(self, event: Checked) -> str | None:
         """Faults by name, up to a number that a person reads."""
         self._faults[event.finding] += 1
-        if self._verbose or self._faults[event.finding] <= _MOST_NAMED:
+        if self._verbose or self._faults[event.finding] <= _MAX_NAMED:
             why = f": {event.reason}" if event.reason else ""
             return f"{event.finding.value}: {event.path}{why}"
-        if self._faults[event.finding] == _MOST_NAMED + 1:
+        if self._faults[event.finding] == _MAX_NAMED + 1:
             return f"{event.finding.value}: and more (cxrsync -v names them all)"
         return None
 

@@ -7,7 +7,7 @@ from cxrsync.errors import ExitCode
 from cxrsync.events import RunSummary
 from cxrsync.sanitize import printable
 
-_MOST_NAMED = 10
+_MAX_NAMED = 10
 
 
 def as_text(summary: RunSummary) -> str:
@@ -35,17 +35,17 @@ def as_text(summary: RunSummary) -> str:
     ]
     lines.extend(
         f"  {problem.result.value}: {problem.path}: {problem.reason}"
-        for problem in summary.problems[:_MOST_NAMED]
+        for problem in summary.problems[:_MAX_NAMED]
     )
     amiss = summary.failed.files + summary.mismatched.files + summary.acknowledged.files
-    more = amiss - min(len(summary.problems), _MOST_NAMED)
+    more = amiss - min(len(summary.problems), _MAX_NAMED)
     if more > 0 and summary.problems:
         lines.append(f"  and {more:,} more: see {summary.root}/.cxrsync/runs/")
-    for refused in summary.refused[:_MOST_NAMED]:
+    for refused in summary.refused[:_MAX_NAMED]:
         where = f"manifest line {refused.line}" if refused.line else "a manifest line"
         lines.append(f"  refused: {where}: {refused.reason}")
-    if len(summary.refused) > _MOST_NAMED:
-        lines.append(f"  and {len(summary.refused) - _MOST_NAMED:,} more manifest lines")
+    if len(summary.refused) > _MAX_NAMED:
+        lines.append(f"  and {len(summary.refused) - _MAX_NAMED:,} more manifest lines")
     if summary.limited and not summary.error:
         well = ", all well" if summary.exit_code == ExitCode.LIMIT else ""
         lines.append(f"stopped at a limit{well}; run the same command again to go on")

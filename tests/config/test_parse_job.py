@@ -14,7 +14,7 @@ from cxrsync import __version__
 from cxrsync.config.job import (
     AUTO_CONNECTIONS,
     DEFAULT_BASE_URL,
-    MOST_CONNECTIONS,
+    MAX_CONNECTIONS,
     Job,
     SourceConfig,
     TransferLimits,
@@ -247,7 +247,7 @@ def test_json_that_is_no_selection(raw: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "number"), [("auto", AUTO_CONNECTIONS), (1, 1), ("32", MOST_CONNECTIONS)]
+    ("value", "number"), [("auto", AUTO_CONNECTIONS), (1, 1), ("32", MAX_CONNECTIONS)]
 )
 def test_connections(value: str | int, number: int) -> None:
     assert parse_connections(value) == number

@@ -76,7 +76,7 @@ def stage(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Stage]:
     for module in (segments, transfer):
-        monkeypatch.setattr(module, "LEAST_SHARE", 64 << 10)
+        monkeypatch.setattr(module, "MIN_SHARE", 64 << 10)
     monkeypatch.setattr(transfer, "HANDOVER_BYTES", 16 << 10)
     monkeypatch.setattr(retry_policy, "_FIRST_PAUSE", 0.02)
     monkeypatch.setattr(retry_policy, "_LONGEST_RETRY_AFTER", 0.1)

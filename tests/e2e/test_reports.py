@@ -25,7 +25,7 @@ from e2e.stage import (
 
 from cxrsync.demo.data.tree import MARKER, TreeSpec, make_tree
 from cxrsync.demo.server.server import MiniPhysioNet
-from cxrsync.transfer.segments import LEAST_SHARE
+from cxrsync.transfer.segments import MIN_SHARE
 
 Serve = Callable[..., MiniPhysioNet]
 MakeMachine = Callable[[MiniPhysioNet], Machine]
@@ -253,7 +253,7 @@ def test_stopped_while_the_archive_comes(
 def test_an_interrupt_keeps_every_byte_of_an_archive_in_segments(
     serve: Serve, make_machine: MakeMachine, tmp_path: Path
 ) -> None:
-    spec = TreeSpec(3, 0, zip_bytes=3 * LEAST_SHARE)
+    spec = TreeSpec(3, 0, zip_bytes=3 * MIN_SHARE)
     source = make_tree(tmp_path / "files", DICOM, VERSION, spec).root
     server = serve(tmp_path / "files", rate=1_100_000)
     machine = make_machine(server)

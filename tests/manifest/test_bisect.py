@@ -13,7 +13,7 @@ from cxrsync.manifest.bisect import ManifestNotSorted, path_of, prefix_range, se
 many = settings(deadline=None, max_examples=200, derandomize=True)
 
 DIGEST = b"0123456789abcdef" * 4
-MOST_ROUNDS = 200
+MAX_ROUNDS = 200
 
 Asked = list[tuple[tuple[int, int], ...]]
 
@@ -26,7 +26,7 @@ def drive(text: bytes, key: bytes, fan: int = 8) -> tuple[int, Asked]:
         ranges = next(search)
         while True:
             asked.append(ranges)
-            assert len(asked) <= MOST_ROUNDS
+            assert len(asked) <= MAX_ROUNDS
             ends = [end for pair in ranges for end in pair]
             assert len(ends) >= 2
             assert ends[0] >= 0

@@ -146,7 +146,7 @@ def test_a_long_row_behind_many() -> None:
 
 
 def test_more_bytes_than_a_table_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_reader, "MOST_BYTES", len(SPLIT))
+    monkeypatch.setattr(csv_reader, "MAX_BYTES", len(SPLIT))
     for data in (SPLIT, gzip.compress(SPLIT)):
         assert len(rows(data, "split")) == 2
     for data in (SPLIT + b"\n", gzip.compress(SPLIT + b"\n")):

@@ -11,8 +11,8 @@ from cxrsync.config.selection import Selection
 from cxrsync.manifest.bisect import ManifestNotSorted
 from cxrsync.manifest.filters import ImageFilter
 from cxrsync.manifest.key_ranges import (
-    MOST_FOLDERS,
-    MOST_SHARDS,
+    MAX_FOLDERS,
+    MAX_SHARDS,
     ROOT_KEYS,
     KeyRange,
     covers,
@@ -99,14 +99,14 @@ def test_a_dataset_without_shards_has_no_slices() -> None:
 
 
 def test_many_small_slices_are_one_large_read() -> None:
-    few = tuple(f"p1000{number:04}" for number in range(MOST_FOLDERS))
-    assert len(inner(key_ranges_for([Selection(subjects=few)], JPG, {})) or ()) == MOST_FOLDERS
+    few = tuple(f"p1000{number:04}" for number in range(MAX_FOLDERS))
+    assert len(inner(key_ranges_for([Selection(subjects=few)], JPG, {})) or ()) == MAX_FOLDERS
     more = Selection(subjects=(*few, P11))
     assert key_ranges_for([more], JPG, {}) is None
     # … unless they came one by one: then they are here.
     one_by_one = [Selection(subjects=(each,)) for each in more.subjects]
-    assert len(inner(key_ranges_for(one_by_one, JPG, {})) or ()) == MOST_FOLDERS + 1
-    shards = JPG.shards[: MOST_SHARDS + 1]
+    assert len(inner(key_ranges_for(one_by_one, JPG, {})) or ()) == MAX_FOLDERS + 1
+    shards = JPG.shards[: MAX_SHARDS + 1]
     assert key_ranges_for([Selection(shards=shards)], JPG, {}) is None
     assert inner(key_ranges_for([Selection(shards=shards[:-1])], JPG, {})) is not None
     # The shard of too many subjects is one.
@@ -118,8 +118,8 @@ def test_many_small_slices_are_one_large_read() -> None:
     ("selection", "needs"),
     [
         (Selection(studies=("s1",)), True),
-        (Selection(images=("a",) * MOST_FOLDERS), True),
-        (Selection(images=("a",) * MOST_FOLDERS, studies=("s1",)), False),
+        (Selection(images=("a",) * MAX_FOLDERS), True),
+        (Selection(images=("a",) * MAX_FOLDERS, studies=("s1",)), False),
         (Selection(studies=("s1",), subjects=(P10,)), False),
         (Selection(subjects=(P10,)), False),
         (Selection(), False),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrsync.storage.byte_ranges import Range, add, normal, size
-from cxrsync.transfer.segments import LEAST_SHARE, Segment, Segments
+from cxrsync.transfer.segments import MIN_SHARE, Segment, Segments
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 
@@ -71,8 +71,8 @@ def test_several_idle_ones_find_the_rest_free() -> None:
 
 
 def test_a_small_file_is_not_cut() -> None:
-    segments = Segments([], 2 * LEAST_SHARE - 1)
-    assert spans(segments.take_idle(8)) == [(0, 2 * LEAST_SHARE - 1)]
+    segments = Segments([], 2 * MIN_SHARE - 1)
+    assert spans(segments.take_idle(8)) == [(0, 2 * MIN_SHARE - 1)]
     assert segments.split_longest(8) is None
 
 
@@ -199,7 +199,7 @@ def test_every_byte_once(
             else:
                 line.receive(segment, random.randint(1, 8 * MIB))
     assert line.arrived == ([(0, total)] if total else [])
-    assert all(share >= LEAST_SHARE for share in line.shares)
+    assert all(share >= MIN_SHARE for share in line.shares)
 
 
 @many
@@ -212,7 +212,7 @@ def test_no_share_is_too_small(total: int, idles: list[int]) -> None:
         if share is not None:
             taken.append(share)
     # The last may be as small as the file is; of two or more each is worth a request.
-    least = min(total, LEAST_SHARE)
+    least = min(total, MIN_SHARE)
     free = take_all(segments)
     assert all(share.remaining >= least for share in [*taken, *free])
     assert sum(share.remaining for share in [*taken, *free]) == total

@@ -174,7 +174,7 @@ def small_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry_policy, "_FIRST_PAUSE", 0.0)
     monkeypatch.setattr(module, "HANDOVER_BYTES", 250)
     for room in (module, segments):
-        monkeypatch.setattr(room, "LEAST_SHARE", 300)
+        monkeypatch.setattr(room, "MIN_SHARE", 300)
     monkeypatch.setattr(segments, "_ALIGN", 1)
 
 

@@ -18,7 +18,7 @@ from cxrsync.sources.base import End, PastEnd, Unchanged
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
 _UNSATISFIED = re.compile(r"bytes \*/([0-9]{1,19})")
-_MOST_DIGITS = 19
+_MAX_DIGITS = 19
 # "Not now": nothing is said of the file, nor of who asks.
 TRY_LATER = {408, 425, 429, 500, 502, 503, 504}
 # Too many at a time; nginx says the last two where nobody behind it is free.
@@ -170,7 +170,7 @@ def _length(headers: Mapping[str, str]) -> int | None:
     value = headers.get("Content-Length", "")
     if not (value.isascii() and value.isdigit()):
         return None
-    if len(value) > _MOST_DIGITS or not is_size(int(value)):
+    if len(value) > _MAX_DIGITS or not is_size(int(value)):
         raise InvalidResponse("a Content-Length of no sensible size")
     return int(value)
 

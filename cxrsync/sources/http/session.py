@@ -61,12 +61,12 @@ _KEEPALIVE_SECONDS = 50.0
 # A run of weeks must notice that the server has moved.
 _DNS_SECONDS = 300
 _READ_BUFFER = 1 << 18
-_LEAST_BUFFER = 1 << 12
+_MIN_BUFFER = 1 << 12
 # How long a peer has to answer the TLS farewell.
 _CLOSING_SECONDS = 0.25
 # A refusal's HTML is read to its end, so that the connection can serve again; more is not.
-_MOST_REFUSAL_BYTES = 1 << 16
-_MOST_REFUSAL_SECONDS = 5.0
+_MAX_REFUSAL_BYTES = 1 << 16
+_MAX_REFUSAL_SECONDS = 5.0
 
 _BY_SESSION = "Session"
 # Where only the status matters.
@@ -103,7 +103,7 @@ class Session:
         self._buffer = _READ_BUFFER
         if limits.rate is not None:  # each connection takes what it may in about a quarter second
             share = limits.rate / limits.connections / 4
-            self._buffer = int(min(_READ_BUFFER, max(_LEAST_BUFFER, share)))
+            self._buffer = int(min(_READ_BUFFER, max(_MIN_BUFFER, share)))
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -317,9 +317,9 @@ class Session:
 async def drain(response: aiohttp.ClientResponse) -> None:
     """Finish with a response whose body does not matter; keep its connection if that is cheap."""
     try:
-        left = _MOST_REFUSAL_BYTES
+        left = _MAX_REFUSAL_BYTES
         if (response.content_length or 0) <= left:
-            async with asyncio.timeout(_MOST_REFUSAL_SECONDS):
+            async with asyncio.timeout(_MAX_REFUSAL_SECONDS):
                 while left > 0 and not response.content.at_eof():
                     left -= len(await response.content.read(left))
     except (aiohttp.ClientError, OSError, TimeoutError):
