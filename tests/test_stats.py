@@ -77,9 +77,9 @@ def told_by_hand(events: Sequence[Event]) -> tuple[int, int]:
 @many
 @given(st.lists(plans | outcomes, max_size=20) | orderly(), st.booleans())
 def test_every_imbalance_is_found(events: list[Event], complete: bool) -> None:
-    tally = RunStats()
+    stats = RunStats()
     for event in events:
-        tally.record(event)
+        stats.record(event)
     missing, surplus = told_by_hand(events)
     if not complete:  # a run that was stopped owes nobody anything, but tells nothing twice either
         missing = sum(
@@ -88,13 +88,13 @@ def test_every_imbalance_is_found(events: list[Event], complete: bool) -> None:
             if isinstance(event, Planned)
         )
 
-    found = tally.books.imbalance(complete=complete)
+    found = stats.books.imbalance(complete=complete)
 
     assert (found is not None) == bool(missing or surplus)
     if found is not None:
         assert (found.missing, found.surplus) == (missing, surplus)
     elif complete:
-        summary = tally.summary(requests=0, exit_code=0)
+        summary = stats.summary(requests=0, exit_code=0)
         parts = (summary.present, summary.fetched, summary.adopted, summary.failed)
         parts += (summary.mismatched, summary.acknowledged)
         assert summary.selected.files == sum(part.files for part in parts)
@@ -124,11 +124,11 @@ def test_paths_that_share_a_hash_are_two_files() -> None:
 
 
 def test_many_are_told_by_number() -> None:
-    tally = RunStats()
+    stats = RunStats()
     paths = [f"files/p10/{number}.jpg" for number in range(5_000)]
-    tally.record(plan(paths))
-    tally.record(Unaccounted(tuple(paths[:10])))
-    said = str(tally.books.imbalance(complete=True))
+    stats.record(plan(paths))
+    stats.record(Unaccounted(tuple(paths[:10])))
+    said = str(stats.books.imbalance(complete=True))
     assert "5,000 of 5,000" in said
     assert said.count(".jpg") == 10
     assert "…" in said
@@ -139,12 +139,12 @@ def test_many_are_told_by_number() -> None:
 
 @pytest.mark.parametrize("legs", [1, 3])
 def test_refused_lines_count_once_a_dataset(legs: int) -> None:
-    tally = RunStats()
+    stats = RunStats()
     for _ in range(legs):
         for prefix, lines in (("", 2), ("other/1.0/", 3)):
             refused = tuple(RejectedLine(line, f"{prefix}junk") for line in range(1, lines + 1))
             told = Planned(0, 0, 0, 0, 0, refused=refused, refused_lines=lines, prefix=prefix)
-            tally.record(told)
-    assert tally.refused_lines == 5
-    summary = tally.summary(requests=0, exit_code=5)
+            stats.record(told)
+    assert stats.refused_lines == 5
+    summary = stats.summary(requests=0, exit_code=5)
     assert (len(summary.refused), summary.failed.files) == (5, 5)

@@ -33,7 +33,7 @@ from cxrsync.sanitize import reason_of
 )
 @click.pass_obj
 def demo(
-    loudness: Verbosity,
+    verbosity: Verbosity,
     /,
     serve: bool,
     patients: int,
@@ -48,7 +48,7 @@ def demo(
         raise UsageError("--dir is empty", next_step="Give it a value, or leave it out.")
 
     def say(line: str) -> None:
-        loudness.output.write(line + "\n")
+        verbosity.output.write(line + "\n")
 
     place = Path(folder or tempfile.mkdtemp(prefix="cxrsync-demo-")).absolute()
     try:
@@ -104,6 +104,6 @@ def _serve(stage: Stage, say: Callable[[str], None]) -> int:
         signal.signal(number, lambda *_: ended.set())
     while not ended.wait(1.0):
         pass
-    counts = stage.server.ledger.snapshot()
+    counts = stage.server.request_log.snapshot()
     say(f"\n{counts.requests:,} requests, {counts.password_checks:,} password checks")
     return 0

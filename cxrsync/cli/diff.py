@@ -32,7 +32,7 @@ from cxrsync.ui.reporters import Reporters
 @place_options
 @option("--json", "as_json", is_flag=True, envvar="CXRSYNC_JSON", help="One JSON object a line.")
 @click.pass_obj
-def diff(loudness: Verbosity, /, old: str, new: str, as_json: bool, **options: Any) -> int:
+def diff(verbosity: Verbosity, /, old: str, new: str, as_json: bool, **options: Any) -> int:
     """What changed from version V1 to V2: added, removed, changed, and the bytes that would move.
 
     By the two manifests, fetched into DEST where they are not there yet. One path a line on
@@ -44,22 +44,25 @@ def diff(loudness: Verbosity, /, old: str, new: str, as_json: bool, **options: A
         raise UsageError(f"{old} and {new} are the same version")
     for version in (old, new):  # refused as any other that is none
         job = job_of_tree({**options, "dataset_version": version})
-    return asyncio.run(_run(job, (old, new), loudness, as_json=as_json))
+    return asyncio.run(_run(job, (old, new), verbosity, as_json=as_json))
 
 
-async def _run(job: Job, versions: tuple[str, str], loudness: Verbosity, *, as_json: bool) -> int:
-    audience = Reporters(loudness.level, json_to=None, progress="tree")
+async def _run(job: Job, versions: tuple[str, str], verbosity: Verbosity, *, as_json: bool) -> int:
+    reporters = Reporters(verbosity.level, json_to=None, progress="tree")
     prompt = TerminalPrompt()
-    async with opened(open_source(job, audience.tell, prompt)) as source, AsyncExitStack() as stack:
-        with obeying_signals(prompt, audience) as stop:
-            comparison = compare(job, versions, source, audience.tell, stop)
+    async with (
+        opened(open_source(job, reporters.tell, prompt)) as source,
+        AsyncExitStack() as stack,
+    ):
+        with obeying_signals(prompt, reporters) as stop:
+            comparison = compare(job, versions, source, reporters.tell, stop)
             found = await stack.enter_async_context(comparison)
         # As in `ls`: nothing is left to be saved, and the reader may have enough.
-        if loudness.output.write_lines(_lines(found, as_json=as_json)):
+        if verbosity.output.write_lines(_lines(found, as_json=as_json)):
             totals = found.totals()
             if as_json:
-                loudness.output.write_lines([json.dumps(_fields(totals))])
-            elif loudness.level >= 0:
+                verbosity.output.write_lines([json.dumps(_fields(totals))])
+            elif verbosity.level >= 0:
                 to_stderr(_in_words(found, totals))
     return ExitCode.COMPLETE
 

@@ -17,19 +17,19 @@ from cxrsync.ui.dry_run_text import as_fields, in_words
 from cxrsync.ui.reporters import Reporters
 
 
-def tell_forecast(job: Job, loudness: Verbosity, *, as_json: bool) -> int:
+def tell_forecast(job: Job, verbosity: Verbosity, *, as_json: bool) -> int:
     """Say what a pull of the job would do; returns the exit code."""
-    found = asyncio.run(_look(job, loudness))
-    loudness.output.write((json.dumps(as_fields(found)) if as_json else in_words(found)) + "\n")
+    found = asyncio.run(_look(job, verbosity))
+    verbosity.output.write((json.dumps(as_fields(found)) if as_json else in_words(found)) + "\n")
     if found.refusal is not None and not job.force:
         say_error(found.refusal)
         return found.refusal.exit_code
     return ExitCode.COMPLETE
 
 
-async def _look(job: Job, loudness: Verbosity) -> Forecast:
-    audience = Reporters(loudness.level, json_to=None, progress="log")
+async def _look(job: Job, verbosity: Verbosity) -> Forecast:
+    reporters = Reporters(verbosity.level, json_to=None, progress="log")
     prompt = TerminalPrompt()
-    with obeying_signals(prompt, audience) as stop:
-        async with opened(open_source(job, audience.tell, prompt)) as source:
-            return await forecast(job, source, audience.tell, stop)
+    with obeying_signals(prompt, reporters) as stop:
+        async with opened(open_source(job, reporters.tell, prompt)) as source:
+            return await forecast(job, source, reporters.tell, stop)

@@ -40,23 +40,26 @@ Form = Callable[[Entry], str]
     help="sha256sum: as `sha256sum -c` reads it, from the version's folder.",
 )
 @click.pass_obj
-def ls(loudness: Verbosity, /, form: str, **options: Any) -> int:
+def ls(verbosity: Verbosity, /, form: str, **options: Any) -> int:
     """Print the files that a selection means, without fetching them.
 
     From what is here already, without a network; a manifest or table that is not here is fetched
     into DEST first, where a pull will find it.
     """
-    return asyncio.run(_run(make_job(options), form, loudness))
+    return asyncio.run(_run(make_job(options), form, verbosity))
 
 
-async def _run(job: Job, form: str, loudness: Verbosity) -> int:
-    audience = Reporters(loudness.level, json_to=None, progress="tree")
+async def _run(job: Job, form: str, verbosity: Verbosity) -> int:
+    reporters = Reporters(verbosity.level, json_to=None, progress="tree")
     prompt = TerminalPrompt()
-    async with opened(open_source(job, audience.tell, prompt)) as source, AsyncExitStack() as stack:
-        with obeying_signals(prompt, audience) as stop:
-            found = await stack.enter_async_context(listing(job, source, audience.tell, stop))
+    async with (
+        opened(open_source(job, reporters.tell, prompt)) as source,
+        AsyncExitStack() as stack,
+    ):
+        with obeying_signals(prompt, reporters) as stop:
+            found = await stack.enter_async_context(listing(job, source, reporters.tell, stop))
         # Nothing is left to be saved: from here on a signal ends it at once.
-        loudness.output.write_lines(map(_form(form, job, found), found.entries()))
+        verbosity.output.write_lines(map(_form(form, job, found), found.entries()))
     return ExitCode.COMPLETE
 
 

@@ -107,11 +107,11 @@ def run(arguments: list[str]) -> int:
     """Run one command line; returns its exit code."""
     # What is written may be patients' data: for the owner only, wherever a mode is not said.
     os.umask(os.umask(0o077) | 0o077)
-    loudness = Verbosity()
-    output = loudness.output
+    verbosity = Verbosity()
+    output = verbosity.output
     # Ours goes to the output; what is caught here is click's own, as of --help.
     with contextlib.redirect_stdout(io.StringIO()) as said:
-        code = _run(arguments, loudness)
+        code = _run(arguments, verbosity)
     if text := said.getvalue():
         output.write(text)
     if output.lost is not None:
@@ -122,9 +122,9 @@ def run(arguments: list[str]) -> int:
     return code
 
 
-def _run(arguments: list[str], loudness: Verbosity) -> int:
+def _run(arguments: list[str], verbosity: Verbosity) -> int:
     try:
-        result = cli.main(args=arguments, prog_name="cxrsync", standalone_mode=False, obj=loudness)
+        result = cli.main(args=arguments, prog_name="cxrsync", standalone_mode=False, obj=verbosity)
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as problem:  # usage errors among them

@@ -35,7 +35,7 @@ from cxrsync.ui.reporters import Reporters
 @output_options
 @click.pass_obj
 def pull(
-    loudness: Verbosity, /, dry_run: bool, as_json: bool, progress: str, **options: Any
+    verbosity: Verbosity, /, dry_run: bool, as_json: bool, progress: str, **options: Any
 ) -> int:
     """Fetch what is selected and not there yet; resume; verify.
 
@@ -46,13 +46,13 @@ def pull(
     """
     job = make_job(options)
     if dry_run:
-        return tell_forecast(job, loudness, as_json=as_json)
-    return pull_job(job, loudness, as_json=as_json, progress=progress).exit_code
+        return tell_forecast(job, verbosity, as_json=as_json)
+    return pull_job(job, verbosity, as_json=as_json, progress=progress).exit_code
 
 
 def pull_job(
     job: Job,
-    loudness: Verbosity,
+    verbosity: Verbosity,
     *,
     as_json: bool,
     progress: str,
@@ -62,16 +62,16 @@ def pull_job(
 
     ``distrust``: files that were found wrong, whatever the state says of them.
     """
-    audience = Reporters(
-        loudness.level, json_to=loudness.output if as_json else None, progress=progress
+    reporters = Reporters(
+        verbosity.level, json_to=verbosity.output if as_json else None, progress=progress
     )
     try:
-        return asyncio.run(_run(job, audience, distrust))
+        return asyncio.run(_run(job, reporters, distrust))
     finally:
-        audience.close()
+        reporters.close()
 
 
-async def _run(job: Job, audience: Reporters, distrust: Iterable[str]) -> RunSummary:
+async def _run(job: Job, reporters: Reporters, distrust: Iterable[str]) -> RunSummary:
     prompt = TerminalPrompt()
-    with obeying_signals(prompt, audience) as stop:
-        return await run_job(job, audience.tell, stop, prompt, distrust)
+    with obeying_signals(prompt, reporters) as stop:
+        return await run_job(job, reporters.tell, stop, prompt, distrust)

@@ -22,7 +22,7 @@ _SIGNALS = {
 
 
 @contextmanager
-def obeying_signals(prompt: TerminalPrompt, audience: Reporters) -> Iterator[CancelToken]:
+def obeying_signals(prompt: TerminalPrompt, reporters: Reporters) -> Iterator[CancelToken]:
     """Signals end what is in here by way of the Stop. Call it inside a running event loop."""
     stop = CancelToken()
     loop = asyncio.get_running_loop()
@@ -33,7 +33,7 @@ def obeying_signals(prompt: TerminalPrompt, audience: Reporters) -> Iterator[Can
             # stays good.
             os._exit(code)
         stop.request(code)
-        audience.tell(Notice(f"{number.name}: saving the state; once more to stop at once"))
+        reporters.tell(Notice(f"{number.name}: saving the state; once more to stop at once"))
 
     for number, code in _SIGNALS.items():
         loop.add_signal_handler(number, on_signal, number, code)

@@ -34,7 +34,7 @@ _HEADINGS: tuple[str, ...] = (
 @option("--all", "everything", is_flag=True, help="Of the whole manifest.")
 @option("--json", "as_json", is_flag=True, envvar="CXRSYNC_JSON", help="One JSON object.")
 @click.pass_obj
-def status(loudness: Verbosity, /, everything: bool, as_json: bool, **options: Any) -> int:
+def status(verbosity: Verbosity, /, everything: bool, as_json: bool, **options: Any) -> int:
     """What is there, by shard. Hashes nothing; needs no lock and no write access.
 
     Without a selection: what this tree was pulled with. Beside a pull that is at work it counts
@@ -42,7 +42,7 @@ def status(loudness: Verbosity, /, everything: bool, as_json: bool, **options: A
     """
     job = job_of_tree(options)
     tree, version, notice = find_tree(job)
-    if notice and loudness.level >= 0:
+    if notice and verbosity.level >= 0:
         to_stderr(f"note: {notice}")
     with expectation(tree, job, version, everything=everything) as expected:
         shares = status_of(tree, expected)
@@ -57,11 +57,11 @@ def status(loudness: Verbosity, /, everything: bool, as_json: bool, **options: A
             "running": runs[0] if runs else None,
             "runs": runs,
         }
-        loudness.output.write(json.dumps(answer) + "\n")
+        verbosity.output.write(json.dumps(answer) + "\n")
         return 0
     title = f"{job.dataset} {version} ({expected.words}) in {tree.root}"
     lines = [title, *_table(shares).split("\n"), *_remarks(shares, runs)]
-    loudness.output.write_lines(map(printable, lines))
+    verbosity.output.write_lines(map(printable, lines))
     return 0
 
 

@@ -39,7 +39,7 @@ from cxrsync.ui.reporters import Reporters
 @output_options
 @click.pass_obj
 def verify(
-    loudness: Verbosity,
+    verbosity: Verbosity,
     /,
     everything: bool,
     repair: bool,
@@ -62,27 +62,27 @@ def verify(
                 "this tree does not say what it ought to hold",
                 next_step="Say so: verify --repair --shard p10, for example, or --all.",
             )
-        audience = Reporters(
-            loudness.level, json_to=loudness.output if as_json else None, progress=progress
+        reporters = Reporters(
+            verbosity.level, json_to=verbosity.output if as_json else None, progress=progress
         )
         if notice:
-            audience.tell(TreeNotice(notice))
+            reporters.tell(TreeNotice(notice))
         try:
-            found = asyncio.run(verify_tree(tree, expected, audience.tell, job.acknowledged))
+            found = asyncio.run(verify_tree(tree, expected, reporters.tell, job.acknowledged))
         finally:
-            audience.close()
+            reporters.close()
     repairing = repair and found.exit_code != ExitCode.COMPLETE
     lines = _in_words(found, f"{job.dataset} {version}", hint=not repairing)
     if not repairing:
-        audience.say_summary(found.as_json(), lines)
+        reporters.say_summary(found.as_json(), lines)
         return found.exit_code
     for line in lines:
-        audience.tell(Notice(line))
+        reporters.tell(Notice(line))
     # Everything that was asked for of this tree; bad and unreadable files without their proof.
     first, *others = expected.selections
     job = replace(job, version=version, dest=tree.root, selection=first, also=tuple(others))
     done = pull_job(
-        job, loudness, as_json=as_json, progress=progress, distrust=found.bad + found.unreadable
+        job, verbosity, as_json=as_json, progress=progress, distrust=found.bad + found.unreadable
     )
     # What could not be replaced was set aside, or is wrong under its name as before.
     lost = {problem.path for problem in done.problems}.intersection(found.bad)

@@ -32,9 +32,9 @@ class RunContext:
     dataset: DatasetInfo
     version: str
     stamp: str
-    brake: RateLimiter
-    turns: ConcurrencyLimiter
-    outage: ServerHealth
+    rate_limiter: RateLimiter
+    limiter: ConcurrencyLimiter
+    server_health: ServerHealth
     batch_files: int
 
     def ref(self, path: str) -> RemotePath:
@@ -42,18 +42,18 @@ class RunContext:
         return RemotePath(self.job.dataset, self.version, path)
 
     def line(
-        self, flight: TransferPool, probe: Callable[[], Awaitable[None]] | None = None
+        self, pool: TransferPool, probe: Callable[[], Awaitable[None]] | None = None
     ) -> TransferContext:
         """What transfers share."""
         return TransferContext(
             self.source,
             self.job.limits,
-            self.outage,
+            self.server_health,
             self.emit,
-            self.turns,
+            self.limiter,
             probe,
-            flight.notify,
-            self.brake,
+            pool.notify,
+            self.rate_limiter,
         )
 
     async def probe(self) -> None:

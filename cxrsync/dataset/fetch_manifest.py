@@ -75,8 +75,8 @@ async def fetch_manifest(
     what ends a run.
     """
     folder = manifests_folder(run.tree)
-    flight = TransferPool()
-    line = run.line(flight)
+    pool = TransferPool()
+    line = run.line(pool)
     # Its partial has no digest for a name: two runs must not write it at once.
     lock = Lock(folder, describe="the manifest", on_loss=in_loop(run.stop.fail))
     place = Workplace(lock, folder, only=PARTIAL, proved=False)
@@ -89,12 +89,12 @@ async def fetch_manifest(
             ref = run.ref(MANIFEST_NAME)
             await run_in_thread(partial.load)
             earlier = await run_in_thread(lambda: EarlierSlices.of(partial))
-            part = await fetch_slices(line, flight, ref, partial, keys, ask=ask)
+            part = await fetch_slices(line, pool, ref, partial, keys, ask=ask)
             if part is not None:
                 if earlier is not None and partial.generation != earlier.epoch:
                     await run_in_thread(lambda: _judge_slices(run, part, partial, earlier))
                 return part
-        await _WholeManifest(run, line, flight, lock, partial, earlier).bring()
+        await _WholeManifest(run, line, pool, lock, partial, earlier).bring()
         return await run_in_thread(lambda: ManifestFile(run.tree.manifest))
     except OSError:
         await run_in_thread(
@@ -165,7 +165,7 @@ class _WholeManifest:
         self,
         run: RunContext,
         line: TransferContext,
-        flight: TransferPool,
+        pool: TransferPool,
         lock: Lock,
         partial: Partial,
         earlier: EarlierSlices | None,
@@ -175,7 +175,7 @@ class _WholeManifest:
         self._lock = lock
         self._tree = run.tree
         self._line = line
-        self._flight = flight
+        self._pool = pool
         self._partial = partial
         self._ref = run.ref(MANIFEST_NAME)
         self._source = line.source.identity
@@ -255,7 +255,7 @@ class _WholeManifest:
         connections = self._run.job.limits.connections
         seen: set[tuple[int, str]] = set()
         for _attempt in range(_MAX_ATTEMPTS):
-            await fetch_alone(self._flight, transfer, connections)
+            await fetch_alone(self._pool, transfer, connections)
             if transfer.failed is not None:
                 raise transfer.failed
             if transfer.unchanged:

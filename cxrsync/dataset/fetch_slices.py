@@ -28,7 +28,7 @@ class _ChangedError(Exception):
 
 async def fetch_slices(
     line: TransferContext,
-    flight: TransferPool,
+    pool: TransferPool,
     ref: RemotePath,
     partial: Partial,
     keys: tuple[KeyRange, ...],
@@ -42,7 +42,7 @@ async def fetch_slices(
     With ``ask`` the source is asked, in any case, whether what is here is still its own.
     """
     await run_in_thread(partial.load)
-    search = _Search(line, flight, ref, partial)
+    search = _Search(line, pool, ref, partial)
     for _attempt in range(_ATTEMPTS):
         try:
             return await search.run(keys, ask=ask)
@@ -55,10 +55,10 @@ class _Search:
     """One bisection over one partial: what is not there is fetched into it."""
 
     def __init__(
-        self, line: TransferContext, flight: TransferPool, ref: RemotePath, partial: Partial
+        self, line: TransferContext, pool: TransferPool, ref: RemotePath, partial: Partial
     ) -> None:
         self._line = line
-        self._flight = flight
+        self._pool = pool
         self._ref = ref
         self._partial = partial
 
@@ -103,7 +103,7 @@ class _Search:
         )
         epoch = self._partial.generation
         await transfer.begin(maybe_there=False)
-        await fetch_alone(self._flight, transfer, self._line.limits.connections)
+        await fetch_alone(self._pool, transfer, self._line.limits.connections)
         if self._partial.generation != epoch:
             raise _ChangedError
         if transfer.failed is not None:

@@ -39,8 +39,8 @@ class Stage:
             "CXRSYNC_CA_FILE": str(self.server.ca_file),
             "CXRSYNC_DEST": str(self.dest),
             "CXRSYNC_ALLOW_SYNCED": "1",  # synthetic: nobody's data
-            "PHYSIONET_USERNAME": self.server.manners.username,
-            "PHYSIONET_PASSWORD": self.server.manners.password,
+            "PHYSIONET_USERNAME": self.server.behaviour.username,
+            "PHYSIONET_PASSWORD": self.server.behaviour.password,
         }
 
     def command(self, *words: str) -> subprocess.Popen[bytes]:
@@ -75,7 +75,7 @@ def open_stage(folder: Path, *, patients: int, rate: int | None, port: int = 0) 
 
 def show(stage: Stage, say: Callable[[str], None]) -> int:
     """Pull, kill, go on, verify; returns the exit code of the verification."""
-    ledger = stage.server.ledger
+    request_log = stage.server.request_log
     pull = ("pull", "--jpg", "--shard", "p10")
     root = stage.folder / "files" / "mimic-cxr-jpg" / "2.1.0"
     whole = sum(path.stat().st_size for path in (root / "files" / "p10").rglob("*.jpg"))
@@ -83,20 +83,20 @@ def show(stage: Stage, say: Callable[[str], None]) -> int:
     say("$ cxrsync pull --jpg --shard p10")
     first = stage.command(*pull)
     deadline = time.monotonic() + _KILL_PATIENCE
-    while ledger.snapshot().bytes_sent < whole / 2 and first.poll() is None:
+    while request_log.snapshot().bytes_sent < whole / 2 and first.poll() is None:
         if time.monotonic() > deadline:
             break
         time.sleep(0.02)
     first.send_signal(signal.SIGKILL)
     first.wait()
-    half = ledger.snapshot()
+    half = request_log.snapshot()
     say("")
     say(f"  killed with SIGKILL half-way: {half.bytes_sent:,} bytes were sent, in")
     say(f"  {half.requests} requests, with {half.password_checks} password check")
     say("")
     say("$ cxrsync pull --jpg --shard p10      # the same command again")
     code = stage.command(*pull).wait()
-    done = ledger.snapshot()
+    done = request_log.snapshot()
     images = sum(count.bytes_sent for path, count in done.by_path.items() if path.endswith(".jpg"))
     say("")
     say(f"  the images are {whole:,} bytes; the server sent {images:,} for them in both runs:")

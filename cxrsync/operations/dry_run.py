@@ -41,12 +41,12 @@ async def forecast(job: Job, source: Source, emit: EventSink, stop: CancelToken)
     know it, and nothing else. Raises UsageError, and what ends a run."""
     with in_our_words(stop):
         run = await prepare(job, source, emit, stop)
-        course = await resolve(run, RunStats())
+        resolved = await resolve(run, RunStats())
         try:
-            plan = await run_in_thread(lambda: _plan(run, course))
+            plan = await run_in_thread(lambda: _plan(run, resolved))
             guess = await published_estimate(run, plan)
         finally:
-            course.manifest.close()
+            resolved.manifest.close()
     if job.with_reports:
         emit(Notice(f"the reports, which are in {run.dataset.reports_in}, are not counted here"))
     if plan.blocked:
@@ -77,15 +77,15 @@ async def forecast(job: Job, source: Source, emit: EventSink, stop: CancelToken)
     )
 
 
-def _plan(run: RunContext, course: Resolved) -> Plan:
+def _plan(run: RunContext, resolved: Resolved) -> Plan:
     """The plan that a pull would make, from states as they are now: no lock, nothing written."""
     with ExitStack() as stack:
         rows: dict[str, Iterator[FileRecord]] = {}
-        for name in course.meant.partitions:
+        for name in resolved.meant.partitions:
             state = State.read(run.tree.partition(name))
             rows[name] = iter(()) if state is None else stack.enter_context(state).rows()
         plan = make_plan(
-            course.manifest, course.meant.is_wanted, rows, run.tree, run.dataset.kind_of
+            resolved.manifest, resolved.meant.is_wanted, rows, run.tree, run.dataset.kind_of
         )
     _keep_what_is_there(plan, look_back(run, plan))
     return plan

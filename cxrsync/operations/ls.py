@@ -57,9 +57,9 @@ async def listing(
             found = await run_in_thread(lambda: _from_what_is_here(job, emit, stack))
             if found is None:
                 run = await prepare(job, source, emit, stop)
-                course = await resolve(run, RunStats())
-                manifest = stack.enter_context(closing(course.manifest))
-                is_wanted = course.meant.is_wanted
+                resolved = await resolve(run, RunStats())
+                manifest = stack.enter_context(closing(resolved.manifest))
+                is_wanted = resolved.meant.is_wanted
                 found = Listing(run.tree, job.dataset, run.version, manifest, is_wanted)
         yield found
 

@@ -52,12 +52,23 @@ async def prepare(job: Job, source: Source, emit: EventSink, stop: CancelToken) 
     if warning := await run_in_thread(lambda: warning_of_git(around)):
         emit(Notice(warning))
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    brake = RateLimiter(job.limits.rate)
-    turns = ConcurrencyLimiter(job.limits, emit)
-    outage = ServerHealth(job.limits.give_up_after, emit, turns)
+    rate_limiter = RateLimiter(job.limits.rate)
+    limiter = ConcurrencyLimiter(job.limits, emit)
+    server_health = ServerHealth(job.limits.give_up_after, emit, limiter)
     batch = share.batch_files
     return RunContext(
-        job, source, emit, stop, tree, known, version, stamp, brake, turns, outage, batch
+        job,
+        source,
+        emit,
+        stop,
+        tree,
+        known,
+        version,
+        stamp,
+        rate_limiter,
+        limiter,
+        server_health,
+        batch,
     )
 
 

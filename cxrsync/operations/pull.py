@@ -57,10 +57,10 @@ async def pull(
     is raised after the summary has been emitted.
     """
     stop = stop or CancelToken()
-    tally = RunStats()
+    stats = RunStats()
 
     def tell(event: Event) -> None:
-        tally.record(event)
+        stats.record(event)
         emit(event)
 
     run: RunContext | None = None
@@ -68,16 +68,16 @@ async def pull(
     try:
         with stop.watching(job.limits.max_duration):
             run = await prepare(job, source, tell, stop)
-            await pull_prepared(run, tally, tuple(distrust))
+            await pull_prepared(run, stats, tuple(distrust))
     except BaseException as problem:
         if is_callers_wish(problem, stop):
             raise
         error = explain(problem, stop)
-    if tally.open_to_others:
-        tell(Notice(_open_to_others(tally.open_to_others)))
-    tally.limited = tally.limited or stop.code is ExitCode.LIMIT
-    complete = error is None and stop.code is None and not tally.limited
-    imbalance = tally.books.imbalance(complete=complete)
+    if stats.open_to_others:
+        tell(Notice(_open_to_others(stats.open_to_others)))
+    stats.limited = stats.limited or stop.code is ExitCode.LIMIT
+    complete = error is None and stop.code is None and not stats.limited
+    imbalance = stats.books.imbalance(complete=complete)
     if imbalance is not None:
         unbalanced = Unbalanced(str(imbalance))
         error = unbalanced if error is None else unwrap(error, unbalanced)
@@ -87,16 +87,16 @@ async def pull(
         Ending(
             asked=stop.code,
             errors=() if error is None else (code_of(error),),
-            failed=tally.files[Result.FAILED],
-            contradicted=tally.files[Result.CONTRADICTED],
-            refused_lines=tally.refused_lines,
-            limited=tally.limited,
+            failed=stats.files[Result.FAILED],
+            contradicted=stats.files[Result.CONTRADICTED],
+            refused_lines=stats.refused_lines,
+            limited=stats.limited,
             balanced=imbalance is None,
         )
     )
     if isinstance(error, CxrsyncError):
         error.exit_code = code  # whoever catches it is told of all that happened
-    summary = tally.summary(
+    summary = stats.summary(
         requests=source.requests, exit_code=code, error=reason_of(error) if error else ""
     )
     if run is not None and os.path.isdir(run.tree.own):
@@ -115,43 +115,43 @@ def _open_to_others(count: int) -> str:
     )
 
 
-async def pull_prepared(run: RunContext, tally: RunStats, distrust: tuple[str, ...]) -> None:
+async def pull_prepared(run: RunContext, stats: RunStats, distrust: tuple[str, ...]) -> None:
     """Everything between the version's choice and the summary. Raises what ends the run."""
 
     def snapshot() -> RunSummary:
-        return tally.summary(requests=run.source.requests, exit_code=-1)
+        return stats.summary(requests=run.source.requests, exit_code=-1)
 
     reports = await _reports_beside(run) if run.job.with_reports else None
-    course = await resolve(run, tally)
+    resolved = await resolve(run, stats)
     try:
         async with asyncio.TaskGroup() as group:
             news = group.create_task(write_progress(run.tree, run.stamp, snapshot))
-            await _bring_files(run, tally, course, distrust)
+            await _bring_files(run, stats, resolved, distrust)
             if reports is not None:
-                await bring_reports(run, tally, course, reports)
+                await bring_reports(run, stats, resolved, reports)
             news.cancel()
     finally:
-        course.manifest.close()
+        resolved.manifest.close()
 
 
 async def _bring_files(
-    run: RunContext, tally: RunStats, course: Resolved, distrust: tuple[str, ...]
+    run: RunContext, stats: RunStats, resolved: Resolved, distrust: tuple[str, ...]
 ) -> None:
-    meant = course.meant
-    if course.brought:  # counted already
+    meant = resolved.meant
+    if resolved.brought:  # counted already
 
         def rest(path: str) -> bool:
-            return path not in course.brought and course.meant.is_wanted(path)
+            return path not in resolved.brought and resolved.meant.is_wanted(path)
 
         meant = replace(meant, is_wanted=rest)
-        distrust = tuple(set(distrust) - course.brought)  # they were hashed since
+        distrust = tuple(set(distrust) - resolved.brought)  # they were hashed since
     await sync_partitions(
-        run, tally, course.manifest, meant, remember=run.job.selections, distrust=distrust
+        run, stats, resolved.manifest, meant, remember=run.job.selections, distrust=distrust
     )
-    if not tally.selected:
+    if not stats.selected:
         raise UsageError(
             f"nothing is selected by: {run.job.selection}",
-            next_step=f"Take a filter away, or look at the names in {course.manifest.path}.",
+            next_step=f"Take a filter away, or look at the names in {resolved.manifest.path}.",
         )
 
 
@@ -183,26 +183,26 @@ async def _reports_beside(run: RunContext) -> Target:
     return home
 
 
-async def bring_reports(run: RunContext, tally: RunStats, course: Resolved, home: Target) -> None:
-    selection = await run_in_thread(lambda: _reports_of(run.job.selection, course))
+async def bring_reports(run: RunContext, stats: RunStats, resolved: Resolved, home: Target) -> None:
+    selection = await run_in_thread(lambda: _reports_of(run.job.selection, resolved))
     if selection is None:
         return
     run.emit(Notice(f"the reports are in {home.dataset.slug}: they come into {home.tree.root}"))
     other = other_run(run, home, selection)
-    there = await resolve(other, tally)
+    there = await resolve(other, stats)
     try:
-        await _bring_files(other, tally, there, ())
+        await _bring_files(other, stats, there, ())
     finally:
         there.manifest.close()
 
 
-def _reports_of(selection: Selection, course: Resolved) -> Selection | None:
+def _reports_of(selection: Selection, resolved: Resolved) -> Selection | None:
     """The reports of the studies that have a selected image, as a selection of their dataset; None
     where there is no image."""
     by_image = selection.images or selection.sample or selection.limit is not None
     if by_image or selection.include or selection.exclude:
         places = filter(
-            None, map(parse_image_path, filter(course.meant.is_wanted, course.manifest.paths()))
+            None, map(parse_image_path, filter(resolved.meant.is_wanted, resolved.manifest.paths()))
         )
         studies = tuple(sorted({place.study for place in places if place.image}))
         if not studies:

@@ -42,7 +42,7 @@ class Resolved:
     brought: frozenset[str] = frozenset()
 
 
-async def resolve(run: RunContext, tally: RunStats) -> Resolved:
+async def resolve(run: RunContext, stats: RunStats) -> Resolved:
     """Find out which files the job means, fetching what must be known for that and no more.
 
     The caller closes the manifest. Raises UsageError for what does not exist or means nothing,
@@ -58,7 +58,7 @@ async def resolve(run: RunContext, tally: RunStats) -> Resolved:
         if not manifest.whole:
             try:
                 for role in {name for each in lookups for name in _lookup_tables(each)}:
-                    brought |= await _bring_table(run, tally, manifest, tables, role)
+                    brought |= await _bring_table(run, stats, manifest, tables, role)
                 whose = await run_in_thread(lambda: lookup_subjects(tables, lookups))
             finally:
                 manifest.close()
@@ -70,7 +70,7 @@ async def resolve(run: RunContext, tally: RunStats) -> Resolved:
         for selection in selections:
             for role in tables_needed(selection):
                 if not tables.is_given(selection, role):
-                    brought |= await _bring_table(run, tally, manifest, tables, role)
+                    brought |= await _bring_table(run, stats, manifest, tables, role)
         meant = await run_in_thread(
             lambda: resolve_selection(selections, run.dataset, manifest, tables)
         )
@@ -99,28 +99,28 @@ async def get_manifest(
 
 
 async def _bring_table(
-    run: RunContext, tally: RunStats, manifest: ManifestFile, tables: Tables, role: str
+    run: RunContext, stats: RunStats, manifest: ManifestFile, tables: Tables, role: str
 ) -> set[str]:
     """Have the table that tells ``role`` here and proved; the paths in this run's own tree that
     had to be fetched for it."""
     home = tables.home_of(role)
     if home is not tables.own:
         if await run_in_thread(lambda: tables.find(role)) is None:
-            await _bring_from_beside(run, tally, home, role)
+            await _bring_from_beside(run, stats, home, role)
             if await run_in_thread(lambda: tables.find(role)) is None:
-                raise _not_arrived(f"the {role} table of {home.dataset.slug}", tally)
+                raise _not_arrived(f"the {role} table of {home.dataset.slug}", stats)
         return set()
     entry = await run_in_thread(lambda: _table_in(manifest, home, role))
     if await run_in_thread(lambda: tables.proved(home.tree, entry)) is not None:
         return set()
     run.emit(Notice(f"{entry.path} tells which images are meant: it comes first"))
-    await _travel_for(run, tally, manifest, entry, ())
+    await _travel_for(run, stats, manifest, entry, ())
     if await run_in_thread(lambda: tables.proved(home.tree, entry)) is None:
-        raise _not_arrived(entry.path, tally)
+        raise _not_arrived(entry.path, stats)
     return {entry.path}
 
 
-async def _bring_from_beside(run: RunContext, tally: RunStats, home: Target, role: str) -> None:
+async def _bring_from_beside(run: RunContext, stats: RunStats, home: Target, role: str) -> None:
     """The table is another dataset's, under an agreement of its own."""
     slug = home.dataset.slug
     run.emit(Notice(f"the {role} table is in {slug}: it comes first, into {home.tree.root}"))
@@ -130,7 +130,7 @@ async def _bring_from_beside(run: RunContext, tally: RunStats, home: Target, rol
         manifest = await get_manifest(other, ROOT_KEYS)
         try:
             entry = await run_in_thread(lambda: _table_in(manifest, home, role))
-            await _travel_for(other, tally, manifest, entry, (selection,))
+            await _travel_for(other, stats, manifest, entry, (selection,))
         finally:
             manifest.close()
     except AccessDenied as refused:
@@ -154,20 +154,20 @@ def _table_in(manifest: ManifestFile, home: Target, role: str) -> Entry:
 
 async def _travel_for(
     run: RunContext,
-    tally: RunStats,
+    stats: RunStats,
     manifest: ManifestFile,
     table: Entry,
     remember: tuple[Selection, ...],
 ) -> None:
     """Bring one table that is not here, or is not what the state may still say it is."""
     meant = ResolvedSelection(lambda path: path == table.path, frozenset({ROOT}))
-    await sync_partitions(run, tally, manifest, meant, remember=remember, distrust=(table.path,))
+    await sync_partitions(run, stats, manifest, meant, remember=remember, distrust=(table.path,))
 
 
-def _not_arrived(table: str, tally: RunStats) -> NotArrived:
+def _not_arrived(table: str, stats: RunStats) -> NotArrived:
     """The error for a table that was asked for and is not here all the same."""
     what = f"{table} tells which images are meant, and did not arrive"
-    if not tally.limited:
+    if not stats.limited:
         return NotArrived(what, next_step="What was said of it above tells why.")
     limited = NotArrived(f"{what}: no file more may be fetched", next_step="Allow more files.")
     limited.exit_code = ExitCode.LIMIT

@@ -24,7 +24,7 @@ class Adopter:
         tree: Tree,
         entries: Iterator[Entry],
         queue: Scheduler,
-        publication: Publisher,
+        publisher: Publisher,
         fail: Callable[[Outcome], None],
         *,
         fsync: bool,
@@ -37,7 +37,7 @@ class Adopter:
         self._tree = tree
         self._entries = entries
         self._queue = queue
-        self._publication = publication
+        self._publisher = publisher
         self._fail = fail
 
     async def run(self) -> None:
@@ -55,7 +55,7 @@ class Adopter:
         elif found is None:
             self._queue.add(FileJob(entry, short=True))
         else:
-            await self._publication.submit(found)
+            await self._publisher.submit(found)
 
     def _prove(self, entry: Entry) -> Adopted | None:
         """The file, if it has the digest."""

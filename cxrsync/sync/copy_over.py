@@ -33,14 +33,14 @@ class CarryOver:
         trees: list[Tree],
         partitions: Partitions,
         queue: Scheduler,
-        publication: Publisher,
+        publisher: Publisher,
     ) -> None:
         self._partitions = partitions
         self._run = run
         self._plan = plan
         self._trees = trees
         self._queue = queue
-        self._publication = publication
+        self._publisher = publisher
 
     async def run(self) -> None:
         """Take over on every core until there is nothing left to take."""
@@ -53,7 +53,7 @@ class CarryOver:
 
     async def _sort(self, item: tuple[Entry, str], ready: VerifiedFile | OSError | None) -> None:
         if isinstance(ready, VerifiedFile):
-            await self._publication.submit(PublishItem(ready, copied=True))
+            await self._publisher.submit(PublishItem(ready, copied=True))
         else:
             self._queue.add(FileJob(item[0]))
             await asyncio.sleep(0)

@@ -36,7 +36,7 @@ from cxrsync.transfer.pool import TransferPool
 
 async def sync_partitions(
     run: RunContext,
-    tally: RunStats,
+    stats: RunStats,
     manifest: ManifestFile,
     meant: ResolvedSelection,
     *,
@@ -72,7 +72,7 @@ async def sync_partitions(
             continue
         try:
             await _sync_locked(
-                run, tally, manifest, partitions, meant.is_wanted, remember, distrust
+                run, stats, manifest, partitions, meant.is_wanted, remember, distrust
             )
         except BaseException:
             with suppress(CxrsyncError):  # the first error is the one to tell
@@ -83,7 +83,7 @@ async def sync_partitions(
 
 async def _sync_locked(
     run: RunContext,
-    tally: RunStats,
+    stats: RunStats,
     manifest: ManifestFile,
     partitions: Partitions,
     is_wanted: PathMatcher,
@@ -120,8 +120,8 @@ async def _sync_locked(
     if plan.selected:
         await partitions.remember(remember)
     if plan.to_fetch or plan.to_hash or plan.blocked:
-        await _work(run, tally, partitions, plan, older, frozenset(distrust))
-    if not tally.limited and (unsettled := tally.books.unsettled()):
+        await _work(run, stats, partitions, plan, older, frozenset(distrust))
+    if not stats.limited and (unsettled := stats.books.unsettled()):
         # Only here, where the manifest is at hand, do they have names.
         lost = (path for path in manifest.paths() if hash(path) in unsettled)
         run.emit(Unaccounted(tuple(islice(lost, MAX_NAMED))))
@@ -129,7 +129,7 @@ async def _sync_locked(
 
 async def _work(
     run: RunContext,
-    tally: RunStats,
+    stats: RunStats,
     partitions: Partitions,
     plan: Plan,
     older: list[Tree],
@@ -137,8 +137,8 @@ async def _work(
 ) -> None:
     """Fetch and hash what the plan names; publish to the last, whatever ends it."""
     limits = run.job.limits
-    began, before = monotonic(), tally.received
-    flight = TransferPool()
+    began, before = monotonic(), stats.received
+    pool = TransferPool()
     trash = Trash(run.tree, run.stamp, lambda path: partitions.check([partition_of(path)]))
     outcomes = Outcomes(run.emit, partitions, plan.in_root_partition, run.job.acknowledged)
 
@@ -155,7 +155,7 @@ async def _work(
         outcomes.published(entry, outcome)
         queue.published(entry, outcome)
 
-    publication = Publisher(
+    publisher = Publisher(
         run.tree,
         partitions,
         trash,
@@ -163,21 +163,21 @@ async def _work(
         fsync=run.job.fsync,
         batch_files=run.batch_files,
     )
-    line = run.line(flight, run.probe)
+    line = run.line(pool, run.probe)
     queue = Scheduler(
         line,
-        flight,
+        pool,
         run.tree,
         (run.job.dataset, run.version),
         plan.entries_to_fetch(),
         partitions,
-        publication,
+        publisher,
         trash=trash,
         partials=partitions.partials(),
         known=await partitions.contradictions(),
         fail=outcomes.fail,
         contradict=outcomes.contradict,
-        most_files=None if limits.max_files is None else max(0, limits.max_files - tally.tried),
+        most_files=None if limits.max_files is None else max(0, limits.max_files - stats.tried),
     )
     producers: list[Produce] = []
     if len(plan.to_hash):
@@ -185,36 +185,36 @@ async def _work(
             run.tree,
             plan.entries_to_hash(),
             queue,
-            publication,
+            publisher,
             outcomes.fail,
             fsync=run.job.fsync,
             set_aside=set_aside,
         )
         producers.append(hashing.run)
     if len(plan.to_take):
-        producers.append(CarryOver(run, plan, older, partitions, queue, publication).run)
-    archive = ReportArchive(run, partitions, plan, publication)
+        producers.append(CarryOver(run, plan, older, partitions, queue, publisher).run)
+    archive = ReportArchive(run, partitions, plan, publisher)
     ended: list[BaseException] = []
     try:
         async with asyncio.TaskGroup() as group:
-            publishing = group.create_task(publication.run())
+            publishing = group.create_task(publisher.run())
             showing = group.create_task(partitions.publish_snapshots())
             try:
-                await archive.unpack(line, flight)
+                await archive.unpack(line, pool)
                 group.create_task(outcomes.release_root())  # the archive is the root's
                 await queue.serve(limits.connections, producers)
             except (asyncio.CancelledError, Exception) as problem:  # noqa: BLE001
                 ended.append(problem)  # and raised below: what is verified is published first
             try:
                 await queue.close()
-                await publication.close()
+                await publisher.close()
                 await publishing
             finally:
                 showing.cancel()
                 queue.fail_spent()
                 outcomes.end()
         await outcomes.record()
-        await partitions.record_rate(tally.received - before, monotonic() - began)
+        await partitions.record_rate(stats.received - before, monotonic() - began)
     except (asyncio.CancelledError, Exception) as problem:  # noqa: BLE001
         ended.append(problem)
     if queue.stopped_at_limit:

@@ -60,14 +60,14 @@ class ReportArchive:
     """The archive of one leg: fetched, unpacked, and let go (or published, where it is meant)."""
 
     def __init__(
-        self, run: RunContext, partitions: Partitions, plan: Plan, publication: Publisher
+        self, run: RunContext, partitions: Partitions, plan: Plan, publisher: Publisher
     ) -> None:
         self._run = run
         self._partitions = partitions
         self._plan = plan
-        self._publication = publication
+        self._publisher = publisher
 
-    async def unpack(self, line: TransferContext, flight: TransferPool) -> None:
+    async def unpack(self, line: TransferContext, pool: TransferPool) -> None:
         """Publish the reports that the archive holds; what is left stays in the plan.
 
         Whatever is wrong with the archive is no reason to stop. Raises what ends a run.
@@ -89,13 +89,13 @@ class ReportArchive:
             return
         handed_on = False
         try:
-            if not await self._fetch(line, flight, entry, partial):
+            if not await self._fetch(line, pool, entry, partial):
                 return
             modified = partial.binding.modified if partial.binding else None
             await self._unpack_file(str(partial.path), modified)
             if selected:
                 self._plan.in_root.remove(offset)
-                await self._publication.submit(PublishItem(VerifiedFile(entry, partial)))
+                await self._publisher.submit(PublishItem(VerifiedFile(entry, partial)))
                 handed_on = True
             else:
                 await run_in_thread(partial.discard)  # it has served, and nobody asked for it
@@ -138,12 +138,12 @@ class ReportArchive:
         return total is not None and total - partial.size <= count * _REQUEST_COST
 
     async def _fetch(
-        self, line: TransferContext, flight: TransferPool, entry: Entry, partial: Partial
+        self, line: TransferContext, pool: TransferPool, entry: Entry, partial: Partial
     ) -> bool:
         self._run.emit(Notice(f"{len(self._plan.reports):,} reports come in {entry.path}"))
         transfer = Transfer(line, self._run.ref(entry.path), partial)
         await transfer.begin(maybe_there=False)  # it has been looked at
-        await fetch_alone(flight, transfer, line.limits.connections)
+        await fetch_alone(pool, transfer, line.limits.connections)
         if transfer.failed is not None:
             self._say(f"{entry.path} does not arrive ({transfer.failed})")
             return False
@@ -165,7 +165,7 @@ class ReportArchive:
             while problem is None:
                 batch, problem = await run_in_thread(lambda: _next(reports, self._run.batch_files))
                 for ready in batch:
-                    await self._publication.submit(PublishItem(ready, copied=True))
+                    await self._publisher.submit(PublishItem(ready, copied=True))
         finally:
             os.close(fd)
         self._plan.reports = array("Q", sorted(wanted.values()))

@@ -52,12 +52,12 @@ class Scheduler:
     def __init__(
         self,
         line: TransferContext,
-        flight: TransferPool,
+        pool: TransferPool,
         tree: Tree,
         version: tuple[str, str],
         entries: Iterator[Entry],
         partitions: Partitions,
-        publication: Publisher,
+        publisher: Publisher,
         *,
         trash: Trash,
         partials: set[str],
@@ -67,12 +67,12 @@ class Scheduler:
         most_files: int | None = None,
     ) -> None:
         self._line = line
-        self._flight = flight
+        self._pool = pool
         self._tree = tree
         self._version = version
         self._entries = entries
         self._partitions = partitions
-        self._publication = publication
+        self._publisher = publisher
         self._trash = trash
         self._partials = partials
         self._known = known
@@ -115,36 +115,36 @@ class Scheduler:
             yield
         finally:
             self._producers -= 1
-            self._flight.notify()
+            self._pool.notify()
 
     def add(self, task: FileJob) -> None:
         """One more file to bring, ahead of the others: found wrong or short while hashing."""
         self._late.append(task)
-        self._flight.notify()
+        self._pool.notify()
 
     # ── connections ────────────────────────────────────────────────────────────────────────────
 
     async def connection(self) -> None:
         """One connection's working life. Raises what ends the run."""
         while True:
-            taken = self._flight.free_segment()
+            taken = self._pool.free_segment()
             if taken is None:
                 task = self._next_task()
                 if task is not None:
                     await self._begin(task)
                     continue
-                taken = self._flight.shared_segment()
+                taken = self._pool.shared_segment()
             if taken is not None:
                 await self._work(*taken)
             elif self._over():
-                self._flight.notify()
+                self._pool.notify()
                 return
             elif self._late:  # another pass begins, for every connection
-                self._flight.notify()
+                self._pool.notify()
             else:
-                if not len(self._flight):
-                    self._publication.flush()
-                await self._flight.wait_for_work()
+                if not len(self._pool):
+                    self._publisher.flush()
+                await self._pool.wait_for_work()
 
     async def _work(self, transfer: Transfer, segment: Segment) -> None:
         try:
@@ -153,7 +153,7 @@ class Scheduler:
             transfer.failed = self._disk_trouble(problem, transfer.ref.path)
         if transfer.over and transfer in self._tasks:
             await self._settle(transfer)
-        self._flight.notify()
+        self._pool.notify()
 
     def _next_task(self) -> FileJob | None:
         if self._late:
@@ -227,7 +227,7 @@ class Scheduler:
             self._give_up(task, self._disk_trouble(problem, entry.path))
             return
         self._tasks[transfer] = task
-        self._flight.add(transfer)
+        self._pool.add(transfer)
         if transfer.over:  # all bytes were there already
             await self._settle(transfer)
 
@@ -242,7 +242,7 @@ class Scheduler:
     async def _settle(self, transfer: Transfer) -> None:
         """Nobody is at work on it any more: it is right, wrong or lost."""
         task = self._tasks.pop(transfer)
-        self._flight.remove(transfer)
+        self._pool.remove(transfer)
         partial = transfer.partial
         try:
             if transfer.failed is not None:
@@ -258,7 +258,7 @@ class Scheduler:
             if digest == task.entry.sha256:
                 copied = task.copy_of is not None
                 resumed = 0 if copied else transfer.resumed
-                await self._publication.submit(
+                await self._publisher.submit(
                     PublishItem(VerifiedFile(task.entry, partial), resumed, copied)
                 )
                 return
@@ -275,7 +275,7 @@ class Scheduler:
         if verdict is Verdict.AGAIN:
             await transfer.restart(transfer.partial.generation)
             self._tasks[transfer] = task
-            self._flight.add(transfer)
+            self._pool.add(transfer)
             return
         binding = transfer.partial.binding
         validator = (binding.validator if binding else None) or ""
@@ -310,14 +310,14 @@ class Scheduler:
         self._spent.pop(entry.path, None)
         if entry.path in self._copies:
             self._copies.discard(entry.path)
-            self._flight.notify()
+            self._pool.notify()
             return
         task = self._by_digest.get(entry.sha256)
         if task is not None and task.entry.path == entry.path:
             failed = outcome.result is Result.FAILED
             self._gained = self._gained or not failed
             self._release(task, copied_from=None if failed else entry.path)
-        self._flight.notify()
+        self._pool.notify()
 
     def _release(self, task: FileJob, copied_from: str | None) -> None:
         """The digest is free again: those who waited for it take it up."""

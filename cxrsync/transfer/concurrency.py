@@ -32,7 +32,7 @@ class ConcurrencyLimiter:
         self._window = AimdWindow(first, limits.connections, monotonic())
         self._emit = emit
         self._free = asyncio.Semaphore(first)
-        self._turns = self._told = first
+        self._limiter = self._told = first
         self._slept = slept_seconds()
         self.under_way = 0
         """How many answers are being received."""
@@ -101,8 +101,8 @@ class ConcurrencyLimiter:
     async def _turn(self, ready: Callable[[], Awaitable[bool]]) -> None:
         await self._free.acquire()
         while True:
-            while self._turns > self._window.size:  # there are fewer by now: this one is given up
-                self._turns -= 1
+            while self._limiter > self._window.size:  # there are fewer by now: this one is given up
+                self._limiter -= 1
                 await self._free.acquire()
             try:
                 waited = await ready()
@@ -115,8 +115,8 @@ class ConcurrencyLimiter:
     def _follow(self) -> None:
         """As many turns as the window has it, from now on."""
         size = self._window.size
-        while self._turns < size:
-            self._turns += 1
+        while self._limiter < size:
+            self._limiter += 1
             self._free.release()
         if size != self._told:
             self._told = size

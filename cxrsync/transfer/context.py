@@ -24,9 +24,9 @@ class TransferContext:
 
     source: Source
     limits: TransferLimits
-    outage: ServerHealth
+    server_health: ServerHealth
     emit: EventSink
-    turns: ConcurrencyLimiter
+    limiter: ConcurrencyLimiter
     probe: Callable[[], Awaitable[None]] | None = None
     can_share: Callable[[], None] = lambda: None
-    brake: RateLimiter = field(default_factory=lambda: RateLimiter(None))
+    rate_limiter: RateLimiter = field(default_factory=lambda: RateLimiter(None))

@@ -64,23 +64,23 @@ class TransferPool:
             self._news = asyncio.Event()
 
 
-async def fetch_alone(flight: TransferPool, transfer: Transfer, connections: int) -> None:
+async def fetch_alone(pool: TransferPool, transfer: Transfer, connections: int) -> None:
     """Fetch one file over as many connections as it can use. Raises what ends the run."""
 
     async def connection() -> None:
         while not transfer.over:
-            taken = flight.free_segment() or flight.shared_segment()
+            taken = pool.free_segment() or pool.shared_segment()
             if taken is None:
-                await flight.wait_for_work()
+                await pool.wait_for_work()
                 continue
             await transfer.fetch(taken[1])
-            flight.notify()
+            pool.notify()
 
-    flight.add(transfer)
+    pool.add(transfer)
     try:
         with unwrapped():
             async with asyncio.TaskGroup() as group:
                 for _ in range(connections):
                     group.create_task(connection())
     finally:
-        flight.remove(transfer)
+        pool.remove(transfer)

@@ -38,10 +38,10 @@ _LONGEST_TOLD = 1e9
 class ServerHealth:
     """What all connections of a run know together about the server."""
 
-    def __init__(self, give_up_after: float, emit: EventSink, turns: ConcurrencyLimiter) -> None:
+    def __init__(self, give_up_after: float, emit: EventSink, limiter: ConcurrencyLimiter) -> None:
         self._give_up_after = give_up_after
         self._emit = emit
-        self._turns = turns
+        self._limiter = limiter
         self._breaker = CircuitBreaker(give_up_after)
         self._outages = 0
         self._regained = 0
@@ -70,16 +70,16 @@ class ServerHealth:
 
     def record_success(self, request: Request) -> None:
         """A request was answered with bytes: the server is there, and lets us in."""
-        if self._breaker.answered(request, monotonic(), self._turns.under_way + 1):
+        if self._breaker.answered(request, monotonic(), self._limiter.under_way + 1):
             self._outages += 1
-            self._turns.back()
+            self._limiter.back()
         self._tell()
 
     def flowing(self) -> None:
         """Bytes arrive, whenever they were asked for: the server is there."""
         if self._breaker.flowing(monotonic()):
-            self._turns.lapse()
-        self._turns.flowing()
+            self._limiter.lapse()
+        self._limiter.flowing()
         self._tell()
 
     def broke(self) -> None:
@@ -102,10 +102,10 @@ class ServerHealth:
             return
         was_open = self._breaker.is_open
         wait = self._breaker.refused(
-            request, now, jitter, wish, under_way=self._turns.under_way, by_probe=by_probe
+            request, now, jitter, wish, under_way=self._limiter.under_way, by_probe=by_probe
         )
         if self._breaker.is_open and not was_open:
-            self._turns.away()
+            self._limiter.away()
         # One path's wish must not end the run: the probe is asked what the server wishes.
         if self._breaker.is_hopeless(now, wish if by_probe else None):
             raise self._farewell(problem, wish)

@@ -168,11 +168,11 @@ class Transfer:
         epoch = self._epoch
         try:
             while not (segment.done or self.failed or self.unchanged or epoch != self._epoch):
-                outage = self._line.outage
-                request, at = outage.asked(), segment.offset
+                server_health = self._line.server_health
+                request, at = server_health.asked(), segment.offset
                 try:
-                    async with self._line.turns.acquire(outage.wait_closed) as answered:
-                        request = outage.asked()
+                    async with self._line.limiter.acquire(server_health.wait_closed) as answered:
+                        request = server_health.asked()
                         await self._ask(segment, epoch, request, answered)
                 except SourceError as problem:
                     await self._consider(problem, request, progress=segment.offset > at)
@@ -197,7 +197,7 @@ class Transfer:
         async with self._line.source.open(
             self.ref, segment.offset, stop, resume_if=resume_if, skip_if=self._skip_if
         ) as answer:
-            self._line.outage.record_success(request)
+            self._line.server_health.record_success(request)
             answered()
             if epoch != self._epoch:
                 return  # another connection had to start over while we waited
@@ -293,12 +293,12 @@ class Transfer:
         handed = monotonic()
         try:
             async for data in opened.chunks:
-                self._line.outage.flowing()
+                self._line.server_health.flowing()
                 chunk = data if segment.stop is None else data[: segment.remaining]
                 held.append(chunk)
                 size += len(chunk)
                 segment.offset += len(chunk)
-                await self._line.brake.consume(len(chunk))
+                await self._line.rate_limiter.consume(len(chunk))
                 if segment.done or epoch != self._epoch or self._is_too_large(segment.offset):
                     break
                 if size >= HANDOVER_BYTES or monotonic() - handed >= HANDOVER_SECONDS:
@@ -351,13 +351,13 @@ class Transfer:
         if act is Action.FILE_FAILED:
             self.failed = problem
         elif act is Action.ASK_ACCESS and self._line.probe is not None:
-            if await self._line.outage.probe_access(problem, self._line.probe):
+            if await self._line.server_health.probe_access(problem, self._line.probe):
                 self.failed = problem
         elif act is Action.WAIT:
             await self._wait_for_server(problem, request, progress=progress)
         elif act is Action.RETRY:
             if isinstance(problem, Interrupted):
-                self._line.outage.broke()
+                self._line.server_health.broke()
             await self._spend(problem, progress=progress)
         else:
             raise problem
@@ -367,8 +367,10 @@ class Transfer:
     ) -> None:
         """Wait until anybody has been answered since; then it is this file's turn again."""
         began = monotonic()
-        self._line.outage.record_failure(problem, request)
-        was_away = await self._line.outage.probe_until_up(request, self._line.probe or self._probe)
+        self._line.server_health.record_failure(problem, request)
+        was_away = await self._line.server_health.probe_until_up(
+            request, self._line.probe or self._probe
+        )
         if was_away and self._line.probe is None:
             return  # no other file could go on meanwhile
         # A file that brings the server down is given up in the end. But its connections meet one

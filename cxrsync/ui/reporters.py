@@ -41,21 +41,21 @@ class Reporters:
     """Everyone who listens to one command. A listener whose reader has gone away is let go: that
     nobody looks is no reason to stop, nor to miss a signal."""
 
-    def __init__(self, loudness: int, *, json_to: Output | None, progress: str) -> None:
+    def __init__(self, verbosity: int, *, json_to: Output | None, progress: str) -> None:
         """For ``--progress`` (auto, bar, log, none; or tree, of a command that prints a list), and
         ``--json``, if there is an output for it.
 
         ``loudness``: -1 quiet, 0 normal, 1 verbose.
         """
         self._listeners: list[Reporter] = [] if json_to is None else [JsonReporter(json_to)]
-        if loudness < 0:
+        if verbosity < 0:
             return
         if progress == "auto":
             progress = "bar" if sys.stderr.isatty() else "log"
         if progress == "bar":
-            self._listeners.append(BarReporter(sys.stderr, verbose=loudness > 0))
+            self._listeners.append(BarReporter(sys.stderr, verbose=verbosity > 0))
         elif progress == "log":
-            self._listeners.append(LineReporter(to_stderr, verbose=loudness > 0))
+            self._listeners.append(LineReporter(to_stderr, verbose=verbosity > 0))
         elif progress == "tree":
             self._listeners.append(TreeReporter(to_stderr))
         self._listeners.append(SummaryReporter(to_stderr))

@@ -36,12 +36,12 @@ def test_wget_mirrors_a_version_with_one_password_check(
     for name in wanted - {".hidden"}:
         assert (fetched / name).read_bytes() == TREE[f"alpha/1.0/{name}"]
         assert (fetched / name).stat().st_mtime == MTIME
-    assert server.ledger.password_checks == 1
-    assert server.ledger.snapshot().by_path["alpha/1.0/big.bin"].bytes_sent == len(BIG)
+    assert server.request_log.password_checks == 1
+    assert server.request_log.snapshot().by_path["alpha/1.0/big.bin"].bytes_sent == len(BIG)
 
-    server.ledger.reset()
+    server.request_log.reset()
     run("wget", *arguments, cwd=tmp_path)
-    assert server.ledger.statuses[304] == len(wanted) - 1
+    assert server.request_log.statuses[304] == len(wanted) - 1
 
 
 def test_curl_resumes_where_it_stopped(server: MiniPhysioNet, tmp_path: Path) -> None:
@@ -55,4 +55,4 @@ def test_curl_resumes_where_it_stopped(server: MiniPhysioNet, tmp_path: Path) ->
     done = run("curl", "--user-agent", AGENT, *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "big.bin").read_bytes() == BIG
-    assert server.ledger.log[-1].range == "bytes=1000-"
+    assert server.request_log.log[-1].range == "bytes=1000-"

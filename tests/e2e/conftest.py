@@ -41,8 +41,8 @@ def own_files(files_root: Path, tmp_path: Path) -> Path:
 def serve(files_root: Path) -> Iterator[Callable[..., MiniPhysioNet]]:
     with ExitStack() as stack:
 
-        def start(root: Path = files_root, **manners: object) -> MiniPhysioNet:
-            server = MiniPhysioNet(root, ServerBehaviour(**manners))  # type: ignore[arg-type]
+        def start(root: Path = files_root, **behaviour: object) -> MiniPhysioNet:
+            server = MiniPhysioNet(root, ServerBehaviour(**behaviour))  # type: ignore[arg-type]
             return stack.enter_context(server)
 
         yield start
@@ -63,7 +63,7 @@ def module_server(files_root: Path) -> Iterator[MiniPhysioNet]:
 def shared_server(module_server: MiniPhysioNet) -> MiniPhysioNet:
     """For the tests of a module that neither stop it nor change its manners: making one takes
     longer than most of them."""
-    module_server.ledger.reset()
+    module_server.request_log.reset()
     return module_server
 
 

@@ -143,5 +143,5 @@ def sha256sum(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def image_bytes_sent(server: MiniPhysioNet) -> int:
-    counts = server.ledger.snapshot().by_path
+    counts = server.request_log.snapshot().by_path
     return sum(each.bytes_sent for path, each in counts.items() if "/files/" in path)

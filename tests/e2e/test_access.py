@@ -26,7 +26,7 @@ def test_a_wrong_password_is_tried_once(
     refused = machine.pull(*SHARD, "--connections", connections)
 
     assert refused.code == 3
-    assert server.ledger.snapshot().password_checks == 1
+    assert server.request_log.snapshot().password_checks == 1
     assert "demo" in refused.err
     assert "PHYSIONET_PASSWORD" in refused.err
     assert "not-the-password" not in refused.err + refused.out
@@ -40,13 +40,13 @@ def test_a_password_that_changes_in_mid_run_meets_one_more_attempt(
     machine = make_machine(server)
     process = machine.start("pull", *SHARD, "--json", "--progress", "none")
     wait_until(lambda: image_bytes_sent(server) > 50_000)
-    assert server.ledger.snapshot().password_checks == 1
+    assert server.request_log.snapshot().password_checks == 1
 
     server.change_password("something else")
     process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 3
-    assert server.ledger.snapshot().password_checks == 2
+    assert server.request_log.snapshot().password_checks == 2
 
 
 def test_a_session_that_ends_in_mid_run_is_renewed_once(
@@ -61,7 +61,7 @@ def test_a_session_that_ends_in_mid_run_is_renewed_once(
     process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 0
-    assert server.ledger.snapshot().password_checks == 2
+    assert server.request_log.snapshot().password_checks == 2
 
 
 def test_a_server_without_sessions_gets_the_password_each_time(
@@ -71,7 +71,7 @@ def test_a_server_without_sessions_gets_the_password_each_time(
     done = make_machine(server).pull(*SHARD)
 
     assert done.code == 0
-    assert server.ledger.snapshot().password_checks == done.summary["requests"] - 1
+    assert server.request_log.snapshot().password_checks == done.summary["requests"] - 1
 
 
 @pytest.mark.parametrize("sessions", [True, False])
@@ -92,7 +92,7 @@ def test_one_path_that_asks_for_a_password_fails_alone(
     assert "for this file only" in failed["reason"]
     here = list((machine.dest / JPG / VERSION / "files").rglob("*.jpg"))
     assert len(here) == len(images) - 1
-    counts = server.ledger.snapshot()
+    counts = server.request_log.snapshot()
     assert counts.by_path[f"{JPG}/{VERSION}/{closed}"].requests == 1
     # With a session once; without one each request but the first bears it.
     assert counts.password_checks == (1 if sessions else counts.requests - 1)
@@ -111,7 +111,7 @@ def test_no_agreement(serve: Serve, make_machine: MakeMachine) -> None:
         "https://physionet.org/settings/credentialing",
     ):
         assert hint in denied.err
-    assert server.ledger.snapshot().requests <= 3
+    assert server.request_log.snapshot().requests <= 3
     # Each project has its own.
     assert machine.pull("--dicom", "--only", "docs").code == 0
 
@@ -122,7 +122,7 @@ def test_an_agent_that_is_not_let_in(machine: Machine, server: MiniPhysioNet) ->
     assert denied.code == 4
     assert "user agent" in denied.err
     assert "training" not in denied.err
-    assert server.ledger.snapshot().password_checks == 0
+    assert server.request_log.snapshot().password_checks == 0
 
 
 def test_access_that_is_withdrawn_in_mid_run(serve: Serve, make_machine: MakeMachine) -> None:
@@ -145,7 +145,7 @@ def test_no_credentials_and_nobody_to_ask(machine: Machine, server: MiniPhysioNe
 
     assert refused.code == 3
     assert ".netrc" in refused.err
-    assert server.ledger.snapshot().password_checks == 0
+    assert server.request_log.snapshot().password_checks == 0
 
 
 def test_netrc_is_read_unless_others_can_read_it(machine: Machine, server: MiniPhysioNet) -> None:
@@ -172,12 +172,12 @@ def test_a_password_file(machine: Machine) -> None:
 def test_the_password_is_nowhere(machine: Machine) -> None:
     machine.environment["PHYSIONET_PASSWORD"] = "a-wrong-secret"
     texts = []
-    for loudness in ([], ["-q"], ["-v"], ["--debug"], ["-v", "--debug"]):
-        ended = machine.run(*loudness, "pull", "--json", *SHARD)
+    for verbosity in ([], ["-q"], ["-v"], ["--debug"], ["-v", "--debug"]):
+        ended = machine.run(*verbosity, "pull", "--json", *SHARD)
         texts += [ended.out, ended.err]
     machine.environment["PHYSIONET_PASSWORD"] = "demo-password"
-    for loudness in ([], ["-v", "--debug"]):
-        ended = machine.run(*loudness, "pull", "--json", *SHARD)
+    for verbosity in ([], ["-v", "--debug"]):
+        ended = machine.run(*verbosity, "pull", "--json", *SHARD)
         texts += [ended.out, ended.err]
     left = [path.read_bytes() for path in machine.dest.rglob("*") if path.is_file()]
     for secret in ("a-wrong-secret", "demo-password", "ZGVtbzpkZW1vLXBhc3N3b3Jk", "sessionid="):
@@ -199,7 +199,7 @@ def test_a_certificate_that_cannot_be_trusted(machine: Machine, server: MiniPhys
 
     assert refused.code == 10
     assert "--ca-file" in refused.err
-    assert server.ledger.snapshot().requests == 0
+    assert server.request_log.snapshot().requests == 0
 
 
 def test_a_server_that_is_not_there(machine: Machine) -> None:
@@ -239,6 +239,6 @@ def test_interrupt_while_signing_in(serve: Serve, make_machine: MakeMachine) -> 
     server = serve(latency=30.0)
     machine = make_machine(server)
     stopped = machine.interrupt(
-        lambda: server.ledger.snapshot().requests > 0, signal.SIGINT, *SHARD
+        lambda: server.request_log.snapshot().requests > 0, signal.SIGINT, *SHARD
     )
     assert stopped.code == 130

@@ -77,7 +77,7 @@ def test_a_tree_half_made_by_wget_is_finished_with_only_the_missing_bytes(
         image.write_bytes(image.read_bytes()[: size // 2])
         expected += size - size // 2
     debris = len(list(root.rglob("index.html*")))
-    server.ledger.reset()
+    server.request_log.reset()
 
     done = machine.pull("--jpg")
 
@@ -91,7 +91,7 @@ def test_a_tree_half_made_by_wget_is_finished_with_only_the_missing_bytes(
     assert sha256sum(root).returncode == 0
     # One byte is asked for again of each file cut short; the manifest comes whole, since nothing
     # shows that its bytes are those that were sent once.
-    sent = server.ledger.snapshot().bytes_sent
+    sent = server.request_log.snapshot().bytes_sent
     manifest = (jpg / "SHA256SUMS.txt").stat().st_size
     refusals = 2000
     assert expected <= sent - manifest <= expected + len(images[1::9]) + refusals
@@ -106,14 +106,14 @@ def test_wget_finds_nothing_to_do_in_our_tree(machine: Machine, server: MiniPhys
     root = machine.dest / JPG / VERSION
     before = fingerprint(root)
     stamps = {path: path.stat().st_mtime_ns for path in root.rglob("*.jpg")}
-    server.ledger.reset()
+    server.request_log.reset()
 
     wget(server, machine.dest, "-nH", "--cut-dirs=1")
 
     after = {name: each for name, each in fingerprint(root).items() if "index.html" not in name}
     assert after == before
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*.jpg")} == stamps
-    counts = server.ledger.snapshot()
+    counts = server.request_log.snapshot()
     images = {path: each for path, each in counts.by_path.items() if path.endswith(".jpg")}
     assert len(images) == len(stamps)
     for path, each in images.items():

@@ -50,7 +50,7 @@ def test_a_destination_that_is_a_file(machine: Machine, server: MiniPhysioNet) -
     ended = machine.pull("--jpg", "--shard", "p10")
     assert ended.code == 2
     assert machine.dest.read_text() == "in the way"
-    assert server.ledger.snapshot().requests == 0
+    assert server.request_log.snapshot().requests == 0
 
 
 def test_a_destination_that_cannot_be_written(
@@ -60,7 +60,7 @@ def test_a_destination_that_cannot_be_written(
     ended = machine.pull("--jpg", "--shard", "p10")
     assert ended.code == 7
     assert "Read-only" in ended.err
-    assert server.ledger.snapshot().requests == 0
+    assert server.request_log.snapshot().requests == 0
 
 
 def test_a_disk_that_fills_up(

@@ -31,19 +31,19 @@ def test_all_reports_in_one_archive_or_one_by_one(
     assert done.code == 0, done.err
     assert done.summary["files"]["copied"] == done.summary["files"]["fetched"] == len(reports)
     assert here(root) == reports
-    assert server.ledger.snapshot().requests <= 6
+    assert server.request_log.snapshot().requests <= 6
     assert sha256sum(root, "--ignore-missing").returncode == 0
     assert machine.run("verify", "--dicom").code == 0
     assert not any((root / ".cxrsync/root/partial").glob("*"))
 
-    server.ledger.reset()
+    server.request_log.reset()
     assert machine.pull("--dicom", "--only", "reports").summary["requests"] <= 3
 
     machine.dest = machine.dest.with_name("one-by-one")
-    server.ledger.reset()
+    server.request_log.reset()
     assert machine.pull("--dicom", "--only", "reports", "--reports", "files").code == 0
     assert here(machine.dest / DICOM / VERSION) == reports
-    asked = server.ledger.snapshot().by_path
+    asked = server.request_log.snapshot().by_path
     assert {path.removeprefix(f"{DICOM}/{VERSION}/") for path in asked} == reports | {
         "SHA256SUMS.txt"
     }
@@ -66,7 +66,7 @@ def test_images_with_the_reports_of_their_studies(
     images = {path for path in here(machine.dest / JPG / VERSION) if path.endswith(".jpg")}
     assert {path.rpartition("/")[0] for path in images} == folders
     assert len(images) == len(rows)
-    assert server.ledger.snapshot().password_checks == 1
+    assert server.request_log.snapshot().password_checks == 1
     for dataset in ("--jpg", "--dicom"):
         assert machine.run("verify", dataset).code == 0
 
@@ -79,7 +79,7 @@ def test_no_image_comes_where_its_reports_are_refused(machine: Machine, serve: o
 
     assert done.code == 4
     assert "--with-reports" in done.err
-    assert not any(path.endswith(".jpg") for path in server.ledger.snapshot().by_path)
+    assert not any(path.endswith(".jpg") for path in server.request_log.snapshot().by_path)
 
 
 def test_a_new_version_takes_from_the_old_one_what_they_share(
@@ -89,12 +89,14 @@ def test_a_new_version_takes_from_the_old_one_what_they_share(
     before, after = manifest_of(old), manifest_of(new)
     fresh = {path for path, digest in after.items() if before.get(path) != digest}
     assert machine.pull("--jpg", "--dataset-version", "2.0.0").code == 0
-    server.ledger.reset()
+    server.request_log.reset()
 
     done = machine.pull("--jpg", "--dataset-version", VERSION)
 
     assert done.code == 0, done.err
-    asked = {path.removeprefix(f"{JPG}/{VERSION}/") for path in server.ledger.snapshot().by_path}
+    asked = {
+        path.removeprefix(f"{JPG}/{VERSION}/") for path in server.request_log.snapshot().by_path
+    }
     assert asked == fresh | {"SHA256SUMS.txt"}
     mine = machine.dest / JPG
     assert fingerprint(mine / VERSION) == fingerprint(new)
@@ -143,14 +145,14 @@ def test_diff(machine: Machine, server: MiniPhysioNet, files_root: Path) -> None
     found = dict(reversed(line.split(None, 1)) for line in done.out.splitlines())
     assert found == expected
     assert "would move" in done.err
-    assert server.ledger.snapshot().password_checks == 1
-    asked = set(server.ledger.snapshot().by_path)
+    assert server.request_log.snapshot().password_checks == 1
+    asked = set(server.request_log.snapshot().by_path)
     assert asked == {f"{JPG}/{version}/SHA256SUMS.txt" for version in ("2.0.0", VERSION)}
 
 
 def test_a_dry_run_tells_and_takes_nothing(machine: Machine, server: MiniPhysioNet) -> None:
     assert machine.pull("--jpg", "--shard", "p10").code == 0
-    server.ledger.reset()
+    server.request_log.reset()
 
     done = machine.run("pull", "--jpg", "--dry-run", "--json")
 
@@ -161,7 +163,7 @@ def test_a_dry_run_tells_and_takes_nothing(machine: Machine, server: MiniPhysioN
     assert counts["p11", "images"]["missing"] > 0 == counts["p11", "images"]["present"]
     assert told["fits"] is True
     assert told["bytes"] > 0 < told["seconds"]
-    asked = set(server.ledger.snapshot().by_path)
+    asked = set(server.request_log.snapshot().by_path)
     assert not any(path.endswith(".jpg") for path in asked)
     # It is no wish: verify still speaks of the shard.
     assert machine.run("verify", "--jpg").code == 0

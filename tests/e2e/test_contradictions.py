@@ -37,7 +37,7 @@ def change(path: Path, data: bytes) -> None:
 
 
 def asked(server: MiniPhysioNet, path: Path) -> list[int]:
-    return [each.status for each in server.ledger.log if each.path.endswith(path.name)]
+    return [each.status for each in server.request_log.log if each.path.endswith(path.name)]
 
 
 def observed(path: Path) -> str:
@@ -58,7 +58,7 @@ def test_it_is_set_aside_and_asked_for_again_only_if_it_changed(
     assert observed(aside) == observed(wrong)
     assert asked(server, wrong) == [200, 200]  # twice, before the publisher is blamed
 
-    server.ledger.reset()
+    server.request_log.reset()
     second = machine.pull(*PULL)
     assert (second.code, second.summary["files"]["mismatched"]) == (6, 1)
     assert second.summary["problems"] == first.summary["problems"]
@@ -66,7 +66,7 @@ def test_it_is_set_aside_and_asked_for_again_only_if_it_changed(
 
     # The publisher has another copy, no better.
     change(wrong, b"\1" + wrong.read_bytes()[1:])
-    server.ledger.reset()
+    server.request_log.reset()
     assert machine.pull(*PULL).code == 6
     assert asked(server, wrong) == [200, 200]
 
@@ -147,4 +147,4 @@ def test_a_file_that_acknowledges_nothing(
         known.write_text(text)
     refused = machine.pull(*PULL, "--acknowledge", str(known))
     assert (refused.code, said in refused.err) == (2, True), refused.err
-    assert server.ledger.requests == 0
+    assert server.request_log.requests == 0

@@ -115,7 +115,7 @@ def test_two_trees_of_one_version_are_named(
         ended = machine.run(*command, *SHARD)
         assert ended.code == 2
         assert f"in {tree} and in {other}" in ended.err
-    assert server.ledger.snapshot().requests == 0
+    assert server.request_log.snapshot().requests == 0
     assert sorted(machine.dest.rglob("*")) == before
     named = machine.pull(*SHARD, "--dest", str(other))
     assert named.summary["root"] == str(other)
@@ -140,7 +140,7 @@ def test_a_folder_in_a_tree(
     machine: Machine, server: MiniPhysioNet, tree: Path, below: str
 ) -> None:
     assert machine.pull(*SHARD).code == 0
-    server.ledger.reset()
+    server.request_log.reset()
     [subject, *_] = sorted((tree / "files/p10").iterdir())
     folder = tree / below.format(subject=subject.relative_to(tree))
     before = sorted(folder.rglob("*"))
@@ -153,7 +153,7 @@ def test_a_folder_in_a_tree(
         assert f"Say --dest {tree}" in machine.run(*command, "--dest", str(folder)).err
     if folder == subject:
         assert f"--dest {tree} --subject {subject.name}" in ended.err
-    assert server.ledger.snapshot().requests == 0
+    assert server.request_log.snapshot().requests == 0
     assert sorted(folder.rglob("*")) == before
 
 
@@ -165,7 +165,7 @@ def test_a_shard_that_somebody_moved(machine: Machine, server: MiniPhysioNet, jp
         assert ended.code == 2
         assert f"{dest} holds parts of a tree" in ended.err
         assert "TREE/files/" in ended.err
-    assert server.ledger.snapshot().requests == 0
+    assert server.request_log.snapshot().requests == 0
     assert sorted(path.name for path in machine.dest.iterdir()) == ["p10"]
 
 
@@ -182,7 +182,7 @@ def test_the_name_of_a_folder_tells_its_version(
         assert ended.code == 2
         assert f"{root} holds mimic-cxr-jpg 2.0.0, not mimic-cxr-jpg 2.1.0" in ended.err
     assert f"With --dest {machine.dest} version 2.1.0 comes beside." in ended.err
-    assert server.ledger.snapshot().requests == 0
+    assert server.request_log.snapshot().requests == 0
     assert sorted(root.rglob("*")) == before
 
     done = machine.pull(*SHARD, "--dest", str(root))
@@ -233,7 +233,7 @@ def test_a_file(machine: Machine, server: MiniPhysioNet, tree: Path) -> None:
         ended = machine.run(*command, *SHARD, "--dest", str(tree / "SHA256SUMS.txt"))
         assert ended.code == 2
         assert f"is not a folder\nSay --dest {tree}" in ended.err
-    assert server.ledger.snapshot().requests == 0
+    assert server.request_log.snapshot().requests == 0
 
 
 # ── what an older version has ──────────────────────────────────────────────────────────────────

@@ -62,7 +62,7 @@ def test_a_drive_that_syncs_is_refused(
     assert ended.code == 2
     for each in ("agreement", "not atomic", "--dest", "--allow-synced"):
         assert each in ended.err
-    assert server.ledger.snapshot().requests == 0
+    assert server.request_log.snapshot().requests == 0
     assert sorted(machine.home.rglob("*")) == before
 
 
@@ -82,7 +82,7 @@ def test_whoever_would_write_there_is_refused(
     refused = machine.run(*words)
     assert refused.code == 2
     assert "--allow-synced" in refused.err
-    assert server.ledger.snapshot().requests == 0
+    assert server.request_log.snapshot().requests == 0
     assert not machine.dest.exists()
 
     assert machine.run(*words, "--allow-synced").code == 0

@@ -96,7 +96,7 @@ def test_as_the_two_manifests_tell_it(
     done = machine.run("diff", OLD, VERSION, FLAGS[dataset], *words.split(), "--json")
 
     check(done, old, new)
-    counts = server.ledger.snapshot()
+    counts = server.request_log.snapshot()
     assert {path for path, each in counts.by_path.items() if each.requests} == {
         f"{dataset}/{version}/{MANIFEST}" for version in (OLD, VERSION)
     }
@@ -119,7 +119,7 @@ def test_by_a_table_of_each_version(machine: Machine, server: MiniPhysioNet) -> 
     )
     assert old
     check(done, old, new)
-    assert server.ledger.snapshot().password_checks <= 1
+    assert server.request_log.snapshot().password_checks <= 1
 
 
 def test_for_a_person_and_without_a_network(
@@ -296,9 +296,9 @@ def test_ctrl_c_while_the_second_manifest_comes(
     machine = make_machine(server)
     assert machine.run("ls", "--jpg", "--dataset-version", OLD).code == 0
     server.set_manners(rate=10_000)
-    server.ledger.reset()
+    server.request_log.reset()
     process = machine.start("diff", OLD, VERSION, "--jpg")
-    wait_until(lambda: server.ledger.snapshot().bytes_sent > 4_000)
+    wait_until(lambda: server.request_log.snapshot().bytes_sent > 4_000)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (130, "")

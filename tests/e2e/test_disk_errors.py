@@ -126,12 +126,12 @@ def pulled(
             verified = sum(share["verified"] for share in shares)
             assert verified <= len(there)
 
-        near.ledger.reset()
+        near.request_log.reset()
         done = disk.run(*PULL, *options, "--dest", str(dest))
 
         assert done.code == 0, done.err
         assert fingerprint(root) == right
-        asked = near.ledger.snapshot().by_path
+        asked = near.request_log.snapshot().by_path
         again = [path for path in there if asked.get(f"{JPG}/{VERSION}/{path}")]
         assert set(again) <= {"SHA256SUMS.txt"}, "fetched although it was published"
         for each in (told, status, done):
@@ -217,7 +217,9 @@ def test_bytes_that_did_not_reach_the_disk_are_fetched_anew(
     assert told.code == 7
     sizes = {path.stat().st_size for path in (whole[0] / "files").rglob("*.jpg")}
     sent = [
-        each.bytes_sent for path, each in near.ledger.snapshot().by_path.items() if "/p10/" in path
+        each.bytes_sent
+        for path, each in near.request_log.snapshot().by_path.items()
+        if "/p10/" in path
     ]
     assert sizes.intersection(sent), "no file was fetched from its beginning"
 
@@ -226,7 +228,7 @@ def test_a_manifest_that_did_not_reach_the_disk_is_fetched_anew(
     pulled: Callable[..., Told], near: MiniPhysioNet, whole: tuple[Path, int]
 ) -> None:
     assert pulled(Fault("sync", "*/manifests/partial.*", errno.EIO, times=1)).code == 7
-    sent = near.ledger.snapshot().by_path[f"{JPG}/{VERSION}/SHA256SUMS.txt"].bytes_sent
+    sent = near.request_log.snapshot().by_path[f"{JPG}/{VERSION}/SHA256SUMS.txt"].bytes_sent
     assert sent >= (whole[0] / "SHA256SUMS.txt").stat().st_size
 
 

@@ -126,12 +126,12 @@ def goes_on(machine: Machine, server: MiniPhysioNet, jpg: Path, published: set[s
     there = fingerprint(root)
     assert there.items() <= right.items()
     assert published <= there.keys()
-    server.ledger.reset()
+    server.request_log.reset()
 
     done = machine.pull(*SHARDS)
 
     assert done.code == 0, done.err
-    asked = server.ledger.snapshot().by_path
+    asked = server.request_log.snapshot().by_path
     again = {path for path in there if asked.get(f"{JPG}/{VERSION}/{path}")}
     assert again <= {"SHA256SUMS.txt"}
     for shard in ("files/p10/", "files/p11/", "files/p12/"):

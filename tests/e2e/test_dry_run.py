@@ -204,7 +204,7 @@ def test_a_pull_was_killed(serve: Serve, make_machine: MakeMachine, jpg: Path) -
         if re.fullmatch(r"[0-9a-f]{64}\.[0-9a-f]{32}", path.name)
     ]
     assert partials
-    server.ledger.reset()
+    server.request_log.reset()
 
     told = foretell(machine, *words)
 
@@ -301,7 +301,7 @@ def test_ctrl_c(serve: Serve, make_machine: MakeMachine) -> None:
     server = serve(rate=10_000)
     machine = make_machine(server)
     process = machine.start("pull", "--jpg", "--dry-run")
-    wait_until(lambda: server.ledger.snapshot().bytes_sent > 4_000)
+    wait_until(lambda: server.request_log.snapshot().bytes_sent > 4_000)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (130, "")
@@ -394,7 +394,7 @@ def test_what_is_begun_has_its_room_already(
     machine.dest = small_disk("size=8m")
     words = ("--dataset", "archive", "--dataset-version", "1.0")
     killed = machine.interrupt(
-        lambda: server.ledger.snapshot().bytes_sent > 4 << 20, signal.SIGKILL, *words
+        lambda: server.request_log.snapshot().bytes_sent > 4 << 20, signal.SIGKILL, *words
     )
     assert killed.code == -signal.SIGKILL
 

@@ -249,9 +249,12 @@ async def test_nothing_is_lost(
     check_tree(stage, complete=expected is DONE)
     assert stage.lost <= {NOTHING: 0, ALL: 3 * len(stage.data)}[losable]
     if name in FAULTS:  # it was met
-        assert len([1 for each in stage.server.ledger.log if NAME in each.path]) > stage.connections
+        assert (
+            len([1 for each in stage.server.request_log.log if NAME in each.path])
+            > stage.connections
+        )
     # One to sign in; one more where the session was forgotten.
-    assert stage.server.ledger.password_checks == 1 + (arrange is forgotten)
+    assert stage.server.request_log.password_checks == 1 + (arrange is forgotten)
 
     # What is here is gone on with once the server has come to its senses.
     stage.server.set_manners(faults=None)

@@ -170,7 +170,7 @@ def test_by_the_command_line(
     assert trusted.code == 0, trusted.err
     notices = [event["text"] for event in trusted.events if event["event"] == "notice"]
     assert any("taken for mimic-cxr-jpg 2.0.0, as you say" in text for text in notices)
-    assert server.ledger.snapshot().requests == 0
+    assert server.request_log.snapshot().requests == 0
 
 
 def test_another_dataset_s_files_are_not_looked_for_in_it(

@@ -35,7 +35,7 @@ def server(shared_server: MiniPhysioNet) -> MiniPhysioNet:
 
 
 def asked_for(server: MiniPhysioNet) -> set[str]:
-    return {path for path, each in server.ledger.snapshot().by_path.items() if each.requests}
+    return {path for path, each in server.request_log.snapshot().by_path.items() if each.requests}
 
 
 def manifest(version: Path) -> dict[str, str]:
@@ -155,7 +155,7 @@ def test_neither_network_nor_write_access(serve: Serve, make_machine: MakeMachin
     first = machine.run(*words)
     assert first.code == 0, first.err
     server.set_manners(max_connections=0)  # each connection is closed at once
-    server.ledger.reset()
+    server.request_log.reset()
     folders = [machine.dest, *machine.dest.rglob("*")]
     for path in folders:
         path.chmod(path.stat().st_mode & ~0o222)  # of no effect on root
@@ -165,7 +165,7 @@ def test_neither_network_nor_write_access(serve: Serve, make_machine: MakeMachin
 
     assert (again.code, again.out, again.err) == (0, first.out, "")
     assert everything_below(machine.dest) == before
-    assert server.ledger.snapshot().refused_connections == 0
+    assert server.request_log.snapshot().refused_connections == 0
     for path in folders:
         path.chmod(path.stat().st_mode | 0o200)
 
@@ -313,7 +313,7 @@ def test_ctrl_c_while_the_manifest_comes(
     server = serve(long_manifest.parents[2], rate=100_000)
     machine = make_machine(server)
     process = machine.start("ls", "--jpg")
-    wait_until(lambda: server.ledger.snapshot().bytes_sent > 50_000)
+    wait_until(lambda: server.request_log.snapshot().bytes_sent > 50_000)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (130, "")

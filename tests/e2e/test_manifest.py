@@ -32,7 +32,7 @@ def long_manifest(tmp_path: Path) -> Path:
 
 
 def requests_for_it(server: MiniPhysioNet) -> list[tuple[int, str | None]]:
-    log = server.ledger.snapshot().log
+    log = server.request_log.snapshot().log
     return [(each.status, each.range) for each in log if each.path.endswith("SHA256SUMS.txt")]
 
 
@@ -52,7 +52,7 @@ def test_several_connections_share_it(
     answered = [status for status, _range in requests_for_it(server)]
     assert answered.count(200) == 1
     assert answered.count(206) >= 1
-    assert server.ledger.snapshot().password_checks == 1
+    assert server.request_log.snapshot().password_checks == 1
 
 
 def test_killed_in_the_middle_of_it(
@@ -62,15 +62,15 @@ def test_killed_in_the_middle_of_it(
     machine = make_machine(server)
     size = long_manifest.stat().st_size
     machine.interrupt(
-        lambda: server.ledger.snapshot().bytes_sent > size / 2, signal.SIGKILL, *NOTHING
+        lambda: server.request_log.snapshot().bytes_sent > size / 2, signal.SIGKILL, *NOTHING
     )
-    before = server.ledger.snapshot().bytes_sent
+    before = server.request_log.snapshot().bytes_sent
 
     assert machine.pull(*NOTHING).code == 9
 
     here = machine.dest / JPG / VERSION / "SHA256SUMS.txt"
     assert here.read_bytes() == long_manifest.read_bytes()
-    assert server.ledger.snapshot().bytes_sent - before < 0.8 * size
+    assert server.request_log.snapshot().bytes_sent - before < 0.8 * size
 
 
 def test_killed_and_changed_at_the_server_meanwhile(
@@ -81,7 +81,7 @@ def test_killed_and_changed_at_the_server_meanwhile(
     machine = make_machine(server)
     size = long_manifest.stat().st_size
     machine.interrupt(
-        lambda: server.ledger.snapshot().bytes_sent > size / 2, signal.SIGKILL, *NOTHING
+        lambda: server.request_log.snapshot().bytes_sent > size / 2, signal.SIGKILL, *NOTHING
     )
     old = long_manifest.read_bytes()
     changed = old[:64].translate(bytes.maketrans(b"0123456789", b"1234567890")) + old[64:]

@@ -74,7 +74,7 @@ def test_a_shard_that_is_no_folder(
     ended = machine.pull(*SHARD)
     assert ended.code == 2
     assert str(shard) in ended.err
-    assert not any(path.endswith(".jpg") for path in server.ledger.snapshot().by_path)
+    assert not any(path.endswith(".jpg") for path in server.request_log.snapshot().by_path)
     assert not list(elsewhere.iterdir())
 
 
@@ -86,13 +86,13 @@ def test_repair_is_one_run_whatever_the_tree_was_pulled_with(
     root = machine.dest / JPG / VERSION
     victim = min((root / "files/p11").rglob("*.jpg"))
     victim.unlink()
-    server.ledger.reset()
+    server.request_log.reset()
 
     done = machine.run("verify", "--jpg", "--repair", "--json")
 
     assert done.code == 0, done.err
-    assert server.ledger.snapshot().password_checks == 1
-    assert server.ledger.snapshot().requests <= 4
+    assert server.request_log.snapshot().password_checks == 1
+    assert server.request_log.snapshot().requests <= 4
     assert [event["event"] for event in done.events].count("summary") == 1
     assert victim.read_bytes() == (jpg / victim.relative_to(root)).read_bytes()
     assert machine.pull("--jpg", "--shard", "p13").code == 0  # still remembered apart
@@ -119,7 +119,7 @@ def test_a_signal_is_obeyed_although_nobody_reads_any_more(
     process = machine.start("pull", *SHARD, "--json")
     assert process.stdout is not None
     assert process.stderr is not None
-    wait_until(lambda: server.ledger.snapshot().requests > 5)
+    wait_until(lambda: server.request_log.snapshot().requests > 5)
     process.stdout.close()
     process.stderr.close()
     process.send_signal(signal.SIGTERM)
@@ -137,7 +137,7 @@ def test_one_file_that_always_fails_does_not_stop_the_others(
     assert done.code == 5
     assert done.summary["files"]["failed"] == 1
     assert done.summary["problems"][0]["path"].endswith(lost.name)
-    assert server.ledger.snapshot().by_path[str(lost.relative_to(own_files))].requests == 1
+    assert server.request_log.snapshot().by_path[str(lost.relative_to(own_files))].requests == 1
 
 
 def test_verify_says_what_to_do(machine: Machine) -> None:

@@ -44,8 +44,8 @@ def published(place: Path) -> Published:
 
 @pytest.fixture(scope="module")
 def power_server(place: Path, published: Published) -> Iterator[MiniPhysioNet]:
-    manners = ServerBehaviour(rate=8 << 20, open_datasets=frozenset({SLUG}))
-    with MiniPhysioNet(place / "files", manners) as server:
+    behaviour = ServerBehaviour(rate=8 << 20, open_datasets=frozenset({SLUG}))
+    with MiniPhysioNet(place / "files", behaviour) as server:
         yield server
 
 

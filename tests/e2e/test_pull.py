@@ -27,7 +27,7 @@ def test_a_shard_is_pulled_and_verified(machine: Machine, server: MiniPhysioNet,
 def test_one_password_check_and_one_request_a_file(machine: Machine, server: MiniPhysioNet) -> None:
     done = machine.pull("--jpg", "--shard", "p10")
 
-    counts = server.ledger.snapshot()
+    counts = server.request_log.snapshot()
     assert counts.password_checks == 1
     assert counts.requests <= done.summary["files"]["selected"] + 5
     assert done.summary["requests"] == counts.requests
@@ -36,12 +36,12 @@ def test_one_password_check_and_one_request_a_file(machine: Machine, server: Min
 
 def test_a_run_with_nothing_to_do(machine: Machine, server: MiniPhysioNet) -> None:
     assert machine.pull("--jpg", "--shard", "p10").code == 0
-    server.ledger.reset()
+    server.request_log.reset()
 
     again = machine.pull("--jpg", "--shard", "p10")
 
     assert again.code == 0
-    assert server.ledger.snapshot().requests <= 3
+    assert server.request_log.snapshot().requests <= 3
     plan = again.event("plan")
     assert (plan["to_fetch"], plan["to_hash"]) == (0, 0)
     assert plan["present"] == plan["selected"] > 0
@@ -79,7 +79,7 @@ def test_kinds_and_globs(machine: Machine, server: MiniPhysioNet) -> None:
         "cxr-record-list.csv.gz",
     ]
     # Nothing else was asked for.
-    asked = set(server.ledger.snapshot().by_path)
+    asked = set(server.request_log.snapshot().by_path)
     assert not any(path.endswith((".dcm", ".zip")) for path in asked)
 
 
@@ -107,7 +107,7 @@ def test_an_open_dataset_needs_no_credentials(
     machine.environment = {"PHYSIONET_USERNAME": "", "PHYSIONET_PASSWORD": ""}
 
     assert machine.pull("--jpg", "--shard", "p10").code == 0
-    assert server.ledger.snapshot().password_checks == 0
+    assert server.request_log.snapshot().password_checks == 0
 
 
 def test_json_goes_to_stdout_and_words_to_stderr(machine: Machine, jpg: Path) -> None:

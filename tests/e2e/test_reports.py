@@ -70,7 +70,7 @@ def missing(status: Ended) -> int:
 
 def asked(server: MiniPhysioNet, dataset: str = DICOM) -> set[str]:
     start = f"{dataset}/{VERSION}/"
-    counts = server.ledger.snapshot().by_path
+    counts = server.request_log.snapshot().by_path
     return {
         path.removeprefix(start)
         for path, each in counts.items()
@@ -79,7 +79,7 @@ def asked(server: MiniPhysioNet, dataset: str = DICOM) -> set[str]:
 
 
 def bytes_of_archive(server: MiniPhysioNet) -> int:
-    count = server.ledger.snapshot().by_path.get(f"{DICOM}/{VERSION}/{ARCHIVE}")
+    count = server.request_log.snapshot().by_path.get(f"{DICOM}/{VERSION}/{ARCHIVE}")
     return count.bytes_sent if count else 0
 
 
@@ -102,7 +102,7 @@ def test_all_reports_come_in_one_archive(
     assert here(machine) == expected
     assert {path.parts[0] for path in files_below(machine.dest)} == {DICOM}
     assert not in_work(machine)
-    counts = server.ledger.snapshot()
+    counts = server.request_log.snapshot()
     assert asked(server) == {MANIFEST, ARCHIVE}
     assert bytes_of_archive(server) == (dicom / ARCHIVE).stat().st_size + 1  # how large is it?
     assert (counts.password_checks, counts.statuses[404]) == (1, 0)
@@ -117,11 +117,11 @@ def test_all_reports_come_in_one_archive(
     assert sha256sum(root, "--ignore-missing").returncode == 0
     verified = machine.run("verify", "--dicom", "--json")
     assert (verified.code, verified.summary["files"]["good"]) == (0, len(expected))
-    server.ledger.reset()
+    server.request_log.reset()
     again = machine.pull(*REPORTS)
     assert again.code == 0
     assert again.event("plan")["present"] == len(expected)
-    assert server.ledger.snapshot().requests <= 3
+    assert server.request_log.snapshot().requests <= 3
     assert asked(server) == {MANIFEST}
 
 
@@ -145,7 +145,7 @@ def test_the_way_that_asks_less(
     assert sha256sum(machine.dest / DICOM / VERSION, "--ignore-missing").returncode == 0
     assert asked(server) == {MANIFEST} | ({ARCHIVE} if by_archive else expected)
     assert not in_work(machine)
-    counts = server.ledger.snapshot().by_path
+    counts = server.request_log.snapshot().by_path
     assert by_archive or all(counts[f"{DICOM}/{VERSION}/{each}"].requests == 1 for each in expected)
 
 
@@ -194,7 +194,7 @@ def test_an_archive_that_is_here_is_not_fetched_again(
     machine: Machine, server: MiniPhysioNet, dicom: Path
 ) -> None:
     assert machine.pull("--dicom", "--only", "archives").code == 0
-    server.ledger.reset()
+    server.request_log.reset()
 
     done = machine.pull(*REPORTS)
 
@@ -237,7 +237,7 @@ def test_stopped_while_the_archive_comes(
     assert stopped.code == (130 if number == signal.SIGINT else -number)
     assert len(in_work(machine)) == 2  # the archive so far, and what binds it
     assert not list(machine.dest.rglob("*.txt"))[1:]  # the manifest alone
-    assert slow.ledger.snapshot().password_checks == 1
+    assert slow.request_log.snapshot().password_checks == 1
 
     done = machine.pull(*REPORTS)
 
@@ -247,7 +247,7 @@ def test_stopped_while_the_archive_comes(
     assert asked(slow) == {MANIFEST, ARCHIVE}
     assert bytes_of_archive(slow) < 1.3 * 200_000
     assert not in_work(machine)
-    assert slow.ledger.snapshot().password_checks == 2
+    assert slow.request_log.snapshot().password_checks == 2
 
 
 def test_an_interrupt_keeps_every_byte_of_an_archive_in_segments(
@@ -310,7 +310,7 @@ def test_stopped_while_it_is_unpacked(
     before = len(list((root / "files").rglob("*.txt")))
     assert before < 1_500
     assert sha256sum(root, "--ignore-missing").returncode in {0, 1}  # 1: none has its name yet
-    server.ledger.reset()
+    server.request_log.reset()
 
     done = machine.pull(*REPORTS)
 
@@ -320,7 +320,7 @@ def test_stopped_while_it_is_unpacked(
     # The archive is here: a byte of it tells how large it is, another that it is all there.
     assert bytes_of_archive(server) <= 2
     assert asked(server) <= {MANIFEST, ARCHIVE}
-    assert server.ledger.snapshot().password_checks <= 1
+    assert server.request_log.snapshot().password_checks <= 1
     assert done.summary["files"]["fetched"] + before == 1_500
     assert not in_work(machine)
 
@@ -335,7 +335,7 @@ def test_a_few_reports_do_not_go_on_with_an_archive_that_has_hardly_begun(
     words = (*REPORTS, "--reports", "zip")
     begun = machine.interrupt(lambda: bytes_of_archive(server) > 80_000, signal.SIGINT, *words)
     assert begun.code == 130
-    server.ledger.reset()
+    server.request_log.reset()
 
     done = machine.pull(*REPORTS, "--subject", SUBJECT)
 
@@ -509,7 +509,7 @@ def test_an_archive_that_is_not_the_one_in_the_manifest(
     assert set(here(machine)) == wanted == reports_in(asked(server))
     assert (f"{ARCHIVE} is not the one" in notes(done)) == (harm == "other bytes")
     assert not in_work(machine)
-    server.ledger.reset()
+    server.request_log.reset()
     assert machine.pull(*REPORTS).code == 0
     assert asked(server) == {MANIFEST}
 
@@ -565,7 +565,7 @@ def test_a_split_with_its_reports(
     for dataset in (JPG, DICOM):
         assert sha256sum(machine.dest / dataset / VERSION, "--ignore-missing").returncode == 0
     assert not in_work(machine)
-    counts = server.ledger.snapshot()
+    counts = server.request_log.snapshot()
     assert counts.password_checks == 1
     assert counts.requests == done.summary["requests"]
     assert asked(server) == {MANIFEST, ARCHIVE}
@@ -583,7 +583,7 @@ def test_a_split_with_its_reports(
         verified.summary["files"] | {"selected": len(reports), "good": len(reports)}
         == (verified.summary["files"])
     )
-    server.ledger.reset()
+    server.request_log.reset()
     assert machine.pull("--jpg", "--split", "test", "--with-reports").code == 0
     assert asked(server) == asked(server, JPG) == {MANIFEST}
 
@@ -613,7 +613,7 @@ def test_the_reports_of_whatever_images(
     assert words or images == set(filter(image_of, listed(jpg)))
     assert set(here(machine)) == {report_of(path) for path in images}
     assert sha256sum(machine.dest / DICOM / VERSION, "--ignore-missing").returncode == 0
-    assert server.ledger.snapshot().password_checks == 1
+    assert server.request_log.snapshot().password_checks == 1
     assert missing(machine.run("status", "--dicom", "--json")) == 0
 
 
@@ -629,7 +629,7 @@ def test_without_the_agreement_of_the_reports_nothing_is_fetched(
     assert "https://physionet.org/content/mimic-cxr/" in refused.err
     assert "--with-reports" in refused.err
     assert not asked(server, JPG)
-    assert server.ledger.snapshot().requests <= 4
+    assert server.request_log.snapshot().requests <= 4
     assert not (machine.dest / DICOM).exists()
     # It is not for want of the images' own.
     assert machine.pull("--jpg", "--split", "test").code == 0
@@ -664,7 +664,7 @@ def test_what_cannot_be_meant(
     refused = machine.pull(*words.split(), "--with-reports")
 
     assert (refused.code, said in refused.err) == (2, True)
-    assert server.ledger.snapshot().requests == 0
+    assert server.request_log.snapshot().requests == 0
     assert not machine.dest.exists()
 
 

@@ -122,7 +122,7 @@ def test_a_damaged_state_is_rebuilt_and_nothing_is_fetched_again(
     state = machine.dest / JPG / VERSION / ".cxrsync/p10/state.sqlite3"
     before = fingerprint(machine.dest)
     damage(state)
-    server.ledger.reset()
+    server.request_log.reset()
 
     again = machine.pull(*SHARD)
 
@@ -156,7 +156,7 @@ def test_a_state_of_a_later_version_is_left_alone(
     with closing(sqlite3.connect(state)) as db:
         db.execute("PRAGMA user_version = 99")
     before = {path.name: path.read_bytes() for path in state.parent.iterdir() if path.is_file()}
-    shared_server.ledger.reset()
+    shared_server.request_log.reset()
 
     told = shared_machine.run(*words)
 

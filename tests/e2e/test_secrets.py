@@ -141,8 +141,8 @@ def sessions(server: MiniPhysioNet) -> list[str]:
 def serve(files_root: Path) -> Iterator[Serve]:
     started: list[MiniPhysioNet] = []
 
-    def start(name: str = "127.0.0.1", **manners: object) -> MiniPhysioNet:
-        fast = {"password": PASSWORD, "password_check_seconds": 0.001, **manners}
+    def start(name: str = "127.0.0.1", **behaviour: object) -> MiniPhysioNet:
+        fast = {"password": PASSWORD, "password_check_seconds": 0.001, **behaviour}
         server = known_as(MiniPhysioNet(files_root, ServerBehaviour(**fast)), name)  # type: ignore[arg-type]
         server.start()
         started.append(server)
@@ -207,8 +207,8 @@ def test_every_command(serve: Serve, watch: MakeWatch) -> None:
 
 def test_every_loudness(serve: Serve, watch: MakeWatch) -> None:
     looking = watch(server := serve())
-    for loudness in LOUDNESS:
-        assert looking.run(*loudness, "pull", *DOCS) == 0
+    for verbosity in LOUDNESS:
+        assert looking.run(*verbosity, "pull", *DOCS) == 0
     assert len(sessions(server)) == len(LOUDNESS)
     assert looking.hits(PASSWORD, *sessions(server)) == set()
 
@@ -248,32 +248,32 @@ def test_wherever_the_password_comes_from(
     ],
 )
 def test_a_refusal(
-    manners: dict[str, object],
+    behaviour: dict[str, object],
     environment: dict[str, str | None],
     code: int,
     serve: Serve,
     watch: MakeWatch,
 ) -> None:
-    looking = watch(server := serve(**manners))
+    looking = watch(server := serve(**behaviour))
     looking.machine.environment |= environment
     assert looking.run("-v", "--debug", "pull", *DOCS, "--json") == code, looking.output()
     assert looking.hits(PASSWORD, *sessions(server)) == set()
 
 
 @pytest.mark.parametrize("loudness", [(), ("--debug",)])
-def test_a_crash(loudness: tuple[str, ...], serve: Serve, watch: MakeWatch) -> None:
+def test_a_crash(verbosity: tuple[str, ...], serve: Serve, watch: MakeWatch) -> None:
     looking = watch(serve())
     (looking.machine.home / "sitecustomize.py").write_text(CRASH)
     looking.machine.environment["PYTHONPATH"] = str(looking.machine.home)
-    assert looking.run("-v", *loudness, "pull", *DOCS) == 1
-    assert ("ZeroDivisionError" if loudness else "unexpected") in looking.output()
+    assert looking.run("-v", *verbosity, "pull", *DOCS) == 1
+    assert ("ZeroDivisionError" if verbosity else "unexpected") in looking.output()
     assert looking.hits(PASSWORD) == set()
 
 
 def test_a_run_that_is_stopped_or_killed(serve: Serve, watch: MakeWatch) -> None:
     looking = watch(server := serve(rate=64 << 10))
     for number, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        server.ledger.reset()
+        server.request_log.reset()
         ended = looking.run(
             "-v", "--debug", "pull", *SHARD, "--json",
             when=lambda: image_bytes_sent(server) > 30_000, number=number,

@@ -245,12 +245,12 @@ def test_every_fault_of_the_table(user: User, tmp_path: Path) -> None:
         Rule(f"*/{name}", with_a_cookie(order.fault), None if order.for_ever else (1,))
         for name, (order, _code, _lost) in zip(files, FAULTS.values(), strict=True)
     ]
-    manners = ServerBehaviour(
+    behaviour = ServerBehaviour(
         username=USER, password=PASSWORD, password_check_seconds=0.001, faults=script(*rules)
     )
-    with MiniPhysioNet(root, manners) as server:
+    with MiniPhysioNet(root, behaviour) as server:
         code = user.pull(server.base_url, "--ca-file", str(server.ca_file), "--give-up-after", "30")
-        asked = {each.path.rpartition("/")[2] for each in server.ledger.snapshot().log}
+        asked = {each.path.rpartition("/")[2] for each in server.request_log.snapshot().log}
         good = sessions(server)
     assert asked >= files.keys()
     assert code in {5, 6}, user.said

@@ -33,7 +33,9 @@ BIG = ("--dataset", "big", "--dataset-version", "1.0")
 
 
 def ranges_of(server: MiniPhysioNet) -> list[str | None]:
-    return [each.range for each in server.ledger.snapshot().log if each.path.endswith("scan.bin")]
+    return [
+        each.range for each in server.request_log.snapshot().log if each.path.endswith("scan.bin")
+    ]
 
 
 def test_idle_connections_share_a_large_file(
@@ -63,7 +65,7 @@ def test_a_kill_in_the_middle_costs_little(
     machine = make_machine(server)
     for share in (0.3, 0.6):
         killed = machine.interrupt(
-            lambda share=share: server.ledger.snapshot().bytes_sent > share * SIZE,  # type: ignore[misc]
+            lambda share=share: server.request_log.snapshot().bytes_sent > share * SIZE,  # type: ignore[misc]
             signal.SIGKILL,
             *BIG, "--connections", "4",
         )  # fmt: skip
@@ -74,7 +76,7 @@ def test_a_kill_in_the_middle_costs_little(
     assert done.code == 0, done.err
     assert done.summary["bytes"]["resumed"] > 0.2 * SIZE
     # What each of four connections had in hand at each of two kills, and in the sockets.
-    assert server.ledger.snapshot().bytes_sent < SIZE + 2 * 4 * (1 << 20)
+    assert server.request_log.snapshot().bytes_sent < SIZE + 2 * 4 * (1 << 20)
     assert fingerprint(machine.dest / "big/1.0") == fingerprint(large / "big/1.0")
 
 
@@ -85,7 +87,9 @@ def test_a_file_that_changed_between_two_runs_is_started_over(
 ) -> None:
     server = serve(large, rate=RATE, open_datasets=frozenset({"big"}))
     machine = make_machine(server)
-    machine.interrupt(lambda: server.ledger.snapshot().bytes_sent > SIZE / 2, signal.SIGKILL, *BIG)
+    machine.interrupt(
+        lambda: server.request_log.snapshot().bytes_sent > SIZE / 2, signal.SIGKILL, *BIG
+    )
     # Another object under the same name, published with the digest that is in the manifest:
     # the old bytes were of a copy that was replaced.
     scan = large / "big/1.0/scan.bin"
@@ -125,11 +129,11 @@ def test_a_published_checksum_that_is_wrong(
     assert done.code == 6
     assert done.summary["files"]["mismatched"] == 1
     name = str(victim.relative_to(own_files))
-    assert server.ledger.snapshot().by_path[name].requests == 2
+    assert server.request_log.snapshot().by_path[name].requests == 2
     here = machine.dest / "mimic-cxr-jpg/2.1.0"
     assert not (here / victim.relative_to(jpg)).exists()
     assert any(path.name == victim.name for path in (here / ".cxrsync/trash").rglob("*.jpg"))
     # Known by now: one more look is enough.
-    server.ledger.reset()
+    server.request_log.reset()
     assert machine.pull("--jpg", "--shard", "p10").code == 6
-    assert server.ledger.snapshot().by_path[name].requests == 1
+    assert server.request_log.snapshot().by_path[name].requests == 1

@@ -161,7 +161,7 @@ def here(machine: Machine, dataset: str) -> set[str]:
 
 def asked_for(server: MiniPhysioNet, dataset: str) -> set[str]:
     """What of a dataset was asked for; whatever lies outside any dataset is an error."""
-    paths = {path for path, each in server.ledger.snapshot().by_path.items() if each.requests}
+    paths = {path for path, each in server.request_log.snapshot().by_path.items() if each.requests}
     assert all(path.startswith((f"{JPG}/{VERSION}/", f"{DICOM}/{VERSION}/")) for path in paths)
     start = f"{dataset}/{VERSION}/"
     return {path.removeprefix(start) for path in paths if path.startswith(start)}
@@ -240,7 +240,7 @@ def test_exactly_what_the_tables_say(
     asked = asked_for(server, dataset)
     assert without_reports(asked) == without_reports(chosen | brought | {MANIFEST})
     assert asked - {ARCHIVE} <= here(machine, dataset)
-    counts = server.ledger.snapshot()
+    counts = server.request_log.snapshot()
     images = [path for path in chosen if not path.endswith(".txt")]
     assert {counts.by_path[f"{dataset}/{VERSION}/{path}"].requests for path in images} <= {1}
     if dataset == DICOM:
@@ -289,7 +289,7 @@ def test_status_and_verify_speak_of_what_was_asked_for(
     there = here(machine, dataset) - {MANIFEST}
     if "--no-tables" in words:
         there -= needed(words.split())  # they had to come, but nobody has asked for them
-    server.ledger.reset()
+    server.request_log.reset()
 
     status = machine.run("status", flag, "--json")
     verified = machine.run("verify", flag, "--json", "--progress", "none")
@@ -302,10 +302,10 @@ def test_status_and_verify_speak_of_what_was_asked_for(
     files = verified.summary["files"]
     found = (files["selected"], files["good"], files["missing"], files["extra"])
     assert found == (len(there), len(there), 0, 0)
-    assert server.ledger.snapshot().requests == 0
+    assert server.request_log.snapshot().requests == 0
     again = machine.pull(flag, *words.split())
     assert (again.code, again.summary["files"]["fetched"]) == (0, 0)
-    assert server.ledger.snapshot().requests <= 2
+    assert server.request_log.snapshot().requests <= 2
 
 
 def test_several_selections_are_remembered_together(machine: Machine) -> None:
@@ -336,7 +336,7 @@ def test_the_tables_beside_come_into_their_own_tree(
     assert (beside / SPLIT).read_bytes() == (jpg / SPLIT).read_bytes()
     said = machine.run("status", "--jpg", "--json").summary
     assert {name: share["verified"] for name, share in said["partitions"].items()} == {"root": 1}
-    assert server.ledger.snapshot().password_checks == 1
+    assert server.request_log.snapshot().password_checks == 1
 
 
 @pytest.mark.parametrize("manifest_is_here", [False, True])
@@ -348,7 +348,7 @@ def test_no_agreement_for_the_tables(
     if manifest_is_here:  # then it is asked for over several connections
         assert machine.pull("--jpg", "--max-files", "0").code == 9
     server.set_manners(agreements=frozenset({DICOM}))
-    server.ledger.reset()
+    server.request_log.reset()
 
     denied = machine.pull("--dicom", "--split", "test")
 
@@ -416,7 +416,7 @@ def test_a_jpg_tree_that_is_there_already_is_enough(
     assert machine.pull("--jpg", "--only", "tables").code == 0
     before = fingerprint(machine.dest / JPG / VERSION)
     server.set_manners(agreements=frozenset({DICOM}))
-    server.ledger.reset()
+    server.request_log.reset()
 
     done = machine.pull("--dicom", "--split", "validate", "--frontal", "--label", "Edema=1,0")
 
@@ -470,7 +470,7 @@ def test_the_tables_are_found_whichever_way_the_destination_is_written(
     machine.dest = ways.pop(first)
     assert machine.pull(*words).code == 0
     [machine.dest] = ways.values()
-    server.ledger.reset()
+    server.request_log.reset()
 
     verified = machine.run("verify", "--dicom")
 
@@ -509,14 +509,14 @@ def settled(module_server: MiniPhysioNet, tmp_path_factory: pytest.TempPathFacto
     ],
 )
 def test_refused_before_anything_is_asked(settled: Settled, words: str, said: list[str]) -> None:
-    settled.server.ledger.reset()
+    settled.server.request_log.reset()
 
     refused = settled.machine.pull("--jpg", *words.split())
 
     assert refused.code == 2
     assert [word for word in said if word not in refused.err] == []
     assert "Traceback" not in refused.err
-    assert settled.server.ledger.snapshot().requests == 0
+    assert settled.server.request_log.snapshot().requests == 0
     assert fingerprint(settled.machine.dest) == settled.before
 
 
@@ -533,7 +533,7 @@ def test_refused_before_anything_is_asked(settled: Settled, words: str, said: li
     ],
 )
 def test_what_the_dataset_does_not_have(settled: Settled, words: str, said: list[str]) -> None:
-    settled.server.ledger.reset()
+    settled.server.request_log.reset()
 
     refused = settled.machine.pull("--jpg", *words.split())
 
@@ -564,7 +564,7 @@ def test_ids_from_files(machine: Machine, server: MiniPhysioNet, tmp_path: Path)
     refused = machine.pull("--jpg", "--image", f"@{ids}")
     assert refused.code == 2
     assert "line 1 ('dicom_id'), line 3 ('files/p10/')" in refused.err
-    assert server.ledger.snapshot().requests == 0
+    assert server.request_log.snapshot().requests == 0
 
     ids.write_text(f"\ufeff{IMAGE.upper()}\r\n\r\n  files/p10/p10000032/s50414267/{IMAGE}.dcm  ")
     assert machine.pull("--jpg", "--image", f"@{ids}", "--no-tables").code == 0

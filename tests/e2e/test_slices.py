@@ -110,14 +110,14 @@ def server(serve: Serve, published: Large) -> MiniPhysioNet:
 
 def read_of_it(server: MiniPhysioNet) -> int:
     """Bytes of the manifest that were sent; the challenge's page is none of it."""
-    found = server.ledger.snapshot().by_path.get(f"{JPG}/{VERSION}/{MANIFEST}")
+    found = server.request_log.snapshot().by_path.get(f"{JPG}/{VERSION}/{MANIFEST}")
     challenge = sum(map(len, page(HTTPStatus.UNAUTHORIZED).body))
     return 0 if found is None else found.bytes_sent - challenge * asked_of_it(server).count(401)
 
 
 def asked_of_it(server: MiniPhysioNet) -> list[int]:
     """The answers to requests for the manifest."""
-    log = server.ledger.snapshot().log
+    log = server.request_log.snapshot().log
     return [each.status for each in log if each.path.endswith(MANIFEST)]
 
 
@@ -135,7 +135,9 @@ def test_a_subject_reads_a_small_part(
     assert here(machine) == published.of(SUBJECT) | published.tables
     for path in here(machine):
         assert (machine.dest / JPG / VERSION / path).read_bytes() == published.real[path]
-    asked = {path.removeprefix(f"{JPG}/{VERSION}/") for path in server.ledger.snapshot().by_path}
+    asked = {
+        path.removeprefix(f"{JPG}/{VERSION}/") for path in server.request_log.snapshot().by_path
+    }
     assert asked == here(machine) | {MANIFEST}
 
 
@@ -143,13 +145,13 @@ def test_a_later_run_reads_only_what_is_new(machine: Machine, server: MiniPhysio
     assert machine.pull(*FLAGS, "--subject", SUBJECT, "--no-tables").code == 0
     first = read_of_it(server)
 
-    server.ledger.reset()
+    server.request_log.reset()
     again = machine.pull(*FLAGS, "--subject", SUBJECT, "--no-tables")
     assert (again.code, again.summary["files"]["present"]) == (0, 4)
     assert set(asked_of_it(server)) <= {401, 304}
     assert (asked_of_it(server).count(304), read_of_it(server)) == (1, 0)
 
-    server.ledger.reset()
+    server.request_log.reset()
     other = machine.pull(*FLAGS, "--subject", OTHER, "--no-tables")
     assert (other.code, other.summary["files"]["fetched"]) == (0, 2)
     assert 0 < read_of_it(server) < first
@@ -178,12 +180,12 @@ def test_a_study_or_an_image_finds_its_subject(
     assert done.code == 0, done.err
     # The table that tells it stays.
     assert here(machine) == published.of(part) | {METADATA}
-    server.ledger.reset()
+    server.request_log.reset()
     for command in ("verify", "status"):
         ended = machine.run(command, "--json")
         assert ended.code == 0, ended.err
         assert ended.summary["selection"].startswith(words.split()[0].removeprefix("--"))
-    assert server.ledger.snapshot().requests == 0
+    assert server.request_log.snapshot().requests == 0
 
 
 def test_what_is_not_there(machine: Machine, server: MiniPhysioNet) -> None:
@@ -204,7 +206,7 @@ def test_status_and_verify_of_such_a_tree(
 ) -> None:
     for subject in (SUBJECT, OTHER):
         assert machine.pull(*FLAGS, "--subject", subject).code == 0
-    server.ledger.reset()
+    server.request_log.reset()
 
     status = machine.run("status", "--json")
     verified = machine.run("verify", "--json", "--progress", "none")
@@ -216,7 +218,7 @@ def test_status_and_verify_of_such_a_tree(
     }  # fmt: skip
     files = verified.summary["files"]
     assert (files["good"], files["missing"], files["extra"]) == (8, 0, 0)
-    assert server.ledger.snapshot().requests == 0
+    assert server.request_log.snapshot().requests == 0
     # What the slices do not tell is not guessed.
     ended = machine.run("status", "--shard", "p14")
     assert (ended.code, "only a part of its SHA256SUMS.txt" in ended.err) == (2, True)
@@ -247,7 +249,7 @@ def test_a_manifest_that_changes_between_two_runs(
     every = [*lines[:4], *kept, *(line.encode() for line in new)]
     own.write(MANIFEST, b"".join(sorted(every, key=lambda line: line[65:])))
     os.utime(own.root / MANIFEST, (1.8e9, 1.8e9))
-    server.ledger.reset()
+    server.request_log.reset()
 
     done = machine.pull(*FLAGS, "--subject", SUBJECT)
 
@@ -306,7 +308,7 @@ def test_the_whole_fetches_the_rest_and_publishes_it(
 ) -> None:
     assert machine.pull(*FLAGS, "--subject", SUBJECT).code == 0
     first = read_of_it(server)
-    server.ledger.reset()
+    server.request_log.reset()
 
     done = machine.pull(*FLAGS, "--max-files", "0")
 
@@ -317,7 +319,7 @@ def test_the_whole_fetches_the_rest_and_publishes_it(
     assert read_of_it(server) < published.size - first + 2_000
     assert done.summary["files"]["present"] == len(published.of(SUBJECT) | published.tables)
     # From now on the whole is asked about, and a slice is not fetched again.
-    server.ledger.reset()
+    server.request_log.reset()
     assert machine.pull(*FLAGS, "--subject", OTHER).code == 0
     assert read_of_it(server) == 0
 

@@ -66,7 +66,7 @@ def asked_twice(server: MiniPhysioNet) -> list[str]:
     """The files (not the manifest) that were sent more than once."""
     sent = Counter(
         each.path
-        for each in server.ledger.snapshot().log
+        for each in server.request_log.snapshot().log
         if each.method == "GET" and each.status in {200, 206}
     )
     return [path for path, times in sent.items() if times > 1 and "SHA256SUMS" not in path]

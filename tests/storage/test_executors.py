@@ -35,7 +35,7 @@ class Work:
         await asyncio.to_thread(self._begun.wait, 10)
 
 
-async def turns(count: int = 5) -> None:
+async def limiter(count: int = 5) -> None:
     """Let the loop take a few turns: time enough for anything that would end too early."""
     for _ in range(count):
         await asyncio.sleep(0)
@@ -66,7 +66,7 @@ async def test_cancellation_waits_for_the_thread(times: int, error: OSError | No
     await work.begun()
     for _ in range(times):
         task.cancel()
-        await turns()
+        await limiter()
         assert not task.done()
         assert not work.done
     work.let_go()
@@ -83,13 +83,13 @@ async def test_a_failure_of_the_thread_is_not_reported_again_after_a_cancellatio
     task = asyncio.create_task(run_in_thread(work))
     await work.begun()
     task.cancel()
-    await turns()
+    await limiter()
     work.let_go()
     with pytest.raises(asyncio.CancelledError):
         await task
     del task
     gc.collect()
-    await turns()
+    await limiter()
     assert reported == []
 
 
@@ -101,7 +101,7 @@ async def test_work_that_has_not_begun_is_waited_for_too() -> None:
         two = asyncio.create_task(run_in_thread(second, pool))
         await first.begun()
         two.cancel()
-        await turns()
+        await limiter()
         assert not two.done()
         first.let_go()
         assert await one == "result"

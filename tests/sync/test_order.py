@@ -28,7 +28,7 @@ def shuffled(seed: int) -> Turns:
     return lambda _name: dice.randrange(20)
 
 
-def begin_in_order(turns: Turns) -> None:
+def begin_in_order(limiter: Turns) -> None:
     """From now on the tasks of this event loop begin after so many turns."""
 
     async def waiting(coroutine: Coroutine[Any, Any, Any], rounds: int) -> Any:
@@ -43,7 +43,7 @@ def begin_in_order(turns: Turns) -> None:
                 coroutine.close()
 
     def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-        rounds = turns(coroutine.__qualname__)
+        rounds = limiter(coroutine.__qualname__)
         return asyncio.Task(waiting(coroutine, rounds), loop=loop, **options)
 
     asyncio.get_running_loop().set_task_factory(make)

@@ -141,35 +141,35 @@ class Run:
             self.end(outcome)
             queue.published(entry, outcome)
 
-        flight = TransferPool()
+        pool = TransferPool()
         limits = TransferLimits(retries=self.retries)
-        turns = ConcurrencyLimiter(limits, self.events.append)
-        outage = ServerHealth(60, self.events.append, turns)
+        limiter = ConcurrencyLimiter(limits, self.events.append)
+        server_health = ServerHealth(60, self.events.append, limiter)
         line = TransferContext(
             self.shop,
             limits,
-            outage,
+            server_health,
             self.events.append,
-            turns,
-            can_share=flight.notify,
+            limiter,
+            can_share=pool.notify,
         )
-        publication = Publisher(self.tree, partitions, self.trash, done, fsync=False)
+        publisher = Publisher(self.tree, partitions, self.trash, done, fsync=False)
         queue = Scheduler(
-            line, flight, self.tree, ("alpha", "1.0"), iter(entries), partitions, publication,
+            line, pool, self.tree, ("alpha", "1.0"), iter(entries), partitions, publisher,
             trash=self.trash, partials=partitions.partials(), known=self.known,
             fail=self.end, contradict=contradict, most_files=most_files,
         )  # fmt: skip
-        hashing = Adopter(self.tree, iter(to_hash), queue, publication, self.end, fsync=True)
+        hashing = Adopter(self.tree, iter(to_hash), queue, publisher, self.end, fsync=True)
         ended: DiskError | None = None
         try:
             async with asyncio.timeout(10), asyncio.TaskGroup() as outer:
-                outer.create_task(publication.run())
+                outer.create_task(publisher.run())
                 try:
                     await queue.serve(connections, [hashing.run])
                 except DiskError as problem:
                     ended = problem  # what is verified is published first
                 await queue.close()
-                await publication.close()
+                await publisher.close()
         finally:
             await partitions.close()
         if ended is not None:

@@ -38,7 +38,7 @@ def said() -> list[Event]:
 
 
 @pytest.fixture
-def turns(clock: Clock, said: list[Event]) -> ConcurrencyLimiter:
+def limiter(clock: Clock, said: list[Event]) -> ConcurrencyLimiter:
     return ConcurrencyLimiter(TransferLimits(connections=8, first_connections=4), said.append)
 
 
@@ -49,13 +49,13 @@ async def settle() -> None:
 
 
 async def test_no_more_at_a_time_than_allowed(
-    turns: ConcurrencyLimiter, clock: Clock, said: list[Event]
+    limiter: ConcurrencyLimiter, clock: Clock, said: list[Event]
 ) -> None:
     having = []
     over = asyncio.Event()
 
     async def ask(number: int) -> None:
-        async with turns.acquire() as answered:
+        async with limiter.acquire() as answered:
             answered()
             having.append(number)
             await over.wait()
@@ -65,11 +65,11 @@ async def test_no_more_at_a_time_than_allowed(
             group.create_task(ask(number))
         await settle()
         assert having == [0, 1, 2, 3]
-        turns.flowing()
+        limiter.flowing()
         await settle()
         assert having == [0, 1, 2, 3]  # not yet
         clock.now += STEP_SECONDS
-        turns.flowing()
+        limiter.flowing()
         await settle()
         assert having == [0, 1, 2, 3, 4]
         assert said == [ConcurrencyChanged(5)]
@@ -77,13 +77,13 @@ async def test_no_more_at_a_time_than_allowed(
     assert having == list(range(8))
 
 
-async def test_one_that_is_broken_off_gives_its_turn_back(turns: ConcurrencyLimiter) -> None:
+async def test_one_that_is_broken_off_gives_its_turn_back(limiter: ConcurrencyLimiter) -> None:
     async with AsyncExitStack() as stack:
         for _ in range(3):
-            await stack.enter_async_context(turns.acquire())
+            await stack.enter_async_context(limiter.acquire())
         for _ in range(5):
             with pytest.raises(asyncio.CancelledError):
-                async with asyncio.timeout(5), turns.acquire():
+                async with asyncio.timeout(5), limiter.acquire():
                     raise asyncio.CancelledError
 
 
@@ -102,7 +102,7 @@ async def test_one_that_is_broken_off_gives_its_turn_back(turns: ConcurrencyLimi
     ],
 )
 async def test_what_becomes_of_a_request_decides_how_many_there_are(
-    turns: ConcurrencyLimiter,
+    limiter: ConcurrencyLimiter,
     said: list[Event],
     problem: Callable[[], SourceError],
     times: int,
@@ -110,32 +110,32 @@ async def test_what_becomes_of_a_request_decides_how_many_there_are(
 ) -> None:
     for _ in range(times):
         with pytest.raises(SourceError):
-            async with turns.acquire():
+            async with limiter.acquire():
                 raise problem()
     counts = [event.count for event in said if isinstance(event, ConcurrencyChanged)]
     assert (counts or [4])[-1] == left
     async with AsyncExitStack() as stack:
         for _ in range(left):
-            await stack.enter_async_context(turns.acquire())
+            await stack.enter_async_context(limiter.acquire())
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0), turns.acquire():
+            async with asyncio.timeout(0), limiter.acquire():
                 pytest.fail("one too many")
 
 
 async def test_a_number_that_was_asked_for_stays(clock: Clock, said: list[Event]) -> None:
-    turns = ConcurrencyLimiter(TransferLimits(connections=6, first_connections=6), said.append)
+    limiter = ConcurrencyLimiter(TransferLimits(connections=6, first_connections=6), said.append)
     for _ in range(3):
         with pytest.raises(Unreachable):
-            async with turns.acquire():
+            async with limiter.acquire():
                 raise Unreachable("timed out")
     clock.now += 1e6
-    turns.flowing()
+    limiter.flowing()
     assert said == []
 
 
-async def refuse(turns: ConcurrencyLimiter, problem: SourceError) -> None:
+async def refuse(limiter: ConcurrencyLimiter, problem: SourceError) -> None:
     with pytest.raises(SourceError):
-        async with turns.acquire():
+        async with limiter.acquire():
             raise problem
 
 
@@ -147,12 +147,12 @@ def busy() -> SourceError:
 
 
 async def test_what_waited_for_the_server_is_counted_from_when_it_was_asked(
-    turns: ConcurrencyLimiter, clock: Clock
+    limiter: ConcurrencyLimiter, clock: Clock
 ) -> None:
     """A second refusal of requests that waited together is not the first one's."""
     for _ in range(4):
         clock.now += STEP_SECONDS
-        turns.flowing()
+        limiter.flowing()
     over = asyncio.Event()
 
     async def wait() -> bool:
@@ -162,21 +162,21 @@ async def test_what_waited_for_the_server_is_counted_from_when_it_was_asked(
 
     async def ask() -> None:
         with suppress(Throttled):
-            async with turns.acquire(wait):
+            async with limiter.acquire(wait):
                 await asyncio.sleep(0)
                 raise busy()
 
     asking = [asyncio.create_task(ask()) for _ in range(2)]
     await settle()
-    await refuse(turns, busy())
-    assert turns.size == 4
+    await refuse(limiter, busy())
+    assert limiter.size == 4
     over.set()
     await asyncio.gather(*asking)
-    assert turns.size == 2
+    assert limiter.size == 2
 
 
 async def test_turns_that_are_gone_when_the_wait_is_over_are_given_up(
-    turns: ConcurrencyLimiter, clock: Clock
+    limiter: ConcurrencyLimiter, clock: Clock
 ) -> None:
     over = asyncio.Event()
     having = 0
@@ -188,7 +188,7 @@ async def test_turns_that_are_gone_when_the_wait_is_over_are_given_up(
 
     async def ask() -> None:
         nonlocal having
-        async with turns.acquire(wait):
+        async with limiter.acquire(wait):
             having += 1
             await asyncio.sleep(0)
             assert having <= 2
@@ -196,53 +196,53 @@ async def test_turns_that_are_gone_when_the_wait_is_over_are_given_up(
 
     asking = [asyncio.create_task(ask()) for _ in range(8)]
     await settle()
-    turns.away()
-    turns.back()
+    limiter.away()
+    limiter.back()
     over.set()
     await asyncio.gather(*asking)
 
 
 async def test_whoever_is_broken_off_while_waiting_gives_the_turn_back(
-    turns: ConcurrencyLimiter,
+    limiter: ConcurrencyLimiter,
 ) -> None:
     for _ in range(9):
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0), turns.acquire(asyncio.Event().wait):
+            async with asyncio.timeout(0), limiter.acquire(asyncio.Event().wait):
                 pytest.fail("nobody was ready")
-    async with turns.acquire():
+    async with limiter.acquire():
         pass
 
 
 async def test_after_an_outage_half_of_the_turns_then_all(
-    turns: ConcurrencyLimiter, clock: Clock, said: list[Event]
+    limiter: ConcurrencyLimiter, clock: Clock, said: list[Event]
 ) -> None:
     for _ in range(4):
         clock.now += STEP_SECONDS
-        turns.flowing()
+        limiter.flowing()
     assert said[-1] == ConcurrencyChanged(8)
     for _ in range(3):
-        await refuse(turns, busy())
-    turns.away()
-    turns.back()
-    assert turns.size == 4
+        await refuse(limiter, busy())
+    limiter.away()
+    limiter.back()
+    assert limiter.size == 4
     clock.now += STEP_SECONDS
-    turns.flowing()
+    limiter.flowing()
     assert said[-1] == ConcurrencyChanged(8)
 
 
-async def test_that_we_ask_too_much_is_no_outage(turns: ConcurrencyLimiter) -> None:
-    await refuse(turns, Throttled("429", overloaded=True, by_us=True))
-    turns.away()
-    turns.back()
-    assert turns.size == 1  # half of two
+async def test_that_we_ask_too_much_is_no_outage(limiter: ConcurrencyLimiter) -> None:
+    await refuse(limiter, Throttled("429", overloaded=True, by_us=True))
+    limiter.away()
+    limiter.back()
+    assert limiter.size == 1  # half of two
 
 
 async def test_what_broke_while_the_machine_slept_is_nobodys_fault(
-    turns: ConcurrencyLimiter, clock: Clock
+    limiter: ConcurrencyLimiter, clock: Clock
 ) -> None:
     async def ask() -> None:
         with suppress(Interrupted):
-            async with turns.acquire() as answered:
+            async with limiter.acquire() as answered:
                 answered()
                 await asleep.wait()
                 raise Interrupted("no answer for 60 s")
@@ -253,13 +253,13 @@ async def test_what_broke_while_the_machine_slept_is_nobodys_fault(
     clock.slept += 8 * 3600
     asleep.set()
     await asyncio.gather(*asking)
-    assert turns.size == 4
+    assert limiter.size == 4
 
 
-async def test_how_many_answers_are_under_way(turns: ConcurrencyLimiter) -> None:
-    async with turns.acquire() as answered:
-        assert turns.under_way == 0
+async def test_how_many_answers_are_under_way(limiter: ConcurrencyLimiter) -> None:
+    async with limiter.acquire() as answered:
+        assert limiter.under_way == 0
         answered()
-        assert turns.under_way == 1
-    await refuse(turns, busy())
-    assert turns.under_way == 0
+        assert limiter.under_way == 1
+    await refuse(limiter, busy())
+    assert limiter.under_way == 0

@@ -185,16 +185,16 @@ class Pull:
 
     async def go(self) -> None:
         emit = self.events.append
-        self.turns = ConcurrencyLimiter(self.limits, emit)
-        outage = ServerHealth(self.limits.give_up_after, emit, self.turns)
-        flight = TransferPool()
+        self.limiter = ConcurrencyLimiter(self.limits, emit)
+        server_health = ServerHealth(self.limits.give_up_after, emit, self.limiter)
+        pool = TransferPool()
         self.line = TransferContext(
-            self.server, self.limits, outage, emit, self.turns,
-            self._probe if self.probe else None, flight.notify,
+            self.server, self.limits, server_health, emit, self.limiter,
+            self._probe if self.probe else None, pool.notify,
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             if self.whole:
-                work = [group.create_task(self._fetch(flight, "manifest", self.limits.connections))]
+                work = [group.create_task(self._fetch(pool, "manifest", self.limits.connections))]
             else:
                 work = [
                     group.create_task(self._fetch_many(number))
@@ -217,10 +217,10 @@ class Pull:
         for number in range(10_000):
             await self._fetch(TransferPool(), f"{connection}/{number}", 1)
 
-    async def _fetch(self, flight: TransferPool, path: str, connections: int) -> None:
+    async def _fetch(self, pool: TransferPool, path: str, connections: int) -> None:
         transfer = Transfer(self.line, RemotePath("alpha", "1.0", path), cast("Partial", Nowhere()))
         await transfer.begin(maybe_there=False)
-        await fetch_alone(flight, transfer, connections)
+        await fetch_alone(pool, transfer, connections)
         if transfer.failed is not None:
             self.failed.append(transfer.failed)
 
@@ -287,7 +287,7 @@ def test_soon_after_an_outage_all_is_as_before(
     before = server.rate(server.gone_at - 30, server.gone_at)
     assert before >= 0.95 * 8 * EACH * FILE / (FILE + EACH * LATENCY)
     assert server.rate(server.back_at + 50, server.back_at + 60) >= 0.9 * before
-    assert done.turns.size == 8
+    assert done.limiter.size == 8
     assert done.failed == []
     # One asks for all: what was under way at the beginning, and what one probe needs.
     assert server.refused <= 20 + seconds / 30
@@ -300,7 +300,7 @@ def test_a_server_that_is_started_again_is_asked_as_before(pull: Callable[..., P
     assert server.back_at is not None
     before = server.rate(server.gone_at - 30, server.gone_at)
     assert server.rate(server.back_at + 10, server.back_at + 20) >= 0.9 * before
-    assert done.turns.size == 8
+    assert done.limiter.size == 8
 
 
 def test_all_connections_of_one_file_meet_an_outage_once(pull: Callable[..., Pull]) -> None:

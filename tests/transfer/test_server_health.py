@@ -45,22 +45,22 @@ def events() -> list[Event]:
 
 
 @pytest.fixture
-def turns(clock: Clock, events: list[Event]) -> ConcurrencyLimiter:
+def limiter(clock: Clock, events: list[Event]) -> ConcurrencyLimiter:
     return ConcurrencyLimiter(TransferLimits(), events.append)
 
 
 @pytest.fixture
-def outage(turns: ConcurrencyLimiter, events: list[Event]) -> ServerHealth:
-    return ServerHealth(100.0, events.append, turns)
+def server_health(limiter: ConcurrencyLimiter, events: list[Event]) -> ServerHealth:
+    return ServerHealth(100.0, events.append, limiter)
 
 
 def waits(events: list[Event]) -> list[float]:
     return [event.after for event in events if isinstance(event, Retrying)]
 
 
-def serve(outage: ServerHealth) -> None:
+def serve(server_health: ServerHealth) -> None:
     """A request is answered at once."""
-    outage.record_success(outage.asked())
+    server_health.record_success(server_health.asked())
 
 
 @dataclass
@@ -94,77 +94,81 @@ def probing(clock: Clock) -> MakeProbe:
 
 
 async def refuse(
-    outage: ServerHealth, problem: SourceError, probe: Callable[[], Awaitable[None]]
+    server_health: ServerHealth, problem: SourceError, probe: Callable[[], Awaitable[None]]
 ) -> None:
     """A request meets ``problem``, and waits until it is clear whose fault that is."""
-    request = outage.asked()
-    outage.record_failure(problem, request)
-    await outage.probe_until_up(request, probe)
+    request = server_health.asked()
+    server_health.record_failure(problem, request)
+    await server_health.probe_until_up(request, probe)
 
 
 # ── nobody home ────────────────────────────────────────────────────────────────────────────────
 
 
 @virtually
-async def test_as_long_as_all_is_well_nobody_waits(clock: Clock, outage: ServerHealth) -> None:
-    assert not await outage.wait_closed()
-    serve(outage)
-    assert not await outage.wait_closed()
-    assert (clock.now, outage.answers) == (1000.0, 1)
+async def test_as_long_as_all_is_well_nobody_waits(
+    clock: Clock, server_health: ServerHealth
+) -> None:
+    assert not await server_health.wait_closed()
+    serve(server_health)
+    assert not await server_health.wait_closed()
+    assert (clock.now, server_health.answers) == (1000.0, 1)
 
 
 @virtually
 async def test_pauses_double_until_an_answer_comes(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe, events: list[Event]
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe, events: list[Event]
 ) -> None:
-    serve(outage)
-    await refuse(outage, GONE, probe := probing(GONE, Interrupted("dropped"), Throttled("503")))
+    serve(server_health)
+    await refuse(
+        server_health, GONE, probe := probing(GONE, Interrupted("dropped"), Throttled("503"))
+    )
     assert probe.at == [1001, 1003, 1007, 1015]
     assert [event for event in events if isinstance(event, Retrying)] == [
         Retrying("", 1.0, "gone"), Retrying("", 2.0, "gone"),
         Retrying("", 4.0, "dropped"), Retrying("", 8.0, "503"),
     ]  # fmt: skip
     events.clear()
-    await refuse(outage, GONE, probing())
+    await refuse(server_health, GONE, probing())
     assert waits(events) == [1]
 
 
 @virtually
 async def test_eight_connections_meet_one_outage_and_one_asks(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe, events: list[Event]
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe, events: list[Event]
 ) -> None:
-    serve(outage)
+    serve(server_health)
     probe = probing(GONE, Interrupted("dropped"), Throttled("503", after=7.0))
-    await asyncio.gather(*(refuse(outage, GONE, probe) for _ in range(8)))
+    await asyncio.gather(*(refuse(server_health, GONE, probe) for _ in range(8)))
     assert len(probe.at) == 4
     assert len(waits(events)) == 4
     assert probe.at[3] - probe.at[2] >= 7.0
-    assert outage.answers == 2
+    assert server_health.answers == 2
 
 
 @virtually
 async def test_nobody_else_asks_while_the_probe_does(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe
 ) -> None:
-    serve(outage)
+    serve(server_health)
     clock.now += 10
-    knocking = asyncio.create_task(refuse(outage, GONE, probe := probing(GONE, GONE)))
+    knocking = asyncio.create_task(refuse(server_health, GONE, probe := probing(GONE, GONE)))
     await asyncio.sleep(0)
-    assert await outage.wait_closed()
+    assert await server_health.wait_closed()
     assert clock.now == probe.at[-1] + 1.0  # each comes back within a second of its own
     await knocking
 
 
 @virtually
 async def test_while_others_are_served_nobody_waits_for_one_refusal(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe
 ) -> None:
-    serve(outage)
-    knocking = asyncio.create_task(refuse(outage, GONE, probing(seconds=9.0)))
+    serve(server_health)
+    knocking = asyncio.create_task(refuse(server_health, GONE, probing(seconds=9.0)))
     await asyncio.sleep(0.5)
-    outage.flowing()
-    assert not await outage.wait_closed()
-    serve(outage)
+    server_health.flowing()
+    assert not await server_health.wait_closed()
+    serve(server_health)
     clock.now += 0.5
     await asyncio.sleep(9.0)
     await knocking
@@ -172,25 +176,25 @@ async def test_while_others_are_served_nobody_waits_for_one_refusal(
 
 @virtually
 async def test_who_was_answered_meanwhile_does_not_ask(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe
 ) -> None:
-    request = outage.asked()
-    serve(outage)
-    outage.record_failure(GONE, request)
-    assert not await outage.wait_closed()
-    await outage.probe_until_up(request, probe := probing())
+    request = server_health.asked()
+    serve(server_health)
+    server_health.record_failure(GONE, request)
+    assert not await server_health.wait_closed()
+    await server_health.probe_until_up(request, probe := probing())
     assert probe.at == []
 
 
 @virtually
 async def test_an_answer_to_somebody_else_ends_the_wait(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe
 ) -> None:
-    serve(outage)
-    knocking = asyncio.create_task(refuse(outage, GONE, probe := probing(*[GONE] * 9)))
+    serve(server_health)
+    knocking = asyncio.create_task(refuse(server_health, GONE, probe := probing(*[GONE] * 9)))
     await asyncio.sleep(40)
     asked = len(probe.at)
-    serve(outage)
+    serve(server_health)
     began = clock.now
     await knocking
     assert (clock.now, len(probe.at)) == (began, asked)
@@ -198,103 +202,103 @@ async def test_an_answer_to_somebody_else_ends_the_wait(
 
 @virtually
 async def test_a_line_that_comes_back_is_asked_at_once(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe
 ) -> None:
-    serve(outage)
-    knocking = asyncio.create_task(refuse(outage, GONE, probe := probing(*[GONE] * 6)))
+    serve(server_health)
+    knocking = asyncio.create_task(refuse(server_health, GONE, probe := probing(*[GONE] * 6)))
     await asyncio.sleep(70)
     asked = len(probe.at)
-    outage.flowing()  # of a request that was made before
+    server_health.flowing()  # of a request that was made before
     await knocking
     assert probe.at[asked:] == [1070]
 
 
 @virtually
 async def test_one_waits_for_so_long_and_no_longer(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe
 ) -> None:
-    serve(outage)
+    serve(server_health)
     with pytest.raises(Unreachable) as raised:
-        await refuse(outage, GONE, probe := probing(*[Unreachable("still")] * 50))
+        await refuse(server_health, GONE, probe := probing(*[Unreachable("still")] * 50))
     assert str(raised.value) == "still"
     assert (clock.now, probe.at[-1]) == (1100, 1100)
 
 
 @virtually
 async def test_what_counts_is_how_long_it_has_been_away(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe
 ) -> None:
-    request = outage.asked()
-    outage.record_success(request)
+    request = server_health.asked()
+    server_health.record_success(request)
     clock.now += 10_000  # one large file, over one connection, all that time
-    outage.flowing()
-    later = outage.asked()
+    server_health.flowing()
+    later = server_health.asked()
     clock.now += 99
-    outage.record_failure(GONE, later)
+    server_health.record_failure(GONE, later)
     clock.now += 0.5
-    outage.flowing()  # another connection is still being served
+    server_health.flowing()  # another connection is still being served
     clock.now += 99
-    outage.record_failure(GONE, later)
+    server_health.record_failure(GONE, later)
     clock.now += 1
     with pytest.raises(Unreachable):
-        outage.record_failure(GONE, later)
+        server_health.record_failure(GONE, later)
 
 
 @virtually
 async def test_the_first_answer_is_not_waited_for_as_long(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe
 ) -> None:
     with pytest.raises(Unreachable):
-        await refuse(outage, GONE, probing(*[GONE] * 50))
+        await refuse(server_health, GONE, probing(*[GONE] * 50))
     assert clock.now == 1000 + FIRST_ANSWER_SECONDS
 
 
 @virtually
 async def test_a_connect_timeout_is_long_enough_for_a_first_answer(
-    clock: Clock, outage: ServerHealth
+    clock: Clock, server_health: ServerHealth
 ) -> None:
-    request = outage.asked()
+    request = server_health.asked()
     clock.now += 30
     with pytest.raises(Unreachable):
-        outage.record_failure(GONE, request)
+        server_health.record_failure(GONE, request)
 
 
 @virtually
 async def test_dropped_connections_for_too_long_are_a_server_that_is_away(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe
 ) -> None:
-    serve(outage)
+    serve(server_health)
     dropped = [Interrupted("dropped again")] * 9
     with pytest.raises(Unreachable, match="dropped again"):
-        await refuse(outage, GONE, probing(*dropped, seconds=60))
+        await refuse(server_health, GONE, probing(*dropped, seconds=60))
 
 
 @virtually
 async def test_who_never_proved_who_it_is_is_not_waited_for(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe
 ) -> None:
     untrusted = Untrusted("whose certificate?")
     with pytest.raises(Untrusted):
-        outage.record_failure(untrusted, outage.asked())
-    serve(outage)
-    await refuse(outage, untrusted, probing())  # what was right before may be right again
+        server_health.record_failure(untrusted, server_health.asked())
+    serve(server_health)
+    await refuse(server_health, untrusted, probing())  # what was right before may be right again
 
 
 @pytest.mark.parametrize("final", [CredentialsRefused("no"), DENIED])
 @virtually
 async def test_a_refusal_is_an_answer_to_a_probe(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe, final: SourceError
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe, final: SourceError
 ) -> None:
     with pytest.raises(type(final)):
-        await refuse(outage, GONE, probing(final))
+        await refuse(server_health, GONE, probing(final))
 
 
 @virtually
 async def test_a_server_without_the_manifest_is_there(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe
 ) -> None:
-    serve(outage)
-    await refuse(outage, GONE, probe := probing(NotFound("404"), GONE))
+    serve(server_health)
+    await refuse(server_health, GONE, probe := probing(NotFound("404"), GONE))
     assert len(probe.at) == 1
 
 
@@ -306,56 +310,56 @@ async def test_a_server_without_the_manifest_is_there(
 )
 @virtually
 async def test_the_servers_wish(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe, wish: float | None, wait: float
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe, wish: float | None, wait: float
 ) -> None:
-    serve(outage)
+    serve(server_health)
     knocking = asyncio.create_task(
-        refuse(outage, Throttled("later", after=wish), probe := probing())
+        refuse(server_health, Throttled("later", after=wish), probe := probing())
     )
     await asyncio.sleep(0)
-    await outage.wait_closed()
+    await server_health.wait_closed()
     await knocking
     assert probe.at == [1000 + wait]
 
 
 @virtually
-async def test_a_wish_is_every_requests(clock: Clock, outage: ServerHealth) -> None:
+async def test_a_wish_is_every_requests(clock: Clock, server_health: ServerHealth) -> None:
     """Also where others are served: it is the server's word."""
-    request = outage.asked()
-    serve(outage)
-    outage.record_failure(Throttled("later", after=20.0), request)
-    assert await outage.wait_closed()
+    request = server_health.asked()
+    serve(server_health)
+    server_health.record_failure(Throttled("later", after=20.0), request)
+    assert await server_health.wait_closed()
     assert clock.now == 1022
 
 
 @pytest.mark.parametrize("wish", [101.0, 86_400.0, 1e30])
 @virtually
 async def test_a_wish_that_is_too_long_ends_the_run_at_once_if_it_is_the_servers(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe, wish: float
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe, wish: float
 ) -> None:
     later = Throttled("try later (503)", after=wish)
     with pytest.raises(Throttled, match="not before") as ended:
-        await refuse(outage, later, probe := probing(later))
+        await refuse(server_health, later, probe := probing(later))
     assert probe.at == [1001]
     assert ended.value.exit_code is ExitCode.UNREACHABLE
 
 
 @virtually
 async def test_a_wish_that_is_too_long_does_not_end_the_run_if_it_is_one_files(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe
 ) -> None:
-    await refuse(outage, Throttled("later", after=1e9), probing())
-    assert not await outage.wait_closed()
+    await refuse(server_health, Throttled("later", after=1e9), probing())
+    assert not await server_health.wait_closed()
 
 
 @virtually
 async def test_no_wish_is_slept_past_the_end_of_patience(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe
 ) -> None:
-    serve(outage)
+    serve(server_health)
     later = Throttled("later", after=45.0)
     with pytest.raises(Throttled, match="not before"):
-        await refuse(outage, later, probe := probing(later, later, later))
+        await refuse(server_health, later, probe := probing(later, later, later))
     assert clock.now <= 1100
     assert len(probe.at) == 2  # the third would be at 148
 
@@ -365,18 +369,18 @@ async def test_no_wish_is_slept_past_the_end_of_patience(
 
 @virtually
 async def test_one_file_that_we_may_not_have(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe
 ) -> None:
-    assert await outage.probe_access(DENIED, probe := probing())
+    assert await server_health.probe_access(DENIED, probe := probing())
     assert (probe.at, clock.now) == ([1000], 1000)
 
 
 @virtually
 async def test_access_that_comes_back(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe, events: list[Event]
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe, events: list[Event]
 ) -> None:
     probe = probing(DENIED, Interrupted("cut"), Throttled("later"), GONE, DENIED)
-    assert not await outage.probe_access(DENIED, probe)
+    assert not await server_health.probe_access(DENIED, probe)
     assert waits(events) == [1, 2, 4, 8, 16]
     assert [event.reason for event in events if isinstance(event, Retrying)] == [
         "403", "cut", "later", "gone", "403",
@@ -385,42 +389,42 @@ async def test_access_that_comes_back(
 
 @virtually
 async def test_eight_that_were_refused_together_ask_once(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe
 ) -> None:
     probe = probing(DENIED)
-    ends = await asyncio.gather(*(outage.probe_access(DENIED, probe) for _ in range(8)))
+    ends = await asyncio.gather(*(server_health.probe_access(DENIED, probe) for _ in range(8)))
     assert ends == [False] * 8  # it was not their files
     assert probe.at == [1000, 1001]
 
 
 @virtually
 async def test_when_others_are_let_in_it_is_the_file(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe
 ) -> None:
     async def slow() -> None:
         await asyncio.sleep(0)
-        serve(outage)  # while this one asks, another connection gets its file
+        serve(server_health)  # while this one asks, another connection gets its file
 
-    first = asyncio.create_task(outage.probe_access(DENIED, slow))
-    second = asyncio.create_task(outage.probe_access(DENIED, probe := probing()))
+    first = asyncio.create_task(server_health.probe_access(DENIED, slow))
+    second = asyncio.create_task(server_health.probe_access(DENIED, probe := probing()))
     assert await asyncio.gather(first, second) == [True, True]
     assert probe.at == []
 
 
 @virtually
 async def test_access_that_does_not_come_back(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe
 ) -> None:
     with pytest.raises(AccessDenied) as raised:
-        await outage.probe_access(DENIED, probing(*[AccessDenied("still")] * 50))
+        await server_health.probe_access(DENIED, probing(*[AccessDenied("still")] * 50))
     assert raised.value is DENIED
     assert 1000 < clock.now <= 1100
 
 
 @virtually
 async def test_a_password_that_is_refused_meanwhile_is_not_tried_again(
-    clock: Clock, outage: ServerHealth, probing: MakeProbe
+    clock: Clock, server_health: ServerHealth, probing: MakeProbe
 ) -> None:
     with pytest.raises(CredentialsRefused):
-        await outage.probe_access(DENIED, probe := probing(DENIED, CredentialsRefused("no")))
+        await server_health.probe_access(DENIED, probe := probing(DENIED, CredentialsRefused("no")))
     assert probe.at == [1000, 1001]

@@ -135,13 +135,13 @@ class Stage:
     patience: float = 60.0
 
     def __post_init__(self) -> None:
-        self.flight = TransferPool()
+        self.pool = TransferPool()
         emit = self.events.append
         limits = TransferLimits(retries=RETRIES, give_up_after=self.patience)
-        turns = ConcurrencyLimiter(limits, emit)
-        outage = ServerHealth(self.patience, emit, turns)
+        limiter = ConcurrencyLimiter(limits, emit)
+        server_health = ServerHealth(self.patience, emit, limiter)
         self.line = TransferContext(
-            self.source, limits, outage, emit, turns, self.probe, self.flight.notify
+            self.source, limits, server_health, emit, limiter, self.probe, self.pool.notify
         )
 
     async def fetch(self, connections: int = 1, resumed: bool = False, **more: Any) -> Transfer:
@@ -149,9 +149,9 @@ class Stage:
         transfer = Transfer(self.line, REF, partial, **more)
         async with asyncio.timeout(5):
             await transfer.begin(maybe_there=resumed)
-            await fetch_alone(self.flight, transfer, connections)
+            await fetch_alone(self.pool, transfer, connections)
         assert transfer.over
-        assert len(self.flight) == 0
+        assert len(self.pool) == 0
         return transfer
 
     @property
@@ -488,7 +488,7 @@ async def test_it_takes_no_more_than_it_may(
 ) -> None:
     taken: list[int] = []
 
-    async def take(_brake: RateLimiter, count: int) -> None:
+    async def take(_rate_limiter: RateLimiter, count: int) -> None:
         taken.append(count)
 
     monkeypatch.setattr(RateLimiter, "consume", take)

@@ -37,18 +37,18 @@ _GUEST = Admission(signed_in=True)
 class Authenticator:
     """Knows the one account and its sessions."""
 
-    def __init__(self, manners: ServerBehaviour, ledger: RequestLog) -> None:
-        self._ledger = ledger
+    def __init__(self, behaviour: ServerBehaviour, request_log: RequestLog) -> None:
+        self._request_log = request_log
         self._sessions: dict[str, bytes] = {}
-        self.follow(manners)
+        self.follow(behaviour)
 
-    def follow(self, manners: ServerBehaviour) -> None:
+    def follow(self, behaviour: ServerBehaviour) -> None:
         """Take over the account of these manners.
 
         A session holds the password's hash, as Django's do: it ends when that changes.
         """
         self._account = _Account.create(
-            manners.username, manners.password, iterations_for(manners.password_check_seconds)
+            behaviour.username, behaviour.password, iterations_for(behaviour.password_check_seconds)
         )
 
     def forget_sessions(self) -> None:
@@ -72,7 +72,7 @@ class Authenticator:
         named = _parse_basic(authorization)
         if named is None:
             return _STRANGER
-        self._ledger.checked_password()
+        self._request_log.checked_password()
         account = self._account
         if not await asyncio.to_thread(account.fits, *named):
             return _STRANGER

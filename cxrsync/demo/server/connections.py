@@ -54,12 +54,12 @@ class ConnectionListener:
     def __init__(
         self,
         handle: Handle,
-        ledger: RequestLog,
+        request_log: RequestLog,
         limit: Callable[[], int | None],
         cuts: Callable[[int], bool],
     ) -> None:
         self._protocols = _Protocols(handle)
-        self._ledger = ledger
+        self._request_log = request_log
         self._limit = limit
         self._cuts = cuts
         self._lost = Line()  # a client can be gone before its request is looked at
@@ -80,12 +80,12 @@ class ConnectionListener:
                     await asyncio.sleep(0.05)
                     continue
                 limit = self._limit()
-                if limit is not None and self._ledger.open_connections >= limit:
-                    self._ledger.refused()
+                if limit is not None and self._request_log.open_connections >= limit:
+                    self._request_log.refused()
                     connection.close()
                     continue
-                self._ledger.connected()
-                if self._cuts(self._ledger.connections):
+                self._request_log.connected()
+                if self._cuts(self._request_log.connections):
                     conversations.create_task(self._hang_up(connection))
                     continue
                 conversations.create_task(self._converse(connection, tls))
@@ -94,7 +94,7 @@ class ConnectionListener:
         with contextlib.suppress(OSError):
             await asyncio.get_running_loop().sock_recv(connection, CHUNK)
         connection.close()
-        self._ledger.disconnected()
+        self._request_log.disconnected()
 
     async def _converse(self, connection: socket.socket, tls: ssl.SSLContext) -> None:
         # Small buffers, so that bytes counted are very nearly bytes delivered.
@@ -115,7 +115,7 @@ class ConnectionListener:
                 transport.abort()
                 await line.gone.wait()
             del self._protocols.lines[protocol]
-            self._ledger.disconnected()
+            self._request_log.disconnected()
 
 
 class _Protocols(web.Server):

@@ -58,7 +58,7 @@ class MiniPhysioNet:
     def __init__(
         self,
         files_root: Path,
-        manners: ServerBehaviour = ServerBehaviour(),  # noqa: B008 - frozen
+        behaviour: ServerBehaviour = ServerBehaviour(),  # noqa: B008 - frozen
         *,
         certificates: Path | None = None,
         host: str = "127.0.0.1",
@@ -66,10 +66,10 @@ class MiniPhysioNet:
     ) -> None:
         if not ipaddress.ip_address(host).is_loopback:
             raise ValueError(f"the demo's server listens on loopback only, not on {host}")
-        self.ledger = RequestLog()
-        self.manners = manners
-        self._shelf = FileTree(files_root)
-        self._gate = Authenticator(manners, self.ledger)
+        self.request_log = RequestLog()
+        self.behaviour = behaviour
+        self._file_tree = FileTree(files_root)
+        self._gate = Authenticator(behaviour, self.request_log)
         self._authority = Authority()
         self._certificates = certificates
         self._host = host
@@ -85,10 +85,10 @@ class MiniPhysioNet:
 
     def set_manners(self, **changes: Any) -> None:
         """Change some manners at once, for responses under way too."""
-        manners = dataclasses.replace(self.manners, **changes)
+        behaviour = dataclasses.replace(self.behaviour, **changes)
         if changes.keys() & {"username", "password", "password_check_seconds"}:
-            self._gate.follow(manners)
-        self.manners = manners
+            self._gate.follow(behaviour)
+        self.behaviour = behaviour
 
     def change_password(self, new: str) -> None:
         """Change the user's password; sessions end with it, as Django's do."""
@@ -139,14 +139,14 @@ class MiniPhysioNet:
         tls = self._authority.server_context()
 
         async def serve() -> None:
-            doorway = ConnectionListener(
+            listener = ConnectionListener(
                 self._handle,
-                self.ledger,
-                lambda: self.manners.max_connections,
-                lambda number: self.manners.cuts_handshake(number),
+                self.request_log,
+                lambda: self.behaviour.max_connections,
+                lambda number: self.behaviour.cuts_handshake(number),
             )
-            self._doorway = doorway
-            serving = asyncio.create_task(doorway.serve(listening, tls))
+            self._listener = listener
+            serving = asyncio.create_task(listener.serve(listening, tls))
             started.set_result((asyncio.get_running_loop(), serving))
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
@@ -165,9 +165,9 @@ class MiniPhysioNet:
         if raw_path.startswith("/_demo/"):
             return self._demo(request.method, raw_path)
         path = "/".join(split(raw_path)).removeprefix("/files/")
-        line = self._doorway.line_of(request)
-        self.ledger.asked(path, request.headers.get(hdrs.USER_AGENT, ""))
-        await asyncio.sleep(self.manners.latency)
+        line = self._listener.line_of(request)
+        self.request_log.asked(path, request.headers.get(hdrs.USER_AGENT, ""))
+        await asyncio.sleep(self.behaviour.latency)
         reply = await self._answer(request, raw_path)
         return await self._send(request, path, reply, line)
 
@@ -175,15 +175,15 @@ class MiniPhysioNet:
         """Show the counts to other processes, uncounted."""
         match method, path:
             case "GET", "/_demo/ledger":
-                return web.json_response(self.ledger.snapshot().as_json())
+                return web.json_response(self.request_log.snapshot().as_json())
             case "POST", "/_demo/reset":
-                self.ledger.reset()
+                self.request_log.reset()
                 return web.Response(status=HTTPStatus.NO_CONTENT)
         return web.Response(status=HTTPStatus.NOT_FOUND)
 
     async def _answer(self, request: web.BaseRequest, raw_path: str) -> Reply:
         if api := _API.fullmatch(raw_path):
-            found = await asyncio.to_thread(self._shelf.describe, api[1], api[2])
+            found = await asyncio.to_thread(self._file_tree.describe, api[1], api[2])
             status = HTTPStatus.NOT_FOUND if found is None else HTTPStatus.OK
             text = json.dumps({"detail": "Not found."} if found is None else found)
             return Reply(status, (("Content-Type", "application/json"),), (text.encode(),))
@@ -193,20 +193,20 @@ class MiniPhysioNet:
 
     async def _answer_project(self, request: web.BaseRequest, parts: tuple[str, ...]) -> Reply:
         """Answer as the real site does: unknown project, then who asks, then what exists."""
-        if not self._shelf.has_version(parts):
+        if not self._file_tree.has_version(parts):
             return page(HTTPStatus.NOT_FOUND)
-        manners, slug = self.manners, parts[0]
-        if slug in manners.open_datasets:
+        behaviour, slug = self.behaviour, parts[0]
+        if slug in behaviour.open_datasets:
             return self._file_reply(request, parts)
         if not is_welcome(request.method, request.headers.get(hdrs.USER_AGENT, "")):
             return page(HTTPStatus.FORBIDDEN)
         admission = await self._gate.admit(
-            request.headers, request.cookies, sessions=manners.sessions
+            request.headers, request.cookies, sessions=behaviour.sessions
         )
         if not admission.signed_in:
             refusal = page(HTTPStatus.UNAUTHORIZED, _CHALLENGE)
-            return refusal.adding(_TEST_COOKIE) if manners.sessions else refusal
-        if manners.agreements is not None and slug not in manners.agreements:
+            return refusal.adding(_TEST_COOKIE) if behaviour.sessions else refusal
+        if behaviour.agreements is not None and slug not in behaviour.agreements:
             reply = page(HTTPStatus.FORBIDDEN)
         else:
             reply = self._file_reply(request, parts)
@@ -216,11 +216,11 @@ class MiniPhysioNet:
         if request.method not in {"GET", "HEAD"}:
             return page(HTTPStatus.METHOD_NOT_ALLOWED)
         is_folder = parts[-1] == ""
-        found = self._shelf.find(parts[:-1] if is_folder else parts)
+        found = self._file_tree.find(parts[:-1] if is_folder else parts)
         if found is not None and not is_folder and not os.path.isdir(found):
             path = "/".join(parts)
             self._attempts[path] += 1
-            script = self.manners.faults
+            script = self.behaviour.faults
             fault = script(path, self._attempts[path]) if script else None
             if fault is not None:
                 return fault(request.headers, lambda headers: responses.file(found, headers))
@@ -246,7 +246,7 @@ class MiniPhysioNet:
         if not reply.sized:
             response.force_close()
         wanted = request.headers.get(hdrs.RANGE)
-        self.ledger.answered(Logged(request.method, path, reply.status, wanted))
+        self.request_log.answered(Logged(request.method, path, reply.status, wanted))
         try:
             await response.prepare(request)
             body = reply.body if request.method != "HEAD" else ()
@@ -286,7 +286,7 @@ class MiniPhysioNet:
         line.begin()
         with responses.reading(part) as read:
             while at < len(part):
-                rate = slowly or self.manners.rate
+                rate = slowly or self.behaviour.rate
                 size = CHUNK if rate is None else min(CHUNK, max(1, rate // 10))
                 chunk = read(at, min(size, len(part) - at))
                 if not chunk:
@@ -297,7 +297,7 @@ class MiniPhysioNet:
                     await line.take_turn(len(chunk), rate)
                 if line.gone.is_set():
                     raise ConnectionResetError
-                self.ledger.sent(path, len(chunk))
+                self.request_log.sent(path, len(chunk))
                 await response.write(chunk)
                 at += len(chunk)
 

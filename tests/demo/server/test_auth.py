@@ -19,7 +19,7 @@ async def test_a_challenge_comes_with_a_test_cookie(
     assert response.headers["WWW-Authenticate"] == 'Basic realm="PhysioNet", charset="UTF-8"'
     assert response.headers.getall("Set-Cookie") == [TEST_COOKIE]
     assert b"401" in body
-    assert server.ledger.password_checks == 0
+    assert server.request_log.password_checks == 0
 
 
 async def test_one_password_check_buys_a_session(
@@ -37,14 +37,14 @@ async def test_one_password_check_buys_a_session(
         response, _ = await get(http, url, **SIGNED)
         assert response.status == 200
         assert "Set-Cookie" not in response.headers
-    assert server.ledger.password_checks == 1
+    assert server.request_log.password_checks == 1
     # With the session, whatever the header says is not looked at; without the header, no entry.
     assert await status(http, url, Authorization="anything at all") == 200
     assert await status(http, url) == 401
-    assert server.ledger.password_checks == 1
+    assert server.request_log.password_checks == 1
     server.forget_sessions()
     assert await status(http, url, **SIGNED) == 200
-    assert server.ledger.password_checks == 2
+    assert server.request_log.password_checks == 2
 
 
 async def test_preemptive_credentials_never_get_a_session(
@@ -54,7 +54,7 @@ async def test_preemptive_credentials_never_get_a_session(
         response, _ = await get(http, f"{server.base_url}/alpha/1.0/empty.txt", **SIGNED)
         assert response.status == 200
         assert "Set-Cookie" not in response.headers
-    assert server.ledger.password_checks == 3
+    assert server.request_log.password_checks == 3
 
 
 async def test_any_cookie_at_all_earns_a_session(
@@ -90,7 +90,7 @@ async def test_wrong_credentials_are_challenged_again(
 ) -> None:
     url = f"{server.base_url}/alpha/1.0/empty.txt"
     response, _ = await get(http, url, Authorization=authorization)
-    assert (response.status, server.ledger.password_checks) == (401, checks)
+    assert (response.status, server.request_log.password_checks) == (401, checks)
     assert response.headers["Set-Cookie"] == TEST_COOKIE
 
 
@@ -111,8 +111,8 @@ async def test_only_some_agents_may_sign_in(
         response, _ = await get(http, f"{server.base_url}/alpha/1.0/empty.txt", **SIGNED)
         assert response.status == expected
         assert "WWW-Authenticate" not in response.headers
-    assert server.ledger.snapshot().user_agents == {agent}
-    assert server.ledger.password_checks == (expected == 200)
+    assert server.request_log.snapshot().user_agents == {agent}
+    assert server.request_log.password_checks == (expected == 200)
 
 
 async def test_an_agreement_that_is_not_signed_is_403_once_signed_in(
@@ -138,7 +138,7 @@ async def test_a_new_password_ends_sessions(
     assert await status(http, url, **SIGNED) == 401
     assert await status(http, url, **basic(password="grüße")) == 200
     assert await status(http, url, **basic(password="grüße")) == 200
-    assert server.ledger.password_checks == 3
+    assert server.request_log.password_checks == 3
 
 
 async def test_without_sessions_there_are_no_cookies(
@@ -150,7 +150,7 @@ async def test_without_sessions_there_are_no_cookies(
         response, _ = await get(http, url, **headers)
         assert response.status == expected
         assert "Set-Cookie" not in response.headers
-    assert server.ledger.password_checks == 2
+    assert server.request_log.password_checks == 2
 
 
 async def test_a_password_check_costs_a_tenth_of_a_second(root: Path) -> None:
@@ -161,4 +161,4 @@ async def test_a_password_check_costs_a_tenth_of_a_second(root: Path) -> None:
             checked = await timed(get(http, url, **SIGNED))
             assert checked >= 0.1
             assert min([await timed(get(http, url, **SIGNED)) for _ in range(5)]) < checked
-        assert server.ledger.password_checks == 1
+        assert server.request_log.password_checks == 1

@@ -19,7 +19,7 @@ async def test_the_ledger(server: MiniPhysioNet, http: aiohttp.ClientSession) ->
     await get(http, url, method="HEAD")
     demo = server.base_url.removesuffix("/files") + "/_demo"
     _, body = await get(http, f"{demo}/ledger")
-    shown, counts = json.loads(body), server.ledger.snapshot()
+    shown, counts = json.loads(body), server.request_log.snapshot()
     assert counts.requests == shown["requests"] == 3
     assert counts.bytes_sent == shown["bytes_sent"] == 6
     path = "open/1.0/SHA256SUMS.txt"
@@ -31,7 +31,7 @@ async def test_the_ledger(server: MiniPhysioNet, http: aiohttp.ClientSession) ->
     assert counts.log[1] == ("GET", path, 206, "bytes=1-2")
     assert (counts.connections, counts.open_connections, counts.peak_connections) == (1, 1, 1)
     assert (await get(http, f"{demo}/reset", method="POST"))[0].status == 204
-    assert (server.ledger.requests, server.ledger.open_connections) == (0, 1)
+    assert (server.request_log.requests, server.request_log.open_connections) == (0, 1)
     assert counts.requests == 3
 
 
@@ -42,10 +42,10 @@ async def test_a_client_that_goes_away_is_counted_for_what_it_took(
     async with open_session(server) as http, http.get(url_of_big(server)) as response:
         await response.content.readexactly(128 * KIB)
         response.close()
-    await eventually(lambda: server.ledger.open_connections == 0)
-    sent = server.ledger.snapshot().by_path["open/1.0/big.bin"].bytes_sent
+    await eventually(lambda: server.request_log.open_connections == 0)
+    sent = server.request_log.snapshot().by_path["open/1.0/big.bin"].bytes_sent
     await asyncio.sleep(0.2)
-    assert server.ledger.bytes_sent == sent
+    assert server.request_log.bytes_sent == sent
     assert 128 * KIB <= sent < 384 * KIB
     assert not caplog.records
 
@@ -70,7 +70,7 @@ async def test_each_connection_has_the_rate_to_itself(server: MiniPhysioNet) -> 
         await asyncio.gather(*(status(http, url, Range="bytes=0-0") for http in (one, two)))
         taken = await asyncio.gather(timed(fetch(one)), timed(fetch(two)))
     assert taken == pytest.approx([amount / rate] * 2, rel=0.03)
-    assert server.ledger.peak_connections == 2
+    assert server.request_log.peak_connections == 2
 
 
 def test_a_late_timer_is_caught_up_but_not_a_long_pause() -> None:
@@ -87,7 +87,7 @@ async def test_the_connection_limit(server: MiniPhysioNet) -> None:
         with pytest.raises(aiohttp.ClientConnectionError):
             await get(two, url)
         assert await status(one, url) == 200
-    assert (server.ledger.connections, server.ledger.refused_connections) == (1, 1)
+    assert (server.request_log.connections, server.request_log.refused_connections) == (1, 1)
 
 
 async def test_latency(server: MiniPhysioNet, http: aiohttp.ClientSession) -> None:

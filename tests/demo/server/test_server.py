@@ -147,7 +147,7 @@ async def test_stopping_cuts_bodies_short_and_starting_again_keeps_the_address(
             await asyncio.to_thread(server.stop)
             with pytest.raises(aiohttp.ClientError):
                 await response.read()
-        assert server.ledger.open_connections == 0
+        assert server.request_log.open_connections == 0
         assert not server.ca_file.exists()
         with pytest.raises(aiohttp.ClientConnectionError):
             await get(http, url)
@@ -164,4 +164,4 @@ def test_only_marked_folders_and_only_loopback(root: Path, tmp_path: Path) -> No
     with MiniPhysioNet(root, QUICK, certificates=tmp_path / "new") as server:
         assert server.ca_file == tmp_path / "new" / "ca.pem"
     assert server.ca_file.exists()
-    assert "demo-password" not in repr(server.manners)
+    assert "demo-password" not in repr(server.behaviour)

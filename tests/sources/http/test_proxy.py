@@ -73,11 +73,11 @@ def make_server(tmp_path: Path) -> Iterator[Callable[[str], MiniPhysioNet]]:
     path.parent.mkdir(parents=True)
     path.write_bytes(b"one")
     (tmp_path / "root/.cxrsync-demo").touch()
-    manners = ServerBehaviour(password=PASSWORD, password_check_seconds=0.001)
+    behaviour = ServerBehaviour(password=PASSWORD, password_check_seconds=0.001)
     with contextlib.ExitStack() as stack:
 
         def make(name: str) -> MiniPhysioNet:
-            server = known_as(MiniPhysioNet(tmp_path / "root", manners), name)
+            server = known_as(MiniPhysioNet(tmp_path / "root", behaviour), name)
             return stack.enter_context(server)
 
         yield make
@@ -244,7 +244,7 @@ async def test_signing_in_through_a_proxy(
         async with guest(ca_file=server.ca_file) as source:
             assert [await read(source) for _ in range(3)] == [b"one"] * 3
             assert proxy.address() not in source.identity
-    counts = server.ledger.snapshot()
+    counts = server.request_log.snapshot()
     assert [entry.status for entry in counts.log] == [401, 200, 200, 200]
     assert counts.password_checks == 1
     assert [headers.get("Authorization", "-")[:7] for headers in seen] == [
@@ -281,7 +281,7 @@ async def test_what_the_environment_holds_goes_to_the_host_that_it_names(
                 assert f"PHYSIONET_HOST={NAME}" in refused.value.next_step
         finally:
             await source.close()
-    assert server.ledger.password_checks == (named in {NAME, f"{NAME}:443"})
+    assert server.request_log.password_checks == (named in {NAME, f"{NAME}:443"})
 
 
 async def test_a_server_behind_a_proxy_must_prove_its_name(
@@ -294,7 +294,7 @@ async def test_a_server_behind_a_proxy_must_prove_its_name(
             async with guest(ca_file=ca_file) as source:
                 with pytest.raises(Untrusted, match=f"{NAME} through .*:{proxy.port}"):
                     await read(source)
-    assert server.ledger.snapshot().requests == 0
+    assert server.request_log.snapshot().requests == 0
 
 
 async def test_a_proxy_must_prove_its_own_name(

@@ -153,7 +153,7 @@ async def test_a_bare_request_then_one_password_check(server: MiniPhysioNet) -> 
     async with guest(server, person := Person()) as source:
         for _ in range(3):
             assert await read(source) == NAME.encode()
-        counts = server.ledger.snapshot()
+        counts = server.request_log.snapshot()
         assert [entry.status for entry in counts.log] == [401, 200, 200, 200]
         assert (counts.password_checks, len(person.asked), source.requests) == (1, 1, 4)
 
@@ -161,7 +161,7 @@ async def test_a_bare_request_then_one_password_check(server: MiniPhysioNet) -> 
 async def test_an_open_dataset_asks_nobody(server: MiniPhysioNet) -> None:
     async with guest(server, person := Person()) as source:
         assert await read(source, OPEN) == b"one.txt"
-    assert (person.asked, server.ledger.password_checks) == ([], 0)
+    assert (person.asked, server.request_log.password_checks) == ([], 0)
 
 
 async def test_the_password_travels_once() -> None:
@@ -188,7 +188,7 @@ async def test_a_session_that_ends_is_renewed_by_one(
         await read(source)
         server.forget_sessions()
         assert await attempts(source, ref) == [ref.path.encode()] * 8
-        assert (server.ledger.password_checks, len(person.asked)) == (2, 1)
+        assert (server.request_log.password_checks, len(person.asked)) == (2, 1)
 
 
 async def test_a_file_that_is_asked_for_first_is_not_what_one_signs_in_at(
@@ -196,9 +196,9 @@ async def test_a_file_that_is_asked_for_first_is_not_what_one_signs_in_at(
 ) -> None:
     async with guest(server) as source:
         assert await attempts(source, FILE) == [b"one.txt"] * 8
-        log = server.ledger.snapshot().log
+        log = server.request_log.snapshot().log
         assert next(each.path for each in log if each.status < 400) == f"alpha/1.0/{NAME}"
-        assert server.ledger.password_checks == 1
+        assert server.request_log.password_checks == 1
 
 
 @pytest.mark.parametrize("session_first", [False, True])
@@ -210,10 +210,10 @@ async def test_a_refused_password_is_the_end_for_everyone(
             await read(source)
             server.change_password("another")
         assert {type(end) for end in await attempts(source)} == {CredentialsRefused}
-        requests = server.ledger.snapshot().requests
+        requests = server.request_log.snapshot().requests
         assert {type(end) for end in await attempts(source)} == {CredentialsRefused}
-        assert server.ledger.snapshot().requests == requests
-        assert server.ledger.password_checks == (2 if session_first else 1)
+        assert server.request_log.snapshot().requests == requests
+        assert server.request_log.password_checks == (2 if session_first else 1)
 
 
 async def test_where_there_is_no_password_one_asks_and_nobody_again(server: MiniPhysioNet) -> None:
@@ -221,9 +221,9 @@ async def test_where_there_is_no_password_one_asks_and_nobody_again(server: Mini
         ends = await attempts(source)
         assert {type(end) for end in ends} == {CredentialsRefused}
         assert {"chmod 600" in getattr(end, "next_step", "") for end in ends} == {True}
-        requests = server.ledger.snapshot().requests
+        requests = server.request_log.snapshot().requests
         await attempts(source)
-        assert (len(person.asked), server.ledger.snapshot().requests) == (1, requests)
+        assert (len(person.asked), server.request_log.snapshot().requests) == (1, requests)
 
 
 async def test_a_password_that_is_no_utf_8_goes_out_as_it_came_in() -> None:
@@ -243,7 +243,7 @@ async def test_without_sessions_the_password_goes_each_time(server: MiniPhysioNe
     async with guest(server) as source:
         for _ in range(3):
             await read(source)
-        assert (source.requests, server.ledger.password_checks) == (4, 3)
+        assert (source.requests, server.request_log.password_checks) == (4, 3)
         server.change_password("another")
         with pytest.raises(CredentialsRefused):
             await read(source)
@@ -321,7 +321,7 @@ async def test_403_before_and_after_sign_in(server: MiniPhysioNet) -> None:
         with pytest.raises(AccessDenied, match="user agent 'curl/8'") as agent:
             await read(source)
     assert "--user-agent" in agent.value.next_step
-    assert server.ledger.password_checks == 0
+    assert server.request_log.password_checks == 0
     server.set_manners(agreements=frozenset())
     async with guest(server) as source:
         with pytest.raises(AccessDenied, match="demo is signed in") as access:
@@ -334,7 +334,7 @@ async def test_names_reach_the_server_as_they_are(server: MiniPhysioNet) -> None
         for name in NAMES:
             path = f"files/{name}/{name}.jpg"
             assert await read(source, RemotePath("open", "1.0", path)) == path.encode()
-            assert server.ledger.by_path[f"open/1.0/{path}"].requests == 1
+            assert server.request_log.by_path[f"open/1.0/{path}"].requests == 1
 
 
 # ── answers that are none ──────────────────────────────────────────────────────────────────────
@@ -405,7 +405,7 @@ async def test_a_server_that_cannot_be_trusted(server: MiniPhysioNet) -> None:
     async with guest(server, person := Person(), ca_file=None) as source:
         with pytest.raises(Untrusted, match="127"):
             await read(source)
-    assert (person.asked, server.ledger.snapshot().requests) == ([], 0)
+    assert (person.asked, server.request_log.snapshot().requests) == ([], 0)
 
 
 async def test_a_server_that_is_not_there_or_speaks_no_tls() -> None:
