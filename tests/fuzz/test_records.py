@@ -33,7 +33,7 @@ OWNER = {
     "token": "a" * 32, "host": "elsewhere", "boot": "b", "pid": 7, "start": "9", "since": 1.7e9,
     "beat": 3, "machine": "m", "space": "s",
 }  # fmt: skip
-AMOUNTS = {each.name: Totals() for each in fields(RunSummary) if each.type == "Amount"}
+AMOUNTS = {each.name: Totals() for each in fields(RunSummary) if each.type == "Totals"}
 SUMMARY = RunSummary("d", "1", "/", "all", **AMOUNTS, requests=0, seconds=0.0, exit_code=0)
 
 

@@ -20,7 +20,7 @@ from cxrsync.operations.run_log import runs_at_work, write_progress
 from cxrsync.storage.lock_owner import this_process
 from cxrsync.storage.tree import Tree
 
-AMOUNTS = {each.name: Totals() for each in fields(RunSummary) if each.type == "Amount"}
+AMOUNTS = {each.name: Totals() for each in fields(RunSummary) if each.type == "Totals"}
 SUMMARY = RunSummary("d", "1", "/", "all", **AMOUNTS, requests=0, seconds=0.0, exit_code=-1)
 ELSEWHERE = {"host": "elsewhere", "boot": "b", "machine": "m", "space": "s", "start": "1"}
 HOUR, DAY = 3600.0, 86_400.0
