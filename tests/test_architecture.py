@@ -1,7 +1,8 @@
 """Imports go down only, in no circle, and nothing but the sources and the demo knows aiohttp.
 
     cli → api → operations, ui → sync → plan → dataset → transfer, preflight → sources, storage,
-    manifest → config → catalog → stats → events, cancellation → model → errors, humanize, sanitize
+    manifest → config → catalog → stats → events, cancellation → model → errors, humanize, sanitize,
+    sorted_merge
 
 Rooms of one floor do not know each other: ``ui`` hears events, ``dataset`` introduces ``sources``,
 ``storage`` and ``manifest``. ``demo`` stands beside the house; only ``cli`` opens it.
@@ -35,7 +36,7 @@ FLOORS: list[set[str]] = [
     {"stats"},
     {"events", "cancellation"},
     {"model"},
-    {"errors", "humanize", "sanitize"},
+    {"errors", "humanize", "sanitize", "sorted_merge"},
 ]
 HEIGHT = {room: -number for number, floor in enumerate(FLOORS) for room in floor}
 SPEAKS_HTTP = {"sources", "demo"}

@@ -95,7 +95,8 @@ def _fields(totals: DiffTotals) -> dict[str, object]:
 
 def _in_words(found: Comparison, totals: DiffTotals) -> str:
     changes = ", ".join(f"{totals.changes[change]:,} {change.value}" for change in Change)
-    text = f"{found.new.dataset} {found.old.version} → {found.new.version}: {changes}"
+    old, new = found.old.target, found.new.target
+    text = f"{new.dataset.slug} {old.version} → {new.version}: {changes}"
     if not totals.moving:
         return text + "; no bytes would move"
     guess = totals.estimate

@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 import click
 
-from cxrsync.catalog.load import dataset_info
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import option, place_options, selection_options
 from cxrsync.cli.signals import obeying_signals
@@ -19,9 +18,10 @@ from cxrsync.cli.variables import Command
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
 from cxrsync.dataset.source_factory import open_source, opened
+from cxrsync.dataset.target import Target
 from cxrsync.errors import ExitCode
 from cxrsync.model import Entry, partition_of
-from cxrsync.operations.ls import Listing, listing
+from cxrsync.operations.ls import list_files
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.reporters import Reporters
 
@@ -57,21 +57,21 @@ async def _run(job: Job, form: str, verbosity: Verbosity) -> int:
         AsyncExitStack() as stack,
     ):
         with obeying_signals(prompt, reporters) as stop:
-            found = await stack.enter_async_context(listing(job, source, reporters.tell, stop))
+            found = await stack.enter_async_context(list_files(job, source, reporters.tell, stop))
         # Nothing is left to be saved: from here on a signal ends it at once.
-        verbosity.output.write_lines(map(_form(form, job, found), found.entries()))
+        verbosity.output.write_lines(map(_form(form, job, found.target), found.entries()))
     return ExitCode.COMPLETE
 
 
-def _form(form: str, job: Job, found: Listing) -> Form:
+def _form(form: str, job: Job, target: Target) -> Form:
     if form == "paths":
         return lambda entry: entry.path
     if form == "urls":
-        base = f"{job.origin.base_url}/{found.dataset}/{found.version}/"
+        base = f"{job.origin.base_url}/{target.dataset.slug}/{target.version}/"
         return lambda entry: base + quote(entry.path)
     if form == "sha256sum":
         return lambda entry: f"{entry.sha256}  {entry.path}"
-    kind_of = dataset_info(found.dataset).kind_of
+    kind_of = target.dataset.kind_of
 
     def as_json(entry: Entry) -> str:
         return json.dumps(

@@ -13,7 +13,8 @@ from cxrsync import humanize
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import base_url_option, job_of_tree, option, selection_options
 from cxrsync.cli.variables import Command
-from cxrsync.dataset.version import find_tree
+from cxrsync.dataset.version import find_target
+from cxrsync.events import Event, TreeNotice
 from cxrsync.operations.expected import expectation
 from cxrsync.operations.run_log import runs_at_work
 from cxrsync.operations.status import Share
@@ -41,17 +42,20 @@ def status(verbosity: Verbosity, /, everything: bool, as_json: bool, **options: 
     what was verified up to half a minute ago, and says so.
     """
     job = job_of_tree(options)
-    tree, version, notice = find_tree(job)
-    if notice and verbosity.level >= 0:
-        to_stderr(f"note: {notice}")
-    with expectation(tree, job, version, everything=everything) as expected:
-        shares = status_of(tree, expected)
-    runs = runs_at_work(tree)
+
+    def say(event: Event) -> None:
+        if isinstance(event, TreeNotice) and verbosity.level >= 0:
+            to_stderr(f"note: {event.text}")
+
+    target = find_target(job, say)
+    with expectation(target, job, everything=everything) as expected:
+        shares = status_of(expected)
+    runs = runs_at_work(target.tree)
     if as_json:
         answer = {
             "dataset": job.dataset,
-            "version": version,
-            "root": str(tree.root),
+            "version": target.version,
+            "root": str(target.tree.root),
             "selection": expected.words,
             "partitions": {name: share.as_json() for name, share in shares.items()},
             "running": runs[0] if runs else None,
@@ -59,7 +63,7 @@ def status(verbosity: Verbosity, /, everything: bool, as_json: bool, **options: 
         }
         verbosity.output.write(json.dumps(answer) + "\n")
         return 0
-    title = f"{job.dataset} {version} ({expected.words}) in {tree.root}"
+    title = f"{target.name} ({expected.words}) in {target.tree.root}"
     lines = [title, *_table(shares).split("\n"), *_remarks(shares, runs)]
     verbosity.output.write_lines(map(printable, lines))
     return 0

@@ -20,9 +20,9 @@ from cxrsync.cli.options import (
 )
 from cxrsync.cli.pull import pull_job
 from cxrsync.cli.variables import Command
-from cxrsync.dataset.version import find_tree
+from cxrsync.dataset.version import find_target
 from cxrsync.errors import ExitCode, UsageError, worst_of
-from cxrsync.events import Notice, TreeNotice
+from cxrsync.events import Event, Notice
 from cxrsync.operations.exit_status import Ending, exit_status
 from cxrsync.operations.expected import expectation
 from cxrsync.operations.verify import Verification
@@ -55,8 +55,9 @@ def verify(
     file is still in its place.
     """
     job = job_of_tree(options)
-    tree, version, notice = find_tree(job)
-    with expectation(tree, job, version, everything=everything) as expected:
+    notices: list[Event] = []
+    target = find_target(job, notices.append)
+    with expectation(target, job, everything=everything) as expected:
         if repair and expected.only_present:
             raise UsageError(
                 "this tree does not say what it ought to hold",
@@ -65,14 +66,14 @@ def verify(
         reporters = Reporters(
             verbosity.level, json_to=verbosity.output if as_json else None, progress=progress
         )
-        if notice:
-            reporters.tell(TreeNotice(notice))
+        for notice in notices:
+            reporters.tell(notice)
         try:
-            found = asyncio.run(verify_tree(tree, expected, reporters.tell, job.acknowledged))
+            found = asyncio.run(verify_tree(expected, reporters.tell, job.acknowledged))
         finally:
             reporters.close()
     repairing = repair and found.exit_code != ExitCode.COMPLETE
-    lines = _in_words(found, f"{job.dataset} {version}", hint=not repairing)
+    lines = _in_words(found, target.name, hint=not repairing)
     if not repairing:
         reporters.say_summary(found.as_json(), lines)
         return found.exit_code
@@ -80,13 +81,15 @@ def verify(
         reporters.tell(Notice(line))
     # Everything that was asked for of this tree; bad and unreadable files without their proof.
     first, *others = expected.selections
-    job = replace(job, version=version, dest=tree.root, selection=first, also=tuple(others))
+    job = replace(
+        job, version=target.version, dest=target.tree.root, selection=first, also=tuple(others)
+    )
     done = pull_job(
         job, verbosity, as_json=as_json, progress=progress, distrust=found.bad + found.unreadable
     )
     # What could not be replaced was set aside, or is wrong under its name as before.
     lost = {problem.path for problem in done.problems}.intersection(found.bad)
-    wrong = [path for path in lost if tree.find(path) is not None]
+    wrong = [path for path in lost if target.tree.find(path) is not None]
     return worst_of((done.exit_code, exit_status(Ending(contradicted=len(wrong)))))
 
 

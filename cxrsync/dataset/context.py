@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from cxrsync.cancellation import CancelToken
-from cxrsync.catalog.dataset_info import DatasetInfo
 from cxrsync.config.job import Job
+from cxrsync.dataset.target import Target
 from cxrsync.events import EventSink
-from cxrsync.model import MANIFEST_NAME, RemotePath
+from cxrsync.model import MANIFEST_NAME
 from cxrsync.sources.base import Source
-from cxrsync.storage.tree import Tree
+from cxrsync.stats import RunStats
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.context import TransferContext
 from cxrsync.transfer.pool import TransferPool
@@ -20,43 +20,52 @@ from cxrsync.transfer.server_health import ServerHealth
 
 
 @dataclass(frozen=True, slots=True)
+class Network:
+    """What every request of a run passes, whatever its target: one server answers them all."""
+
+    limiter: ConcurrencyLimiter
+    rate_limiter: RateLimiter
+    server_health: ServerHealth
+
+
+@dataclass(frozen=True, slots=True)
 class RunContext:
-    """One run of one job on one tree. ``stamp``: when it began, UTC, as names on disk bear it;
-    ``batch_files``: how many files are published together, each of which is held open."""
+    """One run of one job on one target.
+
+    ``stats`` counts the run's events, those of all its targets. ``stamp``: when the run began, UTC,
+    as names on disk bear it. ``batch_files``: how many files are published together; each of them
+    is held open until then.
+    """
 
     job: Job
+    target: Target
     source: Source
+    network: Network
     emit: EventSink
-    stop: CancelToken
-    tree: Tree
-    dataset: DatasetInfo
-    version: str
+    stats: RunStats
+    cancel: CancelToken
     stamp: str
-    rate_limiter: RateLimiter
-    limiter: ConcurrencyLimiter
-    server_health: ServerHealth
     batch_files: int
 
-    def ref(self, path: str) -> RemotePath:
-        """The file at ``path`` as the source knows it."""
-        return RemotePath(self.job.dataset, self.version, path)
-
-    def line(
+    def transfer_context(
         self, pool: TransferPool, probe: Callable[[], Awaitable[None]] | None = None
     ) -> TransferContext:
-        """What transfers share."""
+        """What transfers in ``pool`` share."""
         return TransferContext(
             self.source,
             self.job.limits,
-            self.server_health,
+            self.network.server_health,
             self.emit,
-            self.limiter,
+            self.network.limiter,
             probe,
             pool.notify,
-            self.rate_limiter,
+            self.network.rate_limiter,
         )
 
     async def probe(self) -> None:
-        """Ask for a byte of what every reader of the dataset may have. Raises AccessDenied."""
-        async with self.source.open(self.ref(MANIFEST_NAME), 0, 1):
+        """Ask for one byte of the manifest, which every reader of the dataset may have.
+
+        Raises AccessDenied.
+        """
+        async with self.source.open(self.target.remote(MANIFEST_NAME), 0, 1):
             pass

@@ -64,7 +64,7 @@ def manifests_folder(tree: Tree) -> Path:
     return tree.own / "manifests"
 
 
-def read_kept(tree: Tree) -> ManifestMetadata | None:
+def read_metadata(tree: Tree) -> ManifestMetadata | None:
     """What we know of the manifest in place; None if it is not ours."""
     try:
         kept = ManifestMetadata(**read_json(manifests_folder(tree) / CURRENT))
@@ -76,7 +76,7 @@ def read_kept(tree: Tree) -> ManifestMetadata | None:
     return kept if sound and (kept.validator is None or is_validator(kept.validator)) else None
 
 
-def write_kept(
+def write_metadata(
     tree: Tree, lock: Lock, source: str, validator: str | None, found: FileStat, sha256: str
 ) -> None:
     """Note what is known of the manifest in place. Raises OSError, LockLost, DiskError."""
@@ -97,7 +97,7 @@ def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> Manifest
             if (part := _open_slices(tree, keys)) is not None:
                 return part
             raise UnexpectedFile(errno.ENOENT, "no such file")
-        kept = read_kept(tree)
+        kept = read_metadata(tree)
         if kept is not None and sha256_file(str(tree.manifest)) != kept.sha256:
             raise Damaged(f"{tree.manifest} is not the manifest that was fetched", next_step=mend)
         if not looks_like_one(tree.manifest):

@@ -1,13 +1,14 @@
-"""What a selection comes to in one version: which files, by manifest and tables together."""
+"""Resolve a selection: which files it means in one version, by manifest and tables together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from cxrsync.catalog.dataset_info import METADATA, SPLIT, DatasetInfo, suggest
+from cxrsync.catalog.dataset_info import METADATA, SPLIT, suggest
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.tables import Tables, unknown_ids
+from cxrsync.dataset.target import Target
 from cxrsync.errors import NothingMeant
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.filters import (
@@ -20,39 +21,61 @@ from cxrsync.manifest.filters import (
 )
 from cxrsync.manifest.matcher import PathMatcher, any_matcher, is_brought, matcher_for
 from cxrsync.manifest.path_ids import image_key, parse_image_path
-from cxrsync.model import ROOT, Kind, partition_of
+from cxrsync.model import ROOT, Entry, Kind, partition_of
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSelection:
-    """The files that selections mean in one version: a test for a path, and where they lie."""
+    """The files that selections mean in a target: the entries of ``manifest`` that ``is_wanted``
+    accepts. They lie in ``partitions``. The manifest is closed by whoever opened it."""
 
+    target: Target
+    manifest: ManifestFile
     is_wanted: PathMatcher
     partitions: frozenset[str]
 
+    def entries(self) -> Iterator[Entry]:
+        """Each selected entry, in the manifest's order."""
+        return (entry for _offset, entry in self.manifest.entries() if self.is_wanted(entry.path))
+
+    def without(self, paths: frozenset[str]) -> ResolvedSelection:
+        """The same, but for a few files."""
+        is_wanted = self.is_wanted
+        if not paths:
+            return self
+        return replace(self, is_wanted=lambda path: path not in paths and is_wanted(path))
+
+
+def one_file(target: Target, manifest: ManifestFile, entry: Entry) -> ResolvedSelection:
+    """One entry, as a selection."""
+    partitions = frozenset({partition_of(entry.path)})
+    return ResolvedSelection(target, manifest, lambda path: path == entry.path, partitions)
+
 
 def resolve_selection(
-    selections: Sequence[Selection], dataset: DatasetInfo, manifest: ManifestFile, tables: Tables
+    selections: Sequence[Selection], manifest: ManifestFile, tables: Tables
 ) -> ResolvedSelection:
-    """What the selections mean, together. Reads manifest and tables: call it from a thread.
+    """The files that the selections mean together, in the tables' own target.
 
-    Raises NothingMeant for what does not exist, and where nothing is left, naming the filter that
-    left nothing; UsageError, BadTable.
+    Reads manifest and tables: call it in a thread.
+
+    Raises NothingMeant for an id or shard that does not exist, and where a filter leaves nothing,
+    naming that filter; UsageError, InvalidTable.
     """
-    tests = []
+    target = tables.own
+    matchers = []
     for selection in selections:
         check(selection, manifest, tables)
-        tests.append(
-            matcher_for(selection, dataset, apply_filters(selection, dataset, manifest, tables))
-        )
-    is_wanted = any_matcher(tests)
+        chosen = apply_filters(selection, manifest, tables)
+        matchers.append(matcher_for(selection, target.dataset, chosen))
+    is_wanted = any_matcher(matchers)
     if all(_by_shards_alone(selection) for selection in selections):
         names = {name for each in selections for name in _touched(each, manifest.partitions)}
-        return ResolvedSelection(is_wanted, frozenset(names))
+        return ResolvedSelection(target, manifest, is_wanted, frozenset(names))
     names = {partition_of(path) for path in manifest.paths() if is_wanted(path)}
     if not names - ({ROOT} if all(each.brings_tables for each in selections) else set()):
-        raise _nothing(selections[0], dataset, manifest, tables)
-    return ResolvedSelection(is_wanted, frozenset(names))
+        raise _nothing(selections[0], manifest, tables)
+    return ResolvedSelection(target, manifest, is_wanted, frozenset(names))
 
 
 def _by_shards_alone(selection: Selection) -> bool:
@@ -94,11 +117,10 @@ def check(selection: Selection, manifest: ManifestFile, tables: Tables) -> None:
             raise unknown_ids(what, sorted(ids), tables.own)
 
 
-def apply_filters(
-    selection: Selection, dataset: DatasetInfo, manifest: ManifestFile, tables: Tables
-) -> ImageFilter:
-    """What tables, sample and limit make of a selection. Raises UsageError, BadTable."""
-    chosen = _by_tables(selection, dataset, manifest, tables)
+def apply_filters(selection: Selection, manifest: ManifestFile, tables: Tables) -> ImageFilter:
+    """What tables, sample and limit make of a selection. Raises UsageError, InvalidTable."""
+    dataset = tables.own.dataset
+    chosen = _by_tables(selection, manifest, tables)
     if selection.sample is not None:
         drawn_from = replace(selection, sample=None, limit=None)
         is_wanted = matcher_for(drawn_from, dataset, chosen)
@@ -112,9 +134,7 @@ def apply_filters(
     return chosen
 
 
-def _by_tables(
-    selection: Selection, dataset: DatasetInfo, manifest: ManifestFile, tables: Tables
-) -> ImageFilter:
+def _by_tables(selection: Selection, manifest: ManifestFile, tables: Tables) -> ImageFilter:
     images = frozenset(map(image_key, selection.images)) if selection.images else None
     for role, column, values in (
         (SPLIT, "split", selection.splits),
@@ -125,7 +145,7 @@ def _by_tables(
                 images = choose_images(rows, frozenset(values), images)
     chosen = ImageFilter()
     if images is not None:
-        has_reports = any(kind is Kind.REPORTS for kind, _pattern in dataset.patterns)
+        has_reports = any(kind is Kind.REPORTS for kind, _pattern in tables.own.dataset.patterns)
         # A table may know images that this version does not have: their reports are not meant.
         studies = studies_of(manifest.paths(), images) if has_reports else frozenset()
         chosen = ImageFilter(images, studies)
@@ -136,13 +156,11 @@ def _by_tables(
     return chosen
 
 
-def _nothing(
-    selection: Selection, dataset: DatasetInfo, manifest: ManifestFile, tables: Tables
-) -> NothingMeant:
+def _nothing(selection: Selection, manifest: ManifestFile, tables: Tables) -> NothingMeant:
     """The error for a selection that means nothing: which filter left nothing, of how much."""
     before = "the version"
     for words, far in selection.steps():
-        is_wanted = matcher_for(far, dataset, apply_filters(far, dataset, manifest, tables))
+        is_wanted = matcher_for(far, tables.own.dataset, apply_filters(far, manifest, tables))
         left = sum(is_wanted(path) and not is_brought(path, far) for path in manifest.paths())
         if not left:
             return NothingMeant(

@@ -1,4 +1,4 @@
-"""Another dataset's tree beside this one: the same version's tables, or its reports."""
+"""Another dataset's tree beside a run's own: the same version's tables, or its reports."""
 
 from __future__ import annotations
 
@@ -17,34 +17,38 @@ from cxrsync.preflight.destination import inspect
 from cxrsync.storage.tree import Tree
 
 
-def beside(tree: Tree, place: Location, slug: str, version: str) -> Target:
-    """The tree of another dataset's same version, for a job with ``tree`` in ``place``.
+def sibling_of(target: Target, place: Location, slug: str) -> Target:
+    """The same version of another dataset, for a job with ``target`` in ``place``.
 
-    It lies where a pull of that dataset into the same destination would put it; where the
-    destination is a version's own folder, so that there is no such place, among our own files.
+    Its tree is where a pull of that dataset into the same destination would put it. Where the
+    destination is a version's own folder there is no such place: then it is among our own files.
     """
-    if place.holds_beside(tree.root):
-        root = place.find(slug, version).root
+    if place.holds_beside(target.tree.root):
+        root = place.find(slug, target.version).root
     else:
-        root = tree.own / BESIDE / slug / version
-    return Target(Tree(root), dataset_info(slug), version)
+        root = target.tree.own / BESIDE / slug / target.version
+    return Target(Tree(root), dataset_info(slug), target.version)
 
 
-def other_run(run: RunContext, home: Target, selection: Selection) -> RunContext:
-    """A part of this run that works on another dataset's tree."""
-    prefix = f"{home.dataset.slug}/{home.version}/"
+def for_sibling(run: RunContext, sibling: Target, selection: Selection) -> RunContext:
+    """The run's work on another dataset's tree. Its events bear that dataset's name.
+
+    Makes the tree. Raises UsageError where it belongs to another dataset, or lies on a drive that
+    syncs online.
+    """
+    prefix = f"{sibling.dataset.slug}/{sibling.version}/"
 
     def emit(event: Event) -> None:
-        if not isinstance(event, Started):  # told once
+        if not isinstance(event, Started):  # a run starts once
             run.emit(_with_prefix(event, prefix))
 
     job = replace(
-        run.job, dataset=home.dataset.slug, selection=selection, also=(), with_reports=False
+        run.job, dataset=sibling.dataset.slug, selection=selection, also=(), with_reports=False
     )
-    if not run.job.allow_synced:  # it may be a link to another disk
-        refuse_synced(inspect(home.tree.root))
-    claim_tree(home.tree, home.dataset.slug, home.version)
-    return replace(run, job=job, emit=emit, tree=home.tree, dataset=home.dataset)
+    if not run.job.allow_synced:  # the tree may be a link to another disk
+        refuse_synced(inspect(sibling.tree.root))
+    claim_tree(sibling.tree, sibling.dataset.slug, sibling.version)
+    return replace(run, job=job, emit=emit, target=sibling)
 
 
 def _with_prefix(event: Event, prefix: str) -> Event:

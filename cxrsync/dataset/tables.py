@@ -1,5 +1,4 @@
-"""The tables that tell which images are meant: where they lie, that they are what was published,
-and what they say."""
+"""The tables that a selection needs: where they lie, that they are as published, their rows."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.local_manifest import open_local
 from cxrsync.dataset.placement import Location
-from cxrsync.dataset.sibling import beside
+from cxrsync.dataset.sibling import sibling_of
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_parts import BESIDE
 from cxrsync.errors import CxrsyncError, NotHere, NothingMeant, UsageError
@@ -36,14 +35,14 @@ def entry_of(manifest: ManifestFile, dataset: DatasetInfo, role: str) -> Entry |
 
 
 class Tables:
-    """The tables that are at hand for one tree: its own, and those of the dataset beside it."""
+    """The tables of one target: its own, and those of the dataset that has the rest of them."""
 
     def __init__(self, own: Target, place: Location) -> None:
         self.own = own
         self._place = place
 
-    def home_of(self, role: str) -> Target:
-        """The home of the table that tells ``role``, whether it is there yet or not.
+    def target_of(self, role: str) -> Target:
+        """The target whose tree holds the table for ``role``, or will hold it.
 
         Raises UsageError where no dataset is known to have one.
         """
@@ -51,7 +50,7 @@ class Tables:
         if role in dataset.tables:
             return self.own
         if dataset.tables_in and role in dataset_info(dataset.tables_in).tables:
-            return beside(self.own.tree, self._place, dataset.tables_in, self.own.version)
+            return sibling_of(self.own, self._place, dataset.tables_in)
         raise UsageError(
             f"{dataset.slug} has no table that tells the {role} of an image",
             next_step="The tables of a dataset are named in a catalogue file: see "
@@ -59,38 +58,38 @@ class Tables:
         )
 
     def find(self, role: str) -> Path | None:
-        """The table, if it is here and has the digest that the manifest beside it gives."""
-        found = (self._find_in(home, role) for home in self._homes(role))
+        """The table's file, if it is here and has the digest that its manifest lists."""
+        found = (self._find_in(target, role) for target in self._targets(role))
         return next((path for path in found if path is not None), None)
 
-    def _homes(self, role: str) -> Iterator[Target]:
-        """Where the table may lie: where this run would put it; then where one has put it that had
-        the version's own folder for its destination, or the one that holds the datasets."""
-        home = self.home_of(role)
-        yield home
-        if home is not self.own:
+    def _targets(self, role: str) -> Iterator[Target]:
+        """Where the table may lie: where this run would put it, then where a run with another
+        destination (the version's own folder, or the one that holds the datasets) has put it."""
+        target = self.target_of(role)
+        yield target
+        if target is not self.own:
             tree = self.own.tree
             folders = [tree.own / BESIDE]
             if tree.root.parts[-2:] == (self.own.dataset.slug, self.own.version):
                 folders.insert(0, tree.root.parent.parent)
             for folder in folders:
-                there = Tree(folder / home.dataset.slug / home.version)
-                if there.root != home.tree.root:
-                    yield replace(home, tree=there)
+                there = Tree(folder / target.dataset.slug / target.version)
+                if there.root != target.tree.root:
+                    yield replace(target, tree=there)
 
-    def _find_in(self, home: Target, role: str) -> Path | None:
+    def _find_in(self, target: Target, role: str) -> Path | None:
         try:
-            manifest = open_local(home.tree, ROOT_KEYS)
+            manifest = open_local(target.tree, ROOT_KEYS)
         except CxrsyncError:
             return None
         try:
-            entry = entry_of(manifest, home.dataset, role)
+            entry = entry_of(manifest, target.dataset, role)
         finally:
             manifest.close()
-        return None if entry is None else self.proved(home.tree, entry)
+        return None if entry is None else self.verified(target.tree, entry)
 
     @staticmethod
-    def proved(tree: Tree, entry: Entry) -> Path | None:
+    def verified(tree: Tree, entry: Entry) -> Path | None:
         """The file of an entry, if it is here and right. A few MB: hashed rather than believed."""
         try:
             right = sha256_file(tree.final(entry.path)) == entry.sha256
@@ -121,10 +120,9 @@ class Tables:
         return role == SPLIT and bool(selection.split_table)
 
     def _absent(self, role: str) -> NotHere:
-        home = self.home_of(role)
+        target = self.target_of(role)
         return NotHere(
-            f"the {role} table of {home.dataset.slug} {home.version} is not here: it tells which "
-            "images are meant",
+            f"the {role} table of {target.name} is not here: it tells which images are meant",
             next_step="`cxrsync pull` or `cxrsync ls` with the same selection fetches it.",
         )
 
@@ -153,10 +151,10 @@ def lookup_subjects(tables: Tables, selections: Iterable[Selection]) -> dict[str
     return found
 
 
-def unknown_ids(what: str, ids: Sequence[str], home: Target) -> NothingMeant:
+def unknown_ids(what: str, ids: Sequence[str], target: Target) -> NothingMeant:
     """The error for ids that the dataset does not have."""
     named = ", ".join(ids[:5]) + (f" and {len(ids) - 5:,} more" if len(ids) > 5 else "")
     return NothingMeant(
-        f"{home.dataset.slug} {home.version} has no {what} {named}",
+        f"{target.name} has no {what} {named}",
         next_step="Check the ids, and the version: a later one may have withdrawn some.",
     )

@@ -5,28 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from cxrsync.catalog.dataset_info import suggest
 from cxrsync.catalog.load import dataset_info, load
 from cxrsync.config.job import Job
 from cxrsync.dataset.placement import Location, wget_folders
+from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_parts import refuse_parts
 from cxrsync.errors import NotHere, UsageError
-from cxrsync.events import EventSink, Notice
+from cxrsync.events import EventSink, Notice, TreeNotice
 from cxrsync.sources.base import Source
 from cxrsync.storage.layout import is_version_root
 from cxrsync.storage.tree import Tree
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
-
-
-class FoundTree(NamedTuple):
-    """A tree that is here. ``notice``: what a person should know of where it lies."""
-
-    tree: Tree
-    version: str
-    notice: str | None
 
 
 def destination(job: Job) -> Location:
@@ -91,11 +83,10 @@ def _version_of_source(job: Job, folder: Path, here: Sequence[str], emit: EventS
     return newest
 
 
-def find_tree(job: Job) -> FoundTree:
-    """The tree and the version in the destination that the job means, for whoever only reads.
+def find_target(job: Job, emit: EventSink) -> Target:
+    """The target in the destination that the job means, for whoever only reads.
 
-    Raises NotHere where there is none, UsageError where it is another's, or where two could be
-    meant.
+    Raises NotHere where there is none, UsageError where it is another dataset's, or ambiguous.
     """
     place = destination(job)
     version = job.version
@@ -110,7 +101,9 @@ def find_tree(job: Job) -> FoundTree:
             f"no {job.dataset} {version} in {job.dest}",
             next_step="Name the folder with --dest, or run `cxrsync pull` first.",
         )
-    return FoundTree(Tree(found.root), version, place.notice(found, job.dataset, version))
+    if notice := place.notice(found, job.dataset, version):
+        emit(TreeNotice(notice))
+    return Target(Tree(found.root), dataset_info(job.dataset), version)
 
 
 async def no_such_version(source: Source, dataset: str, version: str) -> UsageError:

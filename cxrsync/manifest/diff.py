@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from operator import attrgetter
 
 from cxrsync.model import Entry
+from cxrsync.sorted_merge import merge_join
+
+_PATH = attrgetter("path")
 
 
 class Change(Enum):
@@ -27,20 +31,15 @@ class Difference:
 
 
 def differences(old: Iterator[Entry], new: Iterator[Entry]) -> Iterator[Difference]:
-    """What changed, by a merge of two sorted listings."""
-    before, after = next(old, None), next(new, None)
-    while before is not None or after is not None:
-        if after is None or (before is not None and before.path < after.path):
+    """Each path that two manifests differ in, in order. Both are sorted by path."""
+    for before, after in merge_join(old, new, _PATH, _PATH):
+        if after is None:
             assert before is not None
             yield Difference(Change.REMOVED, before)
-            before = next(old, None)
-        elif before is None or after.path < before.path:
+        elif before is None:
             yield Difference(Change.ADDED, after)
-            after = next(new, None)
-        else:
-            if before.sha256 != after.sha256:
-                yield Difference(Change.CHANGED, after)
-            before, after = next(old, None), next(new, None)
+        elif before.sha256 != after.sha256:
+            yield Difference(Change.CHANGED, after)
 
 
 def removed(old: Iterator[Entry], new: Iterator[Entry]) -> Iterator[str]:

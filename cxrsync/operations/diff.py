@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxrsync.cancellation import CancelToken
-from cxrsync.catalog.load import dataset_info
 from cxrsync.config.job import Job
 from cxrsync.config.selection import Selection
+from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.states import partition_names
 from cxrsync.dataset.tree_identity import identity_of
 from cxrsync.dataset.tree_parts import BESIDE
@@ -19,7 +19,7 @@ from cxrsync.dataset.version import destination
 from cxrsync.errors import NothingMeant
 from cxrsync.events import EventSink
 from cxrsync.manifest.diff import Change, Difference, differences
-from cxrsync.operations.ls import Listing, listing
+from cxrsync.operations.ls import list_files
 from cxrsync.plan.estimate import Estimate, Inventory, estimate
 from cxrsync.sources.base import Source
 from cxrsync.storage.state_db import State
@@ -40,8 +40,8 @@ class DiffTotals:
 class Comparison:
     """Two versions side by side, as far as a selection means them."""
 
-    old: Listing
-    new: Listing
+    old: ResolvedSelection
+    new: ResolvedSelection
 
     def differences(self) -> Iterator[Difference]:
         """Each path that they differ in, in order."""
@@ -49,7 +49,8 @@ class Comparison:
 
     def totals(self) -> DiffTotals:
         """How much they differ, and what would move."""
-        kind_of = dataset_info(self.new.dataset).kind_of
+        dataset = self.new.target.dataset
+        kind_of = dataset.kind_of
         changes = Counter(each.change for each in self.differences())
         fresh = {
             bytes.fromhex(each.entry.sha256)
@@ -59,8 +60,8 @@ class Comparison:
         for _offset, entry in self.old.manifest.entries():
             fresh.discard(bytes.fromhex(entry.sha256))
         inventory = Inventory(kind_of)
-        for tree in (self.old.tree, self.new.tree):
-            _learn_sizes(inventory, tree)
+        for side in (self.old, self.new):
+            _learn_sizes(inventory, side.target.tree)
         moving = 0
         for each in self.differences():
             if each.change is Change.REMOVED:
@@ -70,21 +71,21 @@ class Comparison:
                 fresh.discard(digest)  # a second path with it is copied
                 moving += 1
                 inventory.add_missing(each.entry.path, kind_of(each.entry.path), None)
-        guess = estimate(inventory, dataset_info(self.new.dataset).means)
+        guess = estimate(inventory, dataset.means)
         return DiffTotals(changes, moving, guess)
 
 
 @asynccontextmanager
 async def compare(
-    job: Job, versions: tuple[str, str], source: Source, emit: EventSink, stop: CancelToken
+    job: Job, versions: tuple[str, str], source: Source, emit: EventSink, cancel: CancelToken
 ) -> AsyncIterator[Comparison]:
     """Two versions of the job's dataset. Raises UsageError, NothingMeant where neither version has
     anything of the selection, and what ends a run."""
     old, new = (replace(job, version=each, dest=_place(job, each)) for each in versions)
     async with AsyncExitStack() as stack:
 
-        async def read(job: Job) -> Listing:
-            return await stack.enter_async_context(listing(job, source, emit, stop))
+        async def read(job: Job) -> ResolvedSelection:
+            return await stack.enter_async_context(list_files(job, source, emit, cancel))
 
         empty = False
         sides = []

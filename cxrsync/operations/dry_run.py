@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
 
 from cxrsync import humanize
 from cxrsync.cancellation import CancelToken
 from cxrsync.config.job import Job
 from cxrsync.dataset.context import RunContext
+from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.states import partition_names
 from cxrsync.errors import WillNotFit
 from cxrsync.events import EventSink, Notice
 from cxrsync.model import FileRecord
 from cxrsync.operations.exit_status import in_our_words
 from cxrsync.operations.prepare import prepare
-from cxrsync.operations.resolve import Resolved, resolve
+from cxrsync.operations.prerequisites import fetch_prerequisites
+from cxrsync.operations.resolve import resolve
 from cxrsync.plan.capacity import (
     files_to_make,
     in_words,
@@ -25,7 +28,7 @@ from cxrsync.plan.capacity import (
     partial_usage,
     published_estimate,
 )
-from cxrsync.plan.carry_over import look_back
+from cxrsync.plan.carry_over import find_reusable
 from cxrsync.plan.forecast import Forecast
 from cxrsync.plan.planner import Plan, make_plan
 from cxrsync.sources.base import Source
@@ -33,40 +36,42 @@ from cxrsync.stats import RunStats
 from cxrsync.storage.disk_space import free_space
 from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.state_db import State
-from cxrsync.storage.tree import Tree
 
 
-async def forecast(job: Job, source: Source, emit: EventSink, stop: CancelToken) -> Forecast:
+async def forecast(job: Job, source: Source, emit: EventSink, cancel: CancelToken) -> Forecast:
     """What a pull of the job would do. Fetches manifest and tables, as far as they are needed to
     know it, and nothing else. Raises UsageError, and what ends a run."""
-    with in_our_words(stop):
-        run = await prepare(job, source, emit, stop)
-        resolved = await resolve(run, RunStats())
-        try:
-            plan = await run_in_thread(lambda: _plan(run, resolved))
+    with in_our_words(cancel):
+        run = await prepare(job, source, emit, RunStats(), cancel)
+        prerequisites = await fetch_prerequisites(run)
+        with closing(prerequisites.manifest):
+            selected = await resolve(run, prerequisites)
+            plan = await run_in_thread(lambda: _make_plan(run, selected))
             guess = await published_estimate(run, plan)
-        finally:
-            resolved.manifest.close()
     if job.with_reports:
-        emit(Notice(f"the reports, which are in {run.dataset.reports_in}, are not counted here"))
+        emit(
+            Notice(
+                f"the reports, which are in {run.target.dataset.reports_in}, are not counted here"
+            )
+        )
     if plan.blocked:
         emit(
             Notice(f"{humanize.files(len(plan.blocked))} cannot be put in place: {_reasons(plan)}")
         )
     partials = await run_in_thread(lambda: partial_usage(run, plan))
     here = partials[1]
-    free = await run_in_thread(lambda: free_space(run.tree.root))
+    free = await run_in_thread(lambda: free_space(run.target.tree.root))
     short = None
     if lacking(plan, guess, free, here) is not None:
         short = WillNotFit(f"it will not fit on the disk: {in_words(plan, guess, free, here)}")
     return Forecast(
-        root=str(run.tree.root),
+        root=str(run.target.tree.root),
         dataset=job.dataset,
-        version=run.version,
+        version=run.target.version,
         selection=str(job.selection),
         inventory=plan.inventory,
         selected=plan.selected,
-        to_take=len(plan.to_take),
+        to_take=len(plan.reusable),
         resumable=partials,
         estimate=guess,
         need_bytes=need(plan, guess, here),
@@ -77,28 +82,27 @@ async def forecast(job: Job, source: Source, emit: EventSink, stop: CancelToken)
     )
 
 
-def _plan(run: RunContext, resolved: Resolved) -> Plan:
+def _make_plan(run: RunContext, selected: ResolvedSelection) -> Plan:
     """The plan that a pull would make, from states as they are now: no lock, nothing written."""
+    tree = run.target.tree
     with ExitStack() as stack:
-        rows: dict[str, Iterator[FileRecord]] = {}
-        for name in resolved.meant.partitions:
-            state = State.read(run.tree.partition(name))
-            rows[name] = iter(()) if state is None else stack.enter_context(state).rows()
+        records: dict[str, Iterator[FileRecord]] = {}
+        for name in selected.partitions:
+            state = State.read(tree.partition(name))
+            records[name] = iter(()) if state is None else stack.enter_context(state).rows()
         plan = make_plan(
-            resolved.manifest, resolved.meant.is_wanted, rows, run.tree, run.dataset.kind_of
+            selected.manifest, selected.is_wanted, records, tree, run.target.dataset.kind_of
         )
-    _keep_what_is_there(plan, look_back(run, plan))
-    return plan
+    return _without_absent(find_reusable(run, plan))
 
 
-def _keep_what_is_there(plan: Plan, older: Sequence[Tree]) -> None:
+def _without_absent(plan: Plan) -> Plan:
     """An older version's manifest may list what was never pulled: that has to be fetched."""
-    there: array[int] = array("Q")
-    for offset in plan.to_take:
-        path = plan.elsewhere.get(offset) or plan.manifest.entry_at(offset).path
-        kept = any(tree.find(path) is not None for tree in older)
-        (there if kept else plan.in_shards).append(offset)
-    plan.to_take = there
+    there, in_shards = array("Q"), array("Q", plan.in_shards)
+    for offset, (_entry, path) in zip(plan.reusable, plan.entries_to_reuse(), strict=True):
+        is_there = any(tree.find(path) is not None for tree in plan.older)
+        (there if is_there else in_shards).append(offset)
+    return replace(plan, reusable=there, in_shards=in_shards)
 
 
 def _reasons(plan: Plan) -> str:
@@ -110,8 +114,8 @@ def _reasons(plan: Plan) -> str:
 def _last_rate(run: RunContext) -> float | None:
     """What the line gave last, in bytes per second, whichever partition notes it."""
     rates = []
-    for name in partition_names(run.tree):
-        state = State.read(run.tree.partition(name))
+    for name in partition_names(run.target.tree):
+        state = State.read(run.target.tree.partition(name))
         if state is not None:
             with state:
                 rates.append(state.last_rate())

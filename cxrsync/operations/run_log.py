@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import time
 from typing import Any
 
 import aiofiles
 
+from cxrsync.dataset.context import RunContext
 from cxrsync.events import RunSummary
 from cxrsync.storage.atomic_write import UNFINISHED, write_file
 from cxrsync.storage.executors import ended, run_in_thread
@@ -32,8 +33,21 @@ _OVER_SECONDS = 86_400.0
 _COUNTED = {"selected", "present", "fetched", "adopted"}
 
 
+@asynccontextmanager
+async def progress_written(run: RunContext) -> AsyncIterator[None]:
+    """Keep the run's progress file fresh, for ``status`` beside it; remove the file at the end."""
+
+    def snapshot() -> RunSummary:
+        return run.stats.summary(requests=run.source.requests, exit_code=-1)
+
+    async with asyncio.TaskGroup() as group:
+        writing = group.create_task(write_progress(run.target.tree, run.stamp, snapshot))
+        yield
+        writing.cancel()
+
+
 async def write_progress(tree: Tree, stamp: str, snapshot: Callable[[], RunSummary]) -> None:
-    """Keep the news of this run fresh, for `status` beside it, until cancelled; then they go."""
+    """Write the progress file every few seconds until cancelled; then remove it."""
     path = tree.own / PROGRESS_FOLDER / f"{stamp}.json"
     process = this_process()
     await run_in_thread(lambda: _sweep(tree))

@@ -9,10 +9,9 @@ from time import time
 from cxrsync.dataset.states import partition_names
 from cxrsync.model import FileStat, partition_of
 from cxrsync.operations.expected import Expectation
-from cxrsync.plan.survey import FileStatus, file_status, merge_join
+from cxrsync.plan.survey import FileStatus, file_status, survey
 from cxrsync.storage.partial_readers import unfinished
 from cxrsync.storage.state_db import State
-from cxrsync.storage.tree import Tree
 
 
 @dataclass(slots=True)
@@ -56,8 +55,9 @@ class Share:
         }
 
 
-def status(tree: Tree, expected: Expectation) -> dict[str, Share]:
+def status(expected: Expectation) -> dict[str, Share]:
     """Where each partition stands, by state, size and time alone: nothing is hashed."""
+    tree = expected.target.tree
     shares: dict[str, Share] = {}
     with ExitStack() as stack:
         states = {
@@ -65,19 +65,19 @@ def status(tree: Tree, expected: Expectation) -> dict[str, Share]:
             for name in partition_names(tree)
             if (state := State.read(tree.partition(name))) is not None
         }
-        rows = {
+        records = {
             name: states[name].rows() if name in states else iter(())
             for name in expected.manifest.partitions
         }
-        for _offset, entry, row, found in merge_join(
-            expected.manifest, expected.is_wanted, rows, tree
+        for _offset, entry, record, found in survey(
+            expected.manifest, expected.selected.is_wanted, records, tree
         ):
             there = found if isinstance(found, FileStat) else None
             if there is None and expected.only_present:
                 continue
             share = shares.setdefault(partition_of(entry.path), Share())
             share.selected += 1
-            where = file_status(entry, row, there)
+            where = file_status(entry, record, there)
             if where is FileStatus.PRESENT and there is not None:
                 share.verified += 1
                 share.verified_bytes += there.size

@@ -16,8 +16,9 @@ from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import covers
 from cxrsync.model import MANIFEST_NAME, Entry, FileStat
 from cxrsync.operations.exit_status import Ending, exit_status
-from cxrsync.operations.expected import Expectation, without_proof
+from cxrsync.operations.expected import Expectation
 from cxrsync.sanitize import reason_of
+from cxrsync.sorted_merge import merge_join
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import reading_error
 from cxrsync.storage.parallel_hash import on_every_core
@@ -74,7 +75,6 @@ class Verification:
 
 
 async def verify(
-    tree: Tree,
     expected: Expectation,
     emit: EventSink,
     acknowledged: frozenset[tuple[str, str]] = frozenset(),
@@ -85,15 +85,16 @@ async def verify(
     published; where a pull found that, too, they are not missed. Raises DiskError where it is not
     one file that cannot be read, but the disk.
     """
+    tree = expected.target.tree
     absent = {path for path, observed in acknowledged & observations(tree)}
     if expected.only_present:
         emit(Notice("this tree does not say what it ought to hold: only what is there is judged"))
     manifest = expected.manifest
     present = 0
-    for _offset, _entry, _row, found in without_proof(tree, expected):
-        present += isinstance(found, FileStat)
+    for surveyed in expected.without_records():
+        present += isinstance(surveyed.found, FileStat)
     emit(Planned(present, 0, 0, 0, present, refused_lines=manifest.refused_lines))
-    verifier = _Verifier(tree, expected, emit, absent)
+    verifier = _Verifier(expected, emit, absent)
     result = verifier.result
     result.refused_lines = manifest.refused_lines
     await on_every_core(verifier.there(), verifier.hash, verifier.judge)
@@ -112,19 +113,17 @@ class _Verifier:
     """Judges one file after the other. ``ended``: an error of the whole disk, after which it is of
     no use to go on."""
 
-    def __init__(
-        self, tree: Tree, expected: Expectation, emit: EventSink, absent: set[str]
-    ) -> None:
+    def __init__(self, expected: Expectation, emit: EventSink, absent: set[str]) -> None:
         self.result = Verification(expected.words)
         self.ended: DiskError | None = None
-        self._tree = tree
+        self._tree = expected.target.tree
         self._expected = expected
         self._emit = emit
         self._absent = absent
 
     def there(self) -> Iterator[tuple[Entry, FileStat]]:
         """The files that are there; what is said of the others on the way."""
-        for _offset, entry, _row, found in without_proof(self._tree, self._expected):
+        for _offset, entry, _record, found in self._expected.without_records():
             if self.ended is not None:
                 return
             if isinstance(found, FileStat):
@@ -178,14 +177,11 @@ class _Verifier:
 
 
 def extra_files(tree: Tree, manifest: ManifestFile) -> Iterator[str]:
-    """The files of the tree that the manifest does not list, by a merge of two sorted walks.
+    """The files of the tree that the manifest does not list.
 
-    Where it is here in part, what lies elsewhere is not judged."""
-    entries = manifest.entries()
-    entry = next(entries, None)
-    for path in tree.files():
-        while entry is not None and entry[1].path < path:
-            entry = next(entries, None)
-        listed = entry is not None and entry[1].path == path
-        if not listed and path != MANIFEST_NAME and covers(manifest.keys, path):
+    Of a manifest that is here in part only the part is judged.
+    """
+    for path, listed in merge_join(tree.files(), manifest.entries(), str, lambda it: it[1].path):
+        is_extra = path is not None and listed is None and path != MANIFEST_NAME
+        if path is not None and is_extra and covers(manifest.keys, path):
             yield path

@@ -16,15 +16,15 @@ from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.partial_readers import unfinished
 
 
-async def check_room(run: RunContext, plan: Plan) -> None:
+async def check_free_space(run: RunContext, plan: Plan) -> None:
     """Raises WillNotFit where the missing files will not fit, unless the job says `--force`.
 
     The public total of the version is asked for only where it could change the answer.
     """
     if run.job.force or not plan.to_fetch:
         return
-    guess = estimate(plan.inventory, run.dataset.means)
-    free = await run_in_thread(lambda: free_space(run.tree.root))
+    guess = estimate(plan.inventory, run.target.dataset.means)
+    free = await run_in_thread(lambda: free_space(run.target.tree.root))
     if lacking(plan, guess, free) is None:
         return
     guess = await published_estimate(run, plan)
@@ -36,15 +36,15 @@ async def check_room(run: RunContext, plan: Plan) -> None:
 def partial_usage(run: RunContext, plan: Plan) -> tuple[int, int]:
     """How many partials lie where something is missing, and the bytes that they take already."""
     names = {partition for partition, _kind in plan.inventory.missing}
-    found = [unfinished(run.tree.partials(name)) for name in names]
+    found = [unfinished(run.target.tree.partials(name)) for name in names]
     return sum(files for files, _size in found), sum(size for _files, size in found)
 
 
 async def published_estimate(run: RunContext, plan: Plan) -> Estimate:
     """What is missing, with the version's public total to go by where it is known."""
-    total = await run.source.total(run.job.dataset, run.version)
+    total = await run.source.total(run.target.dataset.slug, run.target.version)
     everything = await run_in_thread(lambda: _kinds(plan)) if total else None
-    return estimate(plan.inventory, run.dataset.means, total, everything)
+    return estimate(plan.inventory, run.target.dataset.means, total, everything)
 
 
 def _kinds(plan: Plan) -> Mapping[Kind, int] | None:
@@ -58,8 +58,8 @@ def need(plan: Plan, guess: Estimate, here: int = 0) -> int:
     """The bytes that the disk must have room for: what is cloned or linked takes none, and the
     bytes ``here``, in partials, have theirs."""
     share = 1.0
-    if plan.to_fetch and not plan.taking_takes_room:
-        share -= len(plan.to_take) / plan.to_fetch
+    if plan.to_fetch and not plan.copies_take_space:
+        share -= len(plan.reusable) / plan.to_fetch
     return max(0, round(guess.bytes * share) - here)
 
 

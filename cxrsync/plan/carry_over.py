@@ -1,13 +1,16 @@
-"""What an older version has already: the same bytes need not come over the line again."""
+"""What an older version holds already: the same bytes need not be fetched again."""
 
 from __future__ import annotations
 
 import os
 from array import array
 from bisect import bisect_left
+from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from cxrsync.config.job import Link
 from cxrsync.dataset.context import RunContext
@@ -18,146 +21,132 @@ from cxrsync.events import Notice
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Entry
 from cxrsync.plan.planner import Plan
+from cxrsync.sorted_merge import merge_join
 from cxrsync.storage.atomic_write import COPY_SUFFIX
 from cxrsync.storage.reflink import clone_link_or_copy
 from cxrsync.storage.tree import Tree
 
+_TO_FETCH = ("in_shards", "reports", "in_root")
 
-def look_back(run: RunContext, plan: Plan) -> list[Tree]:
-    """Find what need not be fetched, since an older version has it; the trees that do."""
+
+def find_reusable(run: RunContext, plan: Plan) -> Plan:
+    """The plan with the files set apart that older versions hold.
+
+    Raises UsageError where ``--link-from`` names a folder that holds no version.
+    """
     if not plan.to_fetch:
-        return []
-    found = find_older(run, plan.manifest)
-    for older in found:
-        with closing(older.manifest):
-            take_over(plan, older)
-    trees = [older.tree for older in found]
-    plan.taking_takes_room = not clones(run, plan, trees)
-    return trees
+        return plan
+    keys = None if plan.manifest.whole else plan.manifest.keys
+    trees = []
+    for tree in older_trees(run):
+        try:
+            manifest = open_local(tree, keys)
+        except CxrsyncError as problem:
+            run.emit(Notice(f"nothing can be reused from {tree.root}: {problem}"))
+            continue
+        with closing(manifest):
+            plan = reuse_moved(reuse_same_path(plan, manifest), manifest)
+        trees.append(tree)
+    plan = replace(plan, older=tuple(trees))
+    return replace(plan, copies_take_space=not clones(run, plan))
 
 
-@dataclass(frozen=True, slots=True)
-class Older:
-    """The tree of an older version, and its manifest or as much of it as matters."""
-
-    tree: Tree
-    manifest: ManifestFile
-
-
-def find_older(run: RunContext, manifest: ManifestFile) -> list[Older]:
-    """The trees that may hold files of this version: the one that the job names, and those that
-    lie beside the new one. Raises UsageError where the named one holds no version."""
+def older_trees(run: RunContext) -> list[Tree]:
+    """The trees that may hold files of this version: the one that ``--link-from`` names, then those
+    beside the new one. Raises UsageError where the named folder holds no version."""
     named = run.job.link_from
+    slug = run.target.dataset.slug
     place = destination(run.job)
     roots = []
     if named is not None:
         there = replace(place, path=named, option="--link-from")
         own = there.own_root()
-        roots = there.trees(run.job.dataset) if own is None else [own.root]
+        roots = there.trees(slug) if own is None else [own.root]
     if named is not None and not roots:
         raise UsageError(
-            f"--link-from {named} holds no version of {run.job.dataset}",
+            f"--link-from {named} holds no version of {slug}",
             next_step="Name a version's own folder, or the folder that holds the dataset.",
         )
     if place.own_root() is None:
-        roots += place.trees(run.job.dataset)
-    found = []
-    for root in dict.fromkeys(roots):
-        if root == run.tree.root:
-            continue
-        tree = Tree(root)
-        keys = None if manifest.whole else manifest.keys
-        try:
-            found.append(Older(tree, open_local(tree, keys)))
-        except CxrsyncError as problem:
-            run.emit(Notice(f"{root} is of no use for the new version: {problem}"))
-    return found
+        roots += place.trees(slug)
+    return [Tree(root) for root in dict.fromkeys(roots) if root != run.target.tree.root]
 
 
-def take_over(plan: Plan, older: Older) -> None:
-    """Move to ``plan.to_take`` what the older version's manifest lists with the same digest: under
-    the same path, or, for what is left, under any."""
-    for name in ("in_shards", "reports", "in_root"):
-        offsets: array[int] = getattr(plan, name)
-        left: array[int] = array("Q")
-        there = _Cursor(older.manifest)
-        for offset in offsets:
-            entry = plan.manifest.entry_at(offset)
-            same = there.seek(entry.path)
-            if same is not None and same.sha256 == entry.sha256:
-                plan.to_take.append(offset)
-            else:
-                left.append(offset)
-        setattr(plan, name, left)
-    _take_what_moved(plan, older)
+def reuse_same_path(plan: Plan, older: ManifestFile) -> Plan:
+    """The plan with those files reusable that an older manifest lists under the same path, with the
+    same digest."""
+    reusable = array("Q", plan.reusable)
+    lists: dict[str, Any] = {}
+    for name in _TO_FETCH:
+        left = lists[name] = array("Q")
+        there = older.entries()
+        for item, other in merge_join(_with_entries(plan, name), there, _path, _path):
+            if item is not None:
+                offset, entry = item
+                is_same = other is not None and other[1].sha256 == entry.sha256
+                (reusable if is_same else left).append(offset)
+    return replace(plan, **lists, reusable=reusable)
 
 
-def _take_what_moved(plan: Plan, older: Older) -> None:
-    entry_at = plan.manifest.entry_at
+def reuse_moved(plan: Plan, older: ManifestFile) -> Plan:
+    """The plan with those files reusable whose digest an older manifest lists under any path."""
     # The first 64 bits of each digest, sorted: eight bytes a file, whatever their number.
     keys = array(
         "Q",
-        sorted(
-            int(entry_at(offset).sha256[:16], 16)
-            for offsets in (plan.in_shards, plan.reports, plan.in_root)
-            for offset in offsets
-        ),
+        sorted(_key(entry) for name in _TO_FETCH for _offset, entry in _with_entries(plan, name)),
     )
-    if not keys:
-        return
-    moved: dict[str, str] = {}
-    for _offset, entry in older.manifest.entries():
-        key = int(entry.sha256[:16], 16)
-        at = bisect_left(keys, key)
-        if at < len(keys) and keys[at] == key:
-            moved.setdefault(entry.sha256, entry.path)
-    if not moved:
-        return
-    for name in ("in_shards", "reports", "in_root"):
-        left: array[int] = array("Q")
-        for offset in getattr(plan, name):
-            path = moved.get(entry_at(offset).sha256)
+    paths: dict[str, str] = {}
+    for _offset, entry in older.entries() if keys else ():
+        at = bisect_left(keys, _key(entry))
+        if at < len(keys) and keys[at] == _key(entry):
+            paths.setdefault(entry.sha256, entry.path)
+    if not paths:
+        return plan
+    reusable, moved = array("Q", plan.reusable), dict(plan.moved)
+    lists: dict[str, Any] = {}
+    for name in _TO_FETCH:
+        left = lists[name] = array("Q")
+        for offset, entry in _with_entries(plan, name):
+            path = paths.get(entry.sha256)
             if path is None:
                 left.append(offset)
             else:
-                plan.to_take.append(offset)
-                plan.elsewhere[offset] = path
-        setattr(plan, name, left)
+                reusable.append(offset)
+                moved[offset] = path
+    return replace(plan, **lists, reusable=reusable, moved=moved)
 
 
-def clones(run: RunContext, plan: Plan, trees: list[Tree]) -> bool:
-    """Whether what is taken over takes no room, by trying the first of it."""
-    for offset in plan.to_take[:1]:
-        entry = plan.manifest.entry_at(offset)
-        path = plan.elsewhere.get(offset, entry.path)
+def _with_entries(plan: Plan, name: str) -> Iterator[tuple[int, Entry]]:
+    offsets: array[int] = getattr(plan, name)
+    return zip(offsets, plan.manifest.entries_at(offsets), strict=True)
+
+
+def _path(item: tuple[int, Entry]) -> str:
+    return item[1].path
+
+
+def _key(entry: Entry) -> int:
+    return int(entry.sha256[:16], 16)
+
+
+def clones(run: RunContext, plan: Plan) -> bool:
+    """Whether reused files take no space on this disk. Tries it with the first of them."""
+    own = run.target.tree.own
+    for _entry, path in islice(plan.entries_to_reuse(), 1):
         # By a name of this process's own: it may stand beside other people's trees.
-        probe = _nearest(run.tree.own) / f".clone-{os.getpid()}{COPY_SUFFIX}"
-        for tree in trees:
+        probe = _nearest(own) / f".clone-{os.getpid()}{COPY_SUFFIX}"
+        for tree in plan.older:
             with suppress(OSError):
                 try:
-                    return (
-                        clone_link_or_copy(tree.final(path), probe, run.job.link) is not Link.COPY
-                    )
+                    how = clone_link_or_copy(tree.final(path), probe, run.job.link)
+                    return how is not Link.COPY
                 finally:
                     probe.unlink(missing_ok=True)
     return False
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder, or the first above it that is there already."""
+    """The folder, or the first above it that exists."""
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
     return folder
-
-
-class _Cursor:
-    """Walks an older manifest beside the new one."""
-
-    def __init__(self, manifest: ManifestFile) -> None:
-        self._entries = (entry for _offset, entry in manifest.entries())
-        self._entry = next(self._entries, None)
-
-    def seek(self, path: str) -> Entry | None:
-        while self._entry is not None and self._entry.path < path:
-            self._entry = next(self._entries, None)
-        return self._entry if self._entry is not None and self._entry.path == path else None

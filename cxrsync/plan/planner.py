@@ -1,4 +1,4 @@
-"""What is to do: decisions from what the manifest wants, the state claims and the disk holds."""
+"""What is to do: decisions from what the manifest lists, the state records and the disk holds."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from cxrsync.events import Totals
 from cxrsync.manifest.clashes import falling_together
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import ROOT, Entry, FileRecord, FileStat, Kind, RejectedLine, partition_of
 from cxrsync.plan.estimate import Inventory
-from cxrsync.plan.survey import FileStatus, file_status, merge_join
+from cxrsync.plan.survey import FileStatus, Surveyed, file_status, survey
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.filesystem import Ways, another_mount, reading_error
 from cxrsync.storage.tree import Tree
@@ -20,49 +21,55 @@ from cxrsync.storage.tree import Tree
 _FIRST_IMAGES = 16
 
 
-@dataclass(slots=True)
+def _no_offsets() -> array[int]:
+    return array("Q")
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to do, as offsets into the manifest, and what is there already.
+    """What is to do in some partitions, and what is done already.
 
-    ``due``: a hash of the path of each selected file that is not present.
+    Files are held as the offsets of their lines in the manifest: eight bytes a file. Files to fetch
+    stand in three lists: ``in_shards`` (images), ``reports`` (one archive may hold them all) and
+    ``in_root`` (tables, and whatever else lies outside the shards).
 
-    Reports stand apart: one archive may bring them all. ``to_take``: files that an older version
-    holds too, under the same path; ``elsewhere`` has the path there of those that moved;
-    ``taking_takes_room``: whether they come as copies. ``blocked``: files that cannot be put where
-    they belong, and why: neither fetched nor hashed.
+    ``reusable``: files that a version in ``older`` holds; ``moved`` has the path there of those
+    that had another path; ``copies_take_space``: whether they become copies, not links or clones.
+    ``to_hash``: files that are there and unverified. ``blocked``: files that cannot be put in
+    place, and why. ``due``: a hash of the path of each selected file that is not present; each of
+    them gets one outcome.
     """
 
     manifest: ManifestFile
     inventory: Inventory
-    selected: int = 0
-    present: int = 0
-    present_bytes: int = 0
-    in_shards: array[int] = field(default_factory=lambda: array("Q"))
-    reports: array[int] = field(default_factory=lambda: array("Q"))
-    in_root: array[int] = field(default_factory=lambda: array("Q"))
-    to_take: array[int] = field(default_factory=lambda: array("Q"))
-    elsewhere: dict[int, str] = field(default_factory=dict)
-    taking_takes_room: bool = True
-    to_hash: array[int] = field(default_factory=lambda: array("Q"))
-    blocked: list[tuple[int, str]] = field(default_factory=list)
-    refused: list[RejectedLine] = field(default_factory=list)
-    due: array[int] = field(default_factory=lambda: array("q"))
-
-    def offsets_of(self, path: str, kind: Kind) -> array[int]:
-        """Where the offset of a file that has to be fetched is kept."""
-        if partition_of(path) == ROOT:
-            return self.in_root
-        return self.reports if kind is Kind.REPORTS else self.in_shards
+    selected: int
+    present: Totals
+    in_shards: array[int]
+    reports: array[int]
+    in_root: array[int]
+    to_hash: array[int]
+    blocked: tuple[tuple[int, str], ...]
+    rejected: tuple[RejectedLine, ...]
+    due: array[int]
+    reusable: array[int] = field(default_factory=_no_offsets)
+    moved: Mapping[int, str] = field(default_factory=dict)
+    older: tuple[Tree, ...] = ()
+    copies_take_space: bool = True
 
     @property
     def to_fetch(self) -> int:
-        """How many files are to be brought, wherever from."""
-        return len(self.in_shards) + len(self.reports) + len(self.in_root) + len(self.to_take)
+        """The number of files to fetch, or to copy from an older version."""
+        return len(self.in_shards) + len(self.reports) + len(self.in_root) + len(self.reusable)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is to do: every selected file is present."""
+        return not (self.to_fetch or self.to_hash or self.blocked)
 
     @property
     def in_root_partition(self) -> int:
-        """How many files of the root are to be brought or hashed, or cannot be."""
-        rare = (*self.to_take, *(offset for offset, _reason in self.blocked))
+        """The number of files of the root partition that are still to get an outcome."""
+        rare = (*self.reusable, *(offset for offset, _reason in self.blocked))
         others = (self.entries_to_hash(), map(self.manifest.entry_at, rare))
         return len(self.in_root) + sum(
             partition_of(entry.path) == ROOT for entries in others for entry in entries
@@ -78,53 +85,98 @@ class Plan:
         yield from at(heapq.merge(self.reports, others))
 
     def entries_to_hash(self) -> Iterator[Entry]:
-        """What is there without proof."""
+        """The files that are there and unverified."""
         return self.manifest.entries_at(self.to_hash)
+
+    def entries_to_reuse(self) -> Iterator[tuple[Entry, str]]:
+        """The files that an older version holds, each with its path there."""
+        for offset in self.reusable:
+            entry = self.manifest.entry_at(offset)
+            yield entry, self.moved.get(offset, entry.path)
 
 
 def make_plan(
     manifest: ManifestFile,
     is_wanted: Callable[[str], bool],
-    rows: Mapping[str, Iterator[FileRecord]],
+    records: Mapping[str, Iterator[FileRecord]],
     tree: Tree,
     kind_of: Callable[[str], Kind],
 ) -> Plan:
-    """Decide for every wanted entry of the partitions in ``rows``.
+    """Decide for every wanted entry of the partitions in ``records``.
 
     Raises DiskError where nothing could be put in place in the end.
     """
-    inventory = Inventory(kind_of)
-    plan = Plan(manifest, inventory)
+    sorting = _Sorting(kind_of)
     obstacles = _Obstacles(manifest, tree)
-    for offset, entry, row, found in merge_join(manifest, is_wanted, rows, tree):
-        plan.selected += 1
-        there = None if isinstance(found, OSError) else found
-        decision = file_status(entry, row, there)
-        reason = obstacles.in_reading(entry.path, found)
-        if reason is None and decision is not FileStatus.PRESENT:
-            reason = obstacles.in_placing(entry.path, decision)
-        if reason is not None:
-            plan.blocked.append((offset, reason))
-        elif decision is FileStatus.PRESENT:
-            assert there is not None
-            plan.present += 1
-            plan.present_bytes += there.size
-            inventory.add_present(entry.path, there.size)
-            continue
-        elif decision is FileStatus.HASH:
-            assert there is not None
-            plan.to_hash.append(offset)
-            inventory.add_unproved(entry.path, there.size)
-        else:
-            known = row is not None and row.sha256 == entry.sha256
-            kind = kind_of(entry.path)
-            inventory.add_missing(entry.path, kind, row.size if known and row else None)
-            plan.offsets_of(entry.path, kind).append(offset)
-        plan.due.append(hash(entry.path))
-    plan.refused = manifest.refused
-    for partition in sorted({partition for partition, _kind in inventory.missing}):
+    for surveyed in survey(manifest, is_wanted, records, tree):
+        there = None if isinstance(surveyed.found, OSError) else surveyed.found
+        status = file_status(surveyed.entry, surveyed.record, there)
+        obstacle = obstacles.to_file(surveyed.entry.path, surveyed.found, status)
+        sorting.add(surveyed, status, obstacle)
+    for partition in sorted({partition for partition, _kind in sorting.inventory.missing}):
         tree.check_mount(partition)
-    return plan
+    return sorting.plan(manifest)
+
+
+class _Sorting:
+    """The lists of a plan while they grow, one file after the other."""
+
+    def __init__(self, kind_of: Callable[[str], Kind]) -> None:
+        self.inventory = Inventory(kind_of)
+        self._kind_of = kind_of
+        self._selected = 0
+        self._present = 0
+        self._present_bytes = 0
+        self._in_shards, self._reports, self._in_root = array("Q"), array("Q"), array("Q")
+        self._to_hash = array("Q")
+        self._blocked: list[tuple[int, str]] = []
+        self._due = array("q")
+
+    def add(self, surveyed: Surveyed, status: FileStatus, obstacle: str | None) -> None:
+        """Put one selected file where it belongs."""
+        offset, entry, record, found = surveyed
+        self._selected += 1
+        if obstacle is not None:
+            self._blocked.append((offset, obstacle))
+        elif status is FileStatus.PRESENT:
+            assert isinstance(found, FileStat)
+            self._present += 1
+            self._present_bytes += found.size
+            self.inventory.add_present(entry.path, found.size)
+            return
+        elif status is FileStatus.HASH:
+            assert isinstance(found, FileStat)
+            self._to_hash.append(offset)
+            self.inventory.add_unproved(entry.path, found.size)
+        else:
+            is_known = record is not None and record.sha256 == entry.sha256
+            kind = self._kind_of(entry.path)
+            self.inventory.add_missing(
+                entry.path, kind, record.size if is_known and record else None
+            )
+            self._list_of(entry.path, kind).append(offset)
+        self._due.append(hash(entry.path))
+
+    def _list_of(self, path: str, kind: Kind) -> array[int]:
+        if partition_of(path) == ROOT:
+            return self._in_root
+        return self._reports if kind is Kind.REPORTS else self._in_shards
+
+    def plan(self, manifest: ManifestFile) -> Plan:
+        """The plan, once the manifest has been read to its end."""
+        return Plan(
+            manifest,
+            self.inventory,
+            selected=self._selected,
+            present=Totals(self._present, self._present_bytes),
+            in_shards=self._in_shards,
+            reports=self._reports,
+            in_root=self._in_root,
+            to_hash=self._to_hash,
+            blocked=tuple(self._blocked),
+            rejected=tuple(manifest.refused),
+            due=self._due,
+        )
 
 
 class _Obstacles:
@@ -135,7 +187,19 @@ class _Obstacles:
         self._ways = Ways(tree.root)
         self._falling = falling_together(manifest.paths, tree.names) if any(tree.names) else {}
 
-    def in_reading(self, path: str, found: FileStat | OSError | None) -> str | None:
+    def to_file(
+        self, path: str, found: FileStat | OSError | None, status: FileStatus
+    ) -> str | None:
+        """Why the file cannot be judged or put in place; None where nothing is in the way.
+
+        Raises DiskError where the whole disk is at fault.
+        """
+        reason = self._to_reading(path, found)
+        if reason is not None or status is FileStatus.PRESENT:
+            return reason
+        return self._to_placing(path, status)
+
+    def _to_reading(self, path: str, found: FileStat | OSError | None) -> str | None:
         """Why the file under a final name cannot be judged. Raises DiskError where that is the
         whole disk's fault."""
         if other := self._falling.get(path):
@@ -147,10 +211,10 @@ class _Obstacles:
         reason = reason_of(found)
         return reason if isinstance(found, IsADirectoryError) else f"cannot look at it: {reason}"
 
-    def in_placing(self, path: str, decision: FileStatus) -> str | None:
+    def _to_placing(self, path: str, status: FileStatus) -> str | None:
         """Why no file can be put there. Raises DiskError where that is another mount."""
         way = self._ways.to(path)
-        if way.obstacle or decision is FileStatus.HASH:
+        if way.obstacle or status is FileStatus.HASH:
             return way.obstacle or None
         if way.mount:
             raise another_mount(self._tree.final(way.mount), str(self._tree.own))

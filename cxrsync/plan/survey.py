@@ -1,16 +1,21 @@
-"""Manifest, rows and disk side by side, in one merge: where each file stands."""
+"""Where each selected file stands: manifest, state and disk, side by side in one merge."""
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
+from operator import attrgetter
+from typing import NamedTuple
 
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Entry, FileRecord, FileStat, partition_of
+from cxrsync.sorted_merge import merge_join
 from cxrsync.storage.tree import Tree
 
 # Copies and file systems round times: exFAT to 2 s.
 MTIME_TOLERANCE_NS = 2_000_000_000
+_PATH = attrgetter("path")
 
 
 class FileStatus(Enum):
@@ -39,26 +44,38 @@ def fits(row: FileRecord, found: FileStat) -> bool:
     return row.size == found.size and abs(row.mtime_ns - found.mtime_ns) <= MTIME_TOLERANCE_NS
 
 
-def merge_join(
+class Surveyed(NamedTuple):
+    """One selected file: its entry, and the line's offset in the manifest; what the state records;
+    what the disk holds, or why that cannot be told."""
+
+    offset: int
+    entry: Entry
+    record: FileRecord | None
+    found: FileStat | OSError | None
+
+
+def survey(
     manifest: ManifestFile,
     is_wanted: Callable[[str], bool],
-    rows: Mapping[str, Iterator[FileRecord]],
+    records: Mapping[str, Iterator[FileRecord]],
     tree: Tree,
-) -> Iterator[tuple[int, Entry, FileRecord | None, FileStat | OSError | None]]:
-    """The merge: every wanted entry with its offset, its row and the file on the disk, or why that
-    cannot be told.
+) -> Iterator[Surveyed]:
+    """Every wanted entry beside its record and its file on the disk, in the manifest's order.
 
-    Entries of partitions that ``rows`` does not hold are left out.
+    ``records``: the records of each partition, in order of their paths. Entries of other partitions
+    are left out.
     """
-    cursors = {name: _Cursor(each) for name, each in rows.items()}
+    wanted = (
+        (offset, entry)
+        for offset, entry in manifest.entries()
+        if is_wanted(entry.path) and partition_of(entry.path) in records
+    )
+    recorded = heapq.merge(*records.values(), key=_PATH)
     missing_folder = "//"
-    for offset, entry in manifest.entries():
-        if not is_wanted(entry.path):
+    for item, record in merge_join(wanted, recorded, lambda item: item[1].path, _PATH):
+        if item is None:
             continue
-        cursor = cursors.get(partition_of(entry.path))
-        if cursor is None:
-            continue
-        row = cursor.seek(entry.path)
+        offset, entry = item
         folder = entry.path.rpartition("/")[0]
         found: FileStat | OSError | None = None
         if folder != missing_folder:
@@ -68,17 +85,4 @@ def merge_join(
                 found = problem
             if found is None and not tree.has_folder(folder):
                 missing_folder = folder  # its files come one after the other: ask once
-        yield offset, entry, row, found
-
-
-class _Cursor:
-    """Walks the rows of one partition beside the manifest."""
-
-    def __init__(self, rows: Iterator[FileRecord]) -> None:
-        self._rows = rows
-        self._row = next(rows, None)
-
-    def seek(self, path: str) -> FileRecord | None:
-        while self._row is not None and self._row.path < path:
-            self._row = next(self._rows, None)
-        return self._row if self._row is not None and self._row.path == path else None
+        yield Surveyed(offset, entry, record, found)

@@ -1,4 +1,4 @@
-"""Hashing what is there without proof: right files are adopted, the others fetched."""
+"""Hash files that are there and unverified: right ones are adopted, the others fetched."""
 
 from __future__ import annotations
 
@@ -11,34 +11,32 @@ from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import reading_error
 from cxrsync.storage.parallel_hash import on_every_core
 from cxrsync.storage.publish import close_to_others
-from cxrsync.storage.tree import Tree
-from cxrsync.sync.publisher import Adopted, Publisher
+from cxrsync.sync.context import SyncContext
+from cxrsync.sync.publisher import Adopted
 from cxrsync.sync.scheduler import FileJob, Scheduler
 
 
 class Adopter:
-    """Takes up files without proof: right ones are adopted, the others go to the queue."""
+    """Hashes files that are there and unverified: right ones are adopted, the others fetched."""
 
     def __init__(
         self,
-        tree: Tree,
+        sync: SyncContext,
         entries: Iterator[Entry],
-        queue: Scheduler,
-        publisher: Publisher,
-        fail: Callable[[Outcome], None],
+        scheduler: Scheduler,
         *,
         fsync: bool,
         set_aside: Callable[[str], bool] = lambda _path: False,
     ) -> None:
-        """``set_aside``: whether a file that the disk cannot read (EIO) was given up and set aside,
-        to be fetched anew."""
+        """``set_aside``: gives a file up that the disk cannot read (EIO), so that it is fetched;
+        whether it did."""
+        self._tree = sync.target.tree
+        self._outcomes = sync.outcomes
+        self._publisher = sync.publisher
+        self._entries = entries
+        self._scheduler = scheduler
         self._fsync = fsync
         self._set_aside = set_aside
-        self._tree = tree
-        self._entries = entries
-        self._queue = queue
-        self._publisher = publisher
-        self._fail = fail
 
     async def run(self) -> None:
         """Hash on every core until there is nothing left to prove."""
@@ -46,14 +44,14 @@ class Adopter:
 
     async def _sort(self, entry: Entry, found: Adopted | OSError | None) -> None:
         if isinstance(found, FileNotFoundError):
-            self._queue.add(FileJob(entry))
+            self._scheduler.add(FileJob(entry))
         elif isinstance(found, OSError):
             if error := reading_error(found, "cannot read what is there"):
                 raise error
             reason = f"cannot read what is there: {reason_of(found)}"
-            self._fail(Outcome(entry.path, Result.FAILED, reason=reason))
+            self._outcomes.failed(Outcome(entry.path, Result.FAILED, reason=reason))
         elif found is None:
-            self._queue.add(FileJob(entry, short=True))
+            self._scheduler.add(FileJob(entry, short=True))
         else:
             await self._publisher.submit(found)
 

@@ -1,13 +1,11 @@
-"""Bringing over what an older version has: cloned, linked or copied, then hashed."""
+"""Copy files of an older version: cloned, linked or copied, then hashed."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import suppress
 
 from cxrsync.config.job import Link
-from cxrsync.dataset.context import RunContext
 from cxrsync.model import Entry
 from cxrsync.plan.planner import Plan
 from cxrsync.storage.checksum import sha256_file
@@ -16,51 +14,36 @@ from cxrsync.storage.parallel_hash import on_every_core
 from cxrsync.storage.publish import VerifiedFile
 from cxrsync.storage.reflink import clone_link_or_copy
 from cxrsync.storage.sidecar import ObjectVersion
-from cxrsync.storage.tree import Tree
-from cxrsync.sync.partitions import Partitions
-from cxrsync.sync.publisher import Publisher, PublishItem
+from cxrsync.sync.context import SyncContext
+from cxrsync.sync.publisher import PublishItem
 from cxrsync.sync.scheduler import FileJob, Scheduler
 
 
 class CarryOver:
-    """Brings what an older version has over: cloned, linked or copied, then hashed like any other
-    file before it is published. What is not right there, or not there, goes to the queue."""
+    """Copies files of older versions: cloned, linked or copied, then hashed like any other file
+    before they are published. A file that is wrong or missing there is fetched."""
 
-    def __init__(
-        self,
-        run: RunContext,
-        plan: Plan,
-        trees: list[Tree],
-        partitions: Partitions,
-        queue: Scheduler,
-        publisher: Publisher,
-    ) -> None:
-        self._partitions = partitions
-        self._run = run
+    def __init__(self, sync: SyncContext, plan: Plan, scheduler: Scheduler, how: Link) -> None:
+        self._partitions = sync.partitions
+        self._publisher = sync.publisher
         self._plan = plan
-        self._trees = trees
-        self._queue = queue
-        self._publisher = publisher
+        self._scheduler = scheduler
+        self._how = how
 
     async def run(self) -> None:
-        """Take over on every core until there is nothing left to take."""
-        await on_every_core(self._items(), self._take, self._sort)
-
-    def _items(self) -> Iterator[tuple[Entry, str]]:
-        for offset in self._plan.to_take:
-            entry = self._plan.manifest.entry_at(offset)
-            yield entry, self._plan.elsewhere.get(offset, entry.path)
+        """Copy and hash on every core until nothing is left to copy."""
+        await on_every_core(self._plan.entries_to_reuse(), self._take, self._sort)
 
     async def _sort(self, item: tuple[Entry, str], ready: VerifiedFile | OSError | None) -> None:
         if isinstance(ready, VerifiedFile):
             await self._publisher.submit(PublishItem(ready, copied=True))
         else:
-            self._queue.add(FileJob(item[0]))
+            self._scheduler.add(FileJob(item[0]))
             await asyncio.sleep(0)
 
     def _take(self, item: tuple[Entry, str]) -> VerifiedFile | None:
         entry, path = item
-        for tree in self._trees:
+        for tree in self._plan.older:
             found = tree.find(path)
             if found is None:
                 continue
@@ -69,7 +52,7 @@ class CarryOver:
             partial = self._partitions.copy(entry)
             try:
                 make_folders(partial.path.parent)
-                how = clone_link_or_copy(tree.final(path), partial.path, self._run.job.link)
+                how = clone_link_or_copy(tree.final(path), partial.path, self._how)
                 if sha256_file(str(partial.path)) == entry.sha256:
                     partial.load()
                     # The site hard-links its versions: the same file has the same time there.

@@ -1,9 +1,9 @@
-"""Verified files on their way to their final names, in batches; and their rows after them."""
+"""Verified files get their final names, in batches; their records follow."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from cxrsync.storage.filesystem import disk_error
 from cxrsync.storage.publish import VerifiedFile, publish
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
+from cxrsync.sync.outcome_log import OutcomeLog
 from cxrsync.sync.partitions import Partitions
 
 BATCH_FILES = 64
@@ -34,6 +35,11 @@ class PublishItem:
     ready: VerifiedFile
     resumed: int = 0
     copied: bool = False
+
+    @property
+    def entry(self) -> Entry:
+        """What the file is."""
+        return self.ready.entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +61,11 @@ Item = PublishItem | Adopted
 
 
 class Publisher:
-    """The one task that makes final names. ``put`` what is verified; ``close`` after the last.
+    """The one task that gives final names. Call :meth:`submit` with what is verified, and
+    :meth:`close` after the last.
 
-    ``done`` is told of each file once its row is committed.
+    ``outcomes`` gets a file's outcome once its record is committed. ``fsync``: whether data and
+    folders are forced to the disk first.
     """
 
     def __init__(
@@ -65,7 +73,7 @@ class Publisher:
         tree: Tree,
         partitions: Partitions,
         trash: Trash,
-        done: Callable[[Entry, Outcome], None],
+        outcomes: OutcomeLog,
         *,
         fsync: bool,
         batch_files: int = BATCH_FILES,
@@ -73,7 +81,7 @@ class Publisher:
         self._tree = tree
         self._partitions = partitions
         self._trash = trash
-        self._done = done
+        self._outcomes = outcomes
         self._fsync = fsync
         self._batch_files = batch_files
         # Bounded: each item waiting here holds a file open.
@@ -148,41 +156,49 @@ class Publisher:
             raise DiskError(f"cannot put files in place: {reason_of(problem)}") from None
         finally:
             _let_go(batch)
-        rows: list[FileRecord] = []
+        now = time()
+        records: list[FileRecord] = []
         outcomes: list[tuple[Entry, Outcome]] = []
         ended: DiskError | None = None
-        now = time()
         for item in batch:
-            if isinstance(item, Adopted):
-                rows.append(_row(item.entry, item.found, "", "", now))
-                outcome = Outcome(
-                    item.entry.path,
-                    Result.ADOPTED,
-                    item.found.size,
-                    open_to_others=item.open_to_others,
-                )
-                outcomes.append((item.entry, outcome))
+            try:
+                record, outcome = _result_of(item, results.get(id(item)), now)
+            except DiskError as error:
+                ended = ended or error
                 continue
-            entry, binding = item.ready.entry, item.ready.partial.binding
-            found = results[id(item)]
-            if isinstance(found, OSError):
-                error = disk_error(found, f"cannot put {entry.path} in place")
-                if error is not None:
-                    ended = ended or error
-                    continue
-                outcome = Outcome(entry.path, Result.FAILED, reason=reason_of(found))
-            else:
-                source = binding.source if binding else ""
-                validator = (binding.validator if binding else None) or ""
-                rows.append(_row(entry, found, source, validator, now))
-                result = Result.COPIED if item.copied else Result.FETCHED
-                outcome = Outcome(entry.path, result, found.size, item.resumed)
-            outcomes.append((entry, outcome))
-        await self._partitions.record(rows)
+            records += [record] if record is not None else []
+            outcomes.append((item.entry, outcome))
+        await self._partitions.record(records)
         for entry, outcome in outcomes:
-            self._done(entry, outcome)
+            self._outcomes.published(entry, outcome)
         if ended is not None:
             raise ended  # only now: what has its final name is on record first
+
+
+def _result_of(
+    item: Item, published: FileStat | OSError | None, now: float
+) -> tuple[FileRecord | None, Outcome]:
+    """The record and the outcome of one file, by what became of its final name.
+
+    Raises DiskError where the whole disk is at fault.
+    """
+    entry = item.entry
+    if isinstance(item, Adopted):
+        outcome = Outcome(
+            entry.path, Result.ADOPTED, item.found.size, open_to_others=item.open_to_others
+        )
+        return _record(entry, item.found, "", "", now), outcome
+    assert published is not None
+    if isinstance(published, OSError):
+        if error := disk_error(published, f"cannot put {entry.path} in place"):
+            raise error
+        return None, Outcome(entry.path, Result.FAILED, reason=reason_of(published))
+    binding = item.ready.partial.binding
+    source = binding.source if binding else ""
+    validator = (binding.validator if binding else None) or ""
+    result = Result.COPIED if item.copied else Result.FETCHED
+    outcome = Outcome(entry.path, result, published.size, item.resumed)
+    return _record(entry, published, source, validator, now), outcome
 
 
 def _let_go(items: Iterable[Item | _Flush | None]) -> None:
@@ -193,5 +209,5 @@ def _let_go(items: Iterable[Item | _Flush | None]) -> None:
                 item.ready.partial.close()
 
 
-def _row(entry: Entry, found: FileStat, source: str, validator: str, now: float) -> FileRecord:
+def _record(entry: Entry, found: FileStat, source: str, validator: str, now: float) -> FileRecord:
     return FileRecord(entry.path, entry.sha256, found.size, found.mtime_ns, source, validator, now)

@@ -12,6 +12,7 @@ import os
 from array import array
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 from cxrsync.config.job import Job, Reports
 from cxrsync.dataset.context import RunContext
@@ -26,10 +27,9 @@ from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import VerifiedFile
 from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.storage.zip_reader import InvalidArchive, Member, members, read_member
-from cxrsync.sync.partitions import Partitions
-from cxrsync.sync.publisher import Publisher, PublishItem
-from cxrsync.transfer.context import TransferContext
-from cxrsync.transfer.pool import TransferPool, fetch_alone
+from cxrsync.sync.context import SyncContext
+from cxrsync.sync.publisher import PublishItem
+from cxrsync.transfer.pool import fetch_alone
 from cxrsync.transfer.transfer import Transfer
 
 # What a request costs server and line, as bytes of one long answer: below this a file, or rather
@@ -57,48 +57,47 @@ def may_unpack(job: Job) -> bool:
 
 
 class ReportArchive:
-    """The archive of one leg: fetched, unpacked, and let go (or published, where it is meant)."""
+    """The archive of reports: fetched, unpacked, and deleted again (or published, where the
+    selection has it)."""
 
-    def __init__(
-        self, run: RunContext, partitions: Partitions, plan: Plan, publisher: Publisher
-    ) -> None:
+    def __init__(self, run: RunContext, sync: SyncContext, plan: Plan) -> None:
         self._run = run
-        self._partitions = partitions
+        self._sync = sync
         self._plan = plan
-        self._publisher = publisher
 
-    async def unpack(self, line: TransferContext, pool: TransferPool) -> None:
-        """Publish the reports that the archive holds; what is left stays in the plan.
+    async def unpack(self) -> Plan:
+        """Publish the reports that the archive holds; the plan of what is left to fetch.
 
-        Whatever is wrong with the archive is no reason to stop. Raises what ends a run.
+        A fault of the archive never ends the run: the reports are fetched one by one then.
+        Raises what ends a run.
         """
         found = await run_in_thread(self._entry)
         if found is None:
-            return
+            return self._plan
         offset, entry = found
         selected = offset in self._plan.in_root
-        partial = self._partitions.partial(entry)
+        partial = self._sync.partitions.partial(entry)
         await run_in_thread(partial.load)
         if not (self._is_enough() or selected or partial.size):
-            return
-        here = self._run.tree.final(entry.path)
+            return self._plan
+        here = self._run.target.tree.final(entry.path)
         if await run_in_thread(lambda: _is_right(here, entry)):
-            await self._unpack_file(here, None)
-            return
+            return await self._unpack_file(here, None)
         if not (selected or await self._is_worth_it(entry, partial)):
-            return
+            return self._plan
         handed_on = False
         try:
-            if not await self._fetch(line, pool, entry, partial):
-                return
+            if not await self._fetch(entry, partial):
+                return self._plan
             modified = partial.binding.modified if partial.binding else None
-            await self._unpack_file(str(partial.path), modified)
+            plan = await self._unpack_file(str(partial.path), modified)
             if selected:
-                self._plan.in_root.remove(offset)
-                await self._publisher.submit(PublishItem(VerifiedFile(entry, partial)))
+                await self._sync.publisher.submit(PublishItem(VerifiedFile(entry, partial)))
                 handed_on = True
-            else:
-                await run_in_thread(partial.discard)  # it has served, and nobody asked for it
+                left = array("Q", (each for each in plan.in_root if each != offset))
+                return replace(plan, in_root=left)
+            await run_in_thread(partial.discard)  # nobody asked for the archive itself
+            return plan
         finally:
             if not handed_on:
                 await run_in_thread(partial.save)
@@ -106,11 +105,11 @@ class ReportArchive:
 
     def _entry(self) -> tuple[int, Entry] | None:
         """The archive in the manifest, if it may be unpacked: all that it holds, or none of it."""
-        name = self._run.dataset.reports_archive
+        name = self._run.target.dataset.reports_archive
         count, most = len(self._plan.reports), self._run.job.limits.max_files
         if not count or (most is not None and most < count) or not may_unpack(self._run.job):
             return None
-        if not name or ROOT not in self._partitions.names:
+        if not name or ROOT not in self._sync.partitions.names:
             return None
         manifest = self._plan.manifest
         if not any(entry.path == name for entry in manifest.root_entries()):
@@ -128,7 +127,9 @@ class ReportArchive:
         total = partial.total
         if total is None:
             try:
-                async with self._run.source.open(self._run.ref(entry.path), 0, 1) as answer:
+                async with self._run.source.open(
+                    self._run.target.remote(entry.path), 0, 1
+                ) as answer:
                     total = answer.total if isinstance(answer, Opened) else None
             except (NotFound, InvalidResponse, FileDenied):
                 return False
@@ -137,13 +138,11 @@ class ReportArchive:
         count = len(self._plan.reports)
         return total is not None and total - partial.size <= count * _REQUEST_COST
 
-    async def _fetch(
-        self, line: TransferContext, pool: TransferPool, entry: Entry, partial: Partial
-    ) -> bool:
+    async def _fetch(self, entry: Entry, partial: Partial) -> bool:
         self._run.emit(Notice(f"{len(self._plan.reports):,} reports come in {entry.path}"))
-        transfer = Transfer(line, self._run.ref(entry.path), partial)
+        transfer = Transfer(self._sync.transfers, self._run.target.remote(entry.path), partial)
         await transfer.begin(maybe_there=False)  # it has been looked at
-        await fetch_alone(pool, transfer, line.limits.connections)
+        await fetch_alone(self._sync.pool, transfer, self._run.job.limits.connections)
         if transfer.failed is not None:
             self._say(f"{entry.path} does not arrive ({transfer.failed})")
             return False
@@ -153,8 +152,8 @@ class ReportArchive:
             return False
         return True
 
-    async def _unpack_file(self, path: str, modified: float | None) -> None:
-        """Publish every member that is a wanted report; the plan keeps the others."""
+    async def _unpack_file(self, path: str, modified: float | None) -> Plan:
+        """Publish every member that is a wanted report; the plan with the others."""
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if modified is None:
@@ -165,14 +164,15 @@ class ReportArchive:
             while problem is None:
                 batch, problem = await run_in_thread(lambda: _next(reports, self._run.batch_files))
                 for ready in batch:
-                    await self._publisher.submit(PublishItem(ready, copied=True))
+                    await self._sync.publisher.submit(PublishItem(ready, copied=True))
         finally:
             os.close(fd)
-        self._plan.reports = array("Q", sorted(wanted.values()))
+        left = array("Q", sorted(wanted.values()))
         if isinstance(problem, InvalidArchive):
             self._say(f"the archive of reports cannot be read on: {problem}")
-        elif self._plan.reports:
-            self._say(f"the archive lacks {len(self._plan.reports):,} reports, or has others")
+        elif left:
+            self._say(f"the archive lacks {len(left):,} reports, or has others")
+        return replace(self._plan, reports=left)
 
     def _wanted(self) -> dict[int, int]:
         """The wanted reports: a hash of the path, not the path, for there are 227,835 of them; and
@@ -192,7 +192,7 @@ class ReportArchive:
             if data is None:
                 continue
             # Reports share their text, to the byte: a name by the path, not by the digest alone.
-            partial = self._partitions.copy(entry)
+            partial = self._sync.partitions.copy(entry)
             partial.bind(ObjectVersion(identity, len(data), None, modified))
             partial.write(0, [data], partial.generation)
             del wanted[hash(member.name)]

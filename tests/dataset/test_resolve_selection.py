@@ -118,7 +118,7 @@ def on_disk(world: World) -> Iterator[tuple[ManifestFile, Tables]]:
 
 def understood(world: World, *selections: Selection) -> list[str]:
     with on_disk(world) as (manifest, tables):
-        meant = resolve_selection(selections, dataset_info(world.dataset), manifest, tables)
+        meant = resolve_selection(selections, manifest, tables)
         found = [path for path in manifest.paths() if meant.is_wanted(path)]
         assert {partition_of(path) for path in found} <= meant.partitions
         return found
@@ -367,7 +367,7 @@ def test_a_table_counts_only_with_its_digest(change: Callable[[Path], object]) -
         change(path)
         assert tables.find("split") is None
         with pytest.raises(NotHere, match="the split table of mimic-cxr-jpg"):
-            resolve_selection([Selection(splits=("test",))], dataset_info(DICOM), manifest, tables)
+            resolve_selection([Selection(splits=("test",))], manifest, tables)
 
 
 def test_a_bad_table_is_no_shorter_table() -> None:

@@ -17,7 +17,7 @@ from cxrsync.events import FileDone
 from cxrsync.model import Entry, Outcome, Result
 from cxrsync.plan.planner import Plan
 from cxrsync.sync import copy_over, publisher, report_archive
-from cxrsync.sync.outcome_log import Outcomes
+from cxrsync.sync.outcome_log import OutcomeLog
 from cxrsync.sync.scheduler import FileJob, Scheduler
 from cxrsync.ui.summary_text import as_text
 
@@ -90,14 +90,14 @@ async def _nothing() -> None: ...
 async def test_a_file_that_is_published_without_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = publisher._row
+    record = publisher._record
 
     def last(entry: Entry, *rest: Any) -> Any:
         if entry.path == C:
-            monkeypatch.setattr(Outcomes, "published", lambda *_: None)
-        return row(entry, *rest)
+            monkeypatch.setattr(OutcomeLog, "_count", lambda *_: None)
+        return record(entry, *rest)
 
-    monkeypatch.setattr(publisher, "_row", last)
+    monkeypatch.setattr(publisher, "_record", last)
     with ScriptedServer({C: FILES[C]}) as server:
         check(await pull_from(server, tmp_path), "1 of 1 selected files", C)
 
@@ -107,14 +107,14 @@ async def test_a_file_that_is_told_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: Result
 ) -> None:
     """Even where another one is not told at all, so that the numbers are right."""
-    original = Outcomes._count
+    original = OutcomeLog._count
 
-    def count(outcomes: Outcomes, outcome: Outcome) -> None:
+    def count(outcomes: OutcomeLog, outcome: Outcome) -> None:
         if outcome.path == B:
             outcome = Outcome(A, result)
         original(outcomes, outcome)
 
-    monkeypatch.setattr(Outcomes, "_count", count)
+    monkeypatch.setattr(OutcomeLog, "_count", count)
     with ScriptedServer(FILES) as server:
         pulled = await pull_from(server, tmp_path, connections=1)
     check(pulled, "1 of 3 selected files have none", B, "1 are told", A)
@@ -126,13 +126,13 @@ async def test_a_file_that_is_told_twice(
 async def test_a_run_that_is_stopped_tells_nothing_twice_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Outcomes._count
+    original = OutcomeLog._count
 
-    def count(outcomes: Outcomes, outcome: Outcome) -> None:
+    def count(outcomes: OutcomeLog, outcome: Outcome) -> None:
         original(outcomes, outcome)
         original(outcomes, outcome)
 
-    monkeypatch.setattr(Outcomes, "_count", count)
+    monkeypatch.setattr(OutcomeLog, "_count", count)
     with ScriptedServer(FILES) as server:
         check(await pull_from(server, tmp_path, connections=1, max_files=1), "1 are told", A)
         monkeypatch.undo()
@@ -173,13 +173,13 @@ async def test_reports_that_the_archive_makes_one_of(
 async def test_files_of_another_dataset_are_named_as_such(
     pull: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Outcomes._count
+    original = OutcomeLog._count
 
-    def count(outcomes: Outcomes, outcome: Outcome) -> None:
+    def count(outcomes: OutcomeLog, outcome: Outcome) -> None:
         if not outcome.path.endswith(".txt"):
             original(outcomes, outcome)
 
-    monkeypatch.setattr(Outcomes, "_count", count)
+    monkeypatch.setattr(OutcomeLog, "_count", count)
     with pytest.raises(CxrsyncError, match=f"{DICOM}/{DICOM_VERSION}/files/p") as raised:
         await pull(jpg=True, split=["test"], tables=False, with_reports=True)
     assert raised.value.exit_code == ExitCode.UNEXPECTED

@@ -12,7 +12,7 @@ from fuzz.mutations import NESTED, NESTED_OBJECTS, anything, many, misshapen, mu
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cxrsync.dataset.local_manifest import CURRENT, read_kept
+from cxrsync.dataset.local_manifest import CURRENT, read_metadata
 from cxrsync.dataset.placement import Location
 from cxrsync.dataset.tree_identity import read_claim
 from cxrsync.errors import DiskError, Locked
@@ -144,7 +144,7 @@ NOTE = {
 def test_a_note_of_the_manifest(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tree = tree_with(folder, f"manifests/{CURRENT}", content)
-        kept = read_kept(tree)
+        kept = read_metadata(tree)
         if kept is None:
             return
         assert kept.validator is None or is_validator(kept.validator)

@@ -14,7 +14,7 @@ from cxrsync.catalog.load import dataset_info
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Entry, FileRecord, FileStat, Kind, partition_of
 from cxrsync.plan.planner import make_plan
-from cxrsync.plan.survey import MTIME_TOLERANCE_NS, FileStatus, file_status, fits, merge_join
+from cxrsync.plan.survey import MTIME_TOLERANCE_NS, FileStatus, file_status, fits, survey
 from cxrsync.storage.tree import Tree
 
 many = settings(deadline=None, max_examples=150, derandomize=True)
@@ -172,9 +172,9 @@ def test_against_the_model(
             Entry(path, listed[path]) for path in in_shards + in_root
         ]
         assert plan.to_fetch == len(in_shards) + len(in_root)
-        assert plan.present == len(present)
-        assert plan.present_bytes == sum(files[path][0] for path in present)
-        assert plan.selected == plan.present + plan.to_fetch + len(plan.to_hash)
+        assert plan.present.files == len(present)
+        assert plan.present.bytes == sum(files[path][0] for path in present)
+        assert plan.selected == plan.present.files + plan.to_fetch + len(plan.to_hash)
     finally:
         manifest.close()
 
@@ -205,7 +205,7 @@ def test_the_first_images_then_the_root_then_the_others(
         *images[16:],
     ]
     assert isinstance(plan.in_shards, array)  # eight bytes a file
-    assert [each.line for each in plan.refused] == [23]
+    assert [each.line for each in plan.rejected] == [23]
 
 
 def test_a_missing_folder_is_asked_for_once(
@@ -216,7 +216,7 @@ def test_a_missing_folder_is_asked_for_once(
     examine = tree.examine
     monkeypatch.setattr(tree, "examine", lambda path: asked.append(path) or examine(path))
     rows = rows_of({}, {"root", "p10"})
-    assert all(found is None for *_rest, found in merge_join(manifest, everything, rows, tree))
+    assert all(found is None for *_rest, found in survey(manifest, everything, rows, tree))
     assert asked == ["LICENSE.txt", "files/p10/00.jpg", "z.csv"]
 
 
@@ -229,6 +229,6 @@ def test_rows_of_files_that_are_wanted_no_more_are_passed_by(
     def is_wanted(path: str) -> bool:
         return path > "files/p10/05"
 
-    surveyed = merge_join(manifest, is_wanted, rows, Tree(tmp_path))
+    surveyed = survey(manifest, is_wanted, rows, Tree(tmp_path))
     with_row = [entry.path for _offset, entry, row, _found in surveyed if row is not None]
     assert with_row == ["files/p10/07.jpg"]

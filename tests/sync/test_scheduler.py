@@ -12,15 +12,19 @@ from pathlib import Path
 
 import pytest
 
+from cxrsync.catalog.load import dataset_info
 from cxrsync.config.job import TransferLimits
+from cxrsync.dataset.target import Target
 from cxrsync.errors import DiskError, Interrupted, InvalidResponse, NotFound
-from cxrsync.events import Event, Received
+from cxrsync.events import Event, FileDone, Received
 from cxrsync.model import DigestMismatch, Entry, Outcome, RemotePath, Result
 from cxrsync.sources.base import Answer, Opened
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.adopt import Adopter
+from cxrsync.sync.context import SyncContext
+from cxrsync.sync.outcome_log import OutcomeLog
 from cxrsync.sync.partitions import Partitions
 from cxrsync.sync.publisher import Publisher
 from cxrsync.sync.scheduler import Scheduler
@@ -111,9 +115,10 @@ class Run:
     def results(self) -> dict[str, Result]:
         return {path: outcome.result for path, outcome in self.outcomes.items()}
 
-    def end(self, outcome: Outcome) -> None:
-        assert outcome.path not in self.outcomes  # one end a file
-        self.outcomes[outcome.path] = outcome
+    def emit(self, event: Event) -> None:
+        assert isinstance(event, FileDone)
+        assert event.outcome.path not in self.outcomes  # one outcome a file
+        self.outcomes[event.outcome.path] = event.outcome
 
     def trashed(self) -> list[bytes]:
         return [path.read_bytes() for path in self.trash.folder.rglob("*") if path.is_file()]
@@ -126,55 +131,44 @@ class Run:
         entries: list[Entry] | None = None,
         to_hash: tuple[Entry, ...] = (),
         connections: int = 3,
-        most_files: int | None = None,
+        max_files: int | None = None,
     ) -> Scheduler:
         if entries is None:
             entries = [Entry(path, sha(data)) for path, data in self.shop.files.items()]
         partitions = Partitions(self.tree, ["p10"], "now")
         await partitions.open(0, self.events.append, pytest.fail)
 
-        def contradict(contradiction: DigestMismatch, outcome: Outcome) -> None:
-            self.contradictions.append(contradiction)
-            self.end(outcome)
-
-        def done(entry: Entry, outcome: Outcome) -> None:
-            self.end(outcome)
-            queue.published(entry, outcome)
-
+        outcomes = OutcomeLog(self.emit, partitions, len(entries) + 1, frozenset())
         pool = TransferPool()
         limits = TransferLimits(retries=self.retries)
         limiter = ConcurrencyLimiter(limits, self.events.append)
         server_health = ServerHealth(60, self.events.append, limiter)
-        line = TransferContext(
-            self.shop,
-            limits,
-            server_health,
-            self.events.append,
-            limiter,
-            can_share=pool.notify,
+        transfers = TransferContext(
+            self.shop, limits, server_health, self.events.append, limiter, can_share=pool.notify
         )
-        publisher = Publisher(self.tree, partitions, self.trash, done, fsync=False)
-        queue = Scheduler(
-            line, pool, self.tree, ("alpha", "1.0"), iter(entries), partitions, publisher,
-            trash=self.trash, partials=partitions.partials(), known=self.known,
-            fail=self.end, contradict=contradict, most_files=most_files,
-        )  # fmt: skip
-        hashing = Adopter(self.tree, iter(to_hash), queue, publisher, self.end, fsync=True)
+        publisher = Publisher(self.tree, partitions, self.trash, outcomes, fsync=False)
+        target = Target(self.tree, dataset_info("alpha"), "1.0")
+        sync = SyncContext(target, partitions, self.trash, outcomes, publisher, pool, transfers)
+        scheduler = Scheduler(
+            sync, partials=partitions.partials(), known=self.known, max_files=max_files
+        )
+        adopter = Adopter(sync, iter(to_hash), scheduler, fsync=True)
         ended: DiskError | None = None
         try:
             async with asyncio.timeout(10), asyncio.TaskGroup() as outer:
                 outer.create_task(publisher.run())
                 try:
-                    await queue.serve(connections, [hashing.run])
+                    await scheduler.serve(iter(entries), connections, [adopter.run])
                 except DiskError as problem:
                     ended = problem  # what is verified is published first
-                await queue.close()
+                await scheduler.close()
                 await publisher.close()
         finally:
             await partitions.close()
         if ended is not None:
             raise ended
-        return queue
+        self.contradictions = outcomes._mismatches
+        return scheduler
 
 
 @pytest.fixture(autouse=True)
@@ -299,7 +293,7 @@ async def test_another_pass_goes_on_where_the_last_one_ended(tmp_path: Path) -> 
 
 async def test_a_limit_on_files(tmp_path: Path) -> None:
     run = Run(tmp_path, Shop({A: BYTES, B: b"b", C: b"c"}))
-    assert (await run.go(most_files=2)).stopped_at_limit
+    assert (await run.go(max_files=2)).stopped_at_limit
     assert len(run.results()) == 2
 
 

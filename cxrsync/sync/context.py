@@ -1,0 +1,26 @@
+"""What all work on one set of locked partitions shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cxrsync.dataset.target import Target
+from cxrsync.storage.trash import Trash
+from cxrsync.sync.outcome_log import OutcomeLog
+from cxrsync.sync.partitions import Partitions
+from cxrsync.sync.publisher import Publisher
+from cxrsync.transfer.context import TransferContext
+from cxrsync.transfer.pool import TransferPool
+
+
+@dataclass(frozen=True, slots=True)
+class SyncContext:
+    """The partitions, where verified files and outcomes go, and what their transfers share."""
+
+    target: Target
+    partitions: Partitions
+    trash: Trash
+    outcomes: OutcomeLog
+    publisher: Publisher
+    pool: TransferPool
+    transfers: TransferContext
