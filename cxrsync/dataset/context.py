@@ -12,11 +12,11 @@ from cxrsync.events import EventSink
 from cxrsync.model import MANIFEST_NAME
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
+from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.context import TransferContext
 from cxrsync.transfer.pool import TransferPool
 from cxrsync.transfer.rate_limit import RateLimiter
-from cxrsync.transfer.server_health import ServerHealth
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Network:
 
     limiter: ConcurrencyLimiter
     rate_limiter: RateLimiter
-    server_health: ServerHealth
+    circuit_breaker: CircuitBreaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class RunContext:
         return TransferContext(
             self.source,
             self.job.limits,
-            self.network.server_health,
+            self.network.circuit_breaker,
             self.emit,
             self.network.limiter,
             probe,

@@ -46,6 +46,7 @@ from cxrsync.storage.lock import Lock
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.trash import Trash
 from cxrsync.transfer.context import TransferContext
+from cxrsync.transfer.options import TransferOptions
 from cxrsync.transfer.pool import TransferPool, fetch_alone
 from cxrsync.transfer.transfer import Transfer
 
@@ -99,19 +100,19 @@ async def _fetch(
     ask: bool,
 ) -> ManifestFile:
     tree, pool = run.target.tree, TransferPool()
-    transfers = run.transfer_context(pool)
+    context = run.transfer_context(pool)
     earlier: EarlierSlices | None = None
     if keys is not None and tree.find(MANIFEST_NAME) is None:
         ref = run.target.remote(MANIFEST_NAME)
         await run_in_thread(partial.load)
         earlier = await run_in_thread(lambda: EarlierSlices.of(partial))
-        part = await fetch_slices(transfers, pool, ref, partial, keys, ask=ask)
+        part = await fetch_slices(context, pool, ref, partial, keys, ask=ask)
         if part is not None:
             publisher = ManifestPublisher(run, lock, partial, earlier)
             await run_in_thread(lambda: publisher.accept_slices(part))
             return part
     publisher = ManifestPublisher(run, lock, partial, earlier)
-    whole = _WholeManifest(run, lock, partial, transfers, pool)
+    whole = _WholeManifest(run, lock, partial, context, pool)
     if await whole.fetch():
         await run_in_thread(publisher.publish)
     return await run_in_thread(lambda: ManifestFile(tree.manifest))
@@ -150,14 +151,14 @@ class _WholeManifest:
         run: RunContext,
         lock: Lock,
         partial: Partial,
-        transfers: TransferContext,
+        context: TransferContext,
         pool: TransferPool,
     ) -> None:
         self._run = run
         self._tree = run.target.tree
         self._lock = lock
         self._partial = partial
-        self._transfers = transfers
+        self._context = context
         self._pool = pool
         self._ref = run.target.remote(MANIFEST_NAME)
         self._source = run.source.identity
@@ -202,7 +203,7 @@ class _WholeManifest:
         """Ask for the last byte of what is in place, and with it whether that is the source's."""
         size = ours.found.size
         try:
-            async with self._transfers.source.open(self._ref, size - 1, size) as answer:
+            async with self._context.source.open(self._ref, size - 1, size) as answer:
                 pass
         except _ACCIDENTS:
             return False
@@ -229,16 +230,18 @@ class _WholeManifest:
         elif self._partial.size:
             skip_if = None  # a newer one was on its way
         transfer = Transfer(
-            self._transfers, self._ref, self._partial,
-            skip_if=skip_if, most=_MAX_BYTES, by_digest=False,
-        )  # fmt: skip
-        await transfer.begin(maybe_there=False, just_asked=searched)
+            self._context,
+            self._ref,
+            self._partial,
+            TransferOptions(skip_if=skip_if, max_bytes=_MAX_BYTES, by_digest=False),
+        )
+        await transfer.begin(load=False, confirmed=searched)
         connections = self._run.job.limits.connections
         seen: set[tuple[int, str]] = set()
         for _attempt in range(_MAX_ATTEMPTS):
             await fetch_alone(self._pool, transfer, connections)
-            if transfer.failed is not None:
-                raise transfer.failed
+            if transfer.failure is not None:
+                raise transfer.failure
             if transfer.unchanged:
                 return False
             if transfer.end not in _UNPROVED or await self._is_whole(transfer.end, seen):
@@ -271,7 +274,7 @@ class _WholeManifest:
         bound = self._partial.binding
         tag = None if bound is None else bound.validator
         try:
-            async with self._transfers.source.open(self._ref, size, resume_if=tag) as answer:
+            async with self._context.source.open(self._ref, size, resume_if=tag) as answer:
                 if isinstance(answer, Opened | PastEnd) and answer.total is not None:
                     return answer.total != size
                 return True if isinstance(answer, Opened) and answer.start == size > 0 else None

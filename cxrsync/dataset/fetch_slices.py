@@ -12,6 +12,7 @@ from cxrsync.model import RemotePath
 from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.partial import Partial
 from cxrsync.transfer.context import TransferContext
+from cxrsync.transfer.options import TransferOptions
 from cxrsync.transfer.pool import TransferPool, fetch_alone
 from cxrsync.transfer.transfer import Transfer
 
@@ -27,7 +28,7 @@ class _ChangedError(Exception):
 
 
 async def fetch_slices(
-    line: TransferContext,
+    context: TransferContext,
     pool: TransferPool,
     ref: RemotePath,
     partial: Partial,
@@ -42,7 +43,7 @@ async def fetch_slices(
     With ``ask`` the source is asked, in any case, whether what is here is still its own.
     """
     await run_in_thread(partial.load)
-    search = _Search(line, pool, ref, partial)
+    search = _Search(context, pool, ref, partial)
     for _attempt in range(_ATTEMPTS):
         try:
             return await search.run(keys, ask=ask)
@@ -55,9 +56,9 @@ class _Search:
     """One bisection over one partial: what is not there is fetched into it."""
 
     def __init__(
-        self, line: TransferContext, pool: TransferPool, ref: RemotePath, partial: Partial
+        self, context: TransferContext, pool: TransferPool, ref: RemotePath, partial: Partial
     ) -> None:
-        self._line = line
+        self._context = context
         self._pool = pool
         self._ref = ref
         self._partial = partial
@@ -99,18 +100,21 @@ class _Search:
 
     async def _fetch(self, ranges: Sequence[Range], skip_if: str | None = None) -> None:
         transfer = Transfer(
-            self._line, self._ref, self._partial, only=ranges, skip_if=skip_if, by_digest=False
+            self._context,
+            self._ref,
+            self._partial,
+            TransferOptions(only=ranges, skip_if=skip_if, by_digest=False),
         )
         epoch = self._partial.generation
-        await transfer.begin(maybe_there=False)
-        await fetch_alone(self._pool, transfer, self._line.limits.connections)
+        await transfer.begin(load=False)
+        await fetch_alone(self._pool, transfer, self._context.limits.connections)
         if self._partial.generation != epoch:
             raise _ChangedError
-        if transfer.failed is not None:
-            raise transfer.failed
+        if transfer.failure is not None:
+            raise transfer.failure
 
     def _validator(self) -> str | None:
         """What binds the parts together, as far as this source is concerned."""
         bound = self._partial.binding
-        here = self._line.source.identity
+        here = self._context.source.identity
         return bound.validator if bound is not None and bound.source == here else None

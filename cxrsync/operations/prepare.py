@@ -21,9 +21,9 @@ from cxrsync.stats import RunStats
 from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.open_files import share_of
+from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.rate_limit import RateLimiter
-from cxrsync.transfer.server_health import ServerHealth
 
 
 async def prepare(
@@ -60,7 +60,7 @@ async def prepare(
         network=Network(
             limiter,
             RateLimiter(job.limits.rate),
-            ServerHealth(job.limits.give_up_after, emit, limiter),
+            CircuitBreaker(job.limits.give_up_after, emit, limiter),
         ),
         emit=emit,
         stats=stats,

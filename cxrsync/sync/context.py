@@ -23,4 +23,4 @@ class SyncContext:
     outcomes: OutcomeLog
     publisher: Publisher
     pool: TransferPool
-    transfers: TransferContext
+    context: TransferContext

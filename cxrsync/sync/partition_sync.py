@@ -139,10 +139,8 @@ class _Work:
         publisher = Publisher(
             tree, partitions, trash, outcomes, fsync=run.job.fsync, batch_files=run.batch_files
         )
-        transfers = run.transfer_context(pool, run.probe)
-        self._sync = SyncContext(
-            run.target, partitions, trash, outcomes, publisher, pool, transfers
-        )
+        context = run.transfer_context(pool, run.probe)
+        self._sync = SyncContext(run.target, partitions, trash, outcomes, publisher, pool, context)
 
     async def run(self) -> None:
         """Fetch, hash and copy what the plan names. What is verified is published, whatever ends

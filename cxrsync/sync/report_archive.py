@@ -140,11 +140,11 @@ class ReportArchive:
 
     async def _fetch(self, entry: Entry, partial: Partial) -> bool:
         self._run.emit(Notice(f"{len(self._plan.reports):,} reports come in {entry.path}"))
-        transfer = Transfer(self._sync.transfers, self._run.target.remote(entry.path), partial)
-        await transfer.begin(maybe_there=False)  # it has been looked at
+        transfer = Transfer(self._sync.context, self._run.target.remote(entry.path), partial)
+        await transfer.begin(load=False)  # it has been looked at
         await fetch_alone(self._sync.pool, transfer, self._run.job.limits.connections)
-        if transfer.failed is not None:
-            self._say(f"{entry.path} does not arrive ({transfer.failed})")
+        if transfer.failure is not None:
+            self._say(f"{entry.path} does not arrive ({transfer.failure})")
             return False
         if await run_in_thread(partial.digest) != entry.sha256:
             self._say(f"{entry.path} is not the one that the manifest names")

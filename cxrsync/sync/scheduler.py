@@ -18,6 +18,7 @@ from cxrsync.storage.publish import VerifiedFile, continue_short_file, copy_publ
 from cxrsync.sync.context import SyncContext
 from cxrsync.sync.mismatch import Observation, Verdict, judge
 from cxrsync.sync.publisher import PublishItem
+from cxrsync.transfer.options import TransferOptions
 from cxrsync.transfer.segments import Segment
 from cxrsync.transfer.transfer import Transfer
 
@@ -134,8 +135,8 @@ class Scheduler:
         try:
             await transfer.fetch(segment)
         except OSError as problem:
-            transfer.failed = self._error_of(problem, transfer.ref.path)
-        if transfer.over and transfer in self._jobs:
+            transfer.failure = self._error_of(problem, transfer.ref.path)
+        if transfer.finished and transfer in self._jobs:
             await self._settle(transfer)
         self._sync.pool.notify()
 
@@ -188,12 +189,14 @@ class Scheduler:
         maybe_there = bool(job.short or job.copy_of or entry.sha256 in self._partials)
         known = None if maybe_there else self._known_mismatch(entry)
         transfer = Transfer(
-            self._sync.transfers,
+            self._sync.context,
             self._sync.target.remote(entry.path),
             partial,
-            # Of a file that is known to be wrong only this is asked: is it another one by now?
-            skip_if=(known.validator or None) if known is not None else None,
-            set_aside=self._set_aside(entry) if job.copy_of is None else None,
+            TransferOptions(
+                # Of a file that is known to be wrong only this is asked: is it another one by now?
+                skip_if=(known.validator or None) if known is not None else None,
+                set_aside=self._set_aside(entry) if job.copy_of is None else None,
+            ),
         )
         try:
             if job.copy_of is not None:
@@ -208,13 +211,13 @@ class Scheduler:
                             self._sync.target.tree, entry, begun, self._sync.trash
                         )
                     )
-            await transfer.begin(maybe_there=maybe_there)
+            await transfer.begin(load=maybe_there)
         except OSError as problem:
             self._give_up(job, self._error_of(problem, entry.path))
             return
         self._jobs[transfer] = job
         self._sync.pool.add(transfer)
-        if transfer.over:  # all bytes were there already
+        if transfer.finished:  # all bytes were there already
             await self._settle(transfer)
 
     def _known_mismatch(self, entry: Entry) -> DigestMismatch | None:
@@ -231,10 +234,10 @@ class Scheduler:
         self._sync.pool.remove(transfer)
         partial = transfer.partial
         try:
-            if transfer.failed is not None:
+            if transfer.failure is not None:
                 await run_in_thread(partial.save)
                 partial.close()
-                self._give_up(job, transfer.failed)
+                self._give_up(job, transfer.failure)
                 return
             if transfer.unchanged:
                 partial.close()

@@ -1,170 +1,199 @@
-"""Whether the server is there, purely: the caller has the clock and draws the jitter.
+"""When the whole server is away or refuses everyone: one wait for all connections, then go on.
 
-A refusal is a request that came to nothing as it would if the server were away: no connection, 429
-or 5xx, a connection dropped without a byte. From then on one probe asks for all. The server is away
-if that is refused too although nothing is under way any more, or clearly less than it has served at
-a time; for answers may go on for a while behind a proxy whose own server is gone. Otherwise it is
-there, and asked too much.
+A file does not fail because the server is down for an hour, and eight connections do not knock
+eight times as often as one. What the answers mean is :mod:`cxrsync.transfer.breaker_state`'s.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import inf
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from math import isinf
+from time import monotonic
 
+from cxrsync import humanize
+from cxrsync.errors import (
+    AccessDenied,
+    CredentialsRefused,
+    Interrupted,
+    NotFound,
+    SourceError,
+    Throttled,
+    Unreachable,
+    Untrusted,
+)
+from cxrsync.events import EventSink, Retrying
+from cxrsync.transfer.breaker_state import BreakerState, Request
+from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.retry_policy import backoff
 
-# A mistyped address should say so at once: nobody waits longer for a server's first answer.
-FIRST_ANSWER_SECONDS = 15.0
-# What arrives so soon after a refusal was under way before it.
-_UNDER_WAY_SECONDS = 0.25
-# Without a byte for so long nothing flows any more.
-_SILENT_SECONDS = 2.0
-# Whatever was asked meanwhile, and whenever it fails, it is the line's fault.
-_DEAD_SECONDS = 5.0
-# So much less is under way than at the last answer, and it refuses: that is not for their number.
-_CLEARLY_FEWER = 2
-# Of a Retry-After, at the most, that a client stays away beyond it: many were told the same moment.
-_SPREAD = 0.1
-_LONGEST_SPREAD = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request's beginning: when it was, and how many had been answered by then."""
-
-    at: float
-    answers: int
+# After an outage the connections of one client, and many clients, come back one by one.
+_RETURN_SECONDS = 1.0
+# A Retry-After beyond that, in seconds, is told as that: dates have an end.
+_LONGEST_TOLD = 1e9
 
 
 class CircuitBreaker:
-    """Closed while requests are answered; open while the server is away. Times are in seconds of
-    any one clock that stands still while the machine sleeps.
+    """What all connections of a run know together about the server."""
 
-    ``give_up_after``: for how long the server may be away before the run ends.
-    """
-
-    def __init__(self, give_up_after: float) -> None:
-        self.answers = 0
-        self.is_open = False
+    def __init__(self, give_up_after: float, emit: EventSink, limiter: ConcurrencyLimiter) -> None:
         self._give_up_after = give_up_after
-        self._alive_at = -inf  # when an answer or bytes last came
-        self._refused_at: float | None = None  # the first refusal since the last answer
-        self._broke_at: float | None = None  # the first break after which nothing came
-        self._served = 0  # at a time, when the last request was answered
-        self._away_since: float | None = None
-        self._refusals = 0
-        self._probe_at = -inf
-        self._wish_until = -inf
+        self._emit = emit
+        self._limiter = limiter
+        self._state = BreakerState(give_up_after)
+        self._outages = 0
+        self._regained = 0
+        self._probe = asyncio.Lock()
+        self._news = asyncio.Event()
+        self._waiting = 0
 
-    def asked(self, now: float) -> Request:
-        """A request begins."""
-        return Request(now, self.answers)
+    @property
+    def answers(self) -> int:
+        """How many requests have been answered so far."""
+        return self._state.answers
 
-    def answered(self, request: Request, now: float, under_way: int = 0) -> bool:
-        """The server is there, and lets us in. True if an outage has ended with this answer.
+    def asked(self) -> Request:
+        """A request begins; given back with what becomes of it."""
+        return self._state.asked(monotonic())
 
-        ``under_way``: how many answers are being received, this one included.
+    async def wait_closed(self) -> bool:
+        """Wait until a request may be made. True if that took a while."""
+        waited = False
+        while (wait := self._state.hold(monotonic())) > 0:
+            waited = True
+            await self._wait(wait)
+            if isinf(wait):
+                await asyncio.sleep(random.random() * _RETURN_SECONDS)  # noqa: S311
+        return waited
+
+    def record_success(self, request: Request) -> None:
+        """A request was answered with bytes: the server is there, and lets us in."""
+        if self._state.answered(request, monotonic(), self._limiter.under_way + 1):
+            self._outages += 1
+            self._limiter.back()
+        self._tell()
+
+    def flowing(self) -> None:
+        """Bytes arrive, whenever they were asked for: the server is there."""
+        if self._state.flowing(monotonic()):
+            self._limiter.lapse()
+        self._limiter.flowing()
+        self._tell()
+
+    def broke(self) -> None:
+        """An answer broke off; the file will be asked for again."""
+        self._state.broke(monotonic())
+
+    def record_failure(
+        self, problem: SourceError, request: Request, *, by_probe: bool = False
+    ) -> None:
+        """No connection, or "try later": where nobody is answered, every request waits for a while.
+
+        Raises ``problem`` once the server has been away for longer than the run is to wait, or asks
+        the probe for more; and at once where it has never proved who it is.
         """
-        over = self.is_open or any(
-            # Who was asked before that, or just then, proves only that there was no outage.
-            since is not None
-            and request.at > since + _UNDER_WAY_SECONDS
-            and self._is_silent(now, since)
-            for since in (self._refused_at, self._broke_at)
+        now = monotonic()
+        wish = problem.after if isinstance(problem, Throttled) else None
+        jitter = random.random()  # noqa: S311 - spreads clients in time, guards nothing
+        if self.answers != request.answers:
+            self._state.heed(now, jitter, wish)
+            return
+        was_open = self._state.is_open
+        wait = self._state.refused(
+            request, now, jitter, wish, under_way=self._limiter.under_way, by_probe=by_probe
         )
-        self.answers += 1
-        self._served = under_way
-        self._alive_at = now
-        self._refused_at = self._broke_at = self._away_since = None
-        self._refusals = 0
-        self.is_open = False
-        return over
+        if self._state.is_open and not was_open:
+            self._limiter.away()
+        # One path's wish must not end the run: the probe is asked what the server wishes.
+        if self._state.is_hopeless(now, wish if by_probe else None):
+            raise self._farewell(problem, wish)
+        if isinstance(problem, Untrusted) and not self.answers:
+            raise problem
+        if wait is not None:  # several connections meet one outage: it is told once
+            self._emit(Retrying("", wait, str(problem)))
 
-    def flowing(self, now: float) -> bool:
-        """Bytes arrive, whenever they were asked for. True if the line was dead until now."""
-        silent = now - self._alive_at
-        if silent > _SILENT_SECONDS:
-            self._probe_at = -inf  # ask at once
-        self._alive_at = now
-        self._away_since = None
-        if self._broke_at is not None and now > self._broke_at + _UNDER_WAY_SECONDS:
-            self._broke_at = None
-        return _DEAD_SECONDS < silent < inf
+    async def probe_until_up(self, request: Request, probe: Callable[[], Awaitable[None]]) -> bool:
+        """One asks for all whether the server is back; returns once anybody has been answered since
+        ``request`` was made. True if the server was away: then it was not this file's fault."""
+        outages = self._outages
+        async with self._probe:
+            while self.answers == request.answers:
+                if (wait := self._state.probe_in(monotonic())) > 0:
+                    await self._wait(wait)
+                    continue
+                probing = self.asked()
+                try:
+                    await probe()
+                except (CredentialsRefused, AccessDenied):
+                    raise
+                except NotFound:
+                    self.record_success(probing)  # the server is there, whatever it has
+                except SourceError as still:
+                    self.record_failure(still, probing, by_probe=True)
+                else:
+                    self.record_success(probing)
+        return self._outages != outages
 
-    def broke(self, now: float) -> None:
-        """An answer broke off, or none came: where the others go on it is the line's doing. Where
-        nothing goes on, and the next request is answered, the server was away in between."""
-        if self._broke_at is None:
-            self._broke_at = now
+    async def probe_access(
+        self, problem: SourceError, probe: Callable[[], Awaitable[None]]
+    ) -> bool:
+        """A 403 in mid-run. True if it concerns this file only; else waits for access to return,
+        and False: then the file is worth another request.
 
-    def refused(
-        self,
-        request: Request,
-        now: float,
-        jitter: float,
-        wish: float | None = None,
-        *,
-        under_way: int = 0,
-        by_probe: bool = False,
-    ) -> float | None:
-        """Nobody has been answered since ``request`` was made, and it was refused. Seconds that are
-        waited for that; None where it is the same refusal that others wait for already.
-
-        ``jitter``: from 0 to 1; ``wish``: Retry-After in seconds; ``under_way``: how many answers
-        are being received.
+        ``probe`` asks for the manifest, which every reader of the dataset may have. Raises
+        AccessDenied once access has been gone for longer than the run is to wait.
         """
-        if self._refused_at is None:
-            self._refused_at = now
-        elif by_probe and (
-            self._is_silent(now, self._refused_at) or under_way <= self._served - _CLEARLY_FEWER
-        ):
-            self.is_open = True
-        if self._away_since is None:
-            self._away_since = max(request.at, self._alive_at)
-        self.heed(now, jitter, wish)
-        if self._probe_at > now:
-            return None
-        self._refusals += 1
-        left = self._patience() - (now - self._away_since)
-        self._probe_at = max(
-            now + min(backoff(self._refusals, jitter), max(left, 0.0)), self._wish_until
+        seen, regained = self.answers, self._regained
+        async with self._probe:
+            if self._regained != regained:
+                return False
+            if self.answers != seen:
+                return True  # others have been let in meanwhile
+            began = monotonic()
+            failures = 0
+            while True:
+                try:
+                    await probe()
+                except CredentialsRefused:
+                    raise
+                except SourceError as still:  # still denied, or no answer: either tells nothing new
+                    failures += 1
+                    wait = backoff(failures, random.random())  # noqa: S311
+                    if monotonic() - began + wait > self._give_up_after:
+                        raise problem from None
+                    self._emit(Retrying("", wait, str(still)))
+                    await asyncio.sleep(wait)
+                else:
+                    self._regained += bool(failures)
+                    return not failures
+
+    async def _wait(self, seconds: float) -> None:
+        """Until there is news, but no longer."""
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(None if isinf(seconds) else seconds):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting -= 1
+
+    def _tell(self) -> None:
+        if self._waiting:
+            self._news.set()
+            self._news = asyncio.Event()
+
+    def _farewell(self, problem: SourceError, wish: float | None) -> SourceError:
+        """What ends the run: the problem, and when to come back where the server has said so."""
+        if isinstance(problem, Interrupted):
+            return Unreachable(str(problem))
+        if not wish:
+            return problem
+        wish = min(wish, _LONGEST_TOLD)
+        then = datetime.now().astimezone() + timedelta(seconds=wish)  # of the reader's own zone
+        return Throttled(
+            f"{problem}: not before {then:%Y-%m-%d %H:%M %Z}, in {humanize.duration(wish)}",
+            after=wish,
         )
-        return self._probe_at - now
-
-    def heed(self, now: float, jitter: float, wish: float | None) -> None:
-        """Nobody asks before the server's own wish, in seconds, is over. One that is longer than
-        the run waits for any server is left to :meth:`is_hopeless`."""
-        if wish is not None and 0 < wish <= self._give_up_after:
-            spread = jitter * min(_SPREAD * wish, _LONGEST_SPREAD)
-            since = now if self._away_since is None else self._away_since
-            until = min(now + wish + spread, since + self._give_up_after)
-            self._wish_until = max(self._wish_until, until)
-
-    def is_hopeless(self, now: float, wish: float | None = None) -> bool:
-        """Whether the server has been away for too long, or will be by its own word."""
-        away_for = 0.0 if self._away_since is None else now - self._away_since
-        if wish is not None and wish > 0:
-            return away_for + wish > self._give_up_after
-        return self._away_since is not None and away_for >= self._patience()
-
-    def hold(self, now: float) -> float:
-        """Seconds for which nobody may ask but the probe; infinite: until there is an answer, or,
-        as long as it is not open, bytes flow."""
-        if self.is_open or (
-            self._refused_at is not None and self._is_silent(now, self._refused_at)
-        ):
-            return inf
-        return max(0.0, self._wish_until - now)
-
-    def probe_in(self, now: float) -> float:
-        """Seconds until the probe may ask."""
-        return max(0.0, self._probe_at - now, self._wish_until - now)
-
-    def _patience(self) -> float:
-        first = min(FIRST_ANSWER_SECONDS, self._give_up_after)
-        return self._give_up_after if self.answers else first
-
-    def _is_silent(self, now: float, refused_at: float) -> bool:
-        """Whether nothing comes any more since the first refusal."""
-        return self._alive_at <= max(refused_at + _UNDER_WAY_SECONDS, now - _SILENT_SECONDS)

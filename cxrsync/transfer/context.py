@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from cxrsync.config.job import TransferLimits
 from cxrsync.events import EventSink
 from cxrsync.sources.base import Source
+from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.rate_limit import RateLimiter
-from cxrsync.transfer.server_health import ServerHealth
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class TransferContext:
 
     source: Source
     limits: TransferLimits
-    server_health: ServerHealth
+    circuit_breaker: CircuitBreaker
     emit: EventSink
     limiter: ConcurrencyLimiter
     probe: Callable[[], Awaitable[None]] | None = None

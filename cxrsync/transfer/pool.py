@@ -35,7 +35,7 @@ class TransferPool:
     def free_segment(self) -> tuple[Transfer, Segment] | None:
         """A stretch that nobody is at work on."""
         for transfer in self._transfers:
-            if transfer.failed is None and not transfer.unchanged:
+            if transfer.failure is None and not transfer.unchanged:
                 idle = self._idle if transfer.splittable else 0
                 segment = transfer.segments.take_idle(idle + 1)
                 if segment is not None:
@@ -44,7 +44,7 @@ class TransferPool:
 
     def shared_segment(self) -> tuple[Transfer, Segment] | None:
         """The end of the longest stretch in work."""
-        splittable = [each for each in self._transfers if each.splittable and not each.failed]
+        splittable = [each for each in self._transfers if each.splittable and not each.failure]
         longest = max(splittable, key=lambda each: each.segments.longest, default=None)
         segment = longest.segments.split_longest(self._idle + 1) if longest is not None else None
         return None if longest is None or segment is None else (longest, segment)
@@ -68,7 +68,7 @@ async def fetch_alone(pool: TransferPool, transfer: Transfer, connections: int) 
     """Fetch one file over as many connections as it can use. Raises what ends the run."""
 
     async def connection() -> None:
-        while not transfer.over:
+        while not transfer.finished:
             taken = pool.free_segment() or pool.shared_segment()
             if taken is None:
                 await pool.wait_for_work()

@@ -29,10 +29,10 @@ from cxrsync.sync.partitions import Partitions
 from cxrsync.sync.publisher import Publisher
 from cxrsync.sync.scheduler import Scheduler
 from cxrsync.transfer import retry_policy
+from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.context import TransferContext
 from cxrsync.transfer.pool import TransferPool
-from cxrsync.transfer.server_health import ServerHealth
 
 BYTES = bytes(range(250)) * 8
 MTIME = 1.6e9
@@ -142,13 +142,13 @@ class Run:
         pool = TransferPool()
         limits = TransferLimits(retries=self.retries)
         limiter = ConcurrencyLimiter(limits, self.events.append)
-        server_health = ServerHealth(60, self.events.append, limiter)
-        transfers = TransferContext(
-            self.shop, limits, server_health, self.events.append, limiter, can_share=pool.notify
+        circuit_breaker = CircuitBreaker(60, self.events.append, limiter)
+        context = TransferContext(
+            self.shop, limits, circuit_breaker, self.events.append, limiter, can_share=pool.notify
         )
         publisher = Publisher(self.tree, partitions, self.trash, outcomes, fsync=False)
         target = Target(self.tree, dataset_info("alpha"), "1.0")
-        sync = SyncContext(target, partitions, self.trash, outcomes, publisher, pool, transfers)
+        sync = SyncContext(target, partitions, self.trash, outcomes, publisher, pool, context)
         scheduler = Scheduler(
             sync, partials=partitions.partials(), known=self.known, max_files=max_files
         )

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrsync.transfer.aimd import FIRST_PATIENCE, STEP_SECONDS, AimdWindow, RequestToken
-from cxrsync.transfer.circuit_breaker import CircuitBreaker, Request
+from cxrsync.transfer.breaker_state import BreakerState, Request
 from cxrsync.transfer.retry_policy import backoff
 
 KB = 1000
@@ -102,7 +102,7 @@ class Life:
     def __post_init__(self) -> None:
         self.dice = random.Random(f"{self.server}")
         self.window = AimdWindow(self.first, self.most, 0.0)
-        self.breaker = CircuitBreaker(7200.0)
+        self.breaker = BreakerState(7200.0)
         self.workers = [Worker() for _ in range(self.most)]
         self.probe = Worker()
         self.received = [0.0] * (int(self.minutes * 60) + 1)

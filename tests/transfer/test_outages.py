@@ -23,14 +23,15 @@ from cxrsync.model import RemotePath
 from cxrsync.sources.base import Answer, Opened
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import ObjectVersion
-from cxrsync.transfer import concurrency as turns_module
-from cxrsync.transfer import pool as flight_module
-from cxrsync.transfer import server_health as outage_module
+from cxrsync.transfer import circuit_breaker as breaker_module
+from cxrsync.transfer import concurrency as concurrency_module
+from cxrsync.transfer import failure_recovery as recovery_module
+from cxrsync.transfer import pool as pool_module
 from cxrsync.transfer import transfer as transfer_module
+from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.context import TransferContext
 from cxrsync.transfer.pool import TransferPool, fetch_alone
-from cxrsync.transfer.server_health import ServerHealth
 from cxrsync.transfer.transfer import Transfer
 
 EACH = 50_000  # bytes per second of each connection
@@ -155,14 +156,14 @@ class Nowhere:
     """A partial of which nothing is kept but its size."""
 
     def __init__(self) -> None:
-        self.epoch, self.size, self.total = 0, 0, None
+        self.generation, self.size, self.total = 0, 0, None
         self.ranges: list[tuple[int, int]] = []
         self.binding: ObjectVersion | None = None
 
     def bind(self, binding: ObjectVersion) -> None:
         self.binding = binding
 
-    def write(self, _offset: int, chunks: list[bytes], _epoch: int) -> bool:
+    def write(self, _offset: int, chunks: list[bytes], _generation: int) -> bool:
         self.size += sum(map(len, chunks))
         return True
 
@@ -181,15 +182,15 @@ class Pull:
     whole: bool = False
     probe: bool = False
     events: list[Event] = field(default_factory=list)
-    failed: list[Exception] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
 
     async def go(self) -> None:
         emit = self.events.append
         self.limiter = ConcurrencyLimiter(self.limits, emit)
-        server_health = ServerHealth(self.limits.give_up_after, emit, self.limiter)
+        circuit_breaker = CircuitBreaker(self.limits.give_up_after, emit, self.limiter)
         pool = TransferPool()
-        self.line = TransferContext(
-            self.server, self.limits, server_health, emit, self.limiter,
+        self.context = TransferContext(
+            self.server, self.limits, circuit_breaker, emit, self.limiter,
             self._probe if self.probe else None, pool.notify,
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
@@ -218,11 +219,13 @@ class Pull:
             await self._fetch(TransferPool(), f"{connection}/{number}", 1)
 
     async def _fetch(self, pool: TransferPool, path: str, connections: int) -> None:
-        transfer = Transfer(self.line, RemotePath("alpha", "1.0", path), cast("Partial", Nowhere()))
-        await transfer.begin(maybe_there=False)
+        transfer = Transfer(
+            self.context, RemotePath("alpha", "1.0", path), cast("Partial", Nowhere())
+        )
+        await transfer.begin(load=False)
         await fetch_alone(pool, transfer, connections)
-        if transfer.failed is not None:
-            self.failed.append(transfer.failed)
+        if transfer.failure is not None:
+            self.failures.append(transfer.failure)
 
 
 AUTO = TransferLimits(
@@ -242,9 +245,16 @@ def pull(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pull]:
         gone_after: float = GONE_AT,
     ) -> Pull:
         clock = Clock()
-        clock.rules(monkeypatch, outage_module, turns_module, transfer_module, flight_module)
+        clock.rules(
+            monkeypatch,
+            breaker_module,
+            concurrency_module,
+            transfer_module,
+            recovery_module,
+            pool_module,
+        )
         dice = random.Random(seconds)
-        for module in (outage_module, transfer_module):
+        for module in (breaker_module, recovery_module):
             monkeypatch.setattr(module, "random", dice)
         monkeypatch.setattr(transfer_module, "WRITERS", SimpleNamespace(run=write_at_once))
         server = SimulatedServer(clock, kind, seconds, size, gone_after)
@@ -288,7 +298,7 @@ def test_soon_after_an_outage_all_is_as_before(
     assert before >= 0.95 * 8 * EACH * FILE / (FILE + EACH * LATENCY)
     assert server.rate(server.back_at + 50, server.back_at + 60) >= 0.9 * before
     assert done.limiter.size == 8
-    assert done.failed == []
+    assert done.failures == []
     # One asks for all: what was under way at the beginning, and what one probe needs.
     assert server.refused <= 20 + seconds / 30
 
@@ -308,7 +318,7 @@ def test_all_connections_of_one_file_meet_an_outage_once(pull: Callable[..., Pul
     limits = replace(FIXED, retries=2)
     done = pull(KINDS["502, answers go on"], 0.3, limits, LARGE, gone_after=0.15)
     assert done.server.refused == 7
-    assert done.failed == []
+    assert done.failures == []
 
 
 @pytest.mark.parametrize("seconds", [1.0, 15.0])
@@ -317,4 +327,4 @@ def test_the_manifest_does_not_fail_for_an_outage(
 ) -> None:
     limits = replace(AUTO, retries=1)
     done = pull(KINDS["refused"], seconds, limits, MANIFEST)
-    assert done.failed == []
+    assert done.failures == []

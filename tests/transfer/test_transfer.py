@@ -36,11 +36,12 @@ from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.transfer import retry_policy, segments
 from cxrsync.transfer import transfer as module
+from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.context import TransferContext
+from cxrsync.transfer.options import TransferOptions
 from cxrsync.transfer.pool import TransferPool, fetch_alone
 from cxrsync.transfer.rate_limit import RateLimiter
-from cxrsync.transfer.server_health import ServerHealth
 from cxrsync.transfer.transfer import Transfer
 
 DATA = random.Random(7).randbytes(3000)
@@ -139,18 +140,18 @@ class Stage:
         emit = self.events.append
         limits = TransferLimits(retries=RETRIES, give_up_after=self.patience)
         limiter = ConcurrencyLimiter(limits, emit)
-        server_health = ServerHealth(self.patience, emit, limiter)
-        self.line = TransferContext(
-            self.source, limits, server_health, emit, limiter, self.probe, self.pool.notify
+        circuit_breaker = CircuitBreaker(self.patience, emit, limiter)
+        self.context = TransferContext(
+            self.source, limits, circuit_breaker, emit, limiter, self.probe, self.pool.notify
         )
 
     async def fetch(self, connections: int = 1, resumed: bool = False, **more: Any) -> Transfer:
         partial = Partial(self.folder, "digest", proved=more.get("by_digest", True))
-        transfer = Transfer(self.line, REF, partial, **more)
+        transfer = Transfer(self.context, REF, partial, TransferOptions(**more))
         async with asyncio.timeout(5):
-            await transfer.begin(maybe_there=resumed)
+            await transfer.begin(load=resumed)
             await fetch_alone(self.pool, transfer, connections)
-        assert transfer.over
+        assert transfer.finished
         assert len(self.pool) == 0
         return transfer
 
@@ -159,7 +160,7 @@ class Stage:
         return sum(event.count for event in self.events if isinstance(event, Received))
 
     def assert_right(self, transfer: Transfer) -> None:
-        assert transfer.failed is None
+        assert transfer.failure is None
         assert transfer.complete
         partial = transfer.partial
         assert partial.digest() == hashlib.sha256(self.source.data).hexdigest()
@@ -245,7 +246,7 @@ async def test_what_never_gets_better_fails(tmp_path: Path, ever: Step, connecti
     stage = staged(tmp_path)
     stage.source.ever = ever
     transfer = await stage.fetch(connections)
-    assert transfer.failed is not None
+    assert transfer.failure is not None
     assert stage.source.requests <= 6 * (RETRIES + 1)
     assert stage.received == transfer.partial.size
 
@@ -312,7 +313,7 @@ async def test_what_is_complete_is_asked_after_where_no_digest_proves_it(tmp_pat
 
 async def test_what_is_not_there_is_not_asked_for_twice(tmp_path: Path) -> None:
     stage = staged(tmp_path, NotFound("404"))
-    assert isinstance((await stage.fetch(4)).failed, NotFound)
+    assert isinstance((await stage.fetch(4)).failure, NotFound)
     assert stage.source.requests == 1
 
 
@@ -335,7 +336,7 @@ async def test_a_refusal_is_the_file_s_if_the_probe_is_let_in(tmp_path: Path) ->
             raise problem
 
     stage = staged(tmp_path, CUT, AccessDenied("403"), probe=probe)
-    assert isinstance((await stage.fetch()).failed, AccessDenied)
+    assert isinstance((await stage.fetch()).failure, AccessDenied)
     # Access that was gone and comes back is no file's failure; a probe that breaks tells nothing.
     probes[:] = [AccessDenied("403"), Interrupted("cut"), Throttled("later"), None]
     stage = staged(tmp_path / "2", CUT, AccessDenied("403"), probe=probe)
@@ -426,7 +427,7 @@ async def test_bytes_found_under_the_final_name_are_set_aside_by_a_later_run(
         partial.discard()
 
     stage = staged(tmp_path, Give(cut=300), NotFound("404"))
-    assert (await stage.fetch(resumed=True, set_aside=set_aside)).failed is not None
+    assert (await stage.fetch(resumed=True, set_aside=set_aside)).failure is not None
     transfer = await staged(tmp_path).fetch(resumed=True, set_aside=set_aside)
     assert await transfer.restart(transfer.partial.generation)
     assert aside == [mine[:-1]]
@@ -449,7 +450,7 @@ async def test_two_that_find_the_file_changed_start_over_once(
 
     monkeypatch.setattr(Partial, "discard", discard)
     stage = staged(tmp_path)
-    transfer = Transfer(stage.line, REF, Partial(tmp_path, "digest"))
+    transfer = Transfer(stage.context, REF, Partial(tmp_path, "digest"))
     both = [asyncio.create_task(transfer.restart(0)) for _ in range(2)]
     while not discarded:
         await asyncio.sleep(0)
@@ -502,13 +503,15 @@ async def test_it_takes_no_more_than_it_may(
 async def test_a_file_that_is_too_large(tmp_path: Path, total: int | None, most: int) -> None:
     stage = staged(tmp_path)
     stage.source.ever = Give(total=total)
-    transfer = Transfer(stage.line, REF, Partial(tmp_path, "digest"), most=most)
-    await transfer.begin(maybe_there=False)
+    transfer = Transfer(
+        stage.context, REF, Partial(tmp_path, "digest"), TransferOptions(max_bytes=most)
+    )
+    await transfer.begin(load=False)
     await fetch_alone(TransferPool(), transfer, 1)
     if most == len(DATA):
         stage.assert_right(transfer)
     else:
-        assert isinstance(transfer.failed, InvalidResponse)
+        assert isinstance(transfer.failure, InvalidResponse)
         assert stage.source.requests == 1
 
 
@@ -518,10 +521,10 @@ async def test_cancelled_in_a_hand_over_it_is_counted(
     begun, go = asyncio.Event(), threading.Event()
     loop, original = asyncio.get_running_loop(), Partial.write
 
-    def write(partial: Partial, offset: int, chunks: list[bytes], epoch: int) -> bool:
+    def write(partial: Partial, offset: int, chunks: list[bytes], generation: int) -> bool:
         loop.call_soon_threadsafe(begun.set)
         assert go.wait(5)
-        return original(partial, offset, chunks, epoch)
+        return original(partial, offset, chunks, generation)
 
     monkeypatch.setattr(executors, "SMALL", 0)  # in a thread
     monkeypatch.setattr(Partial, "write", write)

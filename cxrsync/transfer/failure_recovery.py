@@ -1,0 +1,97 @@
+"""What follows a failed request of one file: wait and retry, give the file up, or end the run.
+
+What an error means is decided purely, by :mod:`cxrsync.transfer.response_policy` and
+:mod:`cxrsync.transfer.retry_policy`; this module waits, and asks the run's circuit breaker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from time import monotonic
+
+from cxrsync.errors import CxrsyncError, Interrupted, SourceError, Throttled
+from cxrsync.events import Retrying
+from cxrsync.model import RemotePath
+from cxrsync.transfer.breaker_state import Request
+from cxrsync.transfer.context import TransferContext
+from cxrsync.transfer.response_policy import Action, LocalState, decide
+from cxrsync.transfer.retry_policy import RetryState, next_delay
+
+
+class FailureRecovery:
+    """The retry budget of one file, shared by all connections that fetch it."""
+
+    def __init__(self, context: TransferContext, ref: RemotePath) -> None:
+        self._context = context
+        self._ref = ref
+        self._retries = RetryState()
+        # The breaker's number of answers before the last outage that was charged to this file.
+        self._charged_at = -1
+
+    async def recover(
+        self, problem: SourceError, request: Request, *, progress: bool
+    ) -> CxrsyncError | None:
+        """Wait until the file may be requested again; return None then.
+
+        Returns the error with which the file has failed, if it is not to be requested again.
+        ``progress``: whether bytes arrived since ``request`` began.
+        Raises ``problem``, or another SourceError, where it ends the run.
+        """
+        breaker, probe = self._context.circuit_breaker, self._context.probe
+        held = LocalState(progress=progress, failures=self._retries.failures)
+        action, _reason = decide(held, problem)
+        if action is Action.FILE_FAILED:
+            return problem
+        if action is Action.ASK_ACCESS and probe is not None:
+            return problem if await breaker.probe_access(problem, probe) else None
+        if action is Action.WAIT:
+            return await self._wait_for_server(problem, request, progress=progress)
+        if action is Action.RETRY:
+            if isinstance(problem, Interrupted):
+                breaker.broke()
+            return await self._wait_before_retry(problem, progress=progress)
+        raise problem
+
+    async def _wait_for_server(
+        self, problem: SourceError, request: Request, *, progress: bool
+    ) -> CxrsyncError | None:
+        """Wait until the server has answered any request made after ``request``."""
+        began = monotonic()
+        breaker, probe = self._context.circuit_breaker, self._context.probe
+        breaker.record_failure(problem, request)
+        was_away = await breaker.probe_until_up(request, probe or self._probe)
+        if was_away and probe is None:
+            return None  # only this file is being fetched: it did not cause the outage
+        # A file that brings the server down must fail in the end. But the connections of one file
+        # meet one outage together, so it is charged once.
+        charge = request.answers != self._charged_at
+        self._charged_at = request.answers
+        return await self._wait_before_retry(
+            problem, progress=progress, waited=monotonic() - began, charge=charge
+        )
+
+    async def _probe(self) -> None:
+        """Request the first byte of this file: the run has no better probe."""
+        async with self._context.source.open(self._ref, 0, 1):
+            pass
+
+    async def _wait_before_retry(
+        self, problem: SourceError, *, progress: bool, waited: float = 0.0, charge: bool = True
+    ) -> CxrsyncError | None:
+        """Charge the file's retry budget if ``charge``, and wait for its backoff.
+
+        ``waited``: seconds since the server sent its Retry-After. Returns ``problem`` if the budget
+        is spent.
+        """
+        if charge:
+            self._retries = self._retries.failed(progress=progress)
+        wish = (problem.after or 0.0) - waited if isinstance(problem, Throttled) else 0.0
+        limits = self._context.limits
+        jitter = random.random()  # noqa: S311 - spreads clients in time, guards nothing
+        wait = next_delay(self._retries, limits.retries, jitter, wish, limits.give_up_after)
+        if wait is None:
+            return problem
+        self._context.emit(Retrying(self._ref.path, wait, str(problem)))
+        await asyncio.sleep(wait)
+        return None
