@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from math import isinf
+from math import inf, isinf
 from time import monotonic
 
 from cxrsync import humanize
@@ -44,7 +44,9 @@ class CircuitBreaker:
         self._limiter = limiter
         self._state = BreakerState(give_up_after)
         self._outages = 0
-        self._regained = 0
+        # When a request last began that was answered, and when access last proved to be back.
+        self._last_admitted_at = -inf
+        self._access_back_at = -inf
         self._probe = asyncio.Lock()
         self._news = asyncio.Event()
         self._waiting = 0
@@ -70,6 +72,7 @@ class CircuitBreaker:
 
     def record_success(self, request: Request) -> None:
         """A request was answered with bytes: the server is there, and lets us in."""
+        self._last_admitted_at = max(self._last_admitted_at, request.at)
         if self._state.answered(request, monotonic(), self._limiter.under_way + 1):
             self._outages += 1
             self._limiter.back()
@@ -137,20 +140,23 @@ class CircuitBreaker:
         return self._outages != outages
 
     async def probe_access(
-        self, problem: SourceError, probe: Callable[[], Awaitable[None]]
+        self, problem: SourceError, request: Request, probe: Callable[[], Awaitable[None]]
     ) -> bool:
-        """A 403 in mid-run. True if it concerns this file only; else waits for access to return,
-        and False: then the file is worth another request.
+        """Find out whether a 403 in mid-run concerns this file only.
 
-        ``probe`` asks for the manifest, which every reader of the dataset may have. Raises
-        AccessDenied once access has been gone for longer than the run is to wait.
+        Returns True if it does. Otherwise waits until access has come back, and returns False: the
+        file is worth another request. ``request`` is the one that was answered with 403: if access
+        was gone at any time since it began, the 403 says nothing about the file. ``probe`` requests
+        the manifest, which every reader of the dataset may have.
+        Raises ``problem`` once access has been gone for longer than the run waits for a server.
         """
-        seen, regained = self.answers, self._regained
+        denied_at = monotonic()
         async with self._probe:
-            if self._regained != regained:
+            if request.at <= self._access_back_at:
                 return False
-            if self.answers != seen:
-                return True  # others have been let in meanwhile
+            # Only a request made after the 403 proves that access is still there.
+            if self._last_admitted_at >= denied_at:
+                return True
             began = monotonic()
             failures = 0
             while True:
@@ -166,7 +172,8 @@ class CircuitBreaker:
                     self._emit(Retrying("", wait, str(still)))
                     await asyncio.sleep(wait)
                 else:
-                    self._regained += bool(failures)
+                    if failures:
+                        self._access_back_at = monotonic()
                     return not failures
 
     async def _wait(self, seconds: float) -> None:

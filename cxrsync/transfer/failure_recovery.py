@@ -44,7 +44,7 @@ class FailureRecovery:
         if action is Action.FILE_FAILED:
             return problem
         if action is Action.ASK_ACCESS and probe is not None:
-            return problem if await breaker.probe_access(problem, probe) else None
+            return problem if await breaker.probe_access(problem, request, probe) else None
         if action is Action.WAIT:
             return await self._wait_for_server(problem, request, progress=progress)
         if action is Action.RETRY:

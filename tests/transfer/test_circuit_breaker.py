@@ -375,7 +375,7 @@ async def test_no_wish_is_slept_past_the_end_of_patience(
 async def test_one_file_that_we_may_not_have(
     clock: Clock, circuit_breaker: CircuitBreaker, probing: MakeProbe
 ) -> None:
-    assert await circuit_breaker.probe_access(DENIED, probe := probing())
+    assert await circuit_breaker.probe_access(DENIED, circuit_breaker.asked(), probe := probing())
     assert (probe.at, clock.now) == ([1000], 1000)
 
 
@@ -384,7 +384,7 @@ async def test_access_that_comes_back(
     clock: Clock, circuit_breaker: CircuitBreaker, probing: MakeProbe, events: list[Event]
 ) -> None:
     probe = probing(DENIED, Interrupted("cut"), Throttled("later"), GONE, DENIED)
-    assert not await circuit_breaker.probe_access(DENIED, probe)
+    assert not await circuit_breaker.probe_access(DENIED, circuit_breaker.asked(), probe)
     assert waits(events) == [1, 2, 4, 8, 16]
     assert [event.reason for event in events if isinstance(event, Retrying)] == [
         "403", "cut", "later", "gone", "403",
@@ -396,7 +396,9 @@ async def test_eight_that_were_refused_together_ask_once(
     clock: Clock, circuit_breaker: CircuitBreaker, probing: MakeProbe
 ) -> None:
     probe = probing(DENIED)
-    ends = await asyncio.gather(*(circuit_breaker.probe_access(DENIED, probe) for _ in range(8)))
+    ends = await asyncio.gather(
+        *(circuit_breaker.probe_access(DENIED, circuit_breaker.asked(), probe) for _ in range(8))
+    )
     assert ends == [False] * 8  # it was not their files
     assert probe.at == [1000, 1001]
 
@@ -409,10 +411,43 @@ async def test_when_others_are_let_in_it_is_the_file(
         await asyncio.sleep(0)
         serve(circuit_breaker)  # while this one asks, another connection gets its file
 
-    first = asyncio.create_task(circuit_breaker.probe_access(DENIED, slow))
-    second = asyncio.create_task(circuit_breaker.probe_access(DENIED, probe := probing()))
+    first = asyncio.create_task(circuit_breaker.probe_access(DENIED, circuit_breaker.asked(), slow))
+    second = asyncio.create_task(
+        circuit_breaker.probe_access(DENIED, circuit_breaker.asked(), probe := probing())
+    )
     assert await asyncio.gather(first, second) == [True, True]
     assert probe.at == []
+
+
+@virtually
+async def test_a_403_to_a_request_made_before_access_came_back_is_not_the_files(
+    clock: Clock, circuit_breaker: CircuitBreaker, probing: MakeProbe
+) -> None:
+    slow = circuit_breaker.asked()  # its 403 takes longer than the outage of access
+    assert not await circuit_breaker.probe_access(DENIED, circuit_breaker.asked(), probing(DENIED))
+    assert not await circuit_breaker.probe_access(DENIED, slow, probe := probing())
+    assert probe.at == []
+    await asyncio.sleep(1)
+    assert await circuit_breaker.probe_access(DENIED, circuit_breaker.asked(), probe)
+
+
+@virtually
+async def test_an_answer_to_a_request_made_before_the_403_proves_no_access(
+    clock: Clock, circuit_breaker: CircuitBreaker, probing: MakeProbe
+) -> None:
+    earlier = circuit_breaker.asked()
+    await asyncio.sleep(1)
+
+    async def slow() -> None:
+        await asyncio.sleep(0)
+        circuit_breaker.record_success(earlier)  # let in before access was withdrawn
+
+    one, two = circuit_breaker.asked(), circuit_breaker.asked()
+    first = asyncio.create_task(circuit_breaker.probe_access(DENIED, one, slow))
+    probe = probing(DENIED)
+    second = asyncio.create_task(circuit_breaker.probe_access(DENIED, two, probe))
+    assert await asyncio.gather(first, second) == [True, False]
+    assert probe.at == [1001, 1002]
 
 
 @virtually
@@ -420,7 +455,9 @@ async def test_access_that_does_not_come_back(
     clock: Clock, circuit_breaker: CircuitBreaker, probing: MakeProbe
 ) -> None:
     with pytest.raises(AccessDenied) as raised:
-        await circuit_breaker.probe_access(DENIED, probing(*[AccessDenied("still")] * 50))
+        await circuit_breaker.probe_access(
+            DENIED, circuit_breaker.asked(), probing(*[AccessDenied("still")] * 50)
+        )
     assert raised.value is DENIED
     assert 1000 < clock.now <= 1100
 
@@ -431,6 +468,6 @@ async def test_a_password_that_is_refused_meanwhile_is_not_tried_again(
 ) -> None:
     with pytest.raises(CredentialsRefused):
         await circuit_breaker.probe_access(
-            DENIED, probe := probing(DENIED, CredentialsRefused("no"))
+            DENIED, circuit_breaker.asked(), probe := probing(DENIED, CredentialsRefused("no"))
         )
     assert probe.at == [1000, 1001]
