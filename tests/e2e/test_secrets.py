@@ -238,7 +238,7 @@ def test_wherever_the_password_comes_from(
 
 
 @pytest.mark.parametrize(
-    ("manners", "environment", "code"),
+    ("behaviour", "environment", "code"),
     [
         ({"agreements": frozenset()}, {}, 4),
         ({"sessions": False}, {}, 0),

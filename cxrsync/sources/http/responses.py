@@ -21,6 +21,8 @@ _UNSATISFIED = re.compile(r"bytes \*/([0-9]{1,19})")
 _MAX_DIGITS = 19
 # "Not now": nothing is said of the file, nor of who asks.
 TRY_LATER = {408, 425, 429, 500, 502, 503, 504}
+# To a login page, or a notice of repairs: tomorrow the file is there again.
+TEMPORARY_REDIRECTS = {302, 303, 307}
 # Too many at a time; nginx says the last two where nobody behind it is free.
 _OVERLOADED = {429, 503, 502, 504}
 
@@ -131,8 +133,7 @@ def refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceErr
             overloaded=status in _OVERLOADED,
             by_us=status == 429,
         )
-    if status in {302, 303, 307}:
-        # For now only, as to a sign-in or a notice of repairs; tomorrow the file is there again.
+    if status in TEMPORARY_REDIRECTS:
         return Throttled(f"the server points elsewhere for now ({status})")
     if 300 <= status < 400 and status != 304:
         # PhysioNet redirects a folder without its slash to an address that is of no use, and a

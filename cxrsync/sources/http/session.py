@@ -52,7 +52,7 @@ from cxrsync.sanitize import reason_of
 from cxrsync.sources.credentials import Credentials
 from cxrsync.sources.http.auth import Proof, basic_header
 from cxrsync.sources.http.proxy import Proxy, proxy_for
-from cxrsync.sources.http.responses import TRY_LATER, refusal
+from cxrsync.sources.http.responses import TEMPORARY_REDIRECTS, TRY_LATER, refusal
 from cxrsync.sources.http.timeouts import Stage
 
 # nginx closes an idle connection after 65 to 75 s; we let go first, so that no request meets
@@ -98,6 +98,7 @@ class Session:
         self._cookie_served = False
         self._refused: CredentialsRefused | None = None
         self._signed_in_at: URL | None = None
+        self._files_are_public = False
         self.requests = 0
         self._limits = limits
         self._buffer = _READ_BUFFER
@@ -159,6 +160,11 @@ class Session:
             if response.status != 401:
                 if proof is Proof.COOKIE:
                     self._cookie_served = True
+                elif proof is Proof.NONE:
+                    self._files_are_public |= response.status in {200, 206} and url != sign_in_at
+                elif response.status in TEMPORARY_REDIRECTS and era == self._era:
+                    # To a login page, or a site under repair: a request without the password tells.
+                    self._proof = Proof.NONE
                 return response
             await drain(response)
             async with self._gate:
@@ -168,22 +174,25 @@ class Session:
                 known = self._signed_in_at or sign_in_at
                 if url == known:
                     return await self._sign_in(url, headers, proof)
-                await self._check_session(known, proof)
+                await self._check_session(known, proof, url)
 
-    async def _check_session(self, url: URL, proof: Proof) -> None:
-        """Another path has answered 401 to ``proof``: ask for ``url``, which every reader may have,
+    async def _check_session(self, url: URL, proof: Proof, denied: URL) -> None:
+        """``denied`` has answered 401 to ``proof``: ask for ``url``, which every reader may have,
         and sign in there if that is refused too. The gate is held.
 
-        Raises FileDenied where it is not: then only the other path is closed to us.
+        Raises FileDenied where it is not: then only that path is closed to us. But if nothing else
+        was ever let in without credentials, the manifest may be public and the files private: then
+        the password goes to ``denied``.
         """
         response = await self._send(url, _ONE_BYTE, proof)
         await drain(response)
-        if response.status == 401:
-            response = await self._sign_in(url, _ONE_BYTE, proof)
-            await drain(response)
+        if response.status == 401 or (proof is Proof.NONE and not self._files_are_public):
+            if response.status not in TRY_LATER:
+                at = url if response.status == 401 else denied
+                response = await self._sign_in(at, _ONE_BYTE, proof)
+                await drain(response)
         elif response.status not in TRY_LATER:
-            if proof is Proof.COOKIE:
-                self._cookie_served = True
+            self._cookie_served |= proof is Proof.COOKIE
             raise FileDenied("the server asks for a password for this file only (401)")
         if response.status in TRY_LATER:
             raise refusal(response.status, response.headers, datetime.now(UTC))
@@ -231,9 +240,9 @@ class Session:
                 self._refused = none  # nobody is asked twice
                 raise
         response = await self._send(url, headers, Proof.PASSWORD)
-        if response.status == 401:
+        if response.status == 401 or response.status in TEMPORARY_REDIRECTS:
             await drain(response)
-            self._refuse()
+            self._refuse(response.status)
         if response.status in TRY_LATER:
             return response  # an accident, which says nothing of sessions
         self._era += 1
@@ -242,11 +251,12 @@ class Session:
         self._proof = Proof.COOKIE if session else Proof.PASSWORD
         return response
 
-    def _refuse(self) -> Never:
+    def _refuse(self, status: int = 401) -> Never:
         who = self._credentials
         assert who is not None
+        how = "" if status == 401 else f" with a redirect ({status}), as to a login page"
         self._refused = CredentialsRefused(
-            f"the server refuses the password of {who.username} (from {who.found_in})"
+            f"the server refuses the password of {who.username} (from {who.found_in}){how}"
         )
         raise self._refused
 

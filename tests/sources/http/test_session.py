@@ -316,6 +316,42 @@ async def test_a_redirect_does_not_take_the_password_along() -> None:
     assert seen_there == []
 
 
+@pytest.mark.parametrize("status", [302, 303, 307])
+async def test_a_password_that_is_answered_with_a_redirect_is_sent_once(status: int) -> None:
+    """To a login page, say: the password is wrong, or the site wants another way of signing in."""
+
+    def answer(request: web.BaseRequest) -> web.Response:
+        if "Authorization" not in request.headers:
+            return web.Response(status=401, headers={"Set-Cookie": "testcookie=1; Path=/"})
+        return web.Response(status=status, headers={"Location": "/login/?next=/files"})
+
+    async with web_server(answer) as (url, seen), guest(url) as source:
+        ends = await attempts(source) + await attempts(source)
+    assert {type(end) for end in ends} == {CredentialsRefused}
+    assert f"redirect ({status})" in str(ends[0])
+    assert passwords(seen) == [NAME]
+
+
+async def test_a_password_that_each_request_bears_is_not_sent_to_a_login_page_again() -> None:
+    is_moved = False
+
+    def answer(request: web.BaseRequest) -> web.Response:
+        if "Authorization" not in request.headers:
+            return web.Response(status=401)
+        return web.Response(status=302 if is_moved else 200)
+
+    async with web_server(answer) as (url, seen), guest(url) as source:
+        await read(source)
+        await read(source)
+        is_moved = True
+        with pytest.raises(Throttled):  # it may be a site under repair
+            await read(source)
+        for _ in range(3):
+            with pytest.raises(CredentialsRefused):
+                await read(source)
+    assert passwords(seen) == [NAME] * 4
+
+
 async def test_403_before_and_after_sign_in(server: MiniPhysioNet) -> None:
     async with guest(server, user_agent="curl/8") as source:
         with pytest.raises(AccessDenied, match="user agent 'curl/8'") as agent:
@@ -521,10 +557,54 @@ async def test_in_an_open_dataset_nobody_is_asked_for_one_path() -> None:
     site = OnePathClosed(is_open=True)
     async with web_server(site) as (url, seen), guest(url, person := Person()) as source:
         await read(source)
+        await read(source, FILE)
         with pytest.raises(FileDenied):
             await read(source, CLOSED)
         await read(source)
     assert (passwords(seen), person.asked) == ([], [])
+
+
+@dataclass
+class PublicManifest:
+    """A server whose manifest is public and whose files are not."""
+
+    session: str | None = "s1"
+
+    def __call__(self, request: web.BaseRequest) -> web.Response:
+        scheme = request.headers.get("Authorization", "-").split()[0]
+        expected = f"Basic {base64.b64encode(f'demo:{SECRET}'.encode()).decode()}"
+        is_right = request.headers.get("Authorization") == expected
+        has_session = scheme != "-" and self.session == request.cookies.get("sessionid", "-")
+        if not (is_right or has_session or request.path.endswith(NAME)):
+            return web.Response(status=401, headers={"Set-Cookie": "testcookie=1; Path=/"})
+        cookie = {"Set-Cookie": f"sessionid={self.session}; Path=/"}
+        return web.Response(headers=cookie if self.session and is_right else {})
+
+
+@pytest.mark.parametrize("session", ["s1", None])
+async def test_private_files_of_a_public_manifest_lead_to_one_sign_in(session: str | None) -> None:
+    site = PublicManifest(session)
+    async with web_server(site) as (url, seen), guest(url, person := Person()) as source:
+        await read(source)
+        assert await attempts(source, FILE) == [b""] * 8
+        if session is not None:
+            site.session = "s2"
+            assert await attempts(source, FILE) == [b""] * 8
+    assert passwords(seen) == [FILE.path] * (2 if session else 9)
+    assert len(person.asked) == 1
+
+
+@pytest.mark.parametrize("password", ["wrong", None])
+async def test_private_files_of_a_public_manifest_end_the_run_without_the_right_password(
+    password: str | None,
+) -> None:
+    site = PublicManifest()
+    async with web_server(site) as (url, seen), guest(url, person := Person(password)) as source:
+        await read(source)
+        ends = await attempts(source, FILE) + await attempts(source, FILE)
+    assert {type(end) for end in ends} == {CredentialsRefused}
+    assert passwords(seen) == ([] if password is None else [FILE.path])
+    assert len(person.asked) == 1
 
 
 async def test_another_datasets_manifest_that_asks_for_a_password() -> None:
