@@ -1,35 +1,38 @@
-"""How many connections may be at work (``--connections auto``), purely: the caller has the clock.
+"""How many requests may be made at a time (``--connections auto``), decided purely.
 
-One more after a quiet while, half after trouble, as TCP does with its packets (additive increase,
-multiplicative decrease), with three differences. The number that brought trouble is remembered: up
-to there the climb back is quick, and to try it again takes ever longer, since each try costs
-somebody a refusal. One broken connection is the line's doing and no trouble; several of them are.
-And a server that is away says nothing of the number: what an outage's beginning took is given back,
-half of it at once and the rest soon.
+The caller has the clock. The number grows by one after a quiet while, and is halved after an
+overload, as TCP does with its packets (additive increase, multiplicative decrease). Three things
+differ:
+
+- The number that caused an overload is remembered. Up to it the number grows quickly; beyond it
+  each further attempt waits longer, since each attempt costs somebody a refusal.
+- One broken connection is no overload, because connections break; several of them are.
+- A server that is away says nothing about the number. What the beginning of an outage has taken
+  off the number is given back after the outage: half at once, and the rest soon.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# One more connection after so many seconds without trouble.
+# One more request after so many seconds without an overload.
 STEP_SECONDS = 5.0
-# Seconds before what brought trouble once is tried again: doubled when it does so again.
+# Seconds before a number that caused an overload is tried again; doubled each time that it fails.
 FIRST_PATIENCE = 45.0
 LONGEST_PATIENCE = 1800.0
-# Trouble is two connections that break before they are answered, or three after that, with less
-# than twenty-five answers between them.
-_TROUBLE = 1.5
-_ANSWER_DISPELS = 0.02
+# An overload is two connections that break before they are answered, or three that break after
+# that, with fewer than twenty-five answers between them.
+_OVERLOAD_SUSPICION = 1.5
+_ANSWER_REDUCES = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RequestToken:
-    """A request's beginning: when it was, in which era, how large the number was.
+    """The beginning of a request: the time, the era, and the number of requests allowed then.
 
-    What becomes of it must not be blamed on what has changed since: a connect that times out has
-    begun half a minute ago. An era ends when the number is halved, when an outage is over, and
-    when the machine wakes or a dead line comes back.
+    A result is never blamed on a later change: a connect that times out began half a minute ago.
+    An era ends when the number is halved, when an outage is over, when the machine wakes from
+    sleep, and when a dead connection comes back.
     """
 
     at: float
@@ -39,7 +42,7 @@ class RequestToken:
 
 @dataclass(frozen=True, slots=True)
 class _Learnt:
-    """What was held of the server before it was asked too much, or was away."""
+    """What was known about the server before an overload or an outage."""
 
     size: int
     limit: int
@@ -47,48 +50,53 @@ class _Learnt:
 
 
 class AimdWindow:
-    """``size``: how many connections may be at work now, from ``first`` up to ``most`` of them.
+    """``size``: how many requests may be made now; from ``first`` up to ``most`` of them.
 
-    Where these two are equal it stays so, whatever happens. ``now``: seconds of any one clock.
+    Where ``first`` and ``most`` are equal the size never changes. ``now``: seconds of any one
+    clock.
     """
 
     def __init__(self, first: int, most: int, now: float) -> None:
         self.size = first
         self._most = most
         self._fixed = first == most
-        self._limit = most  # what is above it has brought trouble
+        self._limit = most  # more than this has caused an overload
         self._patience = FIRST_PATIENCE
-        self._regain = 0  # the number before an outage
+        self._size_before_outage = 0
         self._era = 0
-        # Before the first halving since somebody was answered: perhaps the server is just away.
+        # What was known before the first halving since the last answer: if no request is answered,
+        # the server may just be away.
         self._before: _Learnt | None = None
-        self._doubts = 0.0
+        self._suspicion = 0.0
         self._changed_at = now
-        self._open: dict[RequestToken, None] = {}  # requests without an answer so far, oldest first
+        self._unanswered: dict[RequestToken, None] = {}  # oldest first
 
-    def asked(self, now: float) -> RequestToken:
-        """A request begins. The mark is given back with what becomes of it, and at the end."""
-        mark = RequestToken(now, self._era, self.size)
-        self._open[mark] = None
-        return mark
+    def begin_request(self, now: float) -> RequestToken:
+        """Note that a request begins.
 
-    def answered(self, mark: RequestToken, now: float) -> bool:
-        """Answered. True if more connections may be at work from now on."""
-        self.forget(mark)
-        self._doubts = max(0.0, self._doubts - _ANSWER_DISPELS)
-        if mark.era == self._era:
+        The token is given back with the request's result, and to :meth:`end_request`.
+        """
+        token = RequestToken(now, self._era, self.size)
+        self._unanswered[token] = None
+        return token
+
+    def record_answer(self, token: RequestToken, now: float) -> bool:
+        """Note that a request was answered. Returns whether ``size`` has grown."""
+        self.end_request(token)
+        self._suspicion = max(0.0, self._suspicion - _ANSWER_REDUCES)
+        if token.era == self._era:
             self._before = None
-        return self.flowing(now)
+        return self.record_bytes(now)
 
-    def flowing(self, now: float) -> bool:
-        """Bytes arrive. True if more connections may be at work from now on."""
-        oldest = next(iter(self._open), None)
+    def record_bytes(self, now: float) -> bool:
+        """Note that bytes have arrived. Returns whether ``size`` has grown."""
+        oldest = next(iter(self._unanswered), None)
         if self.size == self._most or now - self._changed_at < STEP_SECONDS:
             return False
         if oldest is not None and now - oldest.at >= STEP_SECONDS:
-            return False  # perhaps this one was one too many
-        if self.size < self._regain:
-            self.size = min(2 * self.size, self._regain)
+            return False  # perhaps this request was already one too many
+        if self.size < self._size_before_outage:
+            self.size = min(2 * self.size, self._size_before_outage)
             self._changed_at = now
             return True
         if self.size == self._limit:
@@ -99,62 +107,62 @@ class AimdWindow:
         self._changed_at = now
         return True
 
-    def broken(self, mark: RequestToken, now: float) -> bool:
-        """A connection broke or fell silent. True if fewer may be at work from now on."""
-        if mark.era != self._era:
+    def record_interruption(self, token: RequestToken, now: float) -> bool:
+        """Note that a connection broke or went silent. Returns whether ``size`` has shrunk."""
+        if token.era != self._era:
             return False
-        # Who has been answered has been let in: its end is more likely the line's doing.
-        self._doubts += 1.0 if mark in self._open else 0.5
-        return self._doubts >= _TROUBLE and self.trouble(mark, now)
+        # The server has admitted a request that it answered: a later break is rather the network's.
+        self._suspicion += 1.0 if token in self._unanswered else 0.5
+        return self._suspicion >= _OVERLOAD_SUSPICION and self.record_overload(token, now)
 
-    def trouble(self, mark: RequestToken, now: float, *, by_us: bool = False) -> bool:
-        """No connection could be made, or the server asks for less. True if fewer may be at work
-        from now on: however many requests meet one trouble, it counts once.
+    def record_overload(self, token: RequestToken, now: float, *, by_us: bool = False) -> bool:
+        """Note that no connection could be made, or that the server asks for fewer requests.
 
-        ``by_us``: the server has said that it is we who ask too much.
+        Returns whether ``size`` has shrunk: however many requests meet one overload, it counts
+        once. ``by_us``: the server has said that this client makes too many requests (429).
         """
-        if self._fixed or mark.era != self._era:
+        if self._fixed or token.era != self._era:
             return False
         self._era += 1
-        self._doubts = 0.0
+        self._suspicion = 0.0
         if self._before is None:
             self._before = self._learnt()
-            self._limit = max(1, mark.size - 1)
-            if mark.at - self._changed_at < self._patience:  # a try that has failed
+            self._limit = max(1, token.size - 1)
+            if token.at - self._changed_at < self._patience:  # an attempt that has failed
                 self._patience = min(LONGEST_PATIENCE, 2 * self._patience)
             else:
                 self._patience = FIRST_PATIENCE
         if by_us:
             self._before = None
-        self._regain = 0
-        self.size = max(1, mark.size // 2)
+        self._size_before_outage = 0
+        self.size = max(1, token.size // 2)
         self._changed_at = now
         return True
 
-    def away(self) -> None:
-        """The server is away: what its going has taken says nothing of the number."""
+    def server_down(self) -> None:
+        """Note that the server is away: the last overload says nothing about the number."""
         learnt = self._before or self._learnt()
         self._before = None
-        self._regain, self._limit, self._patience = learnt.size, learnt.limit, learnt.patience
-        self.lapse()
+        self._size_before_outage = learnt.size
+        self._limit, self._patience = learnt.limit, learnt.patience
+        self.begin_era()
 
-    def back(self, now: float) -> None:
-        """The server is back: half of the number at once, the rest soon."""
-        self.away()
+    def server_up(self, now: float) -> None:
+        """Note that the server is back: half of the former number at once, the rest soon."""
+        self.server_down()
         if not self._fixed:
-            self.size = max(1, self._regain // 2)
+            self.size = max(1, self._size_before_outage // 2)
             self._changed_at = now
 
-    def lapse(self) -> None:
-        """What has been asked so far says nothing, whatever becomes of it: the machine slept, or
-        the line was dead."""
+    def begin_era(self) -> None:
+        """Learn nothing from the requests so far: the machine slept, or the connection was dead."""
         self._era += 1
-        self._doubts = 0.0
-        self._open.clear()
+        self._suspicion = 0.0
+        self._unanswered.clear()
 
-    def forget(self, mark: RequestToken) -> None:
-        """The request is over, however it ended."""
-        self._open.pop(mark, None)
+    def end_request(self, token: RequestToken) -> None:
+        """Note that the request is over, however it ended."""
+        self._unanswered.pop(token, None)
 
     def _learnt(self) -> _Learnt:
-        return _Learnt(max(self.size, self._regain), self._limit, self._patience)
+        return _Learnt(max(self.size, self._size_before_outage), self._limit, self._patience)

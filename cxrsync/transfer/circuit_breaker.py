@@ -1,7 +1,8 @@
-"""When the whole server is away or refuses everyone: one wait for all connections, then go on.
+"""The circuit breaker of a run: while the server is away, all connections wait, and one probe asks.
 
-A file does not fail because the server is down for an hour, and eight connections do not knock
-eight times as often as one. What the answers mean is :mod:`cxrsync.transfer.breaker_state`'s.
+A file must not fail because the server is down for an hour, and eight connections must not probe
+eight times as often as one. What the answers mean is decided purely, by
+:mod:`cxrsync.transfer.breaker_state`; this module has the clock, the random numbers and the waits.
 """
 
 from __future__ import annotations
@@ -25,18 +26,21 @@ from cxrsync.errors import (
     Untrusted,
 )
 from cxrsync.events import EventSink, Retrying
-from cxrsync.transfer.breaker_state import BreakerState, Request
+from cxrsync.transfer.breaker_state import BreakerState, RequestStart
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.retry_policy import backoff
 
-# After an outage the connections of one client, and many clients, come back one by one.
+# After an outage the connections of one client, and many clients, come back at different moments.
 _RETURN_SECONDS = 1.0
-# A Retry-After beyond that, in seconds, is told as that: dates have an end.
-_LONGEST_TOLD = 1e9
+# The longest Retry-After, in seconds, that is shown as a date: dates have an end.
+_MAX_SHOWN_SECONDS = 1e9
 
 
 class CircuitBreaker:
-    """What all connections of a run know together about the server."""
+    """What all connections of a run know together about the server.
+
+    ``give_up_after``: for how many seconds the server may be away before the run ends.
+    """
 
     def __init__(self, give_up_after: float, emit: EventSink, limiter: ConcurrencyLimiter) -> None:
         self._give_up_after = give_up_after
@@ -47,8 +51,8 @@ class CircuitBreaker:
         # When a request last began that was answered, and when access last proved to be back.
         self._last_admitted_at = -inf
         self._access_back_at = -inf
-        self._probe = asyncio.Lock()
-        self._news = asyncio.Event()
+        self._probe_lock = asyncio.Lock()
+        self._changed = asyncio.Event()
         self._waiting = 0
 
     @property
@@ -56,91 +60,98 @@ class CircuitBreaker:
         """How many requests have been answered so far."""
         return self._state.answers
 
-    def asked(self) -> Request:
-        """A request begins; given back with what becomes of it."""
-        return self._state.asked(monotonic())
+    def begin_request(self) -> RequestStart:
+        """Note that a request begins. Its result is reported with the value returned here."""
+        return self._state.begin_request(monotonic())
 
     async def wait_closed(self) -> bool:
-        """Wait until a request may be made. True if that took a while."""
+        """Wait until a request may be made. Returns whether there was anything to wait for."""
         waited = False
-        while (wait := self._state.hold(monotonic())) > 0:
+        while (wait := self._state.seconds_until_allowed(monotonic())) > 0:
             waited = True
-            await self._wait(wait)
+            await self._wait_for_change(wait)
             if isinf(wait):
                 await asyncio.sleep(random.random() * _RETURN_SECONDS)  # noqa: S311
         return waited
 
-    def record_success(self, request: Request) -> None:
-        """A request was answered with bytes: the server is there, and lets us in."""
+    def record_success(self, request: RequestStart) -> None:
+        """Note that a request was answered with bytes: the server is there, and lets us in."""
         self._last_admitted_at = max(self._last_admitted_at, request.at)
-        if self._state.answered(request, monotonic(), self._limiter.under_way + 1):
+        active = self._limiter.active + 1
+        if self._state.record_success(request, monotonic(), active):
             self._outages += 1
-            self._limiter.back()
-        self._tell()
+            self._limiter.server_up()
+        self._notify()
 
-    def flowing(self) -> None:
-        """Bytes arrive, whenever they were asked for: the server is there."""
-        if self._state.flowing(monotonic()):
-            self._limiter.lapse()
-        self._limiter.flowing()
-        self._tell()
+    def record_bytes(self) -> None:
+        """Note that bytes have arrived, whenever they were requested: the server is there."""
+        if self._state.record_bytes(monotonic()):
+            self._limiter.forget_requests()
+        self._limiter.record_bytes()
+        self._notify()
 
-    def broke(self) -> None:
-        """An answer broke off; the file will be asked for again."""
-        self._state.broke(monotonic())
+    def record_interruption(self) -> None:
+        """Note that an answer broke off; the file will be requested again."""
+        self._state.record_interruption(monotonic())
 
     def record_failure(
-        self, problem: SourceError, request: Request, *, by_probe: bool = False
+        self, problem: SourceError, request: RequestStart, *, by_probe: bool = False
     ) -> None:
-        """No connection, or "try later": where nobody is answered, every request waits for a while.
+        """Note that no connection could be made, or that the server asks to try later.
 
-        Raises ``problem`` once the server has been away for longer than the run is to wait, or asks
-        the probe for more; and at once where it has never proved who it is.
+        While no request is answered, every request waits. Raises ``problem`` once the server has
+        been away for longer than the run waits, or asks the probe for a longer wait; and at once
+        if its certificate was not trusted and it has never answered.
         """
         now = monotonic()
-        wish = problem.after if isinstance(problem, Throttled) else None
+        retry_after = problem.after if isinstance(problem, Throttled) else None
         jitter = random.random()  # noqa: S311 - spreads clients in time, guards nothing
         if self.answers != request.answers:
-            self._state.heed(now, jitter, wish)
+            self._state.obey_retry_after(now, jitter, retry_after)
             return
         was_open = self._state.is_open
-        wait = self._state.refused(
-            request, now, jitter, wish, under_way=self._limiter.under_way, by_probe=by_probe
+        wait = self._state.record_failure(
+            request, now, jitter, retry_after, active=self._limiter.active, by_probe=by_probe
         )
         if self._state.is_open and not was_open:
-            self._limiter.away()
-        # One path's wish must not end the run: the probe is asked what the server wishes.
-        if self._state.is_hopeless(now, wish if by_probe else None):
-            raise self._farewell(problem, wish)
+            self._limiter.server_down()
+        # The Retry-After of one path must not end the run: only the one that the probe gets does.
+        if self._state.should_give_up(now, retry_after if by_probe else None):
+            raise self._final_error(problem, retry_after)
         if isinstance(problem, Untrusted) and not self.answers:
             raise problem
-        if wait is not None:  # several connections meet one outage: it is told once
+        if wait is not None:  # several connections meet one outage: it is shown once
             self._emit(Retrying("", wait, str(problem)))
 
-    async def probe_until_up(self, request: Request, probe: Callable[[], Awaitable[None]]) -> bool:
-        """One asks for all whether the server is back; returns once anybody has been answered since
-        ``request`` was made. True if the server was away: then it was not this file's fault."""
+    async def probe_until_up(
+        self, request: RequestStart, probe: Callable[[], Awaitable[None]]
+    ) -> bool:
+        """Wait until any request has been answered since ``request`` began.
+
+        One of the waiting connections probes for all. Returns whether the server was away: then
+        the file of ``request`` did not cause the failure.
+        """
         outages = self._outages
-        async with self._probe:
+        async with self._probe_lock:
             while self.answers == request.answers:
-                if (wait := self._state.probe_in(monotonic())) > 0:
-                    await self._wait(wait)
+                if (wait := self._state.seconds_until_probe(monotonic())) > 0:
+                    await self._wait_for_change(wait)
                     continue
-                probing = self.asked()
+                probing = self.begin_request()
                 try:
                     await probe()
                 except (CredentialsRefused, AccessDenied):
                     raise
                 except NotFound:
-                    self.record_success(probing)  # the server is there, whatever it has
-                except SourceError as still:
-                    self.record_failure(still, probing, by_probe=True)
+                    self.record_success(probing)  # the server is there, whatever files it has
+                except SourceError as problem:
+                    self.record_failure(problem, probing, by_probe=True)
                 else:
                     self.record_success(probing)
         return self._outages != outages
 
     async def probe_access(
-        self, problem: SourceError, request: Request, probe: Callable[[], Awaitable[None]]
+        self, problem: SourceError, request: RequestStart, probe: Callable[[], Awaitable[None]]
     ) -> bool:
         """Find out whether a 403 in mid-run concerns this file only.
 
@@ -151,7 +162,7 @@ class CircuitBreaker:
         Raises ``problem`` once access has been gone for longer than the run waits for a server.
         """
         denied_at = monotonic()
-        async with self._probe:
+        async with self._probe_lock:
             if request.at <= self._access_back_at:
                 return False
             # Only a request made after the 403 proves that access is still there.
@@ -164,7 +175,7 @@ class CircuitBreaker:
                     await probe()
                 except CredentialsRefused:
                     raise
-                except SourceError as still:  # still denied, or no answer: either tells nothing new
+                except SourceError as still:  # denied again, or no answer: keep waiting
                     failures += 1
                     wait = backoff(failures, random.random())  # noqa: S311
                     if monotonic() - began + wait > self._give_up_after:
@@ -176,31 +187,31 @@ class CircuitBreaker:
                         self._access_back_at = monotonic()
                     return not failures
 
-    async def _wait(self, seconds: float) -> None:
-        """Until there is news, but no longer."""
+    async def _wait_for_change(self, seconds: float) -> None:
+        """Wait until the state changes, for at most so many seconds."""
         self._waiting += 1
         try:
             async with asyncio.timeout(None if isinf(seconds) else seconds):
-                await self._news.wait()
+                await self._changed.wait()
         except TimeoutError:
             pass
         finally:
             self._waiting -= 1
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         if self._waiting:
-            self._news.set()
-            self._news = asyncio.Event()
+            self._changed.set()
+            self._changed = asyncio.Event()
 
-    def _farewell(self, problem: SourceError, wish: float | None) -> SourceError:
-        """What ends the run: the problem, and when to come back where the server has said so."""
+    def _final_error(self, problem: SourceError, retry_after: float | None) -> SourceError:
+        """The error that ends the run; it says when to come back if the server has said so."""
         if isinstance(problem, Interrupted):
             return Unreachable(str(problem))
-        if not wish:
+        if not retry_after:
             return problem
-        wish = min(wish, _LONGEST_TOLD)
-        then = datetime.now().astimezone() + timedelta(seconds=wish)  # of the reader's own zone
+        seconds = min(retry_after, _MAX_SHOWN_SECONDS)
+        then = datetime.now().astimezone() + timedelta(seconds=seconds)  # in the reader's zone
         return Throttled(
-            f"{problem}: not before {then:%Y-%m-%d %H:%M %Z}, in {humanize.duration(wish)}",
-            after=wish,
+            f"{problem}: not before {then:%Y-%m-%d %H:%M %Z}, in {humanize.duration(seconds)}",
+            after=seconds,
         )

@@ -1,4 +1,7 @@
-"""Whose turn it is to ask: as many requests at a time as the server and the line bear."""
+"""The concurrency limit of a run: how many requests may be made at a time (``--connections``).
+
+:class:`~cxrsync.transfer.aimd.AimdWindow` decides the number; this module makes requests wait.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from cxrsync.events import ConcurrencyChanged, EventSink
 from cxrsync.transfer.aimd import AimdWindow
 from cxrsync.transfer.machine_sleep import slept_seconds
 
-# Two clocks that are read one after the other differ by less.
+# Seconds: two clocks that are read one after the other differ by less.
 _MIN_SLEEP = 1.0
 
 
@@ -22,9 +25,9 @@ async def _at_once() -> bool:
 
 
 class ConcurrencyLimiter:
-    """Turns for the connections of a run, and what becomes of the requests made in them.
+    """Grants slots for requests, and learns from what becomes of the requests.
 
-    Fewer turns never end a request that is under way; they only delay the next.
+    Shrinking the limit never cancels a running request; it only delays new ones.
     """
 
     def __init__(self, limits: TransferLimits, emit: EventSink) -> None:
@@ -32,77 +35,80 @@ class ConcurrencyLimiter:
         self._window = AimdWindow(first, limits.connections, monotonic())
         self._emit = emit
         self._free = asyncio.Semaphore(first)
-        self._limiter = self._told = first
+        self._slots = self._announced = first
         self._slept = slept_seconds()
-        self.under_way = 0
+        self.active = 0
         """How many answers are being received."""
 
     @asynccontextmanager
     async def acquire(
         self, ready: Callable[[], Awaitable[bool]] = _at_once
     ) -> AsyncIterator[Callable[[], None]]:
-        """Wait for a turn and until ``ready``, which tells whether that took a while; what this
-        gives is called when the request is answered."""
-        await self._turn(ready)
-        self._notice_sleep()
-        # Not before: what is asked after an outage is not of the time before it.
-        mark = self._window.asked(monotonic())
+        """Hold one slot for one request, which begins inside the ``async with``.
 
-        begun = False
+        ``ready`` waits until requests are allowed, and returns whether there was anything to wait
+        for. The function that this yields is to be called when the request is answered.
+        """
+        await self._acquire_slot(ready)
+        self._notice_sleep()
+        # Only now: a request made after an outage must not count as made before it.
+        token = self._window.begin_request(monotonic())
+
+        is_answered = False
 
         def answered() -> None:
-            nonlocal begun
-            begun = True
-            self.under_way += 1
-            if self._window.answered(mark, monotonic()):
-                self._follow()
+            nonlocal is_answered
+            is_answered = True
+            self.active += 1
+            if self._window.record_answer(token, monotonic()):
+                self._apply_window()
 
         try:
             yield answered
         except Interrupted:
             self._notice_sleep()
-            self._window.broken(mark, monotonic())
+            self._window.record_interruption(token, monotonic())
             raise
         except (Unreachable, Throttled) as problem:
             self._notice_sleep()
             if isinstance(problem, Unreachable) or problem.overloaded:
                 by_us = isinstance(problem, Throttled) and problem.by_us
-                self._window.trouble(mark, monotonic(), by_us=by_us)
+                self._window.record_overload(token, monotonic(), by_us=by_us)
             raise
         finally:
-            self.under_way -= begun
-            self._window.forget(mark)
+            self.active -= is_answered
+            self._window.end_request(token)
             self._free.release()
-            self._follow()
+            self._apply_window()
 
     @property
     def size(self) -> int:
-        """How many turns there are."""
+        """How many requests may be made at a time."""
         return self._window.size
 
-    def flowing(self) -> None:
-        """Bytes arrive in some turn."""
-        if self._window.flowing(monotonic()):
-            self._follow()
+    def record_bytes(self) -> None:
+        """Note that bytes have arrived for some request."""
+        if self._window.record_bytes(monotonic()):
+            self._apply_window()
 
-    def lapse(self) -> None:
-        """The line was dead: whatever was asked meanwhile says nothing of the number of turns."""
-        self._window.lapse()
+    def forget_requests(self) -> None:
+        """Learn nothing from the requests so far: the connection was dead meanwhile."""
+        self._window.begin_era()
 
-    def away(self) -> None:
-        """The server is away: nobody asks until it is back, and then with half of the turns."""
-        self._window.away()
+    def server_down(self) -> None:
+        """Note that the server is away."""
+        self._window.server_down()
 
-    def back(self) -> None:
-        """The server is back."""
-        self._window.back(monotonic())
-        self._follow()
+    def server_up(self) -> None:
+        """Note that the server is back: half of the former number of requests is allowed."""
+        self._window.server_up(monotonic())
+        self._apply_window()
 
-    async def _turn(self, ready: Callable[[], Awaitable[bool]]) -> None:
+    async def _acquire_slot(self, ready: Callable[[], Awaitable[bool]]) -> None:
         await self._free.acquire()
         while True:
-            while self._limiter > self._window.size:  # there are fewer by now: this one is given up
-                self._limiter -= 1
+            while self._slots > self._window.size:  # the limit has shrunk: this slot is given up
+                self._slots -= 1
                 await self._free.acquire()
             try:
                 waited = await ready()
@@ -112,18 +118,18 @@ class ConcurrencyLimiter:
             if not waited:
                 return
 
-    def _follow(self) -> None:
-        """As many turns as the window has it, from now on."""
+    def _apply_window(self) -> None:
+        """Make as many slots available as the window allows, and announce a changed number."""
         size = self._window.size
-        while self._limiter < size:
-            self._limiter += 1
+        while self._slots < size:
+            self._slots += 1
             self._free.release()
-        if size != self._told:
-            self._told = size
+        if size != self._announced:
+            self._announced = size
             self._emit(ConcurrencyChanged(size))
 
     def _notice_sleep(self) -> None:
         slept = slept_seconds()
         if slept - self._slept > _MIN_SLEEP:
             self._slept = slept
-            self._window.lapse()
+            self._window.begin_era()

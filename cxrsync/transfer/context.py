@@ -1,4 +1,4 @@
-"""What all transfers of a run share."""
+"""What all transfers of a run share: the source, the limits, the circuit breaker."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cxrsync.transfer.rate_limit import RateLimiter
 
 @dataclass(frozen=True, slots=True)
 class TransferContext:
-    """What every transfer of a run shares: the source, the limits, the state of the server.
+    """What every transfer of a run shares.
 
-    ``probe`` asks whether we are let in at all (None: it is the file that everybody may have, and a
-    refusal ends the run at once);
-    ``can_share`` is called when a file proves long enough for several connections.
+    ``probe`` requests a file that every reader of the dataset may have. None while that file itself
+    is fetched: then a refusal ends the run at once.
+    ``can_share`` is called when a file proves large enough for several connections.
     """
 
     source: Source

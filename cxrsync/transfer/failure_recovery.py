@@ -13,7 +13,7 @@ from time import monotonic
 from cxrsync.errors import CxrsyncError, Interrupted, SourceError, Throttled
 from cxrsync.events import Retrying
 from cxrsync.model import RemotePath
-from cxrsync.transfer.breaker_state import Request
+from cxrsync.transfer.breaker_state import RequestStart
 from cxrsync.transfer.context import TransferContext
 from cxrsync.transfer.response_policy import Action, LocalState, decide
 from cxrsync.transfer.retry_policy import RetryState, next_delay
@@ -30,7 +30,7 @@ class FailureRecovery:
         self._charged_at = -1
 
     async def recover(
-        self, problem: SourceError, request: Request, *, progress: bool
+        self, problem: SourceError, request: RequestStart, *, progress: bool
     ) -> CxrsyncError | None:
         """Wait until the file may be requested again; return None then.
 
@@ -39,22 +39,22 @@ class FailureRecovery:
         Raises ``problem``, or another SourceError, where it ends the run.
         """
         breaker, probe = self._context.circuit_breaker, self._context.probe
-        held = LocalState(progress=progress, failures=self._retries.failures)
-        action, _reason = decide(held, problem)
+        local = LocalState(progress=progress, failures=self._retries.failures)
+        action, _reason = decide(local, problem)
         if action is Action.FILE_FAILED:
             return problem
-        if action is Action.ASK_ACCESS and probe is not None:
+        if action is Action.PROBE_ACCESS and probe is not None:
             return problem if await breaker.probe_access(problem, request, probe) else None
         if action is Action.WAIT:
             return await self._wait_for_server(problem, request, progress=progress)
         if action is Action.RETRY:
             if isinstance(problem, Interrupted):
-                breaker.broke()
+                breaker.record_interruption()
             return await self._wait_before_retry(problem, progress=progress)
         raise problem
 
     async def _wait_for_server(
-        self, problem: SourceError, request: Request, *, progress: bool
+        self, problem: SourceError, request: RequestStart, *, progress: bool
     ) -> CxrsyncError | None:
         """Wait until the server has answered any request made after ``request``."""
         began = monotonic()
@@ -72,7 +72,7 @@ class FailureRecovery:
         )
 
     async def _probe(self) -> None:
-        """Request the first byte of this file: the run has no better probe."""
+        """RequestStart the first byte of this file: the run has no better probe."""
         async with self._context.source.open(self._ref, 0, 1):
             pass
 
@@ -86,10 +86,10 @@ class FailureRecovery:
         """
         if charge:
             self._retries = self._retries.failed(progress=progress)
-        wish = (problem.after or 0.0) - waited if isinstance(problem, Throttled) else 0.0
+        retry_after = (problem.after or 0.0) - waited if isinstance(problem, Throttled) else 0.0
         limits = self._context.limits
         jitter = random.random()  # noqa: S311 - spreads clients in time, guards nothing
-        wait = next_delay(self._retries, limits.retries, jitter, wish, limits.give_up_after)
+        wait = next_delay(self._retries, limits.retries, jitter, retry_after, limits.give_up_after)
         if wait is None:
             return problem
         self._context.emit(Retrying(self._ref.path, wait, str(problem)))

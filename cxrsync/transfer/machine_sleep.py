@@ -1,18 +1,18 @@
-"""How long this machine has slept."""
+"""How long this machine has slept: the difference of two clocks."""
 
 from __future__ import annotations
 
 import sys
 import time
 
-# It goes on while the machine sleeps; time.monotonic() stands still. None: there is no such clock.
-_AWAKE_AND_ASLEEP: int | None = getattr(
+# A clock that runs while the machine sleeps, unlike time.monotonic(). None: there is none here.
+_CLOCK_WITH_SLEEP: int | None = getattr(
     time, "CLOCK_MONOTONIC" if sys.platform == "darwin" else "CLOCK_BOOTTIME", None
 )
 
 
 def slept_seconds() -> float:
-    """Seconds since boot that the machine was asleep; only differences between two calls count."""
-    if _AWAKE_AND_ASLEEP is None:
+    """Seconds that the machine has slept; only the difference of two calls means anything."""
+    if _CLOCK_WITH_SLEEP is None:
         return 0.0
-    return time.clock_gettime(_AWAKE_AND_ASLEEP) - time.monotonic()
+    return time.clock_gettime(_CLOCK_WITH_SLEEP) - time.monotonic()

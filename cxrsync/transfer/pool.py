@@ -1,4 +1,4 @@
-"""The files in flight, and which connection helps with which of them."""
+"""The transfers in progress, and which connection fetches which segment of them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cxrsync.transfer.transfer import Transfer
 
 
 class TransferPool:
-    """Hands stretches of the files in flight to connections, and lets idle ones wait for news."""
+    """Assigns segments of the transfers in progress to connections; idle connections wait here."""
 
     def __init__(self) -> None:
         self._transfers: dict[Transfer, None] = {}  # a set that keeps its order
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._idle = 0
 
     def __len__(self) -> int:
@@ -25,15 +25,15 @@ class TransferPool:
         return iter(list(self._transfers))
 
     def add(self, transfer: Transfer) -> None:
-        """``transfer`` has begun."""
+        """Note that ``transfer`` has begun."""
         self._transfers[transfer] = None
 
     def remove(self, transfer: Transfer) -> None:
-        """``transfer`` is over."""
+        """Note that ``transfer`` has ended."""
         self._transfers.pop(transfer, None)
 
     def free_segment(self) -> tuple[Transfer, Segment] | None:
-        """A stretch that nobody is at work on."""
+        """A segment that no connection is fetching; None if there is none."""
         for transfer in self._transfers:
             if transfer.failure is None and not transfer.unchanged:
                 idle = self._idle if transfer.splittable else 0
@@ -43,37 +43,40 @@ class TransferPool:
         return None
 
     def shared_segment(self) -> tuple[Transfer, Segment] | None:
-        """The end of the longest stretch in work."""
+        """The second part of the longest segment in progress; None if no segment can be split."""
         splittable = [each for each in self._transfers if each.splittable and not each.failure]
         longest = max(splittable, key=lambda each: each.segments.longest, default=None)
         segment = longest.segments.split_longest(self._idle + 1) if longest is not None else None
         return None if longest is None or segment is None else (longest, segment)
 
     async def wait_for_work(self) -> None:
-        """Idle until there is news. No await may stand between the look and this call."""
+        """Wait for :meth:`notify`. No await may come between the search for a segment and this."""
         self._idle += 1
         try:
-            await self._news.wait()
+            await self._changed.wait()
         finally:
             self._idle -= 1
 
     def notify(self) -> None:
-        """Something has changed: every idle connection looks again."""
+        """Let every idle connection look for a segment again."""
         if self._idle:
-            self._news.set()
-            self._news = asyncio.Event()
+            self._changed.set()
+            self._changed = asyncio.Event()
 
 
 async def fetch_alone(pool: TransferPool, transfer: Transfer, connections: int) -> None:
-    """Fetch one file over as many connections as it can use. Raises what ends the run."""
+    """Fetch one file over as many of ``connections`` as it can use.
+
+    Raises any CxrsyncError that ends the run; the file's own failure is in ``transfer.failure``.
+    """
 
     async def connection() -> None:
         while not transfer.finished:
-            taken = pool.free_segment() or pool.shared_segment()
-            if taken is None:
+            found = pool.free_segment() or pool.shared_segment()
+            if found is None:
                 await pool.wait_for_work()
                 continue
-            await transfer.fetch(taken[1])
+            await transfer.fetch(found[1])
             pool.notify()
 
     pool.add(transfer)

@@ -1,37 +1,38 @@
-"""One rate for all connections of a run together (``--limit-rate``)."""
+"""The rate limit that all connections of a run share (``--limit-rate``)."""
 
 from __future__ import annotations
 
 import asyncio
 
-_SAVED_UP = 0.2
+# Seconds of unused time that may be made up for.
+_MAX_SAVED = 0.2
 
 
-def free_at(before: float, now: float, count: int, rate: float) -> float:
-    """When a line that is free at ``before`` will have carried ``count`` bytes more, at ``rate``
-    bytes per second; times in seconds of one clock.
+def due_at(before: float, now: float, count: int, rate: float) -> float:
+    """The time at which ``count`` more bytes are due, if all earlier ones are due at ``before``.
 
-    The schedule is absolute, so that timers that fire late do not add up; but a line that has been
-    idle has saved up no more than a moment, or a rate would mean nothing after each pause.
+    ``rate`` is in bytes per second; times are in seconds of one clock. The schedule is absolute, so
+    that late timers do not add up. But idle time is made up for only briefly, because otherwise the
+    rate would be exceeded after each pause.
     """
-    return max(before, now - _SAVED_UP) + count / rate
+    return max(before, now - _MAX_SAVED) + count / rate
 
 
 class RateLimiter:
-    """Whoever has taken bytes from the line waits until that many may have come.
+    """Makes each connection wait until the bytes that it has received are due.
 
-    ``rate`` is in bytes per second; None: there is no limit. What is not read waits at the server,
-    which sends no faster than it is read.
+    ``rate`` is in bytes per second; None: no limit. Bytes that are not read wait at the server,
+    which sends no faster than its client reads.
     """
 
     def __init__(self, rate: float | None) -> None:
         self._rate = rate
-        self._free_at = 0.0
+        self._due_at = 0.0
 
     async def consume(self, count: int) -> None:
-        """Wait for ``count`` bytes' worth of time, behind those who took theirs before."""
+        """Wait until ``count`` bytes are due, after all bytes that were consumed before."""
         if self._rate is None:
             return
         now = asyncio.get_running_loop().time()
-        self._free_at = free_at(self._free_at, now, count, self._rate)
-        await asyncio.sleep(self._free_at - now)
+        self._due_at = due_at(self._due_at, now, count, self._rate)
+        await asyncio.sleep(self._due_at - now)

@@ -1,8 +1,8 @@
-"""Which bytes of a file are still wanted, and which connection fetches which, purely.
+"""Which bytes of a file are still wanted, and which connection fetches which of them. Pure.
 
-A connection that would otherwise idle takes a free stretch of a file in flight, or the end of the
-longest stretch that another connection is at work on. So one rule serves a large file, the last
-files of a run, and what a kill left of a file in segments.
+A connection that would otherwise be idle takes a free segment of a file, or the second part of the
+longest segment that another connection is fetching. This one rule serves a large file, the last
+files of a run, and a file that a kill left in several pieces.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from dataclasses import dataclass
 
 from cxrsync.storage.byte_ranges import Range, gaps
 
-# Below this a second request costs the server more than it brings.
+# Bytes. For a smaller share a second request costs the server more than it gains.
 MIN_SHARE = 2 << 20
 _ALIGN = 1 << 16
 
 
 @dataclass(slots=True, eq=False)
 class Segment:
-    """Bytes ``[at, stop)`` of a file are wanted; ``stop`` None: to the end, wherever that is.
+    """The wanted bytes ``[offset, stop)`` of a file; ``stop`` None: to its end, which is not known.
 
-    ``at`` moves as bytes arrive; ``stop`` may come nearer when another connection takes the end.
+    ``offset`` grows as bytes arrive. ``stop`` shrinks when another connection takes the second
+    part. ``busy``: a connection is fetching it.
     """
 
     offset: int
@@ -34,78 +35,79 @@ class Segment:
 
     @property
     def remaining(self) -> int:
-        """How many bytes are still wanted; 0 where that is not known."""
+        """How many bytes are still wanted; 0 if that is not known."""
         return 0 if self.stop is None else self.stop - self.offset
 
 
 class Segments:
-    """The stretches of one file that are not there yet; with ``only``, those of some ranges.
+    """The segments of one file that are missing; with ``only``, the missing parts of these ranges.
 
-    ``total`` None: the file goes on behind the last byte that is there, nobody knows how far.
+    ``present``: the ranges that are there. ``total`` None: the size of the file is not known, and
+    the last segment has no end.
     """
 
     def __init__(
         self, present: list[Range], total: int | None, only: Sequence[Range] | None = None
     ) -> None:
         self.total = total
-        self._in_part = only is not None
+        self._is_partial = only is not None
         if only is not None:
             wanted = [
                 (max(start, begin), min(stop, end))
                 for begin, end in only
                 for start, stop in gaps(present, end)
             ]
-            self._open = [Segment(start, stop) for start, stop in wanted if start < stop]
+            self._missing = [Segment(start, stop) for start, stop in wanted if start < stop]
         elif total is None:
             end = present[-1][1] if present else 0
-            self._open = [Segment(start, stop) for start, stop in gaps(present, end)]
-            self._open.append(Segment(end, None))
+            self._missing = [Segment(start, stop) for start, stop in gaps(present, end)]
+            self._missing.append(Segment(end, None))
         else:
-            self._open = [Segment(start, stop) for start, stop in gaps(present, total)]
+            self._missing = [Segment(start, stop) for start, stop in gaps(present, total)]
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left to ask for. Whether every byte is there, the partial tells."""
-        return self.total is not None and all(segment.done for segment in self._open)
+        """Whether no byte is left to request. The partial knows whether each is on the disk."""
+        return self.total is not None and all(segment.done for segment in self._missing)
 
     @property
     def busy(self) -> bool:
-        """Whether some connection is at work here."""
-        return any(segment.busy for segment in self._open)
+        """Whether a connection is fetching any segment."""
+        return any(segment.busy for segment in self._missing)
 
     @property
     def longest(self) -> int:
-        """The bytes left of the longest stretch."""
-        return max((segment.remaining for segment in self._open), default=0)
+        """How many bytes are left of the longest segment."""
+        return max((segment.remaining for segment in self._missing), default=0)
 
     def learn_total(self, total: int) -> None:
-        """The size of the file is now known to be ``total`` bytes.
+        """Note that the file has ``total`` bytes.
 
-        Raises ValueError for another size than was known: that is another file, and nothing that
-        was counted for this one may be counted for it.
+        Raises ValueError if another size is known: that is another file, and its bytes must not
+        mix with those of this one.
         """
         if self.total not in {None, total}:
             raise ValueError(f"a file of {self.total} bytes cannot have {total}")
         self.total = total
-        for segment in self._open:
-            if segment.stop is None or (self._in_part and segment.stop > total):
+        for segment in self._missing:
+            if segment.stop is None or (self._is_partial and segment.stop > total):
                 segment.stop = total
 
     def take_idle(self, idle: int) -> Segment | None:
-        """A stretch that nobody is at work on, for one of ``idle`` connections in need of work."""
-        self._open = [segment for segment in self._open if segment.busy or not segment.done]
-        for segment in self._open:
+        """A free segment for one of ``idle`` connections without work; None if there is none."""
+        self._missing = [segment for segment in self._missing if segment.busy or not segment.done]
+        for segment in self._missing:
             if not segment.busy:
                 segment.busy = True
                 if idle > 1 and segment.remaining >= 2 * MIN_SHARE:
-                    # The others come next, and find the rest free: no stream is cut off for them.
+                    # The other idle connections find the rest free: no running request ends early.
                     self._cut(segment, segment.remaining - _share(segment.remaining, idle))
                 return segment
         return None
 
     def split_longest(self, idle: int) -> Segment | None:
-        """The end of the longest stretch in work, if it is long enough to be shared."""
-        longest = max(self._open, key=lambda segment: segment.remaining, default=None)
+        """The second part of the longest segment, if it is long enough to be split; else None."""
+        longest = max(self._missing, key=lambda segment: segment.remaining, default=None)
         if longest is None or longest.remaining < 2 * MIN_SHARE:
             return None
         taken = self._cut(longest, _share(longest.remaining, idle + 1))
@@ -116,9 +118,9 @@ class Segments:
         assert segment.stop is not None
         end = Segment(segment.stop - length, segment.stop)
         segment.stop = end.offset
-        self._open.append(end)
+        self._missing.append(end)
         return end
 
 
-def _share(left: int, among: int) -> int:
-    return max(MIN_SHARE, left // among // _ALIGN * _ALIGN)
+def _share(remaining: int, connections: int) -> int:
+    return max(MIN_SHARE, remaining // connections // _ALIGN * _ALIGN)

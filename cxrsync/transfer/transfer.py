@@ -15,7 +15,7 @@ from cxrsync.storage.byte_ranges import is_whole
 from cxrsync.storage.executors import WRITERS, run_in_thread
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import ObjectVersion
-from cxrsync.transfer.breaker_state import Request
+from cxrsync.transfer.breaker_state import RequestStart
 from cxrsync.transfer.context import TransferContext
 from cxrsync.transfer.failure_recovery import FailureRecovery
 from cxrsync.transfer.object_version import version_after, version_at
@@ -160,10 +160,10 @@ class Transfer:
             while not (
                 segment.done or self.failure or self.unchanged or generation != self._generation
             ):
-                request, offset = breaker.asked(), segment.offset
+                request, offset = breaker.begin_request(), segment.offset
                 try:
                     async with self._context.limiter.acquire(breaker.wait_closed) as answered:
-                        request = breaker.asked()
+                        request = breaker.begin_request()
                         await self._request(segment, generation, request, answered)
                 except SourceError as problem:
                     if self.failure is None:
@@ -176,12 +176,12 @@ class Transfer:
     # ── one request ────────────────────────────────────────────────────────────────────────────
 
     async def _request(
-        self, segment: Segment, generation: int, request: Request, answered: Callable[[], None]
+        self, segment: Segment, generation: int, request: RequestStart, answered: Callable[[], None]
     ) -> None:
         binding = self._binding()
         if segment.offset and not self._options.by_digest and binding.validator is None:
             # Nothing would show that the next bytes belong to the same object.
-            await self._restart_because(generation, "no strong ETag")
+            await self._restart_because(generation, "the source sends no strong ETag")
             return
         # A request for the whole file carries no range, as any client's first request.
         stop = segment.stop if segment.stop != self.segments.total else None
@@ -227,7 +227,9 @@ class Transfer:
         Either the file has changed, or the server does not support ranges. The bytes in the partial
         are void; the ones that arrive are as good as those of another request.
         """
-        if not await self._restart_because(generation, "only ever from its beginning"):
+        if not await self._restart_because(
+            generation, "the source sends the file only from its beginning"
+        ):
             return
         # The same object, and yet the whole of it: this server does not support ranges.
         self._supports_ranges = (
@@ -251,7 +253,7 @@ class Transfer:
         if not await self.restart(generation):
             return False
         if self._options.only is not None:  # of a changed file the caller wants other ranges
-            self.failure = InvalidResponse(f"the file changed at the server: it has {reason}")
+            self.failure = InvalidResponse(f"the file changed at the server: {reason}")
             return False
         self._restarts += 1
         if self._restarts >= _RESTARTS_BEFORE_SINGLE_STREAM:
@@ -261,9 +263,7 @@ class Transfer:
             self._supports_ranges = False
         # One more than the retries, because the first may be the partial's own fault.
         if self._restarts > self._context.limits.retries + 1:
-            self.failure = InvalidResponse(
-                f"started over {self._restarts} times; the source has {reason}"
-            )
+            self.failure = InvalidResponse(f"gave up after {self._restarts} restarts: {reason}")
         return self.failure is None
 
     def _learn(self, opened: Opened, total: int | None) -> None:
@@ -282,7 +282,7 @@ class Transfer:
         written_at = monotonic()
         try:
             async for data in opened.chunks:
-                self._context.circuit_breaker.flowing()
+                self._context.circuit_breaker.record_bytes()
                 chunk = data if segment.stop is None else data[: segment.remaining]
                 held.append(chunk)
                 size += len(chunk)
@@ -312,7 +312,7 @@ class Transfer:
     def _is_too_large(self, size: int) -> bool:
         most = self._options.max_bytes
         if most is not None and size > most:
-            self.failure = InvalidResponse(f"more than {most:,} bytes: that is not the file")
+            self.failure = InvalidResponse(f"more than {most:,} bytes: this cannot be the file")
         return self.failure is not None
 
     async def _write(self, offset: int, chunks: list[bytes], generation: int) -> None:

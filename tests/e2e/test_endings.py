@@ -33,7 +33,7 @@ FILES = {path: noise(path, 3_000) for path in (A, B, C)}
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry_policy, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(retry_policy, "_FIRST_BACKOFF", 0.0)
 
 
 async def hold(_request: Request, writer: asyncio.StreamWriter) -> None:

@@ -78,8 +78,8 @@ def stage(
     for module in (segments, transfer):
         monkeypatch.setattr(module, "MIN_SHARE", 64 << 10)
     monkeypatch.setattr(transfer, "HANDOVER_BYTES", 16 << 10)
-    monkeypatch.setattr(retry_policy, "_FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(retry_policy, "_LONGEST_RETRY_AFTER", 0.1)
+    monkeypatch.setattr(retry_policy, "_FIRST_BACKOFF", 0.02)
+    monkeypatch.setattr(retry_policy, "_MAX_RETRY_AFTER", 0.1)
     monkeypatch.setenv("PHYSIONET_USERNAME", "demo")
     monkeypatch.setenv("PHYSIONET_PASSWORD", "demo-password")
     connections = request.param

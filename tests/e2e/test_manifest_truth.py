@@ -45,7 +45,7 @@ MORE = {**FILES, "zz1.txt": b"new one", "zz2.txt": b"new two"}
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry_policy, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(retry_policy, "_FIRST_BACKOFF", 0.01)
 
 
 def root_of(dest: Path) -> Path:

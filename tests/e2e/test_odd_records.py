@@ -32,7 +32,7 @@ FAR = 10_413_792_000  # 2300; in nanoseconds it is more than 63 bits hold
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry_policy, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(retry_policy, "_FIRST_BACKOFF", 0.02)
 
 
 def root_of(dest: Path) -> Path:

@@ -87,9 +87,9 @@ def user(
     monkeypatch.setenv("PHYSIONET_USERNAME", USER)
     monkeypatch.setenv("PHYSIONET_PASSWORD", PASSWORD)
     monkeypatch.setenv("PHYSIONET_HOST", NAME)
-    monkeypatch.setattr(retry_policy, "_FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(retry_policy, "_LONGEST_PAUSE", 0.05)
-    monkeypatch.setattr(retry_policy, "_LONGEST_RETRY_AFTER", 0.05)
+    monkeypatch.setattr(retry_policy, "_FIRST_BACKOFF", 0.02)
+    monkeypatch.setattr(retry_policy, "_MAX_BACKOFF", 0.05)
+    monkeypatch.setattr(retry_policy, "_MAX_RETRY_AFTER", 0.05)
     return User(home, tmp_path / "mirror", capsys)
 
 

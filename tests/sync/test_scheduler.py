@@ -173,7 +173,7 @@ class Run:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry_policy, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(retry_policy, "_FIRST_BACKOFF", 0.0)
 
 
 def test_files_get_their_final_names(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Turns to ask: no more at a time than the window allows, and what it learns from each."""
+"""The concurrency limit: no more requests than the window allows, and what it learns from them."""
 
 from __future__ import annotations
 
@@ -33,51 +33,51 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def said() -> list[Event]:
+def events() -> list[Event]:
     return []
 
 
 @pytest.fixture
-def limiter(clock: Clock, said: list[Event]) -> ConcurrencyLimiter:
-    return ConcurrencyLimiter(TransferLimits(connections=8, first_connections=4), said.append)
+def limiter(clock: Clock, events: list[Event]) -> ConcurrencyLimiter:
+    return ConcurrencyLimiter(TransferLimits(connections=8, first_connections=4), events.append)
 
 
 async def settle() -> None:
-    """Let everybody go on who can."""
+    """Let every task run as far as it can."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-async def test_no_more_at_a_time_than_allowed(
-    limiter: ConcurrencyLimiter, clock: Clock, said: list[Event]
+async def test_no_more_requests_at_a_time_than_allowed(
+    limiter: ConcurrencyLimiter, clock: Clock, events: list[Event]
 ) -> None:
-    having = []
-    over = asyncio.Event()
+    running = []
+    released = asyncio.Event()
 
-    async def ask(number: int) -> None:
+    async def request(number: int) -> None:
         async with limiter.acquire() as answered:
             answered()
-            having.append(number)
-            await over.wait()
+            running.append(number)
+            await released.wait()
 
     async with asyncio.TaskGroup() as group:
         for number in range(8):
-            group.create_task(ask(number))
+            group.create_task(request(number))
         await settle()
-        assert having == [0, 1, 2, 3]
-        limiter.flowing()
+        assert running == [0, 1, 2, 3]
+        limiter.record_bytes()
         await settle()
-        assert having == [0, 1, 2, 3]  # not yet
+        assert running == [0, 1, 2, 3]  # not yet
         clock.now += STEP_SECONDS
-        limiter.flowing()
+        limiter.record_bytes()
         await settle()
-        assert having == [0, 1, 2, 3, 4]
-        assert said == [ConcurrencyChanged(5)]
-        over.set()
-    assert having == list(range(8))
+        assert running == [0, 1, 2, 3, 4]
+        assert events == [ConcurrencyChanged(5)]
+        released.set()
+    assert running == list(range(8))
 
 
-async def test_one_that_is_broken_off_gives_its_turn_back(limiter: ConcurrencyLimiter) -> None:
+async def test_a_cancelled_request_gives_its_slot_back(limiter: ConcurrencyLimiter) -> None:
     async with AsyncExitStack() as stack:
         for _ in range(3):
             await stack.enter_async_context(limiter.acquire())
@@ -101,9 +101,9 @@ async def test_one_that_is_broken_off_gives_its_turn_back(limiter: ConcurrencyLi
         (lambda: InvalidResponse("nonsense"), 3, 4),
     ],
 )
-async def test_what_becomes_of_a_request_decides_how_many_there_are(
+async def test_the_result_of_a_request_decides_the_limit(
     limiter: ConcurrencyLimiter,
-    said: list[Event],
+    events: list[Event],
     problem: Callable[[], SourceError],
     times: int,
     left: int,
@@ -112,7 +112,7 @@ async def test_what_becomes_of_a_request_decides_how_many_there_are(
         with pytest.raises(SourceError):
             async with limiter.acquire():
                 raise problem()
-    counts = [event.count for event in said if isinstance(event, ConcurrencyChanged)]
+    counts = [event.count for event in events if isinstance(event, ConcurrencyChanged)]
     assert (counts or [4])[-1] == left
     async with AsyncExitStack() as stack:
         for _ in range(left):
@@ -122,125 +122,125 @@ async def test_what_becomes_of_a_request_decides_how_many_there_are(
                 pytest.fail("one too many")
 
 
-async def test_a_number_that_was_asked_for_stays(clock: Clock, said: list[Event]) -> None:
-    limiter = ConcurrencyLimiter(TransferLimits(connections=6, first_connections=6), said.append)
+async def test_a_number_set_by_the_user_never_changes(clock: Clock, events: list[Event]) -> None:
+    limiter = ConcurrencyLimiter(TransferLimits(connections=6, first_connections=6), events.append)
     for _ in range(3):
         with pytest.raises(Unreachable):
             async with limiter.acquire():
                 raise Unreachable("timed out")
     clock.now += 1e6
-    limiter.flowing()
-    assert said == []
+    limiter.record_bytes()
+    assert events == []
 
 
-async def refuse(limiter: ConcurrencyLimiter, problem: SourceError) -> None:
+async def fail(limiter: ConcurrencyLimiter, problem: SourceError) -> None:
     with pytest.raises(SourceError):
         async with limiter.acquire():
             raise problem
 
 
-def busy() -> SourceError:
+def overloaded() -> SourceError:
     return Throttled("503", overloaded=True)
 
 
-# ── a server that is away ──────────────────────────────────────────────────────────────────────
+# ── a server that is away ────────────────────────────────────────────────────────────────────────
 
 
-async def test_what_waited_for_the_server_is_counted_from_when_it_was_asked(
+async def test_a_request_that_waited_counts_from_its_beginning(
     limiter: ConcurrencyLimiter, clock: Clock
 ) -> None:
-    """A second refusal of requests that waited together is not the first one's."""
+    """The second failure of requests that waited together is not the first one's."""
     for _ in range(4):
         clock.now += STEP_SECONDS
-        limiter.flowing()
-    over = asyncio.Event()
+        limiter.record_bytes()
+    released = asyncio.Event()
 
     async def wait() -> bool:
-        waits = not over.is_set()
-        await over.wait()
+        waits = not released.is_set()
+        await released.wait()
         return waits
 
-    async def ask() -> None:
+    async def request() -> None:
         with suppress(Throttled):
             async with limiter.acquire(wait):
                 await asyncio.sleep(0)
-                raise busy()
+                raise overloaded()
 
-    asking = [asyncio.create_task(ask()) for _ in range(2)]
+    requests = [asyncio.create_task(request()) for _ in range(2)]
     await settle()
-    await refuse(limiter, busy())
+    await fail(limiter, overloaded())
     assert limiter.size == 4
-    over.set()
-    await asyncio.gather(*asking)
+    released.set()
+    await asyncio.gather(*requests)
     assert limiter.size == 2
 
 
-async def test_turns_that_are_gone_when_the_wait_is_over_are_given_up(
+async def test_slots_lost_during_a_wait_are_given_up(
     limiter: ConcurrencyLimiter, clock: Clock
 ) -> None:
-    over = asyncio.Event()
-    having = 0
+    released = asyncio.Event()
+    running = 0
 
     async def wait() -> bool:
-        waits = not over.is_set()
-        await over.wait()
+        waits = not released.is_set()
+        await released.wait()
         return waits
 
-    async def ask() -> None:
-        nonlocal having
+    async def request() -> None:
+        nonlocal running
         async with limiter.acquire(wait):
-            having += 1
+            running += 1
             await asyncio.sleep(0)
-            assert having <= 2
-            having -= 1
+            assert running <= 2
+            running -= 1
 
-    asking = [asyncio.create_task(ask()) for _ in range(8)]
+    requests = [asyncio.create_task(request()) for _ in range(8)]
     await settle()
-    limiter.away()
-    limiter.back()
-    over.set()
-    await asyncio.gather(*asking)
+    limiter.server_down()
+    limiter.server_up()
+    released.set()
+    await asyncio.gather(*requests)
 
 
-async def test_whoever_is_broken_off_while_waiting_gives_the_turn_back(
+async def test_a_request_cancelled_while_it_waits_gives_its_slot_back(
     limiter: ConcurrencyLimiter,
 ) -> None:
     for _ in range(9):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0), limiter.acquire(asyncio.Event().wait):
-                pytest.fail("nobody was ready")
+                pytest.fail("it was not ready")
     async with limiter.acquire():
         pass
 
 
-async def test_after_an_outage_half_of_the_turns_then_all(
-    limiter: ConcurrencyLimiter, clock: Clock, said: list[Event]
+async def test_after_an_outage_half_of_the_slots_then_all(
+    limiter: ConcurrencyLimiter, clock: Clock, events: list[Event]
 ) -> None:
     for _ in range(4):
         clock.now += STEP_SECONDS
-        limiter.flowing()
-    assert said[-1] == ConcurrencyChanged(8)
+        limiter.record_bytes()
+    assert events[-1] == ConcurrencyChanged(8)
     for _ in range(3):
-        await refuse(limiter, busy())
-    limiter.away()
-    limiter.back()
+        await fail(limiter, overloaded())
+    limiter.server_down()
+    limiter.server_up()
     assert limiter.size == 4
     clock.now += STEP_SECONDS
-    limiter.flowing()
-    assert said[-1] == ConcurrencyChanged(8)
+    limiter.record_bytes()
+    assert events[-1] == ConcurrencyChanged(8)
 
 
-async def test_that_we_ask_too_much_is_no_outage(limiter: ConcurrencyLimiter) -> None:
-    await refuse(limiter, Throttled("429", overloaded=True, by_us=True))
-    limiter.away()
-    limiter.back()
+async def test_429_is_no_outage(limiter: ConcurrencyLimiter) -> None:
+    await fail(limiter, Throttled("429", overloaded=True, by_us=True))
+    limiter.server_down()
+    limiter.server_up()
     assert limiter.size == 1  # half of two
 
 
-async def test_what_broke_while_the_machine_slept_is_nobodys_fault(
+async def test_interruptions_during_a_sleep_do_not_count(
     limiter: ConcurrencyLimiter, clock: Clock
 ) -> None:
-    async def ask() -> None:
+    async def request() -> None:
         with suppress(Interrupted):
             async with limiter.acquire() as answered:
                 answered()
@@ -248,18 +248,18 @@ async def test_what_broke_while_the_machine_slept_is_nobodys_fault(
                 raise Interrupted("no answer for 60 s")
 
     asleep = asyncio.Event()
-    asking = [asyncio.create_task(ask()) for _ in range(4)]
+    requests = [asyncio.create_task(request()) for _ in range(4)]
     await settle()
     clock.slept += 8 * 3600
     asleep.set()
-    await asyncio.gather(*asking)
+    await asyncio.gather(*requests)
     assert limiter.size == 4
 
 
-async def test_how_many_answers_are_under_way(limiter: ConcurrencyLimiter) -> None:
+async def test_how_many_answers_are_active(limiter: ConcurrencyLimiter) -> None:
     async with limiter.acquire() as answered:
-        assert limiter.under_way == 0
+        assert limiter.active == 0
         answered()
-        assert limiter.under_way == 1
-    await refuse(limiter, busy())
-    assert limiter.under_way == 0
+        assert limiter.active == 1
+    await fail(limiter, overloaded())
+    assert limiter.active == 0

@@ -38,12 +38,12 @@ EACH = 50_000  # bytes per second of each connection
 CHUNK = 12_500
 LATENCY = 0.1
 CONNECT_TIMEOUT, STALL_TIMEOUT = 30.0, 60.0
-GONE_AT = 90.0  # seconds after the beginning, unless said otherwise
+OUTAGE_AT = 90.0  # seconds after the beginning, unless said otherwise
 WATCHED = 70.0  # seconds after the first answer
 
 
 @dataclass(frozen=True)
-class Kind:
+class OutageKind:
     """How a server is away.
 
     ``refuses``: what a new request meets at once; None: nothing, until a timeout. ``cuts``:
@@ -57,14 +57,14 @@ class Kind:
     asleep: bool = False
 
 
-KINDS = {
-    "502, answers break": Kind(lambda: Throttled("502", overloaded=True), cuts=True),
-    "502, answers go on": Kind(lambda: Throttled("502", overloaded=True)),
-    "503 with a wish": Kind(lambda: Throttled("503", after=5.0, overloaded=True), cuts=True),
-    "refused": Kind(lambda: Unreachable("refused"), cuts=True),
-    "silence": Kind(None, silent=True),
-    "no network": Kind(lambda: Unreachable("no such host"), silent=True),
-    "asleep": Kind(None, asleep=True),
+OUTAGE_KINDS = {
+    "502, answers break": OutageKind(lambda: Throttled("502", overloaded=True), cuts=True),
+    "502, answers go on": OutageKind(lambda: Throttled("502", overloaded=True)),
+    "503 with a wish": OutageKind(lambda: Throttled("503", after=5.0, overloaded=True), cuts=True),
+    "refused": OutageKind(lambda: Unreachable("refused"), cuts=True),
+    "silence": OutageKind(None, silent=True),
+    "no network": OutageKind(lambda: Unreachable("no such host"), silent=True),
+    "asleep": OutageKind(None, asleep=True),
 }
 
 
@@ -73,10 +73,10 @@ class SimulatedServer:
     """A source that is away for ``seconds``. ``size``: of each file."""
 
     clock: Clock
-    kind: Kind
+    kind: OutageKind
     seconds: float
     size: int
-    gone_after: float = GONE_AT
+    outage_at: float = OUTAGE_AT
     identity: str = "simulated:"
     requests: int = 0
     refused: int = 0
@@ -87,7 +87,7 @@ class SimulatedServer:
         self.began = self.clock.now
         # While the machine sleeps its own clock stands still.
         lasts = 0.0 if self.kind.asleep else self.seconds
-        self.gone_at = self.began + self.gone_after
+        self.gone_at = self.began + self.outage_at
         self.returns_at = self.gone_at + lasts
 
     def rate(self, begin: float, end: float) -> float:
@@ -152,7 +152,7 @@ class SimulatedServer:
     async def close(self) -> None: ...
 
 
-class Nowhere:
+class StubPartial:
     """A partial of which nothing is kept but its size."""
 
     def __init__(self) -> None:
@@ -220,7 +220,7 @@ class Pull:
 
     async def _fetch(self, pool: TransferPool, path: str, connections: int) -> None:
         transfer = Transfer(
-            self.context, RemotePath("alpha", "1.0", path), cast("Partial", Nowhere())
+            self.context, RemotePath("alpha", "1.0", path), cast("Partial", StubPartial())
         )
         await transfer.begin(load=False)
         await fetch_alone(pool, transfer, connections)
@@ -238,11 +238,11 @@ FILE, LARGE, MANIFEST = 150_000, 300_000_000, 400_000_000
 @pytest.fixture
 def pull(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pull]:
     def make(
-        kind: Kind,
+        kind: OutageKind,
         seconds: float,
         limits: TransferLimits,
         size: int = FILE,
-        gone_after: float = GONE_AT,
+        outage_at: float = OUTAGE_AT,
     ) -> Pull:
         clock = Clock()
         clock.rules(
@@ -253,11 +253,11 @@ def pull(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pull]:
             recovery_module,
             pool_module,
         )
-        dice = random.Random(seconds)
+        rng = random.Random(seconds)
         for module in (breaker_module, recovery_module):
-            monkeypatch.setattr(module, "random", dice)
+            monkeypatch.setattr(module, "random", rng)
         monkeypatch.setattr(transfer_module, "WRITERS", SimpleNamespace(run=write_at_once))
-        server = SimulatedServer(clock, kind, seconds, size, gone_after)
+        server = SimulatedServer(clock, kind, seconds, size, outage_at)
         done = Pull(server, limits, whole=size >= LARGE, probe=size != MANIFEST)
 
         async def go() -> None:
@@ -276,7 +276,7 @@ def pull(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pull]:
 
 CASES = [
     (kind, what, seconds)
-    for kind in KINDS
+    for kind in OUTAGE_KINDS
     for what in ("auto", "8", "the manifest")
     for seconds in (15, 300, 3600)
     # Nobody asks for anything meanwhile.
@@ -285,10 +285,10 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "what", "seconds"), CASES)
-def test_soon_after_an_outage_all_is_as_before(
+def test_soon_after_an_outage_the_rate_is_as_before(
     pull: Callable[..., Pull], name: str, what: str, seconds: float
 ) -> None:
-    kind = KINDS[name]
+    kind = OUTAGE_KINDS[name]
     size = MANIFEST if what == "the manifest" else FILE
     done = pull(kind, float(seconds), FIXED if what == "8" else AUTO, size)
 
@@ -303,9 +303,9 @@ def test_soon_after_an_outage_all_is_as_before(
     assert server.refused <= 20 + seconds / 30
 
 
-def test_a_server_that_is_started_again_is_asked_as_before(pull: Callable[..., Pull]) -> None:
+def test_a_server_restart_does_not_lower_the_limit(pull: Callable[..., Pull]) -> None:
     """Everything breaks at once, and the next request is answered."""
-    done = pull(KINDS["refused"], 0.4, AUTO)
+    done = pull(OUTAGE_KINDS["refused"], 0.4, AUTO)
     server = done.server
     assert server.back_at is not None
     before = server.rate(server.gone_at - 30, server.gone_at)
@@ -313,10 +313,12 @@ def test_a_server_that_is_started_again_is_asked_as_before(pull: Callable[..., P
     assert done.limiter.size == 8
 
 
-def test_all_connections_of_one_file_meet_an_outage_once(pull: Callable[..., Pull]) -> None:
+def test_an_outage_is_charged_once_to_a_file_with_several_connections(
+    pull: Callable[..., Pull],
+) -> None:
     """It costs the file one attempt, not one for each of them."""
     limits = replace(FIXED, retries=2)
-    done = pull(KINDS["502, answers go on"], 0.3, limits, LARGE, gone_after=0.15)
+    done = pull(OUTAGE_KINDS["502, answers go on"], 0.3, limits, LARGE, outage_at=0.15)
     assert done.server.refused == 7
     assert done.failures == []
 
@@ -326,5 +328,5 @@ def test_the_manifest_does_not_fail_for_an_outage(
     pull: Callable[..., Pull], seconds: float
 ) -> None:
     limits = replace(AUTO, retries=1)
-    done = pull(KINDS["refused"], seconds, limits, MANIFEST)
+    done = pull(OUTAGE_KINDS["refused"], seconds, limits, MANIFEST)
     assert done.failures == []

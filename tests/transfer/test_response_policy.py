@@ -1,4 +1,4 @@
-"""From (request, status, headers, what is on the disk) to what is done: one table."""
+"""The response rules as one table: request, status, headers and partial in, the action out."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -30,7 +30,7 @@ SIZE, TAG, OTHER = 100, '"a-64"', '"b-64"'
 NOTHING = LocalState()
 FIRST_40 = LocalState(40, 40, SIZE, TAG)
 UNSIZED = LocalState(40, 40, None, None)  # an answer without a length, cut short
-TAIL = LocalState(40, 80, SIZE, TAG)  # another connection has brought the end
+TAIL = LocalState(40, 80, SIZE, TAG)  # another connection has fetched the end
 REQUESTS: dict[LocalState, RangeRequest] = {
     NOTHING: RangeRequest(),
     FIRST_40: RangeRequest(40, None, TAG),
@@ -45,7 +45,7 @@ async def _nothing() -> Any:
 
 
 def read(asked: RangeRequest, status: int, headers: dict[str, str]) -> Answer | SourceError:
-    """As the source does, without the socket."""
+    """Interpret a response as the source does, without a socket."""
     try:
         head = interpret_response(asked, status, CIMultiDict(headers), NOW)
     except SourceError as problem:
@@ -70,12 +70,12 @@ def whole(size: int = SIZE, tag: str = TAG) -> dict[str, str]:
 PAGE = {"Content-Type": "text/html"}
 
 CASES = [
-    # nothing is here yet
+    # no byte is here yet
     (NOTHING, 200, whole(), Action.APPEND),
     (NOTHING, 200, {}, Action.APPEND),
     (NOTHING, 206, part(0, 99), Action.APPEND),
     (NOTHING, 416, {"Content-Range": "bytes */100"}, Action.RETRY),
-    # what is here is the beginning
+    # the partial has the beginning
     (FIRST_40, 206, part(40, 99), Action.APPEND),
     (FIRST_40, 206, part(40, 59), Action.APPEND),
     (FIRST_40, 206, part(40, 99, "*"), Action.APPEND),
@@ -94,34 +94,36 @@ CASES = [
     (TAIL, 206, part(40, 59), Action.APPEND),
     (TAIL, 206, part(40, 79), Action.RETRY),
     (TAIL, 200, whole(), Action.BEGIN),
-    # it ended without a length: perhaps where it should
+    # an answer without a length ended, perhaps where the file ends
     (UNSIZED, 206, part(40, 99), Action.APPEND),
     (UNSIZED, 416, {"Content-Range": "bytes */40"}, Action.COMPLETE),
     (UNSIZED, 416, {"Content-Range": "bytes */39"}, Action.RESTART),
     (UNSIZED, 416, {}, Action.RESTART),
     (UNSIZED, 200, whole(), Action.BEGIN),
-    # refusals, whatever is here
+    # refusals, whatever the partial has
     *[
-        (held, status, headers, act)
-        for held in REQUESTS
-        for status, headers, act in [
+        (local, status, headers, action)
+        for local in REQUESTS
+        for status, headers, action in [
             (200, {**whole(), **PAGE}, Action.WAIT),
             *[(status, {}, Action.WAIT) for status in (302, 303, 307, 408, 425, 429)],
             *[(status, {"Retry-After": "9"}, Action.WAIT) for status in (500, 502, 503, 504)],
             *[(status, {}, Action.FILE_FAILED) for status in (301, 308, 400, 404, 410, 412)],
-            (403, {}, Action.ASK_ACCESS),
+            (403, {}, Action.PROBE_ACCESS),
             *[(status, {}, Action.RETRY) for status in (201, 204, 304, 501, 599)],
         ]
     ],
 ]
 
 
-@pytest.mark.parametrize(("held", "status", "headers", "act"), CASES)
-def test_what_is_done(held: LocalState, status: int, headers: dict[str, str], act: Action) -> None:
-    assert decide(held, read(REQUESTS[held], status, headers))[0] is act
+@pytest.mark.parametrize(("local", "status", "headers", "action"), CASES)
+def test_the_action_for_a_response(
+    local: LocalState, status: int, headers: dict[str, str], action: Action
+) -> None:
+    assert decide(local, read(REQUESTS[local], status, headers))[0] is action
 
 
-def test_a_question_of_whether_it_changed() -> None:
+def test_the_action_for_a_conditional_request() -> None:
     asked = RangeRequest(0, 10, skip_if=TAG)
     assert decide(NOTHING, read(asked, 304, {}))[0] is Action.UNCHANGED
 
@@ -130,23 +132,23 @@ BROKE = Interrupted("broke")
 
 
 @pytest.mark.parametrize(
-    ("held", "problem", "act"),
+    ("local", "problem", "action"),
     [
         (LocalState(), BROKE, Action.RETRY),
         (LocalState(progress=True, failures=3), BROKE, Action.RETRY),
-        (LocalState(failures=1), BROKE, Action.WAIT),  # so does a proxy whose server is down
+        (LocalState(failures=1), BROKE, Action.WAIT),  # a proxy whose server is down does that
         (LocalState(), Unreachable("x"), Action.WAIT),
         (LocalState(), Untrusted("x"), Action.WAIT),
         (LocalState(progress=True), Throttled("x", after=9), Action.WAIT),
         (LocalState(failures=9), InvalidResponse("x"), Action.RETRY),
         (LocalState(), NotFound("x"), Action.FILE_FAILED),
-        (LocalState(), AccessDenied("x"), Action.ASK_ACCESS),
+        (LocalState(), AccessDenied("x"), Action.PROBE_ACCESS),
         (LocalState(), FileDenied("x"), Action.FILE_FAILED),
         (LocalState(progress=True), CredentialsRefused("x"), Action.RUN_FAILED),
     ],
 )
-def test_what_is_done_about_a_problem(held: LocalState, problem: SourceError, act: Action) -> None:
-    assert decide(held, problem) == (act, str(problem))
+def test_the_action_for_an_error(local: LocalState, problem: SourceError, action: Action) -> None:
+    assert decide(local, problem) == (action, str(problem))
 
 
 texts = st.sampled_from(["", "0", "39", "40", "41", "99", "100", "101", "9" * 40, "-1", "x", "*"])
@@ -165,22 +167,22 @@ HEADERS = st.fixed_dictionaries(
 
 
 @settings(deadline=None, max_examples=500, derandomize=True)
-@given(held=st.sampled_from(list(REQUESTS)), status=st.integers(100, 999), headers=HEADERS)
+@given(local=st.sampled_from(list(REQUESTS)), status=st.integers(100, 999), headers=HEADERS)
 def test_bytes_are_only_appended_where_they_belong(
-    held: LocalState, status: int, headers: dict[str, str]
+    local: LocalState, status: int, headers: dict[str, str]
 ) -> None:
-    asked = REQUESTS[held]
+    asked = REQUESTS[local]
     answer = read(asked, status, headers)
-    act, _why = decide(held, answer)
-    if act not in {Action.APPEND, Action.BEGIN}:
+    action, _why = decide(local, answer)
+    if action not in {Action.APPEND, Action.BEGIN}:
         return
     assert isinstance(answer, Opened)
     assert status in {200, 206}
-    if act is Action.BEGIN:
+    if action is Action.BEGIN:
         assert answer.start == 0
         return
-    assert answer.start == held.at
-    if held.size:
+    assert answer.start == local.offset
+    if local.size:
         assert status == 206
-        assert held.total in {None, answer.total} or answer.total is None
-        assert held.validator in {None, answer.validator} or answer.validator is None
+        assert local.total in {None, answer.total} or answer.total is None
+        assert local.validator in {None, answer.validator} or answer.validator is None

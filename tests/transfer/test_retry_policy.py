@@ -1,10 +1,10 @@
-"""How long to wait and when to give up."""
+"""The retry policy and the rate limit: how long to wait, and when to give up."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.transfer.rate_limit import free_at
+from cxrsync.transfer.rate_limit import due_at
 from cxrsync.transfer.retry_policy import RetryState, backoff, next_delay
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
@@ -24,58 +24,60 @@ many = settings(deadline=None, max_examples=200, derandomize=True)
         (10**9, 1.0, 60.0),
     ],
 )
-def test_pause(failures: int, jitter: float, seconds: float) -> None:
+def test_backoff(failures: int, jitter: float, seconds: float) -> None:
     assert backoff(failures, jitter) == seconds
 
 
 @pytest.mark.parametrize(
-    ("failures", "retries", "wish", "seconds"),
+    ("failures", "retries", "retry_after", "seconds"),
     [
         (1, 5, 0.0, 1.0),
         (5, 5, 0.0, 16.0),
         (6, 5, 0.0, None),
         (1, 0, 0.0, None),  # --retries 0: the first failure is the last
         (1, 5, 120.0, 120.0),
-        (1, 5, -3.0, 1.0),  # it has been waited for already
-        (4, 5, 2.0, 8.0),  # a wish is a least, not a most
-        (6, 5, 120.0, None),  # nor does it buy another attempt
+        (1, 5, -3.0, 1.0),  # it has passed already
+        (4, 5, 2.0, 8.0),  # Retry-After is a minimum
+        (6, 5, 120.0, None),  # it does not allow another attempt
         (1, 5, 600.0, 600.0),
         (1, 5, 600.1, None),  # longer than the run waits for any server
         (1, 5, 86_400.0, None),
     ],
 )
-def test_next_step(failures: int, retries: int, wish: float, seconds: float | None) -> None:
-    assert next_delay(RetryState(failures), retries, 1.0, wish, longest=600.0) == seconds
+def test_next_delay(failures: int, retries: int, retry_after: float, seconds: float | None) -> None:
+    assert (
+        next_delay(RetryState(failures), retries, 1.0, retry_after, give_up_after=600.0) == seconds
+    )
 
 
-def test_a_file_that_is_to_wait_for_long_is_put_off() -> None:
+def test_a_file_with_a_long_retry_after_is_left_to_the_next_pass() -> None:
     assert next_delay(RetryState(1), 5, 1.0, 900.0) == 900.0
     assert next_delay(RetryState(1), 5, 1.0, 901.0) is None
 
 
 def attempts(retries: int, progress: list[bool]) -> int:
-    """How many of these failures a file lives through."""
-    history = RetryState()
+    """After how many of these failures a file is still retried."""
+    state = RetryState()
     for survived, arrived in enumerate(progress):
-        history = history.failed(progress=arrived)
-        if next_delay(history, retries, 0.5) is None:
+        state = state.failed(progress=arrived)
+        if next_delay(state, retries, 0.5) is None:
             return survived
     return len(progress)
 
 
-def test_bytes_refill_the_budget() -> None:
+def test_bytes_refill_the_retry_budget() -> None:
     assert attempts(3, [False] * 10) == 3
-    assert attempts(3, [True] * 1000) == 1000  # a line that breaks every megabyte gets there
+    assert attempts(3, [True] * 1000) == 1000  # a connection that breaks after every megabyte
     assert attempts(3, [False, False, False, True, False, False, False]) == 6
     assert attempts(1, [False, True, False]) == 2
 
 
 @many
 @given(st.integers(0, 50), st.floats(0, 1), st.floats(-10, 1e6))
-def test_the_pause_has_bounds(failures: int, jitter: float, wish: float) -> None:
-    wait = next_delay(RetryState(failures), 50, jitter, wish)
+def test_the_delay_is_bounded(failures: int, jitter: float, retry_after: float) -> None:
+    wait = next_delay(RetryState(failures), 50, jitter, retry_after)
     if wait is None:
-        assert wish > 900
+        assert retry_after > 900
     else:
         assert 0.5 <= wait <= 900
         assert wait >= backoff(failures, 0.0)
@@ -84,42 +86,42 @@ def test_the_pause_has_bounds(failures: int, jitter: float, wish: float) -> None
 
 @many
 @given(st.integers(0, 8), st.lists(st.booleans(), max_size=40))
-def test_given_up_is_what_fails_too_often_in_a_row(retries: int, progress: list[bool]) -> None:
-    row, expected = 0, len(progress)
+def test_a_file_fails_after_too_many_failures_in_a_row(retries: int, progress: list[bool]) -> None:
+    in_a_row, expected = 0, len(progress)
     for survived, arrived in enumerate(progress):
-        row = 1 if arrived else row + 1
-        if row > retries:
+        in_a_row = 1 if arrived else in_a_row + 1
+        if in_a_row > retries:
             expected = survived
             break
     assert attempts(retries, progress) == expected
 
 
-# ── one rate for all ───────────────────────────────────────────────────────────────────────────
+# ── the rate limit ───────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
     ("before", "now", "count", "then"),
     [
-        (0.0, 100.0, 100, 100.8),  # idle since long: a moment is saved up, no more
+        (0.0, 100.0, 100, 100.8),  # idle for long: only a moment is made up for
         (100.0, 100.0, 100, 101.0),
-        (105.0, 100.0, 100, 106.0),  # behind those who took theirs before
+        (105.0, 100.0, 100, 106.0),  # after the bytes consumed before
         (99.9, 100.0, 100, 100.9),  # a timer that fired late: the schedule does not move
         (100.0, 100.0, 0, 100.0),
     ],
 )
-def test_when_a_line_is_free_again(before: float, now: float, count: int, then: float) -> None:
-    assert free_at(before, now, count, 100.0) == pytest.approx(then)
+def test_when_bytes_are_due(before: float, now: float, count: int, then: float) -> None:
+    assert due_at(before, now, count, 100.0) == pytest.approx(then)
 
 
 @many
 @given(
     takes=st.lists(st.tuples(st.integers(1, 10_000), st.floats(0, 0.5)), min_size=5, max_size=50)
 )
-def test_a_rate_holds_whatever_the_timers_do(takes: list[tuple[int, float]]) -> None:
-    rate, now, free = 1000.0, 0.0, 0.0
-    carried = 0
+def test_late_timers_never_exceed_the_rate(takes: list[tuple[int, float]]) -> None:
+    rate, now, due = 1000.0, 0.0, 0.0
+    consumed = 0
     for count, late in takes:
-        free = free_at(free, now, count, rate)
-        now = max(now, free) + late
-        carried += count
-        assert carried <= rate * (now + 0.2) + 1e-6
+        due = due_at(due, now, count, rate)
+        now = max(now, due) + late
+        consumed += count
+        assert consumed <= rate * (now + 0.2) + 1e-6

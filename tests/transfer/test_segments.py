@@ -1,4 +1,4 @@
-"""Connections share one file: every byte once, and no share too small to be worth a request."""
+"""Connections share one file: every byte once, and no share too small for a request."""
 
 from dataclasses import dataclass, field
 from random import Random
@@ -45,7 +45,7 @@ def take_all(segments: Segments) -> list[Segment]:
         ([], 0, []),
     ],
 )
-def test_what_is_wanted(
+def test_the_missing_segments(
     present: list[Range], total: int | None, free: list[tuple[int, int | None]]
 ) -> None:
     segments = Segments(present, total)
@@ -54,11 +54,11 @@ def test_what_is_wanted(
     assert segments.busy == bool(free)
 
 
-def test_one_connection_gets_all_of_it() -> None:
+def test_one_connection_gets_the_whole_file() -> None:
     assert spans(Segments([], 100 * MIB).take_idle(1)) == [(0, 100 * MIB)]
 
 
-def test_several_idle_ones_find_the_rest_free() -> None:
+def test_several_idle_connections_find_the_rest_free() -> None:
     segments = Segments([], 80 * MIB)
     taken = [segments.take_idle(idle) for idle in (4, 3, 2, 1)]
     assert spans(*taken) == [
@@ -70,13 +70,13 @@ def test_several_idle_ones_find_the_rest_free() -> None:
     assert segments.take_idle(1) is None
 
 
-def test_a_small_file_is_not_cut() -> None:
+def test_a_small_file_is_not_split() -> None:
     segments = Segments([], 2 * MIN_SHARE - 1)
     assert spans(segments.take_idle(8)) == [(0, 2 * MIN_SHARE - 1)]
     assert segments.split_longest(8) is None
 
 
-def test_nothing_is_cut_off_a_file_without_a_total() -> None:
+def test_a_file_without_a_total_is_not_split() -> None:
     segments = Segments([], None)
     first = segments.take_idle(8)
     assert spans(first) == [(0, None)]
@@ -87,7 +87,7 @@ def test_nothing_is_cut_off_a_file_without_a_total() -> None:
     assert spans(segments.split_longest(1), first) == [(40 * MIB, 80 * MIB), (0, 40 * MIB)]
 
 
-def test_the_end_is_taken_from_the_longest() -> None:
+def test_the_longest_segment_is_split() -> None:
     segments = Segments([(30 * MIB, 40 * MIB)], 200 * MIB)
     short, long = take_all(segments)
     long.offset += 60 * MIB
@@ -101,7 +101,7 @@ def test_the_end_is_taken_from_the_longest() -> None:
     assert end.busy
 
 
-def test_a_connection_that_gave_up_leaves_its_rest_free() -> None:
+def test_a_connection_that_stops_leaves_its_rest_free() -> None:
     segments = Segments([], 100)
     first = segments.take_idle(1)
     assert first is not None
@@ -110,7 +110,7 @@ def test_a_connection_that_gave_up_leaves_its_rest_free() -> None:
     assert spans(segments.take_idle(1)) == [(40, 100)]
 
 
-def test_complete_is_not_before_the_last_byte() -> None:
+def test_complete_only_after_the_last_byte() -> None:
     segments = Segments([(0, 98)], 100)
     segment = segments.take_idle(1)
     assert segment is not None
@@ -122,8 +122,8 @@ def test_complete_is_not_before_the_last_byte() -> None:
 
 
 @dataclass
-class Line:
-    """Connections that take up work, receive some of it, and sometimes drop it, in any order."""
+class Connections:
+    """Connections that take segments, receive some bytes, and sometimes stop, in any order."""
 
     segments: Segments
     total: int
@@ -171,35 +171,39 @@ class Line:
 @given(
     total=st.integers(0, 100 * MIB),
     parts=st.lists(st.tuples(st.integers(0, 100 * MIB), st.integers(0, 100 * MIB)), max_size=4),
-    is_told=st.booleans(),
+    total_is_known=st.booleans(),
     connections=st.integers(1, 8),
     random=st.randoms(use_true_random=False),
 )
-def test_every_byte_once(
-    total: int, parts: list[Range], is_told: bool, connections: int, random: Random
+def test_every_byte_is_requested_once(
+    total: int, parts: list[Range], total_is_known: bool, connections: int, random: Random
 ) -> None:
     present = normal(parts, total)
-    if not is_told:
+    if not total_is_known:
         present = [] if not present or present[0][0] else present[:1]
-    line = Line(Segments(present, total if is_told else None), total, connections, present)
-    is_known = is_told
-    while not line.segments.complete:
+    connections_at_work = Connections(
+        Segments(present, total if total_is_known else None), total, connections, present
+    )
+    is_known = total_is_known
+    while not connections_at_work.segments.complete:
         act = random.random()
-        if not is_known and line.working and act < 0.3:
-            line.segments.learn_total(total)
+        if not is_known and connections_at_work.working and act < 0.3:
+            connections_at_work.segments.learn_total(total)
             is_known = True
-            for segment in [each for each in line.working if each.done]:
-                line.drop(segment)
-        elif act < 0.4 or not line.working:
-            assert line.take_up() or line.working  # nobody idles while bytes are free
+            for segment in [each for each in connections_at_work.working if each.done]:
+                connections_at_work.drop(segment)
+        elif act < 0.4 or not connections_at_work.working:
+            assert (
+                connections_at_work.take_up() or connections_at_work.working
+            )  # nobody idles while bytes are free
         else:
-            segment = random.choice(line.working)
+            segment = random.choice(connections_at_work.working)
             if act < 0.45:
-                line.drop(segment)
+                connections_at_work.drop(segment)
             else:
-                line.receive(segment, random.randint(1, 8 * MIB))
-    assert line.arrived == ([(0, total)] if total else [])
-    assert all(share >= MIN_SHARE for share in line.shares)
+                connections_at_work.receive(segment, random.randint(1, 8 * MIB))
+    assert connections_at_work.arrived == ([(0, total)] if total else [])
+    assert all(share >= MIN_SHARE for share in connections_at_work.shares)
 
 
 @many

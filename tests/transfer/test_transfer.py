@@ -1,4 +1,4 @@
-"""One file through everything that a line and a server can do to it; the disk is real."""
+"""The transfer of one file through everything that a server can do; the disk is real."""
 
 import asyncio
 import hashlib
@@ -52,7 +52,7 @@ SAME: Any = object()
 
 @dataclass
 class Scripted:
-    """A source that plays a script, one step a request, and then does as ``ever`` does."""
+    """A source with one scripted step for each request; after the last, ``ever`` is repeated."""
 
     data: bytes
     steps: deque["Step"] = field(default_factory=deque)
@@ -91,7 +91,7 @@ class Scripted:
 
 @dataclass(frozen=True)
 class Give:
-    """The bytes that were asked for, with one thing or another wrong about them."""
+    """An answer with the requested bytes, wrong in the ways that its fields say."""
 
     whole: bool = False
     shift: int = 0
@@ -126,8 +126,8 @@ Step = Answer | Exception | Callable[[Scripted, int, int | None], Answer]
 
 
 @dataclass
-class Stage:
-    """A line to ``source``, and one file's way over it."""
+class Harness:
+    """The transfer of one file from ``source``."""
 
     folder: Path
     source: Scripted
@@ -172,15 +172,15 @@ class Stage:
 
 @pytest.fixture(autouse=True)
 def small_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry_policy, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(retry_policy, "_FIRST_BACKOFF", 0.0)
     monkeypatch.setattr(module, "HANDOVER_BYTES", 250)
-    for room in (module, segments):
-        monkeypatch.setattr(room, "MIN_SHARE", 300)
+    for each in (module, segments):
+        monkeypatch.setattr(each, "MIN_SHARE", 300)
     monkeypatch.setattr(segments, "_ALIGN", 1)
 
 
-def staged(folder: Path, *steps: Step, **more: Any) -> Stage:
-    return Stage(folder, Scripted(DATA, deque(steps)), **more)
+def make_harness(folder: Path, *steps: Step, **more: Any) -> Harness:
+    return Harness(folder, Scripted(DATA, deque(steps)), **more)
 
 
 CUT = Give(cut=700)
@@ -191,12 +191,12 @@ CUT = Give(cut=700)
     "steps",
     [
         [], [CUT], [Give(cut=0)],
-        [Give(cut=130)] * 20,  # what arrives refills the budget
+        [Give(cut=130)] * 20,  # bytes refill the retry budget
         [CUT, Give(cut=0), Give(cut=0)],
         [Give(cut=0, then=None)], [Give(cut=700, then=None), Give(cut=50, then=None)],
         [Give(more=b"x" * 500)], [CUT, Give(more=b"x" * 500)],
         [CUT, Give(whole=True)], [CUT, Give(whole=True, cut=400)],
-        # Once it is another file it stays that, whichever connection asks next.
+        # A file that has changed stays changed for every connection.
         [CUT, Give(whole=True, validator='"v2"', cut=400), *[Give(validator='"v2"')] * 9],
         [CUT, Give(shift=7)], [CUT, Give(shift=-7)],
         [CUT, Give(total=2999)], [CUT, Give(total=10**9)], [Give(total=9999)],
@@ -209,15 +209,15 @@ CUT = Give(cut=700)
     ],
 )  # fmt: skip
 async def test_the_bytes_are_right(tmp_path: Path, steps: list[Step], connections: int) -> None:
-    stage = staged(tmp_path, *steps)
-    transfer = await stage.fetch(connections)
-    stage.assert_right(transfer)
+    harness = make_harness(tmp_path, *steps)
+    transfer = await harness.fetch(connections)
+    harness.assert_right(transfer)
     restarts = (
         transfer.partial.generation
-    )  # also one that gave up bytes which nobody had counted yet
+    )  # also after a restart discarded bytes that were not counted yet
     assert restarts <= 1
-    assert stage.source.requests <= len(steps) + 3 * connections
-    assert stage.source.sent <= len(DATA) * (1 + restarts) + 500 + 100 * connections
+    assert harness.source.requests <= len(steps) + 3 * connections
+    assert harness.source.sent <= len(DATA) * (1 + restarts) + 500 + 100 * connections
 
 
 def no_ranges(source: Scripted, start: int, stop: int | None) -> Answer:
@@ -237,127 +237,131 @@ def other_total(source: Scripted, start: int, stop: int | None) -> Answer:
     "ever",
     [
         Give(cut=0), Give(cut=0, then=None), Give(shift=5), InvalidResponse("always"),
-        # What arrives is given up again, and must not refill the budget for ever.
+        # Bytes that are discarded must not refill the retry budget for ever.
         no_ranges, other_total,
         Give(whole=True, cut=700), Give(whole=True, validator=None, cut=700),
     ],
 )  # fmt: skip
-async def test_what_never_gets_better_fails(tmp_path: Path, ever: Step, connections: int) -> None:
-    stage = staged(tmp_path)
-    stage.source.ever = ever
-    transfer = await stage.fetch(connections)
+async def test_an_error_that_repeats_fails_the_file(
+    tmp_path: Path, ever: Step, connections: int
+) -> None:
+    harness = make_harness(tmp_path)
+    harness.source.ever = ever
+    transfer = await harness.fetch(connections)
     assert transfer.failure is not None
-    assert stage.source.requests <= 6 * (RETRIES + 1)
-    assert stage.received == transfer.partial.size
+    assert harness.source.requests <= 6 * (RETRIES + 1)
+    assert harness.received == transfer.partial.size
 
 
 @pytest.mark.parametrize("connections", [1, 3])
-async def test_a_tag_that_is_new_in_each_answer(tmp_path: Path, connections: int) -> None:
-    """As of inodes behind a balancer: in one stream, without If-Range, the digest decides."""
-    stage = staged(tmp_path)
-    stage.source.ever = other_tag
-    transfer = await stage.fetch(connections)
-    stage.assert_right(transfer)
-    assert stage.source.asked[-1][2] is None
-    assert stage.source.sent <= 2 * len(DATA)
+async def test_an_etag_that_is_new_in_each_answer(tmp_path: Path, connections: int) -> None:
+    """As behind a load balancer: in one stream, without If-Range, the digest decides."""
+    harness = make_harness(tmp_path)
+    harness.source.ever = other_tag
+    transfer = await harness.fetch(connections)
+    harness.assert_right(transfer)
+    assert harness.source.asked[-1][2] is None
+    assert harness.source.sent <= 2 * len(DATA)
 
 
-async def test_without_a_digest_only_a_strong_tag_joins_two_answers(tmp_path: Path) -> None:
-    """The second answer may be of another object: nothing would tell."""
+async def test_without_a_digest_only_a_strong_etag_joins_two_answers(tmp_path: Path) -> None:
+    """The second answer may be of another object, and nothing would show it."""
     untagged = Give(cut=700, validator=None)
-    stage = staged(tmp_path, untagged, Give(validator=None))
-    stage.assert_right(await stage.fetch(3, by_digest=False))
-    assert [start for start, _stop, _if in stage.source.asked] == [0, 0]
-    assert all(stop is None for _start, stop, _if in stage.source.asked)
+    harness = make_harness(tmp_path, untagged, Give(validator=None))
+    harness.assert_right(await harness.fetch(3, by_digest=False))
+    assert [start for start, _stop, _if in harness.source.asked] == [0, 0]
+    assert all(stop is None for _start, stop, _if in harness.source.asked)
 
 
 @pytest.mark.parametrize("end", [End.FRAMED, End.CLOSED])
-async def test_how_an_end_without_a_length_was_told(tmp_path: Path, end: End) -> None:
-    stage = staged(tmp_path, Give(total=None, end=end))
-    transfer = await stage.fetch()
-    assert (transfer.end, stage.source.requests) == (end, 1)
-    stage.assert_right(transfer)
+async def test_what_proved_the_end_of_an_answer_without_a_length(tmp_path: Path, end: End) -> None:
+    harness = make_harness(tmp_path, Give(total=None, end=end))
+    transfer = await harness.fetch()
+    assert (transfer.end, harness.source.requests) == (end, 1)
+    harness.assert_right(transfer)
 
 
 async def test_the_end_of_a_range_is_not_the_end_of_the_file(tmp_path: Path) -> None:
     """``Content-Range: bytes 0-699/*``: the server gives less than was asked for, as it may."""
     part = Give(total=None, cut=700, then=None, end=End.OF_RANGE)
-    stage = staged(tmp_path, part, part)
-    stage.assert_right(await stage.fetch())
-    assert [start for start, _stop, _if in stage.source.asked] == [0, 700, 1400]
+    harness = make_harness(tmp_path, part, part)
+    harness.assert_right(await harness.fetch())
+    assert [start for start, _stop, _if in harness.source.asked] == [0, 700, 1400]
 
 
 @pytest.mark.parametrize("server", [len(DATA), 2000])
-async def test_a_total_that_belongs_to_no_byte_is_void(tmp_path: Path, server: int) -> None:
+async def test_a_total_without_any_byte_is_void(tmp_path: Path, server: int) -> None:
     """An earlier run was killed before its first byte; the file has grown since."""
     (tmp_path / "digest").touch()
     (tmp_path / "digest.json").write_text(
         json.dumps({"source": "test:", "total": 314, "validator": '"v0"', "modified": None})
     )
-    stage = staged(tmp_path)
-    stage.source.data = DATA[:server]
-    stage.assert_right(await stage.fetch(resumed=True))
+    harness = make_harness(tmp_path)
+    harness.source.data = DATA[:server]
+    harness.assert_right(await harness.fetch(resumed=True))
 
 
-async def test_what_is_complete_is_asked_after_where_no_digest_proves_it(tmp_path: Path) -> None:
-    """It lay there complete since an earlier run, which was killed before it could publish it."""
+async def test_a_complete_partial_without_a_digest_is_confirmed_by_a_request(
+    tmp_path: Path,
+) -> None:
+    """An earlier run was killed before it could publish the file."""
     for number, tag in enumerate(('"v1"', '"v2"')):
         folder = tmp_path / str(number)
         leave(folder, DATA, HERE, proved=False)
-        stage = staged(folder)
-        stage.source.ever = Give(validator=tag)
-        transfer = await stage.fetch(resumed=True, by_digest=False)
+        harness = make_harness(folder)
+        harness.source.ever = Give(validator=tag)
+        transfer = await harness.fetch(resumed=True, by_digest=False)
         assert transfer.complete
-        assert stage.source.asked[0] == (len(DATA) - 1, None, '"v1"')
+        assert harness.source.asked[0] == (len(DATA) - 1, None, '"v1"')
 
 
-async def test_what_is_not_there_is_not_asked_for_twice(tmp_path: Path) -> None:
-    stage = staged(tmp_path, NotFound("404"))
-    assert isinstance((await stage.fetch(4)).failure, NotFound)
-    assert stage.source.requests == 1
+async def test_404_is_not_retried(tmp_path: Path) -> None:
+    harness = make_harness(tmp_path, NotFound("404"))
+    assert isinstance((await harness.fetch(4)).failure, NotFound)
+    assert harness.source.requests == 1
 
 
-async def test_a_file_that_is_the_same(tmp_path: Path) -> None:
-    stage = staged(tmp_path, Unchanged())
-    assert (await stage.fetch(2, skip_if='"v1"')).unchanged
-    assert (stage.source.requests, stage.received) == (1, 0)
+async def test_an_unchanged_file(tmp_path: Path) -> None:
+    harness = make_harness(tmp_path, Unchanged())
+    assert (await harness.fetch(2, skip_if='"v1"')).unchanged
+    assert (harness.source.requests, harness.received) == (1, 0)
 
 
-async def test_credentials_end_the_run(tmp_path: Path) -> None:
+async def test_refused_credentials_end_the_run(tmp_path: Path) -> None:
     with pytest.raises(CredentialsRefused):
-        await staged(tmp_path, CUT, CredentialsRefused("no")).fetch(2)
+        await make_harness(tmp_path, CUT, CredentialsRefused("no")).fetch(2)
 
 
-async def test_a_refusal_is_the_file_s_if_the_probe_is_let_in(tmp_path: Path) -> None:
+async def test_403_concerns_the_file_if_the_probe_is_answered(tmp_path: Path) -> None:
     probes: list[Exception | None] = [None]
 
     async def probe() -> None:
         if (problem := probes.pop(0)) is not None:
             raise problem
 
-    stage = staged(tmp_path, CUT, AccessDenied("403"), probe=probe)
-    assert isinstance((await stage.fetch()).failure, AccessDenied)
-    # Access that was gone and comes back is no file's failure; a probe that breaks tells nothing.
+    harness = make_harness(tmp_path, CUT, AccessDenied("403"), probe=probe)
+    assert isinstance((await harness.fetch()).failure, AccessDenied)
+    # Access that comes back means that no file failed; a probe that breaks off proves nothing.
     probes[:] = [AccessDenied("403"), Interrupted("cut"), Throttled("later"), None]
-    stage = staged(tmp_path / "2", CUT, AccessDenied("403"), probe=probe)
-    stage.assert_right(await stage.fetch())
+    harness = make_harness(tmp_path / "2", CUT, AccessDenied("403"), probe=probe)
+    harness.assert_right(await harness.fetch())
     assert probes == []
     with pytest.raises(AccessDenied):
-        await staged(tmp_path / "3", AccessDenied("403")).fetch()
+        await make_harness(tmp_path / "3", AccessDenied("403")).fetch()
 
 
 @pytest.mark.parametrize("away", [Unreachable("gone"), Throttled("later")])
 async def test_a_server_that_stays_away_ends_the_run(tmp_path: Path, away: Exception) -> None:
-    stage = staged(tmp_path, CUT, patience=0.0)
-    stage.source.ever = away
+    harness = make_harness(tmp_path, CUT, patience=0.0)
+    harness.source.ever = away
     with pytest.raises(type(away)) as ended:
-        await stage.fetch()
+        await harness.fetch()
     assert ended.value is away
     assert away.exit_code is ExitCode.UNREACHABLE  # type: ignore[attr-defined]
     assert (tmp_path / "digest").read_bytes() == DATA[:700]
 
 
-# ── what an earlier run left ───────────────────────────────────────────────────────────────────
+# ── what an earlier run left ─────────────────────────────────────────────────────────────────────
 
 
 def leave(folder: Path, data: bytes, binding: ObjectVersion | None, *, proved: bool = True) -> None:
@@ -378,7 +382,7 @@ HERE = ObjectVersion("test:", len(DATA), '"v1"', 1.5e9)
     ("left", "binding", "resumed", "first"),
     [
         (DATA[:1000], HERE, 1000, (1000, None, '"v1"')),
-        # The validator of another source means nothing here; of unknown bytes the last is asked.
+        # Another source's validator means nothing here; of unknown bytes the last is requested.
         (DATA[:1000], replace(HERE, source="other:"), 1000, (1000, None, None)),
         (DATA[:1000], None, 1000, (999, None, None)),
         (DATA, None, len(DATA), (len(DATA) - 1, None, None)),
@@ -387,21 +391,21 @@ HERE = ObjectVersion("test:", len(DATA), '"v1"', 1.5e9)
         (DATA[:1000], replace(HERE, total=2000), 0, (1000, None, '"v1"')),
     ],
 )
-async def test_going_on(
+async def test_resuming(
     tmp_path: Path, left: bytes, binding: ObjectVersion | None, resumed: int, first: tuple[Any, ...]
 ) -> None:
     leave(tmp_path, left, binding)
-    stage = staged(tmp_path)
-    transfer = await stage.fetch(resumed=True)
-    assert stage.source.asked[0] == first
+    harness = make_harness(tmp_path)
+    transfer = await harness.fetch(resumed=True)
+    assert harness.source.asked[0] == first
     assert transfer.resumed == resumed
     if binding is None and resumed:
-        stage.events.append(Received(-1))  # the byte that was asked for twice
-    stage.assert_right(transfer)
-    assert stage.source.sent <= len(DATA) - resumed + 100
+        harness.events.append(Received(-1))  # the byte that was requested twice
+    harness.assert_right(transfer)
+    assert harness.source.sent <= len(DATA) - resumed + 100
 
 
-async def test_bytes_found_under_the_final_name_are_set_aside(tmp_path: Path) -> None:
+async def test_bytes_that_had_the_final_name_are_set_aside(tmp_path: Path) -> None:
     leave(tmp_path, DATA + b"more", None)
     aside: list[bytes] = []
 
@@ -409,34 +413,36 @@ async def test_bytes_found_under_the_final_name_are_set_aside(tmp_path: Path) ->
         aside.append(partial.path.read_bytes())
         partial.discard()
 
-    stage = staged(tmp_path)
-    stage.assert_right(await stage.fetch(resumed=True, set_aside=set_aside))
+    harness = make_harness(tmp_path)
+    harness.assert_right(await harness.fetch(resumed=True, set_aside=set_aside))
     assert aside == [DATA + b"more"]
 
 
-async def test_bytes_found_under_the_final_name_are_set_aside_by_a_later_run(
+async def test_bytes_that_had_the_final_name_are_set_aside_by_a_later_run(
     tmp_path: Path,
 ) -> None:
-    """A run that was interrupted has bound them to the source's file by then."""
+    """An interrupted run has already bound them to the source's file."""
     mine = b"mine" * 100
     leave(tmp_path, mine, None)
     aside: list[bytes] = []
 
     def set_aside(partial: Partial) -> None:
-        aside.append(partial.path.read_bytes()[: len(mine) - 1])  # the last one was asked for again
+        aside.append(
+            partial.path.read_bytes()[: len(mine) - 1]
+        )  # the last byte was requested again
         partial.discard()
 
-    stage = staged(tmp_path, Give(cut=300), NotFound("404"))
-    assert (await stage.fetch(resumed=True, set_aside=set_aside)).failure is not None
-    transfer = await staged(tmp_path).fetch(resumed=True, set_aside=set_aside)
+    harness = make_harness(tmp_path, Give(cut=300), NotFound("404"))
+    assert (await harness.fetch(resumed=True, set_aside=set_aside)).failure is not None
+    transfer = await make_harness(tmp_path).fetch(resumed=True, set_aside=set_aside)
     assert await transfer.restart(transfer.partial.generation)
     assert aside == [mine[:-1]]
 
 
-# ── several connections, and the end in the middle ─────────────────────────────────────────────
+# ── several connections, and the end in the middle ───────────────────────────────────────────────
 
 
-async def test_two_that_find_the_file_changed_start_over_once(
+async def test_two_connections_that_find_the_file_changed_restart_it_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go = threading.Event()
@@ -449,8 +455,8 @@ async def test_two_that_find_the_file_changed_start_over_once(
         original(partial)
 
     monkeypatch.setattr(Partial, "discard", discard)
-    stage = staged(tmp_path)
-    transfer = Transfer(stage.context, REF, Partial(tmp_path, "digest"))
+    harness = make_harness(tmp_path)
+    transfer = Transfer(harness.context, REF, Partial(tmp_path, "digest"))
     both = [asyncio.create_task(transfer.restart(0)) for _ in range(2)]
     while not discarded:
         await asyncio.sleep(0)
@@ -461,8 +467,8 @@ async def test_two_that_find_the_file_changed_start_over_once(
     assert transfer.segments.take_idle(1) is not None
 
 
-async def test_cancelled_in_the_middle_what_arrived_is_on_the_disk(tmp_path: Path) -> None:
-    stage = staged(tmp_path)
+async def test_bytes_received_before_a_cancellation_are_on_the_disk(tmp_path: Path) -> None:
+    harness = make_harness(tmp_path)
     there = asyncio.Event()
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -471,20 +477,20 @@ async def test_cancelled_in_the_middle_what_arrived_is_on_the_disk(tmp_path: Pat
         there.set()
         await asyncio.Event().wait()
 
-    stage.source.ever = Opened(0, len(DATA), '"v1"', None, chunks())
-    task = asyncio.create_task(stage.fetch())
+    harness.source.ever = Opened(0, len(DATA), '"v1"', None, chunks())
+    task = asyncio.create_task(harness.fetch())
     await there.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (tmp_path / "digest").read_bytes() == DATA[:700]
-    assert stage.received == 700
-    stage = staged(tmp_path)
-    stage.assert_right(await stage.fetch(resumed=True))
-    assert stage.source.asked[0] == (700, None, '"v1"')
+    assert harness.received == 700
+    harness = make_harness(tmp_path)
+    harness.assert_right(await harness.fetch(resumed=True))
+    assert harness.source.asked[0] == (700, None, '"v1"')
 
 
-async def test_it_takes_no_more_than_it_may(
+async def test_every_byte_passes_the_rate_limiter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[int] = []
@@ -493,29 +499,29 @@ async def test_it_takes_no_more_than_it_may(
         taken.append(count)
 
     monkeypatch.setattr(RateLimiter, "consume", take)
-    stage = staged(tmp_path)
-    stage.assert_right(await stage.fetch(3))
+    harness = make_harness(tmp_path)
+    harness.assert_right(await harness.fetch(3))
     assert sum(taken) == len(DATA)
 
 
 @pytest.mark.parametrize("total", [len(DATA), None])
 @pytest.mark.parametrize("most", [len(DATA), len(DATA) - 1])
 async def test_a_file_that_is_too_large(tmp_path: Path, total: int | None, most: int) -> None:
-    stage = staged(tmp_path)
-    stage.source.ever = Give(total=total)
+    harness = make_harness(tmp_path)
+    harness.source.ever = Give(total=total)
     transfer = Transfer(
-        stage.context, REF, Partial(tmp_path, "digest"), TransferOptions(max_bytes=most)
+        harness.context, REF, Partial(tmp_path, "digest"), TransferOptions(max_bytes=most)
     )
     await transfer.begin(load=False)
     await fetch_alone(TransferPool(), transfer, 1)
     if most == len(DATA):
-        stage.assert_right(transfer)
+        harness.assert_right(transfer)
     else:
         assert isinstance(transfer.failure, InvalidResponse)
-        assert stage.source.requests == 1
+        assert harness.source.requests == 1
 
 
-async def test_cancelled_in_a_hand_over_it_is_counted(
+async def test_bytes_written_during_a_cancellation_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, go = asyncio.Event(), threading.Event()
@@ -528,14 +534,14 @@ async def test_cancelled_in_a_hand_over_it_is_counted(
 
     monkeypatch.setattr(executors, "SMALL", 0)  # in a thread
     monkeypatch.setattr(Partial, "write", write)
-    stage = staged(tmp_path)
-    task = asyncio.create_task(stage.fetch())
+    harness = make_harness(tmp_path)
+    task = asyncio.create_task(harness.fetch())
     await begun.wait()
     task.cancel()
     go.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert stage.received == (tmp_path / "digest").stat().st_size > 0
+    assert harness.received == (tmp_path / "digest").stat().st_size > 0
 
 
 @settings(deadline=None, max_examples=60, derandomize=True)
@@ -546,12 +552,12 @@ async def test_cancelled_in_a_hand_over_it_is_counted(
     place=st.integers(0, 8),
     connections=st.integers(1, 4),
 )
-def test_whatever_the_line_does(
+def test_the_bytes_are_right_whatever_the_server_does(
     size: int, cuts: list[int | None], odd: Step, place: int, connections: int
 ) -> None:
     steps: list[Step] = [Give(cut=cut) for cut in cuts if cut != 0]
     steps.insert(place, odd)
     with tempfile.TemporaryDirectory() as folder:
         source = Scripted(random.Random(size).randbytes(size), deque(steps))
-        stage = Stage(Path(folder), source)
-        stage.assert_right(asyncio.run(stage.fetch(connections)))
+        harness = Harness(Path(folder), source)
+        harness.assert_right(asyncio.run(harness.fetch(connections)))
