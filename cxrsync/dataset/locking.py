@@ -65,7 +65,7 @@ class Workplace:
         """
         try:
             await self._take_lock(patience, emit, later)
-            replaced = await run_in_thread(self.lock.replaced)
+            replaced = await run_in_thread(self.lock.replaced_owners)
             for each in replaced:
                 if not each.dead:
                     emit(Notice(f"{each.words}, of which nothing was heard"))
@@ -91,10 +91,10 @@ class Workplace:
         self, patience: float, emit: EventSink, later: Sequence[Workplace]
     ) -> None:
         def attempt() -> Holder | None:
-            holder = self.lock.attempt()
+            holder = self.lock.try_acquire()
             if holder is not None:
                 for each in later:
-                    each.lock.observe()
+                    each.lock.watch_owner()
             return holder
 
         clock = asyncio.get_running_loop().time
@@ -102,7 +102,7 @@ class Workplace:
         told: float | None = None
         while (holder := await run_in_thread(attempt)) is not None:
             now = clock()
-            left = max(began + patience - now, holder.gone_in or 0.0)
+            left = max(began + patience - now, holder.ends_in or 0.0)
             if left <= 0:
                 raise self.lock.refusal(holder)
             if told is None or now - told >= SAY_SECONDS:
@@ -112,7 +112,7 @@ class Workplace:
 
 
 def _in_words(holder: Holder) -> str:
-    if holder.gone_in is None:
+    if holder.ends_in is None:
         return holder.words
-    soon = humanize.duration(holder.gone_in)
+    soon = humanize.duration(holder.ends_in)
     return f"{holder.words}; if this machine was started again since, that is known in {soon}"

@@ -31,7 +31,7 @@ from cxrsync.storage import byte_ranges as sets
 from cxrsync.storage.atomic_write import COPY_SUFFIX, UNFINISHED, write_all, write_file
 from cxrsync.storage.disk_space import free_space
 from cxrsync.storage.filesystem import FILE_MODE, is_same_file
-from cxrsync.storage.lock import Lock, Replaced
+from cxrsync.storage.lock import Lock, ReplacedOwner
 from cxrsync.storage.partial_names import Fate, Left, fate, read_name, work_name
 from cxrsync.storage.partial_readers import open_stock
 from cxrsync.storage.reflink import RESERVE, clone
@@ -46,7 +46,7 @@ _PIECE = 4 << 20
 def adopt(
     folder: Path,
     lock: Lock,
-    replaced: Sequence[Replaced],
+    replaced: Sequence[ReplacedOwner],
     *,
     only: str | None = None,
     proved: bool = True,
@@ -63,7 +63,7 @@ def adopt(
         rest_is_safe = all(each.dead for each in replaced)
         work = _Adoption(folder, lock, only, proved, halted, {*ended, lock.token}, rest_is_safe)
         work.run()
-        lock.settle(replaced)
+        lock.forget_replaced(replaced)
     except OSError as problem:
         raise DiskError(
             f"cannot take over what another run left in {folder}: {reason_of(problem)}"

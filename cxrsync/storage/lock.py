@@ -80,7 +80,7 @@ def boottime() -> float:
     return time() if _BOOTTIME is None else clocks.clock_gettime(_BOOTTIME)
 
 
-class Standing(Enum):
+class OwnerState(Enum):
     """What is known of the owner of a lock."""
 
     LIVING = "living"
@@ -89,17 +89,17 @@ class Standing(Enum):
     SILENT = "silent"
 
 
-def judge(
+def judge_owner(
     owner: Owner, me: Owner, start_of: Callable[[int], str | None], unchanged: float
-) -> Standing:
+) -> OwnerState:
     """What is known of ``owner``, whose file has borne its name for ``unchanged`` seconds."""
     if is_dead(owner, me, start_of):
-        return Standing.DEAD
+        return OwnerState.DEAD
     if unchanged > SILENT_SECONDS:
-        return Standing.SILENT
+        return OwnerState.SILENT
     if is_of_earlier_boot(owner, me) and unchanged > _reboot_seconds():
-        return Standing.EARLIER_BOOT
-    return Standing.LIVING
+        return OwnerState.EARLIER_BOOT
+    return OwnerState.LIVING
 
 
 def _reboot_seconds() -> float:
@@ -108,15 +108,15 @@ def _reboot_seconds() -> float:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who keeps us out of a lock, in words; ``gone_in``: in how many seconds it will be known to
+    """Who keeps us out of a lock, in words; ``ends_in``: in how many seconds it will be known to
     have ended, where that is likely."""
 
     words: str
-    gone_in: float | None = None
+    ends_in: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Replaced:
+class ReplacedOwner:
     """An owner whose lock was taken over, and whether it is certainly dead; in ``words``, too.
     ``file`` says so on the disk until everything that it left is ours."""
 
@@ -127,7 +127,7 @@ class Replaced:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _OwnerFile:
     """The file in a lock: what it is called, and whom it names."""
 
     name: str
@@ -182,12 +182,12 @@ class Lock:
     def acquire(self) -> None:
         """Take the lock, waiting up to ``wait`` seconds for its owner. Raises Locked, DiskError."""
         deadline = monotonic() + self._wait
-        while (holder := self.attempt()) is not None:
-            if monotonic() >= deadline and holder.gone_in is None:
+        while (holder := self.try_acquire()) is not None:
+            if monotonic() >= deadline and holder.ends_in is None:
                 raise self.refusal(holder)
             sleep(_LOOK_SECONDS)
 
-    def attempt(self) -> Holder | None:
+    def try_acquire(self) -> Holder | None:
         """Take the lock if that can be done now; else who holds it. Raises DiskError."""
         try:
             make_folders(self._folder)
@@ -201,7 +201,7 @@ class Lock:
                         return None
                     continue  # somebody else was quicker
                 unchanged = self._watch.unchanged_for(found.name)
-                if judge(found.owner, self._owner, start_of, unchanged) is Standing.LIVING:
+                if judge_owner(found.owner, self._owner, start_of, unchanged) is OwnerState.LIVING:
                     return self._holder(found.owner, unchanged)
                 self._take_out(found.name)
         except OSError as problem:
@@ -212,7 +212,7 @@ class Lock:
             f"folder cannot be renamed in {self._folder}.",
         )
 
-    def observe(self) -> None:
+    def watch_owner(self) -> None:
         """Look who holds the lock, and whether it beats, before it is our turn to take it."""
         with contextlib.suppress(OSError):  # the attempt will meet it, and say so
             found = self._look()
@@ -257,7 +257,7 @@ class Lock:
         if late or self._lost is not None:
             self.check()
 
-    def replaced(self) -> tuple[Replaced, ...]:
+    def replaced_owners(self) -> tuple[ReplacedOwner, ...]:
         """The owners that this lock was taken from, by whoever did that, and of which something may
         be left that is not ours yet. Raises DiskError."""
         try:
@@ -267,7 +267,7 @@ class Lock:
         files = [self._folder / name for name in names if name.startswith(f"{_REPLACED}.")]
         return tuple(self._replaced(file) for file in files)
 
-    def settle(self, replaced: Sequence[Replaced]) -> None:
+    def forget_replaced(self, replaced: Sequence[ReplacedOwner]) -> None:
         """Nothing that these owners left can be touched by them any more. Raises OSError."""
         for each in replaced:
             each.file.unlink(missing_ok=True)
@@ -296,14 +296,14 @@ class Lock:
         gone = is_of_earlier_boot(owner, self._owner) and not self._watch.moved
         return Holder(
             f"another run holds {self._what}: {who}",
-            gone_in=max(0.0, _reboot_seconds() - unchanged) if gone else None,
+            ends_in=max(0.0, _reboot_seconds() - unchanged) if gone else None,
         )
 
-    def _replaced(self, file: Path) -> Replaced:
+    def _replaced(self, file: Path) -> ReplacedOwner:
         owner = _read_owner(file)
         dead = is_dead(owner, self._owner, start_of)
         who = f"process {owner.pid} on {owner.host}" if owner.token else "a run that is not named"
-        return Replaced(file, owner, dead, f"took {self._what} over from {who}")
+        return ReplacedOwner(file, owner, dead, f"took {self._what} over from {who}")
 
     def _begin(self) -> None:
         self._sweep()
@@ -369,7 +369,7 @@ class Lock:
         with contextlib.suppress(OSError):  # not empty: somebody has entered
             os.rmdir(self._path)
 
-    def _look(self) -> _Found | None:
+    def _look(self) -> _OwnerFile | None:
         """Who is in the lock; None where nobody is. Raises OSError."""
         try:
             # Whatever may lie there: a link is not followed, a pipe not waited for.
@@ -382,7 +382,7 @@ class Lock:
                 with contextlib.suppress(FileNotFoundError):
                     file = os.open(name, os.O_RDONLY | _CAREFULLY, dir_fd=folder)
                     try:
-                        return _Found(name, owner_in(os.read(file, _MAX_BYTES)))
+                        return _OwnerFile(name, owner_in(os.read(file, _MAX_BYTES)))
                     finally:
                         os.close(file)
         finally:

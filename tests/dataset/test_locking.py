@@ -44,7 +44,7 @@ def place_in(tmp_path: Path) -> Workplace:
 
 def is_free(tmp_path: Path) -> bool:
     lock = Lock(tmp_path / "p10")
-    if lock.attempt() is not None:
+    if lock.try_acquire() is not None:
         return False
     lock.release()
     return True
@@ -115,14 +115,14 @@ async def test_a_lock_that_comes_when_nobody_wants_it_any_more(
 ) -> None:
     place = place_in(tmp_path)
     begun, go_on = threading.Event(), threading.Event()
-    attempt = Lock.attempt
+    attempt = Lock.try_acquire
 
     def slow(lock: Lock) -> Holder | None:
         begun.set()
         assert go_on.wait(PATIENCE)
         return attempt(lock)
 
-    monkeypatch.setattr(Lock, "attempt", slow)
+    monkeypatch.setattr(Lock, "try_acquire", slow)
     entering = asyncio.create_task(place.enter(0, lambda _event: None))
     await until(begun)
     entering.cancel()
@@ -171,7 +171,7 @@ async def test_from_whom_it_was_taken_over(
     assert events == [
         Notice(f"took shard p10 over from {who}, of which nothing was heard"),
     ]
-    assert place.lock.replaced() == ()
+    assert place.lock.replaced_owners() == ()
     await place.leave()
 
 
@@ -235,7 +235,7 @@ async def test_a_silent_owner_of_many_is_silent_for_all_at_once(
     for other in others:
         other.acquire()
     now = 0.0
-    attempt = Lock.attempt
+    attempt = Lock.try_acquire
 
     def pass_time(lock: Lock) -> Holder | None:
         nonlocal now
@@ -243,7 +243,7 @@ async def test_a_silent_owner_of_many_is_silent_for_all_at_once(
         return attempt(lock)
 
     monkeypatch.setattr(locks, "monotonic", lambda: now)
-    monkeypatch.setattr(Lock, "attempt", pass_time)
+    monkeypatch.setattr(Lock, "try_acquire", pass_time)
     partitions = Partitions(tree, shards, "now")
     await partitions.open(600, lambda _event: None, pytest.fail)
     assert 300 < now < 500

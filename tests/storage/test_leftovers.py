@@ -62,7 +62,7 @@ def taken(place: Path, token: str, *, dead: bool = False) -> Lock:
 def take_over(place: Path, token: str, *, dead: bool = False) -> Lock:
     """Take the lock, and adopt what lies there."""
     lock = taken(place, token, dead=dead)
-    adopt(place, lock, lock.replaced())
+    adopt(place, lock, lock.replaced_owners())
     return lock
 
 
@@ -155,7 +155,7 @@ def test_what_a_dead_owner_left_is_gone_on_with_where_it_lies(
     inode = left.path.stat().st_ino
     lock = take_over(place, B)
     assert names(place) == [NAME, f"{NAME}.json"]
-    assert lock.replaced() == ()
+    assert lock.replaced_owners() == ()
     partial = go_on(place, lock)
     assert names(place) == [f"{NAME}.{B}", f"{NAME}.{B}.json"]
     assert partial.path.stat().st_ino == inode
@@ -285,7 +285,7 @@ def test_bytes_of_unknown_origin_do_not_outweigh_those_of_a_manifest(place: Path
     begin(place, None, *SEGMENTS, name="partial").close()
     (place / f"partial.{A}").write_bytes(b"x" * 29_000)
     lock = taken(place, B)
-    adopt(place, lock, lock.replaced(), only="partial", proved=False)
+    adopt(place, lock, lock.replaced_owners(), only="partial", proved=False)
     partial = Partial(place, "partial", proved=False, lease=lock)
     partial.load()
     assert (partial.ranges, partial.binding) == (list(SEGMENTS), BINDING)
@@ -475,7 +475,7 @@ def test_whoever_is_stopped_while_it_adopts_takes_nothing_away(
             sleeper = lock_of(place, B)
             try:
                 sleeper.acquire()
-                adopt(place, sleeper, sleeper.replaced())
+                adopt(place, sleeper, sleeper.replaced_owners())
                 lay_down(place, sleeper)
             except (LockLost, DiskError):
                 pass
@@ -495,7 +495,7 @@ def test_without_room_for_a_copy_what_was_left_stays(
 ) -> None:
     monkeypatch.setattr(module, "clone", lambda _source, _target: False)
     begin(place, taken(place, A), *SEGMENTS).close()
-    real = module.room
+    real = module.free_space
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "free_space", lambda folder: real(folder)._replace(bytes=1_000))
         with pytest.raises(DiskError, match=os.strerror(errno.ENOSPC)):
@@ -512,7 +512,7 @@ def test_a_copy_that_nobody_wants_any_more_is_not_finished(
     begin(place, taken(place, A), *SEGMENTS).close()
     lock = taken(place, B)
     with pytest.raises(Halted):
-        adopt(place, lock, lock.replaced(), halted=lambda: True)
+        adopt(place, lock, lock.replaced_owners(), halted=lambda: True)
     lock.release()
     assert go_on(place, take_over(place, C)).ranges == list(SEGMENTS)
 

@@ -18,7 +18,7 @@ import pytest
 from cxrsync.errors import DiskError, Locked, LockLost
 from cxrsync.storage import lock as module
 from cxrsync.storage import lock_owner as owners
-from cxrsync.storage.lock import Lock, Standing, judge
+from cxrsync.storage.lock import Lock, OwnerState, judge_owner
 from cxrsync.storage.lock_owner import Owner, is_dead, myself
 
 HOLD = """
@@ -67,8 +67,8 @@ def names(folder: Path) -> list[str]:
 
 def settle(lock: Lock) -> list[tuple[str, bool]]:
     """Forget whom the lock was taken from; their tokens, and whether they were dead."""
-    replaced = lock.replaced()
-    lock.settle(replaced)
+    replaced = lock.replaced_owners()
+    lock.forget_replaced(replaced)
     return [(each.owner.token, each.dead) for each in replaced]
 
 
@@ -210,7 +210,7 @@ def test_what_is_known_of_an_owner(change: dict[str, object], standings: str) ->
     me = Owner("t", "here", "this", 7, "1", 0.0, machine="m", space="s")
     owner = replace(me, **change)  # type: ignore[arg-type]
     found = [
-        judge(owner, me, {7: "1"}.get, unchanged).name.lower()
+        judge_owner(owner, me, {7: "1"}.get, unchanged).name.lower()
         for unchanged in (JUST, BEAT, ANOTHER, LONG)
     ]
     assert found == standings.split()
@@ -219,8 +219,8 @@ def test_what_is_known_of_an_owner(change: dict[str, object], standings: str) ->
 def test_without_a_machine_id_another_boot_is_another_machine() -> None:
     owner = Owner("t", "localhost", "boot of one", 7, "1", 0.0)
     me = replace(owner, boot="boot of the other")
-    assert judge(owner, me, {7: "1"}.get, ANOTHER) is Standing.LIVING
-    assert judge(owner, me, {7: "1"}.get, LONG) is Standing.SILENT
+    assert judge_owner(owner, me, {7: "1"}.get, ANOTHER) is OwnerState.LIVING
+    assert judge_owner(owner, me, {7: "1"}.get, LONG) is OwnerState.SILENT
 
 
 @pytest.mark.parametrize(
@@ -280,12 +280,12 @@ def test_an_earlier_boot_is_waited_for_by_itself(
     monkeypatch.setattr(module, "monotonic", lambda: now)
     monkeypatch.setattr(module, "sleep", pass_time)
     lock = Lock(tmp_path)
-    holder = lock.attempt()
+    holder = lock.try_acquire()
     assert holder is not None
-    assert holder.gone_in == 45.0
+    assert holder.ends_in == 45.0
     with lock:
         assert now == 1_050.0
-        assert [(each.owner, each.dead) for each in lock.replaced()] == [(rebooted, False)]
+        assert [(each.owner, each.dead) for each in lock.replaced_owners()] == [(rebooted, False)]
 
 
 def test_a_clone_whose_name_moves_is_alive(
@@ -698,7 +698,7 @@ for line in sys.stdin:
     folder = Path(line.strip())
     witness = folder / "witness"
     with module.Lock(folder, wait=60) as lock:
-        lock.settle(lock.replaced())
+        lock.forget_replaced(lock.replaced_owners())
         try:
             os.close(os.open(witness, os.O_CREAT | os.O_EXCL))
             for _ in range(5):
