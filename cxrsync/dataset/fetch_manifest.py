@@ -73,10 +73,10 @@ async def fetch_manifest(
     folder = manifests_folder(tree)
     # Its partial has no digest for a name: two runs must not write it at once.
     lock = Lock(folder, describe="the manifest", on_loss=in_loop(run.cancel.fail))
-    place = Workplace(lock, folder, only=PARTIAL, proved=False)
+    place = Workplace(lock, folder, only=PARTIAL, digest_known=False)
     await run_in_thread(lambda: tree.make_own(folder))
     await place.enter(patience_for_shared(run.job.limits), run.emit)
-    partial = Partial(folder, PARTIAL, proved=False, lease=lock)
+    partial = Partial(folder, PARTIAL, digest_known=False, lease=lock)
     try:
         return await _fetch(run, lock, partial, keys, ask=ask)
     except OSError:
@@ -224,7 +224,7 @@ class _WholeManifest:
         searched = bool(self._partial.size)  # for slices: what it brought is known by now
         if not searched:
             await run_in_thread(self._partial.load)
-        bound = self._partial.binding
+        bound = self._partial.object_version
         if bound is None or bound.validator is None or bound.source != self._source:
             await run_in_thread(self._partial.discard)  # nothing could show what it is a part of
         elif self._partial.size:
@@ -271,7 +271,7 @@ class _WholeManifest:
 
     async def _ask_behind(self, size: int) -> bool | None:
         """Whether the source has anything behind so many bytes; None if it does not tell."""
-        bound = self._partial.binding
+        bound = self._partial.object_version
         tag = None if bound is None else bound.validator
         try:
             async with self._context.source.open(self._ref, size, resume_if=tag) as answer:

@@ -82,7 +82,7 @@ class _Search:
     def _opened(self, slices: tuple[Range, ...], keys: tuple[KeyRange, ...]) -> ManifestFile:
         """The slices, called by the name that they have once we have done."""
         file = self._partial.path.open("rb")
-        return ManifestFile(self._partial.at_rest, slices, keys, opened=file)
+        return ManifestFile(self._partial.unclaimed_path, slices, keys, opened=file)
 
     async def _find(self, keys: tuple[KeyRange, ...], total: int) -> tuple[Range, ...]:
         search = find_slices(keys, total, FAN)
@@ -115,6 +115,6 @@ class _Search:
 
     def _validator(self) -> str | None:
         """What binds the parts together, as far as this source is concerned."""
-        bound = self._partial.binding
+        bound = self._partial.object_version
         here = self._context.source.identity
         return bound.validator if bound is not None and bound.source == here else None

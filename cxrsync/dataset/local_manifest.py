@@ -23,7 +23,7 @@ from cxrsync.storage.atomic_write import write_file
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import UnexpectedFile, read_json
 from cxrsync.storage.lock import Lock
-from cxrsync.storage.partial_readers import open_best
+from cxrsync.storage.partial_readers import open_best_partial
 from cxrsync.storage.tree import Tree
 
 CURRENT = "current.json"
@@ -112,12 +112,12 @@ def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> Manifest
 
 def _open_slices(tree: Tree, keys: tuple[KeyRange, ...] | None) -> ManifestFile | None:
     """The slices of a manifest that is here in part. None where there is not even a part."""
-    opened = open_best(manifests_folder(tree), PARTIAL, proved=False)
+    opened = open_best_partial(manifests_folder(tree), PARTIAL, digest_known=False)
     if opened is None:
         return None
     fd, stock = opened
     with os.fdopen(fd, "rb") as file:
-        total = None if stock.binding is None else stock.binding.total
+        total = None if stock.object_version is None else stock.object_version.total
         if keys is not None and total is not None:
             with suppress(LookupError, ManifestNotSorted):
                 slices = find_local(fd, stock.ranges, keys, total)

@@ -18,7 +18,7 @@ from cxrsync import humanize
 from cxrsync.config.job import TransferLimits
 from cxrsync.events import EventSink, Notice, Waiting
 from cxrsync.storage.executors import in_thread_while_wanted, run_in_thread
-from cxrsync.storage.leftovers import adopt, lay_down
+from cxrsync.storage.leftovers import recover_partials, release_partials
 from cxrsync.storage.lock import Holder, Lock
 
 T = TypeVar("T")
@@ -47,12 +47,12 @@ def patience_for_shared(limits: TransferLimits) -> float:
 @dataclass(frozen=True, slots=True)
 class Workplace:
     """A folder of partials and the lock that guards it. ``only``: the name of the one partial that
-    lies there; ``proved`` as of a :class:`~cxrsync.storage.partial.Partial`."""
+    lies there; ``digest_known`` as of a :class:`~cxrsync.storage.partial.Partial`."""
 
     lock: Lock
     folder: Path
     only: str | None = None
-    proved: bool = True
+    digest_known: bool = True
 
     async def enter(
         self, patience: float, emit: EventSink, later: Sequence[Workplace] = ()
@@ -70,9 +70,9 @@ class Workplace:
                 if not each.dead:
                     emit(Notice(f"{each.words}, of which nothing was heard"))
             await in_thread_while_wanted(
-                lambda unwanted: adopt(
+                lambda unwanted: recover_partials(
                     self.folder, self.lock, replaced,
-                    only=self.only, proved=self.proved, halted=unwanted.is_set,
+                    only=self.only, digest_known=self.digest_known, cancelled=unwanted.is_set,
                 )
             )  # fmt: skip
         except BaseException:
@@ -82,7 +82,7 @@ class Workplace:
     async def leave(self) -> None:
         """Let what is there rest, and release the lock. Nobody may be at work there any more."""
         try:
-            await run_in_thread(lambda: lay_down(self.folder, self.lock, only=self.only))
+            await run_in_thread(lambda: release_partials(self.folder, self.lock, only=self.only))
         finally:
             # Whatever the disk says: a lock that a living process holds keeps everyone out.
             await run_in_thread(self.lock.release)

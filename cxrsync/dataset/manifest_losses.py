@@ -63,7 +63,7 @@ class EarlierSlices:
     its own, some MB at the most: with another ETag they are given up, and may be wanted back."""
 
     epoch: int
-    binding: ObjectVersion | None
+    object_version: ObjectVersion | None
     pieces: tuple[tuple[int, bytes], ...]
 
     @classmethod
@@ -72,7 +72,7 @@ class EarlierSlices:
         if not partial.ranges:
             return None
         pieces = tuple((start, partial.read(start, stop)) for start, stop in partial.ranges)
-        return cls(partial.generation, partial.binding, pieces)
+        return cls(partial.generation, partial.object_version, pieces)
 
     def entries(self, keys: Iterable[KeyRange] | None = None) -> list[Entry]:
         """What they list, in order: every line that is whole, within ``keys`` (None: all)."""
@@ -89,8 +89,8 @@ class EarlierSlices:
     def restore(self, partial: Partial) -> None:
         """Put them back in the place of what came since. Raises OSError."""
         partial.discard()
-        if self.binding is not None:
-            partial.bind(self.binding)
+        if self.object_version is not None:
+            partial.bind(self.object_version)
         for start, data in self.pieces:
             partial.write(start, [data], partial.generation)
         partial.save()

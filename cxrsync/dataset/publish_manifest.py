@@ -63,7 +63,7 @@ class ManifestPublisher:
         gone; DiskError, LockLost.
         """
         tree, partial = self._tree, self._partial
-        version = partial.binding
+        version = partial.object_version
         assert version is not None
         self._check_content()
         lost = self._losses()
@@ -112,7 +112,7 @@ class ManifestPublisher:
             if lost.too_many:
                 raise RefusedForSafety(
                     f"the server's {MANIFEST_NAME} has lost {lost}: the one that is here stays",
-                    next_step=f"Compare it with the new one, {partial.at_rest}. If the publisher "
+                    next_step=f"Compare it with the new one, {partial.unclaimed_path}. If the publisher "
                     f"did withdraw these files, move {tree.manifest} away, and run the command "
                     "again.",
                 )
@@ -131,7 +131,7 @@ class ManifestPublisher:
         return RefusedForSafety(
             f"the server's {MANIFEST_NAME} has lost {lost}: what is here of the earlier one stays",
             next_step=f"Look at it in a browser. If the publisher did withdraw these files, move "
-            f"{self._partial.at_rest} away, and run the command again.",
+            f"{self._partial.unclaimed_path} away, and run the command again.",
         )
 
 

@@ -10,13 +10,13 @@ from cxrsync.dataset.states import partition_names
 from cxrsync.model import FileStat, partition_of
 from cxrsync.operations.expected import Expectation
 from cxrsync.plan.survey import FileStatus, file_status, survey
-from cxrsync.storage.partial_readers import unfinished
+from cxrsync.storage.partial_readers import count_partials
 from cxrsync.storage.state_db import State
 
 
 @dataclass(slots=True)
 class Share:
-    """Where one partition stands, in files and bytes. ``partial``: bytes of unfinished files.
+    """Where one partition stands, in files and bytes. ``partial``: bytes of count_partials files.
 
     ``snapshot_age``: how long ago, in seconds, the state was published that this was read from
     (None: there is none). ``snapshot_behind``: whether a run, at work or killed, has more than that
@@ -87,7 +87,7 @@ def status(expected: Expectation) -> dict[str, Share]:
                 share.missing += 1
         now = time()
         for name, share in shares.items():
-            _files, share.partial_bytes = unfinished(tree.partials(name))
+            _files, share.partial_bytes = count_partials(tree.partials(name))
             if name in states and (at := states[name].snapshot_at) is not None:
                 share.snapshot_age = round(max(0.0, now - at), 1)
                 share.snapshot_behind = states[name].behind

@@ -13,7 +13,7 @@ from cxrsync.plan.estimate import Estimate, estimate
 from cxrsync.plan.planner import Plan
 from cxrsync.storage.disk_space import FreeSpace, Shortage, free_space, shortage
 from cxrsync.storage.executors import run_in_thread
-from cxrsync.storage.partial_readers import unfinished
+from cxrsync.storage.partial_readers import count_partials
 
 
 async def check_free_space(run: RunContext, plan: Plan) -> None:
@@ -36,7 +36,7 @@ async def check_free_space(run: RunContext, plan: Plan) -> None:
 def partial_usage(run: RunContext, plan: Plan) -> tuple[int, int]:
     """How many partials lie where something is missing, and the bytes that they take already."""
     names = {partition for partition, _kind in plan.inventory.missing}
-    found = [unfinished(run.target.tree.partials(name)) for name in names]
+    found = [count_partials(run.target.tree.partials(name)) for name in names]
     return sum(files for files, _size in found), sum(size for _files, size in found)
 
 

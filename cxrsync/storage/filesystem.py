@@ -203,7 +203,7 @@ def another_mount(folder: str, other: str) -> DiskError:
     )
 
 
-def found_of(status: os.stat_result) -> FileStat:
+def file_stat(status: os.stat_result) -> FileStat:
     """Size and mtime of a file; a time that the state cannot hold is the last, or the first, that
     it can."""
     return FileStat(status.st_size, max(-_LARGEST, min(status.st_mtime_ns, _LARGEST)))

@@ -32,36 +32,44 @@ from cxrsync.storage.atomic_write import COPY_SUFFIX, UNFINISHED, write_all, wri
 from cxrsync.storage.disk_space import free_space
 from cxrsync.storage.filesystem import FILE_MODE, is_same_file
 from cxrsync.storage.lock import Lock, ReplacedOwner
-from cxrsync.storage.partial_names import Fate, Left, fate, read_name, work_name
-from cxrsync.storage.partial_readers import open_stock
+from cxrsync.storage.partial_names import (
+    Leftover,
+    LeftoverAction,
+    action_for,
+    claimed_name,
+    read_name,
+)
+from cxrsync.storage.partial_readers import open_partial
 from cxrsync.storage.reflink import RESERVE, clone
 from cxrsync.storage.shared_names import take
-from cxrsync.storage.sidecar import Stock, sidecar_of, sidecar_words, take_stock
+from cxrsync.storage.sidecar import PartialState, read_partial_state, sidecar_json, sidecar_path
 
 # Of one digest there is seldom more than one leftover, and each takes a few steps.
 _MAX_ROUNDS = 1000
 _PIECE = 4 << 20
 
 
-def adopt(
+def recover_partials(
     folder: Path,
     lock: Lock,
     replaced: Sequence[ReplacedOwner],
     *,
     only: str | None = None,
-    proved: bool = True,
-    halted: Callable[[], bool] = lambda: False,
+    digest_known: bool = True,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> None:
     """Make what other runs left in ``folder`` ours, under ``lock``, which was taken just now.
 
-    ``replaced``: from whom, as the lock has it; ``proved`` as of a
-    :class:`~cxrsync.storage.partial.Partial`; ``halted`` is asked while much is copied. Raises
-    LockLost, DiskError, Halted.
+    ``replaced``: from whom, as the lock has it; ``digest_known`` as of a
+    :class:`~cxrsync.storage.partial.Partial`; ``cancelled`` is asked while much is copied. Raises
+    LockLost, DiskError, RecoveryCancelled.
     """
     try:
         ended = {each.owner.token for each in replaced if each.dead}
         rest_is_safe = all(each.dead for each in replaced)
-        work = _Adoption(folder, lock, only, proved, halted, {*ended, lock.token}, rest_is_safe)
+        work = _Adoption(
+            folder, lock, only, digest_known, cancelled, {*ended, lock.token}, rest_is_safe
+        )
         work.run()
         lock.forget_replaced(replaced)
     except OSError as problem:
@@ -70,11 +78,11 @@ def adopt(
         ) from None
 
 
-class Halted(Exception):
+class RecoveryCancelled(Exception):
     """Whoever wanted it wants it no more."""
 
 
-def lay_down(folder: Path, lock: Lock, *, only: str | None = None) -> None:
+def release_partials(folder: Path, lock: Lock, *, only: str | None = None) -> None:
     """Let what we have worked on rest, before ``lock`` is released: every run may go on from there.
 
     As far as the disk lets us, and if the lock is still ours; else the next owner adopts it.
@@ -96,7 +104,7 @@ def lay_down(folder: Path, lock: Lock, *, only: str | None = None) -> None:
                 _lay_down(folder, left)
 
 
-def _lay_down(folder: Path, data: Left) -> None:
+def _lay_down(folder: Path, data: Leftover) -> None:
     sidecar = replace(data, is_sidecar=True)
     if not os.lstat(folder / data.name).st_size:
         os.unlink(folder / data.name)
@@ -112,8 +120,8 @@ def _lay_down(folder: Path, data: Left) -> None:
 class _Group:
     """The leftovers of one digest."""
 
-    data: list[Left] = field(default_factory=list)
-    sidecars: list[Left] = field(default_factory=list)
+    data: list[Leftover] = field(default_factory=list)
+    sidecars: list[Leftover] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -121,8 +129,8 @@ class _Adoption:
     folder: Path
     lock: Lock
     only: str | None
-    proved: bool
-    halted: Callable[[], bool]
+    digest_known: bool
+    cancelled: Callable[[], bool]
     ended: set[str]
     rest_is_safe: bool
     emptied: set[str] = field(default_factory=set)
@@ -137,18 +145,20 @@ class _Adoption:
                 return
         raise OSError(errno.EBUSY, "its names change all the time")
 
-    def _look(self) -> list[Left]:
+    def _look(self) -> list[Leftover]:
         """What is left; what is of no use is swept on the way."""
         lefts = []
         with suppress(FileNotFoundError), os.scandir(self.folder) as found:
             for item in found:
                 if item.is_dir(follow_symlinks=False):
                     continue
-                what = fate(item.name, self.ended, rest_is_safe=self.rest_is_safe, only=self.only)
+                what = action_for(
+                    item.name, self.ended, rest_is_safe=self.rest_is_safe, only=self.only
+                )
                 left = read_name(item.name)
-                if what is Fate.SWEEP:
+                if what is LeftoverAction.DELETE:
                     self._unlink(item.name)
-                elif left is not None and what is not Fate.LEAVE:
+                elif left is not None and what is not LeftoverAction.IGNORE:
                     if item.is_file(follow_symlinks=False):
                         lefts.append(left)
                     elif left.token:
@@ -176,7 +186,7 @@ class _Adoption:
             return False
         return True
 
-    def _settle_alone(self, sidecars: list[Left], *, wanted: bool) -> None:
+    def _settle_alone(self, sidecars: list[Leftover], *, wanted: bool) -> None:
         """Sidecars without data: the one that belongs to data at rest, and those that speak of
         nothing any more."""
         worn = [left for left in sidecars if left.token]
@@ -193,11 +203,11 @@ class _Adoption:
             else:
                 self._unlink_shared(left.name)
 
-    def _is_safe(self, at_rest: Left) -> bool:
+    def _is_safe(self, at_rest: Leftover) -> bool:
         """Whether nobody can be at work on what lies at rest; what gets there later is ours."""
         return self.rest_is_safe or at_rest.base in self.emptied
 
-    def _set_apart(self, left: Left) -> None:
+    def _set_apart(self, left: Leftover) -> None:
         """Give what lies at rest a name that is nobody's."""
         token = secrets.token_hex(16)
         if self._is_safe(left):
@@ -209,13 +219,13 @@ class _Adoption:
         ]
         take(pairs, self.lock.check)
 
-    def _choose(self, lefts: Sequence[Left]) -> None:
+    def _choose(self, lefts: Sequence[Leftover]) -> None:
         """Keep the one with more bytes; one that need not be copied, where they are equal."""
 
-        def worth(left: Left) -> tuple[bool, int, bool]:
+        def worth(left: Leftover) -> tuple[bool, int, bool]:
             stock = self._stock_of(left)
             # Without a digest bytes of unknown origin prove nothing, be they ever so many.
-            counts = stock is not None and (self.proved or stock.binding is not None)
+            counts = stock is not None and (self.digest_known or stock.object_version is not None)
             return counts, (0 if stock is None else stock.size), left.token in self.ended
 
         best = max(lefts, key=worth)
@@ -223,25 +233,27 @@ class _Adoption:
             if left is not best:
                 self._remove(left)
 
-    def _stock_of(self, left: Left) -> Stock | None:
+    def _stock_of(self, left: Leftover) -> PartialState | None:
         try:
             length = os.lstat(self.folder / left.name).st_size
         except FileNotFoundError:
             return None
-        return take_stock(length, sidecar_of(self.folder / left.name), proved=self.proved)
+        return read_partial_state(
+            length, sidecar_path(self.folder / left.name), digest_known=self.digest_known
+        )
 
-    def _remove(self, left: Left) -> None:
+    def _remove(self, left: Leftover) -> None:
         self._unlink(left.name)  # first: a sidecar alone speaks of nothing
         self._unlink(replace(left, is_sidecar=True).name)
 
-    def _copy(self, left: Left) -> None:
+    def _copy(self, left: Leftover) -> None:
         """Copy what an owner left that may wake up, or be at work still, and unlink its names."""
         source = self.folder / left.name
-        opened = open_stock(source, proved=self.proved)
+        opened = open_partial(source, digest_known=self.digest_known)
         if opened is None:
             return  # it has another name by now
         fd, stock = opened
-        fresh = self.folder / f"{work_name(left.base, self.lock.token)}{UNFINISHED}"
+        fresh = self.folder / f"{claimed_name(left.base, self.lock.token)}{UNFINISHED}"
         ours = replace(left, token=self.lock.token)
         try:
             if stock.ranges:
@@ -251,15 +263,15 @@ class _Adoption:
                 ):  # begun anew meanwhile: the sidecar may be of either
                     fresh.unlink()
                     return
-                if stock.binding is not None or stock.segmented:
-                    words = sidecar_words(stock.binding, ranges if stock.segmented else None)
+                if stock.object_version is not None or stock.segmented:
+                    words = sidecar_json(stock.object_version, ranges if stock.segmented else None)
                     write_file(self.folder / replace(ours, is_sidecar=True).name, words)
                 os.rename(fresh, self.folder / ours.name)
         finally:
             os.close(fd)
         self._remove(left)
 
-    def _fill(self, source: int, stock: Stock, target: Path) -> list[sets.Range]:
+    def _fill(self, source: int, stock: PartialState, target: Path) -> list[sets.Range]:
         """Bring the bytes that are there into a new file, and that to the disk; which they are."""
         target.unlink(missing_ok=True)
         fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
@@ -277,8 +289,8 @@ class _Adoption:
 
     def _copy_range(self, source: int, target: int, at: int, stop: int) -> None:
         while at < stop and (data := os.pread(source, min(_PIECE, stop - at), at)):
-            if self.halted():
-                raise Halted
+            if self.cancelled():
+                raise RecoveryCancelled
             self.lock.guard()
             write_all(target, [data], at)
             at += len(data)
@@ -293,7 +305,7 @@ class _Adoption:
             os.unlink(self.folder / name)
 
 
-def _grouped(lefts: Sequence[Left]) -> list[_Group]:
+def _grouped(lefts: Sequence[Leftover]) -> list[_Group]:
     groups: dict[str, _Group] = {}
     for left in lefts:
         group = groups.setdefault(left.base, _Group())
@@ -301,5 +313,5 @@ def _grouped(lefts: Sequence[Left]) -> list[_Group]:
     return list(groups.values())
 
 
-def _has(lefts: Sequence[Left], token: str) -> bool:
+def _has(lefts: Sequence[Leftover], token: str) -> bool:
     return any(left.token == token for left in lefts)

@@ -29,9 +29,15 @@ from cxrsync.errors import CxrsyncError
 from cxrsync.storage import byte_ranges as sets
 from cxrsync.storage.atomic_write import UNFINISHED, write_all, write_file
 from cxrsync.storage.filesystem import FILE_MODE, FOLDER_MODE
-from cxrsync.storage.partial_names import Lease, work_name
+from cxrsync.storage.partial_names import Lease, claimed_name
 from cxrsync.storage.shared_names import take
-from cxrsync.storage.sidecar import ObjectVersion, seal_of, sidecar_of, sidecar_words, take_stock
+from cxrsync.storage.sidecar import (
+    ObjectVersion,
+    ranges_digest,
+    read_partial_state,
+    sidecar_json,
+    sidecar_path,
+)
 
 # How much a kill may cost a segmented file, in bytes or seconds, whichever comes first.
 SAVE_EVERY_BYTES = 1 << 20
@@ -44,23 +50,25 @@ _REREAD_A_WRITE = 4 << 20
 class Partial:
     """The bytes so far of the file whose digest is ``name``, in ``folder``.
 
-    ``proved`` False: no digest will tell whether they are right, as of a manifest. Then only what
-    is certainly on the disk is gone on with: what was not synced a power cut may have zeroed.
-    ``lease``: the lock under which they are worked on; None where nobody else can come.
+    ``digest_known`` False: no published digest can prove these bytes, as for a manifest. Then only
+    bytes that are certainly on the disk are reused: a power cut may have zeroed bytes that were not
+    synced. ``lease``: the lock that guards the partial; None where no other run can use it.
     """
 
     def __init__(
-        self, folder: Path, name: str, *, proved: bool = True, lease: Lease | None = None
+        self, folder: Path, name: str, *, digest_known: bool = True, lease: Lease | None = None
     ) -> None:
-        self._proved = proved
+        self._digest_known = digest_known
         self._lease = lease
-        self.at_rest = folder / name
-        self.path = self.at_rest if lease is None else folder / work_name(name, lease.token)
+        self.unclaimed_path = folder / name
+        self.path = (
+            self.unclaimed_path if lease is None else folder / claimed_name(name, lease.token)
+        )
         self._lock = threading.RLock()
         self._fd: int | None = None
         # Made by us just now: it has no other name, and no byte but ours.
         self.is_new = False
-        self.binding: ObjectVersion | None = None
+        self.object_version: ObjectVersion | None = None
         self.ranges: list[sets.Range] = []
         self.segmented = False
         self._has_sidecar = False
@@ -72,11 +80,11 @@ class Partial:
         self._hashed = 0
         self._digest: str | None = None
         self.generation = 0
-        """Counts how often the bytes were thrown away: late bytes of an earlier epoch are void."""
+        """How often the bytes were thrown away. Late bytes of an earlier generation are refused."""
 
     @property
     def _sidecar(self) -> Path:
-        return sidecar_of(self.path)
+        return sidecar_path(self.path)
 
     # ── what is there ──────────────────────────────────────────────────────────────────────────
 
@@ -89,9 +97,9 @@ class Partial:
             # A kill between two steps can leave a sidecar alone: it must not speak of other bytes.
             self._sidecar.unlink(missing_ok=True)
             return
-        stock = take_stock(length, self._sidecar, proved=self._proved)
+        stock = read_partial_state(length, self._sidecar, digest_known=self._digest_known)
         self.ranges = stock.ranges
-        self.binding = stock.binding
+        self.object_version = stock.object_version
         self.segmented = stock.segmented
         self._has_sidecar = stock.has_sidecar
         self._bound_on_disk = stock.is_bound
@@ -105,7 +113,7 @@ class Partial:
     @property
     def total(self) -> int | None:
         """The size of the whole file in bytes, as far as it is known."""
-        return None if self.binding is None else self.binding.total
+        return None if self.object_version is None else self.object_version.total
 
     @property
     def complete(self) -> bool:
@@ -119,8 +127,8 @@ class Partial:
         """Tie the bytes to the object they come from. Written to disk only when it can matter:
         a small file that arrives in one hand-over never needs a sidecar."""
         with self._lock:
-            if binding != self.binding:
-                self.binding = binding
+            if binding != self.object_version:
+                self.object_version = binding
                 self._bound_on_disk = False
 
     def split(self) -> None:
@@ -130,17 +138,17 @@ class Partial:
                 self.segmented = True
                 self._save()
 
-    def write(self, offset: int, chunks: Sequence[bytes], epoch: int) -> bool:
+    def write(self, offset: int, chunks: Sequence[bytes], generation: int) -> bool:
         """Write ``chunks`` at ``offset`` and hash what continues the frontier.
 
-        False, and nothing done, if the bytes of ``epoch`` have been thrown away meanwhile. Raises
-        OSError, LockLost, DiskError.
+        Return False and write nothing if the bytes of ``generation`` were thrown away meanwhile.
+        Raises OSError, LockLost, DiskError.
         """
         if self._lease is not None:
             self._lease.guard()
         try:
             with self._lock:
-                return epoch == self.generation and self._write(offset, chunks)
+                return generation == self.generation and self._write(offset, chunks)
         except FileNotFoundError:
             if self._lease is not None:
                 self._lease.check()  # whoever took over has unlinked it
@@ -182,7 +190,7 @@ class Partial:
             self.generation += 1
             self.is_new = False
             self._digest = None
-            self.binding = None
+            self.object_version = None
             self.ranges = []
             self.segmented = False
             self._has_sidecar = False
@@ -201,9 +209,9 @@ class Partial:
     def save(self) -> None:
         """Write down which segments are there; a stream's frontier needs no writing down."""
         with self._lock:
-            is_new = self._unsaved or not (self._proved or self._is_sealed)
+            is_new = self._unsaved or not (self._digest_known or self._is_sealed)
             if self.segmented and is_new and self.ranges and self._is_ours():
-                self._save(None if self._proved else seal_of(self.path, self.ranges))
+                self._save(None if self._digest_known else ranges_digest(self.path, self.ranges))
 
     def forget_sidecar(self) -> None:
         """The file was published: its sidecar has served, and nothing is left to save."""
@@ -225,9 +233,9 @@ class Partial:
 
     def _take_up(self, lease: Lease) -> None:
         """Give what lies at rest the name that it has at work. Raises LockLost, DiskError."""
-        if _length(self.at_rest) is not None:
-            sidecar = sidecar_of(self.at_rest)
-            take([(sidecar, self._sidecar), (self.at_rest, self.path)], lease.check)
+        if _length(self.unclaimed_path) is not None:
+            sidecar = sidecar_path(self.unclaimed_path)
+            take([(sidecar, self._sidecar), (self.unclaimed_path, self.path)], lease.check)
 
     def _is_ours(self) -> bool:
         try:
@@ -241,7 +249,7 @@ class Partial:
         length = sum(map(len, chunks))
         after = sets.add(self.ranges, offset, offset + length)
         self._digest = None
-        if offset > sets.frontier(self.ranges) or not self._proved:
+        if offset > sets.frontier(self.ranges) or not self._digest_known:
             self.split()
         if offset < self._hashed:
             self._hash = hashlib.sha256()  # the digest is that of the bytes on the disk
@@ -331,7 +339,7 @@ class Partial:
             except OSError:
                 self.discard()  # the kernel may have let go of any of it, and shows it all the same
                 raise
-        words = sidecar_words(self.binding, self.ranges if self.segmented else None, seal)
+        words = sidecar_json(self.object_version, self.ranges if self.segmented else None, seal)
         self._make_folder()
         write_file(self._sidecar, words, fsync=self.segmented)
         self._has_sidecar = True

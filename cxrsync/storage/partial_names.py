@@ -25,7 +25,7 @@ class Lease(Protocol):
         """Prove that we hold it. Raises LockLost, DiskError."""
 
 
-def work_name(name: str, token: str) -> str:
+def claimed_name(name: str, token: str) -> str:
     """What the partial ``name`` is called while the lock's owner with this token works on it."""
     return f"{name}.{token}"
 
@@ -33,18 +33,18 @@ def work_name(name: str, token: str) -> str:
 _NAME = re.compile(r"(?P<base>[^.]+)(?:\.(?P<token>[0-9a-f]{32}))?(?P<sidecar>\.json)?", re.ASCII)
 
 
-class Fate(Enum):
+class LeftoverAction(Enum):
     """What becomes of a name in a folder of partials when its lock was taken."""
 
-    STAY = "at rest, and ours as it is"
-    TAKE = "its owner has ended: it gets its name at rest"
+    KEEP = "at rest, and ours as it is"
+    RENAME = "its owner has ended: it gets its name at rest"
     COPY = "its owner may wake up: it is copied, and then unlinked"
-    SWEEP = "half made: of no use to anybody"
-    LEAVE = "none of ours"
+    DELETE = "half made: of no use to anybody"
+    IGNORE = "none of ours"
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Leftover:
     """A name as it was left: whose bytes, whose token ("": at rest), data or sidecar."""
 
     base: str
@@ -53,27 +53,29 @@ class Left:
 
     @property
     def name(self) -> str:
-        data = work_name(self.base, self.token) if self.token else self.base
+        data = claimed_name(self.base, self.token) if self.token else self.base
         return f"{data}.json" if self.is_sidecar else data
 
 
-def read_name(name: str) -> Left | None:
+def read_name(name: str) -> Leftover | None:
     """What a name says; None where it is none of a partial or its sidecar."""
     found = _NAME.fullmatch(name)
     if found is None:
         return None
-    return Left(found["base"], found["token"] or "", found["sidecar"] is not None)
+    return Leftover(found["base"], found["token"] or "", found["sidecar"] is not None)
 
 
-def fate(name: str, ended: Collection[str], *, rest_is_safe: bool, only: str | None = None) -> Fate:
+def action_for(
+    name: str, ended: Collection[str], *, rest_is_safe: bool, only: str | None = None
+) -> LeftoverAction:
     """What becomes of ``name``. ``ended``: tokens of owners that have certainly ended, and our own;
     ``rest_is_safe``: nobody can be at work on what lies at rest; ``only``: in this folder no other
     file is on its way."""
     if COPY_SUFFIX in name or name.endswith(UNFINISHED):
-        return Fate.SWEEP
+        return LeftoverAction.DELETE
     left = read_name(name)
     if left is None or (only is not None and left.base != only):
-        return Fate.LEAVE
+        return LeftoverAction.IGNORE
     if not left.token:
-        return Fate.STAY if rest_is_safe else Fate.COPY
-    return Fate.TAKE if left.token in ended else Fate.COPY
+        return LeftoverAction.KEEP if rest_is_safe else LeftoverAction.COPY
+    return LeftoverAction.RENAME if left.token in ended else LeftoverAction.COPY

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from cxrsync.storage.filesystem import is_same_file
 from cxrsync.storage.partial_names import read_name
-from cxrsync.storage.sidecar import Stock, sidecar_of, take_stock
+from cxrsync.storage.sidecar import PartialState, read_partial_state, sidecar_path
 
 
-def open_stock(data: Path, *, proved: bool) -> tuple[int, Stock] | None:
+def open_partial(data: Path, *, digest_known: bool) -> tuple[int, PartialState] | None:
     """A partial opened for reading, and what is there of it, though a run may be at work on it.
     None where there is none, or where it becomes another one meanwhile."""
     try:
@@ -21,23 +21,25 @@ def open_stock(data: Path, *, proved: bool) -> tuple[int, Stock] | None:
     found = os.fstat(fd)
     if stat.S_ISREG(found.st_mode):
         # Before any of it is read: what the sidecar claims is there by then.
-        stock = take_stock(found.st_size, sidecar_of(data), proved=proved)
+        stock = read_partial_state(found.st_size, sidecar_path(data), digest_known=digest_known)
         if is_same_file(fd, data):
             return fd, stock
     os.close(fd)
     return None
 
 
-def open_best(folder: Path, base: str, *, proved: bool) -> tuple[int, Stock] | None:
+def open_best_partial(
+    folder: Path, base: str, *, digest_known: bool
+) -> tuple[int, PartialState] | None:
     """The partial ``base``, at rest or at work: that of which most is there, opened for reading.
     None where there is none. Raises OSError."""
-    best: tuple[int, Stock] | None = None
+    best: tuple[int, PartialState] | None = None
     for _again in range(3):  # its name may change while we look
         for name in _names_in(folder):
             left = read_name(name)
             if left is None or left.base != base or left.is_sidecar:
                 continue
-            found = open_stock(folder / name, proved=proved)
+            found = open_partial(folder / name, digest_known=digest_known)
             if found is not None and (best is None or _worth(found[1]) > _worth(best[1])):
                 best, found = found, best
             if found is not None:
@@ -47,8 +49,8 @@ def open_best(folder: Path, base: str, *, proved: bool) -> tuple[int, Stock] | N
     return best
 
 
-def _worth(stock: Stock) -> tuple[bool, int]:
-    return stock.binding is not None, stock.size
+def _worth(stock: PartialState) -> tuple[bool, int]:
+    return stock.object_version is not None, stock.size
 
 
 def _names_in(folder: Path) -> list[str]:
@@ -58,12 +60,12 @@ def _names_in(folder: Path) -> list[str]:
         return []
 
 
-def names_at_rest(folder: Path) -> set[str]:
+def unclaimed_names(folder: Path) -> set[str]:
     """The partials that lie at rest in a folder. Raises OSError."""
     return {name for name in _names_in(folder) if "." not in name}
 
 
-def unfinished(folder: Path) -> tuple[int, int]:
+def count_partials(folder: Path) -> tuple[int, int]:
     """How many partials lie in a folder, at rest or at work, and the bytes that they take; nothing
     where it cannot be read."""
     files = size = 0

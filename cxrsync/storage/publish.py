@@ -24,7 +24,7 @@ from cxrsync.storage.filesystem import (
     FILE_MODE,
     OTHERS,
     UnexpectedFile,
-    found_of,
+    file_stat,
     make_folders,
     sync_folders,
 )
@@ -106,10 +106,10 @@ def _settle(ready: VerifiedFile, *, fsync: bool) -> OSError | None:
         if partial.is_new or os.fstat(fd).st_nlink == 1:
             if not partial.is_new:
                 os.fchmod(fd, FILE_MODE)
-            if partial.binding is not None and partial.binding.modified is not None:
+            if partial.object_version is not None and partial.object_version.modified is not None:
                 # The server's time, so that `wget -N` gets its 304. Only now: a partial with this
                 # time would look complete to it.
-                os.utime(fd, (partial.binding.modified, partial.binding.modified))
+                os.utime(fd, (partial.object_version.modified, partial.object_version.modified))
         if fsync:
             _sync(partial)
     except OSError as problem:
@@ -137,7 +137,7 @@ def _name(tree: Tree, ready: VerifiedFile, displace: Callable[[str], Path | None
             kept.unlink()  # it stands where it stood
         raise
     partial.forget_sidecar()
-    return found_of(found)
+    return file_stat(found)
 
 
 def _is_one_file(one: Path, other: str) -> bool:

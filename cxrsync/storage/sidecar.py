@@ -36,13 +36,13 @@ class ObjectVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
+class PartialState:
     """What lies on the disk of a partial. ``segmented``: ``ranges`` are those of its sidecar;
     ``is_bound``: that one claims nothing that is not there; ``is_sealed``: it has their digest, and
     that is right."""
 
     ranges: list[sets.Range]
-    binding: ObjectVersion | None = None
+    object_version: ObjectVersion | None = None
     segmented: bool = False
     has_sidecar: bool = False
     is_bound: bool = False
@@ -54,12 +54,12 @@ class Stock:
         return sets.size(self.ranges)
 
 
-def sidecar_of(data: Path) -> Path:
+def sidecar_path(data: Path) -> Path:
     """Where the sidecar of a partial lies."""
     return data.with_name(f"{data.name}.json")
 
 
-def sidecar_words(
+def sidecar_json(
     binding: ObjectVersion | None, ranges: Sequence[sets.Range] | None, seal: str | None = None
 ) -> bytes:
     """What a sidecar says; ``ranges`` None: the frontier is the file's length. ``seal``: the
@@ -81,12 +81,12 @@ def sidecar_words(
     return json.dumps(raw).encode()
 
 
-def take_stock(length: int, sidecar: Path, *, proved: bool) -> Stock:
+def read_partial_state(length: int, sidecar: Path, *, digest_known: bool) -> PartialState:
     """What is there of a partial of ``length`` bytes, by its sidecar. Nothing is changed."""
     everything = sets.normal([(0, length)], length)
     has_sidecar = os.path.lexists(sidecar)
     # Without its sidecar a partial is bytes of unknown origin; its digest will tell.
-    unknown = Stock(everything, has_sidecar=has_sidecar)
+    unknown = PartialState(everything, has_sidecar=has_sidecar)
     try:
         raw = read_json(sidecar)
         binding = _binding_of(raw)
@@ -94,26 +94,26 @@ def take_stock(length: int, sidecar: Path, *, proved: bool) -> Stock:
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return unknown
     segmented = "ranges" in raw
-    if not proved and not segmented:
+    if not digest_known and not segmented:
         return unknown  # a power cut may have taken any of it
     if not _is_sound(binding, raw) and not segmented:
         return unknown  # as without it: the bytes are asked after, and bring what it should say
     ranges = sets.normal(parts, length)
     if not ranges:
         # A total or a validator without a byte belongs to nothing, and would be believed.
-        return Stock(ranges, None, segmented, has_sidecar)
-    seal = None if proved else raw.get("sha256")
-    if seal is not None and seal != seal_of(Path(str(sidecar).removesuffix(".json")), ranges):
-        return Stock([], None, segmented, has_sidecar)  # the disk has changed some of it
+        return PartialState(ranges, None, segmented, has_sidecar)
+    seal = None if digest_known else raw.get("sha256")
+    if seal is not None and seal != ranges_digest(Path(str(sidecar).removesuffix(".json")), ranges):
+        return PartialState([], None, segmented, has_sidecar)  # the disk has changed some of it
     if binding.total is not None and ranges[-1][1] > binding.total:
         # More bytes than the file has: one of the two is wrong, and nobody knows which.
         return unknown
     # What it claims beyond the end must not come true by itself when the file grows again.
     is_bound = ranges == sets.normal(parts, sys.maxsize)
-    return Stock(ranges, binding, segmented, has_sidecar, is_bound, seal is not None)
+    return PartialState(ranges, binding, segmented, has_sidecar, is_bound, seal is not None)
 
 
-def seal_of(data: Path, ranges: Sequence[sets.Range]) -> str | None:
+def ranges_digest(data: Path, ranges: Sequence[sets.Range]) -> str | None:
     """The SHA-256 of the bytes in ``ranges``; None where they cannot be read."""
     seal = hashlib.sha256()
     try:

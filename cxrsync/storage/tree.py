@@ -20,7 +20,7 @@ from cxrsync.storage.filesystem import (
     NotAFolder,
     UnexpectedFile,
     another_mount,
-    found_of,
+    file_stat,
     is_beyond,
     make_folders,
     sync_folders,
@@ -109,7 +109,7 @@ class Tree:
             return None
         if stat.S_ISDIR(found.st_mode):
             raise FolderInTheWay(errno.EISDIR, "a folder is where the file should be", path)
-        return found_of(found) if stat.S_ISREG(found.st_mode) else None
+        return file_stat(found) if stat.S_ISREG(found.st_mode) else None
 
     def files(self, below: str = "") -> Iterator[str]:
         """The paths of the files in the tree, or in one folder of it, in byte order; ours left out.

@@ -22,7 +22,7 @@ from cxrsync.model import ROOT, DigestMismatch, Entry, FileRecord, Outcome, part
 from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.partial import Partial
-from cxrsync.storage.partial_readers import names_at_rest
+from cxrsync.storage.partial_readers import unclaimed_names
 from cxrsync.storage.publish import copy_name
 from cxrsync.storage.state_db import State
 from cxrsync.storage.tree import Tree
@@ -222,7 +222,7 @@ class Partitions:
     def partials(self) -> set[str]:
         """The digests of which some bytes are there."""
         return {
-            digest for name in self.names for digest in names_at_rest(self._tree.partials(name))
+            digest for name in self.names for digest in unclaimed_names(self._tree.partials(name))
         }
 
     # ── inside ─────────────────────────────────────────────────────────────────────────────────

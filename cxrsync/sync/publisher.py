@@ -193,7 +193,7 @@ def _result_of(
         if error := disk_error(published, f"cannot put {entry.path} in place"):
             raise error
         return None, Outcome(entry.path, Result.FAILED, reason=reason_of(published))
-    binding = item.ready.partial.binding
+    binding = item.ready.partial.object_version
     source = binding.source if binding else ""
     validator = (binding.validator if binding else None) or ""
     result = Result.COPIED if item.copied else Result.FETCHED

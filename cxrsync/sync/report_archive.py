@@ -89,7 +89,7 @@ class ReportArchive:
         try:
             if not await self._fetch(entry, partial):
                 return self._plan
-            modified = partial.binding.modified if partial.binding else None
+            modified = partial.object_version.modified if partial.object_version else None
             plan = await self._unpack_file(str(partial.path), modified)
             if selected:
                 await self._sync.publisher.submit(PublishItem(VerifiedFile(entry, partial)))

@@ -266,7 +266,7 @@ class Scheduler:
             self._jobs[transfer] = job
             self._sync.pool.add(transfer)
             return
-        binding = transfer.partial.binding
+        binding = transfer.partial.object_version
         validator = (binding.validator if binding else None) or ""
         size = transfer.partial.size
         await run_in_thread(lambda: self._sync.trash.take_partial(transfer.partial, entry.path))

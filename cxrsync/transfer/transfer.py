@@ -78,7 +78,7 @@ class Transfer:
             await run_in_thread(self.partial.load)
         self.resumed = self.partial.size
         present = self.partial.ranges
-        binding = self.partial.binding
+        binding = self.partial.object_version
         if binding is None and self.resumed:
             # Bytes of unknown origin: another tool's, or a small file of ours that was complete
             # when a kill came before its publication. Requesting the last byte again gives total,
@@ -218,7 +218,7 @@ class Transfer:
         return LocalState(segment.offset, self.partial.size, total, validator)
 
     def _binding(self) -> ObjectVersion:
-        version = version_at(self._context.source.identity, self.partial.binding)
+        version = version_at(self._context.source.identity, self.partial.object_version)
         return replace(version, validator=None) if self._single_stream else version
 
     async def _receive_whole(self, opened: Opened, binding: ObjectVersion, generation: int) -> None:

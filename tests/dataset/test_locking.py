@@ -17,7 +17,7 @@ from cxrsync.errors import Locked
 from cxrsync.events import Event, Notice, Waiting
 from cxrsync.storage import lock as locks
 from cxrsync.storage import lock_owner as owners
-from cxrsync.storage.leftovers import Halted
+from cxrsync.storage.leftovers import RecoveryCancelled
 from cxrsync.storage.lock import Holder, Lock
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.partitions import Partitions
@@ -145,13 +145,13 @@ async def test_a_copy_is_given_up_when_the_caller_wants_it(
 
     def adopt(_folder: Path, _lock: Lock, _replaced: object, **options: object) -> None:
         begun.set()
-        halted = options["halted"]
-        assert callable(halted)
-        while not halted():
+        cancelled = options["cancelled"]
+        assert callable(cancelled)
+        while not cancelled():
             pass
-        raise Halted
+        raise RecoveryCancelled
 
-    monkeypatch.setattr(module, "adopt", adopt)
+    monkeypatch.setattr(module, "recover_partials", adopt)
     entering = asyncio.create_task(place.enter(0, lambda _event: None))
     await until(begun)
     entering.cancel()

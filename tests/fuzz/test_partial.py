@@ -50,7 +50,7 @@ def take_up(sidecar: bytes, there: int) -> None:
         assert all(0 <= start < stop <= there for start, stop in partial.ranges)
         assert partial.ranges == sorted(partial.ranges)
         assert partial.total is None or 0 <= partial.total <= 1 << 50
-        binding = partial.binding
+        binding = partial.object_version
         if binding is not None and binding.validator is not None:
             assert is_validator(binding.validator)  # it goes into a request's header
         if binding is not None:

@@ -17,12 +17,12 @@ from cxrsync.errors import DiskError, LockLost
 from cxrsync.storage import leftovers as module
 from cxrsync.storage import lock as locks
 from cxrsync.storage.byte_ranges import Range, gaps
-from cxrsync.storage.leftovers import Halted, adopt, lay_down
+from cxrsync.storage.leftovers import RecoveryCancelled, recover_partials, release_partials
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.lock_owner import myself
 from cxrsync.storage.partial import Partial
-from cxrsync.storage.partial_names import Fate, fate
-from cxrsync.storage.partial_readers import names_at_rest, open_best, unfinished
+from cxrsync.storage.partial_names import LeftoverAction, action_for
+from cxrsync.storage.partial_readers import count_partials, open_best_partial, unclaimed_names
 from cxrsync.storage.sidecar import ObjectVersion
 
 DATA = random.Random(11).randbytes(30_000)
@@ -62,7 +62,7 @@ def taken(place: Path, token: str, *, dead: bool = False) -> Lock:
 def take_over(place: Path, token: str, *, dead: bool = False) -> Lock:
     """Take the lock, and adopt what lies there."""
     lock = taken(place, token, dead=dead)
-    adopt(place, lock, lock.replaced_owners())
+    recover_partials(place, lock, lock.replaced_owners())
     return lock
 
 
@@ -106,40 +106,40 @@ def complete(partial: Partial) -> None:
 @pytest.mark.parametrize(
     ("name", "safe", "unsafe"),
     [
-        (NAME, Fate.STAY, Fate.COPY),
-        (f"{NAME}.json", Fate.STAY, Fate.COPY),
-        (f"{NAME}.{A}", Fate.TAKE, Fate.TAKE),
-        (f"{NAME}.{A}.json", Fate.TAKE, Fate.TAKE),
-        (f"{NAME}.{B}", Fate.COPY, Fate.COPY),
-        (f"{NAME}.{B}.json", Fate.COPY, Fate.COPY),
-        (f"{NAME}.0123456789abcdef.copy", Fate.SWEEP, Fate.SWEEP),
-        (f"{NAME}.0123456789abcdef.copy.{A}", Fate.SWEEP, Fate.SWEEP),
-        (f"{NAME}.0123456789abcdef.copy.{B}.json", Fate.SWEEP, Fate.SWEEP),
-        (f"{NAME}.{B}.json.123.new", Fate.SWEEP, Fate.SWEEP),
-        (f"{NAME}.new", Fate.SWEEP, Fate.SWEEP),
-        (f"{NAME}.{B[:-1]}", Fate.LEAVE, Fate.LEAVE),
-        (f"{NAME}.{B}.txt", Fate.LEAVE, Fate.LEAVE),
-        (".nfs000000000000000100000001", Fate.LEAVE, Fate.LEAVE),
+        (NAME, LeftoverAction.KEEP, LeftoverAction.COPY),
+        (f"{NAME}.json", LeftoverAction.KEEP, LeftoverAction.COPY),
+        (f"{NAME}.{A}", LeftoverAction.RENAME, LeftoverAction.RENAME),
+        (f"{NAME}.{A}.json", LeftoverAction.RENAME, LeftoverAction.RENAME),
+        (f"{NAME}.{B}", LeftoverAction.COPY, LeftoverAction.COPY),
+        (f"{NAME}.{B}.json", LeftoverAction.COPY, LeftoverAction.COPY),
+        (f"{NAME}.0123456789abcdef.copy", LeftoverAction.DELETE, LeftoverAction.DELETE),
+        (f"{NAME}.0123456789abcdef.copy.{A}", LeftoverAction.DELETE, LeftoverAction.DELETE),
+        (f"{NAME}.0123456789abcdef.copy.{B}.json", LeftoverAction.DELETE, LeftoverAction.DELETE),
+        (f"{NAME}.{B}.json.123.new", LeftoverAction.DELETE, LeftoverAction.DELETE),
+        (f"{NAME}.new", LeftoverAction.DELETE, LeftoverAction.DELETE),
+        (f"{NAME}.{B[:-1]}", LeftoverAction.IGNORE, LeftoverAction.IGNORE),
+        (f"{NAME}.{B}.txt", LeftoverAction.IGNORE, LeftoverAction.IGNORE),
+        (".nfs000000000000000100000001", LeftoverAction.IGNORE, LeftoverAction.IGNORE),
     ],
 )
-def test_what_becomes_of_a_name(name: str, safe: Fate, unsafe: Fate) -> None:
-    assert fate(name, {A, C}, rest_is_safe=True) is safe
-    assert fate(name, {A, C}, rest_is_safe=False) is unsafe
+def test_what_becomes_of_a_name(name: str, safe: LeftoverAction, unsafe: LeftoverAction) -> None:
+    assert action_for(name, {A, C}, rest_is_safe=True) is safe
+    assert action_for(name, {A, C}, rest_is_safe=False) is unsafe
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("partial", Fate.STAY),
-        (f"partial.{B}", Fate.COPY),
-        ("partial.json", Fate.STAY),
-        ("current.json", Fate.LEAVE),
-        (f"current.json.{B}.new", Fate.SWEEP),
-        ("20250102T030405.000000Z-SHA256SUMS.txt", Fate.LEAVE),
+        ("partial", LeftoverAction.KEEP),
+        (f"partial.{B}", LeftoverAction.COPY),
+        ("partial.json", LeftoverAction.KEEP),
+        ("current.json", LeftoverAction.IGNORE),
+        (f"current.json.{B}.new", LeftoverAction.DELETE),
+        ("20250102T030405.000000Z-SHA256SUMS.txt", LeftoverAction.IGNORE),
     ],
 )
-def test_among_the_manifests(name: str, expected: Fate) -> None:
-    assert fate(name, {A}, rest_is_safe=True, only="partial") is expected
+def test_among_the_manifests(name: str, expected: LeftoverAction) -> None:
+    assert action_for(name, {A}, rest_is_safe=True, only="partial") is expected
 
 
 # ── the dead and the living ────────────────────────────────────────────────────────────────────
@@ -159,7 +159,7 @@ def test_what_a_dead_owner_left_is_gone_on_with_where_it_lies(
     partial = go_on(place, lock)
     assert names(place) == [f"{NAME}.{B}", f"{NAME}.{B}.json"]
     assert partial.path.stat().st_ino == inode
-    assert (partial.ranges, partial.binding) == (list(ranges), BINDING)
+    assert (partial.ranges, partial.object_version) == (list(ranges), BINDING)
     complete(partial)
 
 
@@ -175,7 +175,7 @@ def test_what_a_silent_owner_left_is_copied(
     assert names(place) == [NAME, f"{NAME}.json"]
     assert os.fstat(left.fileno()).st_nlink == 0
     partial = go_on(place, lock)
-    assert (partial.ranges, partial.binding) == (list(ranges), BINDING)
+    assert (partial.ranges, partial.object_version) == (list(ranges), BINDING)
     complete(partial)
     left.write(10_000, [b"\0" * 9_000], left.generation)
     assert partial.path.read_bytes() == DATA
@@ -235,7 +235,7 @@ def test_a_taker_that_lives_on_others_names_takes_them_all(place: Path, *, dead:
 def test_at_rest_after_a_release_nothing_is_touched(place: Path) -> None:
     lock = taken(place, A)
     begin(place, lock, *SEGMENTS).close()
-    lay_down(place, lock)
+    release_partials(place, lock)
     lock.release()
     before = {path.name: path.stat() for path in place.iterdir()}
     lock = take_over(place, B)
@@ -285,10 +285,10 @@ def test_bytes_of_unknown_origin_do_not_outweigh_those_of_a_manifest(place: Path
     begin(place, None, *SEGMENTS, name="partial").close()
     (place / f"partial.{A}").write_bytes(b"x" * 29_000)
     lock = taken(place, B)
-    adopt(place, lock, lock.replaced_owners(), only="partial", proved=False)
-    partial = Partial(place, "partial", proved=False, lease=lock)
+    recover_partials(place, lock, lock.replaced_owners(), only="partial", digest_known=False)
+    partial = Partial(place, "partial", digest_known=False, lease=lock)
     partial.load()
-    assert (partial.ranges, partial.binding) == (list(SEGMENTS), BINDING)
+    assert (partial.ranges, partial.object_version) == (list(SEGMENTS), BINDING)
 
 
 def test_what_is_half_made_or_alone_is_swept(place: Path) -> None:
@@ -315,11 +315,11 @@ def test_what_is_none_of_ours_stays(place: Path) -> None:
 
 def test_no_folder_no_leftovers(place: Path) -> None:
     lock = take_over(place, A)
-    lay_down(place, lock)
+    release_partials(place, lock)
     assert not place.exists()
-    assert names_at_rest(place) == set()
-    assert unfinished(place) == (0, 0)
-    assert open_best(place, NAME, proved=True) is None
+    assert unclaimed_names(place) == set()
+    assert count_partials(place) == (0, 0)
+    assert open_best_partial(place, NAME, digest_known=True) is None
 
 
 # ── laying down ────────────────────────────────────────────────────────────────────────────────
@@ -335,7 +335,7 @@ def test_what_is_laid_down(place: Path) -> None:
     (place / f"published.{A}.json").touch()
     (place / f"left.{A}.json.9.new").touch()
     (place / f"foreign.{B}").touch()
-    lay_down(place, lock)
+    release_partials(place, lock)
     assert names(place) == sorted([NAME, f"{NAME}.json", "stream", "stream.json", f"foreign.{B}"])
 
 
@@ -345,7 +345,7 @@ def test_what_was_lost_is_not_laid_down(place: Path) -> None:
     lock = take_over(place, B)
     begin(place, lock, (0, 20_000)).close()
     (place / f"{NAME}.{A}").write_bytes(b"late")
-    lay_down(place, silent)
+    release_partials(place, silent)
     assert (place / f"{NAME}.{A}").read_bytes() == b"late"
     assert not (place / NAME).exists()
 
@@ -354,7 +354,7 @@ def test_what_rests_already_is_not_replaced(place: Path) -> None:
     lock = taken(place, A)
     begin(place, lock, *STREAM).close()
     (place / NAME).write_bytes(b"somebody's")
-    lay_down(place, lock)
+    release_partials(place, lock)
     assert (place / NAME).read_bytes() == b"somebody's"
     assert (place / f"{NAME}.{A}").read_bytes() == DATA[:10_000]
 
@@ -416,7 +416,7 @@ def test_whoever_is_killed_while_it_adopts_loses_nothing(
         lock = take_over(place, C)
         partial = go_on(place, lock)
         assert partial.ranges == list(SEGMENTS), steps.taken
-        assert partial.binding == BINDING, steps.taken
+        assert partial.object_version == BINDING, steps.taken
         assert_true(partial)
         complete(partial)
         assert set(names(place)) == {f"{NAME}.{C}", f"{NAME}.{C}.json"}, steps.taken
@@ -439,9 +439,9 @@ def test_whoever_is_killed_between_rest_and_work_loses_nothing(tmp_path: Path, a
             partial = go_on(place, lock)
             if act == "lay down":
                 partial.close()
-                lay_down(place, lock)
+                release_partials(place, lock)
         partial = go_on(place, take_over(place, B))
-        assert (partial.ranges, partial.binding) == (list(SEGMENTS), BINDING), steps.taken
+        assert (partial.ranges, partial.object_version) == (list(SEGMENTS), BINDING), steps.taken
         assert_true(partial)
         if steps.count <= number:
             break
@@ -468,15 +468,15 @@ def test_whoever_is_stopped_while_it_adopts_takes_nothing_away(
             partial.write(4_000, [DATA[4_000:6_000]], partial.generation)
             partial.save()
             partial.close()
-            lay_down(place, lock)
+            release_partials(place, lock)
             lock.release()
 
         with stopped_at(number, go_on_meanwhile) as steps:
             sleeper = lock_of(place, B)
             try:
                 sleeper.acquire()
-                adopt(place, sleeper, sleeper.replaced_owners())
-                lay_down(place, sleeper)
+                recover_partials(place, sleeper, sleeper.replaced_owners())
+                release_partials(place, sleeper)
             except (LockLost, DiskError):
                 pass
             sleeper.release()
@@ -511,8 +511,8 @@ def test_a_copy_that_nobody_wants_any_more_is_not_finished(
     monkeypatch.setattr(module, "clone", lambda _source, _target: False)
     begin(place, taken(place, A), *SEGMENTS).close()
     lock = taken(place, B)
-    with pytest.raises(Halted):
-        adopt(place, lock, lock.replaced_owners(), halted=lambda: True)
+    with pytest.raises(RecoveryCancelled):
+        recover_partials(place, lock, lock.replaced_owners(), cancelled=lambda: True)
     lock.release()
     assert go_on(place, take_over(place, C)).ranges == list(SEGMENTS)
 
@@ -533,7 +533,7 @@ def test_one_that_begins_anew_while_it_is_copied(
 
     monkeypatch.setattr(module, "clone", clone)
     partial = go_on(place, take_over(place, B))
-    assert (partial.ranges, partial.binding) == ([(0, 100)], other)
+    assert (partial.ranges, partial.object_version) == ([(0, 100)], other)
 
 
 # ── for readers ────────────────────────────────────────────────────────────────────────────────
@@ -543,13 +543,13 @@ def test_the_best_is_opened_wherever_it_lies(place: Path) -> None:
     begin(place, None, (0, 3_000), name="partial").close()
     begin(place, taken(place, A), *SEGMENTS, name="partial").close()
     (place / f"partial.{B}").write_bytes(b"\0" * 29_000)
-    found = open_best(place, "partial", proved=False)
+    found = open_best_partial(place, "partial", digest_known=False)
     assert found is not None
     fd, stock = found
     assert os.pread(fd, 5_000, 20_000) == DATA[20_000:25_000]
-    assert (stock.ranges, stock.binding) == (list(SEGMENTS), BINDING)
+    assert (stock.ranges, stock.object_version) == (list(SEGMENTS), BINDING)
     os.close(fd)
-    assert open_best(place, "other", proved=False) is None
+    assert open_best_partial(place, "other", digest_known=False) is None
 
 
 def test_what_is_unfinished_is_counted_at_rest_and_at_work(place: Path) -> None:
@@ -558,8 +558,8 @@ def test_what_is_unfinished_is_counted_at_rest_and_at_work(place: Path) -> None:
     begin(place, None, *STREAM, name="x").close()
     (place / f"y.{A}.new").touch()
     sizes = [(place / name).stat().st_blocks * 512 for name in (f"{NAME}.{A}", "x")]
-    assert unfinished(place) == (2, sum(sizes))
-    assert names_at_rest(place) == {"x"}
+    assert count_partials(place) == (2, sum(sizes))
+    assert unclaimed_names(place) == {"x"}
 
 
 def test_a_copy_is_for_its_owner_alone(place: Path) -> None:

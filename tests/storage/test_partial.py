@@ -83,7 +83,7 @@ def test_a_stream_is_bound_before_its_first_byte_and_only_once(bound: Partial) -
 def test_a_stream_goes_on_from_its_length(bound: Partial) -> None:
     put(bound, 0, 4_000)
     again = loaded(bound.path.parent)
-    assert (again.ranges, again.binding, again.segmented) == ([(0, 4_000)], BINDING, False)
+    assert (again.ranges, again.object_version, again.segmented) == ([(0, 4_000)], BINDING, False)
     assert not again.complete
     put(again, 4_000, len(DATA))
     assert again.complete
@@ -137,7 +137,7 @@ def test_an_empty_file_has_a_digest(tmp_path: Path) -> None:
 
 def test_nothing_there_is_nothing(tmp_path: Path) -> None:
     partial = loaded(tmp_path)
-    assert (partial.ranges, partial.binding, partial.total) == ([], None, None)
+    assert (partial.ranges, partial.object_version, partial.total) == ([], None, None)
     assert not partial.complete
 
 
@@ -312,12 +312,12 @@ def test_a_sidecar_that_says_nothing_leaves_bytes_of_unknown_origin(
     (tmp_path / NAME).write_bytes(DATA[:5_000])
     sidecar(tmp_path).write_bytes(garbage)
     partial = loaded(tmp_path)
-    assert (partial.binding, partial.ranges) == (None, [(0, 5_000)])
+    assert (partial.object_version, partial.ranges) == (None, [(0, 5_000)])
     assert not partial.complete
     # The garbage is replaced by the truth, and does not outlive the file.
     partial.bind(BINDING)
     put(partial, 5_000, len(DATA))
-    assert loaded(tmp_path).binding == BINDING
+    assert loaded(tmp_path).object_version == BINDING
     assert partial.digest() == NAME
     partial.forget_sidecar()
     partial.close()
@@ -331,7 +331,7 @@ def test_a_sidecar_cut_short_at_any_length(bound: Partial, length: int) -> None:
     whole = sidecar(folder).read_bytes()
     assert length < len(whole)
     sidecar(folder).write_bytes(whole[:length])
-    assert loaded(folder).binding is None
+    assert loaded(folder).object_version is None
     assert loaded(folder).ranges == [(0, 5_000)]
 
 
@@ -339,14 +339,14 @@ def test_no_sidecar_at_all(bound: Partial) -> None:
     put(bound, 0, 5_000)
     sidecar(bound.path.parent).unlink()
     again = loaded(bound.path.parent)
-    assert (again.binding, again.ranges) == (None, [(0, 5_000)])
+    assert (again.object_version, again.ranges) == (None, [(0, 5_000)])
 
 
 def test_a_sidecar_alone_speaks_of_nothing(bound: Partial) -> None:
     put(bound, 9_000, len(DATA))
     bound.path.unlink()
     again = loaded(bound.path.parent)
-    assert (again.binding, again.ranges) == (None, [])
+    assert (again.object_version, again.ranges) == (None, [])
     assert not sidecar(bound.path.parent).exists()
 
 
@@ -472,7 +472,7 @@ def test_what_is_no_file_is_no_beginning(bound: Partial, make: Callable[[Path], 
     bound.path.parent.mkdir()
     make(bound.path)
     again = loaded(bound.path.parent)
-    assert (again.size, again.binding) == (0, None)
+    assert (again.size, again.object_version) == (0, None)
     again.bind(BINDING)
     put(again, 0, len(DATA))
     assert again.path.read_bytes() == DATA
@@ -487,9 +487,14 @@ def test_late_bytes_of_an_earlier_epoch_are_void(bound: Partial) -> None:
     put(bound, 5_000, 6_000)
     bound.discard()
     assert list(folder.iterdir()) == []
-    assert not bound.write(6_000, [DATA[6_000:7_000]], epoch=0)
+    assert not bound.write(6_000, [DATA[6_000:7_000]], generation=0)
     assert list(folder.iterdir()) == []
-    assert (bound.size, bound.binding, bound.segmented, bound.generation) == (0, None, False, 1)
+    assert (bound.size, bound.object_version, bound.segmented, bound.generation) == (
+        0,
+        None,
+        False,
+        1,
+    )
     bound.bind(BINDING)
     put(bound, 0, len(DATA))
     assert bound.digest() == NAME
@@ -510,7 +515,7 @@ def test_a_new_binding_replaces_the_old_on_the_disk(bound: Partial) -> None:
     put(bound, 0, 5_000)
     bound.bind(OTHER)
     put(bound, 5_000, len(DATA))
-    assert loaded(bound.path.parent).binding == OTHER
+    assert loaded(bound.path.parent).object_version == OTHER
     bound.forget_sidecar()
     assert not sidecar(bound.path.parent).exists()
 
@@ -523,7 +528,7 @@ def test_a_binding_comes_back_as_it_went(tmp_path: Path, binding: ObjectVersion)
     partial.bind(binding)
     put(partial, 0, 1)
     partial.close()
-    assert loaded(tmp_path).binding == binding
+    assert loaded(tmp_path).object_version == binding
 
 
 # ── a full disk ────────────────────────────────────────────────────────────────────────────────
@@ -580,6 +585,6 @@ def test_a_sidecar_that_finds_no_room_leaves_the_old_one(small_disk: Path) -> No
         put(partial, 4_096, 9_000)
     partial.close()
     again = loaded(small_disk)
-    assert again.binding == BINDING
+    assert again.object_version == BINDING
     assert_true(again)
     assert {path.name for path in small_disk.iterdir()} == {NAME, f"{NAME}.json", "filler"}

@@ -529,7 +529,7 @@ def test_a_short_file_becomes_the_beginning_of_a_partial(tree: Tree, short: Path
     continue_short_file(tree, ENTRY, Partial(folder_of(tree), ENTRY.sha256), Trash(tree, "t"))
     assert not short.exists()
     partial = resumed(tree)
-    assert (partial.ranges, partial.binding) == ([(0, 400)], None)
+    assert (partial.ranges, partial.object_version) == ([(0, 400)], None)
     assert partial.path.stat().st_ino == inode
     assert oct(partial.path.stat().st_mode & 0o7777) == "0o600"
 
@@ -604,7 +604,7 @@ def test_the_longer_beginning_wins(tree: Tree, short: Path, there: int, left: in
     )
     after = resumed(tree)
     assert after.ranges == [(0, left)]
-    assert (after.binding is None) == (left > there)
+    assert (after.object_version is None) == (left > there)
 
 
 def test_a_partial_with_gaps_is_not_as_long_as_it_looks(tree: Tree, short: Path) -> None:

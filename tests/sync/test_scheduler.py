@@ -315,7 +315,7 @@ async def test_a_disk_that_does_not_write(
     original = Partial.write
 
     def write(partial: Partial, offset: int, chunks: list[bytes], epoch: int) -> bool:
-        if partial.at_rest.name == sha(b"b"):
+        if partial.unclaimed_path.name == sha(b"b"):
             raise OSError(code, os.strerror(code))
         return original(partial, offset, chunks, epoch)
 

@@ -158,10 +158,10 @@ class StubPartial:
     def __init__(self) -> None:
         self.generation, self.size, self.total = 0, 0, None
         self.ranges: list[tuple[int, int]] = []
-        self.binding: ObjectVersion | None = None
+        self.object_version: ObjectVersion | None = None
 
     def bind(self, binding: ObjectVersion) -> None:
-        self.binding = binding
+        self.object_version = binding
 
     def write(self, _offset: int, chunks: list[bytes], _generation: int) -> bool:
         self.size += sum(map(len, chunks))

@@ -307,7 +307,7 @@ async def test_a_complete_partial_without_a_digest_is_confirmed_by_a_request(
     """An earlier run was killed before it could publish the file."""
     for number, tag in enumerate(('"v1"', '"v2"')):
         folder = tmp_path / str(number)
-        leave(folder, DATA, HERE, proved=False)
+        leave(folder, DATA, HERE, digest_known=False)
         harness = make_harness(folder)
         harness.source.ever = Give(validator=tag)
         transfer = await harness.fetch(resumed=True, by_digest=False)
