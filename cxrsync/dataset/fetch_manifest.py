@@ -74,7 +74,7 @@ async def fetch_manifest(
     # Its partial has no digest for a name: two runs must not write it at once.
     lock = Lock(folder, describe="the manifest", on_loss=in_loop(run.cancel.fail))
     place = Workplace(lock, folder, only=PARTIAL, digest_known=False)
-    await run_in_thread(lambda: tree.make_own(folder))
+    await run_in_thread(lambda: tree.make_own_folder(folder))
     await place.enter(patience_for_shared(run.job.limits), run.emit)
     partial = Partial(folder, PARTIAL, digest_known=False, lease=lock)
     try:
@@ -190,7 +190,7 @@ class _WholeManifest:
         if (metadata.size, metadata.mtime_ns) != found:
             return _Ours(found, None, sha256)  # another tool has put another there
         trash = Trash(tree, self._run.stamp, lambda _path: self._lock.check())
-        trash.take(MANIFEST_NAME)
+        trash.move(MANIFEST_NAME)
         self._run.emit(
             Notice(
                 f"{tree.manifest} was not what had been fetched (a disk's fault): it is set aside "

@@ -82,7 +82,7 @@ def write_metadata(
     """Note what is known of the manifest in place. Raises OSError, LockLost, DiskError."""
     kept = ManifestMetadata(source, validator, found.size, found.mtime_ns, sha256, FORMAT)
     words = json.dumps(kept.as_json()).encode()
-    write_file(manifests_folder(tree) / CURRENT, words, prove=lock.check)
+    write_file(manifests_folder(tree) / CURRENT, words, check_lock=lock.check)
 
 
 def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> ManifestFile:

@@ -17,7 +17,7 @@ from typing import TypeVar
 from cxrsync import humanize
 from cxrsync.config.job import TransferLimits
 from cxrsync.events import EventSink, Notice, Waiting
-from cxrsync.storage.executors import in_thread_while_wanted, run_in_thread
+from cxrsync.storage.executors import run_in_cancellable_thread, run_in_thread
 from cxrsync.storage.leftovers import recover_partials, release_partials
 from cxrsync.storage.lock import Holder, Lock
 
@@ -69,7 +69,7 @@ class Workplace:
             for each in replaced:
                 if not each.dead:
                     emit(Notice(f"{each.words}, of which nothing was heard"))
-            await in_thread_while_wanted(
+            await run_in_cancellable_thread(
                 lambda unwanted: recover_partials(
                     self.folder, self.lock, replaced,
                     only=self.only, digest_known=self.digest_known, cancelled=unwanted.is_set,

@@ -37,7 +37,7 @@ def observations(tree: Tree) -> frozenset[tuple[str, str]]:
         state = State.read(tree.partition(name))
         if state is not None:
             with state:
-                found.update((each.path, each.observed) for each in state.contradictions())
+                found.update((each.path, each.observed) for each in state.mismatches())
     return frozenset(found)
 
 

@@ -104,7 +104,7 @@ def claim_tree(tree: Tree, dataset: str, version: str) -> None:
         words = json.dumps({"dataset": dataset, "version": version}).encode()
         try:
             write_file(tree.own / _CLAIM_NAME, words)
-            tree.made_file(tree.own / _CLAIM_NAME, words)
+            tree.remember_created_file(tree.own / _CLAIM_NAME, words)
         except OSError as problem:
             raise DiskError(f"cannot write to {tree.root}: {reason_of(problem)}") from None
 

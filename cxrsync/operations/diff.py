@@ -115,5 +115,5 @@ def _learn_sizes(inventory: Inventory, tree: Tree) -> None:
         state = State.read(tree.partition(name))
         if state is not None:
             with state:
-                for row in state.rows():
+                for row in state.records():
                     inventory.add_present(row.path, row.size)

@@ -89,7 +89,7 @@ def _make_plan(run: RunContext, selected: ResolvedSelection) -> Plan:
         records: dict[str, Iterator[FileRecord]] = {}
         for name in selected.partitions:
             state = State.read(tree.partition(name))
-            records[name] = iter(()) if state is None else stack.enter_context(state).rows()
+            records[name] = iter(()) if state is None else stack.enter_context(state).records()
         plan = make_plan(
             selected.manifest, selected.is_wanted, records, tree, run.target.dataset.kind_of
         )

@@ -36,13 +36,13 @@ async def check_followers(run: RunContext) -> tuple[Target, ...]:
     try:
         await for_sibling(run, sibling, run.job.selection).probe()
     except NotFound:
-        sibling.tree.abandon()
+        sibling.tree.remove_created()
         raise UsageError(
             f"{run.source.identity} has no {sibling.name}, which holds the reports",
             next_step="Leave --with-reports out.",
         ) from None
     except AccessDenied as refused:
-        sibling.tree.abandon()
+        sibling.tree.remove_created()
         raise AccessDenied(
             f"the reports are in {slug}, under an agreement of its own: {refused}",
             next_step=f"Sign it at the foot of {sibling.dataset.agreement}, or leave "

@@ -108,7 +108,7 @@ async def manifest_of(
     try:
         return await fetch_manifest(run, keys, ask=ask)
     except NotFound:
-        run.target.tree.abandon()
+        run.target.tree.remove_created()
         slug, version = run.target.dataset.slug, run.target.version
         raise await no_such_version(run.source, slug, version) from None
     except (Interrupted, InvalidResponse, Throttled) as problem:

@@ -16,7 +16,7 @@ import aiofiles
 from cxrsync.dataset.context import RunContext
 from cxrsync.events import RunSummary
 from cxrsync.storage.atomic_write import UNFINISHED, write_file
-from cxrsync.storage.executors import ended, run_in_thread
+from cxrsync.storage.executors import run_in_thread, wait_to_end
 from cxrsync.storage.filesystem import FILE_MODE, make_folders, read_json
 from cxrsync.storage.lock_owner import is_running, this_process
 from cxrsync.storage.tree import Tree
@@ -55,7 +55,7 @@ async def write_progress(tree: Tree, stamp: str, snapshot: Callable[[], RunSumma
         while True:
             text = json.dumps({**process, "run": stamp, **snapshot().as_json()})
             with suppress(OSError):  # a convenience: the run itself will meet a full disk
-                await ended(asyncio.ensure_future(_put(path, text)))
+                await wait_to_end(asyncio.ensure_future(_put(path, text)))
             await asyncio.sleep(PROGRESS_SECONDS)
     finally:
         with suppress(OSError):

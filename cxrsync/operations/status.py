@@ -66,7 +66,7 @@ def status(expected: Expectation) -> dict[str, Share]:
             if (state := State.read(tree.partition(name))) is not None
         }
         records = {
-            name: states[name].rows() if name in states else iter(())
+            name: states[name].records() if name in states else iter(())
             for name in expected.manifest.partitions
         }
         for _offset, entry, record, found in survey(

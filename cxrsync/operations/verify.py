@@ -21,7 +21,7 @@ from cxrsync.sanitize import reason_of
 from cxrsync.sorted_merge import merge_join
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import reading_error
-from cxrsync.storage.parallel_hash import on_every_core
+from cxrsync.storage.parallel_hash import map_on_all_cores
 from cxrsync.storage.tree import Tree
 
 
@@ -97,7 +97,7 @@ async def verify(
     verifier = _Verifier(expected, emit, absent)
     result = verifier.result
     result.refused_lines = manifest.refused_lines
-    await on_every_core(verifier.there(), verifier.hash, verifier.judge)
+    await map_on_all_cores(verifier.there(), verifier.hash, verifier.judge)
     if verifier.ended is not None:
         raise verifier.ended
     for path in extra_files(tree, manifest):

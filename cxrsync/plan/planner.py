@@ -14,7 +14,7 @@ from cxrsync.model import ROOT, Entry, FileRecord, FileStat, Kind, RejectedLine,
 from cxrsync.plan.estimate import Inventory
 from cxrsync.plan.survey import FileStatus, Surveyed, file_status, survey
 from cxrsync.sanitize import reason_of
-from cxrsync.storage.filesystem import Ways, another_mount, reading_error
+from cxrsync.storage.filesystem import FolderInspector, other_mount_error, reading_error
 from cxrsync.storage.tree import Tree
 
 # A person who pulls images sees the first of them before the tables of the root come along.
@@ -184,7 +184,7 @@ class _Obstacles:
 
     def __init__(self, manifest: ManifestFile, tree: Tree) -> None:
         self._tree = tree
-        self._ways = Ways(tree.root)
+        self._inspector = FolderInspector(tree.root)
         self._falling = falling_together(manifest.paths, tree.names) if any(tree.names) else {}
 
     def to_file(
@@ -213,9 +213,9 @@ class _Obstacles:
 
     def _to_placing(self, path: str, status: FileStatus) -> str | None:
         """Why no file can be put there. Raises DiskError where that is another mount."""
-        way = self._ways.to(path)
+        way = self._inspector.inspect(path)
         if way.obstacle or status is FileStatus.HASH:
             return way.obstacle or None
         if way.mount:
-            raise another_mount(self._tree.final(way.mount), str(self._tree.own))
-        return f"nothing may be written in {way.closed}" if way.closed else None
+            raise other_mount_error(self._tree.final(way.mount), str(self._tree.own))
+        return f"nothing may be written in {way.unwritable}" if way.unwritable else None

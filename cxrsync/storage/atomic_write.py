@@ -21,12 +21,13 @@ def write_file(
     data: bytes,
     *,
     fsync: bool = True,
-    prove: Callable[[], None] = lambda: None,
+    check_lock: Callable[[], None] = lambda: None,
 ) -> None:
     """Put a small file of our own in place: whole, or not at all.
 
-    ``prove``, for a name that a lock guards, raises LockLost where the lock is another's by now;
-    where it is taken over only after that, the fresh file is swept, and the rename fails.
+    ``check_lock``, for a name that a lock guards, raises LockLost if another run has the lock. If
+    the lock is taken over after that check, the new owner deletes the new file, and the rename
+    fails.
     """
     # By a name that nobody else has: two runs may begin at once, before either has a lock.
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}{UNFINISHED}")
@@ -39,7 +40,7 @@ def write_file(
                 os.fsync(fd)
         finally:
             os.close(fd)
-        prove()
+        check_lock()
         os.replace(fresh, path)
     except BaseException:
         with suppress(OSError):  # the first error is the one to tell

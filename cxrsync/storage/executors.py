@@ -26,10 +26,10 @@ async def run_in_thread(call: Callable[[], T], executor: Executor | None = None)
     A thread cannot be cancelled: whoever stops waiting for a write leaves it writing, and what is
     recorded next is a lie. So cancellation is delivered only once the thread is done.
     """
-    return await ended(asyncio.get_running_loop().run_in_executor(executor, call))
+    return await wait_to_end(asyncio.get_running_loop().run_in_executor(executor, call))
 
 
-async def in_thread_while_wanted(call: Callable[[threading.Event], T]) -> T:
+async def run_in_cancellable_thread(call: Callable[[threading.Event], T]) -> T:
     """The same for what may last long: ``call`` is given an event that is set when we are
     cancelled, and should then come to its end."""
     unwanted = threading.Event()
@@ -39,11 +39,11 @@ async def in_thread_while_wanted(call: Callable[[threading.Event], T]) -> T:
     except asyncio.CancelledError:
         unwanted.set()
         with suppress(Exception):  # the cancellation is what the caller gets to see
-            await ended(future)
+            await wait_to_end(future)
         raise
 
 
-async def ended(future: asyncio.Future[T]) -> T:
+async def wait_to_end(future: asyncio.Future[T]) -> T:
     """What a future (or task) comes to, waited for to its end even when cancelled meanwhile."""
     try:
         return await asyncio.shield(future)

@@ -18,7 +18,7 @@ from cxrsync.sanitize import reason_of
 from cxrsync.storage.layout import OWN_FOLDER
 
 
-class Way(NamedTuple):
+class FolderStatus(NamedTuple):
     """Where the folders of a path lead.
 
     ``obstacle`` says why nothing may be put or changed there, and is empty where it may; ``mount``
@@ -26,17 +26,17 @@ class Way(NamedTuple):
     one where whatever is not there yet would have to be made, if we may not write in it.
     """
 
-    there: bool = True
+    exists: bool = True
     obstacle: str = ""
     mount: str = ""
-    closed: str = ""
+    unwritable: str = ""
 
 
 _NO_SUCH_NAMES = {errno.EILSEQ, errno.EINVAL, errno.ENOENT}
 _BY_EFFECTIVE_ID = os.access in os.supports_effective_ids
 
 
-class Ways:
+class FolderInspector:
     """The folders on the way to the files of a tree; each is looked at once while paths come in
     order.
 
@@ -49,9 +49,9 @@ class Ways:
         self._folder = ""
         self._names: list[str] = []
         # Of the root, and of each folder of the last path below it.
-        self._ways = [Way(closed=self._closed(""))]
+        self._ways = [FolderStatus(unwritable=self._closed(""))]
 
-    def to(self, path: str) -> Way:
+    def inspect(self, path: str) -> FolderStatus:
         """The way to the file at ``path``."""
         folder = path.rpartition("/")[0]
         if folder != self._folder:
@@ -68,31 +68,33 @@ class Ways:
         del self._ways[shared + 1 :]
         for depth in range(shared, len(names)):
             way = self._ways[-1]
-            if way.there and not way.obstacle:
+            if way.exists and not way.obstacle:
                 way = self._look("/".join(names[: depth + 1]), way)
             self._ways.append(way)
         self._folder, self._names = folder, names
 
-    def _look(self, folder: str, above: Way) -> Way:
+    def _look(self, folder: str, above: FolderStatus) -> FolderStatus:
         try:
             found = os.lstat(self._root + folder)
         except FileNotFoundError:
-            return above._replace(there=False)
+            return above._replace(exists=False)
         except OSError as problem:
-            return Way(obstacle=f"{folder} cannot be looked at: {reason_of(problem)}")
+            return FolderStatus(obstacle=f"{folder} cannot be looked at: {reason_of(problem)}")
         if stat.S_ISLNK(found.st_mode):
-            return Way(obstacle=f"{folder} is a link, and nothing is changed behind links")
+            return FolderStatus(obstacle=f"{folder} is a link, and nothing is changed behind links")
         if not stat.S_ISDIR(found.st_mode):
-            return Way(obstacle=f"{folder} is no folder")
+            return FolderStatus(obstacle=f"{folder} is no folder")
         begins = found.st_dev != self._device and not above.mount
-        return Way(mount=folder if begins else above.mount, closed=self._closed(folder))
+        return FolderStatus(
+            mount=folder if begins else above.mount, unwritable=self._closed(folder)
+        )
 
     def _closed(self, folder: str) -> str:
         may = os.access(self._root + folder, os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_ID)
         return "" if may else folder or "."
 
 
-def try_names(folder: Path) -> NameRules:
+def probe_name_rules(folder: Path) -> NameRules:
     """Which names the file system takes for one, tried with a file in ``folder``; which proves that
     it can be written, too. Raises OSError."""
     # Not everyone stores a name that is not ASCII.
@@ -117,7 +119,7 @@ def try_names(folder: Path) -> NameRules:
     raise AssertionError("an ASCII name is a name")
 
 
-def is_beyond(folder: Path, other: Path) -> bool:
+def is_on_other_mount(folder: Path, other: Path) -> bool:
     """Whether a file cannot be moved from one folder into the other: they are on different file
     systems, or on different mounts of one. Raises OSError."""
     if os.stat(folder).st_dev != os.stat(other).st_dev:
@@ -177,7 +179,7 @@ def disk_error(problem: OSError, doing: str) -> DiskError | None:
             )
     if problem.errno == errno.EXDEV and problem.filename2:
         names = sorted((problem.filename, problem.filename2), key=_is_ours)
-        return another_mount(*map(os.path.dirname, names))
+        return other_mount_error(*map(os.path.dirname, names))
     if problem.errno not in _WHOLE_DISK:
         return None
     return DiskError(f"{doing}: {reason_of(problem)}")
@@ -192,7 +194,7 @@ def _is_ours(path: str) -> bool:
     return OWN_FOLDER in path.split("/")
 
 
-def another_mount(folder: str, other: str) -> DiskError:
+def other_mount_error(folder: str, other: str) -> DiskError:
     """The error for two folders of a tree between which no file can be moved."""
     return DiskError(
         f"{folder} is on another file system, or another mount of it, than {other}: no finished "

@@ -21,7 +21,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-async def on_every_core(
+async def map_on_all_cores(
     items: Iterator[T], work: Callable[[T], R], done: Callable[[T, R | OSError], Awaitable[None]]
 ) -> None:
     """Do ``work`` on each item in threads, as many as there are cores, and tell ``done``.

@@ -171,25 +171,25 @@ def continue_short_file(tree: Tree, entry: Entry, partial: Partial, trash: Trash
     found = os.lstat(final)
     partial.load()  # its length says little: it may have gaps
     if partial.size >= found.st_size or not stat.S_ISREG(found.st_mode):
-        trash.take(entry.path)
+        trash.move(entry.path)
         return
     make_folders(partial.path.parent)
     partial.discard()  # its sidecar too, which must not speak of other bytes
     if found.st_uid != os.geteuid():
         _copy(final, partial.path)
-        trash.take(entry.path)
+        trash.move(entry.path)
     elif found.st_nlink > 1:
         _copy(final, partial.path)
         moved = partial.path.with_name(partial.path.name + UNFINISHED)
-        take([(Path(final), moved)], lambda: trash.prove(entry.path))
+        take([(Path(final), moved)], lambda: trash.check_lock(entry.path))
         moved.unlink(missing_ok=True)
     else:
-        take([(Path(final), partial.path)], lambda: trash.prove(entry.path))
+        take([(Path(final), partial.path)], lambda: trash.check_lock(entry.path))
         sync_folders({os.path.dirname(final), str(partial.path.parent)})
     os.chmod(partial.path, FILE_MODE)
 
 
-def copy_name(entry: Entry) -> str:
+def copy_partial_name(entry: Entry) -> str:
     """The name of a partial that begins as a copy: of its digest there may be several at once."""
     return f"{entry.sha256}.{hashlib.sha256(entry.path.encode()).hexdigest()[:16]}{COPY_SUFFIX}"
 
@@ -213,7 +213,7 @@ def _copy(original: str, target: Path) -> None:
             shutil.copyfileobj(source, copy, _COPY_BYTES)
 
 
-def close_to_others(path: str) -> bool:
+def remove_access_of_others(path: str) -> bool:
     """Take the bits for others from an adopted file: its data use agreement wants that.
 
     False where it stays as it is, since it is not ours alone: another user's, or one that has

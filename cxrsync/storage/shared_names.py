@@ -15,7 +15,7 @@ from pathlib import Path
 from cxrsync.errors import LockLost
 
 
-def take(names: Sequence[tuple[Path, Path]], prove: Callable[[], None]) -> None:
+def take(names: Sequence[tuple[Path, Path]], check_lock: Callable[[], None]) -> None:
     """Rename each shared name that there is to one of our own. Raises LockLost, and then every
     file has its name again; DiskError, OSError."""
     taken = []
@@ -24,7 +24,7 @@ def take(names: Sequence[tuple[Path, Path]], prove: Callable[[], None]) -> None:
             os.rename(shared, own)
             taken.append((shared, own))
     try:
-        prove()
+        check_lock()
     except LockLost:
         for shared, own in reversed(taken):
             give_back(own, shared)

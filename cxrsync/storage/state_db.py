@@ -70,16 +70,16 @@ class State:
         stamp: str,
         *,
         token: str | None = None,
-        prove: Callable[[], None] = lambda: None,
+        check_lock: Callable[[], None] = lambda: None,
     ) -> tuple[State, list[Path]]:
         """Open the state in ``folder`` (or begin one) for writing, under the partition's lock.
 
-        ``token`` is the lock's (None: one that nobody else has); ``prove`` raises LockLost where
-        the lock is another's by now. What an earlier holder left is recovered. Returns the state,
-        and to where damaged ones were set aside. Raises DiskError; LaterFormat, with nothing
-        changed.
+        ``token``: the lock's token (None: a random one). ``check_lock`` raises LockLost if another
+        run has the lock. What an earlier owner of the lock left is recovered. Returns the state and
+        the paths to which damaged states were moved. Raises LockLost, DiskError, and LaterFormat
+        (then nothing was changed).
         """
-        files = StateFiles(folder, token or secrets.token_hex(16), prove)
+        files = StateFiles(folder, token or secrets.token_hex(16), check_lock)
         with _in_our_words("open", folder, files):
             make_folders(folder)
             aside = files.recover(stamp)
@@ -158,7 +158,7 @@ class State:
                 yield
             self.unpublished = True
 
-    def rows(self) -> Iterator[FileRecord]:
+    def records(self) -> Iterator[FileRecord]:
         """Every row in the order of the manifest (byte order of the path), in pages: no cursor
         stays open between two of them, so that writing goes on meanwhile. One that cannot be true
         is passed over: its file is hashed again."""
@@ -200,21 +200,21 @@ class State:
     def record(
         self,
         rows: Iterable[FileRecord] = (),
-        contradictions: Iterable[DigestMismatch] = (),
+        mismatches: Iterable[DigestMismatch] = (),
         failures: Iterable[Outcome] = (),
         *,
         at: float,
     ) -> None:
         """One commit: files verified, files that contradict their digest, files that failed."""
         rows = list(rows)
-        contradictions = list(contradictions)
+        mismatches = list(mismatches)
         with self._commit():
             self._db.executemany("INSERT OR REPLACE INTO file VALUES (?,?,?,?,?,?,?)", rows)
             done = [(row.path,) for row in rows]
             self._db.executemany("DELETE FROM failure WHERE path = ?", done)
             self._db.executemany("DELETE FROM contradiction WHERE path = ?", done)
             self._db.executemany(
-                "INSERT OR REPLACE INTO contradiction VALUES (?,?,?,?)", contradictions
+                "INSERT OR REPLACE INTO contradiction VALUES (?,?,?,?)", mismatches
             )
             self._db.executemany(
                 "INSERT OR REPLACE INTO failure VALUES (?,?,?)",
@@ -226,7 +226,7 @@ class State:
         with self._commit():
             self._db.executemany("DELETE FROM file WHERE path = ?", [(path,) for path in paths])
 
-    def contradictions(self) -> list[DigestMismatch]:
+    def mismatches(self) -> list[DigestMismatch]:
         """The files whose bytes at the source do not have the published digest."""
         found = self._db.execute("SELECT path, expected, observed, validator FROM contradiction")
         return [known for row in found if _is_sound(known := DigestMismatch._make(row))]
@@ -245,7 +245,7 @@ class State:
         ).fetchone()
         return None if found is None else (float(found[0]), float(found[1]))
 
-    def remember(self, selection: Selection, *, at: float) -> None:
+    def record_selection(self, selection: Selection, *, at: float) -> None:
         """Note that this tree was pulled with ``selection``; a bare verify speaks of that."""
         what = json.dumps(selection.as_json(), sort_keys=True)
         newest = self._db.execute("SELECT what FROM selection ORDER BY at DESC LIMIT 1").fetchone()
@@ -306,5 +306,5 @@ def _in_our_words(doing: str, folder: Path, files: StateFiles | None) -> Iterato
         yield
     except (sqlite3.Error, UnicodeDecodeError, OSError) as problem:
         if files is not None:
-            files.prove()
+            files.check_lock()
         raise DiskError(f"cannot {doing} {folder / STATE_NAME}: {reason_of(problem)}") from None

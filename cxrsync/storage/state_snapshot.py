@@ -8,7 +8,7 @@ The lock's holder works on a copy of its own, ``state.<token>.sqlite3``. The tok
 that one who was taken over and wakes up has neither a name nor a descriptor in common with the run
 that took over. The copy is made at the first commit: a run that changes nothing copies nothing.
 
-* Publish: copy to ``state.<token>.new``, sync it, prove the lock, rename it to the snapshot, sync
+* Publish: copy to ``state.<token>.new``, sync it, check the lock, rename it to the snapshot, sync
   the folder. At the end the working copy itself becomes the snapshot.
 * Recover, as soon as the lock is held: what an earlier holder left is copied (with its journal,
   since that holder may be asleep and not dead), opened, which rolls back what was not committed,
@@ -58,13 +58,13 @@ _PAUSE_SECONDS = 0.2
 class StateFiles:
     """The files of the state in ``folder``, as the holder of its lock has them.
 
-    ``prove`` raises LockLost where the lock is another's by now. Every method that changes
-    anything raises OSError, and what ``prove`` raises.
+    ``check_lock`` raises LockLost where the lock is another's by now. Every method that changes
+    anything raises OSError, and what ``check_lock`` raises.
     """
 
     folder: Path
     token: str
-    prove: Callable[[], None]
+    check_lock: Callable[[], None]
 
     @property
     def snapshot(self) -> Path:
@@ -129,7 +129,7 @@ class StateFiles:
         if not (left or strays or in_place):
             return []
         # What was there before the lock was proved is nobody's who took it over since.
-        self.prove()
+        self.check_lock()
         for name in strays:  # first: a rename of one of these would undo what comes now
             _take_away(self.folder / name)
         aside: list[Path] = []
@@ -148,7 +148,7 @@ class StateFiles:
 
     def set_aside(self, path: Path, stamp: str) -> list[Path]:
         """Give a damaged state another name, and its journal with it; which."""
-        self.prove()
+        self.check_lock()
         aside = path.with_name(f"{path.name}.damaged-{stamp}")
         path.replace(aside)
         # A journal belongs to the file that it was written for.
@@ -194,11 +194,11 @@ class StateFiles:
 
     def _replace_by(self, source: Path) -> None:
         self._keep_access(source)
-        self.prove()
+        self.check_lock()
         try:
             os.replace(source, self.snapshot)
         except FileNotFoundError:
-            self.prove()  # taken away by whoever took over
+            self.check_lock()  # taken away by whoever took over
             raise
         sync_folders([str(self.folder)])
 

@@ -15,17 +15,17 @@ from cxrsync.storage.tree import Tree
 class Trash:
     """``.cxrsync/trash/<UTC>/``: where a wrong or unwanted file goes; nothing is ever deleted.
 
-    ``prove``: raises LockLost where the lock that guards a path is another's by now.
+    ``check_lock``: raises LockLost where the lock that guards a path is another's by now.
     """
 
     def __init__(
-        self, tree: Tree, stamp: str, prove: Callable[[str], None] = lambda _path: None
+        self, tree: Tree, stamp: str, check_lock: Callable[[str], None] = lambda _path: None
     ) -> None:
         self._tree = tree
-        self.prove = prove
+        self.check_lock = check_lock
         self.folder = tree.own / "trash" / stamp
 
-    def keep(self, path: str) -> Path | None:
+    def link_or_move(self, path: str) -> Path | None:
         """Give what stands under the final name of ``path`` a second name here, if it can have one:
         then a rename takes its place from one moment to the next. Else it is moved, and None
         returned. Raises as :meth:`take`."""
@@ -36,11 +36,11 @@ class Trash:
         except FileNotFoundError:
             raise
         except OSError:  # a file system without links, or somebody else's file
-            self.take(path)
+            self.move(path)
             return None
         return target
 
-    def take(self, path: str) -> None:
+    def move(self, path: str) -> None:
         """Move the file, or whatever else stands under the final name of ``path``, aside.
 
         Raises OSError for a folder, which may hold other files, and where the path leads out of
@@ -49,11 +49,11 @@ class Trash:
         self._check(path)
         final = Path(self._tree.final(path))
         target = self._room_for(path)
-        take([(final, target)], lambda: self.prove(path))
+        take([(final, target)], lambda: self.check_lock(path))
         if not os.path.lexists(target):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(final))
 
-    def take_partial(self, partial: Partial, path: str) -> None:
+    def move_partial(self, partial: Partial, path: str) -> None:
         """Move the bytes of a partial aside, and leave the partial empty."""
         os.rename(partial.path, self._room_for(path))
         partial.discard()

@@ -19,12 +19,12 @@ from cxrsync.storage.filesystem import (
     FolderInTheWay,
     NotAFolder,
     UnexpectedFile,
-    another_mount,
     file_stat,
-    is_beyond,
+    is_on_other_mount,
     make_folders,
+    other_mount_error,
+    probe_name_rules,
     sync_folders,
-    try_names,
 )
 from cxrsync.storage.layout import OWN_FOLDER, PARTIAL_FOLDER
 
@@ -144,16 +144,16 @@ class Tree:
         """
         self.check_folder(OWN_FOLDER)
         try:
-            for folder in self.make_own(self.own):
+            for folder in self.make_own_folder(self.own):
                 with contextlib.suppress(PermissionError):  # one that may be written, not read
                     sync_folders([str(folder.parent)])
             for each in (*self.own.iterdir(), *self.own.glob(f"*/{PARTIAL_FOLDER}")):
                 if each.is_symlink():
                     raise _out_of_the_tree(str(each))
             for each in (self.own, *self.own.iterdir(), *self.own.glob(f"*/{PARTIAL_FOLDER}")):
-                if each.is_dir() and is_beyond(each, self.root):
-                    raise another_mount(str(each), str(self.root))
-            self.names = try_names(self.own)
+                if each.is_dir() and is_on_other_mount(each, self.root):
+                    raise other_mount_error(str(each), str(self.root))
+            self.names = probe_name_rules(self.own)
         except (NotADirectoryError, FileExistsError) as problem:
             raise UsageError(
                 f"cannot use {self.root} as a destination: {problem.filename} is not a folder",
@@ -165,18 +165,18 @@ class Tree:
                 next_step="Choose a --dest that you may write to and that has room.",
             ) from None
 
-    def make_own(self, folder: Path) -> list[Path]:
+    def make_own_folder(self, folder: Path) -> list[Path]:
         """Make a folder of ours, and those above it; the new ones. They are remembered as made by
         this run."""
         new = make_folders(folder)
         self._made += [_Made(each, _inode(each)) for each in new]
         return new
 
-    def made_file(self, path: Path, content: bytes) -> None:
+    def remember_created_file(self, path: Path, content: bytes) -> None:
         """Remember a file of ours as made by this run."""
         self._made.append(_Made(path, _inode(path), content))
 
-    def abandon(self) -> None:
+    def remove_created(self) -> None:
         """Take back what this run has made of a tree that was begun for nothing: no manifest ever
         came. Where anything else is there by now, somebody needs the rest."""
         taken: list[_Made] = []
@@ -202,8 +202,8 @@ class Tree:
             return  # where our own folder is
         for folder in ("files", f"files/{partition}"):
             where = self.root / folder
-            if where.is_dir() and is_beyond(self.root, where):
-                raise another_mount(str(where), str(self.own))
+            if where.is_dir() and is_on_other_mount(self.root, where):
+                raise other_mount_error(str(where), str(self.own))
 
     def make_parent(self, path: str) -> set[str]:
         """Make the folder that the file at ``path`` lies in.

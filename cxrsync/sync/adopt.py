@@ -9,8 +9,8 @@ from cxrsync.model import Entry, Outcome, Result
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import reading_error
-from cxrsync.storage.parallel_hash import on_every_core
-from cxrsync.storage.publish import close_to_others
+from cxrsync.storage.parallel_hash import map_on_all_cores
+from cxrsync.storage.publish import remove_access_of_others
 from cxrsync.sync.context import SyncContext
 from cxrsync.sync.publisher import Adopted
 from cxrsync.sync.scheduler import FileJob, Scheduler
@@ -40,7 +40,7 @@ class Adopter:
 
     async def run(self) -> None:
         """Hash on every core until there is nothing left to prove."""
-        await on_every_core(self._entries, self._prove, self._sort)
+        await map_on_all_cores(self._entries, self._prove, self._sort)
 
     async def _sort(self, entry: Entry, found: Adopted | OSError | None) -> None:
         if isinstance(found, FileNotFoundError):
@@ -67,5 +67,5 @@ class Adopter:
                 raise FileNotFoundError(errno.ENOENT, "set aside", final) from None
             raise
         if right and before is not None and before == self._tree.find(entry.path):
-            return Adopted(entry, before, open_to_others=not close_to_others(final))
+            return Adopted(entry, before, open_to_others=not remove_access_of_others(final))
         return None

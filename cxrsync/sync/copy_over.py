@@ -10,7 +10,7 @@ from cxrsync.model import Entry
 from cxrsync.plan.planner import Plan
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import make_folders
-from cxrsync.storage.parallel_hash import on_every_core
+from cxrsync.storage.parallel_hash import map_on_all_cores
 from cxrsync.storage.publish import VerifiedFile
 from cxrsync.storage.reflink import clone_link_or_copy
 from cxrsync.storage.sidecar import ObjectVersion
@@ -32,7 +32,7 @@ class CarryOver:
 
     async def run(self) -> None:
         """Copy and hash on every core until nothing is left to copy."""
-        await on_every_core(self._plan.entries_to_reuse(), self._take, self._sort)
+        await map_on_all_cores(self._plan.entries_to_reuse(), self._take, self._sort)
 
     async def _sort(self, item: tuple[Entry, str], ready: VerifiedFile | OSError | None) -> None:
         if isinstance(ready, VerifiedFile):

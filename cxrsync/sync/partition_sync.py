@@ -210,5 +210,5 @@ class _Work:
         """Give up a file that the disk cannot read, where a person has asked for a repair."""
         is_asked = path in self._order.distrust
         if is_asked:
-            self._sync.trash.take(path)
+            self._sync.trash.move(path)
         return is_asked

@@ -23,7 +23,7 @@ from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.partial_readers import unclaimed_names
-from cxrsync.storage.publish import copy_name
+from cxrsync.storage.publish import copy_partial_name
 from cxrsync.storage.state_db import State
 from cxrsync.storage.tree import Tree
 
@@ -140,12 +140,12 @@ class Partitions:
         """The same for a file that begins as a copy of another one. A copy does not outlive the
         run."""
         place = self._held[partition_of(entry.path)]
-        return Partial(place.folder, copy_name(entry), lease=place.lock)
+        return Partial(place.folder, copy_partial_name(entry), lease=place.lock)
 
     async def plan(self, make: Callable[[dict[str, Iterator[FileRecord]]], T]) -> T:
         """Call ``make`` in the owning thread with each partition's rows, in path order."""
         return await self._in_state_thread(
-            lambda: make({name: state.rows() for name, state in self._states.items()})
+            lambda: make({name: state.records() for name, state in self._states.items()})
         )
 
     async def record(
@@ -179,7 +179,7 @@ class Partitions:
             self.check(self._states)
             for state in self._states.values():
                 for selection in selections:
-                    state.remember(selection, at=now)
+                    state.record_selection(selection, at=now)
 
         await self._in_state_thread(write)
 
@@ -213,9 +213,7 @@ class Partitions:
         """The known contradictions, by path."""
         return await self._in_state_thread(
             lambda: {
-                known.path: known
-                for state in self._states.values()
-                for known in state.contradictions()
+                known.path: known for state in self._states.values() for known in state.mismatches()
             }
         )
 
@@ -248,6 +246,6 @@ class Partitions:
                 self._tree.partition(name),
                 self._stamp,
                 token=self._held[name].lock.token,
-                prove=partial(self.check, (name,)),
+                check_lock=partial(self.check, (name,)),
             )
             self.set_aside += aside

@@ -145,7 +145,9 @@ class Publisher:
         def name() -> list[FileStat | OSError]:
             self._partitions.check()
             ready = [item.ready for item in fetched]
-            results = publish(self._tree, ready, self._trash.keep, fsync=self._fsync, pool=pool)
+            results = publish(
+                self._tree, ready, self._trash.link_or_move, fsync=self._fsync, pool=pool
+            )
             if any(isinstance(result, OSError) for result in results):
                 self._partitions.check()  # else another run has taken the files: no fault of theirs
             return results

@@ -226,7 +226,7 @@ class Scheduler:
         return known if known is not None and known.expected == entry.sha256 else None
 
     def _set_aside(self, entry: Entry) -> Callable[[Partial], None]:
-        return lambda partial: self._sync.trash.take_partial(partial, entry.path)
+        return lambda partial: self._sync.trash.move_partial(partial, entry.path)
 
     async def _settle(self, transfer: Transfer) -> None:
         """Nobody is at work on it any more: it is right, wrong or lost."""
@@ -269,7 +269,7 @@ class Scheduler:
         binding = transfer.partial.object_version
         validator = (binding.validator if binding else None) or ""
         size = transfer.partial.size
-        await run_in_thread(lambda: self._sync.trash.take_partial(transfer.partial, entry.path))
+        await run_in_thread(lambda: self._sync.trash.move_partial(transfer.partial, entry.path))
         if verdict is Verdict.CORRUPTED:
             self._give_up(job, Corrupted("its bytes arrive differently each time"))
             return

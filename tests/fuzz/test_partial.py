@@ -68,7 +68,7 @@ def take_up(sidecar: bytes, there: int) -> None:
         state, _aside = State.open(tree.partition("p10"), "now")
         with state:
             state.record([row], at=1.0)
-            assert list(state.rows()) == [row]
+            assert list(state.records()) == [row]
         assert Path(tree.final(PATH)).read_bytes() == DATA
         assert list(place.iterdir()) == []
         assert sorted(os.listdir(folder)) == ["canary", "mirror"]

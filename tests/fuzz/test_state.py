@@ -39,13 +39,13 @@ def real() -> bytes:
                 [Outcome("e", Result.FAILED, reason="no")],
                 at=1.0,
             )
-            state.remember(SELECTION, at=1.0)
+            state.record_selection(SELECTION, at=1.0)
             state.record_rate(10, 1.0, at=1.0)
         return (Path(folder) / STATE_NAME).read_bytes()
 
 
 def read_all(state: State) -> list[FileRecord]:
-    rows = list(state.rows())
+    rows = list(state.records())
     for row in rows:
         assert all(type(text) is str for text in (row.path, row.source))
         assert re.fullmatch("[0-9a-f]{64}", row.sha256)
@@ -53,7 +53,7 @@ def read_all(state: State) -> list[FileRecord]:
         assert 0 <= row.size <= 1 << 50
         assert not row.validator or is_validator(row.validator)
     assert all(isinstance(each, Selection) for each in state.selections())
-    for known in state.contradictions():
+    for known in state.mismatches():
         assert not known.validator or is_validator(known.validator)
         assert re.fullmatch("[0-9a-f]{64} [0-9a-f]{64}", f"{known.expected} {known.observed}")
     state.last_rate()
@@ -76,7 +76,7 @@ def assert_survives(folder: Path) -> None:
     with state:
         read_all(state)
         state.record([ROW], at=2.0)
-        state.remember(SELECTION, at=2.0)
+        state.record_selection(SELECTION, at=2.0)
         assert ROW in read_all(state)
         assert SELECTION in state.selections()
     assert all(name.startswith(STATE_NAME) for name in os.listdir(folder))
@@ -166,7 +166,7 @@ def test_odd_values(row: tuple[Any, ...], known: tuple[Any, ...]) -> None:
         with reader:  # the others are what they were
             assert len(read_all(reader)) >= 60
             if known == CONTRADICTED:
-                assert DigestMismatch(*CONTRADICTED) in reader.contradictions()
+                assert DigestMismatch(*CONTRADICTED) in reader.mismatches()
 
 
 def test_a_reason_of_any_text_is_kept(tmp_path: Path) -> None:

@@ -118,9 +118,9 @@ def test_without_proof_nothing_is_replaced(tmp_path: Path) -> None:
         if len(seen) > 1:
             raise LockLost("another's by now")
 
-    write_file(path, b"old", prove=prove)
+    write_file(path, b"old", check_lock=prove)
     with pytest.raises(LockLost):
-        write_file(path, b"new", prove=prove)
+        write_file(path, b"new", check_lock=prove)
     assert seen == [1, 2]  # asked with the fresh file in place
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

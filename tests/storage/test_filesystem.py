@@ -219,13 +219,13 @@ def begun(root: Path) -> Tree:
     tree = Tree(root)
     tree.create()
     (tree.own / "tree.json").write_text("{}")
-    tree.made_file(tree.own / "tree.json", b"{}")
-    tree.make_own(tree.own / "manifests")
+    tree.remember_created_file(tree.own / "tree.json", b"{}")
+    tree.make_own_folder(tree.own / "manifests")
     return tree
 
 
 def test_what_a_run_has_made_it_takes_back(tmp_path: Path) -> None:
-    begun(tmp_path / "a" / "b").abandon()
+    begun(tmp_path / "a" / "b").remove_created()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -237,7 +237,7 @@ def test_what_others_have_made_meanwhile_stays(tmp_path: Path, others: str) -> N
     tree = begun(tmp_path / "a" / "b")
     (tree.root / others).parent.mkdir(parents=True, exist_ok=True)
     (tree.root / others).write_text("theirs")
-    tree.abandon()
+    tree.remove_created()
     assert (tree.root / others).read_text() == "theirs"
     if others.startswith(".cxrsync"):
         assert (tree.own / "tree.json").read_text() == "{}"
@@ -247,8 +247,8 @@ def test_a_second_run_takes_back_nothing_of_the_first(tmp_path: Path) -> None:
     first = begun(tmp_path / "a")
     second = Tree(first.root)
     second.create()
-    second.make_own(second.own / "manifests")
-    second.abandon()
+    second.make_own_folder(second.own / "manifests")
+    second.remove_created()
     assert {path.name for path in first.own.iterdir()} == {"tree.json", "manifests"}
 
 
@@ -256,5 +256,5 @@ def test_a_file_that_another_run_has_replaced_is_not_taken_back(tmp_path: Path) 
     tree = begun(tmp_path / "a")
     (tree.own / "new").write_text("theirs")
     (tree.own / "new").replace(tree.own / "tree.json")
-    tree.abandon()
+    tree.remove_created()
     assert (tree.own / "tree.json").read_text() == "theirs"

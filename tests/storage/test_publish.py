@@ -20,11 +20,11 @@ from cxrsync.storage.filesystem import NotAFolder, make_folders, sync_folders
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import (
     VerifiedFile,
-    close_to_others,
     continue_short_file,
-    copy_name,
+    copy_partial_name,
     copy_published,
     publish,
+    remove_access_of_others,
 )
 from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.storage.trash import Trash
@@ -54,7 +54,7 @@ def verified(tree: Tree) -> Iterator[Callable[..., VerifiedFile]]:
 
     def make(path: str, data: bytes = b"right", modified: float | None = MODIFIED) -> VerifiedFile:
         entry = Entry(path, hashlib.sha256(data).hexdigest())
-        partial = Partial(folder_of(tree), copy_name(entry))
+        partial = Partial(folder_of(tree), copy_partial_name(entry))
         partial.bind(ObjectVersion("source", len(data), '"tag"', modified))
         partial.write(0, [data], 0)
         assert partial.digest() == entry.sha256
@@ -81,7 +81,7 @@ def test_a_published_file(
     before = os.umask(umask)
     try:
         ready = verified(IMAGE)
-        [found] = publish(tree, [ready], trash.keep, fsync=fsync)
+        [found] = publish(tree, [ready], trash.link_or_move, fsync=fsync)
     finally:
         os.umask(before)
     final = Path(tree.final(IMAGE))
@@ -99,7 +99,7 @@ def test_without_a_time_from_the_server_the_file_keeps_its_own(
 ) -> None:
     ready = verified(IMAGE, modified=None)
     written = ready.partial.path.stat().st_mtime_ns
-    assert publish(tree, [ready], trash.keep) == [FileStat(5, written)]
+    assert publish(tree, [ready], trash.link_or_move) == [FileStat(5, written)]
 
 
 def test_the_sidecar_goes_with_the_partial(tree: Tree, trash: Trash) -> None:
@@ -108,14 +108,14 @@ def test_the_sidecar_goes_with_the_partial(tree: Tree, trash: Trash) -> None:
     partial.write(0, [b"ri"], 0)
     partial.write(2, [b"ght"], 0)
     assert len(list(folder_of(tree).iterdir())) == 2
-    publish(tree, [VerifiedFile(Entry(IMAGE, "a" * 64), partial)], trash.keep)
+    publish(tree, [VerifiedFile(Entry(IMAGE, "a" * 64), partial)], trash.link_or_move)
     assert list(folder_of(tree).iterdir()) == []
 
 
 def test_an_empty_file_is_published_too(
     tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile]
 ) -> None:
-    assert publish(tree, [verified("empty.txt", b"")], trash.keep) == [
+    assert publish(tree, [verified("empty.txt", b"")], trash.link_or_move) == [
         FileStat(0, int(MODIFIED) * 10**9)
     ]
 
@@ -123,7 +123,7 @@ def test_an_empty_file_is_published_too(
 def test_a_file_at_the_root_of_the_version(
     tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile]
 ) -> None:
-    publish(tree, [verified("LICENSE.txt")], trash.keep)
+    publish(tree, [verified("LICENSE.txt")], trash.link_or_move)
     assert (tree.root / "LICENSE.txt").read_bytes() == b"right"
 
 
@@ -134,7 +134,7 @@ def test_what_is_displaced_goes_to_the_trash_each_time(
     tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile]
 ) -> None:
     for data in (b"first", b"second", b"third", b"fourth"):
-        assert isinstance(publish(tree, [verified(IMAGE, data)], trash.keep)[0], FileStat)
+        assert isinstance(publish(tree, [verified(IMAGE, data)], trash.link_or_move)[0], FileStat)
     assert Path(tree.final(IMAGE)).read_bytes() == b"fourth"
     kept = trash.folder / IMAGE
     assert {path.name: path.read_bytes() for path in kept.parent.iterdir()} == {
@@ -147,10 +147,10 @@ def test_what_is_displaced_goes_to_the_trash_each_time(
 def test_a_displaced_file_is_moved_not_rewritten(
     tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile]
 ) -> None:
-    publish(tree, [verified(IMAGE, b"first")], trash.keep)
+    publish(tree, [verified(IMAGE, b"first")], trash.link_or_move)
     inode = Path(tree.final(IMAGE)).stat().st_ino
     with Path(tree.final(IMAGE)).open("rb") as viewer:
-        publish(tree, [verified(IMAGE, b"second")], trash.keep)
+        publish(tree, [verified(IMAGE, b"second")], trash.link_or_move)
         assert viewer.read() == b"first"
     assert (trash.folder / IMAGE).stat().st_ino == inode
     assert Path(tree.final(IMAGE)).stat().st_ino != inode
@@ -171,7 +171,7 @@ def test_a_link_under_the_final_name_is_not_written_through(
     tree.make_parent(IMAGE)
     final = Path(tree.final(IMAGE))
     final.symlink_to(outside)
-    assert isinstance(publish(tree, [verified(IMAGE)], trash.keep)[0], FileStat)
+    assert isinstance(publish(tree, [verified(IMAGE)], trash.link_or_move)[0], FileStat)
     assert not outside.exists() if dangling else outside.read_bytes() == b"mine"
     assert not final.is_symlink()
     assert final.read_bytes() == b"right"
@@ -199,7 +199,7 @@ def test_a_folder_under_the_final_name_stays(
     in_the_way.mkdir(parents=True)
     (in_the_way / "note").write_text("mine")
     ready = verified(IMAGE)
-    [problem] = publish(tree, [ready], trash.keep)
+    [problem] = publish(tree, [ready], trash.link_or_move)
     assert isinstance(problem, IsADirectoryError)
     assert problem.strerror == "a folder is where the file should be"
     assert (in_the_way / "note").read_text() == "mine"
@@ -220,7 +220,7 @@ def test_nothing_is_taken_from_behind_a_link(
     file.write_bytes(b"mine")
     mode = file.stat().st_mode
     with pytest.raises(NotADirectoryError):
-        trash.take(IMAGE)
+        trash.move(IMAGE)
     with pytest.raises(NotADirectoryError):
         continue_short_file(tree, Entry(IMAGE, "a" * 64), Partial(folder_of(tree), "a" * 64), trash)
     assert (file.read_bytes(), file.stat().st_mode) == (b"mine", mode)
@@ -238,8 +238,8 @@ def test_nothing_is_taken_to_behind_a_link(
     outside.mkdir()
     (tree.own / link).parent.mkdir(parents=True, exist_ok=True)
     (tree.own / link).symlink_to(outside, target_is_directory=True)
-    publish(tree, [verified(IMAGE, b"first")], trash.keep)
-    [problem] = publish(tree, [verified(IMAGE, b"second")], trash.keep)
+    publish(tree, [verified(IMAGE, b"first")], trash.link_or_move)
+    [problem] = publish(tree, [verified(IMAGE, b"second")], trash.link_or_move)
     assert isinstance(problem, NotADirectoryError)
     assert Path(tree.final(IMAGE)).read_bytes() == b"first"
     assert list(outside.iterdir()) == []
@@ -254,7 +254,7 @@ def test_a_link_among_the_parent_folders_is_refused(
     (tree.root / link).parent.mkdir(parents=True, exist_ok=True)
     (tree.root / link).symlink_to(outside, target_is_directory=True)
     ready = verified(IMAGE)
-    [problem] = publish(tree, [ready], trash.keep)
+    [problem] = publish(tree, [ready], trash.link_or_move)
     assert isinstance(problem, NotADirectoryError)
     assert problem.filename == str(tree.root / link)
     assert list(outside.iterdir()) == []
@@ -275,7 +275,7 @@ def test_one_bad_file_does_not_stop_the_others(
     ]
     batch[2].partial.path.unlink()  # somebody tidied up
     with ThreadPoolExecutor(4) as pool:
-        results = publish(tree, batch, trash.keep, pool=pool)
+        results = publish(tree, batch, trash.link_or_move, pool=pool)
     kinds = [type(result) for result in results]
     assert kinds == [FileStat, NotAFolder, FileNotFoundError, FileStat, FileStat]
     names = ["files/p10/a.jpg", "files/p12/d.jpg", "files/p12/e.jpg"]
@@ -307,7 +307,7 @@ def test_a_failed_fsync_is_not_published(
         sync(fd)
 
     monkeypatch.setattr(os, "fsync", failing)
-    results = publish(tree, [bad, good], trash.keep)
+    results = publish(tree, [bad, good], trash.link_or_move)
     assert isinstance(results[0], OSError)
     assert isinstance(results[1], FileStat)
     assert tree.find("bad.jpg") is None
@@ -317,7 +317,7 @@ def test_wrong_bytes_of_a_partial_are_kept_in_the_trash(
     tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile]
 ) -> None:
     partial = verified(IMAGE, b"wrong").partial
-    trash.take_partial(partial, IMAGE)
+    trash.move_partial(partial, IMAGE)
     assert (trash.folder / IMAGE).read_bytes() == b"wrong"
     assert (partial.size, partial.generation) == (0, 1)
     assert list(folder_of(tree).iterdir()) == []
@@ -327,9 +327,9 @@ def test_a_file_that_is_not_replaced_stands_where_it_stood(
     tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever took over unlinks our partial when we have set aside what stands in its way."""
-    publish(tree, [verified(IMAGE, b"theirs")], trash.keep)
+    publish(tree, [verified(IMAGE, b"theirs")], trash.link_or_move)
     ready = verified(IMAGE, b"ours")
-    keep = trash.keep
+    keep = trash.link_or_move
 
     def lose(path: str) -> Path | None:
         kept = keep(path)
@@ -349,9 +349,9 @@ def test_where_there_are_no_links_a_file_is_moved_aside(
     def refuse(*_words: object, **_options: object) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
-    publish(tree, [verified(IMAGE, b"first")], trash.keep)
+    publish(tree, [verified(IMAGE, b"first")], trash.link_or_move)
     monkeypatch.setattr(os, "link", refuse)
-    assert isinstance(publish(tree, [verified(IMAGE, b"second")], trash.keep)[0], FileStat)
+    assert isinstance(publish(tree, [verified(IMAGE, b"second")], trash.link_or_move)[0], FileStat)
     assert Path(tree.final(IMAGE)).read_bytes() == b"second"
     assert (trash.folder / IMAGE).read_bytes() == b"first"
 
@@ -371,13 +371,13 @@ def test_what_is_another_run_s_by_now_is_given_back(
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     trash = Trash(tree, "t", lose)
-    publish(tree, [verified(IMAGE, b"theirs")], trash.keep)
+    publish(tree, [verified(IMAGE, b"theirs")], trash.link_or_move)
     final = Path(tree.final(IMAGE))
     before = final.stat()
     if not links:
         monkeypatch.setattr(os, "link", refuse)
     with pytest.raises(LockLost):
-        trash.take(IMAGE)
+        trash.move(IMAGE)
     with pytest.raises(LockLost):
         continue_short_file(tree, ENTRY, Partial(folder_of(tree), ENTRY.sha256), trash)
     after = final.stat()
@@ -402,14 +402,14 @@ def test_what_stands_there_by_now_is_not_replaced_by_what_is_given_back(
     publish(tree, [verified(IMAGE, b"wrong")], lambda _path: None)
     trash = Trash(tree, "t", publish_and_lose)
     with pytest.raises(LockLost):
-        trash.take(IMAGE)
+        trash.move(IMAGE)
     assert Path(tree.final(IMAGE)).read_bytes() == b"theirs"
     assert (trash.folder / IMAGE).read_bytes() == b"wrong"
 
 
 def test_what_the_trash_cannot_find_it_does_not_invent(trash: Trash) -> None:
     with pytest.raises(FileNotFoundError):
-        trash.take("not-there.jpg")
+        trash.move("not-there.jpg")
 
 
 # ── the order of things ────────────────────────────────────────────────────────────────────────
@@ -488,12 +488,12 @@ def test_one_sync_serves_all_files_of_a_folder(
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("there is no /proc here")
     monkeypatch.setattr(os, "fsync", counting)
-    publish(tree, batch, trash.keep)
+    publish(tree, batch, trash.link_or_move)
     assert synced.count(str(tree.root / "files" / "p10")) == 1
     # Five files, the folder, and the two that it and its parent are new in.
     assert len(synced) == 8
     synced.clear()
-    publish(tree, [verified("again.jpg")], trash.keep, fsync=False)
+    publish(tree, [verified("again.jpg")], trash.link_or_move, fsync=False)
     assert synced == []
 
 
@@ -578,7 +578,7 @@ def test_a_copy_is_not_written_through_a_link_under_its_name(
         outside.write_bytes(b"mine")
     published = Path(tree.final("published.jpg"))
     published.write_bytes(WHOLE)
-    copied = Partial(folder_of(tree), copy_name(ENTRY))
+    copied = Partial(folder_of(tree), copy_partial_name(ENTRY))
     folder_of(tree).mkdir(parents=True)
     for planted in (folder_of(tree) / ENTRY.sha256, copied.path):
         planted.symlink_to(outside)
@@ -627,21 +627,23 @@ def test_what_does_not_cover_its_total_gets_no_name(
 ) -> None:
     ready = verified("first.jpg", WHOLE)
     ready.partial.bind(ObjectVersion("source", total))
-    assert isinstance(publish(tree, [ready], trash.keep)[0], OSError)
+    assert isinstance(publish(tree, [ready], trash.link_or_move)[0], OSError)
     assert tree.find("first.jpg") is None
 
 
 def test_a_second_path_with_the_same_digest_is_a_copy(
     tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile]
 ) -> None:
-    publish(tree, [verified("first.jpg", WHOLE)], trash.keep)
+    publish(tree, [verified("first.jpg", WHOLE)], trash.link_or_move)
     second = Entry("files/p11/second.jpg", ENTRY.sha256)
-    partial = Partial(folder_of(tree), copy_name(second))
+    partial = Partial(folder_of(tree), copy_partial_name(second))
     copy_published(tree.final("first.jpg"), partial)
     partial.load()
     partial.bind(ObjectVersion("source", len(WHOLE)))  # its own size and time are asked for
     assert partial.digest() == ENTRY.sha256
-    assert isinstance(publish(tree, [VerifiedFile(second, partial)], trash.keep)[0], FileStat)
+    assert isinstance(
+        publish(tree, [VerifiedFile(second, partial)], trash.link_or_move)[0], FileStat
+    )
     copy = Path(tree.final(second.path))
     assert copy.read_bytes() == WHOLE
     assert oct(copy.stat().st_mode & 0o7777) == "0o600"
@@ -651,9 +653,9 @@ def test_a_second_path_with_the_same_digest_is_a_copy(
 def test_a_copy_of_a_file_that_has_rotted_is_found_out(
     tree: Tree, trash: Trash, verified: Callable[..., VerifiedFile]
 ) -> None:
-    publish(tree, [verified("first.jpg", WHOLE)], trash.keep)
+    publish(tree, [verified("first.jpg", WHOLE)], trash.link_or_move)
     Path(tree.final("first.jpg")).write_bytes(b"rot")
-    partial = Partial(folder_of(tree), copy_name(ENTRY))
+    partial = Partial(folder_of(tree), copy_partial_name(ENTRY))
     copy_published(tree.final("first.jpg"), partial)
     partial.load()
     assert partial.digest() != ENTRY.sha256
@@ -661,7 +663,7 @@ def test_a_copy_of_a_file_that_has_rotted_is_found_out(
 
 
 def test_each_path_has_a_copy_of_its_own() -> None:
-    names = {copy_name(Entry(path, "a" * 64)) for path in ("x", "y", "x/y")}
+    names = {copy_partial_name(Entry(path, "a" * 64)) for path in ("x", "y", "x/y")}
     assert len(names) == 3
     assert all("/" not in name and name.startswith("a" * 64) for name in names)
 
@@ -673,5 +675,5 @@ def test_an_adopted_file_is_closed_to_others_only(tmp_path: Path, before: int, a
     file = tmp_path / "adopted"
     file.touch()
     file.chmod(before)
-    close_to_others(str(file))
+    remove_access_of_others(str(file))
     assert oct(file.stat().st_mode & 0o7777) == oct(after)

@@ -53,15 +53,15 @@ def contents(folder: Path) -> dict[str, bytes]:
 def assert_works(state: State) -> None:
     """Whatever became of it, a run can go on with it."""
     with state:
-        known = {found.path for found in state.rows()}
+        known = {found.path for found in state.records()}
         fresh = row("files/p10/fresh.jpg")
         state.record([fresh], at=2.0)
-        assert fresh in list(state.rows())
+        assert fresh in list(state.records())
         assert "files/p10/fresh.jpg" not in known
         state.forget(["files/p10/fresh.jpg"])
-        state.remember(Selection(), at=2.0)
+        state.record_selection(Selection(), at=2.0)
         assert Selection() in state.selections()
-        state.contradictions()
+        state.mismatches()
         state.record_rate(1, 1.0, at=2.0)
 
 
@@ -70,11 +70,11 @@ def assert_works(state: State) -> None:
 
 def test_rows_come_back_as_they_went(folder: Path) -> None:
     with opened(folder) as state:
-        assert list(state.rows()) == ROWS
+        assert list(state.records()) == ROWS
     read = State.read(folder)
     assert read is not None
     with read:
-        assert list(read.rows()) == ROWS
+        assert list(read.records()) == ROWS
 
 
 def test_the_state_is_for_its_owner_alone(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     read = State.read(tmp_path / name)
     assert read is not None
     with read:
-        assert list(read.rows()) == ROWS[:1]
+        assert list(read.records()) == ROWS[:1]
 
 
 def test_many_rows_come_in_byte_order(tmp_path: Path) -> None:
@@ -107,14 +107,14 @@ def test_many_rows_come_in_byte_order(tmp_path: Path) -> None:
     random.Random(5).shuffle(paths)
     with opened(tmp_path) as state:
         state.record(map(row, paths), at=1.0)
-        assert [found.path for found in state.rows()] == sorted(paths, key=str.encode)
+        assert [found.path for found in state.records()] == sorted(paths, key=str.encode)
     assert len(paths) > 10_000
 
 
 def test_writing_goes_on_between_two_pages(tmp_path: Path) -> None:
     with opened(tmp_path) as state:
         state.record([row(f"{number:06}") for number in range(9_000)], at=1.0)
-        rows = state.rows()
+        rows = state.records()
         seen = [next(rows).path]
         state.record([row("000000x"), row("999999")], at=2.0)
         state.forget(["008000"])
@@ -129,23 +129,23 @@ def test_a_row_replaces_the_earlier_one(folder: Path) -> None:
     with opened(folder) as state:
         newer = ROWS[0]._replace(size=77, source="", validator="")
         state.record([newer], at=2.0)
-        assert list(state.rows()) == [newer, *ROWS[1:]]
+        assert list(state.records()) == [newer, *ROWS[1:]]
 
 
 def test_forgetting_takes_only_what_is_named(folder: Path) -> None:
     with opened(folder) as state:
         state.forget([ROWS[3].path, "files/p10/never-there.jpg"])
-        assert list(state.rows()) == ROWS[:3] + ROWS[4:]
+        assert list(state.records()) == ROWS[:3] + ROWS[4:]
 
 
 def test_a_good_row_clears_contradiction_and_failure(tmp_path: Path) -> None:
     bad = [DigestMismatch(f"{n}.jpg", "a" * 64, "b" * 64, '"tag"') for n in range(2)]
     failed = [Outcome(f"{n}.jpg", Result.FAILED, reason="lost") for n in range(2)]
     with opened(tmp_path) as state:
-        state.record(contradictions=bad, failures=failed, at=1.0)
-        assert state.contradictions() == bad
+        state.record(mismatches=bad, failures=failed, at=1.0)
+        assert state.mismatches() == bad
         state.record([row("0.jpg")], at=2.0)
-        assert state.contradictions() == bad[1:]
+        assert state.mismatches() == bad[1:]
     with sqlite3.connect(tmp_path / STATE_NAME) as db:
         assert db.execute("SELECT path, reason, at FROM failure").fetchall() == [
             ("1.jpg", "lost", 1.0)
@@ -164,10 +164,10 @@ def test_selections_are_remembered_oldest_first_and_once(tmp_path: Path) -> None
     )
     with opened(tmp_path) as state:
         assert state.selections() == []
-        state.remember(part, at=1.0)
-        state.remember(whole, at=2.0)
+        state.record_selection(part, at=1.0)
+        state.record_selection(whole, at=2.0)
         assert state.selections() == [part, whole]
-        state.remember(part, at=3.0)
+        state.record_selection(part, at=3.0)
     with opened(tmp_path) as state:
         assert state.selections() == [whole, part]
 
@@ -175,7 +175,7 @@ def test_selections_are_remembered_oldest_first_and_once(tmp_path: Path) -> None
 @pytest.mark.parametrize("strange", ["{", "[]", "{}", "null", '{"subjects": ["1"]}'])
 def test_a_selection_of_a_later_version_is_passed_over(tmp_path: Path, strange: str) -> None:
     with opened(tmp_path) as state:
-        state.remember(Selection(("p10",)), at=1.0)
+        state.record_selection(Selection(("p10",)), at=1.0)
         state._db.execute("INSERT INTO selection VALUES (?, 2.0)", (strange,))
         state._db.commit()
         assert state.selections() == [Selection(("p10",))]
@@ -186,7 +186,7 @@ def test_a_commit_is_whole_or_not_at_all(folder: Path) -> None:
         bad = row("files/p10/a.jpg")._replace(size=None)
         with pytest.raises(DiskError, match="NOTNULL"):
             state.record([row("files/p10/0.jpg"), bad], at=2.0)
-        assert list(state.rows()) == ROWS
+        assert list(state.records()) == ROWS
 
 
 # ── damage ─────────────────────────────────────────────────────────────────────────────────────
@@ -197,7 +197,7 @@ def assert_set_aside(folder: Path, damaged: bytes) -> None:
     assert aside == folder / f"{STATE_NAME}.damaged-{STAMP}"
     assert aside.read_bytes() == damaged
     with state:
-        assert list(state.rows()) == []
+        assert list(state.records()) == []
     assert_works(opened(folder))
 
 
@@ -296,7 +296,7 @@ def test_a_head_that_says_read_only(folder: Path) -> None:
 def test_a_journal_of_nonsense(folder: Path) -> None:
     (folder / f"{STATE_NAME}-journal").write_bytes(b"nonsense" * 1_000)
     with opened(folder) as state:
-        assert list(state.rows()) == ROWS
+        assert list(state.records()) == ROWS
     assert sorted(contents(folder)) == [STATE_NAME]
     assert_works(opened(folder))
 
@@ -338,7 +338,7 @@ def test_a_read_only_state_can_be_read_but_not_written(read_only: Path) -> None:
     reader = State.read(read_only)
     assert reader is not None
     with reader:
-        assert list(reader.rows()) == ROWS
+        assert list(reader.records()) == ROWS
     with pytest.raises(DiskError):
         State.open(read_only / "p11", STAMP)
 
@@ -388,7 +388,7 @@ def test_something_else_where_the_state_should_be(
     state, aside = State.open(folder, STAMP)
 
     assert len(aside) == (name == STATE_NAME)
-    assert list(state.rows()) == ([] if aside else ROWS)
+    assert list(state.records()) == ([] if aside else ROWS)
     assert_works(state)
     assert (folder / STATE_NAME).is_file()
     assert not (folder / STATE_NAME).is_symlink()

@@ -40,7 +40,7 @@ def read(folder: Path) -> State:
 
 def rows_in(folder: Path) -> list[FileRecord]:
     with read(folder) as state:
-        return list(state.rows())
+        return list(state.records())
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_reader_goes_on_while_somebody_commits(large: Path) -> None:
     before = rows_in(large)
     with opened(large) as writer, read(large) as reader:
-        rows = reader.rows()
+        rows = reader.records()
         seen = [next(rows)]
         writer.record((row(2 * number + 1) for number in range(0, MANY, 3)), at=2.0)
         seen += [next(rows) for _ in range(10_000)]
@@ -84,7 +84,7 @@ def test_reading_writes_nothing_and_is_no_writing(tmp_path: Path) -> None:
         writer.publish()
         before = sorted(tmp_path.iterdir())
         with read(tmp_path) as reader:
-            assert list(reader.rows()) == [row(1)]
+            assert list(reader.records()) == [row(1)]
             with pytest.raises(DiskError, match="cannot write"):
                 reader.record([row(2)], at=1.0)
         assert sorted(tmp_path.iterdir()) == before
@@ -117,7 +117,7 @@ def test_many_readers_beside_many_snapshots(quick: Path) -> None:
                 problems.append("no state any more")
             continue
         with state:
-            rows = list(state.rows())
+            rows = list(state.records())
         reads += 1
         sizes = {each.size for each in rows}
         if len(sizes) != 1 or len(rows) != 50 + min(sizes) or min(sizes) < last:
@@ -175,7 +175,7 @@ class LettingGo(sqlite3.Connection):
 def test_a_snapshot_that_a_file_server_let_go_of(large: Path, at_end: bool) -> None:
     expected = rows_in(large)
     with read(large) as reader:
-        rows = reader.rows()
+        rows = reader.records()
         seen = [next(rows)]
         if at_end:
             seen += [next(rows) for _ in expected[1:]]
@@ -193,7 +193,7 @@ def test_a_disk_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         reader._db = sqlite3.connect(":memory:", factory=LettingGo)
         monkeypatch.setattr("cxrsync.storage.state_db._open_snapshot", broken)
         with pytest.raises(DiskError, match=STATE_NAME):
-            list(reader.rows())
+            list(reader.records())
 
 
 def broken(_path: Path) -> sqlite3.Connection:
@@ -226,7 +226,7 @@ def of_another_user() -> Iterator[Path]:
 
 def test_another_user_may_read(of_another_user: Path) -> None:
     with read(of_another_user) as reader:
-        assert [each.path for each in reader.rows()] == [row(number).path for number in range(3)]
+        assert [each.path for each in reader.records()] == [row(number).path for number in range(3)]
         assert reader.behind
     with pytest.raises(DiskError):
         State.open(of_another_user, STAMP)[0].record([row(9)], at=1.0)

@@ -70,7 +70,7 @@ def batches_in(state: State | None) -> list[str]:
     """The batches of which there are rows, each whole and in order."""
     assert state is not None
     with state:
-        rows = list(state.rows())
+        rows = list(state.records())
     assert [each.path for each in rows] == sorted(each.path for each in rows)
     found = sorted({each.path[15:-4] for each in rows})
     assert rows == sorted(each for batch in found for each in rows_of(batch))
@@ -315,7 +315,7 @@ def asleep(tmp_path: Path) -> Iterator[tuple[State, Ownership]]:
     """An owner that has committed something, has not published it, and has its state open."""
     make(tmp_path, "old")
     mine = Ownership()
-    state, _aside = State.open(tmp_path, STAMP, token=ASLEEP, prove=mine.prove)
+    state, _aside = State.open(tmp_path, STAMP, token=ASLEEP, check_lock=mine.prove)
     state.record(rows_of("mine"), at=1.0)
     yield state, mine
     state.close()
@@ -364,7 +364,7 @@ def test_taken_over_between_the_proof_and_the_rename(
             times.append(1)
             take_over(tmp_path, mine)
 
-    object.__setattr__(files, "prove", prove_and_sleep)
+    object.__setattr__(files, "check_lock", prove_and_sleep)
     if way is State.publish:
         with pytest.raises(LockLost):
             way(state)
@@ -388,7 +388,7 @@ def test_it_wakes_up_while_the_other_recovers(tmp_path: Path, moment: int) -> No
             with suppress(FileNotFoundError):
                 (tmp_path / f"state.{ASLEEP}.new").replace(tmp_path / STATE_NAME)
 
-    state, _aside = State.open(tmp_path, STAMP, token=AWAKE, prove=prove)
+    state, _aside = State.open(tmp_path, STAMP, token=AWAKE, check_lock=prove)
     with state:
         state.record(rows_of("theirs"), at=2.0)
         state.publish()
@@ -408,7 +408,7 @@ def test_one_that_wakes_up_in_its_recovery_takes_nothing_away(tmp_path: Path, na
     leave_working_copy(tmp_path, ASLEEP, "more")
     before = {path.name for path in tmp_path.iterdir()}
     with pytest.raises(LockLost):
-        State.open(tmp_path, STAMP, prove=prove)
+        State.open(tmp_path, STAMP, check_lock=prove)
     assert {path.name for path in tmp_path.iterdir()} == before | {theirs.name}
 
 
@@ -416,7 +416,7 @@ def test_taken_over_before_its_first_commit(tmp_path: Path) -> None:
     """What it makes then is later than nothing that anybody else has made."""
     make(tmp_path, "old")
     mine = Ownership()
-    state, _aside = State.open(tmp_path, STAMP, token=ASLEEP, prove=mine.prove)
+    state, _aside = State.open(tmp_path, STAMP, token=ASLEEP, check_lock=mine.prove)
     take_over(tmp_path, mine)
     make(tmp_path, "more")
     state.record(rows_of("late"), at=3.0)  # it had proved its lock, and slept
@@ -452,9 +452,9 @@ def test_a_run_that_changes_nothing_writes_nothing(tmp_path: Path) -> None:
     make(tmp_path, "old")
     found = (tmp_path / STATE_NAME).stat()
     folder = tmp_path.stat().st_mtime_ns
-    state, _aside = State.open(tmp_path, STAMP, prove=lambda: pytest.fail("nothing to prove"))
+    state, _aside = State.open(tmp_path, STAMP, check_lock=lambda: pytest.fail("nothing to prove"))
     with state:
-        assert len(list(state.rows())) == len(rows_of("old"))
+        assert len(list(state.records())) == len(rows_of("old"))
         state.publish()
     assert tmp_path.stat().st_mtime_ns == folder
     assert (tmp_path / STATE_NAME).stat().st_ino == found.st_ino

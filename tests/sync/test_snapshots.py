@@ -52,7 +52,7 @@ def seen(tree: Tree, shard: str = "p10") -> int | None:
     if state is None:
         return None
     with state:
-        return sum(1 for _row in state.rows())
+        return sum(1 for _row in state.records())
 
 
 @asynccontextmanager
