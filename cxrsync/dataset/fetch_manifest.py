@@ -39,7 +39,7 @@ from cxrsync.events import Notice
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import KeyRange
 from cxrsync.model import MANIFEST_NAME, FileStat
-from cxrsync.sources.base import End, Opened, PastEnd
+from cxrsync.sources.base import BodyEnd, Opened, PastEnd
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.lock import Lock
@@ -53,7 +53,7 @@ from cxrsync.transfer.transfer import Transfer
 # A hundred times that of the largest dataset we know: what is larger is a server gone wrong.
 _MAX_BYTES = 8 << 30
 _MAX_ATTEMPTS = 3
-_UNPROVED = {End.CLOSED, End.FORGEABLE}
+_UNPROVED = {BodyEnd.CLOSED, BodyEnd.FORGEABLE}
 # What says nothing of the manifest: whoever fetches it knows how to wait.
 _ACCIDENTS = (Interrupted, InvalidResponse, Throttled, Unreachable)
 
@@ -251,14 +251,14 @@ class _WholeManifest:
             f"the server sends {MANIFEST_NAME} without its length, and nothing proves where it ends"
         )
 
-    async def _is_whole(self, end: End | None, seen: set[tuple[int, str]]) -> bool:
+    async def _is_whole(self, end: BodyEnd | None, seen: set[tuple[int, str]]) -> bool:
         """Whether an end that was only a closed connection is the manifest's. ``seen``: size and
         digest of what came so far and was not proved."""
         size = self._partial.size
         behind = await self._ask_behind(size)
         if behind is not None:
             return not behind
-        if end is End.FORGEABLE:
+        if end is BodyEnd.FORGEABLE:
             return False
         this = (size, await run_in_thread(self._partial.digest))
         ended = (

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cxrsync.manifest.bisect import ManifestNotSorted, Range
-from cxrsync.manifest.file import FAN, ManifestFile
+from cxrsync.manifest.file import FAN_OUT, ManifestFile
 from cxrsync.manifest.key_ranges import KeyRange, find_slices
 from cxrsync.model import RemotePath
 from cxrsync.storage.executors import run_in_thread
@@ -85,7 +85,7 @@ class _Search:
         return ManifestFile(self._partial.unclaimed_path, slices, keys, opened=file)
 
     async def _find(self, keys: tuple[KeyRange, ...], total: int) -> tuple[Range, ...]:
-        search = find_slices(keys, total, FAN)
+        search = find_slices(keys, total, FAN_OUT)
         try:
             ranges = next(search)
             while True:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cxrsync.errors import Damaged, NotHere
 from cxrsync.manifest.bisect import ManifestNotSorted
-from cxrsync.manifest.file import ManifestFile, find_local, looks_like_one
+from cxrsync.manifest.file import ManifestFile, find_slices_on_disk, looks_like_manifest
 from cxrsync.manifest.key_ranges import KeyRange
 from cxrsync.model import MANIFEST_NAME, FileStat, is_validator
 from cxrsync.sanitize import reason_of
@@ -100,7 +100,7 @@ def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> Manifest
         kept = read_metadata(tree)
         if kept is not None and sha256_file(str(tree.manifest)) != kept.sha256:
             raise Damaged(f"{tree.manifest} is not the manifest that was fetched", next_step=mend)
-        if not looks_like_one(tree.manifest):
+        if not looks_like_manifest(tree.manifest):
             raise Damaged(f"{tree.manifest} is no manifest", next_step=mend)
         return ManifestFile(tree.manifest)
     except OSError as problem:
@@ -120,7 +120,7 @@ def _open_slices(tree: Tree, keys: tuple[KeyRange, ...] | None) -> ManifestFile 
         total = None if stock.object_version is None else stock.object_version.total
         if keys is not None and total is not None:
             with suppress(LookupError, ManifestNotSorted):
-                slices = find_local(fd, stock.ranges, keys, total)
+                slices = find_slices_on_disk(fd, stock.ranges, keys, total)
                 again = os.fdopen(os.dup(file.fileno()), "rb")
                 return ManifestFile(manifests_folder(tree) / PARTIAL, slices, keys, opened=again)
     raise NotHere(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cxrsync.manifest.diff import removed
-from cxrsync.manifest.key_ranges import KeyRange, covers
+from cxrsync.manifest.key_ranges import KeyRange, is_in_key_ranges
 from cxrsync.manifest.parse import parse_line
 from cxrsync.model import Entry
 from cxrsync.storage.partial import Partial
@@ -82,7 +82,9 @@ class EarlierSlices:
             whole = data[data.find(b"\n") + 1 :] if start else data
             for line in whole[: whole.rfind(b"\n") + 1].split(b"\n"):
                 entry = parse_line(line, 0)
-                if isinstance(entry, Entry) and (ranges is None or covers(ranges, entry.path)):
+                if isinstance(entry, Entry) and (
+                    ranges is None or is_in_key_ranges(ranges, entry.path)
+                ):
                     found[entry.path] = entry
         return [found[path] for path in sorted(found)]
 

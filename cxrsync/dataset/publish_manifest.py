@@ -17,7 +17,7 @@ from cxrsync.dataset.local_manifest import manifests_folder, write_metadata
 from cxrsync.dataset.manifest_losses import EarlierSlices, Losses, losses
 from cxrsync.errors import DiskError, InvalidResponse, RefusedForSafety
 from cxrsync.events import Notice
-from cxrsync.manifest.file import ManifestFile, looks_like_one
+from cxrsync.manifest.file import ManifestFile, looks_like_manifest
 from cxrsync.model import MANIFEST_NAME, Entry
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.checksum import sha256_file
@@ -90,7 +90,7 @@ class ManifestPublisher:
         if not partial.complete:
             partial.discard()
             raise InvalidResponse(f"{MANIFEST_NAME} did not arrive whole")
-        if not partial.size or not looks_like_one(partial.path):
+        if not partial.size or not looks_like_manifest(partial.path):
             if self._earlier is not None:
                 self._earlier.restore(partial)
             else:

@@ -19,7 +19,7 @@ from cxrsync.manifest.filters import (
     draw_sample,
     studies_of,
 )
-from cxrsync.manifest.matcher import PathMatcher, any_matcher, is_brought, matcher_for
+from cxrsync.manifest.matcher import PathMatcher, any_matcher, is_accompanying_table, matcher_for
 from cxrsync.manifest.path_ids import image_key, parse_image_path
 from cxrsync.model import ROOT, Entry, Kind, partition_of
 
@@ -128,7 +128,9 @@ def apply_filters(selection: Selection, manifest: ManifestFile, tables: Tables) 
     if selection.limit is not None:
         is_wanted = matcher_for(selection, dataset, chosen)
         paths = (
-            path for path in manifest.paths() if is_wanted(path) and not is_brought(path, selection)
+            path
+            for path in manifest.paths()
+            if is_wanted(path) and not is_accompanying_table(path, selection)
         )
         chosen = apply_limit(selection.limit, paths, chosen)
     return chosen
@@ -161,7 +163,9 @@ def _nothing(selection: Selection, manifest: ManifestFile, tables: Tables) -> No
     before = "the version"
     for words, far in selection.steps():
         is_wanted = matcher_for(far, tables.own.dataset, apply_filters(far, manifest, tables))
-        left = sum(is_wanted(path) and not is_brought(path, far) for path in manifest.paths())
+        left = sum(
+            is_wanted(path) and not is_accompanying_table(path, far) for path in manifest.paths()
+        )
         if not left:
             return NothingMeant(
                 f"nothing is selected by: {selection}",

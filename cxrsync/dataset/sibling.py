@@ -12,7 +12,7 @@ from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_identity import claim_tree
 from cxrsync.dataset.tree_parts import BESIDE
 from cxrsync.events import Event, FileDone, Planned, Started, Unaccounted
-from cxrsync.preflight.checks import refuse_synced
+from cxrsync.preflight.checks import refuse_synced_drive
 from cxrsync.preflight.destination import inspect
 from cxrsync.storage.tree import Tree
 
@@ -46,7 +46,7 @@ def for_sibling(run: RunContext, sibling: Target, selection: Selection) -> RunCo
         run.job, dataset=sibling.dataset.slug, selection=selection, also=(), with_reports=False
     )
     if not run.job.allow_synced:  # the tree may be a link to another disk
-        refuse_synced(inspect(sibling.tree.root))
+        refuse_synced_drive(inspect(sibling.tree.root))
     claim_tree(sibling.tree, sibling.dataset.slug, sibling.version)
     return replace(run, job=job, emit=emit, target=sibling)
 

@@ -12,7 +12,7 @@ from cxrsync.model import NameRules
 _64_BITS = (1 << 64) - 1
 
 
-class Nesting:
+class NestingDetector:
     """Finds the files that are folders of other files too, as ``a`` beside ``a/b``.
 
     Told of every path, in byte order. ``folders`` are the paths that cannot be files.
@@ -50,7 +50,7 @@ def name_key(path: str, rules: NameRules) -> str:
     return unicodedata.normalize("NFD", path) if rules.forms else path
 
 
-def falling_together(paths: Callable[[], Iterable[str]], rules: NameRules) -> dict[str, str]:
+def find_name_clashes(paths: Callable[[], Iterable[str]], rules: NameRules) -> dict[str, str]:
     """The paths that a file system with such rules takes for another's, or for a folder of others;
     and that one.
 

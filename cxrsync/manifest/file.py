@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import IO
 
 from cxrsync.manifest.bisect import ManifestNotSorted, Range, path_of
-from cxrsync.manifest.clashes import Nesting
+from cxrsync.manifest.clashes import NestingDetector
 from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, find_slices
 from cxrsync.manifest.parse import BYTE_ORDER_MARK, MAX_LINE, parse_line
 from cxrsync.model import MANIFEST_NAME, ROOT, Entry, RejectedLine, partition_of
 
 # In how many parts a round of the bisection divides what is left: one request fewer. Fixed, so
 # that a later run asks for what is here already, whatever its connections.
-FAN = 8
+FAN_OUT = 8
 WHOLE: tuple[KeyRange, ...] = ((b"", None),)
 _SHARD_PREFIX = len("files/p10/")
 _MAX_REFUSED_KEPT = 1000
@@ -117,7 +117,7 @@ class ManifestFile:
         if self.whole and self._is_sorted:
             total = os.fstat(self._file.fileno()).st_size
             try:
-                slices = find_local(self._file.fileno(), [(0, total)], ROOT_KEYS, total)
+                slices = find_slices_on_disk(self._file.fileno(), [(0, total)], ROOT_KEYS, total)
                 again = os.fdopen(os.dup(self._file.fileno()), "rb")
                 part = ManifestFile(self.path, slices, ROOT_KEYS, opened=again)
             except ManifestNotSorted:  # odd lines in between: then the long way
@@ -178,7 +178,7 @@ def _look_over(lines: Iterable[tuple[int, bytes]]) -> tuple[bool, frozenset[str]
     """Whether the lines are in order, which partitions they name, and, if they are in order, which
     of their paths are folders of others."""
     in_order = True
-    nesting = Nesting()
+    nesting = NestingDetector()
     last = b""
     folders: set[bytes] = set()
     for _offset, line in lines:
@@ -194,14 +194,14 @@ def _look_over(lines: Iterable[tuple[int, bytes]]) -> tuple[bool, frozenset[str]
     return in_order, partitions, nesting.folders
 
 
-def find_local(
+def find_slices_on_disk(
     fd: int, there: Sequence[Range], keys: Sequence[KeyRange], total: int
 ) -> tuple[Range, ...]:
     """The slices of a manifest of which the byte ranges ``there`` are on the disk.
 
     Raises LookupError where more of it is needed than is there, ManifestNotSorted.
     """
-    search = find_slices(keys, total, FAN)
+    search = find_slices(keys, total, FAN_OUT)
     try:
         ranges = next(search)
         while True:
@@ -226,7 +226,7 @@ def _sorted_copy(file: IO[bytes]) -> IO[bytes]:
     return copy
 
 
-def looks_like_one(path: Path) -> bool:
+def looks_like_manifest(path: Path) -> bool:
     """Whether the first lines hold any entry at all."""
     with path.open("rb") as file:
         lines = islice(_lines(file), _LINES_TO_JUDGE)

@@ -89,7 +89,7 @@ def find_slices(
     return there
 
 
-def covers(keys: Sequence[KeyRange], path: str) -> bool:
+def is_in_key_ranges(keys: Sequence[KeyRange], path: str) -> bool:
     """Whether a path lies within the key ranges."""
     key = path.encode()
     return any(low <= key and (high is None or key < high) for low, high in keys)

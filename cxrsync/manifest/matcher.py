@@ -14,7 +14,7 @@ from cxrsync.model import ROOT, Kind, partition_of
 
 PathMatcher = Callable[[str], bool]
 
-NOTHING_SAID = ImageFilter()
+NO_FILTER = ImageFilter()
 
 
 def _globs(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
@@ -24,7 +24,7 @@ def _globs(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
 
 
 def matcher_for(
-    selection: Selection, dataset: DatasetInfo, chosen: ImageFilter = NOTHING_SAID
+    selection: Selection, dataset: DatasetInfo, chosen: ImageFilter = NO_FILTER
 ) -> PathMatcher:
     """A function that tells whether the file at a path is selected.
 
@@ -56,12 +56,12 @@ def matcher_for(
             return False
         if exclude is not None and exclude.match(path):
             return False
-        return chosen.last is None or path <= chosen.last or is_brought(path, selection)
+        return chosen.last is None or path <= chosen.last or is_accompanying_table(path, selection)
 
     return is_wanted
 
 
-def is_brought(path: str, selection: Selection) -> bool:
+def is_accompanying_table(path: str, selection: Selection) -> bool:
     """Whether a selected file is one of the tables that come along without being asked for."""
     return selection.brings_tables and partition_of(path) == ROOT
 

@@ -13,7 +13,7 @@ _REPORT = ".txt"
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
-class Place(NamedTuple):
+class ImageIds(NamedTuple):
     """``image`` is empty for a report, which is its whole study's."""
 
     subject: str
@@ -21,13 +21,13 @@ class Place(NamedTuple):
     image: str
 
 
-def parse_image_path(path: str) -> Place | None:
+def parse_image_path(path: str) -> ImageIds | None:
     """The place of an image or a report; None for any other file."""
     parts = path.split("/")
     if len(parts) == 5 and parts[0] == "files":
-        return Place(parts[2], parts[3], parts[4].partition(".")[0])
+        return ImageIds(parts[2], parts[3], parts[4].partition(".")[0])
     if len(parts) == 4 and parts[0] == "files" and parts[3].endswith(_REPORT):
-        return Place(parts[2], parts[3].removesuffix(_REPORT), "")
+        return ImageIds(parts[2], parts[3].removesuffix(_REPORT), "")
     return None
 
 

@@ -14,7 +14,7 @@ from cxrsync.dataset.tree_identity import claim_tree
 from cxrsync.dataset.version import choose_version, destination
 from cxrsync.events import EventSink, Notice, Started, TreeNotice
 from cxrsync.model import Kind
-from cxrsync.preflight.checks import refuse_synced, warning_of_git
+from cxrsync.preflight.checks import git_warning, refuse_synced_drive
 from cxrsync.preflight.destination import inspect
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
@@ -50,7 +50,7 @@ async def prepare(
         )
     if Kind.TABLES in job.selection.only and target.dataset.elsewhere:
         emit(Notice(target.dataset.elsewhere))  # people look here for tables that are not here
-    if warning := await run_in_thread(lambda: warning_of_git(inspect(target.tree.root))):
+    if warning := await run_in_thread(lambda: git_warning(inspect(target.tree.root))):
         emit(Notice(warning))
     limiter = ConcurrencyLimiter(job.limits, emit)
     return RunContext(
@@ -76,7 +76,7 @@ async def _make_tree(job: Job, version: str, emit: EventSink) -> Tree:
     found = place.find(job.dataset, version)
     tree = Tree(found.root)
     if not job.allow_synced:
-        refuse_synced(await run_in_thread(lambda: inspect(tree.root)))
+        refuse_synced_drive(await run_in_thread(lambda: inspect(tree.root)))
     if notice := place.notice(found, job.dataset, version):
         emit(TreeNotice(notice))
     claim_tree(tree, job.dataset, version)

@@ -13,7 +13,7 @@ from cxrsync.dataset.states import observations
 from cxrsync.errors import DiskError, ExitCode
 from cxrsync.events import Checked, EventSink, Finding, Notice, Planned
 from cxrsync.manifest.file import ManifestFile
-from cxrsync.manifest.key_ranges import covers
+from cxrsync.manifest.key_ranges import is_in_key_ranges
 from cxrsync.model import MANIFEST_NAME, Entry, FileStat
 from cxrsync.operations.exit_status import Ending, exit_status
 from cxrsync.operations.expected import Expectation
@@ -183,5 +183,5 @@ def extra_files(tree: Tree, manifest: ManifestFile) -> Iterator[str]:
     """
     for path, listed in merge_join(tree.files(), manifest.entries(), str, lambda it: it[1].path):
         is_extra = path is not None and listed is None and path != MANIFEST_NAME
-        if path is not None and is_extra and covers(manifest.keys, path):
+        if path is not None and is_extra and is_in_key_ranges(manifest.keys, path):
             yield path

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cxrsync.events import Totals
-from cxrsync.manifest.clashes import falling_together
+from cxrsync.manifest.clashes import find_name_clashes
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import ROOT, Entry, FileRecord, FileStat, Kind, RejectedLine, partition_of
 from cxrsync.plan.estimate import Inventory
@@ -185,7 +185,7 @@ class _Obstacles:
     def __init__(self, manifest: ManifestFile, tree: Tree) -> None:
         self._tree = tree
         self._inspector = FolderInspector(tree.root)
-        self._falling = falling_together(manifest.paths, tree.names) if any(tree.names) else {}
+        self._falling = find_name_clashes(manifest.paths, tree.names) if any(tree.names) else {}
 
     def to_file(
         self, path: str, found: FileStat | OSError | None, status: FileStatus

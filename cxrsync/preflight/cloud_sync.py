@@ -51,33 +51,33 @@ _BY_MARKER = {
 }
 
 
-class Synced(NamedTuple):
+class SyncedDrive(NamedTuple):
     """A drive that syncs online: whose client does it, and what tells so."""
 
     client: str
     sign: str
 
 
-def synced(around: DestinationInfo) -> Synced | None:
+def find_synced_drive(destination: DestinationInfo) -> SyncedDrive | None:
     """The synced drive that the place is in, or None."""
-    mount = _mount_of(around)
+    mount = _mount_of(destination)
     if mount is not None:
         client = _BY_TYPE.get(mount.kind) or _BY_SOURCE.get(mount.source)
         if client:
-            return Synced(client, f"{mount.point} is a mount of type {mount.kind}")
-    for folder in (around.place, *around.place.parents):
-        if client := _client_by_name(folder, around.home):
-            return Synced(client, f"{folder} has the name of its folder")
-        for name in around.hidden.get(folder, ()):
+            return SyncedDrive(client, f"{mount.point} is a mount of type {mount.kind}")
+    for folder in (destination.place, *destination.place.parents):
+        if client := _client_by_name(folder, destination.home):
+            return SyncedDrive(client, f"{folder} has the name of its folder")
+        for name in destination.hidden.get(folder, ()):
             for marker, client in _BY_MARKER.items():
                 if fnmatchcase(name, marker):
-                    return Synced(client, f"it left {folder / name}")
+                    return SyncedDrive(client, f"it left {folder / name}")
     return None
 
 
-def _mount_of(around: DestinationInfo) -> Mount | None:
+def _mount_of(destination: DestinationInfo) -> Mount | None:
     """The mount that the place's files are in: the deepest above it, of several the last made."""
-    above = [each for each in around.mounts if around.place.is_relative_to(each.point)]
+    above = [each for each in destination.mounts if destination.place.is_relative_to(each.point)]
     return max(reversed(above), key=lambda each: len(each.point.parts), default=None)
 
 

@@ -19,11 +19,11 @@ _FOR_GIT = (
 _GIT_SECONDS = 5.0
 
 
-def work_tree(around: DestinationInfo) -> PurePosixPath | None:
+def find_work_tree(destination: DestinationInfo) -> PurePosixPath | None:
     """The top of the git work tree that the place is in, by its ``.git``; None where there is
     none."""
-    for folder in (around.place, *around.place.parents):
-        if not around.hidden.get(folder, frozenset()).isdisjoint({".git", ".git/"}):
+    for folder in (destination.place, *destination.place.parents):
+        if not destination.hidden.get(folder, frozenset()).isdisjoint({".git", ".git/"}):
             return folder
     return None
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from cxrsync.model import RemotePath
 
 
-class End(Enum):
+class BodyEnd(Enum):
     """How the end of an answer without a told total was told."""
 
     FRAMED = "the framing proves it (chunked, RFC 9112 section 7.1)"
@@ -35,7 +35,7 @@ class Opened:
     validator: str | None
     modified: float | None
     chunks: AsyncIterator[bytes]
-    end: End | None = None
+    end: BodyEnd | None = None
 
 
 @dataclass(frozen=True, slots=True)

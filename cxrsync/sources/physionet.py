@@ -26,7 +26,7 @@ from cxrsync.errors import AccessDenied, Interrupted, InvalidResponse, SourceErr
 from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.sanitize import reason_of
 from cxrsync.sources import credentials
-from cxrsync.sources.base import Answer, End, Opened
+from cxrsync.sources.base import Answer, BodyEnd, Opened
 from cxrsync.sources.http import responses
 from cxrsync.sources.http.session import Session, drain
 
@@ -87,8 +87,8 @@ class PhysioNet:
         chunks = self._chunks(response)
         try:
             end = head.end
-            if end is End.CLOSED and self._base.scheme == "https":
-                end = End.FORGEABLE  # aiohttp does not tell TLS's close_notify from a bare FIN
+            if end is BodyEnd.CLOSED and self._base.scheme == "https":
+                end = BodyEnd.FORGEABLE  # aiohttp does not tell TLS's close_notify from a bare FIN
             yield Opened(head.start, head.total, head.validator, head.modified, chunks, end)
         finally:
             # Read to its end the connection has gone back to the pool; otherwise it is in the

@@ -10,7 +10,7 @@ from time import monotonic
 from cxrsync.errors import CxrsyncError, InvalidResponse, SourceError
 from cxrsync.events import Received
 from cxrsync.model import RemotePath
-from cxrsync.sources.base import End, Opened, PastEnd
+from cxrsync.sources.base import BodyEnd, Opened, PastEnd
 from cxrsync.storage.byte_ranges import is_whole
 from cxrsync.storage.executors import WRITERS, run_in_thread
 from cxrsync.storage.partial import Partial
@@ -53,7 +53,7 @@ class Transfer:
         self.unchanged = False
         self.resumed = 0
         self.segments = Segments([], None)
-        self.end: End | None = None
+        self.end: BodyEnd | None = None
         """What proved the end of the file; None where its total was known."""
         self._context = context
         self._options = options
@@ -302,9 +302,9 @@ class Transfer:
                 await self._write(written, held, generation)
         if generation != self._generation or self.failure is not None:
             return
-        if segment.stop is None and opened.end is not End.OF_RANGE:
+        if segment.stop is None and opened.end is not BodyEnd.OF_RANGE:
             # The answer had no length: its end is the end of the file.
-            self.end = opened.end or End.CLOSED
+            self.end = opened.end or BodyEnd.CLOSED
             self._learn(opened, segment.offset)
         elif segment.offset == first and not segment.done:
             raise InvalidResponse("an answer without a single byte")

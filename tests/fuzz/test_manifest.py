@@ -13,7 +13,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cxrsync.manifest.bisect import ManifestNotSorted, Range, path_of, prefix_range, seek
-from cxrsync.manifest.file import FAN, WHOLE, ManifestFile, find_local, looks_like_one
+from cxrsync.manifest.file import (
+    FAN_OUT,
+    WHOLE,
+    ManifestFile,
+    find_slices_on_disk,
+    looks_like_manifest,
+)
 from cxrsync.manifest.key_ranges import ROOT_KEYS
 from cxrsync.manifest.parse import MAX_LINE, parse_line
 from cxrsync.manifest.path_ids import image_key, parse_image_path, study_key
@@ -42,7 +48,7 @@ def opened(data: bytes) -> Iterator[ManifestFile]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "SHA256SUMS.txt"
         path.write_bytes(data)
-        looks_like_one(path)
+        looks_like_manifest(path)
         with closing(ManifestFile(path)) as manifest:
             yield manifest
 
@@ -100,7 +106,7 @@ def test_the_search_ends_and_finds(data: bytes, byte: int) -> None:
     found: list[int] = []
 
     def search() -> Generator[tuple[Range, ...], tuple[bytes, ...], None]:
-        found.append((yield from seek(key, len(data), FAN)))
+        found.append((yield from seek(key, len(data), FAN_OUT)))
 
     rounds = search()
     with suppress(StopIteration, ManifestNotSorted):  # told, not guessed
@@ -121,7 +127,7 @@ def test_slices_of_what_is_here(data: bytes, there: list[tuple[int, int]]) -> No
         for ranges in (there, [(0, len(data))]):
             for keys in (WHOLE, ROOT_KEYS, (prefix_range(b"files/p14/"),)):
                 try:
-                    found = find_local(file.fileno(), ranges, keys, len(data))
+                    found = find_slices_on_disk(file.fileno(), ranges, keys, len(data))
                 except (LookupError, ManifestNotSorted):
                     continue
                 assert all(0 <= start < stop <= len(data) for start, stop in found)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.manifest.clashes import Nesting, falling_together, name_key
+from cxrsync.manifest.clashes import NestingDetector, find_name_clashes, name_key
 from cxrsync.model import NameRules
 
 EVERY = [NameRules(case, forms) for case in (False, True) for forms in (False, True)]
@@ -20,7 +20,7 @@ paths = st.lists(names, min_size=1, max_size=4).map("/".join)
 @many
 @given(st.lists(paths, max_size=30))
 def test_which_files_are_folders_of_others(listed: list[str]) -> None:
-    nesting = Nesting()
+    nesting = NestingDetector()
     for path in sorted(each.encode() for each in listed):
         nesting.add(path)
     assert nesting.folders == {
@@ -29,7 +29,7 @@ def test_which_files_are_folders_of_others(listed: list[str]) -> None:
 
 
 def test_those_in_between_do_not_hide_it() -> None:
-    nesting = Nesting()
+    nesting = NestingDetector()
     for path in (b"files/p10", b"files/p10-old", b"files/p10.txt", b"files/p10/p1/a.jpg", b"z"):
         nesting.add(path)
     assert nesting.folders == {"files/p10"}
@@ -86,7 +86,7 @@ def test_those_that_fall_together(listed: set[str], rules: NameRules) -> None:
     there = {name_key(folder, rules) for folder in folders_of(files)}
     expected |= {path for path in files if name_key(path, rules) in there}
 
-    found = falling_together(lambda: files, rules)
+    found = find_name_clashes(lambda: files, rules)
 
     assert found.keys() == expected
     for path, other in found.items():

@@ -16,7 +16,7 @@ from cxrsync.manifest.filters import (
     studies_of,
     tables_needed,
 )
-from cxrsync.manifest.path_ids import Place, image_key, parse_image_path, study_key
+from cxrsync.manifest.path_ids import ImageIds, image_key, parse_image_path, study_key
 
 many = settings(deadline=None, max_examples=200, derandomize=True)
 
@@ -29,9 +29,9 @@ IMAGE = "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014"
 @pytest.mark.parametrize(
     ("path", "place"),
     [
-        (f"files/p10/p1/s5/{IMAGE}.dcm", Place("p1", "s5", IMAGE)),
-        ("files/p10/p1/s5/a.tar.gz", Place("p1", "s5", "a")),
-        ("files/p10/p1/s5.txt", Place("p1", "s5", "")),
+        (f"files/p10/p1/s5/{IMAGE}.dcm", ImageIds("p1", "s5", IMAGE)),
+        ("files/p10/p1/s5/a.tar.gz", ImageIds("p1", "s5", "a")),
+        ("files/p10/p1/s5.txt", ImageIds("p1", "s5", "")),
         ("files/p10/p1/s5.pdf", None),
         ("files/p10/p1/s5", None),
         ("files/p10/p1/s5/a/b.dcm", None),
@@ -40,7 +40,7 @@ IMAGE = "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014"
         ("", None),
     ],
 )
-def test_places(path: str, place: Place | None) -> None:
+def test_places(path: str, place: ImageIds | None) -> None:
     assert parse_image_path(path) == place
 
 
@@ -134,7 +134,7 @@ def ranked(seed: int, ids: set[str]) -> list[str]:
     return sorted(ids, key=lambda each: hashlib.sha256(f"{seed}:{each}".encode()).hexdigest())
 
 
-def places() -> list[Place]:
+def places() -> list[ImageIds]:
     return [place for path in PATHS if (place := parse_image_path(path))]
 
 

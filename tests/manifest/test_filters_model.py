@@ -18,8 +18,8 @@ from cxrsync.manifest.filters import (
     studies_of,
     tables_needed,
 )
-from cxrsync.manifest.key_ranges import covers, key_ranges_for
-from cxrsync.manifest.matcher import is_brought, matcher_for
+from cxrsync.manifest.key_ranges import is_in_key_ranges, key_ranges_for
+from cxrsync.manifest.matcher import is_accompanying_table, matcher_for
 from cxrsync.manifest.path_ids import image_key
 
 many = settings(deadline=None, max_examples=300, derandomize=True)
@@ -114,7 +114,7 @@ def chosen_by_us(tree: list[Image], selection: Selection) -> set[str]:
         chosen = draw_sample(selection.sample, filter(test, paths), chosen)
     if selection.limit is not None:
         test = matcher_for(selection, DATASET, chosen)
-        left = (path for path in paths if test(path) and not is_brought(path, selection))
+        left = (path for path in paths if test(path) and not is_accompanying_table(path, selection))
         chosen = apply_limit(selection.limit, left, chosen)
     return set(filter(matcher_for(selection, DATASET, chosen), paths))
 
@@ -167,7 +167,7 @@ def test_the_slices_hold_everything_that_is_chosen(tree: list[Image], selection:
     owners = {each.id: each.subject for each in tree} | {each.study: each.subject for each in tree}
     keys = key_ranges_for([selection], DATASET, owners)
     if keys is not None:
-        assert all(covers(keys, path) for path in chosen_by_us(tree, selection))
+        assert all(is_in_key_ranges(keys, path) for path in chosen_by_us(tree, selection))
 
 
 @many

@@ -15,8 +15,8 @@ from cxrsync.manifest.key_ranges import (
     MAX_SHARDS,
     ROOT_KEYS,
     KeyRange,
-    covers,
     find_slices,
+    is_in_key_ranges,
     key_ranges_for,
     needs_lookup,
 )
@@ -172,7 +172,7 @@ def test_nothing_that_is_meant_lies_outside(
         is_wanted = matcher_for(
             each, DICOM, ImageFilter(images, frozenset()) if images else ImageFilter()
         )
-        outside = [path for path in PATHS if is_wanted(path) and not covers(keys, path)]
+        outside = [path for path in PATHS if is_wanted(path) and not is_in_key_ranges(keys, path)]
         assert outside == []
 
 
@@ -205,7 +205,7 @@ def test_the_slices_hold_exactly_what_the_keys_do(several: list[Selection]) -> N
         return
     slices, _asked = found(keys)
     lines = b"".join(TEXT[start:stop] for start, stop in slices).decode().splitlines()
-    assert [line[65:] for line in lines] == [path for path in PATHS if covers(keys, path)]
+    assert [line[65:] for line in lines] == [path for path in PATHS if is_in_key_ranges(keys, path)]
 
 
 def test_slices_that_are_empty_are_none() -> None:
@@ -244,4 +244,4 @@ def test_what_is_out_of_order_is_told() -> None:
 def test_covers(path: str, within: bool) -> None:
     keys = key_ranges_for([Selection(subjects=(P10,))], JPG, {})
     assert keys is not None
-    assert covers(keys, path) is within
+    assert is_in_key_ranges(keys, path) is within

@@ -11,9 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cxrsync.preflight import git_check
-from cxrsync.preflight.cloud_sync import synced
+from cxrsync.preflight.cloud_sync import find_synced_drive
 from cxrsync.preflight.destination import DestinationInfo, Mount, inspect, parse_mounts
-from cxrsync.preflight.git_check import ignore_rule, is_ignored, work_tree
+from cxrsync.preflight.git_check import find_work_tree, ignore_rule, is_ignored
 
 many = settings(deadline=None, max_examples=100, derandomize=True)
 HOME = "/home/alice"
@@ -33,7 +33,7 @@ def around(place: str, *mounts: Mount, **hidden: str) -> DestinationInfo:
 
 
 def client(around: DestinationInfo) -> str | None:
-    found = synced(around)
+    found = find_synced_drive(around)
     return None if found is None else found.client
 
 
@@ -105,7 +105,7 @@ def test_the_names_that_clients_give(place: str, drive: str) -> None:
     ],
 )
 def test_what_only_resembles_them(place: str) -> None:
-    assert synced(around(place)) is None
+    assert find_synced_drive(around(place)) is None
 
 
 @many
@@ -118,13 +118,13 @@ def test_what_only_resembles_them(place: str) -> None:
     st.text("abcXYZ019_.-", max_size=4),
 )  # fmt: skip
 def test_a_name_counts_as_a_whole(name: str, before: str, after: str) -> None:
-    assert synced(around(f"{HOME}/{name}/x")) is not None
+    assert find_synced_drive(around(f"{HOME}/{name}/x")) is not None
     assume(before or after)
-    assert synced(around(f"{HOME}/{before}{name}{after}/x")) is None
+    assert find_synced_drive(around(f"{HOME}/{before}{name}{after}/x")) is None
 
 
 def test_the_sign_names_the_folder() -> None:
-    found = synced(around("/home/alice/Dropbox/data/mimic"))
+    found = find_synced_drive(around("/home/alice/Dropbox/data/mimic"))
     assert found is not None
     assert "/home/alice/Dropbox " in found.sign
 
@@ -211,7 +211,7 @@ def test_the_table_of_mounts() -> None:
 @many
 @given(st.lists(st.sampled_from([" ", " - ", "-", "\\", "\\04", "\\777", "\n", "/", "a", "\x85"])))
 def test_no_table_is_too_odd(pieces: list[str]) -> None:
-    synced(around("/a/b", *parse_mounts("".join(pieces))))
+    find_synced_drive(around("/a/b", *parse_mounts("".join(pieces))))
 
 
 # ── looking ────────────────────────────────────────────────────────────────────────────────────
@@ -279,9 +279,11 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PurePosixPath
 
 def test_the_nearest_work_tree() -> None:
     for name in (".git", ".git/"):  # a file in submodules and linked work trees
-        found = work_tree(around("/data/a/b/c", _data=".git/", _data_a=name, _other=".git/"))
+        found = find_work_tree(around("/data/a/b/c", _data=".git/", _data_a=name, _other=".git/"))
         assert found == PurePosixPath("/data/a")
-    assert work_tree(around("/data/a/b/c", _data=".gitignore .github/", _other=".git/")) is None
+    assert (
+        find_work_tree(around("/data/a/b/c", _data=".gitignore .github/", _other=".git/")) is None
+    )
 
 
 @with_git

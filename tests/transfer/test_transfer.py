@@ -30,7 +30,7 @@ from cxrsync.errors import (
 )
 from cxrsync.events import Event, Received
 from cxrsync.model import RemotePath
-from cxrsync.sources.base import Answer, End, Opened, PastEnd, Unchanged
+from cxrsync.sources.base import Answer, BodyEnd, Opened, PastEnd, Unchanged
 from cxrsync.storage import executors
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import ObjectVersion
@@ -101,7 +101,7 @@ class Give:
     then: Exception | None = Interrupted("cut")  # noqa: RUF009 - never changed
     more: bytes = b""
     size: int = 100
-    end: End | None = None
+    end: BodyEnd | None = None
 
     def __call__(self, source: Scripted, start: int, stop: int | None) -> Opened | PastEnd:
         if start and start >= len(source.data):
@@ -273,8 +273,10 @@ async def test_without_a_digest_only_a_strong_etag_joins_two_answers(tmp_path: P
     assert all(stop is None for _start, stop, _if in harness.source.asked)
 
 
-@pytest.mark.parametrize("end", [End.FRAMED, End.CLOSED])
-async def test_what_proved_the_end_of_an_answer_without_a_length(tmp_path: Path, end: End) -> None:
+@pytest.mark.parametrize("end", [BodyEnd.FRAMED, BodyEnd.CLOSED])
+async def test_what_proved_the_end_of_an_answer_without_a_length(
+    tmp_path: Path, end: BodyEnd
+) -> None:
     harness = make_harness(tmp_path, Give(total=None, end=end))
     transfer = await harness.fetch()
     assert (transfer.end, harness.source.requests) == (end, 1)
@@ -283,7 +285,7 @@ async def test_what_proved_the_end_of_an_answer_without_a_length(tmp_path: Path,
 
 async def test_the_end_of_a_range_is_not_the_end_of_the_file(tmp_path: Path) -> None:
     """``Content-Range: bytes 0-699/*``: the server gives less than was asked for, as it may."""
-    part = Give(total=None, cut=700, then=None, end=End.OF_RANGE)
+    part = Give(total=None, cut=700, then=None, end=BodyEnd.OF_RANGE)
     harness = make_harness(tmp_path, part, part)
     harness.assert_right(await harness.fetch())
     assert [start for start, _stop, _if in harness.source.asked] == [0, 700, 1400]

@@ -8,7 +8,7 @@ from enum import Enum
 from cxrsync.sources.credentials import Credentials
 
 
-class Proof(Enum):
+class AuthMethod(Enum):
     """How a request shows who we are."""
 
     NONE = "none"

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 
 from cxrsync.errors import AccessDenied, InvalidResponse, NotFound, SourceError, Throttled
 from cxrsync.model import is_size, is_time, is_validator
-from cxrsync.sources.base import End, PastEnd, Unchanged
+from cxrsync.sources.base import BodyEnd, PastEnd, Unchanged
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
 _UNSATISFIED = re.compile(r"bytes \*/([0-9]{1,19})")
@@ -48,7 +48,7 @@ class ResponseBody:
     total: int | None
     validator: str | None
     modified: float | None
-    end: End | None = None
+    end: BodyEnd | None = None
 
 
 def request_headers(asked: RangeRequest) -> dict[str, str]:
@@ -100,7 +100,7 @@ def interpret_response(
         raise InvalidResponse(f"asked for bytes from {asked.start}, got {start}-{stop - 1}")
     if length is not None and length != stop - start:
         raise InvalidResponse(f"Content-Length {length} for the range {start}-{stop - 1}")
-    end = End.OF_RANGE if total is None else None
+    end = BodyEnd.OF_RANGE if total is None else None
     return ResponseBody(start, stop - start, total, validator, modified, end)
 
 
@@ -160,9 +160,9 @@ def _strong(tag: str | None) -> str | None:
     return tag if tag is not None and is_validator(tag) else None
 
 
-def _end(headers: Mapping[str, str]) -> End:
+def _end(headers: Mapping[str, str]) -> BodyEnd:
     chunked = headers.get("Transfer-Encoding", "").lower().endswith("chunked")
-    return End.FRAMED if chunked else End.CLOSED
+    return BodyEnd.FRAMED if chunked else BodyEnd.CLOSED
 
 
 def _length(headers: Mapping[str, str]) -> int | None:

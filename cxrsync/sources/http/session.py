@@ -50,10 +50,10 @@ from cxrsync.errors import (
 )
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.credentials import Credentials
-from cxrsync.sources.http.auth import Proof, basic_header
+from cxrsync.sources.http.auth import AuthMethod, basic_header
 from cxrsync.sources.http.proxy import Proxy, proxy_for
 from cxrsync.sources.http.responses import TEMPORARY_REDIRECTS, TRY_LATER, refusal
-from cxrsync.sources.http.timeouts import Stage
+from cxrsync.sources.http.timeouts import RequestTimeouts
 
 # nginx closes an idle connection after 65 to 75 s; we let go first, so that no request meets
 # a connection that is being closed.
@@ -93,7 +93,7 @@ class Session:
         self._credentials: Credentials | None = None
         self._gate = asyncio.Lock()
         self._era = 0
-        self._proof = Proof.NONE
+        self._proof = AuthMethod.NONE
         self._cookie_suffices = True
         self._cookie_served = False
         self._refused: CredentialsRefused | None = None
@@ -126,7 +126,7 @@ class Session:
             # trust_env would send a netrc's password on the first request, and from a file that
             # others can read; and its errors would quote a proxy's password.
             trust_env=False,
-            trace_configs=[Stage.tracing(limits)],
+            trace_configs=[RequestTimeouts.tracing(limits)],
             auto_decompress=False,
             read_bufsize=self._buffer,
         )
@@ -134,12 +134,12 @@ class Session:
     @property
     def user(self) -> str | None:
         """Who we are signed in as; None before the server has asked."""
-        signed_in = self._proof is not Proof.NONE and self._credentials is not None
+        signed_in = self._proof is not AuthMethod.NONE and self._credentials is not None
         return self._credentials.username if signed_in and self._credentials else None
 
     async def get_public(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """GET what everyone may have: as nobody, and never signing in for it."""
-        return await self._send(url, headers, Proof.NONE)
+        return await self._send(url, headers, AuthMethod.NONE)
 
     async def get(
         self, url: URL, headers: Mapping[str, str], sign_in_at: URL
@@ -158,13 +158,13 @@ class Session:
             era, proof = self._era, self._proof
             response = await self._send(url, headers, proof)
             if response.status != 401:
-                if proof is Proof.COOKIE:
+                if proof is AuthMethod.COOKIE:
                     self._cookie_served = True
-                elif proof is Proof.NONE:
+                elif proof is AuthMethod.NONE:
                     self._files_are_public |= response.status in {200, 206} and url != sign_in_at
                 elif response.status in TEMPORARY_REDIRECTS and era == self._era:
                     # To a login page, or a site under repair: a request without the password tells.
-                    self._proof = Proof.NONE
+                    self._proof = AuthMethod.NONE
                 return response
             await drain(response)
             async with self._gate:
@@ -176,7 +176,7 @@ class Session:
                     return await self._sign_in(url, headers, proof)
                 await self._check_session(known, proof, url)
 
-    async def _check_session(self, url: URL, proof: Proof, denied: URL) -> None:
+    async def _check_session(self, url: URL, proof: AuthMethod, denied: URL) -> None:
         """``denied`` has answered 401 to ``proof``: ask for ``url``, which every reader may have,
         and sign in there if that is refused too. The gate is held.
 
@@ -186,13 +186,13 @@ class Session:
         """
         response = await self._send(url, _ONE_BYTE, proof)
         await drain(response)
-        if response.status == 401 or (proof is Proof.NONE and not self._files_are_public):
+        if response.status == 401 or (proof is AuthMethod.NONE and not self._files_are_public):
             if response.status not in TRY_LATER:
                 at = url if response.status == 401 else denied
                 response = await self._sign_in(at, _ONE_BYTE, proof)
                 await drain(response)
         elif response.status not in TRY_LATER:
-            self._cookie_served |= proof is Proof.COOKIE
+            self._cookie_served |= proof is AuthMethod.COOKIE
             raise FileDenied("the server asks for a password for this file only (401)")
         if response.status in TRY_LATER:
             raise refusal(response.status, response.headers, datetime.now(UTC))
@@ -220,17 +220,17 @@ class Session:
         return made
 
     async def _sign_in(
-        self, url: URL, headers: Mapping[str, str], failed: Proof
+        self, url: URL, headers: Mapping[str, str], failed: AuthMethod
     ) -> aiohttp.ClientResponse:
         """The one request that carries the password. The gate is held."""
-        if failed is Proof.PASSWORD:
+        if failed is AuthMethod.PASSWORD:
             self._refuse()  # it was this password that was refused just now
         if not self._secure:
             raise UsageError(
                 f"{url.origin()} asks for a password over plain http",
                 next_step="A password goes over https:// only (or to this machine).",
             )
-        if failed is Proof.COOKIE and not self._cookie_served:
+        if failed is AuthMethod.COOKIE and not self._cookie_served:
             self._cookie_suffices = False
         self._cookie_served = False
         if self._credentials is None:
@@ -239,7 +239,7 @@ class Session:
             except CredentialsRefused as none:
                 self._refused = none  # nobody is asked twice
                 raise
-        response = await self._send(url, headers, Proof.PASSWORD)
+        response = await self._send(url, headers, AuthMethod.PASSWORD)
         if response.status == 401 or response.status in TEMPORARY_REDIRECTS:
             await drain(response)
             self._refuse(response.status)
@@ -248,7 +248,7 @@ class Session:
         self._era += 1
         self._signed_in_at = url
         session = self._cookie_suffices and bool(response.cookies)
-        self._proof = Proof.COOKIE if session else Proof.PASSWORD
+        self._proof = AuthMethod.COOKIE if session else AuthMethod.PASSWORD
         return response
 
     def _refuse(self, status: int = 401) -> Never:
@@ -266,12 +266,12 @@ class Session:
             raise CredentialsRefused(str(self._refused), next_step=self._refused.next_step)
 
     async def _send(
-        self, url: URL, headers: Mapping[str, str], proof: Proof
+        self, url: URL, headers: Mapping[str, str], proof: AuthMethod
     ) -> aiohttp.ClientResponse:
         sent = dict(headers)
-        if proof is Proof.COOKIE:
+        if proof is AuthMethod.COOKIE:
             sent["Authorization"] = _BY_SESSION
-        elif proof is Proof.PASSWORD and self._credentials is not None:
+        elif proof is AuthMethod.PASSWORD and self._credentials is not None:
             sent["Authorization"] = basic_header(self._credentials)
         through: dict[str, Any] = {}
         if self._proxy is not None:
@@ -281,7 +281,7 @@ class Session:
             else:
                 sent |= self._proxy.headers
         self.requests += 1
-        stage = Stage()
+        stage = RequestTimeouts()
         try:
             async with stage.patience:
                 response = await self._http.get(

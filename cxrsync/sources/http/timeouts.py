@@ -11,7 +11,7 @@ import aiohttp
 from cxrsync.config.job import TransferLimits
 
 
-class Stage:
+class RequestTimeouts:
     """How far a request has come, and how long it may stay there.
 
     aiohttp's own limits begin anew with each byte, so that a head of endless lines, or endless

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from cxrsync.errors import AccessDenied, InvalidResponse, NotFound, SourceError, Throttled
-from cxrsync.sources.base import End, PastEnd, Unchanged
+from cxrsync.sources.base import BodyEnd, PastEnd, Unchanged
 from cxrsync.sources.http.responses import (
     RangeRequest,
     ResponseBody,
@@ -81,20 +81,20 @@ BODIES = [
         WHOLE,
         200,
         {"Transfer-Encoding": "chunked"},
-        ResponseBody(0, None, None, None, None, End.FRAMED),
+        ResponseBody(0, None, None, None, None, BodyEnd.FRAMED),
     ),
     (
         WHOLE,
         200,
         {"Transfer-Encoding": "gzip, Chunked"},
-        ResponseBody(0, None, None, None, None, End.FRAMED),
+        ResponseBody(0, None, None, None, None, BodyEnd.FRAMED),
     ),
-    (WHOLE, 200, {}, ResponseBody(0, None, None, None, None, End.CLOSED)),
+    (WHOLE, 200, {}, ResponseBody(0, None, None, None, None, BodyEnd.CLOSED)),
     (
         WHOLE,
         200,
         {"Transfer-Encoding": "chunked", "Content-Length": "9"},
-        ResponseBody(0, None, None, None, None, End.FRAMED),
+        ResponseBody(0, None, None, None, None, BodyEnd.FRAMED),
     ),
     (AGAIN, 200, {**FILE, "Content-Length": "100"}, ResponseBody(0, 100, 100, TAG, MTIME)),
     # A range was asked for and all of it comes: another file by now, or no ranges here. It starts
@@ -105,7 +105,12 @@ BODIES = [
     (REST, 200, span("bytes 40-99/100", 60), ResponseBody(0, 60, 60, TAG, MTIME)),
     (REST, 206, span("bytes 40-99/100", 60), ResponseBody(40, 60, 100, TAG, MTIME)),
     (REST, 206, span("bytes 40-99/100"), ResponseBody(40, 60, 100, TAG, MTIME)),
-    (REST, 206, span("bytes 40-99/*", 60), ResponseBody(40, 60, None, TAG, MTIME, End.OF_RANGE)),
+    (
+        REST,
+        206,
+        span("bytes 40-99/*", 60),
+        ResponseBody(40, 60, None, TAG, MTIME, BodyEnd.OF_RANGE),
+    ),
     (
         REST,
         206,
@@ -147,7 +152,7 @@ BODIES = [
         WHOLE,
         200,
         {**FILE, "Content-Encoding": "identity"},
-        ResponseBody(0, None, None, TAG, MTIME, End.CLOSED),
+        ResponseBody(0, None, None, TAG, MTIME, BodyEnd.CLOSED),
     ),
 ]
 
@@ -407,7 +412,7 @@ def test_a_part_that_is_let_through_is_of_the_part_that_was_asked_for(
         assert not is_right
     else:
         assert is_right
-        end = End.OF_RANGE if total is None else None
+        end = BodyEnd.OF_RANGE if total is None else None
         assert body == ResponseBody(start, last - first + 1, total, None, None, end)
 
 
