@@ -2,7 +2,7 @@
 
     cli → api → operations, ui → sync → plan → dataset → transfer, preflight → sources, storage,
     manifest → config → catalog → stats → events, cancellation → model → errors, humanize, sanitize,
-    sorted_merge
+    sorted_merge, clock
 
 Rooms of one floor do not know each other: ``ui`` hears events, ``dataset`` introduces ``sources``,
 ``storage`` and ``manifest``. ``demo`` stands beside the house; only ``cli`` opens it.
@@ -36,7 +36,7 @@ FLOORS: list[set[str]] = [
     {"stats"},
     {"events", "cancellation"},
     {"model"},
-    {"errors", "humanize", "sanitize", "sorted_merge"},
+    {"errors", "humanize", "sanitize", "sorted_merge", "clock"},
 ]
 HEIGHT = {room: -number for number, floor in enumerate(FLOORS) for room in floor}
 SPEAKS_HTTP = {"sources", "demo"}

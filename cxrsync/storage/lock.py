@@ -33,7 +33,6 @@ import errno
 import json
 import os
 import threading
-import time as clocks
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -43,6 +42,7 @@ from time import monotonic, sleep, time
 from types import TracebackType
 from typing import Self
 
+from cxrsync.clock import boottime
 from cxrsync.errors import CxrsyncError, DiskError, Locked, LockLost
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.filesystem import FILE_MODE, FOLDER_MODE, make_folders
@@ -72,12 +72,6 @@ _TRY_SECONDS = 0.02
 _MAX_BYTES = 4096
 _MAX_NAME = 255
 _CAREFULLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_BOOTTIME: int | None = getattr(clocks, "CLOCK_BOOTTIME", None)
-
-
-def boottime() -> float:
-    """Seconds that go on while the machine sleeps, as those of ``monotonic`` do not."""
-    return time() if _BOOTTIME is None else clocks.clock_gettime(_BOOTTIME)
 
 
 class OwnerState(Enum):

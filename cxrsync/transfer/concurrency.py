@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from time import monotonic
 
+from cxrsync.clock import slept_seconds
 from cxrsync.config.job import TransferLimits
 from cxrsync.errors import Interrupted, Throttled, Unreachable
 from cxrsync.events import ConcurrencyChanged, EventSink
 from cxrsync.transfer.aimd import AimdWindow
-from cxrsync.transfer.machine_sleep import slept_seconds
 
 # Seconds: two clocks that are read one after the other differ by less.
 _MIN_SLEEP = 1.0
