@@ -21,7 +21,8 @@ from cxrsync.model import is_validator
 from cxrsync.operations.run_log import OLD_PROGRESS_NAME, keep_summary, runs_at_work
 from cxrsync.storage import lock as locks
 from cxrsync.storage.filesystem import read_json
-from cxrsync.storage.lock import LOCK_NAME, Lock
+from cxrsync.storage.lock import Lock
+from cxrsync.storage.lock_folder import LOCK_NAME
 from cxrsync.storage.lock_owner import myself, this_process
 from cxrsync.storage.tree import Tree
 

@@ -46,16 +46,14 @@ def place(tmp_path: Path) -> Path:
 
 def lock_of(place: Path, token: str, *, dead: bool = False) -> Lock:
     """The lock of a run with this token; ``dead``: of one that ends before anybody looks."""
-    lock = Lock(place.parent, describe="shard p10")
-    lock._owner = replace(myself(), token=token, **({"pid": 1 << 30} if dead else {}))
-    lock._candidate = place.parent / f"lock.{token}"
-    return lock
+    owner = replace(myself(), token=token, **({"pid": 1 << 30} if dead else {}))
+    return Lock(place.parent, describe="shard p10", owner=owner)
 
 
 def taken(place: Path, token: str, *, dead: bool = False) -> Lock:
     lock = lock_of(place, token, dead=dead)
     lock.acquire()
-    lock._heart.set()  # its heart need not beat
+    lock._stop_heartbeat.set()
     return lock
 
 

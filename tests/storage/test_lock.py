@@ -451,7 +451,7 @@ def test_since_when_is_told_from_the_moment_it_was_had(
     lock = Lock(tmp_path)
     monkeypatch.setattr(module, "time", lambda: 7e9)  # it was waited for
     with lock:
-        found = lock._look()
+        found = lock._disk.read_owner()
         assert found is not None
         assert found.owner.since == 7e9
 
@@ -465,7 +465,7 @@ def test_an_owner_that_woke_up_is_left_alone(tmp_path: Path) -> None:
     with sleeper:
         silent = name_in(tmp_path)
         sleeper.check()
-        other._take_out(silent)
+        other._disk.take_out(silent)
         sleeper.check()
         assert not other._enter()
         sleeper.check()
@@ -475,7 +475,7 @@ def test_an_owner_that_woke_up_is_left_alone(tmp_path: Path) -> None:
 def test_an_owner_that_was_dropped_before_it_woke_up_stops(tmp_path: Path) -> None:
     sleeper, other = Lock(tmp_path), Lock(tmp_path)
     with sleeper:
-        other._take_out(name_in(tmp_path))
+        other._disk.take_out(name_in(tmp_path))
         with pytest.raises(LockLost):
             sleeper.check()
         with other:
@@ -490,12 +490,12 @@ def test_who_drops_too_late_meets_nobody(tmp_path: Path) -> None:
     """Two found the same dead owner; one of them has had the lock since, and a third has it now."""
     put_lock(tmp_path, DEAD)
     late = Lock(tmp_path)
-    found = late._look()
+    found = late._disk.read_owner()
     assert found is not None
     with Lock(tmp_path) as second:
         assert settle(second) == [(DEAD.token, True)]
     with Lock(tmp_path) as third:
-        late._take_out(found.name)
+        late._disk.take_out(found.name)
         assert not late._enter()
         third.check()
         assert names(tmp_path) == ["lock"]
@@ -507,14 +507,14 @@ def test_a_release_that_comes_too_late_releases_nothing(
     """Stopped in the middle of its release for as long as you like."""
     sleeper, other = Lock(tmp_path), Lock(tmp_path)
     sleeper.acquire()
-    drop = sleeper._drop
+    leave = sleeper._disk.leave
 
-    def sleep_and_drop(name: str) -> None:
-        other._take_out(name)
+    def sleep_and_leave() -> None:
+        other._disk.take_out(sleeper._disk.own_name)
         other.acquire()
-        drop(name)
+        leave()
 
-    monkeypatch.setattr(sleeper, "_drop", sleep_and_drop)
+    monkeypatch.setattr(sleeper._disk, "leave", sleep_and_leave)
     sleeper.release()
     other.check()
     assert settle(other) == [(sleeper.token, False)]
@@ -529,7 +529,7 @@ def test_who_was_replaced_is_told_until_it_is_settled(tmp_path: Path) -> None:
         pass
     silent = Lock(tmp_path)
     silent.acquire()
-    Lock(tmp_path)._take_out(name_in(tmp_path))
+    Lock(tmp_path)._disk.take_out(name_in(tmp_path))
     silent.release()
     with Lock(tmp_path) as lock:
         assert sorted(settle(lock)) == sorted([(DEAD.token, True), (silent.token, False)])
@@ -575,16 +575,16 @@ def test_who_is_swept_while_it_enters_tries_again(
     """It may even put an empty folder under the lock's name: that is nobody's."""
     lock, other = Lock(tmp_path), Lock(tmp_path)
     swept = []
-    where = os if step == "rename" else lock
+    where = os if step == "rename" else lock._disk
     real = getattr(where, step)
 
     def sweep_first(*words: object) -> object:
         if not swept:
             swept.append(True)
-            for path in lock._candidate.glob("*"):
+            for path in lock._disk.candidate.glob("*"):
                 path.unlink()
             if step == "_write_owner":
-                other._sweep()
+                other._disk.sweep()
         return real(*words)
 
     monkeypatch.setattr(where, step, sweep_first)
@@ -634,7 +634,7 @@ def test_who_slept_may_not_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     now = 1_000.0
     monkeypatch.setattr(module, "boottime", lambda: now)
     with Lock(tmp_path) as sleeper:
-        Lock(tmp_path)._take_out(name_in(tmp_path))
+        Lock(tmp_path)._disk.take_out(name_in(tmp_path))
         sleeper.guard()  # nobody may have taken it over so soon
         now += 61.0
         for _again in range(2):
