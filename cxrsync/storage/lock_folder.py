@@ -16,6 +16,11 @@ Each step is one call that the file system decides for exactly one of several ra
 No step touches a name that another owner may have made meanwhile. So no step needs a guard, and a
 process killed between two steps leaves at most an empty folder, or a ``lock.<token>`` that the
 next owner removes.
+
+Files of other programs (``.DS_Store``, ``@eaDir``, ``Thumbs.db``, ``.nfs…``) never count as an
+owner: no owner's file can have such a name. But a folder that holds one cannot be replaced by a
+rename. So whoever enters moves them out of the lock first, to ``aside.<random>.<name>``. This is
+safe with any number of racers: each of these names can only be another program's.
 """
 
 from __future__ import annotations
@@ -24,16 +29,23 @@ import contextlib
 import errno
 import json
 import os
+import re
+import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cxrsync.storage.filesystem import FILE_MODE, FOLDER_MODE
+from cxrsync.sanitize import reason_of
+from cxrsync.storage.filesystem import FILE_MODE, FOLDER_MODE, UnexpectedFile
 from cxrsync.storage.lock_owner import Owner, owner_in
 
 LOCK_NAME = "lock"
 _REPLACED = "replaced"
+_FOREIGN = "aside"
+_OWNER_NAME = re.compile(r"[0-9a-f]{32}\.[0-9]+", re.ASCII)
 _MAX_BYTES = 4096
 _MAX_NAME = 255
+# Of another program's name so many characters are kept: never too many bytes with our prefix.
+_KEPT_CHARACTERS = 50
 _CAREFULLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -69,8 +81,7 @@ class LockFolder:
         except FileNotFoundError:
             return None
         try:
-            # Last the names that NFS gives to files that were unlinked while open (.nfs…).
-            for name in sorted(os.listdir(folder), key=lambda name: (name.startswith("."), name)):
+            for name in filter(_OWNER_NAME.fullmatch, os.listdir(folder)):
                 with contextlib.suppress(FileNotFoundError):
                     file = os.open(name, os.O_RDONLY | _CAREFULLY, dir_fd=folder)
                     try:
@@ -95,6 +106,7 @@ class LockFolder:
         except OSError as problem:
             if problem.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
                 raise
+            self._move_foreign_out()
         finally:
             _remove(self.candidate)
 
@@ -146,6 +158,26 @@ class LockFolder:
             json.dump(asdict(owner), file)
             file.flush()
             os.fsync(file.fileno())
+
+    def _move_foreign_out(self) -> None:
+        """Move other programs' files out of the lock, so that it can be entered. Raises
+        OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(self.path):
+                if not _OWNER_NAME.fullmatch(name):
+                    self._move_out(name)
+
+    def _move_out(self, name: str) -> None:
+        kept = f"{_FOREIGN}.{secrets.token_hex(4)}.{name[-_KEPT_CHARACTERS:]}"
+        try:
+            os.rename(self.path / name, self.folder / kept)
+        except FileNotFoundError:
+            pass  # another run was quicker
+        except OSError as problem:
+            if problem.errno == errno.EBUSY:
+                return  # NFS: a file that is open; it goes when it is closed
+            message = f"{self.path / name} is not ours, and cannot be moved: {reason_of(problem)}"
+            raise UnexpectedFile(problem.errno, message) from None
 
     def _remove_if_empty(self) -> None:
         with contextlib.suppress(OSError):  # not empty: somebody has entered

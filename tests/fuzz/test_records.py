@@ -115,7 +115,7 @@ def never_silent() -> Any:
 @example(json.dumps(OWNER | {"host": "\x1b[2J\ud800"}).encode())
 def test_a_lock(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        partition = tree_with(folder, f"{LOCK_NAME}/x.1", content).own
+        partition = tree_with(folder, f"{LOCK_NAME}/{'c' * 32}.1", content).own
         lock = Lock(partition, describe="shard p10")
         try:
             lock.acquire()

@@ -358,7 +358,7 @@ def test_an_owner_on_another_host_is_never_dead(tmp_path: Path, wait: float) -> 
 
 def test_an_owner_without_a_name_is_not_dead(tmp_path: Path) -> None:
     (tmp_path / "lock").mkdir()
-    (tmp_path / "lock" / "somebody").touch()
+    (tmp_path / "lock" / f"{FOREIGN.token}.1").touch()
     with pytest.raises(Locked):
         Lock(tmp_path).acquire()
 
@@ -542,7 +542,7 @@ def test_a_name_that_is_too_long_to_be_kept_whole(
 ) -> None:
     monkeypatch.setattr(module, "SILENT_SECONDS", -1.0)
     (tmp_path / "lock").mkdir()
-    (tmp_path / "lock" / ("x" * 255)).touch()
+    (tmp_path / "lock" / f"{FOREIGN.token}.{'1' * 222}").touch()
     with Lock(tmp_path) as lock:
         assert settle(lock) == [("", False)]
 
@@ -707,11 +707,14 @@ for line in sys.stdin:
 
 
 def test_eight_processes_over_one_dead_owner(tmp_path: Path) -> None:
-    """Each gets it in its turn; the witness file proves that no two had it at a time."""
+    """Each gets it in its turn; the witness file proves that no two had it at a time. In every
+    second round another program's file lies in the lock."""
     rounds = [tmp_path / f"round-{number}" for number in range(25)]
     for folder in rounds:
         folder.mkdir()
         put_lock(folder, DEAD)
+    for folder in rounds[::2]:
+        put_foreign(folder, ".DS_Store")
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     racers = [subprocess.Popen([sys.executable, "-c", RACE], **pipes) for _ in range(8)]
     try:
@@ -722,7 +725,9 @@ def test_eight_processes_over_one_dead_owner(tmp_path: Path) -> None:
             for racer in racers:
                 racer.stdin.flush()
             assert [racer.stdout.readline() for racer in racers] == ["alone\n"] * 8
-            assert names(folder) == []
+            kept = [name for name in names(folder) if name.endswith(".DS_Store")]
+            assert names(folder) == kept
+            assert len(kept) == (folder in rounds[::2])
     finally:
         for racer in racers:
             racer.kill()
@@ -783,3 +788,70 @@ def test_a_file_system_that_keeps_what_was_renamed(
     monkeypatch.setattr(os, "rename", lambda _source, _target: None)
     with pytest.raises(DiskError, match="neither gives"):
         Lock(tmp_path).acquire()
+
+
+# ── other programs' files in the lock ──────────────────────────────────────────────────────────
+
+FOREIGN_NAMES = [".DS_Store", "Thumbs.db", ".nfs000000000a1b2c3d00000001", "@eaDir", "x.1"]
+
+
+def put_foreign(folder: Path, name: str) -> None:
+    (folder / "lock").mkdir(exist_ok=True)
+    if name == "@eaDir":
+        (folder / "lock" / name).mkdir()
+        (folder / "lock" / name / "SYNO@.fileindexdb").write_text("mine")
+    else:
+        (folder / "lock" / name).write_text("mine")
+
+
+@pytest.mark.parametrize("name", FOREIGN_NAMES)
+def test_another_programs_file_is_no_owner(tmp_path: Path, name: str) -> None:
+    put_foreign(tmp_path, name)
+    with Lock(tmp_path) as lock:
+        lock.check()
+        assert len(names(tmp_path / "lock")) == 1
+        assert settle(lock) == []
+    [kept] = tmp_path.iterdir()
+    assert kept.name.startswith("aside.")
+    assert kept.name.endswith(name)
+    assert [path.read_text() for path in (kept, *kept.glob("*")) if path.is_file()] == ["mine"]
+
+
+@pytest.mark.parametrize("name", FOREIGN_NAMES)
+def test_another_programs_file_beside_an_owner(tmp_path: Path, name: str) -> None:
+    """The owner keeps the lock; after its release, or its death, the lock can be taken."""
+    with Lock(tmp_path, describe="shard p10") as lock:
+        put_foreign(tmp_path, name)
+        lock.check()
+        with pytest.raises(Locked, match=f"another run holds shard p10: process {os.getpid()}"):
+            Lock(tmp_path, describe="shard p10").acquire()
+        lock.check()
+    assert names(tmp_path / "lock") == [name]
+    put_lock(tmp_path, DEAD)
+    with Lock(tmp_path) as lock:
+        assert settle(lock) == [(DEAD.token, True)]
+    assert len(names(tmp_path)) == 1
+
+
+def test_a_long_name_of_another_program(tmp_path: Path) -> None:
+    for name in ("x" * 255, "é" * 127, "x.1"):
+        put_foreign(tmp_path, name)
+    with Lock(tmp_path) as lock:
+        lock.check()
+
+
+def test_another_programs_file_that_cannot_be_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_foreign(tmp_path, "@eaDir")
+    rename = os.rename
+
+    def refuse(source: object, target: object) -> None:
+        if Path(str(source)).name == "@eaDir":
+            raise PermissionError(13, "Permission denied", str(source))
+        rename(source, target)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(DiskError, match=r"@eaDir.*Permission denied") as caught:
+        Lock(tmp_path).acquire()
+    assert str(tmp_path / "lock" / "@eaDir") in str(caught.value)
