@@ -69,12 +69,14 @@ class Workplace:
             for each in replaced:
                 if not each.dead:
                     emit(Notice(f"{each.words}, of which nothing was heard"))
-            await run_in_cancellable_thread(
+            forbidden = await run_in_cancellable_thread(
                 lambda unwanted: recover_partials(
                     self.folder, self.lock, replaced,
                     only=self.only, digest_known=self.digest_known, cancelled=unwanted.is_set,
                 )
             )  # fmt: skip
+            if forbidden:
+                emit(Notice(_forbidden(self.folder, len(forbidden))))
         except BaseException:
             await run_in_thread(self.lock.release)  # it may have come while we were told to stop
             raise
@@ -109,6 +111,14 @@ class Workplace:
                 told = now
                 emit(Waiting(_in_words(holder), now - began, left))
             await asyncio.sleep(min(LOOK_SECONDS, left))
+
+
+def _forbidden(folder: Path, count: int) -> str:
+    which = "1 partial download" if count == 1 else f"{count} partial downloads"
+    return (
+        f"{which} in {folder} cannot be opened (permission denied), probably another user's: left "
+        "unchanged; what they belong to is downloaded from the start"
+    )
 
 
 def _in_words(holder: Holder) -> str:

@@ -260,6 +260,18 @@ def _refuse(constant: str) -> Never:
     raise ValueError(constant)
 
 
+def may_open(path: Path) -> bool:
+    """Whether we may read and write a file. False only where its permissions forbid that: whoever
+    opens it later meets any other error."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
+    except PermissionError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def is_same_file(fd: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(fd), os.lstat(path))

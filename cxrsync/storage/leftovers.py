@@ -30,7 +30,7 @@ from cxrsync.sanitize import reason_of
 from cxrsync.storage import byte_ranges as sets
 from cxrsync.storage.atomic_write import COPY_SUFFIX, UNFINISHED, write_all, write_file
 from cxrsync.storage.disk_space import free_space
-from cxrsync.storage.filesystem import FILE_MODE, is_same_file
+from cxrsync.storage.filesystem import FILE_MODE, is_same_file, may_open
 from cxrsync.storage.lock import Lock, ReplacedOwner
 from cxrsync.storage.partial_names import (
     Leftover,
@@ -57,7 +57,7 @@ def recover_partials(
     only: str | None = None,
     digest_known: bool = True,
     cancelled: Callable[[], bool] = lambda: False,
-) -> None:
+) -> tuple[Path, ...]:
     """Make what other runs left in ``folder`` ours, under ``lock``, which was taken just now.
 
     ``replaced``: from whom, as the lock has it; ``digest_known`` as of a
@@ -72,6 +72,7 @@ def recover_partials(
         )
         work.run()
         lock.forget_replaced(replaced)
+        return tuple(folder / name for name in sorted(work.forbidden))
     except OSError as problem:
         raise DiskError(
             f"cannot take over what another run left in {folder}: {reason_of(problem)}"
@@ -101,10 +102,10 @@ def release_partials(folder: Path, lock: Lock, *, only: str | None = None) -> No
                 if replace(left, is_sidecar=False).name not in names:
                     os.unlink(folder / name)  # of a file that was published
             elif left.base not in names:
-                _lay_down(folder, left)
+                _rename(folder, left, token="")
 
 
-def _lay_down(folder: Path, data: Leftover) -> None:
+def _rename(folder: Path, data: Leftover, *, token: str) -> None:
     sidecar = replace(data, is_sidecar=True)
     if not os.lstat(folder / data.name).st_size:
         os.unlink(folder / data.name)
@@ -112,14 +113,15 @@ def _lay_down(folder: Path, data: Leftover) -> None:
             os.unlink(folder / sidecar.name)
         return
     with suppress(FileNotFoundError):
-        os.rename(folder / data.name, folder / data.base)
-        os.rename(folder / sidecar.name, folder / replace(sidecar, token="").name)
+        os.rename(folder / data.name, folder / replace(data, token=token).name)
+        os.rename(folder / sidecar.name, folder / replace(sidecar, token=token).name)
 
 
 @dataclass(slots=True)
 class _Group:
     """The leftovers of one digest."""
 
+    base: str
     data: list[Leftover] = field(default_factory=list)
     sidecars: list[Leftover] = field(default_factory=list)
 
@@ -134,6 +136,9 @@ class _Adoption:
     ended: set[str]
     rest_is_safe: bool
     emptied: set[str] = field(default_factory=set)
+    forbidden: set[str] = field(default_factory=set)
+    """The names of partials that we may not open: another user's."""
+    opened: set[str] = field(default_factory=set)
 
     def run(self) -> None:
         """Step by step, each looked at anew: a sleeper may wake up meanwhile."""
@@ -163,7 +168,13 @@ class _Adoption:
                         lefts.append(left)
                     elif left.token:
                         self._unlink(item.name)  # a link or a pipe is nobody's bytes
-        return lefts
+        return [left for left in lefts if self._may_open(replace(left, is_sidecar=False).name)]
+
+    def _may_open(self, name: str) -> bool:
+        if name not in self.opened | self.forbidden:
+            allowed = may_open(self.folder / name)
+            (self.opened if allowed else self.forbidden).add(name)
+        return name in self.opened
 
     def _step(self, group: _Group) -> bool:
         """One step towards one partial at rest; False where there is nothing to do."""
@@ -178,8 +189,11 @@ class _Adoption:
             self._set_apart(at_rest[0])
         elif len(working) > 1:
             self._choose(working)
+        elif working and group.base in self.forbidden and working[0].token == self.lock.token:
+            return False  # its name at rest is taken
         elif working and working[0].token in self.ended:
-            _lay_down(self.folder, working[0])
+            taken = group.base in self.forbidden
+            _rename(self.folder, working[0], token=self.lock.token if taken else "")
         elif working:
             self._copy(working[0])
         else:
@@ -308,7 +322,7 @@ class _Adoption:
 def _grouped(lefts: Sequence[Leftover]) -> list[_Group]:
     groups: dict[str, _Group] = {}
     for left in lefts:
-        group = groups.setdefault(left.base, _Group())
+        group = groups.setdefault(left.base, _Group(left.base))
         (group.sidecars if left.is_sidecar else group.data).append(left)
     return list(groups.values())
 

@@ -28,7 +28,7 @@ from time import monotonic
 from cxrsync.errors import CxrsyncError
 from cxrsync.storage import byte_ranges as sets
 from cxrsync.storage.atomic_write import UNFINISHED, write_all, write_file
-from cxrsync.storage.filesystem import FILE_MODE, FOLDER_MODE
+from cxrsync.storage.filesystem import FILE_MODE, FOLDER_MODE, may_open
 from cxrsync.storage.partial_names import Lease, claimed_name
 from cxrsync.storage.shared_names import take
 from cxrsync.storage.sidecar import (
@@ -233,7 +233,8 @@ class Partial:
 
     def _take_up(self, lease: Lease) -> None:
         """Give what lies at rest the name that it has at work. Raises LockLost, DiskError."""
-        if _length(self.unclaimed_path) is not None:
+        # Another user's, which we may not open, keeps its name; we begin anew under our own.
+        if _length(self.unclaimed_path) is not None and may_open(self.unclaimed_path):
             sidecar = sidecar_path(self.unclaimed_path)
             take([(sidecar, self._sidecar), (self.unclaimed_path, self.path)], lease.check)
 

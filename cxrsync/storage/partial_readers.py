@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from cxrsync.storage.filesystem import is_same_file
 from cxrsync.storage.partial_names import read_name
 from cxrsync.storage.sidecar import PartialState, read_partial_state, sidecar_path
 
+# There is no file, or something else than a file: a link, a pipe, a socket.
+_NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO}
+
 
 def open_partial(data: Path, *, digest_known: bool) -> tuple[int, PartialState] | None:
     """A partial opened for reading, and what is there of it, though a run may be at work on it.
-    None where there is none, or where it becomes another one meanwhile."""
+    None where there is none, or where it becomes another one meanwhile. Raises OSError."""
     try:
         fd = os.open(data, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
+    except OSError as problem:
+        if problem.errno in _NO_FILE:
+            return None
+        raise
     found = os.fstat(fd)
     if stat.S_ISREG(found.st_mode):
         # Before any of it is read: what the sidecar claims is there by then.
@@ -39,7 +46,9 @@ def open_best_partial(
             left = read_name(name)
             if left is None or left.base != base or left.is_sidecar:
                 continue
-            found = open_partial(folder / name, digest_known=digest_known)
+            found = None
+            with suppress(PermissionError):  # another user's
+                found = open_partial(folder / name, digest_known=digest_known)
             if found is not None and (best is None or _worth(found[1]) > _worth(best[1])):
                 best, found = found, best
             if found is not None:

@@ -15,6 +15,7 @@ from cxrsync.dataset import locking as module
 from cxrsync.dataset.locking import Workplace, in_loop, patience_for_shared
 from cxrsync.errors import Locked
 from cxrsync.events import Event, Notice, Waiting
+from cxrsync.storage import leftovers
 from cxrsync.storage import lock as locks
 from cxrsync.storage import lock_owner as owners
 from cxrsync.storage.leftovers import RecoveryCancelled
@@ -158,6 +159,23 @@ async def test_a_copy_is_given_up_when_the_caller_wants_it(
     with pytest.raises(asyncio.CancelledError):
         await entering
     assert is_free(tmp_path)
+
+
+async def test_partials_that_cannot_be_opened_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "may_open", lambda _path: False)
+    place = place_in(tmp_path)
+    place.folder.mkdir(parents=True)
+    (place.folder / "x").write_bytes(b"theirs")
+    (place.folder / f"y.{'f' * 32}").write_bytes(b"theirs")
+    events: list[Event] = []
+    await place.enter(0, events.append)
+    await place.leave()
+    [notice] = events
+    assert isinstance(notice, Notice)
+    assert notice.text.startswith(f"2 partial downloads in {place.folder} cannot be opened")
+    assert len(list(place.folder.iterdir())) == 2
 
 
 async def test_from_whom_it_was_taken_over(

@@ -1,6 +1,7 @@
 """Files that a colleague, or another tool, has put into a tree of ours: taken for what they are,
 never changed."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -125,6 +126,22 @@ def test_a_short_one_is_gone_on_with_as_a_copy(
     [kept] = (dest / SLUG / VERSION / ".cxrsync/trash").rglob("*.jpg")
     assert (kept.read_bytes(), kept.stat().st_ino) == (FILES[FIRST][:size], inode)
     assert (kept.stat().st_uid, kept.stat().st_mode & 0o777) == (COLLEAGUE, EVERYONE_MAY_READ)
+
+
+@pytest.mark.parametrize("token", ["", "." + "f" * 32], ids=["unclaimed", "claimed"])
+def test_a_partial_that_only_its_owner_may_open_is_left_alone(
+    dest: Path, put: Callable[..., Path], token: str
+) -> None:
+    name = f".cxrsync/p10/partial/{hashlib.sha256(FILES[FIRST]).hexdigest()}{token}"
+    theirs = put(name, FILES[FIRST][:5_000], mode=0o600)
+    before = theirs.stat()
+    for _again in range(2):
+        pulled = pull(dest)
+        assert (pulled.code, differences(dest, FILES)) == (0, [])
+        texts = [each["text"] for each in pulled.events if each["event"] == "notice"]
+        assert len([text for text in texts if "1 partial download" in text]) == 1
+    after = theirs.stat()
+    assert (after.st_ino, after.st_size, after.st_uid) == (before.st_ino, 5_000, COLLEAGUE)
 
 
 def test_a_wrong_one_is_set_aside(dest: Path, put: Callable[..., Path]) -> None:

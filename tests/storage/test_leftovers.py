@@ -568,3 +568,114 @@ def test_a_copy_is_for_its_owner_alone(place: Path) -> None:
     finally:
         os.umask(umask)
     assert {stat.S_IMODE(path.stat().st_mode) for path in place.iterdir()} == {0o600}
+
+
+# ── partials of another user, which we may not open ────────────────────────────────────────────
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Makes a file one that we may not open, root or not."""
+    real, files = os.open, set[tuple[int, int]]()
+
+    def opened(path: object, flags: int, *more: int, **where: int) -> int:
+        try:
+            found = os.stat(path, follow_symlinks=False, **where)  # type: ignore[call-overload]
+        except OSError:
+            pass
+        else:
+            if (found.st_dev, found.st_ino) in files:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path, flags, *more, **where)  # type: ignore[call-overload]
+
+    def close(path: Path) -> None:
+        found = path.stat()
+        files.add((found.st_dev, found.st_ino))
+
+    monkeypatch.setattr(os, "open", opened)
+    return close
+
+
+@pytest.mark.parametrize("dead", [True, False])
+def test_a_claimed_partial_that_we_may_not_open_is_left_alone(
+    place: Path, closed: Callable[[Path], None], dead: bool
+) -> None:
+    theirs = begin(place, taken(place, A, dead=dead), (0, 20_000))
+    theirs.close()
+    closed(theirs.path)
+    before = theirs.path.stat()
+    lock = taken(place, B)
+    assert recover_partials(place, lock, lock.replaced_owners()) == (theirs.path,)
+    assert lock.replaced_owners() == ()
+    assert (theirs.path.stat(), names(place)) == (before, [f"{NAME}.{A}", f"{NAME}.{A}.json"])
+    complete(go_on(place, lock))
+    assert theirs.path.stat() == before
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_an_unclaimed_partial_that_we_may_not_open_is_left_alone(
+    place: Path, closed: Callable[[Path], None], silent: bool
+) -> None:
+    """We keep ours under another name, from run to run, whoever was replaced meanwhile."""
+    begin(place, None, (0, 20_000)).close()
+    closed(place / NAME)
+    theirs = [place / NAME, place / f"{NAME}.json"]
+    before = [path.stat().st_ino for path in theirs]
+    for number, token in enumerate((A, B, C), start=1):
+        lock = taken(place, token)
+        assert recover_partials(place, lock, lock.replaced_owners()) == (place / NAME,)
+        partial = go_on(place, lock)
+        assert partial.size == 5_000 * (number - 1)
+        partial.bind(BINDING)
+        partial.write(partial.size, [DATA[partial.size : 5_000 * number]], partial.generation)
+        assert_true(partial)
+        partial.close()
+        if not silent:
+            release_partials(place, lock)
+            lock.release()
+    assert [path.stat().st_ino for path in theirs] == before
+    complete(go_on(place, lock))
+
+
+def test_a_dead_owners_partial_keeps_its_bytes_where_its_name_is_taken(
+    place: Path, closed: Callable[[Path], None]
+) -> None:
+    begin(place, None, (0, 20_000)).close()
+    closed(place / NAME)
+    theirs = (place / NAME).stat()
+    begin(place, taken(place, A, dead=True), *SEGMENTS).close()
+    lock = take_over(place, B)
+    partial = go_on(place, lock)
+    assert (partial.ranges, partial.object_version) == (list(SEGMENTS), BINDING)
+    complete(partial)
+    assert (place / NAME).stat() == theirs
+
+
+def test_a_reader_passes_over_what_it_may_not_open(
+    place: Path, closed: Callable[[Path], None]
+) -> None:
+    begin(place, taken(place, A), (0, 20_000)).close()
+    closed(place / f"{NAME}.{A}")
+    assert open_best_partial(place, NAME, digest_known=True) is None
+    begin(place, None, (0, 100)).close()
+    found = open_best_partial(place, NAME, digest_known=True)
+    assert found is not None
+    os.close(found[0])
+    assert found[1].size == 100
+
+
+def test_an_error_of_the_disk_is_told_as_it_is(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not taken for a name that changes all the time."""
+    begin(place, taken(place, A), (0, 20_000)).close()
+    real = os.open
+
+    def failing(path: object, flags: int, *more: int, **where: int) -> int:
+        if str(path).endswith(A) and flags & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return real(path, flags, *more, **where)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(os, "open", failing)
+    with pytest.raises(DiskError, match=os.strerror(errno.EIO)):
+        take_over(place, B)
