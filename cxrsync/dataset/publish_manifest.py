@@ -112,9 +112,9 @@ class ManifestPublisher:
             if lost.too_many:
                 raise RefusedForSafety(
                     f"the server's {MANIFEST_NAME} has lost {lost}: the one that is here stays",
-                    next_step=f"Compare it with the new one, {partial.unclaimed_path}. If the publisher "
-                    f"did withdraw these files, move {tree.manifest} away, and run the command "
-                    "again.",
+                    next_step=f"Compare it with the new one, {partial.unclaimed_path}. If the "
+                    f"publisher did withdraw these files, move {tree.manifest} away, and run the "
+                    "command again.",
                 )
             return lost
         if self._earlier is None or partial.generation == self._earlier.epoch:
