@@ -260,7 +260,7 @@ def test_a_refusal(
     assert looking.hits(PASSWORD, *sessions(server)) == set()
 
 
-@pytest.mark.parametrize("loudness", [(), ("--debug",)])
+@pytest.mark.parametrize("verbosity", [(), ("--debug",)])
 def test_a_crash(verbosity: tuple[str, ...], serve: Serve, watch: MakeWatch) -> None:
     looking = watch(serve())
     (looking.machine.home / "sitecustomize.py").write_text(CRASH)
