@@ -15,6 +15,8 @@ from cxrsync.demo.server.server import MiniPhysioNet
 
 # Small enough to be made anew for each test session, with several images in each shard.
 SPEC = TreeSpec(patients=40, image_bytes=20_000)
+# What a password check costs PhysioNet is the subject of a few tests, which say so.
+QUICK = {"password_check_seconds": 0.001}
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +44,7 @@ def serve(files_root: Path) -> Iterator[Callable[..., MiniPhysioNet]]:
     with ExitStack() as stack:
 
         def start(root: Path = files_root, **behaviour: object) -> MiniPhysioNet:
-            server = MiniPhysioNet(root, ServerBehaviour(**behaviour))  # type: ignore[arg-type]
+            server = MiniPhysioNet(root, ServerBehaviour(**{**QUICK, **behaviour}))  # type: ignore[arg-type]
             return stack.enter_context(server)
 
         yield start
@@ -55,7 +57,7 @@ def server(serve: Callable[..., MiniPhysioNet]) -> MiniPhysioNet:
 
 @pytest.fixture(scope="module")
 def module_server(files_root: Path) -> Iterator[MiniPhysioNet]:
-    with MiniPhysioNet(files_root, ServerBehaviour()) as server:
+    with MiniPhysioNet(files_root, ServerBehaviour(**QUICK)) as server:
         yield server
 
 

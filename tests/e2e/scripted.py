@@ -10,8 +10,6 @@ import asyncio
 import hashlib
 import os
 import ssl
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote
+
+from e2e.command_line import Ended, cxrsync, cxrsync_process
 
 from cxrsync.api import run_job
 from cxrsync.cancellation import CancelToken
@@ -246,12 +246,23 @@ async def pull_from(
     return Pulled(finished.summary, events, error)
 
 
-def command(
+def command(dest: Path, *words: str, base_url: str = "") -> Ended:
+    """Run a command line about the version below ``dest`` in this process."""
+    return cxrsync(words, _variables(dest, base_url))
+
+
+def command_process(
     dest: Path, *words: str, base_url: str = "", through: Sequence[str] = ()
-) -> subprocess.CompletedProcess[str]:
-    """A command line about the version below ``dest``, in a child process with nothing else in its
-    environment; ``through``: a command that runs it."""
-    environment = {
+) -> Ended:
+    """The same in a process of its own; ``through``: a command that runs it."""
+    environment = _variables(dest, base_url)
+    with cxrsync_process(words, environment, through=through) as process:
+        out, err = process.communicate()
+    return Ended(process.returncode, out, err)
+
+
+def _variables(dest: Path, base_url: str) -> dict[str, str]:
+    return {
         "PATH": os.environ["PATH"],
         "HOME": str(dest),
         "PYTHONWARNINGS": "error",
@@ -260,10 +271,6 @@ def command(
         "CXRSYNC_DATASET_VERSION": VERSION,
         **({"CXRSYNC_BASE_URL": base_url} if base_url else {}),
     }
-    return subprocess.run(
-        [*through, sys.executable, "-m", "cxrsync", *words],
-        env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
 
 
 def differences(dest: Path, files: Mapping[str, bytes]) -> list[str]:

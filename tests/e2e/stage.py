@@ -1,46 +1,30 @@
-"""A user's machine: the command line as a child process, a destination, and what it left there."""
+"""A user's machine: the command line, a destination, and what it left there."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from e2e.command_line import Ended, cxrsync, cxrsync_process
+
 from cxrsync.demo.server.server import MiniPhysioNet
+
+__all__ = [
+    "DICOM", "JPG", "PATIENCE", "VERSION", "Ended", "Machine", "files_below", "fingerprint",
+    "image_bytes_sent", "sha256sum", "wait_until",
+]  # fmt: skip
 
 JPG = "mimic-cxr-jpg"
 DICOM = "mimic-cxr"
 VERSION = "2.1.0"
 PATIENCE = 60.0
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended. ``events`` are the JSON lines of its stdout, if it wrote such."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines() if line.startswith("{")]
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        return self.events[-1]
-
-    def event(self, name: str) -> dict[str, Any]:
-        [found] = [event for event in self.events if event["event"] == name]
-        return found
 
 
 @dataclass
@@ -70,20 +54,18 @@ class Machine:
         }
         return {name: value for name, value in variables.items() if value is not None}
 
-    def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "cxrsync", *words],
-            env=self.variables(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            **options,
-        )
+    def run(self, *words: str) -> Ended:
+        """Run a command in this process."""
+        return cxrsync(words, self.variables())
 
-    def run(self, *words: str, timeout: float = PATIENCE) -> Ended:
-        process = self.start(*words)
-        out, err = process.communicate(timeout=timeout)
+    def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+        """Start a command in a process of its own."""
+        return cxrsync_process(words, self.variables(), **options)
+
+    def run_process(self, *words: str, timeout: float = PATIENCE, **options: Any) -> Ended:
+        """Run a command in a process of its own, to its end."""
+        with self.start(*words, **options) as process:
+            out, err = process.communicate(timeout=timeout)
         return Ended(process.returncode, out, err)
 
     def run_unread(self, *words: str) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from e2e.scripted import (
     SLUG,
     VERSION,
     ScriptedServer,
-    command,
+    command_process,
     differences,
     noise,
     pull_from,
@@ -72,7 +72,7 @@ async def test_such_files_fail_and_the_others_arrive(disk: Path) -> None:
     for path in FILES.keys() - said.keys():
         assert (root / path).read_bytes() == FILES[path]
     assert not (root / ".cxrsync/trash").exists()
-    assert command(disk, "verify", "--all").returncode == 5
+    assert command_process(disk, "verify", "--all").code == 5
 
 
 async def test_also_where_only_one_of_them_is_asked_for(disk: Path) -> None:
@@ -95,7 +95,7 @@ async def test_a_manifest_without_such_names_is_whole_there(disk: Path) -> None:
         assert (pulled.code, pulled.error) == (0, None)
     for path, data in OTHERS.items():
         assert (disk / SLUG / VERSION / path).read_bytes() == data
-    assert command(disk, "verify", "--all").returncode == 0
+    assert command_process(disk, "verify", "--all").code == 0
 
 
 async def test_where_capitals_count_all_of_them_arrive(tmp_path: Path) -> None:

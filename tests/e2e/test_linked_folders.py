@@ -137,10 +137,10 @@ def test_readers_read_through_it(root: Path, link: Callable[..., Path]) -> None:
     (root / "SHA256SUMS.txt").write_text("".join(lines))
     before = look(outside)
     verified = command(root, "verify", "--all", "--json")
-    assert verified.returncode == 5
-    files = json.loads(verified.stdout.splitlines()[-1])["files"]
+    assert verified.code == 5
+    files = json.loads(verified.out.splitlines()[-1])["files"]
     assert (files["good"], files["missing"]) == (1, 3)
-    assert command(root, "status", "--all").returncode == 0
+    assert command(root, "status", "--all").code == 0
     assert look(outside) == before
 
 
@@ -166,6 +166,6 @@ def test_a_dry_run_names_it(root: Path, link: Callable[..., Path]) -> None:
     link(SUBJECT, None)
     with ScriptedServer(dict(FILES)) as server:
         ended = command(root.parents[1], "pull", "--dry-run", base_url=server.base_url)
-    assert ended.returncode == 0
-    assert "2 files cannot be put in place" in ended.stderr
-    assert f"{SUBJECT} is a link" in ended.stderr
+    assert ended.code == 0
+    assert "2 files cannot be put in place" in ended.err
+    assert f"{SUBJECT} is a link" in ended.err

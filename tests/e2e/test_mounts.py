@@ -11,7 +11,7 @@ from e2e.scripted import (
     VERSION,
     Pulled,
     ScriptedServer,
-    command,
+    command_process,
     differences,
     noise,
     pull_from,
@@ -75,8 +75,8 @@ async def test_a_shard_on_another_mount(root: Path, mount: Mount, folder: str, k
         pulled = await pull_from(server, root.parents[1])
         assert_refused(pulled, root / folder)
         assert not set(server.counts) & set(IMAGES)
-        dry = command(root.parents[1], "pull", "--dry-run", base_url=server.base_url)
-    assert (dry.returncode, "another file system" in dry.stderr) == (7, True)
+        dry = command_process(root.parents[1], "pull", "--dry-run", base_url=server.base_url)
+    assert (dry.code, "another file system" in dry.err) == (7, True)
 
 
 async def test_a_subject_on_another_file_system(root: Path, mount: Mount) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.scripted import SLUG, VERSION, ScriptedServer, command, differences, noise
+from e2e.scripted import SLUG, VERSION, ScriptedServer, command_process, differences, noise
 
 STUDY = "files/p10/p10000032/s50414267"
 FILES = {f"{STUDY}/{n}.jpg": noise(str(n), 9_000 + n) for n in range(4)}
@@ -78,11 +78,11 @@ class Pulled:
 def pull(dest: Path) -> Pulled:
     with ScriptedServer(dict(FILES)) as server:
         words = ("pull", "--json", "--progress", "none")
-        ended = command(dest, *words, base_url=server.base_url, through=AS_A_USER)
+        ended = command_process(dest, *words, base_url=server.base_url, through=AS_A_USER)
         asked = set(server.counts)
-    assert "Traceback" not in ended.stderr
-    events = [json.loads(line) for line in ended.stdout.splitlines()]
-    return Pulled(ended.returncode, events, asked)
+    assert "Traceback" not in ended.err
+    events = [json.loads(line) for line in ended.out.splitlines()]
+    return Pulled(ended.code, events, asked)
 
 
 def test_right_ones_are_adopted_as_they_are(dest: Path, put: Callable[..., Path]) -> None:
@@ -173,8 +173,8 @@ def test_to_verify_it_is_unreadable_and_not_wrong(dest: Path, put: Callable[...,
     before = theirs.stat()
     with ScriptedServer(dict(FILES)) as server:
         for words in (("verify", "--json"), ("verify", "--json", "--repair")):
-            ended = command(dest, *words, base_url=server.base_url, through=AS_A_USER)
-            assert (ended.returncode, "Permission denied" in ended.stdout) == (5, True)
+            ended = command_process(dest, *words, base_url=server.base_url, through=AS_A_USER)
+            assert (ended.code, "Permission denied" in ended.out) == (5, True)
         assert FIRST not in server.counts
     assert theirs.stat() == before
 

@@ -1,0 +1,148 @@
+"""The command line under test: ``cxrsync`` in this process, ``cxrsync_process`` in one of its own.
+
+In this process a command costs a tenth of what a new interpreter does. A process of its own is for
+tests whose subject is the process: signals, kills, two commands at once, real standard streams,
+limits and mounts of a process, another user, what an interpreter does at its end.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from cxrsync.catalog.load import load as catalogue
+from cxrsync.cli.main import entry
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended. ``events`` are the JSON lines of its stdout, if it wrote such."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines() if line.startswith("{")]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return self.events[-1]
+
+    def event(self, name: str) -> dict[str, Any]:
+        [found] = [event for event in self.events if event["event"] == name]
+        return found
+
+
+def cxrsync_process(
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    through: Sequence[str] = (),
+    **options: Any,
+) -> subprocess.Popen[str]:
+    """Start ``cxrsync words`` as a child process, its standard streams piped, its stdin empty.
+
+    ``through`` is a command that runs it; ``options`` go to :class:`subprocess.Popen`.
+    """
+    streams = {
+        "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
+        "text": True,
+    }  # fmt: skip
+    return subprocess.Popen(
+        [*through, sys.executable, "-m", "cxrsync", *words],
+        env=dict(environment),
+        **{**streams, **options},
+    )
+
+
+def cxrsync(words: Sequence[str], environment: Mapping[str, str]) -> Ended:
+    """Run ``cxrsync words`` in this process, from its real entry point to its exit code.
+
+    The command has ``environment`` and nothing else, an empty stdin, and an event loop of its own.
+    What it changes of the process is put back. Call it in the main thread, outside of any event
+    loop: it takes signals, as the command line does.
+    """
+    assert threading.current_thread() is threading.main_thread(), "use cxrsync_process here"
+    out, err = _Stream(errors="surrogateescape"), _Stream(errors="backslashreplace")
+    with _own_process_state(environment), open(os.devnull, encoding="utf-8") as nothing:
+        sys.argv = ["cxrsync", *words]
+        sys.stdin, sys.stdout, sys.stderr = nothing, out, err
+        try:
+            entry()
+        except SystemExit as done:
+            code = done.code
+        gc.collect()  # what the command forgot to close complains now, on its own stderr
+    assert isinstance(code, int)
+    return Ended(code, out.text(), err.text())
+
+
+class _Stream(io.TextIOWrapper):
+    """A standard stream that keeps what is written, except what threads of others write: the
+    servers of the tests share the process, and its logging."""
+
+    def __init__(self, errors: str) -> None:
+        self._kept = io.BytesIO()
+        super().__init__(self._kept, encoding="utf-8", errors=errors, line_buffering=True)
+        self._others = set(threading.enumerate()) - {threading.current_thread()}
+
+    def write(self, text: str) -> int:
+        if threading.current_thread() in self._others:
+            return len(text)
+        return super().write(text)
+
+    def text(self) -> str:
+        """All of it, with the line ends that a pipe read as text would show."""
+        self.flush()
+        return io.TextIOWrapper(io.BytesIO(self._kept.getvalue()), encoding="utf-8").read()
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
+
+
+@contextmanager
+def _own_process_state(environment: Mapping[str, str]) -> Iterator[None]:
+    """What a process has one of: as a new process finds it, and afterwards as it was."""
+    root = logging.getLogger()
+    before = dict(os.environ)
+    argv, streams = sys.argv, (sys.stdin, sys.stdout, sys.stderr)
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
+    handlers, level = root.handlers[:], root.level
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    signals = [signal.getsignal(number) for number in _SIGNALS]
+    umask = os.umask(0o022)
+    _replace_environment(environment)
+    catalogue.cache_clear()  # the environment says where a catalogue of the user's own is
+    gc.freeze()  # what the tests hold is not gone through at the end of each command
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        catalogue.cache_clear()
+        _replace_environment(before)
+        os.umask(umask)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        root.handlers[:], root.level = handlers, level
+        sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
+        sys.argv = argv
+        sys.stdin, sys.stdout, sys.stderr = streams
+        for number, handler in zip(_SIGNALS, signals, strict=True):
+            signal.signal(number, handler)
+
+
+def _replace_environment(environment: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
