@@ -243,7 +243,7 @@ SERVERS = {
 }
 
 
-@pytest.token.parametrize("server", SERVERS.values(), ids=list(SERVERS))
+@pytest.mark.parametrize("server", SERVERS.values(), ids=list(SERVERS))
 def test_the_window_is_as_good_as_the_best_constant_number(server: Server) -> None:
     def received(run: SimulatedRun) -> float:
         return run.rate(60, MINUTES * 60)
@@ -275,8 +275,8 @@ AFTERWARDS = {
 }
 
 
-@pytest.token.parametrize("outage", OUTAGES.values(), ids=list(OUTAGES))
-@pytest.token.parametrize(
+@pytest.mark.parametrize("outage", OUTAGES.values(), ids=list(OUTAGES))
+@pytest.mark.parametrize(
     ("server", "first"),
     [(server, FIRST) for server in AFTERWARDS.values()] + [(Server(), MOST)],
     ids=[*AFTERWARDS, "a constant 8"],
@@ -423,7 +423,7 @@ def seconds_until_size(window: AimdWindow, size: int, now: float) -> float:
     return now - began
 
 
-@pytest.token.parametrize("refusals", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("refusals", [1, 2, 3, 4, 6])
 def test_the_recovery_does_not_depend_on_how_many_requests_failed(refusals: int) -> None:
     window, now = grown_to(8)
     for _ in range(refusals):  # each at a time of its own
