@@ -190,3 +190,40 @@ def test_what_the_rule_forbids(importer: str, text: str) -> None:
 def test_what_it_allows(importer: str, text: str) -> None:
     [target] = imported(text, importer, is_package=False)
     assert complaint(importer, target) is None
+
+
+# ── sizes ──────────────────────────────────────────────────────────────────────────────────────
+
+MAX_MODULE_LINES = 350
+MAX_FUNCTION_LINES = 60
+MAX_PARAMETERS = 6
+MAX_SHARE_OF_A_PACKAGE = 0.2
+
+
+def functions_of(file: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_modules_and_functions_are_short(file: Path) -> None:
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= MAX_MODULE_LINES
+    for function in functions_of(file):
+        assert function.end_lineno is not None
+        assert function.end_lineno - function.lineno < MAX_FUNCTION_LINES, function.name
+        given = function.args
+        names = [each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+        assert len([name for name in names if name not in {"self", "cls"}]) <= MAX_PARAMETERS, (
+            function.name
+        )
+
+
+def test_no_package_is_most_of_the_house() -> None:
+    lines = {file: len(file.read_text(encoding="utf-8").splitlines()) for file in FILES}
+    total = sum(lines.values())
+    for room in {file.relative_to(PACKAGE).parts[0] for file in FILES}:
+        share = sum(
+            each for file, each in lines.items() if file.relative_to(PACKAGE).parts[0] == room
+        )
+        assert share <= MAX_SHARE_OF_A_PACKAGE * total, room

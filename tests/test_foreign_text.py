@@ -199,7 +199,7 @@ def test_what_the_rule_forbids(kind: str, line: str) -> None:
         ("aiohttp.ClientError", "say(f'{reason_of(problem.os_error)}')"),
         ("netrc.NetrcParseError", "say(f\"line {getattr(problem, 'lineno', 0)}\")"),
         ("(Interrupted, BadAnswer)", "say(f'{problem}')"),
-        ("BadTable", "raise UsageError(str(problem)) from problem"),
+        ("InvalidTable", "raise UsageError(str(problem)) from problem"),
     ],
 )
 def test_what_it_allows(kind: str, line: str) -> None:

@@ -12,6 +12,7 @@ from cxrsync.events import EventSink
 from cxrsync.model import MANIFEST_NAME
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
+from cxrsync.storage.executors import Writers
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.context import TransferContext
@@ -46,6 +47,7 @@ class RunContext:
     cancel: CancelToken
     stamp: str
     batch_files: int
+    writers: Writers
 
     def transfer_context(
         self, pool: TransferPool, probe: Callable[[], Awaitable[None]] | None = None
@@ -57,6 +59,7 @@ class RunContext:
             self.network.circuit_breaker,
             self.emit,
             self.network.limiter,
+            self.writers,
             probe,
             pool.notify,
             self.network.rate_limiter,

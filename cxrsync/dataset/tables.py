@@ -103,7 +103,7 @@ class Tables:
     ) -> Iterator[Iterator[tuple[str, ...]]]:
         """The rows of the table that tells ``role``, for this selection.
 
-        Raises NotHere, BadTable.
+        Raises NotHere, InvalidTable.
         """
         path = Path(selection.split_table) if self.is_given(selection, role) else self.find(role)
         if path is None:

@@ -42,22 +42,22 @@ async def forecast(job: Job, source: Source, emit: EventSink, cancel: CancelToke
     """What a pull of the job would do. Fetches manifest and tables, as far as they are needed to
     know it, and nothing else. Raises UsageError, and what ends a run."""
     with in_our_words(cancel):
-        run = await prepare(job, source, emit, RunStats(), cancel)
-        prerequisites = await fetch_prerequisites(run)
-        with closing(prerequisites.manifest):
-            selected = await resolve(run, prerequisites)
-            plan = await run_in_thread(lambda: _make_plan(run, selected))
-            guess = await published_estimate(run, plan)
-    if job.with_reports:
-        emit(
-            Notice(
-                f"the reports, which are in {run.target.dataset.reports_in}, are not counted here"
-            )
-        )
+        async with prepare(job, source, emit, RunStats(), cancel) as run:
+            prerequisites = await fetch_prerequisites(run)
+            with closing(prerequisites.manifest):
+                selected = await resolve(run, prerequisites)
+                plan = await run_in_thread(lambda: _make_plan(run, selected))
+                return await _forecast(run, plan)
+
+
+async def _forecast(run: RunContext, plan: Plan) -> Forecast:
+    guess = await published_estimate(run, plan)
+    if run.job.with_reports:
+        where = run.target.dataset.reports_in
+        run.emit(Notice(f"the reports, which are in {where}, are not counted here"))
     if plan.blocked:
-        emit(
-            Notice(f"{humanize.files(len(plan.blocked))} cannot be put in place: {_reasons(plan)}")
-        )
+        blocked = humanize.files(len(plan.blocked))
+        run.emit(Notice(f"{blocked} cannot be put in place: {_reasons(plan)}"))
     partials = await run_in_thread(lambda: partial_usage(run, plan))
     here = partials[1]
     free = await run_in_thread(lambda: free_space(run.target.tree.root))
@@ -66,9 +66,9 @@ async def forecast(job: Job, source: Source, emit: EventSink, cancel: CancelToke
         short = WillNotFit(f"it will not fit on the disk: {in_words(plan, guess, free, here)}")
     return Forecast(
         root=str(run.target.tree.root),
-        dataset=job.dataset,
+        dataset=run.target.dataset.slug,
         version=run.target.version,
-        selection=str(job.selection),
+        selection=str(run.job.selection),
         inventory=plan.inventory,
         selected=plan.selected,
         to_take=len(plan.reusable),

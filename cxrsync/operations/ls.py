@@ -37,10 +37,10 @@ async def list_files(
         with in_our_words(cancel):
             selected = await run_in_thread(lambda: _from_what_is_here(job, emit, stack))
             if selected is None:
-                run = await prepare(job, source, emit, RunStats(), cancel)
-                prerequisites = await fetch_prerequisites(run)
-                stack.enter_context(closing(prerequisites.manifest))
-                selected = await resolve(run, prerequisites)
+                async with prepare(job, source, emit, RunStats(), cancel) as run:
+                    prerequisites = await fetch_prerequisites(run)
+                    stack.enter_context(closing(prerequisites.manifest))
+                    selected = await resolve(run, prerequisites)
         yield selected
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -18,7 +20,7 @@ from cxrsync.preflight.checks import git_warning, refuse_synced_drive
 from cxrsync.preflight.destination import inspect
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
-from cxrsync.storage.executors import run_in_thread
+from cxrsync.storage.executors import Writers, run_in_thread
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.open_files import share_of
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
@@ -26,10 +28,11 @@ from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.rate_limit import RateLimiter
 
 
+@asynccontextmanager
 async def prepare(
     job: Job, source: Source, emit: EventSink, stats: RunStats, cancel: CancelToken
-) -> RunContext:
-    """Choose version and tree, make the tree, and prove that it can be written.
+) -> AsyncIterator[RunContext]:
+    """Choose version and tree, make the tree, and prove that it can be written; then one run.
 
     Raises UsageError where version or tree are ambiguous, or where the tree belongs to another
     dataset or lies on a drive that syncs online; DiskError.
@@ -53,21 +56,20 @@ async def prepare(
     if warning := await run_in_thread(lambda: git_warning(inspect(target.tree.root))):
         emit(Notice(warning))
     limiter = ConcurrencyLimiter(job.limits, emit)
-    return RunContext(
-        job=job,
-        target=target,
-        source=source,
-        network=Network(
-            limiter,
-            RateLimiter(job.limits.rate),
-            CircuitBreaker(job.limits.give_up_after, emit, limiter),
-        ),
-        emit=emit,
-        stats=stats,
-        cancel=cancel,
-        stamp=datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"),
-        batch_files=share.batch_files,
-    )
+    breaker = CircuitBreaker(job.limits.give_up_after, emit, limiter)
+    with Writers() as writers:
+        yield RunContext(
+            job=job,
+            target=target,
+            source=source,
+            network=Network(limiter, RateLimiter(job.limits.rate), breaker),
+            emit=emit,
+            stats=stats,
+            cancel=cancel,
+            stamp=datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"),
+            batch_files=share.batch_files,
+            writers=writers,
+        )
 
 
 async def _make_tree(job: Job, version: str, emit: EventSink) -> Tree:

@@ -48,8 +48,8 @@ async def pull(
     error: BaseException | None = None
     try:
         with cancel.watching(job.limits.max_duration):
-            run = await prepare(job, source, record, stats, cancel)
-            await _pull(run, frozenset(distrust))
+            async with prepare(job, source, record, stats, cancel) as run:
+                await _pull(run, frozenset(distrust))
     except BaseException as problem:
         if is_callers_wish(problem, cancel):
             raise

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic
-from typing import TypeVar
+from typing import Self, TypeVar
 
 T = TypeVar("T")
 
@@ -67,11 +67,18 @@ _SLOW_FOR_SECONDS = 10.0
 
 
 class Writers:
-    """Runs what writes pieces, here or in a thread, and notes how long it takes."""
+    """Runs what writes pieces, here or in a thread, and notes how long it takes. A run has one; it
+    is a context manager that ends the threads."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="write")
         self._slow_until = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown()
 
     async def run(self, call: Callable[[], T], size: int) -> T:
         """Run ``call``, which writes ``size`` bytes, to its end, even when cancelled meanwhile."""
@@ -84,6 +91,3 @@ class Writers:
             ended = monotonic()
             if ended - began > _LONG_SECONDS:
                 self._slow_until = ended + _SLOW_FOR_SECONDS
-
-
-WRITERS = Writers()

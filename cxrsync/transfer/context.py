@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from cxrsync.config.job import TransferLimits
 from cxrsync.events import EventSink
 from cxrsync.sources.base import Source
+from cxrsync.storage.executors import Writers
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.rate_limit import RateLimiter
@@ -27,6 +28,7 @@ class TransferContext:
     circuit_breaker: CircuitBreaker
     emit: EventSink
     limiter: ConcurrencyLimiter
+    writers: Writers
     probe: Callable[[], Awaitable[None]] | None = None
     can_share: Callable[[], None] = lambda: None
     rate_limiter: RateLimiter = field(default_factory=lambda: RateLimiter(None))

@@ -12,7 +12,7 @@ from cxrsync.events import Received
 from cxrsync.model import RemotePath
 from cxrsync.sources.base import BodyEnd, Opened, PastEnd
 from cxrsync.storage.byte_ranges import is_whole
-from cxrsync.storage.executors import WRITERS, run_in_thread
+from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.transfer.breaker_state import RequestStart
@@ -324,7 +324,7 @@ class Transfer:
             is_written = self.partial.write(offset, chunks, generation)
 
         try:
-            await WRITERS.run(write, size)
+            await self._context.writers.run(write, size)
         finally:
             # Also after a cancellation: the bytes on the disk are counted. Bytes that a restart has
             # discarded meanwhile are not.

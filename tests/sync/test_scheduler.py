@@ -19,6 +19,7 @@ from cxrsync.errors import DiskError, Interrupted, InvalidResponse, NotFound
 from cxrsync.events import Event, FileDone, Received
 from cxrsync.model import DigestMismatch, Entry, Outcome, RemotePath, Result
 from cxrsync.sources.base import Answer, Opened
+from cxrsync.storage.executors import Writers
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
@@ -144,7 +145,13 @@ class Run:
         limiter = ConcurrencyLimiter(limits, self.events.append)
         circuit_breaker = CircuitBreaker(60, self.events.append, limiter)
         context = TransferContext(
-            self.shop, limits, circuit_breaker, self.events.append, limiter, can_share=pool.notify
+            self.shop,
+            limits,
+            circuit_breaker,
+            self.events.append,
+            limiter,
+            Writers(),
+            can_share=pool.notify,
         )
         publisher = Publisher(self.tree, partitions, self.trash, outcomes, fsync=False)
         target = Target(self.tree, dataset_info("alpha"), "1.0")

@@ -21,6 +21,7 @@ from cxrsync.errors import Interrupted, Throttled, Unreachable
 from cxrsync.events import Event
 from cxrsync.model import RemotePath
 from cxrsync.sources.base import Answer, Opened
+from cxrsync.storage.executors import Writers
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.transfer import circuit_breaker as breaker_module
@@ -191,6 +192,7 @@ class Pull:
         pool = TransferPool()
         self.context = TransferContext(
             self.server, self.limits, circuit_breaker, emit, self.limiter,
+            cast("Writers", SimpleNamespace(run=write_at_once)),
             self._probe if self.probe else None, pool.notify,
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
@@ -256,7 +258,6 @@ def pull(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pull]:
         rng = random.Random(seconds)
         for module in (breaker_module, recovery_module):
             monkeypatch.setattr(module, "random", rng)
-        monkeypatch.setattr(transfer_module, "WRITERS", SimpleNamespace(run=write_at_once))
         server = SimulatedServer(clock, kind, seconds, size, outage_at)
         done = Pull(server, limits, whole=size >= LARGE, probe=size != MANIFEST)
 

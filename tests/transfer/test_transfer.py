@@ -32,6 +32,7 @@ from cxrsync.events import Event, Received
 from cxrsync.model import RemotePath
 from cxrsync.sources.base import Answer, BodyEnd, Opened, PastEnd, Unchanged
 from cxrsync.storage import executors
+from cxrsync.storage.executors import Writers
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.transfer import retry_policy, segments
@@ -142,11 +143,18 @@ class Harness:
         limiter = ConcurrencyLimiter(limits, emit)
         circuit_breaker = CircuitBreaker(self.patience, emit, limiter)
         self.context = TransferContext(
-            self.source, limits, circuit_breaker, emit, limiter, self.probe, self.pool.notify
+            self.source,
+            limits,
+            circuit_breaker,
+            emit,
+            limiter,
+            Writers(),
+            self.probe,
+            self.pool.notify,
         )
 
     async def fetch(self, connections: int = 1, resumed: bool = False, **more: Any) -> Transfer:
-        partial = Partial(self.folder, "digest", proved=more.get("by_digest", True))
+        partial = Partial(self.folder, "digest", digest_known=more.get("by_digest", True))
         transfer = Transfer(self.context, REF, partial, TransferOptions(**more))
         async with asyncio.timeout(5):
             await transfer.begin(load=resumed)
@@ -366,8 +374,8 @@ async def test_a_server_that_stays_away_ends_the_run(tmp_path: Path, away: Excep
 # ── what an earlier run left ─────────────────────────────────────────────────────────────────────
 
 
-def leave(folder: Path, data: bytes, binding: ObjectVersion | None, *, proved: bool = True) -> None:
-    partial = Partial(folder, "digest", proved=proved)
+def leave(folder: Path, data: bytes, binding: ObjectVersion | None, *, digest_known: bool = True) -> None:
+    partial = Partial(folder, "digest", digest_known=digest_known)
     if binding is not None:
         partial.bind(binding)
     partial.write(0, [data], 0)
