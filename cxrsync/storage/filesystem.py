@@ -260,6 +260,16 @@ def _refuse(constant: str) -> Never:
     raise ValueError(constant)
 
 
+def regular_size(path: Path) -> int | None:
+    """The bytes of a regular file; None where there is none. A link is none: it could lead out of
+    the tree."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
 def may_open(path: Path) -> bool:
     """Whether we may read and write a file. False only where its permissions forbid that: whoever
     opens it later meets any other error."""

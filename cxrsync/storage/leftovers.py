@@ -42,7 +42,13 @@ from cxrsync.storage.partial_names import (
 from cxrsync.storage.partial_readers import open_partial
 from cxrsync.storage.reflink import RESERVE, clone
 from cxrsync.storage.shared_names import take
-from cxrsync.storage.sidecar import PartialState, read_partial_state, sidecar_json, sidecar_path
+from cxrsync.storage.sidecar import (
+    PartialState,
+    ranges_digest,
+    read_partial_state,
+    sidecar_json,
+    sidecar_path,
+)
 
 # Of one digest there is seldom more than one leftover, and each takes a few steps.
 _MAX_ROUNDS = 1000
@@ -278,7 +284,9 @@ class _Adoption:
                     fresh.unlink()
                     return
                 if stock.object_version is not None or stock.segmented:
-                    words = sidecar_json(stock.object_version, ranges if stock.segmented else None)
+                    digest = None if self.digest_known else ranges_digest(fresh, ranges)
+                    known = ranges if stock.segmented else None
+                    words = sidecar_json(stock.object_version, known, digest)
                     write_file(self.folder / replace(ours, is_sidecar=True).name, words)
                 os.rename(fresh, self.folder / ours.name)
         finally:

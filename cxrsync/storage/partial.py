@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import stat
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -28,7 +27,7 @@ from time import monotonic
 from cxrsync.errors import CxrsyncError
 from cxrsync.storage import byte_ranges as sets
 from cxrsync.storage.atomic_write import UNFINISHED, write_all, write_file
-from cxrsync.storage.filesystem import FILE_MODE, FOLDER_MODE, may_open
+from cxrsync.storage.filesystem import FILE_MODE, FOLDER_MODE, may_open, regular_size
 from cxrsync.storage.partial_names import Lease, claimed_name
 from cxrsync.storage.shared_names import take
 from cxrsync.storage.sidecar import (
@@ -45,6 +44,8 @@ SAVE_EVERY_SECONDS = 5.0
 # Re-reading what was written out of order: small enough to keep the hand-over short.
 _REREAD = 1 << 20
 _REREAD_A_WRITE = 4 << 20
+# Up to so many bytes are read again for their digest each time that their ranges are saved.
+_MAX_DIGEST_BYTES = 16 << 20
 
 
 class Partial:
@@ -90,9 +91,9 @@ class Partial:
 
     def load(self) -> None:
         """Take stock of what an earlier run left, and make it ours. Raises LockLost, DiskError."""
-        if self._lease is not None and _length(self.path) is None:
+        if self._lease is not None and regular_size(self.path) is None:
             self._take_up(self._lease)
-        length = _length(self.path)
+        length = regular_size(self.path)
         if length is None:
             # A kill between two steps can leave a sidecar alone: it must not speak of other bytes.
             self._sidecar.unlink(missing_ok=True)
@@ -211,7 +212,7 @@ class Partial:
         with self._lock:
             is_new = self._unsaved or not (self._digest_known or self._is_sealed)
             if self.segmented and is_new and self.ranges and self._is_ours():
-                self._save(None if self._digest_known else ranges_digest(self.path, self.ranges))
+                self._save(at_end=True)
 
     def forget_sidecar(self) -> None:
         """The file was published: its sidecar has served, and nothing is left to save."""
@@ -234,7 +235,7 @@ class Partial:
     def _take_up(self, lease: Lease) -> None:
         """Give what lies at rest the name that it has at work. Raises LockLost, DiskError."""
         # Another user's, which we may not open, keeps its name; we begin anew under our own.
-        if _length(self.unclaimed_path) is not None and may_open(self.unclaimed_path):
+        if regular_size(self.unclaimed_path) is not None and may_open(self.unclaimed_path):
             sidecar = sidecar_path(self.unclaimed_path)
             take([(sidecar, self._sidecar), (self.unclaimed_path, self.path)], lease.check)
 
@@ -332,7 +333,20 @@ class Partial:
             self.ranges = kept
             self._bound_on_disk = False  # it claims too much by now
 
-    def _save(self, seal: str | None = None) -> None:
+    def _digest_of_ranges(self, *, at_end: bool) -> str | None:
+        """What shows at the next run that the disk changed no byte, where no published digest can.
+
+        The bytes of a stream are hashed already. Those of slices are read again, as long as they
+        are few; of many the digest is taken only once, at the end: a kill may leave them without.
+        """
+        if self._digest_known or not self.ranges:
+            return None
+        if self.ranges == [(0, self._hashed)]:
+            return self._hash.copy().hexdigest()
+        few = self.size <= _MAX_DIGEST_BYTES
+        return ranges_digest(self.path, self.ranges) if few or at_end else None
+
+    def _save(self, *, at_end: bool = False) -> None:
         if self.segmented:
             # The ranges must never claim bytes that a power cut can take back.
             try:
@@ -340,20 +354,12 @@ class Partial:
             except OSError:
                 self.discard()  # the kernel may have let go of any of it, and shows it all the same
                 raise
-        words = sidecar_json(self.object_version, self.ranges if self.segmented else None, seal)
+        digest = self._digest_of_ranges(at_end=at_end)
+        words = sidecar_json(self.object_version, self.ranges if self.segmented else None, digest)
         self._make_folder()
         write_file(self._sidecar, words, fsync=self.segmented)
         self._has_sidecar = True
         self._bound_on_disk = True
-        self._is_sealed = seal is not None
+        self._is_sealed = digest is not None
         self._unsaved = 0
         self._saved_at = monotonic()
-
-
-def _length(path: Path) -> int | None:
-    """The bytes of the file; None where there is none: a link could lead out of the tree."""
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None

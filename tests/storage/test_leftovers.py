@@ -6,7 +6,7 @@ import json
 import os
 import random
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -287,6 +287,16 @@ def test_bytes_of_unknown_origin_do_not_outweigh_those_of_a_manifest(place: Path
     partial = Partial(place, "partial", digest_known=False, lease=lock)
     partial.load()
     assert (partial.ranges, partial.object_version) == (list(SEGMENTS), BINDING)
+    partial.close()
+    silent = json.loads((place / f"partial.{B}.json").read_text())
+    lock = taken(place, C)
+    recover_partials(place, lock, lock.replaced_owners(), only="partial", digest_known=False)
+    copied = json.loads((place / "partial.json").read_text())
+    assert copied == silent | {"sha256": digest_of(SEGMENTS)}
+
+
+def digest_of(ranges: Sequence[Range]) -> str:
+    return hashlib.sha256(b"".join(DATA[start:stop] for start, stop in ranges)).hexdigest()
 
 
 def test_what_is_half_made_or_alone_is_swept(place: Path) -> None:

@@ -588,3 +588,52 @@ def test_a_sidecar_that_finds_no_room_leaves_the_old_one(small_disk: Path) -> No
     assert again.object_version == BINDING
     assert_true(again)
     assert {path.name for path in small_disk.iterdir()} == {NAME, f"{NAME}.json", "filler"}
+
+
+# ── bytes that no published digest proves, as a manifest's ─────────────────────────────────────
+
+
+SLICES = [(0, 2_000), (4_000, 5_000), (7_000, 9_000)]
+
+
+def unproved(folder: Path) -> Partial:
+    partial = Partial(folder, NAME, digest_known=False)
+    partial.load()
+    return partial
+
+
+@pytest.mark.parametrize("slices", [SLICES, [(0, 9_000)]], ids=["slices", "a stream"])
+@pytest.mark.parametrize("saved", [True, False], ids=["ended", "killed"])
+def test_what_the_disk_changes_between_two_runs_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slices: list[sets.Range], saved: bool
+) -> None:
+    """Nothing else would show it: the first run's record of the bytes has their digest."""
+    monkeypatch.setattr(module, "SAVE_EVERY_BYTES", 1)
+    partial = unproved(tmp_path)
+    partial.bind(BINDING)
+    for start, stop in slices:
+        put(partial, start, stop)
+    if saved:
+        partial.save()
+        partial.close()
+    assert unproved(tmp_path).ranges == slices
+    with partial.path.open("rb+") as file:
+        file.seek(1_000)
+        file.write(bytes([DATA[1_000] ^ 1]))
+    assert unproved(tmp_path).ranges == []
+
+
+def test_the_digest_of_many_bytes_waits_for_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would cost more than it is worth to read them again at each record."""
+    monkeypatch.setattr(module, "SAVE_EVERY_BYTES", 1)
+    monkeypatch.setattr(module, "_MAX_DIGEST_BYTES", 4_000)
+    partial = unproved(tmp_path)
+    partial.bind(BINDING)
+    for start, stop in SLICES:
+        put(partial, start, stop)
+    assert "sha256" not in json.loads(sidecar(tmp_path).read_text())
+    partial.save()
+    assert "sha256" in json.loads(sidecar(tmp_path).read_text())
+    partial.close()
