@@ -40,11 +40,11 @@ from cxrsync.storage.partial_names import (
     read_name,
 )
 from cxrsync.storage.partial_readers import open_partial
+from cxrsync.storage.prefix_hash import ranges_digest
 from cxrsync.storage.reflink import RESERVE, clone
 from cxrsync.storage.shared_names import take
 from cxrsync.storage.sidecar import (
     PartialState,
-    ranges_digest,
     read_partial_state,
     sidecar_json,
     sidecar_path,

@@ -1,8 +1,7 @@
-"""The sidecar of a partial: what binds its bytes to one object at one source."""
+"""The sidecar of a partial: which object at which source its bytes belong to."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
@@ -12,20 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from cxrsync.model import is_size, is_time, is_validator
-from cxrsync.storage import byte_ranges as sets
+from cxrsync.storage import byte_ranges
 from cxrsync.storage.filesystem import read_json
-
-# Re-reading what was written out of order: small enough to keep the hand-over short.
-_REREAD = 1 << 20
+from cxrsync.storage.prefix_hash import ranges_digest
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectVersion:
     """The object at the source that a partial's bytes belong to.
 
-    ``source`` is the source's identity, within which alone ``validator`` (a strong ETag) means
-    anything; ``modified`` a POSIX time in seconds. ``found``: the first bytes stood under the final
-    name, and may be somebody's: where they prove wrong they are set aside.
+    ``source``: the identity of the source. ``validator``: a strong ETag, which means something only
+    at that source. ``modified``: a POSIX time in seconds. ``found``: the first bytes stood under
+    the final name and may be the user's: if they prove wrong, they are moved to the trash.
     """
 
     source: str
@@ -37,103 +34,99 @@ class ObjectVersion:
 
 @dataclass(frozen=True, slots=True)
 class PartialState:
-    """What lies on the disk of a partial. ``segmented``: ``ranges`` are those of its sidecar;
-    ``is_bound``: that one claims nothing that is not there; ``is_sealed``: it has their digest, and
-    that is right."""
+    """What a partial and its sidecar hold on the disk.
 
-    ranges: list[sets.Range]
+    ``segmented``: ``ranges`` come from the sidecar. ``is_current``: the sidecar lists no byte that
+    is missing. ``has_digest``: the sidecar holds the digest of the ranges, and it is right.
+    """
+
+    ranges: list[byte_ranges.Range]
     object_version: ObjectVersion | None = None
     segmented: bool = False
     has_sidecar: bool = False
-    is_bound: bool = False
-    is_sealed: bool = False
+    is_current: bool = False
+    has_digest: bool = False
 
     @property
     def size(self) -> int:
-        """How many bytes are there."""
-        return sets.size(self.ranges)
+        """How many bytes are on the disk."""
+        return byte_ranges.size(self.ranges)
 
 
 def sidecar_path(data: Path) -> Path:
-    """Where the sidecar of a partial lies."""
+    """Return the path of a partial's sidecar."""
     return data.with_name(f"{data.name}.json")
 
 
 def sidecar_json(
-    binding: ObjectVersion | None, ranges: Sequence[sets.Range] | None, seal: str | None = None
+    object_version: ObjectVersion | None,
+    ranges: Sequence[byte_ranges.Range] | None,
+    digest: str | None = None,
 ) -> bytes:
-    """What a sidecar says; ``ranges`` None: the frontier is the file's length. ``seal``: the
-    SHA-256 of the bytes in ``ranges``, where no other digest would show that a disk changed them.
+    """Return the content of a sidecar.
+
+    ``ranges`` None: the bytes are one stream, as long as the file. ``digest``: the SHA-256 of the
+    bytes in ``ranges``, for a file without a published digest: it shows whether a disk changed
+    them.
     """
-    binding = binding or ObjectVersion(source="")
+    version = object_version or ObjectVersion(source="")
     raw: dict[str, object] = {
-        "source": binding.source,
-        "total": binding.total,
-        "validator": binding.validator,
-        "modified": binding.modified,
+        "source": version.source,
+        "total": version.total,
+        "validator": version.validator,
+        "modified": version.modified,
     }
-    if binding.found:
+    if version.found:
         raw["found"] = True
     if ranges is not None:
         raw["ranges"] = ranges
-    if seal is not None:
-        raw["sha256"] = seal
+    if digest is not None:
+        raw["sha256"] = digest
     return json.dumps(raw).encode()
 
 
 def read_partial_state(length: int, sidecar: Path, *, digest_known: bool) -> PartialState:
-    """What is there of a partial of ``length`` bytes, by its sidecar. Nothing is changed."""
-    everything = sets.normal([(0, length)], length)
+    """Return what a partial of ``length`` bytes holds according to its sidecar. Changes nothing.
+
+    ``digest_known``: a published digest will prove the bytes later.
+    """
+    everything = byte_ranges.normal([(0, length)], length)
     has_sidecar = os.path.lexists(sidecar)
-    # Without its sidecar a partial is bytes of unknown origin; its digest will tell.
+    # Without its sidecar a partial is bytes of unknown origin. The published digest decides later.
     unknown = PartialState(everything, has_sidecar=has_sidecar)
     try:
         raw = read_json(sidecar)
-        binding = _binding_of(raw)
+        version = _version_of(raw)
         parts = [(int(start), int(stop)) for start, stop in raw.get("ranges", everything)]
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return unknown
     segmented = "ranges" in raw
     if not digest_known and not segmented:
-        return unknown  # a power cut may have taken any of it
-    if not _is_sound(binding, raw) and not segmented:
-        return unknown  # as without it: the bytes are asked after, and bring what it should say
-    ranges = sets.normal(parts, length)
+        return unknown  # a power cut may have taken any of the bytes
+    if not _is_sound(version, raw) and not segmented:
+        return unknown  # as without a sidecar: the next response says what it should hold
+    ranges = byte_ranges.normal(parts, length)
     if not ranges:
-        # A total or a validator without a byte belongs to nothing, and would be believed.
+        # A total or a validator without a single byte proves nothing, and would be believed.
         return PartialState(ranges, None, segmented, has_sidecar)
-    seal = None if digest_known else raw.get("sha256")
-    if seal is not None and seal != ranges_digest(Path(str(sidecar).removesuffix(".json")), ranges):
-        return PartialState([], None, segmented, has_sidecar)  # the disk has changed some of it
-    if binding.total is not None and ranges[-1][1] > binding.total:
+    digest = None if digest_known else raw.get("sha256")
+    data = Path(str(sidecar).removesuffix(".json"))
+    if digest is not None and digest != ranges_digest(data, ranges):
+        return PartialState([], None, segmented, has_sidecar)  # the disk changed some of the bytes
+    if version.total is not None and ranges[-1][1] > version.total:
         # More bytes than the file has: one of the two is wrong, and nobody knows which.
         return unknown
-    # What it claims beyond the end must not come true by itself when the file grows again.
-    is_bound = ranges == sets.normal(parts, sys.maxsize)
-    return PartialState(ranges, binding, segmented, has_sidecar, is_bound, seal is not None)
+    # A range that ends behind the data must not come true by itself when the file grows again.
+    is_current = ranges == byte_ranges.normal(parts, sys.maxsize)
+    return PartialState(ranges, version, segmented, has_sidecar, is_current, digest is not None)
 
 
-def ranges_digest(data: Path, ranges: Sequence[sets.Range]) -> str | None:
-    """The SHA-256 of the bytes in ``ranges``; None where they cannot be read."""
-    seal = hashlib.sha256()
-    try:
-        with data.open("rb", buffering=0) as file:
-            for start, stop in ranges:
-                at = start
-                while at < stop:
-                    piece = os.pread(file.fileno(), min(_REREAD, stop - at), at)
-                    if not piece:
-                        return None
-                    seal.update(piece)
-                    at += len(piece)
-    except OSError:
-        return None
-    return seal.hexdigest()
+def _version_of(raw: dict[str, Any]) -> ObjectVersion:
+    """Return the object that a sidecar names. Raises KeyError, TypeError.
 
-
-def _binding_of(raw: dict[str, Any]) -> ObjectVersion:
-    """What a sidecar says. It goes into requests, file times and the state: what cannot be true is
-    left out, as if nobody had said it. Raises KeyError, TypeError."""
+    Its values go into requests, file times and the state: impossible ones are left out, as if they
+    were not in the sidecar.
+    """
     source, validator = raw["source"], raw["validator"]
     total, modified = raw["total"], raw["modified"]
     return ObjectVersion(
@@ -145,8 +138,8 @@ def _binding_of(raw: dict[str, Any]) -> ObjectVersion:
     )
 
 
-def _is_sound(binding: ObjectVersion, raw: dict[str, Any]) -> bool:
-    """Whether a sidecar says nothing that cannot be true."""
-    return (binding.source, binding.total, binding.validator, binding.modified) == (
+def _is_sound(version: ObjectVersion, raw: dict[str, Any]) -> bool:
+    """Whether every value of a sidecar is a possible one."""
+    return (version.source, version.total, version.validator, version.modified) == (
         raw["source"], raw["total"], raw["validator"], raw["modified"]
     )  # fmt: skip

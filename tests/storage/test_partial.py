@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from cxrsync.storage import byte_ranges as sets
 from cxrsync.storage import partial as module
+from cxrsync.storage import prefix_hash
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import ObjectVersion
 
@@ -104,7 +105,7 @@ def test_a_prefix_is_read_again_rather_than_trusted(bound: Partial) -> None:
 def test_a_long_prefix_is_read_again_a_share_at_a_time(
     bound: Partial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_REREAD", 100)
+    monkeypatch.setattr(prefix_hash, "_READ", 100)
     monkeypatch.setattr(module, "_REREAD_A_WRITE", 1_000)
     put(bound, 0, 9_000)
     again = loaded(bound.path.parent)
