@@ -1,18 +1,23 @@
-"""What other runs left of files on their way, made ours; and what we leave.
+"""Partials that other runs left in a folder, made usable for us; and what this run leaves.
 
-A partial at rest is called by its digest alone; while a run works on it, the name bears the token
-of that run's lock as well. Whoever takes a lock adopts what lies in its folder before anything else
-is done there:
+An unclaimed partial is named by its digest alone. While a run works on a partial, its name also
+holds the token of that run's lock: see :mod:`cxrsync.storage.partial_names`. Whoever takes a lock
+recovers the partials in its folder before anything else:
 
-* What a dead owner left, or what lies at rest, keeps its file and gets (or has) its name at rest.
-* What an owner left that may wake up is copied to a file of our own, and its names are unlinked.
-  Whatever that owner does then by name fails, and what it writes leads to a file without a name.
-* What lies at rest is not believed either where an owner was replaced that may wake up: cxrsync
-  0.1.0 works on those names. It is set apart under a token that nobody has, and copied.
+1. A partial of an owner that certainly ended, or an unclaimed one, keeps its file and gets its
+   unclaimed name.
+2. A partial of an owner that may wake up is copied to a file of our own; then its names are
+   unlinked. What that owner does by name fails from then on, and what it writes to its open file
+   goes to a file without a name.
+3. If an owner was replaced that may wake up, unclaimed partials are not safe either: cxrsync 0.1.0
+   works on those names. They get a token that nobody has, and are copied.
+4. A partial that we may not open (another user's) is left as it is, and returned. Ours of the same
+   digest then keeps its claimed name.
 
-Of two of one digest the one with more bytes stays. A sidecar goes before its data when they leave
-their names at rest, and follows them when they get these: so a sidecar alone with a token is that
-of data at rest without one. A kill at any step loses nothing: the next owner goes on from there.
+Of two partials of one digest the one with more bytes stays. The order of the renames: a sidecar
+loses its unclaimed name before its data does, and gets it after its data. So a claimed sidecar
+alone belongs to unclaimed data without a sidecar. A kill at any step loses nothing: the next owner
+continues from there.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ from pathlib import Path
 
 from cxrsync.errors import CxrsyncError, DiskError
 from cxrsync.sanitize import reason_of
-from cxrsync.storage import byte_ranges as sets
+from cxrsync.storage import byte_ranges
 from cxrsync.storage.atomic_write import COPY_SUFFIX, UNFINISHED, write_all, write_file
 from cxrsync.storage.disk_space import free_space
 from cxrsync.storage.filesystem import FILE_MODE, is_same_file, may_open
@@ -42,17 +47,16 @@ from cxrsync.storage.partial_names import (
 from cxrsync.storage.partial_readers import open_partial
 from cxrsync.storage.prefix_hash import ranges_digest
 from cxrsync.storage.reflink import RESERVE, clone
-from cxrsync.storage.shared_names import take
-from cxrsync.storage.sidecar import (
-    PartialState,
-    read_partial_state,
-    sidecar_json,
-    sidecar_path,
-)
+from cxrsync.storage.shared_names import take_names
+from cxrsync.storage.sidecar import PartialState, read_partial_state, sidecar_json, sidecar_path
 
-# Of one digest there is seldom more than one leftover, and each takes a few steps.
+# One digest seldom has more than one leftover, and each takes a few steps.
 _MAX_ROUNDS = 1000
 _PIECE = 4 << 20
+
+
+class RecoveryCancelled(Exception):
+    """The caller does not want the recovery any more."""
 
 
 def recover_partials(
@@ -64,35 +68,34 @@ def recover_partials(
     digest_known: bool = True,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> tuple[Path, ...]:
-    """Make what other runs left in ``folder`` ours, under ``lock``, which was taken just now.
+    """Make the partials in ``folder`` usable for the owner of ``lock``, which was taken just now.
 
-    ``replaced``: from whom, as the lock has it; ``digest_known`` as of a
-    :class:`~cxrsync.storage.partial.Partial`; ``cancelled`` is asked while much is copied. Raises
-    LockLost, DiskError, RecoveryCancelled.
+    ``replaced``: the owners that the lock was taken from. ``only``: the one partial that the folder
+    holds. ``digest_known``: see :class:`~cxrsync.storage.partial.Partial`. ``cancelled`` is asked
+    while much is copied.
+
+    Returns the partials that we may not open. Raises LockLost, DiskError, RecoveryCancelled.
     """
     try:
         ended = {each.owner.token for each in replaced if each.dead}
-        rest_is_safe = all(each.dead for each in replaced)
-        work = _Adoption(
-            folder, lock, only, digest_known, cancelled, {*ended, lock.token}, rest_is_safe
-        )
-        work.run()
+        recovery = _Recovery(
+            folder, lock, only, digest_known, cancelled, {*ended, lock.token},
+            unclaimed_is_safe=all(each.dead for each in replaced),
+        )  # fmt: skip
+        recovery.run()
         lock.forget_replaced(replaced)
-        return tuple(folder / name for name in sorted(work.forbidden))
+        return tuple(folder / name for name in sorted(recovery.forbidden))
     except OSError as problem:
         raise DiskError(
             f"cannot take over what another run left in {folder}: {reason_of(problem)}"
         ) from None
 
 
-class RecoveryCancelled(Exception):
-    """Whoever wanted it wants it no more."""
-
-
 def release_partials(folder: Path, lock: Lock, *, only: str | None = None) -> None:
-    """Let what we have worked on rest, before ``lock`` is released: every run may go on from there.
+    """Give our partials their unclaimed names before ``lock`` is released, so that every run can
+    continue them.
 
-    As far as the disk lets us, and if the lock is still ours; else the next owner adopts it.
+    Errors of the disk, and a lock that was lost, are ignored: the next owner recovers the rest.
     """
     with suppress(OSError, CxrsyncError):
         names = set(os.listdir(folder))
@@ -100,18 +103,21 @@ def release_partials(folder: Path, lock: Lock, *, only: str | None = None) -> No
             return
         lock.check()
         for name in sorted(names):
-            left = read_name(name)
-            if left is None or left.token != lock.token or (only not in {None, left.base}):
+            leftover = read_name(name)
+            is_ours = leftover is not None and leftover.token == lock.token
+            if leftover is None or not is_ours or (only not in {None, leftover.base}):
                 if lock.token in name and (COPY_SUFFIX in name or name.endswith(UNFINISHED)):
                     os.unlink(folder / name)
-            elif left.is_sidecar:
-                if replace(left, is_sidecar=False).name not in names:
+            elif leftover.is_sidecar:
+                if replace(leftover, is_sidecar=False).name not in names:
                     os.unlink(folder / name)  # of a file that was published
-            elif left.base not in names:
-                _rename(folder, left, token="")
+            elif leftover.base not in names:
+                _rename(folder, leftover, token="")
 
 
 def _rename(folder: Path, data: Leftover, *, token: str) -> None:
+    """Give a partial and its sidecar the names with ``token``; delete an empty one. Raises
+    OSError."""
     sidecar = replace(data, is_sidecar=True)
     if not os.lstat(folder / data.name).st_size:
         os.unlink(folder / data.name)
@@ -133,48 +139,54 @@ class _Group:
 
 
 @dataclass(slots=True)
-class _Adoption:
+class _Recovery:
     folder: Path
     lock: Lock
     only: str | None
     digest_known: bool
     cancelled: Callable[[], bool]
     ended: set[str]
-    rest_is_safe: bool
+    unclaimed_is_safe: bool
     emptied: set[str] = field(default_factory=set)
+    """Partials whose unclaimed name we have taken: what gets it now is ours."""
     forbidden: set[str] = field(default_factory=set)
-    """The names of partials that we may not open: another user's."""
+    """The names of partials that we may not open."""
     opened: set[str] = field(default_factory=set)
+    """The names of partials that we may open."""
 
     def run(self) -> None:
-        """Step by step, each looked at anew: a sleeper may wake up meanwhile."""
+        """Take one step at a time, each on a fresh listing: a former owner may wake up between
+        two steps. Raises OSError, LockLost, DiskError, RecoveryCancelled."""
         for _round in range(_MAX_ROUNDS):
             busy = False
-            for group in _grouped(self._look()):
+            for group in _grouped(self._list()):
                 busy |= self._step(group)
             if not busy:
                 return
         raise OSError(errno.EBUSY, "its names change all the time")
 
-    def _look(self) -> list[Leftover]:
-        """What is left; what is of no use is swept on the way."""
-        lefts = []
+    def _list(self) -> list[Leftover]:
+        """Return the leftovers that we may open, and delete what nobody can use."""
+        leftovers = []
         with suppress(FileNotFoundError), os.scandir(self.folder) as found:
             for item in found:
                 if item.is_dir(follow_symlinks=False):
                     continue
-                what = action_for(
-                    item.name, self.ended, rest_is_safe=self.rest_is_safe, only=self.only
+                action = action_for(
+                    item.name,
+                    self.ended,
+                    unclaimed_is_safe=self.unclaimed_is_safe,
+                    only=self.only,
                 )
-                left = read_name(item.name)
-                if what is LeftoverAction.DELETE:
+                leftover = read_name(item.name)
+                if action is LeftoverAction.DELETE:
                     self._unlink(item.name)
-                elif left is not None and what is not LeftoverAction.IGNORE:
+                elif leftover is not None and action is not LeftoverAction.IGNORE:
                     if item.is_file(follow_symlinks=False):
-                        lefts.append(left)
-                    elif left.token:
-                        self._unlink(item.name)  # a link or a pipe is nobody's bytes
-        return [left for left in lefts if self._may_open(replace(left, is_sidecar=False).name)]
+                        leftovers.append(leftover)
+                    elif leftover.token:
+                        self._unlink(item.name)  # a link or a pipe holds no bytes of ours
+        return [each for each in leftovers if self._may_open(replace(each, is_sidecar=False).name)]
 
     def _may_open(self, name: str) -> bool:
         if name not in self.opened | self.forbidden:
@@ -183,129 +195,128 @@ class _Adoption:
         return name in self.opened
 
     def _step(self, group: _Group) -> bool:
-        """One step towards one partial at rest; False where there is nothing to do."""
-        at_rest = [left for left in group.data if not left.token]
-        working = [left for left in group.data if left.token]
-        alone = [left for left in group.sidecars if not _has(group.data, left.token)]
+        """Take one step towards one unclaimed partial. Return False if there is none to take."""
+        unclaimed = [each for each in group.data if not each.token]
+        claimed = [each for each in group.data if each.token]
+        alone = [each for each in group.sidecars if not _has(group.data, each.token)]
+        name_is_taken = group.base in self.forbidden
         self.lock.guard()
         if alone:
-            has_none = bool(at_rest) and not _has(group.sidecars, "")
-            self._settle_alone(alone, wanted=has_none)
-        elif at_rest and (working or not self._is_safe(at_rest[0])):
-            self._set_apart(at_rest[0])
-        elif len(working) > 1:
-            self._choose(working)
-        elif working and group.base in self.forbidden and working[0].token == self.lock.token:
-            return False  # its name at rest is taken
-        elif working and working[0].token in self.ended:
-            taken = group.base in self.forbidden
-            _rename(self.folder, working[0], token=self.lock.token if taken else "")
-        elif working:
-            self._copy(working[0])
+            is_missing = bool(unclaimed) and not _has(group.sidecars, "")
+            self._settle_sidecars(alone, is_missing=is_missing)
+        elif unclaimed and (claimed or not self._is_safe(unclaimed[0])):
+            self._set_apart(unclaimed[0])
+        elif len(claimed) > 1:
+            self._choose(claimed)
+        elif claimed and name_is_taken and claimed[0].token == self.lock.token:
+            return False
+        elif claimed and claimed[0].token in self.ended:
+            _rename(self.folder, claimed[0], token=self.lock.token if name_is_taken else "")
+        elif claimed:
+            self._copy(claimed[0])
         else:
             return False
         return True
 
-    def _settle_alone(self, sidecars: list[Leftover], *, wanted: bool) -> None:
-        """Sidecars without data: the one that belongs to data at rest, and those that speak of
-        nothing any more."""
-        worn = [left for left in sidecars if left.token]
-        ours = [left for left in worn if left.token in self.ended]
-        fitting = worn if len(worn) == 1 else ours if len(ours) == 1 else []
-        if wanted and fitting:
+    def _settle_sidecars(self, sidecars: list[Leftover], *, is_missing: bool) -> None:
+        """Settle sidecars without data: rename the one that belongs to unclaimed data whose sidecar
+        ``is_missing``, and delete those that describe nothing any more."""
+        claimed = [each for each in sidecars if each.token]
+        ended = [each for each in claimed if each.token in self.ended]
+        fitting = claimed if len(claimed) == 1 else ended if len(ended) == 1 else []
+        if is_missing and fitting:
             with suppress(FileNotFoundError):
-                [left] = fitting
-                os.rename(self.folder / left.name, self.folder / replace(left, token="").name)
+                [sidecar] = fitting
+                unclaimed = replace(sidecar, token="")
+                os.rename(self.folder / sidecar.name, self.folder / unclaimed.name)
             return
-        for left in sidecars:
-            if left.token:
-                self._unlink(left.name)
+        for sidecar in sidecars:
+            if sidecar.token:
+                self._unlink(sidecar.name)
             else:
-                self._unlink_shared(left.name)
+                self._unlink_shared(sidecar.name)
 
-    def _is_safe(self, at_rest: Leftover) -> bool:
-        """Whether nobody can be at work on what lies at rest; what gets there later is ours."""
-        return self.rest_is_safe or at_rest.base in self.emptied
+    def _is_safe(self, unclaimed: Leftover) -> bool:
+        """Whether no other run can be working on an unclaimed partial."""
+        return self.unclaimed_is_safe or unclaimed.base in self.emptied
 
-    def _set_apart(self, left: Leftover) -> None:
-        """Give what lies at rest a name that is nobody's."""
+    def _set_apart(self, leftover: Leftover) -> None:
+        """Give an unclaimed partial a token that no run has."""
         token = secrets.token_hex(16)
-        if self._is_safe(left):
+        if self._is_safe(leftover):
             self.ended.add(token)
-        self.emptied.add(left.base)
+        self.emptied.add(leftover.base)
         pairs = [
             (self.folder / each.name, self.folder / replace(each, token=token).name)
-            for each in (replace(left, is_sidecar=True), left)
+            for each in (replace(leftover, is_sidecar=True), leftover)
         ]
-        take(pairs, self.lock.check)
+        take_names(pairs, self.lock.check)
 
-    def _choose(self, lefts: Sequence[Leftover]) -> None:
-        """Keep the one with more bytes; one that need not be copied, where they are equal."""
+    def _choose(self, leftovers: Sequence[Leftover]) -> None:
+        """Keep the leftover with more bytes; of equal ones, one that need not be copied."""
 
-        def worth(left: Leftover) -> tuple[bool, int, bool]:
-            stock = self._stock_of(left)
-            # Without a digest bytes of unknown origin prove nothing, be they ever so many.
-            counts = stock is not None and (self.digest_known or stock.object_version is not None)
-            return counts, (0 if stock is None else stock.size), left.token in self.ended
+        def worth(leftover: Leftover) -> tuple[bool, int, bool]:
+            state = self._state_of(leftover)
+            # Without a published digest, bytes of unknown origin prove nothing, however many.
+            counts = state is not None and (self.digest_known or state.object_version is not None)
+            return counts, (0 if state is None else state.size), leftover.token in self.ended
 
-        best = max(lefts, key=worth)
-        for left in lefts:
-            if left is not best:
-                self._remove(left)
+        best = max(leftovers, key=worth)
+        for leftover in leftovers:
+            if leftover is not best:
+                self._remove(leftover)
 
-    def _stock_of(self, left: Leftover) -> PartialState | None:
+    def _state_of(self, leftover: Leftover) -> PartialState | None:
+        data = self.folder / leftover.name
         try:
-            length = os.lstat(self.folder / left.name).st_size
+            length = os.lstat(data).st_size
         except FileNotFoundError:
             return None
-        return read_partial_state(
-            length, sidecar_path(self.folder / left.name), digest_known=self.digest_known
-        )
+        return read_partial_state(length, sidecar_path(data), digest_known=self.digest_known)
 
-    def _remove(self, left: Leftover) -> None:
-        self._unlink(left.name)  # first: a sidecar alone speaks of nothing
-        self._unlink(replace(left, is_sidecar=True).name)
+    def _remove(self, leftover: Leftover) -> None:
+        self._unlink(leftover.name)  # the data first: a sidecar alone describes nothing
+        self._unlink(replace(leftover, is_sidecar=True).name)
 
-    def _copy(self, left: Leftover) -> None:
-        """Copy what an owner left that may wake up, or be at work still, and unlink its names."""
-        source = self.folder / left.name
+    def _copy(self, leftover: Leftover) -> None:
+        """Copy the partial of an owner that may wake up, or still works on it; then unlink it."""
+        source = self.folder / leftover.name
         opened = open_partial(source, digest_known=self.digest_known)
         if opened is None:
             return  # it has another name by now
-        fd, stock = opened
-        fresh = self.folder / f"{claimed_name(left.base, self.lock.token)}{UNFINISHED}"
-        ours = replace(left, token=self.lock.token)
+        fd, state = opened
+        fresh = self.folder / f"{claimed_name(leftover.base, self.lock.token)}{UNFINISHED}"
+        target = replace(leftover, token=self.lock.token)
         try:
-            if stock.ranges:
-                ranges = self._fill(fd, stock, fresh)
-                if not is_same_file(
-                    fd, source
-                ):  # begun anew meanwhile: the sidecar may be of either
+            if state.ranges:
+                ranges = self._fill(fd, state, fresh)
+                if not is_same_file(fd, source):
+                    # Its owner began a new file meanwhile: the sidecar may describe either one.
                     fresh.unlink()
                     return
-                if stock.object_version is not None or stock.segmented:
+                if state.object_version is not None or state.segmented:
                     digest = None if self.digest_known else ranges_digest(fresh, ranges)
-                    known = ranges if stock.segmented else None
-                    words = sidecar_json(stock.object_version, known, digest)
-                    write_file(self.folder / replace(ours, is_sidecar=True).name, words)
-                os.rename(fresh, self.folder / ours.name)
+                    known = ranges if state.segmented else None
+                    text = sidecar_json(state.object_version, known, digest)
+                    write_file(self.folder / replace(target, is_sidecar=True).name, text)
+                os.rename(fresh, self.folder / target.name)
         finally:
             os.close(fd)
-        self._remove(left)
+        self._remove(leftover)
 
-    def _fill(self, source: int, stock: PartialState, target: Path) -> list[sets.Range]:
-        """Bring the bytes that are there into a new file, and that to the disk; which they are."""
+    def _fill(self, source: int, state: PartialState, target: Path) -> list[byte_ranges.Range]:
+        """Copy the bytes of a partial to a new file, and sync it. Return the ranges it holds."""
         target.unlink(missing_ok=True)
         fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
         try:
             if not clone(source, fd):
-                if free_space(self.folder).bytes < stock.size + RESERVE:
+                if free_space(self.folder).bytes < state.size + RESERVE:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
-                for start, stop in stock.ranges:
+                for start, stop in state.ranges:
                     self._copy_range(source, fd, start, stop)
-            # Before a sidecar claims any of it.
+            # Before a sidecar lists any of these bytes.
             os.fsync(fd)
-            return sets.normal(stock.ranges, os.fstat(fd).st_size)
+            return byte_ranges.normal(state.ranges, os.fstat(fd).st_size)
         finally:
             os.close(fd)
 
@@ -319,7 +330,7 @@ class _Adoption:
 
     def _unlink_shared(self, name: str) -> None:
         own = self.folder / f"{name}.{self.lock.token}{UNFINISHED}"
-        take([(self.folder / name, own)], self.lock.check)
+        take_names([(self.folder / name, own)], self.lock.check)
         self._unlink(own.name)
 
     def _unlink(self, name: str) -> None:
@@ -327,13 +338,13 @@ class _Adoption:
             os.unlink(self.folder / name)
 
 
-def _grouped(lefts: Sequence[Leftover]) -> list[_Group]:
+def _grouped(leftovers: Sequence[Leftover]) -> list[_Group]:
     groups: dict[str, _Group] = {}
-    for left in lefts:
-        group = groups.setdefault(left.base, _Group(left.base))
-        (group.sidecars if left.is_sidecar else group.data).append(left)
+    for leftover in leftovers:
+        group = groups.setdefault(leftover.base, _Group(leftover.base))
+        (group.sidecars if leftover.is_sidecar else group.data).append(leftover)
     return list(groups.values())
 
 
-def _has(lefts: Sequence[Leftover], token: str) -> bool:
-    return any(left.token == token for left in lefts)
+def _has(leftovers: Sequence[Leftover], token: str) -> bool:
+    return any(leftover.token == token for leftover in leftovers)

@@ -30,7 +30,7 @@ from cxrsync.storage.atomic_write import UNFINISHED, write_all, write_file
 from cxrsync.storage.filesystem import FILE_MODE, FOLDER_MODE, may_open, regular_size
 from cxrsync.storage.partial_names import Lease, claimed_name
 from cxrsync.storage.prefix_hash import PrefixHash, ranges_digest
-from cxrsync.storage.shared_names import take
+from cxrsync.storage.shared_names import take_names
 from cxrsync.storage.sidecar import ObjectVersion, read_partial_state, sidecar_json, sidecar_path
 
 # What a kill may cost a segmented file, in bytes or seconds, whichever comes first.
@@ -224,7 +224,7 @@ class Partial:
         # A partial of another user that we may not open keeps its name. We begin a file of our own.
         if regular_size(self.unclaimed_path) is not None and may_open(self.unclaimed_path):
             sidecar = sidecar_path(self.unclaimed_path)
-            take([(sidecar, self._sidecar), (self.unclaimed_path, self.path)], lease.check)
+            take_names([(sidecar, self._sidecar), (self.unclaimed_path, self.path)], lease.check)
 
     def _is_guarded(self) -> bool:
         try:

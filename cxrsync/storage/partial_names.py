@@ -1,4 +1,10 @@
-"""What the names in a folder of partials say: whose they are, and what becomes of them."""
+"""The names in a folder of partials: what each one says, and what to do with it.
+
+* ``<digest>``: an unclaimed partial. No run works on it.
+* ``<digest>.<token>``: a claimed partial. The run whose lock has this token works on it.
+* The same with ``.json``: its sidecar.
+* ``….copy…``, ``….new``: a file that a run did not finish writing.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +18,22 @@ from cxrsync.storage.atomic_write import COPY_SUFFIX, UNFINISHED
 
 
 class Lease(Protocol):
-    """A lock that we hold, as far as its partials are concerned."""
+    """A lock that we hold, as seen by the partials that it guards."""
 
     @property
     def token(self) -> str:
-        """What the names bear that this run works on."""
+        """The token in the names of the partials that this run has claimed."""
 
     def guard(self) -> None:
-        """Prove that we hold it, if that is not certain. Raises LockLost, DiskError."""
+        """Prove that we hold the lock, unless that was proved just now. Raises LockLost,
+        DiskError."""
 
     def check(self) -> None:
-        """Prove that we hold it. Raises LockLost, DiskError."""
+        """Prove that we hold the lock. Raises LockLost, DiskError."""
 
 
 def claimed_name(name: str, token: str) -> str:
-    """What the partial ``name`` is called while the lock's owner with this token works on it."""
+    """Return the name of the partial ``name`` while the lock's owner with ``token`` works on it."""
     return f"{name}.{token}"
 
 
@@ -34,18 +41,19 @@ _NAME = re.compile(r"(?P<base>[^.]+)(?:\.(?P<token>[0-9a-f]{32}))?(?P<sidecar>\.
 
 
 class LeftoverAction(Enum):
-    """What becomes of a name in a folder of partials when its lock was taken."""
+    """What to do with a name in a folder of partials after its lock was taken."""
 
-    KEEP = "at rest, and ours as it is"
-    RENAME = "its owner has ended: it gets its name at rest"
-    COPY = "its owner may wake up: it is copied, and then unlinked"
-    DELETE = "half made: of no use to anybody"
-    IGNORE = "none of ours"
+    KEEP = "unclaimed, and safe to use as it is"
+    RENAME = "its owner has ended: it gets its unclaimed name"
+    COPY = "its owner may wake up: it is copied, then unlinked"
+    DELETE = "unfinished: of no use to anybody"
+    IGNORE = "not a partial of ours"
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A name as it was left: whose bytes, whose token ("": at rest), data or sidecar."""
+    """The meaning of a name: the partial, the token of its owner ("": unclaimed), and whether it
+    is the sidecar."""
 
     base: str
     token: str
@@ -58,7 +66,7 @@ class Leftover:
 
 
 def read_name(name: str) -> Leftover | None:
-    """What a name says; None where it is none of a partial or its sidecar."""
+    """Return the meaning of a name; None if it is neither a partial nor a sidecar."""
     found = _NAME.fullmatch(name)
     if found is None:
         return None
@@ -66,16 +74,18 @@ def read_name(name: str) -> Leftover | None:
 
 
 def action_for(
-    name: str, ended: Collection[str], *, rest_is_safe: bool, only: str | None = None
+    name: str, ended: Collection[str], *, unclaimed_is_safe: bool, only: str | None = None
 ) -> LeftoverAction:
-    """What becomes of ``name``. ``ended``: tokens of owners that have certainly ended, and our own;
-    ``rest_is_safe``: nobody can be at work on what lies at rest; ``only``: in this folder no other
-    file is on its way."""
+    """Return what to do with ``name``.
+
+    ``ended``: the tokens of owners that certainly ended, and our own. ``unclaimed_is_safe``: no
+    run can be working on unclaimed partials. ``only``: the one partial that this folder holds.
+    """
     if COPY_SUFFIX in name or name.endswith(UNFINISHED):
         return LeftoverAction.DELETE
-    left = read_name(name)
-    if left is None or (only is not None and left.base != only):
+    leftover = read_name(name)
+    if leftover is None or (only is not None and leftover.base != only):
         return LeftoverAction.IGNORE
-    if not left.token:
-        return LeftoverAction.KEEP if rest_is_safe else LeftoverAction.COPY
-    return LeftoverAction.RENAME if left.token in ended else LeftoverAction.COPY
+    if not leftover.token:
+        return LeftoverAction.KEEP if unclaimed_is_safe else LeftoverAction.COPY
+    return LeftoverAction.RENAME if leftover.token in ended else LeftoverAction.COPY

@@ -29,7 +29,7 @@ from cxrsync.storage.filesystem import (
     sync_folders,
 )
 from cxrsync.storage.partial import Partial
-from cxrsync.storage.shared_names import take
+from cxrsync.storage.shared_names import take_names
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
 
@@ -181,10 +181,10 @@ def continue_short_file(tree: Tree, entry: Entry, partial: Partial, trash: Trash
     elif found.st_nlink > 1:
         _copy(final, partial.path)
         moved = partial.path.with_name(partial.path.name + UNFINISHED)
-        take([(Path(final), moved)], lambda: trash.check_lock(entry.path))
+        take_names([(Path(final), moved)], lambda: trash.check_lock(entry.path))
         moved.unlink(missing_ok=True)
     else:
-        take([(Path(final), partial.path)], lambda: trash.check_lock(entry.path))
+        take_names([(Path(final), partial.path)], lambda: trash.check_lock(entry.path))
         sync_folders({os.path.dirname(final), str(partial.path.parent)})
     os.chmod(partial.path, FILE_MODE)
 

@@ -1,8 +1,8 @@
-"""Names that several runs know, taken and given back without touching another run's file.
+"""Names that several runs use, taken and given back without touching another run's file.
 
-A run that was stopped may wake up in the middle of anything, when its lock is another's by now. So
-a shared name is never unlinked, and never given up, by itself: it becomes a name of our own, then
-the lock is proved. If it is not ours, neither was the file, and it goes back.
+A run that was stopped may wake up at any moment, when another run owns its lock. So a run never
+unlinks or gives up a shared name directly. It first renames the file to a name of its own, then
+checks the lock. If the lock is lost, the file was not ours either, and gets its shared name back.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from pathlib import Path
 from cxrsync.errors import LockLost
 
 
-def take(names: Sequence[tuple[Path, Path]], check_lock: Callable[[], None]) -> None:
-    """Rename each shared name that there is to one of our own. Raises LockLost, and then every
-    file has its name again; DiskError, OSError."""
+def take_names(names: Sequence[tuple[Path, Path]], check_lock: Callable[[], None]) -> None:
+    """Rename each shared name that exists to a name of our own, given as (shared, own) pairs.
+
+    Raises LockLost (then every file has its shared name again), DiskError, OSError.
+    """
     taken = []
     for shared, own in names:
         with suppress(FileNotFoundError):
@@ -32,15 +34,15 @@ def take(names: Sequence[tuple[Path, Path]], check_lock: Callable[[], None]) -> 
 
 
 def give_back(own: Path, shared: Path) -> None:
-    """Let a file have its shared name again, unless there is another of that name by now: then it
-    stays where it is."""
+    """Give a file its shared name again. If another file has that name by now, leave it where it
+    is."""
     with suppress(OSError):
         try:
             os.link(own, shared, follow_symlinks=False)
         except FileExistsError:
             return
         except OSError:
-            # A file system without links, or a folder.
+            # A file system without hard links, or a folder.
             if not os.path.lexists(shared):
                 os.rename(own, shared)
             return

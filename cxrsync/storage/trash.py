@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cxrsync.storage.partial import Partial
-from cxrsync.storage.shared_names import take
+from cxrsync.storage.shared_names import take_names
 from cxrsync.storage.tree import Tree
 
 
@@ -49,7 +49,7 @@ class Trash:
         self._check(path)
         final = Path(self._tree.final(path))
         target = self._room_for(path)
-        take([(final, target)], lambda: self.check_lock(path))
+        take_names([(final, target)], lambda: self.check_lock(path))
         if not os.path.lexists(target):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(final))
 

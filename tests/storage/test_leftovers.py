@@ -121,8 +121,8 @@ def complete(partial: Partial) -> None:
     ],
 )
 def test_what_becomes_of_a_name(name: str, safe: LeftoverAction, unsafe: LeftoverAction) -> None:
-    assert action_for(name, {A, C}, rest_is_safe=True) is safe
-    assert action_for(name, {A, C}, rest_is_safe=False) is unsafe
+    assert action_for(name, {A, C}, unclaimed_is_safe=True) is safe
+    assert action_for(name, {A, C}, unclaimed_is_safe=False) is unsafe
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_what_becomes_of_a_name(name: str, safe: LeftoverAction, unsafe: Leftove
     ],
 )
 def test_among_the_manifests(name: str, expected: LeftoverAction) -> None:
-    assert action_for(name, {A}, rest_is_safe=True, only="partial") is expected
+    assert action_for(name, {A}, unclaimed_is_safe=True, only="partial") is expected
 
 
 # ── the dead and the living ────────────────────────────────────────────────────────────────────
