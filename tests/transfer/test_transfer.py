@@ -374,7 +374,9 @@ async def test_a_server_that_stays_away_ends_the_run(tmp_path: Path, away: Excep
 # ── what an earlier run left ─────────────────────────────────────────────────────────────────────
 
 
-def leave(folder: Path, data: bytes, binding: ObjectVersion | None, *, digest_known: bool = True) -> None:
+def leave(
+    folder: Path, data: bytes, binding: ObjectVersion | None, *, digest_known: bool = True
+) -> None:
     partial = Partial(folder, "digest", digest_known=digest_known)
     if binding is not None:
         partial.bind(binding)
