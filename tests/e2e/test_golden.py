@@ -84,7 +84,8 @@ def settled(value: Any, machine: Machine, key: str = "") -> Any:
         return sorted(each_settled, key=lambda e: e["path"]) if key == "problems" else each_settled
     if isinstance(value, str):
         return renamed(value, machine)
-    if key in MEASURED and not isinstance(value, bool) and value:
+    # 0 tells something (nothing came from the source), but for an age, which is small by chance.
+    if key in MEASURED and not isinstance(value, bool | str) and value is not None and (value or key == "snapshot_age"):
         return "<number>"
     return value
 
