@@ -1,4 +1,4 @@
-"""cxrsync: a resumable, verified mirror of PhysioNet's chest X-ray datasets."""
+"""cxrsync: a resumable, verifying downloader of PhysioNet's chest X-ray datasets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when asked for: `cxrsync --help` need not wait for aiohttp.
+    # Imported on first use, so that `cxrsync --help` does not load aiohttp.
     if name in __all__:
         from cxrsync import api
 

@@ -1,4 +1,4 @@
-"""How a run is asked to end."""
+"""Cancellation of a run: by a signal, by a limit, or by an error that forbids to continue."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from cxrsync.errors import CxrsyncError, ExitCode
 
 
 class CancelToken:
-    """How a run is asked to end: by a signal, by a limit that was reached, or by something that
-    forbids to go on."""
+    """Cancels one run. ``code`` or ``error`` says why; both are None while the run may continue."""
 
     def __init__(self) -> None:
         self.code: ExitCode | None = None
@@ -21,7 +20,10 @@ class CancelToken:
 
     @contextmanager
     def watching(self, most_seconds: float | None) -> Iterator[None]:
-        """Cancel the task that is in here once the stop is requested, or after ``most_seconds``."""
+        """Cancel the current task when the run is to end, or after ``most_seconds``.
+
+        The cancellation ends with this context: the caller's next await is not cancelled.
+        """
         self._task = asyncio.current_task()
         loop = asyncio.get_running_loop()
         timer = (
@@ -37,19 +39,19 @@ class CancelToken:
             if timer is not None:
                 timer.cancel()
             if self._cancelled and self._task is not None:
-                # It was our own: what the caller does next is not cancelled.
+                # This class requested the cancellation, so it takes the request back.
                 self._task.uncancel()
                 self._cancelled = False
             self._task = None
 
     def request(self, code: ExitCode) -> None:
-        """End the run in good order. Call it in the event loop's thread."""
+        """End the run in good order, with ``code``. To be called in the event loop's thread."""
         if self.code is None:
             self.code = code
             self._cancel()
 
     def fail(self, error: CxrsyncError) -> None:
-        """End the run at once, with ``error``. Call it in the event loop's thread."""
+        """End the run at once, with ``error``. To be called in the event loop's thread."""
         if self.error is None:
             self.error = error
             self._cancel()

@@ -1,8 +1,15 @@
 """The error tree.
 
 Each error says what happened and to what (``str(error)``), what to do next (``next_step``), and
-which exit code a run that it ends has. Only what ends a run, or a request, is raised; what happens
-to a single file is an :class:`~cxrsync.model.Outcome`.
+the exit code of a run that it ends. An error is raised if it ends a run or a request; the failure
+of a single file is a value, an :class:`~cxrsync.model.Outcome`.
+
+    CxrsyncError
+      UsageError              NotHere, LaterFormat, NothingMeant
+      SourceError             Unreachable (Untrusted), Interrupted, InvalidResponse, NotFound,
+                              Corrupted, Throttled, CredentialsRefused, AccessDenied (FileDenied)
+      DiskError               WillNotFit, OutputLost
+      Damaged, RefusedForSafety, NotArrived, Unbalanced, Locked, LockLost, Stopped
 """
 
 from __future__ import annotations
@@ -14,7 +21,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Exit codes of the command line; other people's scripts stand on them."""
+    """Exit codes of the command line. Users' scripts depend on them."""
 
     COMPLETE = 0
     UNEXPECTED = 1
@@ -33,7 +40,7 @@ class ExitCode(IntEnum):
 
 
 class CxrsyncError(Exception):
-    """Root of the tree. ``next_step`` is a sentence (or a few) for the person at the screen."""
+    """The root of the tree. ``next_step`` tells the user in a sentence or two what to do."""
 
     exit_code: ExitCode = ExitCode.UNEXPECTED
     next_step: str = ""
@@ -44,64 +51,64 @@ class CxrsyncError(Exception):
             self.next_step = next_step
 
 
-# ── what the person asked for ──────────────────────────────────────────────────────────────────
+# ── the user's request ──────────────────────────────────────────────────────────────────
 
 
 class UsageError(CxrsyncError):
-    """An option, a name or a combination that cannot be meant."""
+    """An option, a name or a combination of options that is wrong."""
 
     exit_code = ExitCode.USAGE
 
 
 class NotHere(UsageError):
-    """Something is asked about that no pull has fetched yet."""
+    """The command needs something that no pull has fetched yet."""
 
 
 class LaterFormat(UsageError):
-    """A file of ours was written by a later cxrsync than this one; it is left as it is."""
+    """A file of cxrsync's own was written by a later version; it is not changed."""
 
     next_step = (
-        "Install at least that version, or use the one that worked here last. Nothing was changed, "
-        "and nothing is hashed again."
+        "Install that version or a later one, or use the one that worked here last. Nothing was "
+        "changed, and nothing needs to be verified again."
     )
 
 
 class NothingMeant(UsageError):
-    """A selection that means nothing in this version; another version may have it."""
+    """The selection matches no file of this version; another version may have some."""
 
 
-# ── what a source answers; the engine decides whether it ends the file, the run, or nothing ────
+# ── a source's refusal: transfer decides whether it ends a file, the run, or nothing ───────────
 
 
 class SourceError(CxrsyncError):
-    """A request that brought no usable answer."""
+    """A request without a usable answer."""
 
 
 class Unreachable(SourceError):
-    """No connection to the server: name not resolved, refused, timed out, TLS failed."""
+    """No connection to the server: its name is unknown, it refused, it timed out, or TLS failed."""
 
     exit_code = ExitCode.UNREACHABLE
     next_step = (
-        "Check the network and --base-url, and run the same command again: "
-        "what is already here is kept and not fetched twice."
+        "Check the network and --base-url, then run the same command again: "
+        "verified files are kept and are not fetched again."
     )
 
 
 class Untrusted(Unreachable):
-    """The server's certificate does not prove that it is who it says: no use in trying again."""
+    """The server's certificate does not prove its identity; a retry would not help."""
 
     next_step = (
-        "Do not send a password to it. If a proxy or a test server of yours is in between, name "
-        "its certificate authority with --ca-file."
+        "Do not send a password to this server. If a proxy or test server of your own is in "
+        "between, give its certificate authority with --ca-file."
     )
 
 
 class Interrupted(SourceError):
-    """A connection that broke or went silent in the middle of an answer. The bytes so far count."""
+    """A connection broke or went silent in the middle of an answer. The bytes so far are kept."""
 
 
 class InvalidResponse(SourceError):
-    """An answer that does not fit the question: another range, another total, an encoded body."""
+    """An answer does not fit the request: another range, another total, an encoded body."""
 
 
 class NotFound(SourceError):
@@ -109,16 +116,16 @@ class NotFound(SourceError):
 
 
 class Corrupted(SourceError):
-    """A file whose bytes arrive differently each time."""
+    """The bytes of a file arrive differently each time."""
 
 
 class Throttled(SourceError):
-    """The server asks to be left alone for a while (408, 429, 5xx).
+    """The server asks to try later (408, 429, 5xx).
 
-    ``after`` is the server's own wish in seconds (Retry-After), or None where it names none. It
-    ends a run only where the server has asked for that longer than the run was to wait.
-    ``overloaded``: it is asked too much, by us or by everyone, rather than at odds with one file;
-    ``by_us``: it says that it is we who ask too much (429), rather than that it is away.
+    ``after``: the server's Retry-After in seconds; None if it sent none. It ends a run only if it
+    is longer than the run waits for a server.
+    ``overloaded``: the server gets too many requests, from this client or from all; it does not
+    just fail for one file. ``by_us``: it says that this client makes too many requests (429).
     """
 
     exit_code = ExitCode.UNREACHABLE
@@ -139,7 +146,7 @@ class Throttled(SourceError):
 
 
 class CredentialsRefused(SourceError):
-    """User name or password missing or wrong. Never tried twice: accounts get locked by that."""
+    """User name or password is missing or wrong. Never tried twice: that can lock an account."""
 
     exit_code = ExitCode.CREDENTIALS
     next_step = (
@@ -149,81 +156,81 @@ class CredentialsRefused(SourceError):
 
 
 class AccessDenied(SourceError):
-    """The server knows us, or our program, and says no (403)."""
+    """The server refuses this user, or this program (403)."""
 
     exit_code = ExitCode.ACCESS
 
 
 class FileDenied(AccessDenied):
-    """The server refuses one file, and lets us in elsewhere: that file will not come."""
+    """The server refuses one file and serves others: that file cannot be fetched."""
 
     next_step = (
-        "The same user name and password are accepted elsewhere: see in a browser whether this "
-        "file opens, and tell PhysioNet if it should."
+        "The same user name and password are accepted for other files. Check in a browser whether "
+        "this file opens, and tell PhysioNet if it should."
     )
 
 
-# ── what ends a run on this side ───────────────────────────────────────────────────────────────
+# ── what ends a run on this machine ───────────────────────────────────────────────────────────────
 
 
 class DiskError(CxrsyncError):
-    """The disk is full, read-only, failing, or not ours to write."""
+    """The disk is full, read-only or failing, or may not be written by this user."""
 
     exit_code = ExitCode.DISK
     next_step = (
-        "Nothing that was downloaded is lost. Make room or repair the destination, "
+        "Nothing that was downloaded is lost. Free disk space or repair the destination, "
         "then run the same command again."
     )
 
 
 class WillNotFit(DiskError):
-    """What is missing is more than the disk has room for; nothing was fetched."""
+    """The missing files are larger than the free disk space; nothing was fetched."""
 
     next_step = (
-        "Choose less, another --dest, or make room; --force begins all the same (and stops, with "
-        "nothing lost, when the disk is full). A quota of yours may be lower than what is free."
+        "Select fewer files, choose another --dest, or free disk space. --force starts anyway, and "
+        "stops without loss when the disk is full. Your quota may be lower than the free space."
     )
 
 
 class OutputLost(DiskError):
-    """Standard output cannot be written; what the command did besides is done all the same."""
+    """Standard output cannot be written; everything else that the command does is done."""
 
     next_step = (
-        "What was written there is not the whole of it: make room, and run the same command again. "
+        "The output is not complete: free disk space, and run the same command again. "
         "Nothing that was downloaded is lost."
     )
 
 
 class Damaged(CxrsyncError):
-    """What everything else is judged by is not what was fetched."""
+    """The manifest on the disk is not the one that was fetched, so that nothing can be verified."""
 
     exit_code = ExitCode.CONTRADICTED
 
 
 class RefusedForSafety(CxrsyncError):
-    """Nothing was done, since it could cost more than it mends: a person must look."""
+    """Nothing was done, because it could destroy good files: a person must decide."""
 
     exit_code = ExitCode.REFUSED
 
 
 class NotArrived(CxrsyncError):
-    """A file that all others depend on is not here, whatever happened to it."""
+    """A file that all others depend on could not be fetched."""
 
     exit_code = ExitCode.FILES_FAILED
 
 
 class Unbalanced(CxrsyncError):
-    """Not every selected file has exactly one outcome: a fault of this program."""
+    """Not every selected file has exactly one outcome: a bug of cxrsync."""
 
     next_step = (
-        "That is cxrsync's own fault, not yours. What is here under its name was verified; run "
-        "`cxrsync verify --repair` for the rest, and please report this, with the newest file in "
-        ".cxrsync/runs."
+        "This is a bug of cxrsync, not your fault. Every file under its final name was verified. "
+        "Run `cxrsync verify --repair` for the rest, and please report the bug, with the newest "
+        "file in .cxrsync/runs."
     )
 
 
 class Locked(CxrsyncError):
-    """Another run is at work on the same ``partition``."""
+    """Another run holds the lock of ``partition``."""
 
     exit_code = ExitCode.LOCKED
 
@@ -232,26 +239,26 @@ class Locked(CxrsyncError):
         self.partition = partition
 
     next_step = (
-        "Wait for it (--wait-lock SECONDS), or stop it first. Of a run whose machine is gone the "
-        "lock is taken over after five minutes of silence: --wait-lock 400."
+        "Wait for the other run (--wait-lock SECONDS), or stop it first. If its machine is gone, "
+        "the lock is taken over after five minutes of silence: --wait-lock 400."
     )
 
 
 class LockLost(CxrsyncError):
-    """Another run took our lock over, believing us dead: we stop before we publish more."""
+    """Another run took the lock over, because this one seemed dead: this run publishes no more."""
 
     exit_code = ExitCode.LOCKED
-    next_step = "Check which machines run cxrsync on this tree; then run the command again."
+    next_step = "Check which machines run cxrsync on this tree, then run the same command again."
 
 
 class Stopped(CxrsyncError):
-    """A signal asked the run to end; the state is saved."""
+    """A signal ended the run; the state is saved."""
 
     exit_code = ExitCode.INTERRUPTED
-    next_step = "Run the same command again to go on from here."
+    next_step = "Run the same command again to resume."
 
 
-# The first that applies. A person must look at what stands first; what stands last is well.
+# The first that applies is the exit code: from what a person must look at, down to success.
 _ORDER = (
     *(ExitCode.INTERRUPTED, ExitCode.TERMINATED),
     *(ExitCode.UNEXPECTED, ExitCode.USAGE, ExitCode.CREDENTIALS, ExitCode.ACCESS),
@@ -262,24 +269,24 @@ _RANK: dict[int, int] = {code: rank for rank, code in enumerate(_ORDER)}
 
 
 def worst_of(codes: Iterable[int]) -> ExitCode:
-    """The exit code of several together: 0 for none, 1 where one of them is none of ours."""
+    """The exit code of several runs together; 0 for none. An unknown code counts as 1."""
     unknown = _RANK[ExitCode.UNEXPECTED]
     ranks = (_RANK.get(code, unknown) for code in codes)
     return _ORDER[min(ranks, default=_RANK[ExitCode.COMPLETE])]
 
 
 def code_of(error: BaseException) -> ExitCode:
-    """The exit code that an error stands for."""
+    """The exit code of a run that ends with ``error``."""
     if isinstance(error, CxrsyncError):
         return error.exit_code
     return ExitCode.DISK if isinstance(error, OSError) else ExitCode.UNEXPECTED
 
 
 def unwrap(*problems: BaseException) -> BaseException:
-    """The one error that decides the exit code, out of several and of the exception groups among
-    them. Whoever asked for the work knows errors by their names, not in groups.
+    """The one error that decides the exit code, of several errors and exception groups.
 
-    A cancellation decides only where there is nothing else: it may be the others' consequence.
+    Callers handle errors by their class, not in groups. A cancellation decides only if there is no
+    other error, because it may be the consequence of another.
     """
     errors = [error for problem in problems for error in _leaves(problem)]
     return min(errors, key=_rank)
@@ -299,12 +306,12 @@ def _leaves(problem: BaseException) -> Iterator[BaseException]:
 
 @contextmanager
 def unwrapped() -> Iterator[None]:
-    """Of an exception group that is raised in here, raise the one error that decides."""
+    """Replace an exception group raised in this context by the one error that decides."""
     try:
         yield
     except BaseExceptionGroup as group:
         raise unwrap(group) from None
 
 
-# Names of 0.1, for one version.
+# The name in version 0.1; kept for one version.
 BadAnswer = InvalidResponse

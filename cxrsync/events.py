@@ -1,4 +1,4 @@
-"""What the engine says while it works; whoever shows or counts it listens."""
+"""The events of a run, and its summary. ``ui`` shows the events, ``stats`` counts them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from cxrsync.model import Outcome, RejectedLine
 
 @dataclass(frozen=True, slots=True)
 class Started:
+    """A run has begun. ``selection`` is the selection in words."""
+
     dataset: str
     version: str
     root: str
@@ -20,12 +22,13 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """``present_bytes`` counts the files that are there and verified; other sizes are unknown.
+    """A set of partitions was planned. Numbers are of files.
 
-    ``to_take``: how many of those ``to_fetch`` come from an older version on this disk;
-    ``blocked``: how many cannot be put where they belong. ``due``: a hash of the path of each file
-    that is selected and not present: it is to get one outcome. ``prefix``: what the paths of
-    another dataset's files have in front when they are told.
+    ``present_bytes``: the size of the ``present`` files, which are verified; other sizes are not
+    known. ``to_hash``: unverified files that are there. ``reusable``: how many of those
+    ``to_fetch`` an older version on this disk has. ``blocked``: files whose final name cannot be
+    used. ``due``: a hash of the path of each selected file that is not present: each of them must
+    get one outcome. ``prefix``: what outcomes have before the path if it is of another dataset.
     """
 
     selected: int
@@ -43,19 +46,21 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """Bytes that arrived and are on the disk; negative where bytes had to be thrown away."""
+    """So many bytes arrived and were written; negative if bytes had to be discarded."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class FileDone:
+    """A selected file has its outcome."""
+
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """``path`` is empty where the whole server is waited for. ``after`` in seconds."""
+    """A request is repeated after so many seconds. ``path`` is empty if the server is away."""
 
     path: str
     after: float
@@ -64,8 +69,10 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Another run holds what this one needs: ``what`` says which, ``waited`` how long that has been
-    so, ``at_most`` how much longer it may be, in seconds."""
+    """The run waits for another run. ``what`` says for what.
+
+    ``waited``: for how many seconds so far. ``at_most``: for how many more at most.
+    """
 
     what: str
     waited: float
@@ -74,38 +81,41 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class ConcurrencyChanged:
-    """From now on as many requests at a time."""
+    """So many requests may be made at a time from now on."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One thing that a person should know and that is not a file's failure."""
+    """Something that the user should know and that is no failure of a file."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class TreeNotice(Notice):
-    """Which tree is taken, where that is not plain; said even by a command that says little."""
+    """Which tree is used, if that is not obvious. Shown even by commands that show little else."""
 
 
 @dataclass(frozen=True, slots=True)
 class LimitReached:
-    """The run may not take up more files; some are left."""
+    """A limit of the user's was reached; some selected files are left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unaccounted:
-    """Some of the selected files that have no outcome though their run was not stopped."""
+    """Some selected files without an outcome, although the run was not stopped: a bug."""
 
     paths: tuple[str, ...]
 
 
 class Finding(Enum):
-    """What verification finds of one file. ``unreadable``: nothing can be said of its bytes;
-    ``extra``: not in the manifest."""
+    """What verification found for one file.
+
+    ``UNREADABLE``: its bytes cannot be read, so they are neither good nor bad. ``EXTRA``: the file
+    is not in the manifest.
+    """
 
     GOOD = "good"
     BAD = "bad"
@@ -116,7 +126,7 @@ class Finding(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One file was verified. ``size`` in bytes, 0 where there is none; ``reason``: why it cannot be
+    """One file was verified. ``size`` in bytes, 0 if it is missing; ``reason``: why it cannot be
     read."""
 
     path: str
@@ -127,7 +137,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """So many files, so many bytes."""
+    """A number of files and their bytes."""
 
     files: int = 0
     bytes: int = 0
@@ -135,14 +145,15 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What a run did. ``bytes`` of ``selected`` counts the files whose size is known by its end.
+    """What a run did.
 
-    ``present`` was there and verified before; ``fetched`` arrived in this run (bytes: on the
-    wire); ``resumed`` continued from bytes that were there (bytes: those not fetched again);
-    ``copied`` of them came from a file or an archive on this disk; ``adopted`` was found, hashed
-    and kept; ``mismatched`` contradict their published digest, ``acknowledged`` too, but that is
-    known and no fault; ``selection`` says in words what was asked for; ``limited``: a limit of the
-    user's left files out.
+    ``selected``: its bytes are those of the files whose size is known at the end. ``present``:
+    verified before this run. ``fetched``: arrived in this run; its bytes are those that the network
+    carried. ``copied``: those of the fetched files that came from a file or archive on this disk.
+    ``resumed``: continued from a partial; its bytes were not fetched again. ``adopted``: were there
+    and have been verified. ``mismatched``: the source's copy does not have the published digest.
+    ``acknowledged``: the same, but the user has accepted it. ``selection``: in words.
+    ``limited``: a limit of the user's left files out.
     """
 
     dataset: str
@@ -167,7 +178,7 @@ class RunSummary:
     limited: bool = False
 
     def as_json(self) -> dict[str, object]:
-        """The summary as other people's scripts read it."""
+        """The summary as users' scripts read it. Its keys never change."""
         names: tuple[str, ...] = ("selected", "present", "fetched", "copied", "resumed")
         names += ("adopted", "failed", "mismatched", "acknowledged")
         return {
@@ -192,6 +203,8 @@ class RunSummary:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
+    """A run has ended."""
+
     summary: RunSummary
 
 
@@ -211,4 +224,4 @@ Event = (
 )
 
 EventSink = Callable[[Event], None]
-"""Tells whoever listens of an event."""
+"""Receives each event, in the event loop's thread."""

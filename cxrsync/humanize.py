@@ -1,20 +1,20 @@
-"""Numbers as people read them."""
+"""Numbers as people read them: sizes, durations, numbers of files."""
 
 from __future__ import annotations
 
 
 def size(count: float) -> str:
-    """Bytes in decimal units, as disks and PhysioNet count: ``1.6 MB``."""
+    """Bytes in decimal units, as disks and PhysioNet count them: ``1.6 MB``."""
     for unit in ("B", "kB", "MB", "GB"):
         digits = 0 if unit == "B" else 1
-        if abs(round(count, digits)) < 1000:  # as it will be read: never "1000.0 kB"
+        if abs(round(count, digits)) < 1000:  # rounded first, so that "1000.0 kB" never appears
             return f"{count:.{digits}f} {unit}"
         count /= 1000
     return f"{count:.2f} TB"
 
 
 def duration(seconds: float) -> str:
-    """Two units at the most: ``42 s``, ``3 min 5 s``, ``18 d 4 h``."""
+    """Seconds in at most two units: ``42 s``, ``3 min 5 s``, ``18 d 4 h``."""
     whole = round(seconds)
     for unit, length, lesser, part in (
         ("d", 86400, "h", 3600),

@@ -1,4 +1,4 @@
-"""The frozen values that travel through the house, from the manifest to the report."""
+"""The frozen values that all packages share: entries, file records, mismatches, outcomes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHARD = re.compile(r"files/(p[0-9]{2})/")
 
 
 class Kind(Enum):
-    """What a file of a dataset is for; the values of ``--only``."""
+    """The kind of a dataset's file; the values of ``--only``."""
 
     IMAGES = "images"
     REPORTS = "reports"
@@ -25,7 +25,7 @@ class Kind(Enum):
 
 
 class Entry(NamedTuple):
-    """One line of the manifest: ``path`` relative to the version's root, ``sha256`` in hex."""
+    """One line of the manifest. ``path`` is relative to the version's root; ``sha256`` in hex."""
 
     path: str
     sha256: str
@@ -33,19 +33,19 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RejectedLine:
-    """A manifest line that is not followed, and why. ``line`` counts from 1."""
+    """A manifest line that is not used, and why. ``line`` counts from 1."""
 
     line: int
     reason: str
 
     def as_json(self) -> dict[str, object]:
-        """It as other people's scripts read it."""
+        """The line as users' scripts read it. Its keys never change."""
         return {"line": self.line, "reason": self.reason}
 
 
 @dataclass(frozen=True, slots=True)
 class RemotePath:
-    """A file as a source knows it."""
+    """The name of a file at a source."""
 
     dataset: str
     version: str
@@ -56,24 +56,27 @@ class RemotePath:
 
 
 class FileStat(NamedTuple):
-    """What the disk says of a file: size in bytes, mtime in nanoseconds."""
+    """What the disk says about a file: size in bytes, mtime in nanoseconds."""
 
     size: int
     mtime_ns: int
 
 
 class NameRules(NamedTuple):
-    """Which different names a file system takes for one: those that differ in capitals (``case``),
-    or in how Unicode spells them (``forms``: é as one character or as two)."""
+    """Which different names a file system treats as one name.
+
+    ``case``: names that differ in capitals. ``forms``: names that differ in their Unicode form (é
+    as one character or as two).
+    """
 
     case: bool = False
     forms: bool = False
 
 
 class FileRecord(NamedTuple):
-    """What the state says of a file that was verified under its final name.
+    """What the state says about a file that was verified under its final name.
 
-    ``source`` and ``validator`` tell where it came from (empty for an adopted file);
+    ``source`` and ``validator`` say where it came from; both are empty for an adopted file.
     ``verified_at`` is a POSIX time in seconds.
     """
 
@@ -87,7 +90,7 @@ class FileRecord(NamedTuple):
 
 
 class DigestMismatch(NamedTuple):
-    """A file whose bytes at the source do not have the published digest, twice over."""
+    """A file whose bytes at the source twice did not have the published digest."""
 
     path: str
     expected: str
@@ -95,46 +98,49 @@ class DigestMismatch(NamedTuple):
     validator: str
 
 
-# More than any file system takes; what is summed up stays far below 63 bits.
+# Larger than any file; sums of such sizes stay far below 63 bits.
 MAX_BYTES = 1 << 50
-# The end of what 63 bits of nanoseconds hold: 11 April 2262.
+# The largest time that 63 bits of nanoseconds can hold: 11 April 2262.
 END_OF_TIME = (1 << 63) // 10**9
 _STRONG_TAG = re.compile(r'"[\x21\x23-\x7e]{0,510}"')
 
 
 def is_size(count: int) -> bool:
-    """Whether a file can have so many bytes."""
+    """Whether ``count`` can be a file's size in bytes."""
     return 0 <= count <= MAX_BYTES
 
 
 def is_time(seconds: float) -> bool:
-    """Whether a file can have this POSIX time: from 1970, up to what the state can hold."""
+    """Whether a file can have this POSIX time: from 1970 to the last that the state can hold."""
     return 0 <= seconds < END_OF_TIME
 
 
 def is_validator(text: str) -> bool:
-    """Whether a text is a strong ETag of a sensible length: it goes into a request's header, and
-    only such a one promises byte-for-byte equality (RFC 9110 8.8.1)."""
+    """Whether ``text`` is a strong ETag of a sensible length.
+
+    It is sent in request headers, and only a strong ETag promises that the bytes are equal
+    (RFC 9110 section 8.8.1).
+    """
     return _STRONG_TAG.fullmatch(text) is not None
 
 
 def is_digest(text: str) -> bool:
-    """Whether a text is a SHA-256 as we write it."""
+    """Whether ``text`` is a SHA-256 digest in lower-case hex."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def partition_of(path: str) -> str:
-    """The partition a path belongs to: its shard (``files/p10/…`` → ``p10``), or ``root``.
+    """The partition of a path: its shard (``files/p10/…`` → ``p10``), or ``root``.
 
-    State, lock and partials are kept per partition, so that one lost state costs one shard to
-    rebuild, and a job array with one shard a task can work on one tree.
+    Each partition has a state, a lock and partials of its own. So a lost state costs the
+    verification of one shard, and a job array with one shard per task can work on one tree.
     """
     shard = _SHARD.match(path)
     return shard.group(1) if shard else ROOT
 
 
 class Result(Enum):
-    """How one file ended."""
+    """The kinds of outcome."""
 
     FETCHED = "fetched"
     ADOPTED = "adopted"
@@ -146,11 +152,11 @@ class Result(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one file; a file's failure is this value, not an exception.
+    """What became of one selected file. A file's failure is this value, not an exception.
 
-    ``size`` is the file's size; ``resumed`` the bytes that were there before this run asked for
-    the rest; ``reason`` says why it failed. ``open_to_others``: an adopted file that others can
-    read, which is not ours to change.
+    ``size``: the size of the file. ``resumed``: how many of its bytes a partial already had.
+    ``reason``: why it failed. ``open_to_others``: an adopted file that other users can read;
+    cxrsync does not change its permissions.
     """
 
     path: str

@@ -1,8 +1,8 @@
-"""What may be shown of what others wrote: exceptions that are not ours, and text from outside.
+"""What may be shown of foreign text: of other libraries' exceptions, and of names from outside.
 
-The text of a foreign exception is never shown, logged or kept. aiohttp's quotes the head of an
-answer, session cookie and all; a parser's quotes the line that it stumbles over. Shown instead are
-the system's words for an errno, those of a few tables, and the exception's type.
+The text of a foreign exception is never shown, logged or stored. aiohttp's quotes the head of an
+answer with the session cookie; a parser's quotes the line that it cannot read. Shown instead are
+the system's words for an errno, the words of the tables below, and the exception's type.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from typing import Any
 
 _PACKAGE = __name__.partition(".")[0]
 
-# By OpenSSL's number (x509_vfy.h); its own words may quote the certificate.
+# By OpenSSL's number (x509_vfy.h): OpenSSL's own text may quote the certificate.
 _CERTIFICATE = {
     9: "its certificate is not valid yet",
     10: "its certificate has expired",
-    18: "its certificate is vouched for by nobody but itself",
-    19: "its certificate comes from an authority that is not trusted",
-    20: "no authority that is trusted vouches for its certificate",
-    21: "no authority that is trusted vouches for its certificate",
+    18: "its certificate is signed only by itself",
+    19: "its certificate comes from an untrusted authority",
+    20: "its certificate comes from no trusted authority",
+    21: "its certificate comes from no trusted authority",
     23: "its certificate was revoked",
-    62: "its certificate is another host's",
-    64: "its certificate is another address's",
+    62: "its certificate belongs to another host",
+    64: "its certificate belongs to another address",
 }
 _LOOKUP = {
-    "EAI_AGAIN": "its name cannot be looked up for now",
+    "EAI_AGAIN": "its name cannot be looked up at the moment",
     "EAI_FAIL": "its name cannot be looked up",
-    "EAI_NODATA": "its name is not known",
-    "EAI_NONAME": "its name is not known",
+    "EAI_NODATA": "its name is unknown",
+    "EAI_NONAME": "its name is unknown",
 }
 _SQLITE = {
     "SQLITE_BUSY": "it is in use by another program",
@@ -39,7 +39,7 @@ _SQLITE = {
     "SQLITE_CORRUPT": "it is damaged",
     "SQLITE_FULL": os.strerror(errno.ENOSPC),
     "SQLITE_IOERR": os.strerror(errno.EIO),
-    "SQLITE_NOTADB": "it is no database",
+    "SQLITE_NOTADB": "it is not a database",
     "SQLITE_PERM": os.strerror(errno.EACCES),
     "SQLITE_READONLY": "it cannot be written to",
 }
@@ -47,7 +47,7 @@ _NAME = re.compile(r"[A-Z0-9_]{1,80}")
 
 
 def reason_of(problem: BaseException) -> str:
-    """Why it went wrong, in words that hold no text of a foreign exception."""
+    """Why ``problem`` happened, in words without the text of a foreign exception."""
     words: str | None = None
     if type(problem).__module__.partition(".")[0] == _PACKAGE:
         words = problem.strerror if isinstance(problem, OSError) else str(problem)
@@ -61,8 +61,10 @@ def reason_of(problem: BaseException) -> str:
 
 
 def _library(problem: BaseException) -> Callable[[Any], str | None] | None:
-    """Who has words for it: a library with numbers of its own. Told by names: who only asks for
-    --help need not wait for OpenSSL and SQLite."""
+    """The function that has words for an exception of a library with its own error numbers.
+
+    Classes are compared by name, so that ``cxrsync --help`` does not load OpenSSL and SQLite.
+    """
     for kind in type(problem).__mro__:
         if (known := _LIBRARIES.get((kind.__module__, kind.__name__))) is not None:
             return known
@@ -71,7 +73,7 @@ def _library(problem: BaseException) -> Callable[[Any], str | None] | None:
 
 def _of_certificate(problem: Any) -> str:
     number = getattr(problem, "verify_code", None)
-    return _CERTIFICATE.get(number or 0, f"its certificate does not hold (OpenSSL: {number})")
+    return _CERTIFICATE.get(number or 0, f"its certificate is not valid (OpenSSL: {number})")
 
 
 def _of_tls(problem: Any) -> str | None:
@@ -87,7 +89,7 @@ def _of_lookup(problem: Any) -> str | None:
 
 
 def _of_sqlite(problem: Any) -> str | None:
-    # Only what SQLite itself has found wrong bears the name of an error of SQLite's.
+    # Only errors that SQLite itself reports have this name.
     name = getattr(problem, "sqlite_errorname", "")
     return next((words for known, words in _SQLITE.items() if name.startswith(known)), name or None)
 
@@ -102,8 +104,11 @@ _LIBRARIES: dict[tuple[str, str], Callable[[Any], str | None]] = {
 
 
 def printable(text: str) -> str:
-    r"""``text`` with everything escaped that is no visible character: control bytes that move a
-    terminal's cursor, marks that turn the order of writing, newlines that forge lines."""
+    r"""``text`` with every invisible character escaped.
+
+    These are control bytes that move a terminal's cursor, marks that change the direction of
+    writing, and newlines that forge lines.
+    """
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else _escaped(each) for each in text)
@@ -117,20 +122,19 @@ def _escaped(char: str) -> str:
 
 
 def trace(problem: BaseException) -> Iterator[str]:
-    """Where an exception comes from, line by line, as Python's traceback has it, but for the text
-    of those that are not ours."""
+    """The lines of Python's traceback of ``problem``, without the text of foreign exceptions."""
     yield from _trace(problem, set())
 
 
-def _trace(problem: BaseException, told: set[int]) -> Iterator[str]:
+def _trace(problem: BaseException, shown: set[int]) -> Iterator[str]:
     import traceback
 
-    told.add(id(problem))
+    shown.add(id(problem))
     before = problem.__cause__
     if before is None and not problem.__suppress_context__:
         before = problem.__context__
-    if before is not None and id(before) not in told:
-        yield from _trace(before, told)
+    if before is not None and id(before) not in shown:
+        yield from _trace(before, shown)
         yield ""
         yield "and then:"
         yield ""
@@ -141,5 +145,5 @@ def _trace(problem: BaseException, told: set[int]) -> Iterator[str]:
     yield name if why == name else f"{name}: {why}"
     if isinstance(problem, BaseExceptionGroup):
         for each in problem.exceptions:
-            if id(each) not in told:
-                yield from (f"  | {line}" for line in _trace(each, told))
+            if id(each) not in shown:
+                yield from (f"  | {line}" for line in _trace(each, shown))

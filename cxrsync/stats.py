@@ -1,8 +1,8 @@
-"""What a run has done so far, added up from its events; and whether the books balance.
+"""The counts of a run, from its events, and the check that every selected file has one outcome.
 
-Every selected file is there already or gets exactly one outcome. An imbalance is our own fault,
-and worse than any failure that is told: a file that nobody speaks of may be missing, or wrong,
-in a tree that is called complete.
+Every selected file is present, or gets exactly one outcome. A file without an outcome is a bug of
+cxrsync, and worse than a reported failure: the file may be missing or wrong in a tree that is
+called complete.
 """
 
 from __future__ import annotations
@@ -27,14 +27,17 @@ from cxrsync.events import (
 from cxrsync.model import Outcome, Result
 
 MAX_NAMED = 10
-# Small enough that one is searched at once, though they are not sorted.
+# So many that each is small: a bucket is not sorted, and is searched from its beginning.
 _BUCKETS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Imbalance:
-    """What does not add up. ``missing``: files without an outcome; ``surplus``: outcomes of files
-    that were not to get one, or had one. The paths are the first of them that are known."""
+    """The difference between the selected files and the outcomes.
+
+    ``missing``: files without an outcome. ``surplus``: outcomes of files that were due none, or
+    already had one. The paths are the first of them that are known.
+    """
 
     selected: int
     missing: int
@@ -46,10 +49,12 @@ class Imbalance:
         parts = []
         if self.missing:
             named = _named(self.missing, self.missing_paths)
-            parts.append(f"{self.missing:,} of {self.selected:,} selected files have none{named}")
+            parts.append(
+                f"{self.missing:,} of {self.selected:,} selected files have no outcome{named}"
+            )
         if self.surplus:
             named = _named(self.surplus, self.surplus_paths)
-            parts.append(f"{self.surplus:,} are told of files that were due none{named}")
+            parts.append(f"{self.surplus:,} outcomes are of files that were due none{named}")
         return f"the outcomes do not match what was selected: {', and '.join(parts)}"
 
 
@@ -61,7 +66,7 @@ def _named(count: int, paths: tuple[str, ...]) -> str:
 
 
 class Books:
-    """An account for each plan, and what was told of its files since."""
+    """The check of outcomes against plans: one account per plan."""
 
     def __init__(self) -> None:
         self._accounts: list[Account] = []
@@ -72,7 +77,7 @@ class Books:
         self._surplus_paths: list[str] = []
 
     def open(self, plan: Planned) -> None:
-        """From now on these files are due."""
+        """Note that each file of ``plan`` that is not present is due one outcome."""
         self._accounts.append(Account(plan.prefix, plan.due))
         self._selected += plan.selected
         left = plan.selected - plan.present - len(plan.due)
@@ -80,24 +85,26 @@ class Books:
         self._surplus += max(0, -left)
 
     def settle(self, path: str) -> None:
-        """A file got an outcome."""
-        # The newest first: of a path that several plans name, the others have their outcome.
+        """Note that the file at ``path`` got an outcome."""
+        # The newest plan first: if several plans name a path, the older ones have its outcome.
         if not any(account.settle(path) for account in reversed(self._accounts)):
             self._surplus += 1
             if len(self._surplus_paths) < MAX_NAMED:
                 self._surplus_paths.append(path)
 
     def unsettled(self) -> frozenset[int]:
-        """The hashes of the paths that the newest plan names and that have no outcome."""
+        """The hashes of the paths of the newest plan that have no outcome."""
         return self._accounts[-1].unsettled() if self._accounts else frozenset()
 
     def name(self, paths: Iterable[str]) -> None:
-        """Some of the files that have no outcome, by name."""
+        """Note the names of some files without an outcome."""
         self._missing_paths += paths
 
     def imbalance(self, *, complete: bool) -> Imbalance | None:
-        """What does not add up. Not ``complete``: the run stopped before its end, so that files
-        without an outcome are no fault."""
+        """The imbalance, or None.
+
+        ``complete``: the run reached its end. If it did not, files without an outcome are no bug.
+        """
         open_files = sum(account.open for account in self._accounts) if complete else 0
         missing = self._unplanned + open_files
         if not missing and not self._surplus:
@@ -112,11 +119,13 @@ class Books:
 
 
 class Account:
-    """The files of one plan that are due an outcome and have none. Eight bytes a file, whatever its
-    path: of a whole version there are 621,000."""
+    """The files of one plan that are due an outcome and have none.
+
+    Eight bytes per file, whatever its path, because a whole version has 621,000 files.
+    """
 
     def __init__(self, prefix: str, due: Iterable[int]) -> None:
-        """``due``: a hash of each path; ``prefix``: what outcomes have in front of the path."""
+        """``due``: a hash of each path; ``prefix``: what outcomes have before the path."""
         self._prefix = prefix
         self._due: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
         self.open = 0
@@ -125,7 +134,7 @@ class Account:
             self.open += 1
 
     def settle(self, path: str) -> bool:
-        """Whether the file was due an outcome and had none."""
+        """Note an outcome. Returns whether the file was due one and had none."""
         if not path.startswith(self._prefix):
             return False
         key = hash(path[len(self._prefix) :])
@@ -146,7 +155,7 @@ _PROBLEMS = {Result.FAILED, Result.CONTRADICTED, Result.ACKNOWLEDGED}
 
 
 class RunStats:
-    """Listens to events and answers with a Summary at any time."""
+    """Counts a run's events; :meth:`summary` returns the counts at any time."""
 
     def __init__(self) -> None:
         self.began = monotonic()
@@ -161,22 +170,22 @@ class RunStats:
         self.problems: list[Outcome] = []
         self.limited = False
         self.books = Books()
-        # By dataset: each leg tells those of the whole manifest again.
+        # By dataset: each plan names the rejected lines of the whole manifest.
         self._refused: dict[str, Planned] = {}
         self.open_to_others = 0
 
     @property
     def tried(self) -> int:
-        """How many files were fetched, or tried to be."""
+        """How many files were fetched, or failed to be fetched."""
         return sum(self.files.values()) - self.files[Result.ADOPTED] - self._blocked
 
     @property
     def refused_lines(self) -> int:
-        """How many manifest lines cannot be followed: as many files that are not here."""
+        """How many manifest lines were rejected: as many files are missing."""
         return sum(plan.refused_lines for plan in self._refused.values())
 
     def record(self, event: Event) -> None:
-        """Take note of an event."""
+        """Count an event."""
         if isinstance(event, Received):
             self.received += event.count
         elif isinstance(event, FileDone):
@@ -207,16 +216,16 @@ class RunStats:
             self.problems.append(outcome)
 
     def summary(self, *, requests: int, exit_code: int, error: str = "") -> RunSummary:
-        """Everything so far."""
+        """The counts so far, as the summary of the run."""
         started = self.started or Started("", "", "", "", 0)
-        arrived = (Result.FETCHED, Result.COPIED, Result.ADOPTED)
+        verified = (Result.FETCHED, Result.COPIED, Result.ADOPTED)
         return RunSummary(
             dataset=started.dataset,
             version=started.version,
             root=started.root,
             selection=started.selection,
             selected=Totals(
-                self.selected, self.present.bytes + sum(self.bytes[result] for result in arrived)
+                self.selected, self.present.bytes + sum(self.bytes[result] for result in verified)
             ),
             present=self.present,
             fetched=Totals(

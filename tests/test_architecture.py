@@ -160,7 +160,7 @@ def test_what_a_circle_is() -> None:
         ("cxrsync.operations.pull", "from cxrsync import pull"),
         ("cxrsync.operations.pull", "from cxrsync.news import everything"),
         ("cxrsync.operations.pull", "import_module('cxrsync.cli.pull')"),
-        ("cxrsync.operations.pull", "_LATER = 'cxrsync.ui.progress:Pace'"),
+        ("cxrsync.operations.pull", "_LATER = 'cxrsync.ui.progress:Progress'"),
         ("cxrsync.operations.pull", "import aiohttp"),
         ("cxrsync.api", "from aiohttp.web import Request"),
         ("cxrsync.cli.pull", "def f():\n    import aiohttp.client as http"),

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers as people read them: sizes, durations, numbers of files."""
 
 import re
 
@@ -20,12 +20,12 @@ many = settings(deadline=None, max_examples=200, derandomize=True)
         (1000, "1.0 kB"),
         (25_400, "25.4 kB"),
         (999_940, "999.9 kB"),
-        (999_960, "1.0 MB"),  # not 1000.0 kB
+        (999_960, "1.0 MB"),  # never "1000.0 kB"
         (1_480_000, "1.5 MB"),
         (558e9, "558.0 GB"),
         (4.7e12, "4.70 TB"),
         (1e16, "10000.00 TB"),
-        (-1_480_000, "-1.5 MB"),  # bytes that had to be thrown away
+        (-1_480_000, "-1.5 MB"),  # discarded bytes
     ],
 )
 def test_size(count: float, text: str) -> None:
@@ -67,7 +67,7 @@ UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 @many
 @given(st.floats(0, 1e15))
-def test_a_size_says_what_it_is(count: float) -> None:
+def test_a_size_is_within_its_rounding(count: float) -> None:
     number, unit = humanize.size(count).split(" ")
     assert float(number) < 1000 or unit == "TB"
     assert float(number) * UNITS[unit] == pytest.approx(count, rel=0.06, abs=0.51)
@@ -78,11 +78,11 @@ SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 
 @many
 @given(st.floats(0, 1e9))
-def test_a_duration_says_what_it_is(seconds: float) -> None:
+def test_a_duration_is_within_its_rounding(seconds: float) -> None:
     parts = re.findall(r"([\d.]+) (s|min|h|d)(?: |$)", humanize.duration(seconds))
     said = sum(float(number) * SECONDS[unit] for number, unit in parts)
     lesser = SECONDS[parts[-1][1]] if len(parts) == 2 else SECONDS[parts[0][1]] / 24
     assert abs(said - seconds) <= lesser + 0.5
-    # Two units at the most, and no sixty minutes anywhere.
+    # At most two units, and never "60 min".
     assert len(parts) <= 2
     assert all(float(n) < {"s": 60, "min": 60, "h": 24, "d": 1e9}[unit] for n, unit in parts)

@@ -58,13 +58,13 @@ def of_openssl() -> ssl.SSLError:
         (ValueError(SECRET), "ValueError"),
         (KeyError(SECRET), "KeyError"),
         (UnicodeEncodeError("utf-8", SECRET, 0, 1, SECRET), "UnicodeEncodeError"),
-        (socket.gaierror(socket.EAI_NONAME, SECRET), "its name is not known"),
+        (socket.gaierror(socket.EAI_NONAME, SECRET), "its name is unknown"),
         (socket.gaierror(SECRET), "gaierror"),
         # OpenSSL's number 1 is no EPERM.
         (ssl.SSLError(1, SECRET), "SSLError"),
         (verification(10), "its certificate has expired"),
-        (verification(62), "its certificate is another host's"),
-        (verification(77), "its certificate does not hold (OpenSSL: 77)"),
+        (verification(62), "its certificate belongs to another host"),
+        (verification(77), "its certificate is not valid (OpenSSL: 77)"),
         (of_openssl(), "TLS: NO_CERTIFICATE_OR_CRL_FOUND"),
         (sqlite3.DatabaseError(SECRET), "DatabaseError"),
         (of_sqlite("CREATE TABLE t (a UNIQUE)", *["INSERT INTO t VALUES (1)"] * 2),
@@ -100,7 +100,7 @@ def shake_hands(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> No
     ("is_trusted", "name", "words"),
     [
         (False, "here.test", "no authority that is trusted vouches for its certificate"),
-        (True, "elsewhere.test", "its certificate is another host's"),
+        (True, "elsewhere.test", "its certificate belongs to another host"),
         (True, "10.1.2.3", "its certificate is another address's"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Every selected file has one outcome: any sequence of events that says otherwise is found."""
+"""Every selected file has one outcome: any sequence of events that violates this is found."""
 
 from array import array
 from collections import Counter
@@ -19,7 +19,7 @@ PATHS = [f"files/p10/{letter}.jpg" for letter in "abcdef"]
 
 
 def plan(paths: Sequence[str], present: int = 0, prefix: str = "", lost: int = 0) -> Planned:
-    """``lost``: selected, but neither there nor to be brought."""
+    """``lost``: so many files are selected, and neither present nor due."""
     selected = len(paths) + present + lost
     due = array("q", map(hash, paths))
     return Planned(selected, present, 0, len(paths), 0, due=due, prefix=prefix)
@@ -42,25 +42,25 @@ outcomes = st.builds(done, st.sampled_from(names), st.sampled_from(Result))
 
 @st.composite
 def orderly(draw: st.DrawFn) -> list[Event]:
-    """What a run tells that does all it should, in any order; and then, perhaps, a slip."""
+    """The events of a correct run in any order, and then perhaps one mistake."""
     events: list[Event] = []
     for each in draw(st.lists(plans, max_size=3)):
         events.append(each)
         paths = [path for path in PATHS if hash(path) in each.due]
         events += [done(each.prefix + path) for path in draw(st.permutations(paths))]
-    slip = draw(st.sampled_from(["none", "lost", "twice", "another's"]))
-    told = [at for at, event in enumerate(events) if isinstance(event, FileDone)]
-    if told and slip != "none":
-        at = draw(st.sampled_from(told))
-        if slip == "lost":
+    mistake = draw(st.sampled_from(["none", "lost", "twice", "another's"]))
+    done_at = [at for at, event in enumerate(events) if isinstance(event, FileDone)]
+    if done_at and mistake != "none":
+        at = draw(st.sampled_from(done_at))
+        if mistake == "lost":
             del events[at]
         else:
-            events.insert(at, events[at] if slip == "twice" else done("nobody's"))
+            events.insert(at, events[at] if mistake == "twice" else done("nobody's"))
     return events
 
 
-def told_by_hand(events: Sequence[Event]) -> tuple[int, int]:
-    """Files without an outcome, outcomes without a file: by sets that hold every path."""
+def count_by_sets(events: Sequence[Event]) -> tuple[int, int]:
+    """Count files without an outcome and outcomes without a file, by sets of whole paths."""
     due: Counter[str] = Counter()
     missing = surplus = 0
     by_hash = {hash(path): path for path in PATHS}
@@ -80,8 +80,8 @@ def test_every_imbalance_is_found(events: list[Event], complete: bool) -> None:
     stats = RunStats()
     for event in events:
         stats.record(event)
-    missing, surplus = told_by_hand(events)
-    if not complete:  # a run that was stopped owes nobody anything, but tells nothing twice either
+    missing, surplus = count_by_sets(events)
+    if not complete:  # a stopped run may leave files without an outcome, but none may have two
         missing = sum(
             event.selected - event.present - len(event.due)
             for event in events
@@ -100,18 +100,18 @@ def test_every_imbalance_is_found(events: list[Event], complete: bool) -> None:
         assert summary.selected.files == sum(part.files for part in parts)
 
 
-def test_it_is_said_which() -> None:
+def test_the_message_names_the_files() -> None:
     books = Books()
     books.open(plan(PATHS[:4], present=2))
     for path in (PATHS[0], PATHS[1], PATHS[1], "nobody's"):
         books.settle(path)
     assert books.unsettled() == {hash(PATHS[2]), hash(PATHS[3])}
     books.name(PATHS[2:4])
-    said = str(books.imbalance(complete=True))
-    assert "2 of 6 selected files have none" in said
-    assert all(path in said for path in PATHS[1:4])
-    assert "nobody's" in said
-    assert PATHS[0] not in said
+    message = str(books.imbalance(complete=True))
+    assert "2 of 6 selected files have no outcome" in message
+    assert all(path in message for path in PATHS[1:4])
+    assert "nobody's" in message
+    assert PATHS[0] not in message
 
 
 def test_paths_that_share_a_hash_are_two_files() -> None:
@@ -123,28 +123,28 @@ def test_paths_that_share_a_hash_are_two_files() -> None:
     assert books.imbalance(complete=True) is None
 
 
-def test_many_are_told_by_number() -> None:
+def test_the_message_gives_the_number_of_many_files() -> None:
     stats = RunStats()
     paths = [f"files/p10/{number}.jpg" for number in range(5_000)]
     stats.record(plan(paths))
     stats.record(Unaccounted(tuple(paths[:10])))
-    said = str(stats.books.imbalance(complete=True))
-    assert "5,000 of 5,000" in said
-    assert said.count(".jpg") == 10
-    assert "…" in said
+    message = str(stats.books.imbalance(complete=True))
+    assert "5,000 of 5,000" in message
+    assert message.count(".jpg") == 10
+    assert "…" in message
 
 
-# ── manifest lines that cannot be followed ─────────────────────────────────────────────────────
+# ── rejected manifest lines ─────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("legs", [1, 3])
-def test_refused_lines_count_once_a_dataset(legs: int) -> None:
+@pytest.mark.parametrize("plans", [1, 3])
+def test_rejected_lines_count_once_per_dataset(plans: int) -> None:
     stats = RunStats()
-    for _ in range(legs):
+    for _ in range(plans):
         for prefix, lines in (("", 2), ("other/1.0/", 3)):
             refused = tuple(RejectedLine(line, f"{prefix}junk") for line in range(1, lines + 1))
-            told = Planned(0, 0, 0, 0, 0, refused=refused, refused_lines=lines, prefix=prefix)
-            stats.record(told)
+            event = Planned(0, 0, 0, 0, 0, refused=refused, refused_lines=lines, prefix=prefix)
+            stats.record(event)
     assert stats.refused_lines == 5
     summary = stats.summary(requests=0, exit_code=5)
     assert (len(summary.refused), summary.failed.files) == (5, 5)
