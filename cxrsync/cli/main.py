@@ -16,7 +16,7 @@ from cxrsync.cli.diagnostics import speak_for_libraries
 from cxrsync.cli.variables import Option
 from cxrsync.errors import CxrsyncError, ExitCode
 from cxrsync.sanitize import reason_of, trace
-from cxrsync.ui.console import Output, have_standard_streams, to_nowhere, to_stderr
+from cxrsync.ui.console import Output, open_standard_streams, redirect_to_null, to_stderr
 
 # Name → module and function; imported only when the command is called.
 _COMMANDS = {
@@ -83,7 +83,7 @@ def cli(ctx: click.Context, verbose: bool, quiet: bool) -> None:
 
 def entry() -> None:
     """The ``cxrsync`` command."""
-    have_standard_streams()
+    open_standard_streams()
     code: int = ExitCode.UNEXPECTED
     try:
         speak_for_libraries(debug="--debug" in sys.argv[1:])
@@ -100,7 +100,7 @@ def _let_output_go() -> None:
             if stream is not None:
                 stream.flush()
         except OSError:
-            to_nowhere(stream.fileno())
+            redirect_to_null(stream.fileno())
 
 
 def run(arguments: list[str]) -> int:

@@ -1,1 +1,1 @@
-"""What a person, a log or another program gets to see of a run."""
+"""Shows the events of a run to people, logs and other programs."""

@@ -1,4 +1,4 @@
-"""A bar that redraws itself, for a terminal."""
+"""The progress bar, for a terminal."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from tqdm import tqdm
 from cxrsync.events import Event, Finished, Planned
 from cxrsync.sanitize import printable
 from cxrsync.ui.lines import LineReporter
-from cxrsync.ui.progress import Pace
+from cxrsync.ui.progress import Progress
 
-_BAR_EVERY = 0.2
+_REDRAW_SECONDS = 0.2
 
 
 class BarReporter:
-    """A bar that redraws itself, for a terminal."""
+    """Shows a progress bar, and the lines of a log above it."""
 
     def __init__(self, stream: IO[str], *, verbose: bool) -> None:
         self._stream = stream
         self._lines = LineReporter(self._write, verbose=verbose, every=None)
-        self._pace = Pace()
+        self._progress = Progress()
         self._drawn = 0.0
         self._bar: tqdm[Never] | None = None
 
     def listen(self, event: Event) -> None:
-        self._pace.listen(event)
+        self._progress.listen(event)
         if isinstance(event, Planned) and (event.to_fetch or event.to_hash):
             self._open()
         if isinstance(event, Finished):
             self.close()
         self._lines.listen(event)
-        if self._bar is not None and monotonic() - self._drawn > _BAR_EVERY:
+        if self._bar is not None and monotonic() - self._drawn > _REDRAW_SECONDS:
             self._draw()
 
     def close(self) -> None:
@@ -44,7 +44,7 @@ class BarReporter:
     def _open(self) -> None:
         if self._bar is None:
             self._bar = tqdm(
-                total=self._pace.todo,
+                total=self._progress.todo,
                 file=self._stream,
                 dynamic_ncols=True,
                 mininterval=0,
@@ -52,13 +52,13 @@ class BarReporter:
                 bar_format="{percentage:3.0f}% |{bar:20}| {desc}",
             )
         else:
-            self._bar.total = self._pace.todo
+            self._bar.total = self._progress.todo
 
     def _draw(self) -> None:
         assert self._bar is not None
-        self._bar.n = self._pace.done
-        count = f"{self._pace.done:,}/{self._pace.todo:,} files"
-        self._bar.set_description_str(f"{count}, {self._pace}", refresh=True)
+        self._bar.n = self._progress.done
+        count = f"{self._progress.done:,}/{self._progress.todo:,} files"
+        self._bar.set_description_str(f"{count}, {self._progress}", refresh=True)
         self._drawn = monotonic()
 
     def _write(self, line: str) -> None:

@@ -1,5 +1,7 @@
-"""Standard output, which programs read, and standard error, which people read; and what becomes of
-a command when they cannot be written."""
+"""Standard output, for programs, and standard error, for people; and their failures.
+
+A command must not depend on whether its output can be written.
+"""
 
 from __future__ import annotations
 
@@ -20,40 +22,40 @@ _LINES_AT_A_TIME = 4096
 class Output:
     """Standard output of one command, in UTF-8 whatever the locale.
 
-    Once it cannot be written it is let go: what a command does must not depend on who reads it. A
-    reader who has gone (of a pipe, as behind ``head``) has all that was wanted. Anything else is
-    ``lost``: whoever counts on the output would take a part of it for the whole.
+    After the first write that fails nothing more is written, and the command goes on. A pipe's
+    reader that has ended, such as ``head``, has what it wanted. Any other failure is kept in
+    ``lost``, because a reader would take the incomplete output for the whole.
     """
 
     def __init__(self) -> None:
-        # Held from the beginning: what others print by themselves may be caught.
+        # Kept from the beginning: sys.stdout may be redirected, to catch what libraries print.
         self._stream: TextIO | None = sys.stdout
         self._is_read = True
         self.lost: OutputLost | None = None
 
     def write(self, text: str) -> bool:
-        """Write it now. False once there is no use in writing more."""
+        """Write and flush ``text``. Returns False once nothing more can be written."""
         if self._is_read:
             try:
                 self._write(text)
             except BrokenPipeError:
-                self._let_go()
+                self._stop_writing()
             except OSError as problem:
                 self.lost = OutputLost(f"cannot write standard output: {reason_of(problem)}")
-                self._let_go()
+                self._stop_writing()
             except KeyboardInterrupt:
-                self._let_go()  # what is still to be written must not wait for a reader
+                self._stop_writing()  # the rest must not wait for a reader
                 raise
         return self._is_read
 
     def write_lines(self, lines: Iterable[str]) -> bool:
-        """Write each on a line of its own, many at a time, as long as there is any use in it.
+        """Write each of ``lines`` with a newline. Returns False once nothing more can be written.
 
-        To a program they go as they are; to a terminal, with what no line should hold escaped.
+        Programs get the lines unchanged; on a terminal, control characters are escaped.
         """
         lines = map(printable, lines) if self._is_terminal() else iter(lines)
-        while self._is_read and (some := list(islice(lines, _LINES_AT_A_TIME))):
-            self.write("\n".join(some) + "\n")
+        while self._is_read and (batch := list(islice(lines, _LINES_AT_A_TIME))):
+            self.write("\n".join(batch) + "\n")
         return self._is_read
 
     def _is_terminal(self) -> bool:
@@ -63,53 +65,55 @@ class Output:
         if self._stream is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         buffer = getattr(self._stream, "buffer", None)
-        if buffer is None:  # a stand-in that keeps text
+        if buffer is None:  # a substitute that stores text, as in tests
             self._stream.write(text)
         else:
             left = memoryview(text.encode(errors="surrogateescape"))
-            while left:  # unbuffered (python -u), it may take a part and say nothing
-                taken = buffer.write(left)
-                if taken is None:
+            while left:  # unbuffered (python -u), a write may be partial
+                written = buffer.write(left)
+                if written is None:
                     raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-                left = left[taken:]
+                left = left[written:]
         self._stream.flush()
 
-    def _let_go(self) -> None:
-        """What is still in a buffer must neither fail again nor wait for a reader."""
+    def _stop_writing(self) -> None:
+        """Discard what is still in a buffer: it must neither fail again nor wait for a reader."""
         self._is_read = False
         with suppress(OSError, ValueError, AttributeError):
-            to_nowhere(self._stream.fileno())  # type: ignore[union-attr]
+            redirect_to_null(self._stream.fileno())  # type: ignore[union-attr]
 
 
 def to_stderr(line: str) -> None:
-    """One line for a person: one, whatever a server's or a disk's text in it may hold. Where nobody
-    can read it, that changes nothing."""
+    """Write one line to standard error. Newlines and control characters in it are escaped.
+
+    A failure is ignored: that nobody reads the line changes nothing.
+    """
     with suppress(OSError):
         sys.stderr.write(printable(line) + "\n")
         sys.stderr.flush()
 
 
-def to_nowhere(descriptor: int) -> None:
-    """From now on what is written to the descriptor goes nowhere. Raises OSError."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+def redirect_to_null(descriptor: int) -> None:
+    """Redirect the descriptor to the null device. Raises OSError."""
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, descriptor)
+        os.dup2(null, descriptor)
     finally:
-        os.close(nowhere)
+        os.close(null)
 
 
-def have_standard_streams() -> None:
-    """Where the process was begun with a standard stream closed: its number must not go to the
-    next file that is opened, and whoever reads or writes it must find something.
+def open_standard_streams() -> None:
+    """Open the standard streams that were closed when the process began.
 
-    Standard output stays what cannot be written.
+    Otherwise the next file that is opened would get the stream's number, and be written to by
+    whoever uses the stream. Standard output is opened for reading only, so that writes still fail.
     """
     for descriptor, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, flags)  # gets the lowest number that is free: this one
+            os.open(os.devnull, flags)  # it gets the lowest free number, which is this one
     if sys.stdin is None:
-        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - for good
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - never closed
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for good
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - never closed

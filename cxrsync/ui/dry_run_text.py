@@ -1,4 +1,4 @@
-"""What a pull would do: in words, and as other people's scripts read it."""
+"""The forecast of ``pull --dry-run``: as text for people, and as fields for scripts."""
 
 from __future__ import annotations
 
@@ -8,66 +8,66 @@ from cxrsync.plan.estimate import Count, Counts
 from cxrsync.plan.forecast import Forecast
 from cxrsync.ui.table import as_table
 
-_HEADINGS = ("", "kind", "files", "here", "unproved", "missing", "to come")
+_HEADINGS = ("", "kind", "total", "verified", "unverified", "missing", "to fetch")
 
 
-def in_words(found: Forecast) -> str:
-    """The forecast for a person."""
-    rows = [_HEADINGS, *(_row(found, *key) for key in _keys(found))]
-    rows.append(_totals(found))
+def in_words(forecast: Forecast) -> str:
+    """The forecast as text for people."""
+    rows = [_HEADINGS, *(_row(forecast, *key) for key in _keys(forecast))]
+    rows.append(_totals(forecast))
     lines = [as_table(rows, left=2)]
-    fetch = _total(found.inventory.missing)
-    if found.to_take:
+    fetch = _total(forecast.inventory.missing)
+    if forecast.to_take:
         lines.append(
-            f"{humanize.files(found.to_take)} of them are in an older version on this disk"
+            f"{humanize.files(forecast.to_take)} of them are in an older version on this disk"
         )
-    files, size = found.resumable
+    files, size = forecast.resumable
     if files:
-        lines.append(f"{humanize.files(files)} are begun: {humanize.size(size)} of them are here")
-    guess = found.estimate
-    basis = f" (by {' and '.join(guess.basis)})" if guess.basis else ""
+        lines.append(f"{humanize.files(files)} are partly here: {humanize.size(size)} of them")
+    estimate = forecast.estimate
+    basis = f" (by {' and '.join(estimate.basis)})" if estimate.basis else ""
     if fetch.files:
-        text = f"to come: about {humanize.size(guess.bytes)}{basis}"
-        if guess.unknown:
-            text += f", and {humanize.files(guess.unknown)} of unknown size"
-        if found.to_take or files:
-            text += f"; {humanize.size(found.from_source)} of it over the line"
+        text = f"to fetch: about {humanize.size(estimate.bytes)}{basis}"
+        if estimate.unknown:
+            text += f", and {humanize.files(estimate.unknown)} of unknown size"
+        if forecast.to_take or files:
+            text += f"; {humanize.size(forecast.from_source)} of it from the server"
         lines.append(text)
-        lines.append(_duration(found))
-    room = humanize.size(found.room.bytes)
-    need = f"needed on the disk: {humanize.size(found.need_bytes)}, free: {room}"
-    inodes = f"{found.need_files:,} files and folders"
-    free = "no fixed number" if found.room.files is None else f"{found.room.files:,}"
-    lines.append(f"{need}; {inodes}, free: {free}; a quota of yours may be lower")
+        lines.append(_duration(forecast))
+    free = humanize.size(forecast.room.bytes)
+    need = f"disk space needed: {humanize.size(forecast.need_bytes)}, free: {free}"
+    inodes = f"{forecast.need_files:,} files and folders"
+    free_files = "no fixed number" if forecast.room.files is None else f"{forecast.room.files:,}"
+    lines.append(f"{need}; {inodes}, free: {free_files}; your quota may be lower")
     return "\n".join(lines)
 
 
-def _duration(found: Forecast) -> str:
-    if found.seconds is None or found.rate is None:
-        return "how long: unknown, for nothing was fetched here yet that tells the line's rate"
-    pace = f"at {humanize.size(found.rate)}/s, the rate seen last"
-    return f"how long: about {humanize.duration(found.seconds)} {pace}"
+def _duration(forecast: Forecast) -> str:
+    if forecast.seconds is None or forecast.rate is None:
+        return "duration: unknown, because no pull has measured the rate yet"
+    rate = f"at {humanize.size(forecast.rate)}/s, the rate of the last pull"
+    return f"duration: about {humanize.duration(forecast.seconds)} {rate}"
 
 
-def _keys(found: Forecast) -> list[tuple[str, Kind]]:
-    inventory = found.inventory
+def _keys(forecast: Forecast) -> list[tuple[str, Kind]]:
+    inventory = forecast.inventory
     keys = {*inventory.present, *inventory.unproved, *inventory.missing}
     return sorted(keys, key=lambda key: (key[0], key[1].value))
 
 
-def _row(found: Forecast, partition: str, kind: Kind) -> tuple[str, ...]:
-    inventory = found.inventory
+def _row(forecast: Forecast, partition: str, kind: Kind) -> tuple[str, ...]:
+    inventory = forecast.inventory
     counts = [
         each.get((partition, kind), Count())
         for each in (inventory.present, inventory.unproved, inventory.missing)
     ]
-    return (partition, kind.value, *_cells(counts, _size(found, kind, counts[2])))
+    return (partition, kind.value, *_cells(counts, _size(forecast, kind, counts[2])))
 
 
-def _totals(found: Forecast) -> tuple[str, ...]:
-    inventory = found.inventory
+def _totals(forecast: Forecast) -> tuple[str, ...]:
+    inventory = forecast.inventory
     counts = [_total(each) for each in (inventory.present, inventory.unproved, inventory.missing)]
-    return ("all", "", *_cells(counts, found.estimate.bytes))
+    return ("all", "", *_cells(counts, forecast.estimate.bytes))
 
 
 def _cells(counts: list[Count], size: float) -> tuple[str, ...]:
@@ -75,8 +75,8 @@ def _cells(counts: list[Count], size: float) -> tuple[str, ...]:
     return (f"{files:,}", *(f"{count.files:,}" for count in counts), humanize.size(size))
 
 
-def _size(found: Forecast, kind: Kind, missing: Count) -> float:
-    mean = found.estimate.means.get(kind, 0)
+def _size(forecast: Forecast, kind: Kind, missing: Count) -> float:
+    mean = forecast.estimate.means.get(kind, 0)
     return missing.bytes + (missing.files - missing.sized) * mean
 
 
@@ -84,19 +84,19 @@ def _total(counts: Counts) -> Count:
     return sum(counts.values(), Count())
 
 
-def as_fields(found: Forecast) -> dict[str, object]:
-    """The forecast as other people's scripts read it."""
+def as_fields(forecast: Forecast) -> dict[str, object]:
+    """The forecast as users' scripts read it. Its keys never change."""
 
     def files(counts: Counts, key: tuple[str, Kind]) -> int:
         return counts[key].files if key in counts else 0
 
-    inventory = found.inventory
+    inventory = forecast.inventory
     return {
         "event": "forecast",
-        "dataset": found.dataset,
-        "version": found.version,
-        "root": found.root,
-        "selection": found.selection,
+        "dataset": forecast.dataset,
+        "version": forecast.version,
+        "root": forecast.root,
+        "selection": forecast.selection,
         "files": [
             {
                 "partition": partition,
@@ -105,16 +105,16 @@ def as_fields(found: Forecast) -> dict[str, object]:
                 "unproved": files(inventory.unproved, (partition, kind)),
                 "missing": files(inventory.missing, (partition, kind)),
             }
-            for partition, kind in _keys(found)
+            for partition, kind in _keys(forecast)
         ],
-        "to_take": found.to_take,
-        "resumable": dict(zip(("files", "bytes"), found.resumable, strict=True)),
-        "bytes": found.estimate.bytes,
-        "bytes_from_source": found.from_source,
-        "basis": list(found.estimate.basis),
-        "files_of_unknown_size": found.estimate.unknown,
-        "need": {"bytes": found.need_bytes, "files": found.need_files},
-        "free": {"bytes": found.room.bytes, "files": found.room.files},
-        "fits": found.refusal is None,
-        "seconds": found.seconds,
+        "to_take": forecast.to_take,
+        "resumable": dict(zip(("files", "bytes"), forecast.resumable, strict=True)),
+        "bytes": forecast.estimate.bytes,
+        "bytes_from_source": forecast.from_source,
+        "basis": list(forecast.estimate.basis),
+        "files_of_unknown_size": forecast.estimate.unknown,
+        "need": {"bytes": forecast.need_bytes, "files": forecast.need_files},
+        "free": {"bytes": forecast.room.bytes, "files": forecast.room.files},
+        "fits": forecast.refusal is None,
+        "seconds": forecast.seconds,
     }

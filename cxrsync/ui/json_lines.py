@@ -1,4 +1,4 @@
-"""One JSON object a line, for other programs."""
+"""JSON lines (``--json``): one JSON object per line, for other programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cxrsync.events import (
     Waiting,
 )
 from cxrsync.ui.console import Output
-from cxrsync.ui.progress import Pace
+from cxrsync.ui.progress import Progress
 
 
 def _plan_fields(event: Planned) -> dict[str, object]:
@@ -36,12 +36,16 @@ def _plan_fields(event: Planned) -> dict[str, object]:
     }
 
 
-Told = Started | Planned | FileDone | Checked | Retrying | Waiting | ConcurrencyChanged | Notice
+JsonEvent = (
+    Started | Planned | FileDone | Checked | Retrying | Waiting | ConcurrencyChanged | Notice
+)
 
 
-def as_fields(event: Told) -> tuple[str, dict[str, object]]:
-    """An event as other people's scripts read it: its name, and its fields by hand, so that no
-    name that changes in here changes theirs."""
+def as_fields(event: JsonEvent) -> tuple[str, dict[str, object]]:
+    """The name and fields of an event as users' scripts read them.
+
+    The keys are written by hand, so that they stay when a name in cxrsync changes.
+    """
     if isinstance(event, Started):
         return "start", {
             "dataset": event.dataset,
@@ -79,37 +83,37 @@ def as_fields(event: Told) -> tuple[str, dict[str, object]]:
 
 
 class JsonReporter:
-    """One JSON object a line on stdout; everything human goes to stderr."""
+    """Writes one JSON object per event to standard output."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self._pace = Pace()
-        self._said = monotonic()
+        self._progress = Progress()
+        self._reported_at = monotonic()
 
     def listen(self, event: Event) -> None:
-        self._pace.listen(event)
-        if isinstance(event, Told):
-            self._say(*as_fields(event))
+        self._progress.listen(event)
+        if isinstance(event, JsonEvent):
+            self._write(*as_fields(event))
         elif isinstance(event, Finished):
-            self._say("summary", event.summary.as_json())
-        elif isinstance(event, Received) and monotonic() - self._said >= 1.0:
-            self._said = monotonic()
-            self._say(
+            self._write("summary", event.summary.as_json())
+        elif isinstance(event, Received) and monotonic() - self._reported_at >= 1.0:
+            self._reported_at = monotonic()
+            self._write(
                 "progress",
                 {
-                    "files_done": self._pace.done,
-                    "files_todo": self._pace.todo,
-                    "bytes_received": self._pace.received,
-                    "bytes_per_second": round(self._pace.rate),
+                    "files_done": self._progress.done,
+                    "files_todo": self._progress.todo,
+                    "bytes_received": self._progress.received,
+                    "bytes_per_second": round(self._progress.rate),
                 },
             )
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no resource is open."""
 
     def say_summary(self, fields: dict[str, object]) -> None:
-        """The last line of a command that is no pull."""
-        self._say("summary", fields)
+        """Write the last line of a command other than pull."""
+        self._write("summary", fields)
 
-    def _say(self, event: str, fields: dict[str, object]) -> None:
+    def _write(self, event: str, fields: dict[str, object]) -> None:
         self._output.write(json.dumps({"event": event, **fields}) + "\n")

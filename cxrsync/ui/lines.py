@@ -1,4 +1,4 @@
-"""Lines for a log: what a person should know, and progress every so often."""
+"""Log lines: what the user should know, and the progress from time to time."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ from cxrsync.events import (
     Waiting,
 )
 from cxrsync.model import Outcome
-from cxrsync.ui.progress import Pace, is_problem
+from cxrsync.ui.progress import Progress, is_problem
 
-_LOG_EVERY = 30.0
+_LOG_SECONDS = 30.0
 _MAX_NAMED = 20
 _FAULTS = {Finding.BAD, Finding.UNREADABLE, Finding.MISSING}
 
 
 class LineReporter:
-    """Lines for a log: what a person should know, and progress every so often."""
+    """Writes log lines. ``every``: seconds between lines of progress; None: no such lines."""
 
     def __init__(
-        self, write: Callable[[str], None], *, verbose: bool, every: float | None = _LOG_EVERY
+        self, write: Callable[[str], None], *, verbose: bool, every: float | None = _LOG_SECONDS
     ) -> None:
         self._write = write
         self._verbose = verbose
         self._every = every
-        self._pace = Pace()
-        self._said = monotonic()
+        self._progress = Progress()
+        self._reported_at = monotonic()
         self._faults: Counter[Finding] = Counter()
 
     def listen(self, event: Event) -> None:
-        self._pace.listen(event)
+        self._progress.listen(event)
         lines = _planned(event) if isinstance(event, Planned) else [self._line(event)]
-        said = [line for line in lines if line is not None]
-        for line in said:
+        written = [line for line in lines if line is not None]
+        for line in written:
             self._write(line)
-        if said:
+        if written:
             return
-        if self._every is not None and monotonic() - self._said >= self._every:
-            self._said = monotonic()
-            self._write(f"{self._pace.done:,}/{self._pace.todo:,} files, {self._pace}")
+        if self._every is not None and monotonic() - self._reported_at >= self._every:
+            self._reported_at = monotonic()
+            self._write(f"{self._progress.done:,}/{self._progress.todo:,} files, {self._progress}")
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no resource is open."""
 
     def _line(self, event: Event) -> str | None:
         if isinstance(event, Started):
@@ -71,33 +71,33 @@ class LineReporter:
         if isinstance(event, Waiting):
             return f"waiting up to {humanize.duration(event.at_most)}: {event.what}"
         if isinstance(event, ConcurrencyChanged) and self._verbose:
-            return f"{event.count} connections from now on"
+            return f"using {event.count} connections from now on"
         return None
 
     def _fault(self, event: Checked) -> str | None:
-        """Faults by name, up to a number that a person reads."""
+        """A line for each fault, up to as many as a person reads."""
         self._faults[event.finding] += 1
         if self._verbose or self._faults[event.finding] <= _MAX_NAMED:
             why = f": {event.reason}" if event.reason else ""
             return f"{event.finding.value}: {event.path}{why}"
         if self._faults[event.finding] == _MAX_NAMED + 1:
-            return f"{event.finding.value}: and more (cxrsync -v names them all)"
+            return f"{event.finding.value}: and more (cxrsync -v shows all)"
         return None
 
 
 def _planned(event: Planned) -> list[str]:
-    text = f"{humanize.files(event.selected)} selected: {event.present:,} here and verified"
+    text = f"{humanize.files(event.selected)} selected: {event.present:,} verified"
     if event.to_hash:
-        text += f", {event.to_hash:,} here and to be verified"
+        text += f", {event.to_hash:,} to verify"
     text += f", {event.to_fetch:,} to fetch"
     if event.reusable:
         text += f" ({event.reusable:,} of them from an older version on this disk)"
     if event.blocked:
-        text += f", {event.blocked:,} that cannot be put in place"
+        text += f", {event.blocked:,} whose final name cannot be used"
     lines = [text]
-    lines += [f"refused: manifest line {each.line}: {each.reason}" for each in event.refused[:10]]
+    lines += [f"rejected: manifest line {each.line}: {each.reason}" for each in event.refused[:10]]
     if event.refused_lines > 10:
-        lines.append(f"refused: {event.refused_lines - 10:,} more manifest lines")
+        lines.append(f"rejected: {event.refused_lines - 10:,} more manifest lines")
     return lines
 
 
@@ -108,7 +108,7 @@ def _file(outcome: Outcome, *, verbose: bool) -> str | None:
 
 
 class TreeReporter:
-    """Which tree is taken, and nothing else: for a command whose output is a list."""
+    """Shows which tree is used, and nothing else: for a command whose output is a list."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -118,4 +118,4 @@ class TreeReporter:
             self._write(f"note: {event.text}")
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no resource is open."""

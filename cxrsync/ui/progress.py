@@ -1,4 +1,4 @@
-"""How far, how fast, how long still."""
+"""The progress of a run: how many files, at what rate, and how long it will still take."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _RATE_WINDOW = 30.0
 
 
 def is_problem(outcome: Outcome) -> bool:
-    """Whether a file did not arrive."""
+    """Whether an outcome is a failure or a mismatch."""
     return outcome.result in {Result.FAILED, Result.CONTRADICTED, Result.ACKNOWLEDGED}
 
 
-class Pace:
-    """How far, how fast, how long still: from the events alone. Times in seconds."""
+class Progress:
+    """The progress of a run, from its events alone. Times are in seconds."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
@@ -55,7 +55,7 @@ class Pace:
         self._forget_old()
 
     def _forget_old(self) -> None:
-        """Keep the last arrival before the window: the rate counts from there."""
+        """Forget arrivals before the window, except the last: the rate counts from it."""
         began = self._clock() - _RATE_WINDOW
         while len(self._arrivals) > 1 and self._arrivals[1][0] <= began:
             self._arrivals.popleft()
@@ -69,14 +69,14 @@ class Pace:
         return (self.received - count) / elapsed if elapsed > 0 else 0.0
 
     @property
-    def left(self) -> float | None:
-        """Seconds to go, as far as the files so far tell; None where they do not."""
+    def seconds_left(self) -> float | None:
+        """Seconds that the run will still take, by the mean size so far; None if not known."""
         if not self.fetched or self.rate <= 0:
             return None
         return (self.todo - self.done) * (self.fetched_bytes / self.fetched) / self.rate
 
     def __str__(self) -> str:
         text = f"{humanize.size(self.received)} at {humanize.size(self.rate)}/s"
-        if self.left is not None and self.done < self.todo:
-            text += f", about {humanize.duration(self.left)} left"
+        if self.seconds_left is not None and self.done < self.todo:
+            text += f", about {humanize.duration(self.seconds_left)} left"
         return text + (f", {self.failed} failed" if self.failed else "")

@@ -1,4 +1,4 @@
-"""Everyone who is told of a command's events. They only listen."""
+"""The reporters of a command, which get each of its events: bar, log lines, JSON, summary."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cxrsync.ui.summary_text import as_text
 
 
 class Reporter(Protocol):
-    """Is told of every event of a run, in the event loop's thread."""
+    """Gets every event of a run, in the event loop's thread."""
 
     def listen(self, event: Event) -> None: ...
 
@@ -23,7 +23,7 @@ class Reporter(Protocol):
 
 
 class SummaryReporter:
-    """The last words of a run, for a person."""
+    """Writes the summary of a run, for people."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -34,55 +34,58 @@ class SummaryReporter:
                 self._write(line)
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no resource is open."""
 
 
 class Reporters:
-    """Everyone who listens to one command. A listener whose reader has gone away is let go: that
-    nobody looks is no reason to stop, nor to miss a signal."""
+    """All reporters of one command.
+
+    A reporter whose output can no longer be written is dropped: that nobody reads it is no reason
+    to stop the run, or to miss a signal.
+    """
 
     def __init__(self, verbosity: int, *, json_to: Output | None, progress: str) -> None:
-        """For ``--progress`` (auto, bar, log, none; or tree, of a command that prints a list), and
-        ``--json``, if there is an output for it.
+        """Make the reporters for ``--progress`` and ``--json``.
 
-        ``loudness``: -1 quiet, 0 normal, 1 verbose.
+        ``verbosity``: -1 quiet, 0 normal, 1 verbose. ``json_to``: the output of ``--json``, or
+        None. ``progress``: auto, bar, log or none; or tree, for a command that prints a list.
         """
-        self._listeners: list[Reporter] = [] if json_to is None else [JsonReporter(json_to)]
+        self._reporters: list[Reporter] = [] if json_to is None else [JsonReporter(json_to)]
         if verbosity < 0:
             return
         if progress == "auto":
             progress = "bar" if sys.stderr.isatty() else "log"
         if progress == "bar":
-            self._listeners.append(BarReporter(sys.stderr, verbose=verbosity > 0))
+            self._reporters.append(BarReporter(sys.stderr, verbose=verbosity > 0))
         elif progress == "log":
-            self._listeners.append(LineReporter(to_stderr, verbose=verbosity > 0))
+            self._reporters.append(LineReporter(to_stderr, verbose=verbosity > 0))
         elif progress == "tree":
-            self._listeners.append(TreeReporter(to_stderr))
-        self._listeners.append(SummaryReporter(to_stderr))
+            self._reporters.append(TreeReporter(to_stderr))
+        self._reporters.append(SummaryReporter(to_stderr))
 
     def tell(self, event: Event) -> None:
-        """Tell everyone who still listens."""
-        self._each(lambda listener: listener.listen(event))
+        """Pass the event to every reporter."""
+        self._each(lambda reporter: reporter.listen(event))
 
     def say_summary(self, fields: dict[str, object], lines: Sequence[str]) -> None:
-        """The last line of a command that is no pull: for programs, and in words for people."""
+        """Write the summary of a command other than pull: fields for programs, lines for people."""
 
-        def say(listener: Reporter) -> None:
-            if isinstance(listener, JsonReporter):
-                listener.say_summary(fields)
-            elif isinstance(listener, SummaryReporter):
+        def write(reporter: Reporter) -> None:
+            if isinstance(reporter, JsonReporter):
+                reporter.say_summary(fields)
+            elif isinstance(reporter, SummaryReporter):
                 for line in lines:
                     to_stderr(line)
 
-        self._each(say)
+        self._each(write)
 
     def close(self) -> None:
-        """Take the bar down."""
-        self._each(lambda listener: listener.close())
+        """Close every reporter, such as the bar."""
+        self._each(lambda reporter: reporter.close())
 
     def _each(self, act: Callable[[Reporter], None]) -> None:
-        for listener in list(self._listeners):
+        for reporter in list(self._reporters):
             try:
-                act(listener)
+                act(reporter)
             except OSError:
-                self._listeners.remove(listener)
+                self._reporters.remove(reporter)

@@ -1,4 +1,4 @@
-"""Columns of text, as `status` and `pull --dry-run` print them."""
+"""Tables of text, as ``status`` and ``pull --dry-run`` print them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 
 def as_table(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
-    """Rows as lines, each column as wide as it must be; the first ``left`` ones begin at the left,
-    the others, which are numbers, end at the right."""
+    """``rows`` as lines, with columns of equal width.
+
+    The first ``left`` columns are aligned to the left; the others, which are numbers, to the right.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(

@@ -187,7 +187,7 @@ def test_a_part_is_here(machine: Machine, server: MiniPhysioNet, jpg: Path) -> N
 
     said = machine.run("pull", "--jpg", "--only", "images", "--dry-run").out
     assert f"by {LEARNED}" in said
-    assert "the rate seen last" in said
+    assert "the rate of the last pull" in said
     assert re.search(r"^p12 +images +\d+ +0 +1 +\d+ ", said, re.MULTILINE)
 
 
@@ -245,7 +245,7 @@ def test_an_older_version_is_here(
     assert told["bytes_from_source"] == pytest.approx(told["bytes"] * (1 - share), abs=1)
     said = machine.run("pull", "--dry-run", *newest).out
     assert f"{told['to_take']} files of them are in an older version" in said
-    assert "over the line" in said
+    assert "from the server" in said
 
 
 def test_what_is_linked_takes_no_room(machine: Machine, server: MiniPhysioNet) -> None:
@@ -276,15 +276,15 @@ def test_words_for_a_person(machine: Machine, server: MiniPhysioNet) -> None:
     done = machine.run("pull", "--jpg", "--shard", "p10", "--dry-run")
     assert done.code == 0
     head, *rows = done.out.splitlines()
-    assert head.split() == ["kind", "files", "here", "unproved", "missing", "to", "come"]
+    assert head.split() == ["kind", "total", "verified", "unverified", "missing", "to", "fetch"]
     assert [row.split()[:2] for row in rows[:3]] == [
         ["p10", "images"],
         ["root", "tables"],
         ["all", rows[2].split()[1]],
     ]
-    assert "to come: about" in done.out
+    assert "to fetch: about" in done.out
     assert f"(by {PUBLISHED})" in done.out
-    assert "how long: unknown" in done.out
+    assert "duration: unknown" in done.out
     assert "a quota of yours may be lower" in done.out
     assert "resum" not in done.out
 

@@ -463,4 +463,4 @@ async def test_what_is_refused_is_named_in_the_summary(tmp_path: Path) -> None:
     assert [asdict(each) for each in pulled.summary.refused] == [
         {"line": 5, "reason": "a path that leaves the tree (..)"}
     ]
-    assert "refused: manifest line 5: a path that leaves the tree (..)" in as_text(pulled.summary)
+    assert "rejected: manifest line 5: a path that leaves the tree (..)" in as_text(pulled.summary)

@@ -1,4 +1,4 @@
-"""What programs read: every field of an event that is theirs."""
+"""JSON lines: every public field of a plan has its key."""
 
 import io
 import json
@@ -11,19 +11,19 @@ from cxrsync.model import RejectedLine
 from cxrsync.ui.console import Output
 from cxrsync.ui.json_lines import JsonReporter
 
-OURS = {"due", "prefix"}
+INTERNAL = {"due", "prefix"}
+# Keys that keep an older name than their field.
+KEYS = {"reusable": "to_take"}
 
 
-def test_a_plan() -> None:
+def test_a_plan_as_json() -> None:
     plan = Planned(
         9, 1, 10, 2, 3, 1, (RejectedLine(4, "junk"),), 1, 3, array("q", range(8)), "x/1.0/"
     )
     with redirect_stdout(io.StringIO()) as out:
         JsonReporter(Output()).listen(plan)
-    said = json.loads(out.getvalue())
-    assert said.pop("event") == "plan"
-    assert said.pop("refused") == [{"line": 4, "reason": "junk"}]
-    names = {field.name for field in fields(Planned)} - OURS - {"refused"}
-    # The key is older than the field's name, and other people's scripts stand on it.
-    assert said.pop("to_take") == plan.reusable
-    assert said == {name: getattr(plan, name) for name in names - {"reusable"}}
+    written = json.loads(out.getvalue())
+    assert written.pop("event") == "plan"
+    assert written.pop("refused") == [{"line": 4, "reason": "junk"}]
+    names = {field.name for field in fields(Planned)} - INTERNAL - {"refused"}
+    assert written == {KEYS.get(name, name): getattr(plan, name) for name in names}

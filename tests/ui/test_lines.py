@@ -1,4 +1,4 @@
-"""What people read, line by line: whatever a server or a disk puts into it, a line stays a line."""
+"""Lines for people: no name from a server or a disk can forge a line, or move the cursor."""
 
 import io
 import os
@@ -57,7 +57,7 @@ def every_event(text: str) -> list[Event]:
 
 @settings(deadline=None, max_examples=30, derandomize=True)
 @given(st.text(max_size=20))
-def test_no_event_forges_a_line(text: str) -> None:
+def test_no_event_can_forge_a_line(text: str) -> None:
     def lines_of(text: str) -> list[str]:
         said = io.StringIO()
         with pytest.MonkeyPatch.context() as patch:
@@ -73,7 +73,7 @@ def test_no_event_forges_a_line(text: str) -> None:
     assert all(line.isprintable() for line in lines)
 
 
-def test_the_bar_s_lines_are_as_safe() -> None:
+def test_the_lines_above_the_bar_cannot_be_forged_either() -> None:
     stream = io.StringIO()
     bar = BarReporter(stream, verbose=True)
     for event in every_event(NASTY):
@@ -90,7 +90,7 @@ Output().write_lines(["a\\u202eb", "c"])
 """
 
 
-def test_paths_go_to_a_program_as_they_are_and_to_a_terminal_escaped() -> None:
+def test_paths_are_unchanged_for_a_program_and_escaped_for_a_terminal() -> None:
     to_program = subprocess.run([sys.executable, "-c", WRITE], capture_output=True, check=True)
     assert to_program.stdout.decode() == "a\u202eb\nc\n"
 
@@ -103,8 +103,8 @@ def test_paths_go_to_a_program_as_they_are_and_to_a_terminal_escaped() -> None:
         os.close(theirs)
 
 
-def test_names_on_a_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As `verify` finds them: any byte but the slash."""
+def test_names_on_a_disk_are_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As ``verify`` finds them: any byte except the slash."""
     name = os.fsdecode(b"x\nmissing: y\xff\x1b[31m")
     (tmp_path / name).touch()
     [found] = os.listdir(tmp_path)

@@ -1,4 +1,4 @@
-"""How far, how fast, how long still, by a clock that only the test moves."""
+"""The progress of a run, by a clock that only the test moves."""
 
 import re
 
@@ -6,7 +6,7 @@ import pytest
 
 from cxrsync.events import Event, FileDone, Planned, Received
 from cxrsync.model import Outcome, Result
-from cxrsync.ui.progress import Pace
+from cxrsync.ui.progress import Progress
 
 MB = 10**6
 
@@ -20,15 +20,15 @@ class Clock:
 
 
 class Run:
-    """A Pace, and a day in its life."""
+    """A Progress with its clock, and the events of a run."""
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.pace = Pace(self.clock)
+        self.progress = Progress(self.clock)
 
     def tell(self, *events: Event) -> None:
         for event in events:
-            self.pace.listen(event)
+            self.progress.listen(event)
 
     def receive(self, count: int, *, seconds: float) -> None:
         self.clock.now += seconds
@@ -52,60 +52,63 @@ def done(result: Result = Result.FETCHED, size: int = 0) -> FileDone:
     return FileDone(Outcome("files/p10/a.jpg", result, size))
 
 
-def test_before_anything(run: Run) -> None:
-    assert (run.pace.rate, run.pace.left) == (0.0, None)
-    assert str(run.pace) == "0 B at 0 B/s"
-    run.tell(Received(5))  # in the same instant: nothing to divide by
-    assert run.pace.rate == 0.0
+def test_before_any_event(run: Run) -> None:
+    assert (run.progress.rate, run.progress.seconds_left) == (0.0, None)
+    assert str(run.progress) == "0 B at 0 B/s"
+    run.tell(Received(5))  # in the same instant: the elapsed time is zero
+    assert run.progress.rate == 0.0
 
 
 def test_the_rate_is_that_of_the_last_half_minute(run: Run) -> None:
     run.steadily(4 * MB, seconds=100)
-    assert run.pace.rate == pytest.approx(4 * MB)
+    assert run.progress.rate == pytest.approx(4 * MB)
     run.steadily(1 * MB, seconds=15)
-    assert run.pace.rate == pytest.approx(2.5 * MB)
+    assert run.progress.rate == pytest.approx(2.5 * MB)
     run.steadily(1 * MB, seconds=15)
-    assert run.pace.rate == pytest.approx(1 * MB)
-    assert run.pace.received == 430 * MB
+    assert run.progress.rate == pytest.approx(1 * MB)
+    assert run.progress.received == 430 * MB
 
 
-def test_a_line_slower_than_the_window_has_a_rate(run: Run) -> None:
+def test_bytes_rarer_than_the_window_have_a_rate(run: Run) -> None:
     run.receive(6 * MB, seconds=60)
-    assert run.pace.rate == pytest.approx(0.1 * MB)
+    assert run.progress.rate == pytest.approx(0.1 * MB)
 
 
-def test_silence_brings_the_rate_down(run: Run) -> None:
+def test_the_rate_falls_during_a_silence(run: Run) -> None:
     run.steadily(MB, seconds=30)
     run.clock.now += 15
-    assert run.pace.rate == pytest.approx(0.5 * MB)
+    assert run.progress.rate == pytest.approx(0.5 * MB)
     run.clock.now += 15
-    assert run.pace.rate == 0
+    assert run.progress.rate == 0
 
 
-def test_bytes_thrown_away_are_counted_back(run: Run) -> None:
+def test_discarded_bytes_are_subtracted(run: Run) -> None:
     run.tell(plan(2), done(size=MB))
     run.receive(MB, seconds=1)
     run.receive(-3 * MB, seconds=1)
-    assert run.pace.received == -2 * MB
-    assert run.pace.left is None  # not a time before now
-    assert "left" not in str(run.pace)
+    assert run.progress.received == -2 * MB
+    assert run.progress.seconds_left is None  # not negative
+    assert "left" not in str(run.progress)
 
 
-def test_what_counts_as_what(run: Run) -> None:
+def test_which_outcomes_count_as_fetched_or_failed(run: Run) -> None:
     run.tell(plan(5, to_hash=2), plan(1))
-    assert run.pace.todo == 8
+    assert run.progress.todo == 8
     for result in Result:
         run.tell(done(result, size=10))
-    assert run.pace.done == len(Result)
-    assert (run.pace.fetched, run.pace.fetched_bytes) == (1, 10)  # what else there is cost no line
-    assert run.pace.failed == 3  # failed, contradicted, acknowledged
-    assert str(run.pace).endswith(", 3 failed")
+    assert run.progress.done == len(Result)
+    assert (run.progress.fetched, run.progress.fetched_bytes) == (
+        1,
+        10,
+    )  # the others needed no network
+    assert run.progress.failed == 3  # failed, contradicted, acknowledged
+    assert str(run.progress).endswith(", 3 failed")
 
 
 @pytest.mark.parametrize(
     ("files", "size", "rate", "text"),
     [
-        # A full pull of each: JPG takes 18 days, DICOM 150, and tqdm would say 3600:00:00.
+        # A full pull of each: JPG takes 18 days, DICOM 150 days, which tqdm shows as 3600:00:00.
         (377_110, 1_480_000, 359_000, "17 d 23 h"),
         (377_110, 12_500_000, 363_000, "150 d 7 h"),
         (61, MB, MB, "1 min"),
@@ -113,19 +116,19 @@ def test_what_counts_as_what(run: Run) -> None:
         (7_201, MB, MB, "2 h"),
     ],
 )
-def test_how_long_still(run: Run, files: int, size: int, rate: int, text: str) -> None:
+def test_the_remaining_time(run: Run, files: int, size: int, rate: int, text: str) -> None:
     run.tell(plan(files))
     run.steadily(rate, seconds=30)
     run.tell(done(size=size))
-    said = re.search(r"about (.*) left", str(run.pace))
+    said = re.search(r"about (.*) left", str(run.progress))
     assert said is not None
     assert said[1] == text
     assert ":" not in said[1]
-    assert run.pace.left == pytest.approx((files - 1) * size / rate)
+    assert run.progress.seconds_left == pytest.approx((files - 1) * size / rate)
 
 
-def test_nothing_is_left_at_the_end(run: Run) -> None:
+def test_no_time_remains_at_the_end(run: Run) -> None:
     run.tell(plan(1))
     run.steadily(MB, seconds=2)
     run.tell(done(size=2 * MB))
-    assert str(run.pace) == "2.0 MB at 1.0 MB/s"
+    assert str(run.progress) == "2.0 MB at 1.0 MB/s"

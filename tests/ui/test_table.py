@@ -1,4 +1,4 @@
-"""Columns of text."""
+"""Tables of text."""
 
 import pytest
 
@@ -15,7 +15,7 @@ ROWS = [("shard", "files"), ("p10", "1,234"), ("root", "5")]
         (2, ["shard  files", "p10    1,234", "root   5"]),
     ],
 )
-def test_the_first_begin_at_the_left_the_others_end_at_the_right(
+def test_the_first_columns_are_aligned_left_and_the_others_right(
     left: int, lines: list[str]
 ) -> None:
     assert as_table(ROWS, left=left).split("\n") == lines
@@ -35,10 +35,10 @@ def test_no_blanks_at_the_end_of_a_line() -> None:
 
 
 @pytest.mark.parametrize(("rows", "text"), [([], ""), ([("one",)], "one"), ([("é", "ß")], "é  ß")])
-def test_few(rows: list[tuple[str, ...]], text: str) -> None:
+def test_small_tables(rows: list[tuple[str, ...]], text: str) -> None:
     assert as_table(rows) == text
 
 
-def test_rows_of_unlike_lengths_are_a_mistake() -> None:
+def test_rows_of_different_lengths_raise() -> None:
     with pytest.raises(ValueError, match="argument"):
         as_table([("a", "b"), ("c",)])
