@@ -1,7 +1,7 @@
 """The text of a foreign exception is formatted nowhere but in ``sanitize``; the source shows it.
 
-Whatever is caught, or annotated, as an exception that is not of our own tree may be asked only for
-what holds no sentence of others: an errno, a path, a number, its type.
+Of an exception that is not in cxrsync's own tree only these may be used: an errno, a path, a number,
+and its type. That holds for exceptions that are caught, and for annotated variables.
 """
 
 import ast
@@ -33,7 +33,7 @@ SHOWS = {"str", "repr", "ascii", "format", "print", "echo", "to_stderr", "to_std
 
 
 def our_exceptions() -> set[str]:
-    """The names of the exceptions whose words are our own."""
+    """The names of cxrsync's own exceptions, whose text is safe."""
     modules = [
         import_module(each.name)
         for each in pkgutil.walk_packages(cxrsync.__path__, "cxrsync.")
@@ -65,7 +65,7 @@ def named(kind: ast.expr) -> set[str]:
 
 
 def is_foreign(kind: ast.expr | None, *, caught: bool = False) -> bool:
-    """Whether a type may be that of an exception that is not ours. What is ``caught`` is one."""
+    """Whether a type may be a foreign exception's. A type that is ``caught`` is an exception."""
     if kind is None:
         return caught
     looks = ("Error", "error", "Exception", "ExceptionGroup", "Interrupt")
@@ -86,7 +86,7 @@ def foreign_names(scope: ast.AST) -> set[str]:
 
 
 def shown(node: ast.AST, names: set[str]) -> Iterator[str]:
-    """The expressions below ``node`` through which the text of one of ``names`` would be seen."""
+    """The expressions below ``node`` that would show the text of one of ``names``."""
     if isinstance(node, ast.Call):
         function = ast.unparse(node.func).rpartition(".")[2]
         asks = [each.value for each in node.args[1:2] if isinstance(each, ast.Constant)]
@@ -103,7 +103,7 @@ def shown(node: ast.AST, names: set[str]) -> Iterator[str]:
 
 
 def sinks(node: ast.AST) -> list[ast.expr]:
-    """What ``node`` makes a text of."""
+    """The expressions that ``node`` turns into text."""
     if isinstance(node, ast.FormattedValue):
         return [node.value]
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod | ast.Add):
@@ -114,14 +114,14 @@ def sinks(node: ast.AST) -> list[ast.expr]:
 
 
 def is_system_text(node: ast.AST) -> bool:
-    """Whether an OSError is asked for its words, which need not be the system's."""
+    """Whether the text of an OSError is used, which need not be the system's."""
     if isinstance(node, ast.Attribute):
         return node.attr == "strerror" and ast.unparse(node) != "os.strerror"
     return isinstance(node, ast.Constant) and node.value == "strerror"
 
 
 def chained(scope: ast.AST) -> Iterator[str]:
-    """Where an error of ours would drag a foreign one along into everybody's traceback."""
+    """Where an error of cxrsync's would carry a foreign one into a traceback."""
     for handler in ast.walk(scope):
         if isinstance(handler, ast.ExceptHandler) and is_foreign(handler.type, caught=True):
             for node in ast.walk(handler):
@@ -152,7 +152,7 @@ def test_no_text_of_a_foreign_exception_is_formatted(file: Path) -> None:
     assert complaints(file.read_text("utf-8")) == set()
 
 
-def test_only_one_room_speaks_to_loggers() -> None:
+def test_only_one_module_uses_loggers() -> None:
     users = {file.name for file in FILES if "import logging" in file.read_text("utf-8")}
     assert users == {"diagnostics.py"}
 
@@ -198,7 +198,7 @@ def test_what_the_rule_forbids(kind: str, line: str) -> None:
         ("OSError", "raise"),
         ("aiohttp.ClientError", "say(f'{reason_of(problem.os_error)}')"),
         ("netrc.NetrcParseError", "say(f\"line {getattr(problem, 'lineno', 0)}\")"),
-        ("(Interrupted, BadAnswer)", "say(f'{problem}')"),
+        ("(Interrupted, InvalidResponse)", "say(f'{problem}')"),
         ("InvalidTable", "raise UsageError(str(problem)) from problem"),
     ],
 )
@@ -206,7 +206,7 @@ def test_what_it_allows(kind: str, line: str) -> None:
     assert complaints(in_handler(kind, line)) == set()
 
 
-def test_what_is_annotated_counts() -> None:
+def test_annotated_variables_count() -> None:
     assert complaints("def f(problem: OSError | None) -> str:\n    return str(problem)\n") != set()
     assert (
         complaints("def f():\n    error: BaseException | None = g()\n    print(error)\n") != set()

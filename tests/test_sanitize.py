@@ -1,4 +1,4 @@
-"""What is shown of others' words: nothing of an exception's text, nothing invisible of any text."""
+"""Foreign text: nothing of an exception's text is shown, and no invisible character of any text."""
 
 import errno
 import io
@@ -60,7 +60,7 @@ def of_openssl() -> ssl.SSLError:
         (UnicodeEncodeError("utf-8", SECRET, 0, 1, SECRET), "UnicodeEncodeError"),
         (socket.gaierror(socket.EAI_NONAME, SECRET), "its name is unknown"),
         (socket.gaierror(SECRET), "gaierror"),
-        # OpenSSL's number 1 is no EPERM.
+        # OpenSSL's error 1 is not the errno EPERM.
         (ssl.SSLError(1, SECRET), "SSLError"),
         (verification(10), "its certificate has expired"),
         (verification(62), "its certificate belongs to another host"),
@@ -72,14 +72,14 @@ def of_openssl() -> ssl.SSLError:
         (of_sqlite("PRAGMA query_only = 1", "CREATE TABLE t (a)"), "it cannot be written to"),
         (ExceptionGroup(SECRET, [ValueError(SECRET), OSError(errno.EIO, SECRET)]),
          f"ValueError, {os.strerror(errno.EIO)}"),
-        # Ours speak for themselves.
+        # cxrsync's own errors keep their text.
         (Interrupted("the line went silent"), "the line went silent"),
         (CxrsyncError(""), "CxrsyncError"),
         (UnexpectedFile(errno.EINVAL, "not a regular file", "/data/x"), "not a regular file"),
     ],
     ids=lambda each: each if isinstance(each, str) else type(each).__name__,
 )  # fmt: skip
-def test_a_reason(problem: BaseException, words: str) -> None:
+def test_the_reason_of(problem: BaseException, words: str) -> None:
     problem.add_note(SECRET)
     assert reason_of(problem) == words
     assert SECRET not in "\n".join(trace(problem))
@@ -99,13 +99,13 @@ def shake_hands(client: ssl.SSLContext, server: ssl.SSLContext, name: str) -> No
 @pytest.mark.parametrize(
     ("is_trusted", "name", "words"),
     [
-        (False, "here.test", "no authority that is trusted vouches for its certificate"),
+        (False, "here.test", "its certificate comes from no trusted authority"),
         (True, "elsewhere.test", "its certificate belongs to another host"),
-        (True, "10.1.2.3", "its certificate is another address's"),
+        (True, "10.1.2.3", "its certificate belongs to another address"),
     ],
 )
-def test_a_certificate_is_refused_in_our_words(is_trusted: bool, name: str, words: str) -> None:
-    """The numbers are those that OpenSSL really gives."""
+def test_the_reason_for_a_refused_certificate(is_trusted: bool, name: str, words: str) -> None:
+    """A real handshake, so that the numbers are those of OpenSSL."""
     authority = trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("here.test").configure_cert(server)
@@ -136,21 +136,21 @@ def raised(problem: BaseException, *, cause: BaseException | None, hides: bool) 
 
 
 @pytest.mark.parametrize("hides", [False, True])
-def test_a_trace_tells_where_and_nothing_else(hides: bool) -> None:
+def test_a_trace_says_where_and_nothing_else(hides: bool) -> None:
     inner = raised(OSError(errno.EIO, SECRET), cause=None, hides=False)
     group = BaseExceptionGroup(SECRET, [inner, KeyError(SECRET)])
     problem = raised(Interrupted("the line broke"), cause=group, hides=hides)
     problem.add_note(SECRET)
     said = "\n".join(trace(problem))
     assert SECRET not in said
-    assert SECRET in "".join(traceback.format_exception(problem))  # there was something to hide
+    assert SECRET in "".join(traceback.format_exception(problem))  # there is something to hide
     assert said.endswith("Interrupted: the line broke")
     assert said.count("in raised") == (3 if hides else 2)
     assert ("KeyError" in said) == hides
     assert os.strerror(errno.EIO) in said or not hides
 
 
-def test_a_trace_of_a_ring_ends() -> None:
+def test_the_trace_of_a_circular_chain_ends() -> None:
     one, two = ValueError(SECRET), KeyError(SECRET)
     one.__cause__, two.__cause__ = two, one
     assert list(trace(one))[-1] == "ValueError"
@@ -181,7 +181,7 @@ def test_printable(text: str, shown: str) -> None:
 @many
 @given(st.text(st.characters()))
 @example("".join(map(chr, range(0x100))))
-def test_what_is_printed_moves_nothing(text: str) -> None:
+def test_printable_text_has_no_control_characters(text: str) -> None:
     shown = printable(text)
     assert shown.isprintable()
     assert shown.encode().decode() == shown
