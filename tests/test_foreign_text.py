@@ -1,7 +1,7 @@
 """The text of a foreign exception is formatted nowhere but in ``sanitize``; the source shows it.
 
-Of an exception that is not in cxrsync's own tree only these may be used: an errno, a path, a number,
-and its type. That holds for exceptions that are caught, and for annotated variables.
+Of an exception that is not in cxrsync's own tree only these may be used: an errno, a path, a
+number, and its type. That holds for exceptions that are caught, and for annotated variables.
 """
 
 import ast

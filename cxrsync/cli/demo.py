@@ -13,7 +13,7 @@ import click
 
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.variables import Command
-from cxrsync.demo.walkthrough import DEMO_RATE, Stage, open_stage, show
+from cxrsync.demo.walkthrough import DEMO_RATE, DemoSetup, run_walkthrough, set_up
 from cxrsync.errors import UsageError
 from cxrsync.sanitize import reason_of
 
@@ -53,7 +53,7 @@ def demo(
     place = Path(folder or tempfile.mkdtemp(prefix="cxrsync-demo-")).absolute()
     try:
         try:
-            stage = open_stage(
+            stage = set_up(
                 place, patients=patients, rate=rate or (None if serve else DEMO_RATE), port=port
             )
         except (ValueError, OSError) as problem:
@@ -67,10 +67,10 @@ def demo(
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _show(stage: Stage, say: Callable[[str], None]) -> int:
+def _show(stage: DemoSetup, say: Callable[[str], None]) -> int:
     say(f"A miniature PhysioNet is at {stage.server.base_url} (synthetic data, this machine)")
     say("")
-    code = show(stage, say)
+    code = run_walkthrough(stage, say)
     say("")
     if code == 0:
         say("That is all there is to it. With an account at physionet.org:")
@@ -81,7 +81,7 @@ def _show(stage: Stage, say: Callable[[str], None]) -> int:
     return code
 
 
-def _serve(stage: Stage, say: Callable[[str], None]) -> int:
+def _serve(stage: DemoSetup, say: Callable[[str], None]) -> int:
     say("A miniature PhysioNet is running. In another terminal:")
     say("")
     for name, value in stage.environment.items():

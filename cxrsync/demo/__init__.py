@@ -1,1 +1,1 @@
-"""A PhysioNet in miniature: synthetic trees, and a server with the real one's manners."""
+"""A miniature PhysioNet: synthetic datasets, and a server that behaves as the real one does."""

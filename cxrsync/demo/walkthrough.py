@@ -1,4 +1,4 @@
-"""What ``cxrsync demo`` shows a person: a pull is killed half-way, goes on, and is verified."""
+"""What ``cxrsync demo`` shows: a pull is killed half-way, resumed, and verified."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from cxrsync.demo.data.tree import Tree, TreeSpec, make_tree
 from cxrsync.demo.server.behaviour import ServerBehaviour
 from cxrsync.demo.server.server import MiniPhysioNet
 
-_KILL_PATIENCE = 60.0
-# Slow enough that a person sees it work, quick enough that nobody waits.
+_MAX_SECONDS_UNTIL_KILL = 60.0
+# Bytes per second: slow enough to watch, fast enough not to wait.
 DEMO_RATE = 128 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Where the demo takes place: a folder of its own, a server, and how to call cxrsync there."""
+class DemoSetup:
+    """The demo's folder and server, and how to run cxrsync with them."""
 
     folder: Path
     server: MiniPhysioNet
@@ -33,20 +33,20 @@ class Stage:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a person would export to use the demo's server."""
+        """The variables that a user would export to use the demo's server."""
         return {
             "CXRSYNC_BASE_URL": self.server.base_url,
             "CXRSYNC_CA_FILE": str(self.server.ca_file),
             "CXRSYNC_DEST": str(self.dest),
-            "CXRSYNC_ALLOW_SYNCED": "1",  # synthetic: nobody's data
+            "CXRSYNC_ALLOW_SYNCED": "1",  # the data is synthetic
             "PHYSIONET_USERNAME": self.server.behaviour.username,
             "PHYSIONET_PASSWORD": self.server.behaviour.password,
         }
 
-    def command(self, *words: str) -> subprocess.Popen[bytes]:
-        """Start ``cxrsync`` as a person would, against this server."""
-        return subprocess.Popen(  # noqa: S603 - our own interpreter, our own words
-            [sys.executable, "-m", "cxrsync", *words], env={**os.environ, **self.environment}
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start ``cxrsync`` with these arguments against this server."""
+        return subprocess.Popen(  # noqa: S603 - this interpreter, arguments of our own
+            [sys.executable, "-m", "cxrsync", *arguments], env={**os.environ, **self.environment}
         )
 
 
@@ -63,26 +63,26 @@ def make_trees(folder: Path, patients: int) -> list[Tree]:
     ]
 
 
-def open_stage(folder: Path, *, patients: int, rate: int | None, port: int = 0) -> Stage:
-    """Make the trees and start the server. Stop ``stage.server`` when done."""
+def set_up(folder: Path, *, patients: int, rate: int | None, port: int = 0) -> DemoSetup:
+    """Make the trees and start the server. The caller stops ``server`` at the end."""
     make_trees(folder / "files", patients)
     server = MiniPhysioNet(
         folder / "files", ServerBehaviour(rate=rate), certificates=folder, port=port
     )
     server.start()
-    return Stage(folder, server)
+    return DemoSetup(folder, server)
 
 
-def show(stage: Stage, say: Callable[[str], None]) -> int:
-    """Pull, kill, go on, verify; returns the exit code of the verification."""
-    request_log = stage.server.request_log
+def run_walkthrough(setup: DemoSetup, write: Callable[[str], None]) -> int:
+    """Pull, kill, resume, verify. Returns 0, or the exit code of the command that failed."""
+    request_log = setup.server.request_log
     pull = ("pull", "--jpg", "--shard", "p10")
-    root = stage.folder / "files" / "mimic-cxr-jpg" / "2.1.0"
+    root = setup.folder / "files" / "mimic-cxr-jpg" / "2.1.0"
     whole = sum(path.stat().st_size for path in (root / "files" / "p10").rglob("*.jpg"))
 
-    say("$ cxrsync pull --jpg --shard p10")
-    first = stage.command(*pull)
-    deadline = time.monotonic() + _KILL_PATIENCE
+    write("$ cxrsync pull --jpg --shard p10")
+    first = setup.start(*pull)
+    deadline = time.monotonic() + _MAX_SECONDS_UNTIL_KILL
     while request_log.snapshot().bytes_sent < whole / 2 and first.poll() is None:
         if time.monotonic() > deadline:
             break
@@ -90,17 +90,17 @@ def show(stage: Stage, say: Callable[[str], None]) -> int:
     first.send_signal(signal.SIGKILL)
     first.wait()
     half = request_log.snapshot()
-    say("")
-    say(f"  killed with SIGKILL half-way: {half.bytes_sent:,} bytes were sent, in")
-    say(f"  {half.requests} requests, with {half.password_checks} password check")
-    say("")
-    say("$ cxrsync pull --jpg --shard p10      # the same command again")
-    code = stage.command(*pull).wait()
+    write("")
+    write(f"  killed with SIGKILL half-way: the server has sent {half.bytes_sent:,} bytes in")
+    write(f"  {half.requests} requests, with {half.password_checks} password check")
+    write("")
+    write("$ cxrsync pull --jpg --shard p10      # the same command again")
+    code = setup.start(*pull).wait()
     done = request_log.snapshot()
     images = sum(count.bytes_sent for path, count in done.by_path.items() if path.endswith(".jpg"))
-    say("")
-    say(f"  the images are {whole:,} bytes; the server sent {images:,} for them in both runs:")
-    say(f"  {max(0, images - whole):,} bytes were lost to the kill")
-    say("")
-    say("$ cxrsync verify --jpg")
-    return stage.command("verify", "--jpg").wait() or code
+    write("")
+    write(f"  the images have {whole:,} bytes; the server sent {images:,} of them in both runs:")
+    write(f"  the kill cost {max(0, images - whole):,} bytes")
+    write("")
+    write("$ cxrsync verify --jpg")
+    return setup.start("verify", "--jpg").wait() or code

@@ -1,4 +1,4 @@
-"""A served tree, and a guest whose agent is welcome."""
+"""A served tree, and a client whose agent is accepted."""
 
 import os
 from collections.abc import AsyncIterator, Iterator

@@ -1,4 +1,4 @@
-"""A small tree to serve, and how to ask for it over TLS."""
+"""A small tree to serve, and a client for it over TLS."""
 
 import base64
 import ssl

@@ -1,4 +1,4 @@
-"""The programs that people use on the real site."""
+"""The miniature server with the programs that people use on the real site."""
 
 import os
 import shutil

@@ -131,7 +131,7 @@ def test_access_that_is_withdrawn_in_mid_run(serve: Serve, make_machine: MakeMac
     process = machine.start("pull", *SHARD, "--json", "--give-up-after", "1")
     wait_until(lambda: image_bytes_sent(server) > 50_000)
 
-    server.set_manners(agreements=frozenset())
+    server.set_behaviour(agreements=frozenset())
     _out, err = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 4

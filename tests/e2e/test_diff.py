@@ -129,7 +129,7 @@ def test_for_a_person_and_without_a_network(
     machine = make_machine(server)
     words = ("diff", OLD, VERSION, "--jpg")
     first = machine.run(*words)
-    server.set_manners(**OFFLINE)
+    server.set_behaviour(**OFFLINE)
 
     again = machine.run(*words)
 
@@ -295,7 +295,7 @@ def test_ctrl_c_while_the_second_manifest_comes(
     server = serve()
     machine = make_machine(server)
     assert machine.run("ls", "--jpg", "--dataset-version", OLD).code == 0
-    server.set_manners(rate=10_000)
+    server.set_behaviour(rate=10_000)
     server.request_log.reset()
     process = machine.start("diff", OLD, VERSION, "--jpg")
     wait_until(lambda: server.request_log.snapshot().bytes_sent > 4_000)
@@ -303,7 +303,7 @@ def test_ctrl_c_while_the_second_manifest_comes(
     out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (130, "")
     assert "Traceback" not in err
-    server.set_manners(rate=None)
+    server.set_behaviour(rate=None)
     check(
         machine.run("diff", OLD, VERSION, "--jpg", "--json"),
         *(manifest(files_root / JPG / version) for version in (OLD, VERSION)),

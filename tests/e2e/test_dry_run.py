@@ -221,7 +221,7 @@ def test_a_pull_was_killed(serve: Serve, make_machine: MakeMachine, jpg: Path) -
     assert counted(told, "missing") == counts(wanted - here)
     assert image_bytes_sent(server) == 0
     assert f"{len(partials)} file" in machine.run("pull", "--dry-run", *words).out
-    server.set_manners(rate=None)
+    server.set_behaviour(rate=None)
     assert machine.pull(*words).code == 0
     assert foretell(machine, *words)["resumable"] == {"files": 0, "bytes": 0}
 
@@ -404,7 +404,7 @@ def test_what_is_begun_has_its_room_already(
     assert told["free"]["bytes"] < len(data)
     assert told["resumable"]["files"] == 1
     assert told["need"]["bytes"] == told["bytes"] - told["resumable"]["bytes"]
-    server.set_manners(rate=None)
+    server.set_behaviour(rate=None)
     done = machine.pull(*words)
     assert done.code == 0, done.err
     assert (machine.dest / "archive/1.0/all.zip").read_bytes() == data

@@ -195,24 +195,24 @@ def swapped(stage: Stage) -> None:
     stage.source.write_bytes(noise("another", len(stage.data)))
     os.utime(stage.source, (1e9, 1e9))
     rule = Rule(f"*/{NAME}", faults.closes(AT, do=lambda: os.replace(new, stage.source)))
-    stage.server.set_manners(faults=script(rule))
+    stage.server.set_behaviour(faults=script(rule))
 
 
 def forgotten(stage: Stage) -> None:
-    stage.server.set_manners(
+    stage.server.set_behaviour(
         faults=script(Rule(f"*/{NAME}", faults.closes(AT, do=stage.server.forget_sessions)))
     )
 
 
 def refused(stage: Stage) -> None:
-    stage.server.set_manners(
+    stage.server.set_behaviour(
         max_connections=2, faults=once(faults.closes(9_000)).script(stage.connections)
     )
 
 
 def cut_off(stage: Stage) -> None:
     rules = once(faults.closes(9_000)).script(stage.connections)
-    stage.server.set_manners(cuts_handshake=lambda number: number in {2, 3, 5}, faults=rules)
+    stage.server.set_behaviour(cuts_handshake=lambda number: number in {2, 3, 5}, faults=rules)
 
 
 ACCIDENTS: dict[str, tuple[Callable[[Stage], None], int]] = {
@@ -225,7 +225,7 @@ ACCIDENTS: dict[str, tuple[Callable[[Stage], None], int]] = {
 
 def order(name: str) -> Callable[[Stage], None]:
     ordered = FAULTS[name][0]
-    return lambda stage: stage.server.set_manners(faults=ordered.script(stage.connections))
+    return lambda stage: stage.server.set_behaviour(faults=ordered.script(stage.connections))
 
 
 CASES = {name: (order(name), code, losable) for name, (_, code, losable) in FAULTS.items()} | {
@@ -257,7 +257,7 @@ async def test_nothing_is_lost(
     assert stage.server.request_log.password_checks == 1 + (arrange is forgotten)
 
     # What is here is gone on with once the server has come to its senses.
-    stage.server.set_manners(faults=None)
+    stage.server.set_behaviour(faults=None)
     if expected is WRONG:  # not asked for again before the publisher has touched it
         os.utime(stage.source, (2e9, 2e9))
     assert (await stage.pull()).exit_code is DONE

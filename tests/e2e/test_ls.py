@@ -154,7 +154,7 @@ def test_neither_network_nor_write_access(serve: Serve, make_machine: MakeMachin
     words = ("ls", "--dicom", "--split", "test", "--format", "json")
     first = machine.run(*words)
     assert first.code == 0, first.err
-    server.set_manners(max_connections=0)  # each connection is closed at once
+    server.set_behaviour(max_connections=0)  # each connection is closed at once
     server.request_log.reset()
     folders = [machine.dest, *machine.dest.rglob("*")]
     for path in folders:
@@ -319,7 +319,7 @@ def test_ctrl_c_while_the_manifest_comes(
     assert (process.returncode, out) == (130, "")
     assert "Traceback" not in err
 
-    server.set_manners(rate=None)
+    server.set_behaviour(rate=None)
     assert len(machine.run("ls", "--jpg").out.splitlines()) == 4000
 
 

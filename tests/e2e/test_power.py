@@ -102,7 +102,7 @@ def test_no_fsync_is_as_unsafe_as_its_help_says(
 def test_the_next_run_completes_the_tree(
     place: Path, power_server: MiniPhysioNet, rehearsal: Rehearsal, fate: Fate
 ) -> None:
-    power_server.set_manners(rate=None)
+    power_server.set_behaviour(rate=None)
     machine = machine_at(place, f"next-{fate.name}", power_server)
     chance = random.Random(fate.name)
     moments = list(range(rehearsal.count + 1))

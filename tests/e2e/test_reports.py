@@ -266,7 +266,7 @@ def test_an_interrupt_keeps_every_byte_of_an_archive_in_segments(
     assert len(ranges) > 1
     assert sum(stop - start for start, stop in ranges) == arrived > 1 << 20
 
-    server.set_manners(rate=None)
+    server.set_behaviour(rate=None)
     done = machine.pull(*words)
     assert done.code == 0
     size = (source / ARCHIVE).stat().st_size

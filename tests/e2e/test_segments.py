@@ -101,7 +101,7 @@ def test_a_file_that_changed_between_two_runs_is_started_over(
     ]
     partial.write_bytes(b"\0" * partial.stat().st_size)
     scan.write_bytes(right)  # a new mtime: a new ETag
-    server.set_manners(rate=None)
+    server.set_behaviour(rate=None)
 
     done = machine.pull(*BIG)
 

@@ -347,7 +347,7 @@ def test_no_agreement_for_the_tables(
     machine = make_machine(server)
     if manifest_is_here:  # then it is asked for over several connections
         assert machine.pull("--jpg", "--max-files", "0").code == 9
-    server.set_manners(agreements=frozenset({DICOM}))
+    server.set_behaviour(agreements=frozenset({DICOM}))
     server.request_log.reset()
 
     denied = machine.pull("--dicom", "--split", "test")
@@ -386,7 +386,7 @@ def test_a_table_that_does_not_arrive(serve: Serve, make_machine: MakeMachine, f
     assert machine.run("ls", *words).code == 5
     limited = machine.pull(*words, "--max-files", "0")
     assert (limited.code, limited.summary["files"]["failed"]) == (9, 0)
-    server.set_manners(faults=None)
+    server.set_behaviour(faults=None)
     assert machine.pull(*words).code == 0
 
 
@@ -415,7 +415,7 @@ def test_a_jpg_tree_that_is_there_already_is_enough(
     machine = make_machine(server)
     assert machine.pull("--jpg", "--only", "tables").code == 0
     before = fingerprint(machine.dest / JPG / VERSION)
-    server.set_manners(agreements=frozenset({DICOM}))
+    server.set_behaviour(agreements=frozenset({DICOM}))
     server.request_log.reset()
 
     done = machine.pull("--dicom", "--split", "validate", "--frontal", "--label", "Edema=1,0")

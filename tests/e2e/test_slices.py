@@ -293,7 +293,7 @@ def test_killed_in_the_middle_of_the_search(
     words = (*FLAGS, "--subject", SUBJECT, "--no-tables")
     killed = machine.interrupt(lambda: read_of_it(server) > share * 100_000, signal.SIGKILL, *words)
     assert killed.code == -signal.SIGKILL
-    server.set_manners(rate=None)
+    server.set_behaviour(rate=None)
 
     done = machine.pull(*words)
 

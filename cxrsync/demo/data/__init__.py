@@ -1,1 +1,1 @@
-"""Synthetic datasets: real names, no real data."""
+"""Synthetic datasets with real file names and no real data."""

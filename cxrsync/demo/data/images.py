@@ -1,6 +1,6 @@
 """Synthetic chest X-rays: one small picture as JPEG or DICOM, padded to any size.
 
-Every viewer opens them, and no two are alike: each carries its stamp, and noise drawn from it.
+Every viewer opens them. No two are equal: each has its stamp, and noise derived from the stamp.
 """
 
 import base64
@@ -23,7 +23,7 @@ _JPEG = base64.b64decode(
     "Y7jl6/xdHVNqlZGNHkwmKVu7TzB8QoztCyLGskRG/AkkfpVsPCjxIaM4uPzOPxcV7yMaPJhMUrd2nmD4hRnaFkWNZIiN"
     "+BJI/SrYeFHiQ0Zxcfmcfi4rRVNqiqKoqiqKoqiq/9k="
 )
-_JFIF_HEAD = 20  # SOI and APP0: JFIF wants APP0 first, so comments go after it
+_JFIF_HEAD = 20  # SOI and APP0: JFIF requires APP0 first, so comments follow it
 _COMMENT_MAX = 65_533  # a segment's 16-bit length counts its own two bytes
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -31,13 +31,13 @@ _EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
 
 def noise(name: str, size: int) -> bytes:
-    """`size` incompressible bytes that depend on nothing but `name`."""
+    """`size` incompressible bytes, derived from `name` alone."""
     return hashlib.shake_128(name.encode()).digest(size)
 
 
 @functools.cache
 def picture() -> bytes:
-    """The picture both formats show, 8-bit greys row by row: a torso with two dark lungs."""
+    """The picture of both formats, 8-bit greys row by row: a torso with two dark lungs."""
 
     def in_lung(x: int, y: int, centre: int) -> bool:
         return ((x - centre) * 21) ** 2 + ((y - SIDE // 2) * 11) ** 2 < (11 * 21) ** 2
@@ -50,15 +50,15 @@ def picture() -> bytes:
 
 
 def jpeg(stamp: str, size: int) -> bytes:
-    """A baseline JPEG of exactly `size` bytes, or of as few above it as the picture needs.
+    """A baseline JPEG of exactly `size` bytes, or larger if the picture needs more.
 
-    The stamp and the padding stand in comment (COM) segments, which decoders skip.
+    The stamp and the padding are in comment (COM) segments, which decoders skip.
     """
     text = stamp.encode("ascii") + b"\n"
-    room = max(size - len(_JPEG), len(text) + 4)
-    count = -(-room // (_COMMENT_MAX + 4))
-    body = text + noise(stamp, room - 4 * count - len(text))
-    # Even parts: no remainder too short to be a segment of its own.
+    padding = max(size - len(_JPEG), len(text) + 4)
+    count = -(-padding // (_COMMENT_MAX + 4))
+    body = text + noise(stamp, padding - 4 * count - len(text))
+    # Parts of equal size: no remainder is too short for a segment.
     step = -(-len(body) // count)
     parts = [body[at : at + step] for at in range(0, len(body), step)]
     comments = b"".join(b"\xff\xfe" + struct.pack(">H", len(part) + 2) + part for part in parts)
@@ -66,11 +66,11 @@ def jpeg(stamp: str, size: int) -> bytes:
 
 
 def dicom(stamp: str, size: int, about: Mapping[str, str]) -> bytes:
-    """A DICOM file of `size` bytes less an odd one, or of as few above it as the picture needs.
+    """A DICOM file of `size` bytes, rounded down to even, or larger if the picture needs more.
 
-    `about` holds subject, study, image, date (YYYYMMDD), time (HHMMSS.FFF) and view. The class is
-    Secondary Capture, which asks for the fewest attributes; the padding is Data Set Trailing
-    Padding (PS3.10, 7.2).
+    `about` has the keys subject, study, image, date (YYYYMMDD), time (HHMMSS.FFF) and view. The
+    class is Secondary Capture, which requires the fewest attributes; the padding is Data Set
+    Trailing Padding (PS3.10, 7.2).
     """
     instance = _uid("image", about["image"])
     meta = (
@@ -91,7 +91,7 @@ def dicom(stamp: str, size: int, about: Mapping[str, str]) -> bytes:
         + _element(0x0008, 0x0030, "TM", about["time"])
         + _element(0x0008, 0x0050, "SH", "")
         + _element(0x0008, 0x0060, "CS", "CR")
-        + _element(0x0008, 0x0064, "CS", "SYN")  # made by a program, not by a machine
+        + _element(0x0008, 0x0064, "CS", "SYN")  # synthetic: made by a program
         + _element(0x0008, 0x0090, "PN", "")
         + _element(0x0010, 0x0010, "PN", "")
         + _element(0x0010, 0x0020, "LO", about["subject"])
@@ -114,8 +114,8 @@ def dicom(stamp: str, size: int, about: Mapping[str, str]) -> bytes:
         + _element(0x0028, 0x0103, "US", 0)
         + _element(0x7FE0, 0x0010, "OB", picture())
     )
-    room = max(size // 2 * 2 - len(head) - 12, 0)
-    return head + _element(0xFFFC, 0xFFFC, "OB", noise(stamp, room))
+    padding = max(size // 2 * 2 - len(head) - 12, 0)
+    return head + _element(0xFFFC, 0xFFFC, "OB", noise(stamp, padding))
 
 
 def _element(group: int, number: int, vr: str, value: str | int | bytes) -> bytes:

@@ -1,8 +1,8 @@
 """The synthetic cohort, and the tables that describe it.
 
-The seed decides which subjects, studies and images there are; their ids decide everything else
-(dates, labels, reports). So both datasets and both versions tell of the same patients. Names and
-columns are those of the real tables (see "The trees" in PHYSIONET.md). Nothing here is real.
+The seed decides the subjects, studies and images; their ids decide everything else (dates, labels,
+reports). So both datasets and both versions describe the same patients. Names and columns are those
+of the real tables. No data is real.
 """
 
 import csv
@@ -58,7 +58,7 @@ _METADATA = (
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image: its dicom id, its view (may be empty), and which edition of its bytes this is."""
+    """One image: its DICOM id, its view (may be empty), and the edition of its bytes."""
 
     id: str
     view: str
@@ -78,14 +78,14 @@ class Study:
 
     @property
     def folder(self) -> str:
-        """Where its images are, relative to the version's root; its report is `<folder>.txt`."""
+        """The folder of its images, below the version's root; its report is `<folder>.txt`."""
         subject = str(self.subject)
         return f"files/p{subject[:2]}/p{subject}/s{self.id}"
 
 
-def dice(*name: object) -> random.Random:
-    """The source of every choice named `name`: the same on every machine and in every run."""
-    return random.Random("/".join(map(str, name)))  # noqa: S311 -- made-up data, no secrets
+def rng_for(*name: object) -> random.Random:
+    """A random generator seeded by `name`: the same on every machine and in every run."""
+    return random.Random("/".join(map(str, name)))  # noqa: S311 -- synthetic data, no secrets
 
 
 def cohort(patients: int, seed: int, version: str) -> list[Study]:
@@ -109,12 +109,12 @@ def cohort(patients: int, seed: int, version: str) -> list[Study]:
 
 def _draw(patients: int, seed: int) -> list[Study]:
     """Every study that either version has."""
-    rng = dice("cohort", seed)
+    rng = rng_for("cohort", seed)
     shards = [rng.sample(range(33, 1_000_000), len(range(at, patients, 10))) for at in range(10)]
     subjects = [(10 + at) * 1_000_000 + number for at in range(10) for number in shards[at]]
-    subjects[0] = FIRST_SUBJECT  # all others are above it
+    subjects[0] = FIRST_SUBJECT  # all others are larger
     subjects.sort()
-    # Above the first study's id, so that it sorts first within its subject, too.
+    # Larger than the first study's id, so that this one sorts first within its subject.
     ids = iter(rng.sample(range(FIRST_STUDY + 1, 60_000_000), 4 * patients))
 
     studies = []
@@ -146,8 +146,8 @@ def _dicom_id(rng: random.Random) -> str:
 
 
 def report(study: Study) -> str:
-    """The study's report: invented text; the unremarkable ones share theirs to the byte."""
-    rng = dice("report", study.id)
+    """The study's report: invented text. Reports without findings are equal byte for byte."""
+    rng = rng_for("report", study.id)
     if rng.random() < 0.2:
         findings, impression = "The lungs are clear, as nobody's are.", "No acute invention."
     else:
@@ -164,7 +164,7 @@ def report(study: Study) -> str:
 
 
 def record_list(studies: Iterable[Study]) -> bytes:
-    """cxr-record-list: where each DICOM image is."""
+    """cxr-record-list: the path of each DICOM image."""
     return _csv(
         ("subject_id", "study_id", "dicom_id", "path"),
         (
@@ -176,7 +176,7 @@ def record_list(studies: Iterable[Study]) -> bytes:
 
 
 def study_list(studies: Iterable[Study]) -> bytes:
-    """cxr-study-list: where each report is."""
+    """cxr-study-list: the path of each report."""
     return _csv(
         ("subject_id", "study_id", "path"),
         ((study.subject, study.id, f"{study.folder}.txt") for study in studies),
@@ -184,10 +184,10 @@ def study_list(studies: Iterable[Study]) -> bytes:
 
 
 def provider_list(studies: Iterable[Study]) -> bytes:
-    """cxr-provider-list: who ordered and who read; about a third have no resident."""
+    """cxr-provider-list: who ordered and who read each study; about a third have no resident."""
 
     def row(study: Study) -> tuple[object, ...]:
-        rng = dice("providers", study.id)
+        rng = rng_for("providers", study.id)
         order, attending, resident = (f"P{rng.randrange(100):02}SYN{digit}" for digit in "123")
         return (study.subject, study.id, order, attending, rng.choice((resident, resident, "")))
 
@@ -222,13 +222,13 @@ def split(studies: Iterable[Study]) -> bytes:
 
 
 def labels(studies: Iterable[Study], labeler: str) -> bytes:
-    """chexpert and negbio: 14 labels a study; they mostly agree."""
+    """chexpert and negbio: 14 labels per study; the two labelers mostly agree."""
     rows = ((study.subject, study.id, *_findings(study, labeler)) for study in studies)
     return _csv(("subject_id", "study_id", *LABELS), rows)
 
 
 def test_set_labeled(studies: Iterable[Study]) -> bytes:
-    """test-set-labeled: the test split's studies, labelled by a (made-up) radiologist."""
+    """test-set-labeled: the test split's studies, labelled by an invented radiologist."""
     names = ("Airspace Opacity" if name == "Lung Opacity" else name for name in LABELS)
     rows = (
         (study.id, *_findings(study, "radiologist")) for study in studies if study.split == "test"
@@ -237,10 +237,12 @@ def test_set_labeled(studies: Iterable[Study]) -> bytes:
 
 
 def _findings(study: Study, labeler: str) -> list[str]:
-    rng = dice("labels", study.id)
+    rng = rng_for("labels", study.id)
     values = rng.choices(("", "1.0", "0.0", "-1.0"), (70, 15, 10, 5), k=len(LABELS))
     values[LABELS.index("No Finding")] = "" if "1.0" in values else "1.0"
-    values[dice(labeler, study.id).randrange(len(LABELS))] = ""  # what this labeler overlooked
+    values[rng_for(labeler, study.id).randrange(len(LABELS))] = (
+        ""  # a label that this labeler missed
+    )
     return values
 
 

@@ -1,8 +1,8 @@
 """Synthetic MIMIC-CXR and MIMIC-CXR-JPG trees: real names and layout, invented contents.
 
-Names, columns, manifest format and order are those of "The trees" and "SHA256SUMS.txt" in
-PHYSIONET.md. The same spec makes the same bytes on any machine, so nothing is compressed:
-what zlib makes of an input depends on which zlib it is.
+Names, columns, and the format and order of the manifest are those of the real datasets. The same
+spec makes the same bytes on any machine. Therefore nothing is compressed: the output of zlib
+depends on its version.
 """
 
 import datetime as dt
@@ -22,7 +22,7 @@ from cxrsync.demo.data import images, tables
 DATASETS = ("mimic-cxr", "mimic-cxr-jpg")
 VERSIONS = ("2.0.0", "2.1.0")
 MARKER = ".cxrsync-demo"
-"""The file in `files_root` that says all of it is synthetic."""
+"""The file in `files_root` that marks its whole content as synthetic."""
 
 _RELEASED = {
     "2.0.0": dt.datetime(2019, 9, 19, 12, tzinfo=dt.UTC),
@@ -40,15 +40,15 @@ _MARKER_TEXT = (
 
 
 class NotSynthetic(ValueError):
-    """A folder that holds what the tree maker has not made."""
+    """A folder has files that this module did not make."""
 
 
 @dataclass(frozen=True, slots=True)
 class TreeSpec:
-    """What to make. Subjects are spread evenly over p10 to p19.
+    """The size of a tree. Subjects are spread evenly over p10 to p19.
 
-    Images are 0.5 to 1.5 times `image_bytes` long, but never shorter than the picture needs
-    (about 1 KB as JPEG, 5 KB as DICOM). `zip_bytes` is the least size of mimic-cxr-reports.zip
+    Images are 0.5 to 1.5 times `image_bytes` long, but at least as long as the picture needs
+    (about 1 KB as JPEG, 5 KB as DICOM). `zip_bytes` is the minimum size of mimic-cxr-reports.zip
     (0: no padding).
     """
 
@@ -62,7 +62,7 @@ class TreeSpec:
 class Tree:
     """A tree on disk: `root` is <files_root>/<dataset>/<version>.
 
-    `files` counts the manifest's entries; `size` is bytes in all, with the manifest itself.
+    `files` is the number of the manifest's entries; `size` is in bytes and includes the manifest.
     """
 
     root: Path
@@ -76,10 +76,10 @@ _DEFAULT = TreeSpec()
 
 
 def make_tree(files_root: Path, dataset: str, version: str, spec: TreeSpec = _DEFAULT) -> Tree:
-    """Write one version of one dataset, in place of what an earlier call has left there.
+    """Write one version of one dataset; a tree of an earlier call is replaced.
 
     Raises ValueError for a dataset or version that is not among DATASETS and VERSIONS, for less
-    than one patient, and for a folder with anything in it that is not known to be synthetic.
+    than one patient, and NotSynthetic for a folder with files that are not known to be synthetic.
     """
     if dataset not in DATASETS or version not in VERSIONS:
         raise ValueError(f"no such dataset or version to make: {dataset} {version}")
@@ -88,7 +88,7 @@ def make_tree(files_root: Path, dataset: str, version: str, spec: TreeSpec = _DE
     root = files_root / dataset / version
     _claim(files_root, root)
 
-    # The site hard-links what a new version does not change: it keeps its time.
+    # The site hard-links files that a new version does not change, so that their mtime stays.
     since = {
         (path, hashlib.sha256(content).hexdigest()): older
         for older in reversed(VERSIONS[: VERSIONS.index(version)])
@@ -107,17 +107,17 @@ def make_tree(files_root: Path, dataset: str, version: str, spec: TreeSpec = _DE
 
 
 def manifest_lines(count: int, seed: int = 1, suffix: str = ".jpg") -> Iterator[bytes]:
-    """A sorted manifest of `count` lines about images that need not exist, made as it is read.
+    """Yield a sorted manifest of `count` lines, whose images need not exist.
 
-    Raises ValueError for more lines than there is room for (9,990,000).
+    Raises ValueError for more lines than there are subject numbers (9,990,000).
     """
-    room = 999_000  # subject numbers in a shard, above the first
-    if not 0 <= count <= 10 * room:
-        raise ValueError(f"a manifest has 0 to {10 * room} lines, not {count}")
-    rng = tables.dice("manifest", seed)
+    numbers = 999_000  # subject numbers in a shard, above the first
+    if not 0 <= count <= 10 * numbers:
+        raise ValueError(f"a manifest has 0 to {10 * numbers} lines, not {count}")
+    rng = tables.rng_for("manifest", seed)
     for shard in range(10):
         left = count * (shard + 1) // 10 - count * shard // 10
-        stride = room // max(left, 1)  # enough numbers even if each subject had but one image
+        stride = numbers // max(left, 1)  # enough numbers even if each subject has only one image
         subject = (10 + shard) * 1_000_000 + tables.FIRST_SUBJECT % 1_000_000
         while left > 0:
             for study in sorted(rng.sample(range(50_000_000, 60_000_000), rng.randint(1, 4))):
@@ -131,12 +131,12 @@ def manifest_lines(count: int, seed: int = 1, suffix: str = ".jpg") -> Iterator[
 
 
 def _claim(files_root: Path, root: Path) -> None:
-    """Mark `files_root` as ours and empty `root`, unless either holds what we did not make."""
+    """Mark `files_root` and empty `root`. Raises NotSynthetic if either has other files."""
     marker = files_root / MARKER
     if files_root.exists() and os.listdir(files_root) and not marker.exists():
         raise NotSynthetic(f"{files_root} is neither empty nor marked as synthetic ({MARKER})")
     if root.exists() and os.listdir(root):
-        # The marker alone is no leave to delete: a real tree may have been moved or linked in.
+        # The marker alone does not allow deletion: a real tree may have been moved or linked here.
         license_file = root / "LICENSE.txt"
         if not license_file.exists() or license_file.read_bytes() != _LICENSE:
             raise NotSynthetic(f"{root} is not a tree that cxrsync made")
@@ -147,7 +147,7 @@ def _claim(files_root: Path, root: Path) -> None:
 
 
 def _write(root: Path, version: str, path: str, content: bytes) -> None:
-    """Write one file, with the version's date and some seconds of its own."""
+    """Write one file. Its mtime is the version's date plus some seconds that its path decides."""
     file = f"{root}/{path}"
     os.makedirs(os.path.dirname(file), exist_ok=True)
     with open(file, "wb") as out:
@@ -157,7 +157,10 @@ def _write(root: Path, version: str, path: str, content: bytes) -> None:
 
 
 def _contents(dataset: str, version: str, spec: TreeSpec) -> Iterator[tuple[str, bytes]]:
-    """Path and bytes of every file but the manifest; first the licence, by which we know ours."""
+    """Path and bytes of every file except the manifest.
+
+    The licence comes first: by it a later call knows the tree as synthetic.
+    """
     studies = tables.cohort(spec.patients, spec.seed, version)
     yield "LICENSE.txt", _LICENSE
     if dataset == "mimic-cxr":
@@ -194,7 +197,7 @@ def _mimic_cxr_jpg(
     studies: list[tables.Study], version: str, spec: TreeSpec
 ) -> Iterator[tuple[str, bytes]]:
     yield "README", _README
-    # The 2.0.0 stays in these names, in 2.1.0 too.
+    # These names have 2.0.0 in version 2.1.0, too.
     yield "mimic-cxr-2.0.0-metadata.csv.gz", _gzip(tables.metadata(studies, images.SIDE))
     yield "mimic-cxr-2.0.0-split.csv.gz", _gzip(tables.split(studies))
     for labeler in ("chexpert", "negbio"):
@@ -214,13 +217,13 @@ def _stamp(image: tables.Image) -> str:
 
 
 def _size(image: tables.Image, spec: TreeSpec) -> int:
-    """From the id alone, so that a new edition has the old one's size: the hard case."""
+    """Derived from the id alone, so that a new edition has the old size: the hard case."""
     draw = int.from_bytes(images.noise(image.id, 8), "big")
     return spec.image_bytes // 2 + draw % (spec.image_bytes + 1)
 
 
 def _zip(reports: dict[str, bytes], version: str, spec: TreeSpec) -> bytes:
-    """The reports in one archive, and noise if it must be larger than that."""
+    """The reports in one archive, with noise if it must be larger."""
     out = io.BytesIO()
 
     def add(name: str, content: bytes) -> None:

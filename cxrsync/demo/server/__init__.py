@@ -1,1 +1,1 @@
-"""The miniature PhysioNet: it answers as the real site does."""
+"""The server of the miniature PhysioNet: it answers as the real site does."""

@@ -1,4 +1,4 @@
-"""Who may come in: sign-in as physionet-build does it (`check_http_auth`)."""
+"""Sign-in as the real site does it (physionet-build, `check_http_auth`)."""
 
 import asyncio
 import base64
@@ -24,28 +24,28 @@ _PROBE_ITERATIONS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Whether a guest is signed in, and the session cookie to give, if there is a new one."""
+    """Whether a client is signed in, and the cookie of its new session, if there is one."""
 
     signed_in: bool
     cookie: str | None = None
 
 
-_STRANGER = Admission(signed_in=False)
-_GUEST = Admission(signed_in=True)
+_DENIED = Admission(signed_in=False)
+_ADMITTED = Admission(signed_in=True)
 
 
 class Authenticator:
-    """Knows the one account and its sessions."""
+    """The one account, and its sessions."""
 
     def __init__(self, behaviour: ServerBehaviour, request_log: RequestLog) -> None:
         self._request_log = request_log
         self._sessions: dict[str, bytes] = {}
-        self.follow(behaviour)
+        self.set_account(behaviour)
 
-    def follow(self, behaviour: ServerBehaviour) -> None:
-        """Take over the account of these manners.
+    def set_account(self, behaviour: ServerBehaviour) -> None:
+        """Use the account of `behaviour`.
 
-        A session holds the password's hash, as Django's do: it ends when that changes.
+        A session has the password's hash, as in Django: it ends when the password changes.
         """
         self._account = _Account.create(
             behaviour.username, behaviour.password, iterations_for(behaviour.password_check_seconds)
@@ -58,26 +58,26 @@ class Authenticator:
     async def admit(
         self, headers: Mapping[str, str], cookies: Mapping[str, str], *, sessions: bool
     ) -> Admission:
-        """Sign a guest in by the cookie of a session, or else by a password check.
+        """Sign a client in by the cookie of a session, or by a password check.
 
-        Only an Authorization header starts either. With a session its content is not even
-        looked at; without one it costs a check, and earns a session if there was any cookie:
-        hence the `testcookie` of the 401.
+        Both require an Authorization header. With a session its content does not matter. Without
+        one the password is checked, and a session begins if the client sent any cookie: the 401
+        sets `testcookie` for this.
         """
         authorization = headers.get("Authorization")
         if authorization is None:
-            return _STRANGER
+            return _DENIED
         if sessions and self._sessions.get(cookies.get("sessionid", "")) == self._account.digest:
-            return _GUEST
-        named = _parse_basic(authorization)
-        if named is None:
-            return _STRANGER
+            return _ADMITTED
+        pair = _parse_basic(authorization)
+        if pair is None:
+            return _DENIED
         self._request_log.checked_password()
         account = self._account
-        if not await asyncio.to_thread(account.fits, *named):
-            return _STRANGER
+        if not await asyncio.to_thread(account.fits, *pair):
+            return _DENIED
         if not (sessions and cookies):
-            return _GUEST
+            return _ADMITTED
         key = secrets.token_hex(16)
         self._sessions[key] = account.digest
         return Admission(
@@ -86,21 +86,21 @@ class Authenticator:
         )
 
 
-def is_welcome(method: str, agent: str) -> bool:
-    """Tell whether basic auth is honoured at all for this method and User-Agent."""
+def may_sign_in(method: str, agent: str) -> bool:
+    """Return whether the site accepts basic auth for this method and User-Agent at all."""
     return method in {"GET", "HEAD"} and _AGENTS.match(agent) is not None
 
 
 def iterations_for(seconds: float) -> int:
-    """Return how many PBKDF2 rounds take at least `seconds` of CPU on this machine."""
-    # The probe is the fastest of several, and the tenth on top is for a clock that speeds up.
+    """Return the number of PBKDF2 rounds that take at least `seconds` of CPU on this machine."""
+    # The probe is the fastest of several; ten percent more, because the CPU clock may speed up.
     return max(1, math.ceil(1.1 * _PROBE_ITERATIONS * seconds / _probe_seconds()))
 
 
 @functools.cache
 def _probe_seconds() -> float:
     def probe() -> float:
-        began = time.thread_time()  # CPU time: a busy machine does not make it look slow
+        began = time.thread_time()  # CPU time, which does not depend on other processes
         hashlib.pbkdf2_hmac("sha256", b"probe", b"salt", _PROBE_ITERATIONS)
         return time.thread_time() - began
 
@@ -120,7 +120,7 @@ class _Account:
         return cls(username, salt, iterations, _hash(password, salt, iterations))
 
     def fits(self, username: str, password: str) -> bool:
-        """Check a password at full cost, for a user that does not exist too, as Django does."""
+        """Check a password, at full cost even for an unknown user, as Django does."""
         right = hmac.compare_digest(_hash(password, self.salt, self.iterations), self.digest)
         return right and username == self.username
 

@@ -12,29 +12,29 @@ def _none(_number: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ServerBehaviour:
-    """What the server asks of its guests and how fast it serves them.
+    """What the server requires of its clients, and how fast it serves them.
 
     The defaults are the real site's, without its slowness: a session by cookie after the first
-    password check (rule from physionet-build, `check_http_auth`), every agreement signed.
+    password check (physionet-build, `check_http_auth`), and every agreement signed.
     """
 
     username: str = "demo"
     password: str = field(default="demo-password", repr=False)
     password_check_seconds: float = 0.1
-    """What one password check costs, in seconds of CPU, at the least."""
+    """The minimum cost of one password check, in seconds of CPU."""
     agreements: frozenset[str] | None = None
     """Slugs whose agreement the user has signed; None means all. The others answer 403."""
     open_datasets: frozenset[str] = frozenset()
     """Slugs served without credentials."""
     rate: int | None = None
-    """Bytes of bodies per second, for each TCP connection."""
+    """Bytes of bodies per second and TCP connection."""
     latency: float = 0.0
     """Seconds before each response."""
     max_connections: int | None = None
-    """Open TCP connections at which the next one is closed at once."""
+    """With so many open TCP connections the next one is closed at once."""
     sessions: bool = True
-    """False: no cookies at all, as plain basic auth in front of static files."""
+    """False: no cookies, as with plain basic auth in front of static files."""
     faults: Script | None = None
-    """What goes wrong, and when; only with those who are let in."""
+    """What goes wrong, and when; only for clients that are admitted."""
     cuts_handshake: Callable[[int], bool] = _none
     """Whether the connection with this number (from 1) is dropped in its TLS handshake."""

@@ -1,7 +1,7 @@
-"""Faults on order: what the miniature PhysioNet does wrong, for which request, at which byte.
+"""Faults of the miniature PhysioNet: what goes wrong, for which request, at which byte.
 
-A fault is a function of a request's headers and of the honest server's answer to any headers; it
-returns the reply that is sent. A script says which request meets which fault.
+A fault is a function of a request's headers and of a function that returns the correct answer to
+any headers; it returns the reply to send. A script says which request gets which fault.
 """
 
 import gzip as gz
@@ -17,26 +17,26 @@ Request = Mapping[str, str]
 Answer = Callable[[Request], Reply]
 Fault = Callable[[Request, Answer], Reply]
 Script = Callable[[str, int], Fault | None]
-"""Of a path below /files/ and the number of the request for it, from 1: what goes wrong with it."""
+"""Maps a path below /files/ and the number of the request for it (from 1) to a fault, or None."""
 
 _SIGN_IN = b"<!DOCTYPE html><title>Login</title><form method=post><input name=username></form>\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`fault` meets the requests with these numbers (None: every one) for paths like `glob`."""
+    """`fault` applies to requests for paths that match `glob`, with these numbers (None: all)."""
 
     glob: str
     fault: Fault
     attempts: Container[int] | None = (1,)
 
     def applies(self, path: str, attempt: int) -> bool:
-        """Whether this request is one of them."""
+        """Whether the rule applies to this request."""
         return fnmatchcase(path, self.glob) and (self.attempts is None or attempt in self.attempts)
 
 
 def script(*rules: Rule) -> Script:
-    """The script of these rules, of which the first that applies counts."""
+    """The script of these rules: the first rule that applies counts."""
 
     def play(path: str, attempt: int) -> Fault | None:
         return next((rule.fault for rule in rules if rule.applies(path, attempt)), None)
@@ -44,18 +44,18 @@ def script(*rules: Rule) -> Script:
     return play
 
 
-# ── in the middle of a body ────────────────────────────────────────────────────────────────────
+# ── in the middle of a body ──────────────────────────────────────────────────────────────────────
 
 
 def ends(
     at: int, then: Then, *, rate: int | None = None, do: Callable[[], None] | None = None
 ) -> Fault:
-    """At byte `at` of the body something happens to the connection."""
+    """At byte `at` of the body, `then` happens to the connection."""
     return lambda request, answer: replace(answer(request), mishap=Mishap(at, then, rate, do))
 
 
 def closes(at: int, *, do: Callable[[], None] | None = None) -> Fault:
-    """The connection is closed in good order at byte `at`, short of what was promised."""
+    """The connection is closed in good order at byte `at`, before the announced length."""
     return ends(at, Then.CLOSE, do=do)
 
 
@@ -65,25 +65,25 @@ def resets(at: int) -> Fault:
 
 
 def stalls(at: int) -> Fault:
-    """From byte `at` on nothing comes any more, and nobody hangs up."""
+    """After byte `at` no more bytes are sent, and the connection stays open."""
     return ends(at, Then.STALL)
 
 
 def drips(at: int, rate: int) -> Fault:
-    """From byte `at` on it comes at `rate` bytes per second."""
+    """After byte `at` the body is sent at `rate` bytes per second."""
     return ends(at, Then.GO_ON, rate=rate)
 
 
 def does(at: int, do: Callable[[], None]) -> Fault:
-    """Something else happens at the server when byte `at` is reached."""
+    """`do` is called at the server when byte `at` is reached."""
     return ends(at, Then.GO_ON, do=do)
 
 
-# ── sizes ──────────────────────────────────────────────────────────────────────────────────────
+# ── sizes ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def unsized(at: int | None = None) -> Fault:
-    """No Content-Length; the connection's end is the body's, and comes at byte `at`."""
+    """No Content-Length: the body ends with the connection, at byte `at`."""
 
     def fault(request: Request, answer: Answer) -> Reply:
         reply = replace(answer(request), sized=False)
@@ -93,7 +93,7 @@ def unsized(at: int | None = None) -> Fault:
 
 
 def misjudged(by: int) -> Fault:
-    """A Content-Length that is `by` bytes more than the body (less, if negative)."""
+    """A Content-Length that is `by` bytes larger than the body (smaller if negative)."""
 
     def fault(request: Request, answer: Answer) -> Reply:
         reply = answer(request)
@@ -104,16 +104,16 @@ def misjudged(by: int) -> Fault:
     return fault
 
 
-# ── another answer than was asked for ──────────────────────────────────────────────────────────
+# ── another answer than requested ────────────────────────────────────────────────────────────────
 
 
 def whole(request: Request, answer: Answer) -> Reply:
-    """200 and the whole file, whatever range was asked for."""
+    """200 and the whole file, whatever range was requested."""
     return answer({name: text for name, text in request.items() if name != "Range"})
 
 
 def shifted(by: int) -> Fault:
-    """206 for a range that begins `by` bytes further on; without a Range, the whole file."""
+    """206 for a range that begins `by` bytes later; without a Range, the whole file."""
 
     def fault(request: Request, answer: Answer) -> Reply:
         first, dash, last = request.get("Range", "").removeprefix("bytes=").partition("-")
@@ -125,7 +125,7 @@ def shifted(by: int) -> Fault:
 
 
 def retotalled(by: int) -> Fault:
-    """206 that tells a total that is `by` bytes more than the file's."""
+    """206 with a total that is `by` bytes larger than the file."""
 
     def fault(request: Request, answer: Answer) -> Reply:
         reply = answer(request)
@@ -138,9 +138,11 @@ def retotalled(by: int) -> Fault:
 
 
 def unsatisfied(total: str | None) -> Fault:
-    """416, with a Content-Range that tells `total`, or without one."""
-    told = () if total is None else (("Content-Range", f"bytes */{total}"),)
-    return lambda _request, _answer: page(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, *told)
+    """416, with `total` in its Content-Range, or without a Content-Range."""
+    content_range = () if total is None else (("Content-Range", f"bytes */{total}"),)
+    return lambda _request, _answer: page(
+        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, *content_range
+    )
 
 
 def says(status: HTTPStatus, *headers: tuple[str, str]) -> Fault:
@@ -158,18 +160,18 @@ def signs_in(_request: Request, _answer: Answer) -> Reply:
     return Reply(HTTPStatus.OK, (("Content-Type", "text/html"),), (_SIGN_IN,))
 
 
-# ── other bytes than the file's ────────────────────────────────────────────────────────────────
+# ── other bytes than the file's ──────────────────────────────────────────────────────────────────
 
 
 def gzipped(request: Request, answer: Answer) -> Reply:
-    """The range, compressed, which nobody asked for."""
+    """The requested range, but compressed, which the request did not allow."""
     reply = answer(request)
     packed = replace(reply, body=(gz.compress(body(reply)),))
     return packed.adding(("Content-Encoding", "gzip"))
 
 
 def flips(at: int, times: int | None = None) -> Fault:
-    """The byte at offset `at` of the file is another one, so many times (None: whenever sent)."""
+    """The byte at offset `at` of the file is wrong, so many times (None: always)."""
     left = count() if times is None else iter(range(times))
 
     def fault(request: Request, answer: Answer) -> Reply:
@@ -187,7 +189,7 @@ def flips(at: int, times: int | None = None) -> Fault:
 
 
 def retagged() -> Fault:
-    """Every answer bears an ETag of its own, and If-Range is not understood."""
+    """Every answer has a new ETag, and If-Range is ignored."""
     numbers = count(1)
 
     def fault(request: Request, answer: Answer) -> Reply:
@@ -197,11 +199,11 @@ def retagged() -> Fault:
     return fault
 
 
-# ── of a reply ─────────────────────────────────────────────────────────────────────────────────
+# ── parts of a reply ─────────────────────────────────────────────────────────────────────────────
 
 
 def header(reply: Reply, name: str) -> str:
-    """A reply's header; empty if it has none of that name."""
+    """A header of a reply; empty if there is none of that name."""
     return dict(reply.headers).get(name, "")
 
 

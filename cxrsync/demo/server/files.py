@@ -1,4 +1,4 @@
-"""The folder that the server serves: what may be seen of it, and how it is listed."""
+"""The folder that the server serves: what is visible in it, and how it is listed."""
 
 import functools
 import html
@@ -17,9 +17,9 @@ _NAME_WIDTH = 50  # NGX_HTTP_AUTOINDEX_NAME_LEN
 
 
 class FileTree:
-    """A folder of `<slug>/<version>/…`; symbolic links and dotfiles are not there at all.
+    """A folder of `<slug>/<version>/…`; symbolic links and dotfiles in it are invisible.
 
-    Raises ValueError without the tree maker's marker, so that no real dataset is ever served.
+    Raises NotSynthetic without the marker of `make_tree`, so that no real dataset is ever served.
     """
 
     def __init__(self, root: Path) -> None:
@@ -32,21 +32,21 @@ class FileTree:
         self._project = functools.cache(self._describe)
 
     def find(self, parts: tuple[str, ...]) -> str | None:
-        """Return where the file or folder with this path is, or None."""
+        """Return the file or folder with this path, or None."""
         if not all(map(_is_plain, parts)):
             return None
         path = os.path.join(self._root, *parts)
         return path if os.path.exists(path) and os.path.realpath(path) == path else None
 
     def has_version(self, parts: tuple[str, ...]) -> bool:
-        """Tell whether a path begins with a slug and version that exist."""
+        """Return whether a path begins with a slug and version that exist."""
         found = self.find(parts[:2]) if len(parts) >= 2 else None
         return found is not None and os.path.isdir(found)
 
     def describe(self, slug: str, version: str | None) -> Any:
-        """Return what the public API says of a version, or of all versions; None if unknown.
+        """Return what the public API says about a version, or about all; None if unknown.
 
-        Sizes are in bytes, and are read once only.
+        Sizes are in bytes, and are computed only once.
         """
         if version is not None:
             return self._project(slug, version) if self.has_version((slug, version)) else None
@@ -63,19 +63,19 @@ class FileTree:
             "slug": slug,
             "title": f"{slug}, a synthetic miniature",
             "version": version,
-            "abstract": "Made by cxrsync to try itself on: no patient, no image of one.",
+            "abstract": "Made by cxrsync for its demo and tests: no data of any patient.",
             "license": {"name": "Synthetic data, free to use", "slug": "synthetic"},
             "main_storage_size": sum(_sizes(folder)),
         }
 
 
 def split(raw_path: str) -> tuple[str, ...]:
-    """Decode a URL's path, segment by segment; an encoded slash splits nothing."""
+    """Decode a URL's path, segment by segment; an encoded slash does not split."""
     return tuple(unquote(part, errors="surrogateescape") for part in raw_path.split("/"))
 
 
 def listing(folder: str, shown_path: str) -> Reply:
-    """Make the page that nginx's autoindex makes: folders first, dates in UTC, exact sizes."""
+    """Make the page of nginx's autoindex: folders first, dates in UTC, exact sizes."""
     title = html.escape(f"Index of {shown_path}")
     entries = sorted(_visible(folder), key=lambda e: (not e.is_dir(), os.fsencode(e.name)))
     lines = "".join(map(_line, entries))

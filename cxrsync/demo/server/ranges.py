@@ -1,7 +1,7 @@
-"""Which part of a file a request gets: nginx's decisions, as a function of values.
+"""Which part of a file a request gets: nginx's decisions, as a pure function.
 
-The rules are those of nginx 1.22, `ngx_http_not_modified_filter_module` first and then
-`ngx_http_range_filter_module`, where they are stricter or laxer than RFC 9110 too.
+The rules are those of nginx 1.22: `ngx_http_not_modified_filter_module` first, and then
+`ngx_http_range_filter_module`, also where they are stricter or laxer than RFC 9110.
 """
 
 import re
@@ -16,7 +16,7 @@ _MAX_OFFSET = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file as the server has it: size in bytes, mtime in whole seconds since 1970."""
+    """A file of the server: size in bytes, mtime in whole seconds since 1970."""
 
     size: int
     mtime: int
@@ -45,7 +45,7 @@ _UNSATISFIABLE = Decision(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
 
 
 def decide(headers: Mapping[str, str], stored: Stored) -> Decision:
-    """Decide what a GET or HEAD with these headers gets of a file that exists."""
+    """Decide the answer to a GET or HEAD with these headers for a file that exists."""
     if _precondition_fails(headers, stored):
         return Decision(HTTPStatus.PRECONDITION_FAILED)
     if _is_unmodified(headers, stored):
@@ -71,11 +71,11 @@ def _parse(specs: str, size: int) -> Decision:
             part = range(int(first), min(int(last) + 1, size) if last else size)
         if part:
             parts.append(part)
-        elif part.start == 0:  # an empty file, asked for from its beginning
+        elif part.start == 0:  # an empty file, requested from its beginning
             return _WHOLE
     if not parts:
         return _UNSATISFIABLE
-    if sum(map(len, parts)) > size:  # overlapping ranges that would amplify
+    if sum(map(len, parts)) > size:  # overlapping ranges, which would amplify the answer
         return _WHOLE
     return Decision(HTTPStatus.PARTIAL_CONTENT, tuple(parts))
 

@@ -1,4 +1,4 @@
-"""What the miniature PhysioNet did, counted."""
+"""The requests to the miniature PhysioNet, counted and logged."""
 
 import copy
 import threading
@@ -18,7 +18,7 @@ class Logged(NamedTuple):
 
 @dataclass
 class PathCount:
-    """What one path was asked for, and what of it was sent."""
+    """The requests for one path, and the bytes sent."""
 
     requests: int = 0
     bytes_sent: int = 0
@@ -29,7 +29,7 @@ class PathCount:
 class Counts:
     """Counts of requests, of bytes of bodies handed to a connection, and of connections.
 
-    Paths are decoded and relative to /files/; what lies elsewhere keeps its leading slash.
+    Paths are decoded and relative to /files/; other paths keep their leading slash.
     """
 
     requests: int = 0
@@ -45,17 +45,17 @@ class Counts:
     log: list[Logged] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the counts as values that JSON knows, where statuses become strings."""
-        # Not dataclasses.asdict: it takes Counters apart wrongly.
+        """Return the counts as JSON values; statuses become strings."""
+        # Not dataclasses.asdict, which converts Counters wrongly.
         plain = {f.name: getattr(self, f.name) for f in fields(Counts)}
         by_path = {path: vars(count) for path, count in self.by_path.items()}
         return {**plain, "by_path": by_path, "user_agents": sorted(self.user_agents)}
 
 
 class RequestLog(Counts):
-    """Counts that the server's thread keeps and any thread may read.
+    """Counts that the server's thread updates and any thread may read.
 
-    Whatever a client can have noticed is in here already: the server counts before it writes.
+    Everything that a client can have received is counted: the server counts before it writes.
     """
 
     def __init__(self) -> None:
@@ -63,33 +63,33 @@ class RequestLog(Counts):
         self._lock = threading.Lock()
 
     def snapshot(self) -> Counts:
-        """Return a copy that changes no more."""
+        """Return a copy that does not change."""
         with self._lock:
             return Counts(**{f.name: copy.deepcopy(getattr(self, f.name)) for f in fields(Counts)})
 
     def reset(self) -> None:
-        """Forget everything but the connections that are open now."""
+        """Forget everything except the connections that are open now."""
         with self._lock:
             still_open = self.open_connections
             super().__init__()
             self.open_connections = self.peak_connections = still_open
 
     def asked(self, path: str, agent: str) -> None:
-        """Count a request as it comes in."""
+        """Count a request when it arrives."""
         with self._lock:
             self.requests += 1
             self.user_agents.add(agent)
             self.by_path.setdefault(path, PathCount()).requests += 1
 
     def answered(self, entry: Logged) -> None:
-        """Count a response as its headers go out."""
+        """Count a response when its headers are sent."""
         with self._lock:
             self.statuses[entry.status] += 1
             self.by_path.setdefault(entry.path, PathCount()).statuses[entry.status] += 1
             self.log.append(entry)
 
     def sent(self, path: str, nbytes: int) -> None:
-        """Count bytes of a body as they are written; negative takes them back."""
+        """Count bytes of a body when they are written; a negative number subtracts."""
         with self._lock:
             self.bytes_sent += nbytes
             self.by_path.setdefault(path, PathCount()).bytes_sent += nbytes
@@ -100,18 +100,18 @@ class RequestLog(Counts):
             self.password_checks += 1
 
     def connected(self) -> None:
-        """Count a connection that was let in."""
+        """Count an accepted connection."""
         with self._lock:
             self.connections += 1
             self.open_connections += 1
             self.peak_connections = max(self.peak_connections, self.open_connections)
 
     def disconnected(self) -> None:
-        """Count a connection as gone."""
+        """Count a connection that has ended."""
         with self._lock:
             self.open_connections -= 1
 
     def refused(self) -> None:
-        """Count a connection that was one too many."""
+        """Count a connection beyond the limit."""
         with self._lock:
             self.refused_connections += 1

@@ -1,4 +1,4 @@
-"""What the server says, as values: nothing here knows of sockets."""
+"""The server's responses as values, without sockets."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A run of bytes of a file on disk."""
+    """A range of bytes of a file on disk."""
 
     file: str
     bytes: range
@@ -40,7 +40,7 @@ Body = tuple["bytes | Span", ...]
 
 
 def cut(body: Body, at: int) -> tuple[Body, Body]:
-    """Part a body in two at byte `at`."""
+    """Split a body in two at byte `at`."""
     before: list[bytes | Span] = []
     after: list[bytes | Span] = []
     for part in body:
@@ -59,7 +59,7 @@ def cut(body: Body, at: int) -> tuple[Body, Body]:
 def reading(part: bytes | Span) -> Iterator[Callable[[int, int], bytes]]:
     """Open a part of a body; yield a function of offset and number of bytes.
 
-    Reads block: from the page cache they cost less than a hop to a thread.
+    Reads block: from the page cache they cost less than the switch to a thread.
     """
     if isinstance(part, bytes):
         yield lambda at, nbytes: part[at : at + nbytes]
@@ -70,18 +70,20 @@ def reading(part: bytes | Span) -> Iterator[Callable[[int, int], bytes]]:
 
 
 class Then(Enum):
-    """What happens to a response in the middle of its body."""
+    """What happens to a connection in the middle of a body."""
 
     GO_ON = "goes on"
     CLOSE = "is closed in good order"
     RESET = "is reset"
-    STALL = "says nothing any more"
+    STALL = "goes silent"
 
 
 @dataclass(frozen=True, slots=True)
 class Mishap:
-    """At byte `at` of a body `do` is called, and then its connection meets its end, or goes on at
-    `rate` bytes per second."""
+    """A fault in a body: at byte `at`, `do` is called, and then `then` happens.
+
+    If the connection goes on, it does so at `rate` bytes per second.
+    """
 
     at: int
     then: Then
@@ -91,10 +93,10 @@ class Mishap:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response: its Content-Length is its body's, and a 304 has neither.
+    """A response. Its Content-Length is that of its body; a 304 has neither.
 
-    With a Content-Length among its headers it is that one; `sized` False: it tells none, and ends
-    with its connection.
+    A Content-Length among the headers is sent instead. `sized` False: no Content-Length is sent,
+    and the body ends with the connection.
     """
 
     status: HTTPStatus
@@ -109,7 +111,7 @@ class Reply:
 
 
 def page(status: HTTPStatus, *headers: tuple[str, str]) -> Reply:
-    """Make the HTML page that goes with an error or a redirect."""
+    """Make the HTML page of an error or a redirect."""
     title = f"{status.value} {status.phrase}"
     text = (
         f"<html>\r\n<head><title>{title}</title></head>\r\n"

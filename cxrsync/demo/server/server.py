@@ -1,4 +1,4 @@
-"""A PhysioNet in miniature, on loopback: the real server's manners, from a folder of ours."""
+"""A miniature PhysioNet on loopback: it behaves as the real server, and serves a synthetic tree."""
 
 import asyncio
 import contextlib
@@ -23,9 +23,9 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from cxrsync.demo.server import responses
-from cxrsync.demo.server.auth import Authenticator, is_welcome
+from cxrsync.demo.server.auth import Authenticator, may_sign_in
 from cxrsync.demo.server.behaviour import ServerBehaviour
-from cxrsync.demo.server.connections import CHUNK, ConnectionListener, Line
+from cxrsync.demo.server.connections import CHUNK, Connection, ConnectionListener
 from cxrsync.demo.server.files import FileTree, listing, split
 from cxrsync.demo.server.request_log import Logged, RequestLog
 from cxrsync.demo.server.responses import Body, Mishap, Reply, Span, Then, cut, page
@@ -39,16 +39,16 @@ _API = re.compile(r"/api/v1/project/published/([^/]+)/(?:([^/]+)/)?")
 
 
 class _Unsized(web.StreamResponse):
-    """Without a length and without chunks: its end is its connection's, as in HTTP/1.0."""
+    """A response without length and chunks: it ends with its connection, as in HTTP/1.0."""
 
     _length_check = False
 
 
 class MiniPhysioNet:
-    """A server in a thread of its own, for tests in this process and for child processes.
+    """A server in its own thread, for tests in this process and for child processes.
 
-    `certificates` is the folder to write `ca.pem` to; without it, it is a temporary one that
-    goes when the server stops. Stopped and started again, it keeps its port, its authority,
+    `certificates` is the folder for `ca.pem`; by default a temporary one, which is deleted when
+    the server stops. A server that is stopped and started again keeps its port, its authority,
     its sessions and its counts. Raises ValueError for a folder without the demo's marker and
     for a host that is not loopback.
     """
@@ -69,7 +69,7 @@ class MiniPhysioNet:
         self.request_log = RequestLog()
         self.behaviour = behaviour
         self._file_tree = FileTree(files_root)
-        self._gate = Authenticator(behaviour, self.request_log)
+        self._authenticator = Authenticator(behaviour, self.request_log)
         self._authority = Authority()
         self._certificates = certificates
         self._host = host
@@ -79,24 +79,24 @@ class MiniPhysioNet:
 
     @property
     def base_url(self) -> str:
-        """Where the tree is, without a slash at the end; known once the server has started."""
+        """The URL of the tree, without a slash at its end; known once the server has started."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"https://{host}:{self._port}/files"
 
-    def set_manners(self, **changes: Any) -> None:
-        """Change some manners at once, for responses under way too."""
+    def set_behaviour(self, **changes: Any) -> None:
+        """Change some of the behaviour at once, also for responses in progress."""
         behaviour = dataclasses.replace(self.behaviour, **changes)
         if changes.keys() & {"username", "password", "password_check_seconds"}:
-            self._gate.follow(behaviour)
+            self._authenticator.set_account(behaviour)
         self.behaviour = behaviour
 
     def change_password(self, new: str) -> None:
-        """Change the user's password; sessions end with it, as Django's do."""
-        self.set_manners(password=new)
+        """Change the user's password. All sessions end, as in Django."""
+        self.set_behaviour(password=new)
 
     def forget_sessions(self) -> None:
         """End all sessions."""
-        self._gate.forget_sessions()
+        self._authenticator.forget_sessions()
 
     def start(self) -> None:
         """Listen, and return once clients can connect."""
@@ -165,14 +165,14 @@ class MiniPhysioNet:
         if raw_path.startswith("/_demo/"):
             return self._demo(request.method, raw_path)
         path = "/".join(split(raw_path)).removeprefix("/files/")
-        line = self._listener.line_of(request)
+        connection = self._listener.connection_of(request)
         self.request_log.asked(path, request.headers.get(hdrs.USER_AGENT, ""))
         await asyncio.sleep(self.behaviour.latency)
         reply = await self._answer(request, raw_path)
-        return await self._send(request, path, reply, line)
+        return await self._send(request, path, reply, connection)
 
     def _demo(self, method: str, path: str) -> web.Response:
-        """Show the counts to other processes, uncounted."""
+        """Give the counts to other processes. These requests are not counted."""
         match method, path:
             case "GET", "/_demo/ledger":
                 return web.json_response(self.request_log.snapshot().as_json())
@@ -192,15 +192,15 @@ class MiniPhysioNet:
         return page(HTTPStatus.NOT_FOUND)
 
     async def _answer_project(self, request: web.BaseRequest, parts: tuple[str, ...]) -> Reply:
-        """Answer as the real site does: unknown project, then who asks, then what exists."""
+        """Answer in the real site's order: unknown project, sign-in, agreement, unknown file."""
         if not self._file_tree.has_version(parts):
             return page(HTTPStatus.NOT_FOUND)
         behaviour, slug = self.behaviour, parts[0]
         if slug in behaviour.open_datasets:
             return self._file_reply(request, parts)
-        if not is_welcome(request.method, request.headers.get(hdrs.USER_AGENT, "")):
+        if not may_sign_in(request.method, request.headers.get(hdrs.USER_AGENT, "")):
             return page(HTTPStatus.FORBIDDEN)
-        admission = await self._gate.admit(
+        admission = await self._authenticator.admit(
             request.headers, request.cookies, sessions=behaviour.sessions
         )
         if not admission.signed_in:
@@ -226,7 +226,7 @@ class MiniPhysioNet:
                 return fault(request.headers, lambda headers: responses.file(found, headers))
         if found is None or is_folder != os.path.isdir(found):
             if found is not None and not is_folder:
-                # nginx redirects to the path it was given by X-Accel-Redirect: of no use outside.
+                # nginx redirects to the path of its X-Accel-Redirect, which no client can use.
                 nowhere = "/static/published-projects/" + "/".join(parts) + "/"
                 return page(HTTPStatus.MOVED_PERMANENTLY, ("Location", nowhere))
             return page(HTTPStatus.NOT_FOUND)
@@ -235,9 +235,9 @@ class MiniPhysioNet:
         return responses.file(found, request.headers)
 
     async def _send(
-        self, request: web.BaseRequest, path: str, reply: Reply, line: Line
+        self, request: web.BaseRequest, path: str, reply: Reply, connection: Connection
     ) -> web.StreamResponse:
-        """Send and count a reply; a client that goes away in the middle is no error."""
+        """Send and count a reply. A client that disconnects in the middle is no error."""
         headers = CIMultiDict([("Server", "nginx"), *reply.headers])
         if reply.status != HTTPStatus.NOT_MODIFIED and reply.sized:
             headers.setdefault("Content-Length", str(sum(map(len, reply.body))))
@@ -251,14 +251,14 @@ class MiniPhysioNet:
             await response.prepare(request)
             body = reply.body if request.method != "HEAD" else ()
             if reply.mishap is None:
-                await self._send_body(response, path, body, line)
+                await self._send_body(response, path, body, connection)
             else:
                 before, after = cut(body, reply.mishap.at)
-                await self._send_body(response, path, before, line)
-                if await _meets(reply.mishap, request, line):
-                    await self._send_body(response, path, after, line, reply.mishap.rate)
+                await self._send_body(response, path, before, connection)
+                if await _apply(reply.mishap, request, connection):
+                    await self._send_body(response, path, after, connection, reply.mishap.rate)
         except OSError:
-            # The client is gone, or the file is: either way this response has no end.
+            # The client or the file is gone: this response cannot be completed.
             if request.transport is not None:
                 request.transport.abort()
         return response
@@ -268,22 +268,22 @@ class MiniPhysioNet:
         response: web.StreamResponse,
         path: str,
         body: Body,
-        line: Line,
+        connection: Connection,
         slowly: int | None = None,
     ) -> None:
         for part in body:
-            await self._send_part(response, path, part, line, slowly)
+            await self._send_part(response, path, part, connection, slowly)
 
     async def _send_part(
         self,
         response: web.StreamResponse,
         path: str,
         part: bytes | Span,
-        line: Line,
+        connection: Connection,
         slowly: int | None,
     ) -> None:
         at = 0
-        line.begin()
+        connection.begin()
         with responses.reading(part) as read:
             while at < len(part):
                 rate = slowly or self.behaviour.rate
@@ -294,27 +294,27 @@ class MiniPhysioNet:
                 if rate is None:
                     await asyncio.sleep(0)  # a fast client must not starve the others
                 else:
-                    await line.take_turn(len(chunk), rate)
-                if line.gone.is_set():
+                    await connection.wait_for_rate(len(chunk), rate)
+                if connection.gone.is_set():
                     raise ConnectionResetError
                 self.request_log.sent(path, len(chunk))
                 await response.write(chunk)
                 at += len(chunk)
 
 
-async def _meets(mishap: Mishap, request: web.BaseRequest, line: Line) -> bool:
-    """Let it happen; whether the response goes on after it."""
+async def _apply(mishap: Mishap, request: web.BaseRequest, connection: Connection) -> bool:
+    """Let the mishap happen. Return whether the response goes on after it."""
     if mishap.do is not None:
         await asyncio.to_thread(mishap.do)
     transport = request.transport
     if mishap.then is Then.GO_ON or transport is None:
         return transport is not None
     if mishap.then is Then.RESET:
-        # Closed while it lingers for no time at all, a socket sends RST instead of FIN.
+        # With a linger time of zero a closed socket sends RST instead of FIN.
         linger = struct.pack("ii", 1, 0)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         transport.abort()
     elif mishap.then is Then.CLOSE:
         transport.close()
-    await line.gone.wait()
+    await connection.gone.wait()
     return False

@@ -1,4 +1,4 @@
-"""A certificate authority that lives as long as one demo."""
+"""A certificate authority for one demo."""
 
 import ssl
 from pathlib import Path
@@ -7,14 +7,14 @@ import trustme
 
 
 class Authority:
-    """Vouches for loopback, and nothing else; its key never leaves this process."""
+    """Signs a certificate for loopback only; its key never leaves this process."""
 
     def __init__(self) -> None:
         self._ca = trustme.CA(organization_name="cxrsync demo")
         self._certificate = self._ca.issue_cert("127.0.0.1", "::1", "localhost")
 
     def write(self, folder: Path) -> Path:
-        """Write what a client needs to trust the server; return the PEM file's path."""
+        """Write the PEM file that a client needs to trust the server; return its path."""
         path = folder / "ca.pem"
         self._ca.cert_pem.write_to_path(str(path))
         return path

@@ -1,4 +1,4 @@
-"""The synthetic trees: as PhysioNet's look, the same on every machine, and openable."""
+"""The synthetic trees: their layout is PhysioNet's, their bytes the same on every machine."""
 
 import csv
 import gzip
@@ -60,7 +60,7 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Tre
 
 
 def manifest(tree: Tree) -> dict[str, str]:
-    """Path → digest, read from the tree's manifest as strictly as it is written."""
+    """Path → digest, from the tree's manifest, parsed strictly."""
     lines = (tree.root / "SHA256SUMS.txt").read_bytes().decode("ascii").splitlines()
     matches = [re.fullmatch(r"([0-9a-f]{64}) ([^ ]+)", line) for line in lines]
     return {match[2]: match[1] for match in matches if match}
@@ -108,7 +108,7 @@ def test_the_manifest_is_in_byte_order_of_the_path(trees, pair):
 
 @every
 def test_the_same_spec_makes_the_same_bytes_and_dates(trees, pair, tmp_path):
-    make_tree(tmp_path, *pair, TreeSpec(patients=3, seed=2))  # to be replaced without a trace
+    make_tree(tmp_path, *pair, TreeSpec(patients=3, seed=2))  # this tree is replaced completely
     again = make_tree(tmp_path, *pair, SPEC)
     assert snapshot(again.root) == snapshot(trees[pair].root)
 
@@ -127,7 +127,7 @@ def test_another_seed_makes_other_patients():
 
 
 @every
-def test_a_tree_has_the_real_ones_files_at_its_root(trees, pair):
+def test_a_tree_has_the_real_files_at_its_root(trees, pair):
     dataset, version = pair
     names = {name for name in os.listdir(trees[pair].root) if name != "files"}
     expected = set(NAMES[dataset].split())
@@ -138,7 +138,7 @@ def test_a_tree_has_the_real_ones_files_at_its_root(trees, pair):
 
 
 @every
-def test_images_stand_where_the_real_ones_do(trees, pair):
+def test_images_have_the_paths_of_the_real_ones(trees, pair):
     paths = image_paths(trees[pair])
     assert all(IMAGE.fullmatch(path) for path in paths)
     assert paths[0].startswith("files/p10/p10000032/s50414267/")
@@ -191,7 +191,7 @@ def test_both_formats_show_the_same_picture():
 
 
 @pytest.mark.parametrize("size", [*range(2_000, 2_010), 65_536 + 533, *range(131_600, 131_700, 7)])
-def test_an_image_has_the_size_it_is_asked_to_have(size):
+def test_an_image_has_the_requested_size(size):
     jpeg = images.jpeg("stamp", size)
     assert len(jpeg) == size
     with Image.open(io.BytesIO(jpeg)) as image:
@@ -268,7 +268,7 @@ def test_the_archive_holds_the_reports(trees):
 
 
 @pytest.mark.parametrize("least", [30_000, 1_000_000])
-def test_the_archive_can_be_made_as_large_as_is_needed(tmp_path, least):
+def test_the_archive_has_the_minimum_size(tmp_path, least):
     tree = make_tree(tmp_path, "mimic-cxr", "2.1.0", TreeSpec(patients=3, zip_bytes=least))
     archive = tree.root / "mimic-cxr-reports.zip"
     assert least <= archive.stat().st_size < least * 1.1
@@ -301,13 +301,13 @@ def test_a_new_edition_differs_in_its_bytes_only(trees, dataset):
         assert (old.root / path).stat().st_size == (new.root / path).stat().st_size
 
 
-def test_both_datasets_tell_of_the_same_images(trees):
+def test_both_datasets_have_the_same_images(trees):
     for version in VERSIONS:
         jpg, dcm = (image_paths(trees[dataset, version]) for dataset in sorted(DATASETS)[::-1])
         assert [path[:-4] for path in jpg] == [path[:-4] for path in dcm]
 
 
-def test_dates_are_those_of_the_version_that_brought_the_file(trees):
+def test_dates_are_those_of_the_version_that_introduced_the_file(trees):
     for (dataset, version), tree in trees.items():
         days, times = {}, set()
         for path, (content, mtime) in snapshot(tree.root).items():
@@ -322,13 +322,13 @@ def test_dates_are_those_of_the_version_that_brought_the_file(trees):
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 200_000])
-def test_gzip_reads_what_is_stored(size):
+def test_gzip_can_decompress_the_stored_blocks(size):
     content = images.noise("any", size)
     assert gzip.decompress(module._gzip(content)) == content
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 10, 4_321, 60_000])
-def test_manifest_lines_are_sorted_unique_and_as_many_as_asked(count):
+def test_manifest_lines_are_sorted_unique_and_of_the_requested_number(count):
     lines = list(manifest_lines(count))
     assert len(lines) == count
     assert all(re.fullmatch(rb"[0-9a-f]{64} [^ ]+\n", line) for line in lines)
@@ -341,14 +341,14 @@ def test_manifest_lines_are_sorted_unique_and_as_many_as_asked(count):
         assert len({path[:9] for path in paths}) == 10
 
 
-def test_manifest_lines_come_one_by_one():
+def test_manifest_lines_are_made_one_by_one():
     first = next(manifest_lines(9_990_000, suffix=".dcm"))
     assert first[65:].startswith(b"files/p10/p10000032/s5")
     assert first.endswith(b".dcm\n")
 
 
 @pytest.mark.parametrize("count", [-1, 9_990_001])
-def test_manifest_lines_refuse_what_has_no_room(count):
+def test_manifest_lines_refuse_too_large_a_number(count):
     with pytest.raises(ValueError, match="lines"):
         next(manifest_lines(count))
 
@@ -362,20 +362,20 @@ def test_manifest_lines_refuse_what_has_no_room(count):
         ("mimic-cxr", "2.1.0", TreeSpec(image_bytes=-1)),
     ],
 )
-def test_what_cannot_be_made_is_refused_and_nothing_is_left(tmp_path, dataset, version, spec):
+def test_an_impossible_tree_is_refused_and_nothing_is_written(tmp_path, dataset, version, spec):
     with pytest.raises(ValueError):
         make_tree(tmp_path, dataset, version, spec)
     assert os.listdir(tmp_path) == []
 
 
-def test_a_folder_that_holds_something_is_left_alone(tmp_path):
+def test_a_folder_with_other_files_is_not_touched(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ValueError, match="marked"):
         make_tree(tmp_path, "mimic-cxr", "2.1.0", SPEC)
     assert os.listdir(tmp_path) == ["thesis.tex"]
 
 
-def test_a_real_tree_under_the_marker_is_left_alone(tmp_path):
+def test_a_real_tree_below_the_marker_is_not_touched(tmp_path):
     (tmp_path / MARKER).touch()
     real = tmp_path / "mimic-cxr" / "2.1.0" / "LICENSE.txt"
     real.parent.mkdir(parents=True)
@@ -385,7 +385,7 @@ def test_a_real_tree_under_the_marker_is_left_alone(tmp_path):
     assert real.exists()
 
 
-def test_the_marker_says_what_it_marks(trees):
+def test_the_marker_says_that_the_data_is_synthetic(trees):
     marker = trees["mimic-cxr", "2.1.0"].root.parents[1] / MARKER
     assert "synthetic" in marker.read_text()
 

@@ -1,4 +1,4 @@
-"""Signing in, with the real site's manners."""
+"""Sign-in, as on the real site."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ async def test_a_challenge_comes_with_a_test_cookie(
     assert server.request_log.password_checks == 0
 
 
-async def test_one_password_check_buys_a_session(
+async def test_one_password_check_begins_a_session(
     server: MiniPhysioNet, http: aiohttp.ClientSession
 ) -> None:
     url = f"{server.base_url}/alpha/1.0/SHA256SUMS.txt"
@@ -38,7 +38,7 @@ async def test_one_password_check_buys_a_session(
         assert response.status == 200
         assert "Set-Cookie" not in response.headers
     assert server.request_log.password_checks == 1
-    # With the session, whatever the header says is not looked at; without the header, no entry.
+    # With a session the header's content does not matter; without the header access is denied.
     assert await status(http, url, Authorization="anything at all") == 200
     assert await status(http, url) == 401
     assert server.request_log.password_checks == 1
@@ -57,7 +57,7 @@ async def test_preemptive_credentials_never_get_a_session(
     assert server.request_log.password_checks == 3
 
 
-async def test_any_cookie_at_all_earns_a_session(
+async def test_any_cookie_leads_to_a_session(
     server: MiniPhysioNet, http: aiohttp.ClientSession
 ) -> None:
     url = f"{server.base_url}/alpha/1.0/empty.txt"
@@ -78,7 +78,7 @@ async def test_open_datasets_need_neither_name_nor_agent(server: MiniPhysioNet) 
         (basic(password="wrong")["Authorization"], 1),
         (basic(user="nobody")["Authorization"], 1),
         ("Basic !!!", 0),
-        ("Basic gICA", 0),  # no UTF-8
+        ("Basic gICA", 0),  # not UTF-8
         ("Basic bm9jb2xvbg==", 0),  # no colon
         ("Basic a b", 0),
         ("Bearer abc", 0),
@@ -118,7 +118,7 @@ async def test_only_some_agents_may_sign_in(
 async def test_an_agreement_that_is_not_signed_is_403_once_signed_in(
     server: MiniPhysioNet, http: aiohttp.ClientSession
 ) -> None:
-    server.set_manners(agreements=frozenset({"alpha"}))
+    server.set_behaviour(agreements=frozenset({"alpha"}))
     url = f"{server.base_url}/beta/1.0/SHA256SUMS.txt"
     assert await status(http, url) == 401
     response, _ = await get(http, url, **SIGNED)
@@ -144,7 +144,7 @@ async def test_a_new_password_ends_sessions(
 async def test_without_sessions_there_are_no_cookies(
     server: MiniPhysioNet, http: aiohttp.ClientSession
 ) -> None:
-    server.set_manners(sessions=False)
+    server.set_behaviour(sessions=False)
     url = f"{server.base_url}/alpha/1.0/empty.txt"
     for headers, expected in (({}, 401), (SIGNED, 200), (SIGNED, 200)):
         response, _ = await get(http, url, **headers)

@@ -1,4 +1,4 @@
-"""Counts, pace and limits of connections."""
+"""Counts, rates and limits of connections."""
 
 import asyncio
 import json
@@ -8,11 +8,11 @@ import aiohttp
 import pytest
 from demo.guest import KIB, get, open_session, status, timed, url_of_big
 
-from cxrsync.demo.server.connections import next_free
+from cxrsync.demo.server.connections import due_at
 from cxrsync.demo.server.server import MiniPhysioNet
 
 
-async def test_the_ledger(server: MiniPhysioNet, http: aiohttp.ClientSession) -> None:
+async def test_the_request_log(server: MiniPhysioNet, http: aiohttp.ClientSession) -> None:
     url = f"{server.base_url}/open/1.0/SHA256SUMS.txt"
     await get(http, url)
     await get(http, url, Range="bytes=1-2")
@@ -35,10 +35,10 @@ async def test_the_ledger(server: MiniPhysioNet, http: aiohttp.ClientSession) ->
     assert counts.requests == 3
 
 
-async def test_a_client_that_goes_away_is_counted_for_what_it_took(
+async def test_only_the_bytes_sent_to_a_client_that_disconnects_are_counted(
     server: MiniPhysioNet, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.set_manners(rate=512 * KIB)
+    server.set_behaviour(rate=512 * KIB)
     async with open_session(server) as http, http.get(url_of_big(server)) as response:
         await response.content.readexactly(128 * KIB)
         response.close()
@@ -56,9 +56,9 @@ async def eventually(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_each_connection_has_the_rate_to_itself(server: MiniPhysioNet) -> None:
+async def test_each_connection_has_the_full_rate(server: MiniPhysioNet) -> None:
     rate, amount = 256 * KIB, 320 * KIB
-    server.set_manners(rate=rate)
+    server.set_behaviour(rate=rate)
     url = url_of_big(server)
 
     async def fetch(http: aiohttp.ClientSession) -> None:
@@ -73,14 +73,14 @@ async def test_each_connection_has_the_rate_to_itself(server: MiniPhysioNet) -> 
     assert server.request_log.peak_connections == 2
 
 
-def test_a_late_timer_is_caught_up_but_not_a_long_pause() -> None:
-    assert next_free(10.0, 10.05, 100, 1000) == pytest.approx(10.1)
-    assert next_free(10.0, 60.0, 100, 1000) == pytest.approx(59.9)
-    assert next_free(10.0, 9.0, 100, 1000) == pytest.approx(10.1)
+def test_a_late_timer_is_made_up_for_but_a_long_pause_is_not() -> None:
+    assert due_at(10.0, 10.05, 100, 1000) == pytest.approx(10.1)
+    assert due_at(10.0, 60.0, 100, 1000) == pytest.approx(59.9)
+    assert due_at(10.0, 9.0, 100, 1000) == pytest.approx(10.1)
 
 
 async def test_the_connection_limit(server: MiniPhysioNet) -> None:
-    server.set_manners(max_connections=1)
+    server.set_behaviour(max_connections=1)
     url = f"{server.base_url}/open/1.0/SHA256SUMS.txt"
     async with open_session(server) as one, open_session(server) as two:
         assert await status(one, url) == 200
@@ -93,5 +93,5 @@ async def test_the_connection_limit(server: MiniPhysioNet) -> None:
 async def test_latency(server: MiniPhysioNet, http: aiohttp.ClientSession) -> None:
     url = f"{server.base_url}/open/1.0/SHA256SUMS.txt"
     await get(http, url)
-    server.set_manners(latency=0.1)
+    server.set_behaviour(latency=0.1)
     assert await timed(get(http, url)) >= 0.1

@@ -1,4 +1,4 @@
-"""The range decisions by table, and the same table against a real nginx."""
+"""The range decisions as a table, and the same table against a real nginx."""
 
 import http.client
 import os
@@ -28,7 +28,7 @@ RANGES = [
     ("bytes= 1 - 2 , 4 - ", 206, [range(1, 3), range(4, 10)]),
     ("bytes=0-1,-2", 206, [range(2), range(8, 10)]),
     ("bytes=1-2,50-60", 206, [range(1, 3)]),
-    ("bytes=0-,0-", 200, []),  # together longer than the file
+    ("bytes=0-,0-", 200, []),  # longer than the file in sum
     ("bytes=10-", 416, []),
     ("bytes=10-20", 416, []),
     ("bytes=-0", 416, []),
@@ -91,7 +91,7 @@ def test_an_empty_file_has_no_ranges(wanted: str, status: int) -> None:
     assert decide({"Range": wanted}, EMPTY).status == status
 
 
-def test_validators_look_as_nginx_makes_them() -> None:
+def test_validators_are_those_of_nginx() -> None:
     assert Stored(size=255, mtime=1_721_736_000).etag == '"669f9b40-ff"'
     assert Stored(size=255, mtime=1_721_736_000).last_modified == "Tue, 23 Jul 2024 12:00:00 GMT"
 

@@ -1,4 +1,4 @@
-"""What the server answers, and its life."""
+"""The server's answers, and its start and stop."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from demo.guest import BIG, KIB, QUICK, SIGNED, TREE, get, open_session, status,
 from cxrsync.demo.server.server import MiniPhysioNet
 
 
-async def test_a_file_has_the_headers_that_nginx_gives(
+async def test_a_file_has_the_headers_of_nginx(
     server: MiniPhysioNet, http: aiohttp.ClientSession
 ) -> None:
     url = f"{server.base_url}/alpha/1.0/files/p10/one.jpg"
@@ -93,15 +93,13 @@ async def test_ranges(server: MiniPhysioNet, http: aiohttp.ClientSession) -> Non
         "/",
     ],
 )
-async def test_what_is_not_there(
+async def test_404_and_redirects(
     server: MiniPhysioNet, http: aiohttp.ClientSession, path: str
 ) -> None:
     assert await status(http, server.base_url.removesuffix("/files") + path, **SIGNED) == 404
 
 
-async def test_permission_comes_before_existence(
-    server: MiniPhysioNet, http: aiohttp.ClientSession
-) -> None:
+async def test_sign_in_comes_before_404(server: MiniPhysioNet, http: aiohttp.ClientSession) -> None:
     assert await status(http, f"{server.base_url}/alpha/1.0/missing") == 401
     assert await status(http, f"{server.base_url}/gamma/1.0/missing") == 404
 
@@ -137,10 +135,10 @@ async def test_the_public_api(server: MiniPhysioNet, http: aiohttp.ClientSession
         assert (response.status, json.loads(body)) == (404, {"detail": "Not found."})
 
 
-async def test_stopping_cuts_bodies_short_and_starting_again_keeps_the_address(
+async def test_stop_cuts_bodies_short_and_start_keeps_the_address(
     server: MiniPhysioNet,
 ) -> None:
-    server.set_manners(rate=64 * KIB)
+    server.set_behaviour(rate=64 * KIB)
     async with open_session(server) as http:
         async with http.get(url := url_of_big(server)) as response:
             await response.content.readexactly(1)
@@ -151,7 +149,7 @@ async def test_stopping_cuts_bodies_short_and_starting_again_keeps_the_address(
         assert not server.ca_file.exists()
         with pytest.raises(aiohttp.ClientConnectionError):
             await get(http, url)
-        server.set_manners(rate=None)
+        server.set_behaviour(rate=None)
         server.start()
         assert await status(http, url) == 200
 

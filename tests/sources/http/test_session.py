@@ -35,7 +35,7 @@ from cxrsync.sources.credentials import Credentials
 from cxrsync.sources.physionet import PhysioNet
 
 SECRET = "correct horse grüße"
-MANNERS = ServerBehaviour(
+BEHAVIOUR = ServerBehaviour(
     password=SECRET, password_check_seconds=0.001, open_datasets=frozenset({"open"})
 )
 LIMITS = TransferLimits(connect_timeout=5.0, stall_timeout=5.0)
@@ -78,7 +78,7 @@ def server(tmp_path: Path) -> Iterator[MiniPhysioNet]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(name.encode())
     (root / ".cxrsync-demo").touch()
-    with MiniPhysioNet(root, MANNERS) as server:
+    with MiniPhysioNet(root, BEHAVIOUR) as server:
         yield server
 
 
@@ -239,7 +239,7 @@ async def test_a_password_that_is_no_utf_8_goes_out_as_it_came_in() -> None:
 
 
 async def test_without_sessions_the_password_goes_each_time(server: MiniPhysioNet) -> None:
-    server.set_manners(sessions=False)
+    server.set_behaviour(sessions=False)
     async with guest(server) as source:
         for _ in range(3):
             await read(source)
@@ -358,7 +358,7 @@ async def test_403_before_and_after_sign_in(server: MiniPhysioNet) -> None:
             await read(source)
     assert "--user-agent" in agent.value.next_step
     assert server.request_log.password_checks == 0
-    server.set_manners(agreements=frozenset())
+    server.set_behaviour(agreements=frozenset())
     async with guest(server) as source:
         with pytest.raises(AccessDenied, match="demo is signed in") as access:
             await read(source)
