@@ -14,7 +14,7 @@ USER, PASSWORD = "demo", "demo-password"
 
 @dataclass(frozen=True)
 class Tree:
-    """What a scenario has to fetch: the root of a version, and the paths below it that count."""
+    """What a scenario fetches: the root of a version, and the paths below it that are compared."""
 
     root: Path
     slug: str
@@ -28,7 +28,7 @@ class Tree:
 
 
 class Counts(NamedTuple):
-    """What a server was asked for and gave, so far; ``sent`` in bytes of bodies."""
+    """The requests to a server so far; ``sent``: the bytes of bodies."""
 
     requests: int
     sent: int
@@ -37,7 +37,7 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True)
 class Server:
-    """A server as a client sees it."""
+    """A server, as a client knows it."""
 
     base_url: str
     ca_file: Path
@@ -53,7 +53,7 @@ class Server:
 
 
 Client = Callable[[Tree, Server, Path], list[str]]
-"""The command that brings a tree from a server into a folder."""
+"""Makes the command that fetches a tree from a server into a folder."""
 
 
 def urls(tree: Tree, server: Server) -> list[str]:
@@ -72,8 +72,8 @@ def cxrsync(*more: str) -> Client:
     return command
 
 
-def listed(tree: Tree, server: Server, dest: Path) -> Path:
-    """The addresses, one a line, in a file beside the destination."""
+def url_file(tree: Tree, server: Server, dest: Path) -> Path:
+    """Write the URLs, one per line, to a file next to the destination."""
     path = dest.with_name(f"{dest.name}.urls")
     path.write_text("\n".join(urls(tree, server)) + "\n")
     return path
@@ -82,7 +82,7 @@ def listed(tree: Tree, server: Server, dest: Path) -> Path:
 def wget(tree: Tree, server: Server, dest: Path) -> list[str]:
     return [
         *("wget", "-q", "-N", "-c", "-x", "-nH", "--cut-dirs=1", "-P", str(dest)),
-        *("--ca-certificate", str(server.ca_file), "-i", str(listed(tree, server, dest))),
+        *("--ca-certificate", str(server.ca_file), "-i", str(url_file(tree, server, dest))),
         *(("--user", USER, "--password", PASSWORD) if server.needs_password else ()),
     ]
 
@@ -92,7 +92,7 @@ def wget2(tree: Tree, server: Server, dest: Path) -> list[str]:
         *("wget2", "-q", "-N", "-c", "-x", "-nH", "--cut-dirs=1", "-P", str(dest)),
         *(f"--max-threads={CONNECTIONS}", "--no-robots", "--https-enforce=hard"),
         *("-U", "Wget/1.21"),
-        *("--ca-certificate", str(server.ca_file), "-i", str(listed(tree, server, dest))),
+        *("--ca-certificate", str(server.ca_file), "-i", str(url_file(tree, server, dest))),
         *(("--http-user", USER, "--http-password", PASSWORD) if server.needs_password else ()),
     ]
 
@@ -155,7 +155,7 @@ def lftp(tree: Tree, server: Server, dest: Path) -> list[str]:
     return ["lftp", "-c", words]
 
 
-# The site's answer to "which versions are there?" is given for it: nginx has none.
+# The version is set here: the client would ask the site's API, which nginx does not have.
 _PHYSIONET = """
 import importlib, sys
 module = importlib.import_module("physionet.download")
@@ -166,7 +166,7 @@ module.download(slug, version, dest, include=include, source="physionet", base_u
 
 
 def physionet(python: Path) -> Client:
-    """The official client, in an environment of its own: one file after the other."""
+    """The official client, in its own environment. It fetches one file after the other."""
 
     def command(tree: Tree, server: Server, dest: Path) -> list[str]:
         where = (tree.slug, tree.version, str(dest), server.origin, "files/*")

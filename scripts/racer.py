@@ -1,6 +1,6 @@
-"""One of the processes that `scripts/races` lets loose on a lock: a round for each line of stdin.
+"""One of the processes with which `scripts/races` tests a lock: one round per line of stdin.
 
-It takes its time before every file operation of the lock, and may be killed there.
+It waits for a random time before every file operation of the lock, and may be killed there.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ from cxrsync.storage import lock as module
 
 @dataclass(frozen=True)
 class Round:
-    """``acts``: how often the holder acts. ``dies_at``: the file operation before which the racer
-    is killed. ``silence``: after how many seconds an owner is silent."""
+    """One round. ``acts``: how often the holder acts.
+
+    ``silence``: after how many seconds an owner is silent. ``dies_at``: the file operation before
+    which the racer is killed.
+    """
 
     folder: str
     seed: float
@@ -36,54 +39,54 @@ class Round:
 
 
 @dataclass
-class Chance:
-    """Random delays before each file operation; and the longest time between two beats."""
+class Delays:
+    """Random delays before each file operation, and the longest time between two heartbeats."""
 
-    dice: random.Random = field(default_factory=random.Random)
+    rng: random.Random = field(default_factory=random.Random)
     dies_at: int = 0
     steps: int = 0
-    beaten: float = 0.0
+    last_beat: float = 0.0
     longest: float = 0.0
 
-    def meet(self) -> None:
+    def wait_or_die(self) -> None:
         self.steps += 1
         if self.steps == self.dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        # Mostly none or a short one; a few in which everybody else does much.
-        time.sleep(self.dice.choice((0.0, 0.0, 0.0, 0.001, 0.03 * self.dice.random())))
+        # Mostly no or a short delay; sometimes one in which other processes do much.
+        time.sleep(self.rng.choice((0.0, 0.0, 0.0, 0.001, 0.03 * self.rng.random())))
 
-    def slow(self, name: str) -> None:
-        """Make a function of ``os`` meet a delay first."""
+    def delay(self, name: str) -> None:
+        """Replace a function of ``os`` by one that waits first."""
         real = getattr(os, name)
 
         @functools.wraps(real)
         def call(*words: Any, **options: Any) -> Any:
-            self.meet()
+            self.wait_or_die()
             began = time.monotonic()
             found = real(*words, **options)
-            if name == "rename":  # to a name not borne before: a beat
+            if name == "rename":  # to a new name: a heartbeat
                 self.note_gap()
-                self.beaten = began
+                self.last_beat = began
             return found
 
         setattr(os, name, call)
 
     def note_gap(self) -> None:
-        if self.beaten:
-            self.longest = max(self.longest, time.monotonic() - self.beaten)
+        if self.last_beat:
+            self.longest = max(self.longest, time.monotonic() - self.last_beat)
 
 
 def race() -> None:
-    """Play the rounds that are named on stdin; say on stdout how each ended."""
+    """Run the rounds that stdin names; print how each ended."""
     real_open, real_write = os.open, os.write
-    chance = Chance()
+    delays = Delays()
     for name in ("open", "mkdir", "rename", "unlink", "rmdir", "listdir", "read", "fsync"):
-        chance.slow(name)
+        delays.delay(name)
     module.HEARTBEAT_SECONDS = 0.05
-    module.sleep = lambda seconds: time.sleep(seconds / 25)
+    module.sleep = lambda seconds: time.sleep(float(seconds) / 25)
     for line in sys.stdin:
         task = Round(**json.loads(line))
-        chance.__init__(random.Random(task.seed), task.dies_at)  # type: ignore[misc]
+        delays.__init__(random.Random(task.seed), task.dies_at)  # type: ignore[misc]
         module.SILENT_SECONDS = task.silence
         journal = real_open(f"{task.folder}/journal", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
 
@@ -100,16 +103,16 @@ def race() -> None:
             for _act in range(task.acts):
                 began = time.monotonic()
                 lock.check()
-                chance.meet()
+                delays.wait_or_die()
                 note("act", time.monotonic() - began)
             ending = "end"
         except LockLost:
             ending = "lost"
         except Locked as problem:
             ending = f"locked: {problem}"
-        chance.note_gap()
+        delays.note_gap()
         if ending in {"end", "lost"}:
-            note(ending, chance.longest)
+            note(ending, delays.longest)
         lock.release()
         os.close(journal)
         print(ending, flush=True)

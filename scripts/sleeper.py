@@ -1,9 +1,9 @@
-"""A pull for `scripts/sleepers`: locks are silent after so many seconds, and it may stop itself.
+"""A cxrsync for `scripts/sleepers`: it has a short silence of locks, and can stop itself.
 
-    sleeper.py SILENCE STOP-AT [WORDS OF THE COMMAND …]
+    sleeper.py SILENCE STOP-AT [ARGUMENTS OF CXRSYNC …]
 
-STOP-AT: the call that changes the disk before which it sends itself SIGSTOP, counted from 1 (0:
-none of them).
+SILENCE: after so many seconds a lock is silent. STOP-AT: the process sends itself SIGSTOP before
+the call with this number (from 1) that changes the disk; 0: never.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from cxrsync.cli.main import run
 from cxrsync.storage import lock
 
 
-def main(silence: float, stop_at: int, words: list[str]) -> int:
+def main(silence: float, stop_at: int, arguments: list[str]) -> int:
     lock.SILENT_SECONDS = silence
-    # As many beats as there really are.
+    # As many heartbeats per silence as in a real run.
     lock.HEARTBEAT_SECONDS = silence / 10
     if not stop_at:
-        return run(words)
+        return run(arguments)
     from storage.steps import stopped_at
 
     def stop() -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
 
     with stopped_at(stop_at - 1, stop):
-        return run(words)
+        return run(arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How `scripts/bench` measures: one client once, several in turn, and the table of them."""
+"""Measures for `scripts/bench`: one client, several clients in turn, and the table of results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clients import PASSWORD, USER, Client, Server, Tree
 
 MIB = 1 << 20
 OWN = "cxrsync"
-_HOPELESS = 5
+_MAX_RATIO = 5
 HEADINGS = (
     *("client", "wall s", "+ verify s", "least–most", "CPU s", "RSS MiB", "requests"),
     *("sent MiB", "password checks", "× best peer"),
@@ -27,9 +27,9 @@ HEAD = (f"| {' | '.join(HEADINGS)} |", f"|---{'|--:' * (len(HEADINGS) - 1)}|")
 
 @dataclass
 class Took:
-    """One round of one client: seconds, bytes, and what it asked of the server.
+    """One round of one client: seconds, bytes, and its requests.
 
-    ``verify``: what GNU's sha256sum took for it afterwards, whose CPU seconds are part of ``cpu``.
+    ``verify``: the seconds of GNU's sha256sum afterwards; its CPU seconds are part of ``cpu``.
     """
 
     wall: float
@@ -68,8 +68,10 @@ class Column:
 def measure(
     tree: Tree, server: Server, dest: Path, client: Client, *, verified: bool = False
 ) -> Took:
-    """Run a client once. ``verified``: it has hashed what it brought; after any other sha256sum
-    does, and is counted."""
+    """Run a client once.
+
+    ``verified``: the client verifies its files itself. Otherwise the time of sha256sum counts, too.
+    """
     environment = {
         "PATH": os.environ["PATH"], "HOME": str(dest.parent), "LANG": "C.UTF-8",
         "PHYSIONET_USERNAME": USER, "PHYSIONET_PASSWORD": PASSWORD,
@@ -107,7 +109,7 @@ def measure(
 
 
 def run(command: list[str], environment: dict[str, str]) -> tuple[float, float, int]:
-    """Wall seconds, CPU seconds and peak resident bytes of a command; whatever it ends with."""
+    """Wall seconds, CPU seconds and peak resident bytes of a command, whatever its exit code."""
     began = time.monotonic()
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -121,8 +123,10 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[float, float, 
 
 @contextmanager
 def peak_memory(pid: int) -> Iterator[list[int]]:
-    """The most resident memory of a process, in bytes: looked at now and then, since what wait4
-    tells begins with the memory of whoever started it."""
+    """The peak resident memory of a process in bytes, by sampling.
+
+    The value of wait4 would include the memory of the process that started it.
+    """
     peak, over = [0], threading.Event()
 
     def watch() -> None:
@@ -149,16 +153,16 @@ def compete(
 ) -> list[Column]:
     """Every client in turn, round after round, each into an empty folder of a new name.
 
-    Who took five times as long as the best in the first round has shown what it can, and rests.
-    Nothing is removed in between while there is room: for minutes ext4 goes round the inodes of
-    files that were deleted, and whoever makes the most files in one folder pays for it.
+    A client that took five times as long as the best in the first round takes no further part.
+    Files are kept while there is disk space: for minutes after a deletion ext4 avoids the inodes
+    of deleted files, which costs the client with the most files in one folder.
     """
     columns = {name: Column(name) for name in clients}
     keep = tree.size * rounds * len(clients) < shutil.disk_usage(place).free / 2
     for number in range(rounds):
         least = min((column.whole for column in columns.values() if column.rounds), default=0.0)
         for name, client in clients.items():
-            if number and columns[name].whole > _HOPELESS * least:
+            if number and columns[name].whole > _MAX_RATIO * least:
                 continue
             dest = place / f"{name.replace(' ', '')}-{number}"
             took = measure(tree, server, dest, client, verified=columns[name].is_ours)
@@ -166,12 +170,12 @@ def compete(
             if not keep:
                 for made in place.glob(f"{dest.name}*"):
                     shutil.rmtree(made) if made.is_dir() else made.unlink()
-            os.sync()  # nobody pays for what another left to be written
+            os.sync()  # no client pays for the writes of another
     return list(columns.values())
 
 
 def report(scenario: str, what: str, columns: Iterable[Column]) -> list[dict[str, object]]:
-    """One row a client. ``ratio``: its time to that of the best peer, both verified."""
+    """One row per client. ``ratio``: its time divided by the best peer's, with verification."""
     columns = list(columns)
     peers = [each.whole for each in columns if not each.is_ours and _is_right(each)]
     best = min(peers, default=None)
@@ -202,7 +206,7 @@ def _is_right(column: Column) -> bool:
 
 
 def as_markdown(rows: list[dict[str, object]]) -> str:
-    """A table a scenario."""
+    """One table per scenario."""
     lines: list[str] = []
     for number, row in enumerate(rows):
         if number == 0 or row["scenario"] != rows[number - 1]["scenario"]:
