@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from e2e.forked import ForkedProcess, can_fork, is_usual
+
 from cxrsync.catalog.load import load as catalogue
 from cxrsync.cli.main import entry
 
@@ -58,15 +60,14 @@ def cxrsync_process(
 
     ``through`` is a command that runs it; ``options`` go to :class:`subprocess.Popen`.
     """
-    streams = {
+    options = {
         "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
-        "text": True,
+        "text": True, **options,
     }  # fmt: skip
-    return subprocess.Popen(
-        [*through, sys.executable, "-m", "cxrsync", *words],
-        env=dict(environment),
-        **{**streams, **options},
-    )
+    if not through and can_fork(environment, options):
+        return ForkedProcess(list(words), env=dict(environment), **options)
+    command = [*through, sys.executable, "-m", "cxrsync", *words]
+    return subprocess.Popen(command, env=dict(environment), **options)
 
 
 def cxrsync(words: Sequence[str], environment: Mapping[str, str]) -> Ended:
@@ -77,6 +78,7 @@ def cxrsync(words: Sequence[str], environment: Mapping[str, str]) -> Ended:
     loop: it takes signals, as the command line does.
     """
     assert threading.current_thread() is threading.main_thread(), "use cxrsync_process here"
+    assert is_usual(environment), "use cxrsync_process: an interpreter reads these at its start"
     out, err = _Stream(errors="surrogateescape"), _Stream(errors="backslashreplace")
     with _own_process_state(environment), open(os.devnull, encoding="utf-8") as nothing:
         sys.argv = ["cxrsync", *words]

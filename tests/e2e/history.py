@@ -11,11 +11,11 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from e2e.command_line import cxrsync_process
 from e2e.scripted import (
     MANIFEST,
     SLUG,
@@ -58,7 +58,7 @@ class History:
     chance: random.Random
     filler: int = _FILLER
     done: list[str] = field(default_factory=list)
-    _process: subprocess.Popen[bytes] | None = None
+    _process: subprocess.Popen[str] | None = None
     _sent: int = 0
     _kill_at: int | None = None
 
@@ -114,19 +114,18 @@ class History:
         """Run the command; returns its exit code (negative: killed)."""
         url = self.server.base_url.replace("127.0.0.1", step.address)
         self._sent, self._kill_at = 0, step.kill_at
-        self._process = subprocess.Popen(
+        self._process = cxrsync_process(
             [
-                *(sys.executable, "-m", "cxrsync", "-q", "pull", *_CHOSEN),
+                *("-q", "pull", *_CHOSEN),
                 *("--dataset", SLUG, "--dataset-version", VERSION, "--dest", str(self.dest)),
                 *("--base-url", url, "--connections", str(step.connections), "--retries", "1"),
                 *("--give-up-after", "5", "--stall-timeout", "5", "--force"),
             ],
-            env={"PATH": os.environ["PATH"], "HOME": str(self.place), "PYTHONWARNINGS": "error"},
-            stderr=subprocess.PIPE,
+            {"PATH": os.environ["PATH"], "HOME": str(self.place), "PYTHONWARNINGS": "error"},
         )
         _out, said = self._process.communicate(timeout=60)
         self._kill_at = None
-        self.done.append(f"{step} → {self._process.returncode} {said.decode()[-300:]}")
+        self.done.append(f"{step} → {self._process.returncode} {said[-300:]}")
         return self._process.returncode
 
     def check(self) -> None:

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -91,10 +89,7 @@ def test_a_person_sees_it_and_is_obeyed(
         words = ("pull", "--jpg", "--shard", "p10", "--wait-lock", "3600", "--json")
         said = tmp_path / "said"
         with said.open("w") as stderr:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "cxrsync", *words, "--progress", "log"],
-                env=machine.variables(), stdout=subprocess.PIPE, stderr=stderr, text=True,
-            )  # fmt: skip
+            process = machine.start(*words, "--progress", "log", stderr=stderr)
             try:
                 wait_until(lambda: "waiting up to 1 h: another run holds" in said.read_text())
                 process.send_signal(number)
