@@ -1,11 +1,24 @@
-"""What the tests tell besides whether they passed; and a place for those that sync a lot."""
+"""What holds for all tests: how hypothesis searches, which skips CI accepts, and what a run prints
+besides whether its tests passed."""
 
 import os
 import tempfile
+import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The suite says the same of the same code each time, and nothing of how busy the machine is.
+# `--hypothesis-profile search` looks at other examples each time.
+_NO_CLOCK = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("suite", derandomize=True, **_NO_CLOCK)
+settings.register_profile("search", derandomize=False, print_blob=True, **_NO_CLOCK)
+settings.load_profile("suite")
+
+_ACCEPTED = tomllib.loads(Path(__file__).with_name("skips.toml").read_text())["accepted"]
 
 
 @pytest.fixture
@@ -18,8 +31,46 @@ def quick(tmp_path: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
+# ── skips ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def unaccepted_skips(config: pytest.Config) -> list[str]:
+    """The skips that ``skips.toml`` does not have: test and reason."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    found = set()
+    for report in terminal.getreports("skipped") if terminal is not None else ():
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        said = reason.removeprefix("Skipped: ")
+        if not any(
+            fnmatchcase(report.nodeid, each["tests"]) and fnmatchcase(said, each["says"])
+            for each in _ACCEPTED
+        ):
+            found.add(f"{report.nodeid}: {said}")
+    return sorted(found)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI a skip that nobody has accepted is a failure."""
+    is_well = session.exitstatus == pytest.ExitCode.OK
+    if os.environ.get("CI") and is_well and unaccepted_skips(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+# ── what a run prints ──────────────────────────────────────────────────────────────────────────
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table of faults: what each cost, as the tests saw it."""
+    """Print the skips that CI does not accept, and the table of faults."""
+    if skips := unaccepted_skips(terminalreporter.config):
+        terminalreporter.section("skipped, and not in tests/skips.toml: CI fails")
+        for line in skips:
+            terminalreporter.write_line(line)
+    _print_faults(terminalreporter)
+
+
+def _print_faults(terminalreporter: pytest.TerminalReporter) -> None:
+    """What each fault cost, as the tests saw it."""
     rows = sorted(
         {
             tuple(value)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cxrsync import humanize
 
-many = settings(deadline=None, max_examples=200, derandomize=True)
+many = settings(max_examples=200)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from cxrsync.errors import CxrsyncError, Interrupted
 from cxrsync.sanitize import printable, reason_of, trace
 from cxrsync.storage.filesystem import UnexpectedFile
 
-many = settings(deadline=None, max_examples=200, derandomize=True)
+many = settings(max_examples=200)
 SECRET = "sessionid=SECRETSESSION123"
 
 

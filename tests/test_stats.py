@@ -12,7 +12,7 @@ from cxrsync.events import Event, FileDone, Planned, Unaccounted
 from cxrsync.model import Outcome, RejectedLine, Result
 from cxrsync.stats import Books, RunStats
 
-many = settings(deadline=None, max_examples=400, derandomize=True)
+many = settings(max_examples=400)
 
 PREFIXES = ["", "other/1.0/"]
 PATHS = [f"files/p10/{letter}.jpg" for letter in "abcdef"]

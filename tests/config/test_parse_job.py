@@ -26,7 +26,7 @@ from cxrsync.config.selection import Selection
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.model import Kind
 
-many = settings(deadline=None, max_examples=150, derandomize=True)
+many = settings(max_examples=150)
 
 
 def job(**options: Any) -> Job:

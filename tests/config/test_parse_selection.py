@@ -14,7 +14,7 @@ from cxrsync.config.selection import Label, Sample, Selection, Unit
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.model import Kind
 
-many = settings(deadline=None, max_examples=200, derandomize=True)
+many = settings(max_examples=200)
 
 JPG, DICOM = "mimic-cxr-jpg", "mimic-cxr"
 ID = "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014"

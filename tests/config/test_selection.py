@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cxrsync.config.selection import CHEXPERT, Label, Sample, Selection, Unit
 from cxrsync.model import Kind
 
-many = settings(deadline=None, max_examples=200, derandomize=True)
+many = settings(max_examples=200)
 
 texts = st.lists(st.text(max_size=8), max_size=3).map(tuple)
 labels = st.lists(

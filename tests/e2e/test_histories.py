@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from e2e.history import CHANGES, Change, Pull, play
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pulls = st.builds(
@@ -18,7 +18,7 @@ changes = st.builds(Change, st.sampled_from(sorted(CHANGES)))
 
 
 @pytest.mark.timeout(600)
-@settings(deadline=None, max_examples=12, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12)
 @given(steps=st.lists(st.one_of(pulls, changes), max_size=6), seed=st.integers(0, 1 << 16))
 def test_what_the_last_pull_calls_complete_is(steps: list[Pull | Change], seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

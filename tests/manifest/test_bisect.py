@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cxrsync.demo.data.tree import manifest_lines
 from cxrsync.manifest.bisect import ManifestNotSorted, path_of, prefix_range, seek
 
-many = settings(deadline=None, max_examples=200, derandomize=True)
+many = settings(max_examples=200)
 
 DIGEST = b"0123456789abcdef" * 4
 MAX_ROUNDS = 200

@@ -12,7 +12,7 @@ from cxrsync.model import NameRules
 
 EVERY = [NameRules(case, forms) for case in (False, True) for forms in (False, True)]
 
-many = settings(deadline=None, max_examples=400, derandomize=True)
+many = settings(max_examples=400)
 names = st.text("ab.-0", min_size=1, max_size=3).filter(lambda name: name not in {".", ".."})
 paths = st.lists(names, min_size=1, max_size=4).map("/".join)
 

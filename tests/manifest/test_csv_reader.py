@@ -16,7 +16,7 @@ from cxrsync.errors import ExitCode
 from cxrsync.manifest import csv_reader
 from cxrsync.manifest.csv_reader import InvalidTable, column_names, label_value, read_rows
 
-many = settings(deadline=None, max_examples=200, derandomize=True)
+many = settings(max_examples=200)
 
 SPLIT = b"dicom_id,study_id,split\na,s1,train\nb,s1,test\n"
 VALUE = "10000032"  # stands for what a message must not show

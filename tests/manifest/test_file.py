@@ -12,7 +12,7 @@ from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.parse import MAX_LINE
 from cxrsync.model import Entry, RejectedLine, partition_of
 
-many = settings(deadline=None, max_examples=100, derandomize=True)
+many = settings(max_examples=100)
 
 A, B, C = (letter * 64 for letter in "abc")
 Open = Callable[[bytes | str], ManifestFile]

@@ -18,7 +18,7 @@ from cxrsync.manifest.filters import (
 )
 from cxrsync.manifest.path_ids import ImageIds, image_key, parse_image_path, study_key
 
-many = settings(deadline=None, max_examples=200, derandomize=True)
+many = settings(max_examples=200)
 
 IMAGE = "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014"
 

@@ -24,7 +24,7 @@ from cxrsync.manifest.matcher import matcher_for
 from cxrsync.manifest.path_ids import image_key
 from cxrsync.model import Kind
 
-many = settings(deadline=None, max_examples=200, derandomize=True)
+many = settings(max_examples=200)
 
 JPG, DICOM = dataset_info("mimic-cxr-jpg"), dataset_info("mimic-cxr")
 SUBJECTS = [f"p1{shard}00000{number}" for shard in range(10) for number in range(3)]

@@ -11,7 +11,7 @@ from cxrsync.config.selection import Selection
 from cxrsync.manifest.matcher import any_matcher, matcher_for
 from cxrsync.model import Kind
 
-many = settings(deadline=None, max_examples=200, derandomize=True)
+many = settings(max_examples=200)
 
 # The two trees, in small.
 TREES = {

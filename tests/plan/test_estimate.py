@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cxrsync.model import Kind, partition_of
 from cxrsync.plan.estimate import CATALOGUE, LEARNED, PUBLISHED, Count, Inventory, by_kind, estimate
 
-many = settings(deadline=None, max_examples=200, derandomize=True)
+many = settings(max_examples=200)
 
 MEANS = {Kind.IMAGES: 1_000, Kind.TABLES: 50}
 SUFFIXES = {".jpg": Kind.IMAGES, ".csv": Kind.TABLES, ".zip": Kind.ARCHIVES}

@@ -17,7 +17,7 @@ from cxrsync.plan.planner import make_plan
 from cxrsync.plan.survey import MTIME_TOLERANCE_NS, FileStatus, file_status, fits, survey
 from cxrsync.storage.tree import Tree
 
-many = settings(deadline=None, max_examples=150, derandomize=True)
+many = settings(max_examples=150)
 
 A, B = "a" * 64, "b" * 64
 S = 10**9

@@ -20,7 +20,7 @@ from power.model import (
 )
 from power.recording import Recording
 
-many = settings(deadline=None, max_examples=100, derandomize=True)
+many = settings(max_examples=100)
 
 Tree = dict[str, bytes]
 FOLDER, FILE, OTHER = 1, 2, 3

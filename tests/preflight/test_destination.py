@@ -15,7 +15,7 @@ from cxrsync.preflight.cloud_sync import find_synced_drive
 from cxrsync.preflight.destination import DestinationInfo, Mount, inspect, parse_mounts
 from cxrsync.preflight.git_check import find_work_tree, ignore_rule, is_ignored
 
-many = settings(deadline=None, max_examples=100, derandomize=True)
+many = settings(max_examples=100)
 HOME = "/home/alice"
 
 

@@ -182,7 +182,7 @@ def test_several_connections_write_at_a_time(bound: Partial) -> None:
     cuts=st.lists(st.integers(1, len(DATA) - 1), max_size=8),
     order=st.randoms(use_true_random=False),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_kill_at_any_point_leaves_a_true_record(
     save_every: int, cuts: list[int], order: random.Random
 ) -> None:
@@ -209,7 +209,7 @@ def test_a_kill_at_any_point_leaves_a_true_record(
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_killed_again_and_again_it_still_arrives(data: st.DataObject) -> None:
     """Each life writes some of what is missing, in any order, and is killed."""
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from cxrsync.storage import zip_reader as module
 from cxrsync.storage.zip_reader import InvalidArchive, Member, members, read_member
 
-many = settings(deadline=None, max_examples=200, derandomize=True)
+many = settings(max_examples=200)
 
 MOST = 1 << 20
 REPORT = b"FINAL REPORT\nEXAMINATION: CHEST (PA AND LAT)\n" * 9

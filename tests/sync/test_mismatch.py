@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from cxrsync.sync.mismatch import Observation, Verdict, judge
 
-many = settings(deadline=None, max_examples=200, derandomize=True)
+many = settings(max_examples=200)
 
 A, B, C, D = (Observation(letter * 64, whole=True) for letter in "abcd")
 PART_A = Observation(A.digest, whole=False)

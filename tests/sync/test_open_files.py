@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cxrsync.sync.open_files import Share, fit, needed, share_of
 
-many = settings(deadline=None, max_examples=200, derandomize=True)
+many = settings(max_examples=200)
 
 
 @pytest.mark.parametrize(

@@ -522,7 +522,7 @@ EVENTS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=200, derandomize=True)
+@settings(max_examples=200)
 @given(
     st.integers(1, 8),
     st.integers(1, 32),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cxrsync.transfer.breaker_state import FIRST_ANSWER_SECONDS, BreakerState
 
-many = settings(deadline=None, max_examples=200, derandomize=True)
+many = settings(max_examples=200)
 
 
 def served(active: int = 1, give_up_after: float = 1000.0) -> BreakerState:

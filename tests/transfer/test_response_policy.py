@@ -166,7 +166,7 @@ HEADERS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=500, derandomize=True)
+@settings(max_examples=500)
 @given(local=st.sampled_from(list(REQUESTS)), status=st.integers(100, 999), headers=HEADERS)
 def test_bytes_are_only_appended_where_they_belong(
     local: LocalState, status: int, headers: dict[str, str]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from cxrsync.transfer.rate_limit import due_at
 from cxrsync.transfer.retry_policy import RetryState, backoff, next_delay
 
-many = settings(deadline=None, max_examples=200, derandomize=True)
+many = settings(max_examples=200)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cxrsync.storage.byte_ranges import Range, add, normal, size
 from cxrsync.transfer.segments import MIN_SHARE, Segment, Segments
 
-many = settings(deadline=None, max_examples=200, derandomize=True)
+many = settings(max_examples=200)
 
 MIB = 1 << 20
 

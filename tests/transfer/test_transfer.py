@@ -556,7 +556,7 @@ async def test_bytes_written_during_a_cancellation_are_counted(
     assert harness.received == (tmp_path / "digest").stat().st_size > 0
 
 
-@settings(deadline=None, max_examples=60, derandomize=True)
+@settings(max_examples=60)
 @given(
     size=st.integers(0, 5000),
     cuts=st.lists(st.one_of(st.integers(0, 2000), st.none()), max_size=8),

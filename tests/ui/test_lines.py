@@ -55,7 +55,7 @@ def every_event(text: str) -> list[Event]:
     ]  # fmt: skip
 
 
-@settings(deadline=None, max_examples=30, derandomize=True)
+@settings(max_examples=30)
 @given(st.text(max_size=20))
 def test_no_event_can_forge_a_line(text: str) -> None:
     def lines_of(text: str) -> list[str]:

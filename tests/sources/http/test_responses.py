@@ -22,7 +22,7 @@ from cxrsync.sources.http.responses import (
     retry_after,
 )
 
-many = settings(deadline=None, max_examples=200, derandomize=True)
+many = settings(max_examples=200)
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 TAG = '"669f9b40-ff"'
