@@ -23,7 +23,7 @@ from cxrsync.storage.lock import Holder, Lock
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.partitions import Partitions
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ def run(program: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess
         pytest.skip(f"no {program} here")
     environment = {"PATH": os.environ["PATH"], "HOME": str(cwd), "LC_ALL": "C.UTF-8"}
     return subprocess.run(
-        [program, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=30
+        [program, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=60
     )
 
 

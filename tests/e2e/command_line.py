@@ -64,10 +64,30 @@ def cxrsync_process(
         "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
         "text": True, **options,
     }  # fmt: skip
+    process: subprocess.Popen[str]
     if not through and can_fork(environment, options):
-        return ForkedProcess(list(words), env=dict(environment), **options)
-    command = [*through, sys.executable, "-m", "cxrsync", *words]
-    return subprocess.Popen(command, env=dict(environment), **options)
+        process = ForkedProcess(list(words), env=dict(environment), **options)
+    else:
+        command = [*through, sys.executable, "-m", "cxrsync", *words]
+        process = subprocess.Popen(command, env=dict(environment), **options)
+    _started.append(process)
+    return process
+
+
+_started: list[subprocess.Popen[str]] = []
+
+
+def end_processes() -> None:
+    """End what a test that failed has left, so that it neither runs beside the next test nor
+    complains there."""
+    while _started:
+        process = _started.pop()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def cxrsync(words: Sequence[str], environment: Mapping[str, str]) -> Ended:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from e2e.command_line import end_processes
 from e2e.stage import DICOM, JPG, VERSION, Machine
 
 from cxrsync.demo.data.tree import TreeSpec, make_tree
@@ -26,6 +27,12 @@ def files_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for version in ("2.0.0", VERSION):
             make_tree(root, dataset, version, SPEC)
     return root
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    yield
+    end_processes()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import trustme
 from e2e.stage import wait_until
+from free_port import free_port
 
 NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
 CONFIGURATION = """
@@ -51,9 +52,7 @@ class Nginx:
     ) -> None:
         where = BEHIND if upstream else OPEN if open_to_all else FILES
         self._where = where.format(root=root, folder=folder, upstream=upstream)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.folder = folder
         folder.mkdir()
         authority = trustme.CA()
@@ -82,7 +81,7 @@ class Nginx:
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=30)
+            self.process.wait(timeout=60)
 
     def log(self) -> list[str]:
         return (self.folder / "access.log").read_text().splitlines()

@@ -1,13 +1,13 @@
 """Signing in: once, never twice with a wrong password, and every refusal says what to do."""
 
 import signal
-import socket
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 from e2e.stage import DICOM, JPG, PATIENCE, VERSION, Machine, image_bytes_sent, wait_until
+from free_port import free_port
 
 from cxrsync.demo.server.faults import Rule, says, script
 from cxrsync.demo.server.server import MiniPhysioNet
@@ -203,10 +203,7 @@ def test_a_certificate_that_cannot_be_trusted(machine: Machine, server: MiniPhys
 
 
 def test_a_server_that_is_not_there(machine: Machine) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    machine.base_url = f"https://127.0.0.1:{port}/files"
+    machine.base_url = f"https://127.0.0.1:{free_port()}/files"
 
     ended = machine.pull(*SHARD, "--give-up-after", "0.1")
 

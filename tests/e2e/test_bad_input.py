@@ -176,7 +176,7 @@ def test_output_to_a_pipe_that_closes(machine: Machine) -> None:
     process.stdout.close()
     assert process.stderr is not None
     err = process.stderr.read()
-    process.wait(timeout=30)
+    process.wait(timeout=60)
     process.stderr.close()
     assert err == ""
 

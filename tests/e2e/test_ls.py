@@ -301,7 +301,7 @@ def test_ctrl_c_while_nobody_reads(
     wait_until(lambda: lies_in(pipe) >= 60_000)
     process.send_signal(signal.SIGINT)
 
-    assert process.wait(timeout=10) == 130
+    assert process.wait(timeout=PATIENCE) == 130
 
     _out, err = process.communicate()
     assert err.strip() == ""

@@ -123,7 +123,7 @@ def test_a_signal_is_obeyed_although_nobody_reads_any_more(
     process.stdout.close()
     process.stderr.close()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == 143
+    assert process.wait(timeout=60) == 143
 
 
 def test_one_file_that_always_fails_does_not_stop_the_others(

@@ -22,7 +22,7 @@ IMAGES = [f"{study}/0.jpg" for study in STUDIES]
 FILES = {path: hashlib.shake_128(path.encode()).digest(3_000) for path in ("LICENSE.txt", *IMAGES)}
 CANARY = b"mine, and nobody else's"
 # A run that hangs is killed long before the test is.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def digest(path: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from e2e.stage import (
     JPG,
+    PATIENCE,
     VERSION,
     Machine,
     fingerprint,
@@ -102,7 +103,7 @@ def test_the_second_interrupt_stops_at_once(
         if "once more to stop at once" in line:
             break
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
 
 

@@ -38,7 +38,7 @@ async def at_work(tree: Tree, run: str) -> AsyncIterator[Path]:
     """A run that tells of itself; its file."""
     path = tree.own / "progress" / f"{run}.json"
     task = asyncio.create_task(write_progress(tree, run, lambda: SUMMARY))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not path.exists():
             await asyncio.sleep(0.001)
         yield path
@@ -168,7 +168,7 @@ async def test_where_there_is_no_folder_for_it(tree: Tree, monkeypatch: pytest.M
         return replace(SUMMARY)
 
     task = asyncio.create_task(write_progress(tree, "now", snapshot))
-    await asyncio.wait_for(tried.wait(), 30)
+    await asyncio.wait_for(tried.wait(), 60)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -22,7 +22,7 @@ class Work:
 
     def __call__(self) -> str:
         self._begun.set()
-        assert self._go.wait(10)
+        assert self._go.wait(60)
         self.done = True
         if self._error is not None:
             raise self._error

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -176,7 +177,7 @@ def test_a_real_kill(tmp_path: Path, attempt: int) -> None:
     )
     wanted = attempt % (BATCHES + 1)
     while len(told.read_text().splitlines()) < wanted and process.poll() is None:
-        pass
+        time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     process.wait()
     committed = told.read_text().split()

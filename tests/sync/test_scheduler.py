@@ -162,7 +162,7 @@ class Run:
         adopter = Adopter(sync, iter(to_hash), scheduler, fsync=True)
         ended: DiskError | None = None
         try:
-            async with asyncio.timeout(10), asyncio.TaskGroup() as outer:
+            async with asyncio.timeout(60), asyncio.TaskGroup() as outer:
                 outer.create_task(publisher.run())
                 try:
                     await scheduler.serve(iter(entries), connections, [adopter.run])

@@ -58,7 +58,7 @@ def seen(tree: Tree, shard: str = "p10") -> int | None:
 @asynccontextmanager
 async def publishing(partitions: Partitions) -> AsyncIterator[None]:
     task = asyncio.create_task(partitions.publish_snapshots())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         yield
     task.cancel()
     with suppress(asyncio.CancelledError):
@@ -144,7 +144,7 @@ async def test_who_was_taken_over_publishes_nothing_more(
     for path in (tree.partition("p10") / "lock").iterdir():
         path.unlink()  # as whoever takes over does
     with pytest.raises(LockLost):
-        await asyncio.wait_for(partitions.publish_snapshots(), 30)
+        await asyncio.wait_for(partitions.publish_snapshots(), 60)
     with pytest.raises(LockLost):
         await partitions.record([row(1)])
     await partitions.close()

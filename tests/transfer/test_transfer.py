@@ -156,7 +156,7 @@ class Harness:
     async def fetch(self, connections: int = 1, resumed: bool = False, **more: Any) -> Transfer:
         partial = Partial(self.folder, "digest", digest_known=more.get("by_digest", True))
         transfer = Transfer(self.context, REF, partial, TransferOptions(**more))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await transfer.begin(load=resumed)
             await fetch_alone(self.pool, transfer, connections)
         assert transfer.finished
@@ -463,7 +463,7 @@ async def test_two_connections_that_find_the_file_changed_restart_it_once(
 
     def discard(partial: Partial) -> None:
         discarded.append(partial.size)
-        assert go.wait(5)
+        assert go.wait(60)
         original(partial)
 
     monkeypatch.setattr(Partial, "discard", discard)
@@ -541,7 +541,7 @@ async def test_bytes_written_during_a_cancellation_are_counted(
 
     def write(partial: Partial, offset: int, chunks: list[bytes], generation: int) -> bool:
         loop.call_soon_threadsafe(begun.set)
-        assert go.wait(5)
+        assert go.wait(60)
         return original(partial, offset, chunks, generation)
 
     monkeypatch.setattr(executors, "SMALL", 0)  # in a thread

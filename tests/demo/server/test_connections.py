@@ -1,18 +1,19 @@
-"""Counts, rates and limits of connections."""
+"""Counts, pace and limits of connections."""
 
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
 from demo.guest import KIB, get, open_session, status, timed, url_of_big
 
-from cxrsync.demo.server.connections import due_at
+from cxrsync.demo.server.connections import next_free
 from cxrsync.demo.server.server import MiniPhysioNet
 
 
-async def test_the_request_log(server: MiniPhysioNet, http: aiohttp.ClientSession) -> None:
+async def test_the_ledger(server: MiniPhysioNet, http: aiohttp.ClientSession) -> None:
     url = f"{server.base_url}/open/1.0/SHA256SUMS.txt"
     await get(http, url)
     await get(http, url, Range="bytes=1-2")
@@ -38,26 +39,27 @@ async def test_the_request_log(server: MiniPhysioNet, http: aiohttp.ClientSessio
 async def test_only_the_bytes_sent_to_a_client_that_disconnects_are_counted(
     server: MiniPhysioNet, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.set_behaviour(rate=512 * KIB)
+    server.set_behaviour(rate=128 * KIB)
     async with open_session(server) as http, http.get(url_of_big(server)) as response:
-        await response.content.readexactly(128 * KIB)
+        await response.content.readexactly(32 * KIB)
         response.close()
     await eventually(lambda: server.request_log.open_connections == 0)
     sent = server.request_log.snapshot().by_path["open/1.0/big.bin"].bytes_sent
     await asyncio.sleep(0.2)
     assert server.request_log.bytes_sent == sent
-    assert 128 * KIB <= sent < 384 * KIB
+    assert 32 * KIB <= sent < 384 * KIB
     assert not caplog.records
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not holds():
             await asyncio.sleep(0.01)
 
 
 async def test_each_connection_has_the_full_rate(server: MiniPhysioNet) -> None:
-    rate, amount = 256 * KIB, 320 * KIB
+    """None is faster; and were it shared, all would take as many times as long as there are."""
+    rate, amount, connections = 512 * KIB, 320 * KIB, 8
     server.set_behaviour(rate=rate)
     url = url_of_big(server)
 
@@ -66,17 +68,21 @@ async def test_each_connection_has_the_full_rate(server: MiniPhysioNet) -> None:
             _, body = await get(http, url, Range=half)
             assert len(body) == amount // 2
 
-    async with open_session(server) as one, open_session(server) as two:
-        await asyncio.gather(*(status(http, url, Range="bytes=0-0") for http in (one, two)))
-        taken = await asyncio.gather(timed(fetch(one)), timed(fetch(two)))
-    assert taken == pytest.approx([amount / rate] * 2, rel=0.03)
-    assert server.request_log.peak_connections == 2
+    async with AsyncExitStack() as stack:
+        sessions = [
+            await stack.enter_async_context(open_session(server)) for _ in range(connections)
+        ]
+        await asyncio.gather(*(status(http, url, Range="bytes=0-0") for http in sessions))
+        taken = await asyncio.gather(*(timed(fetch(http)) for http in sessions))
+    assert min(taken) >= 0.97 * amount / rate
+    assert max(taken) < connections * amount / rate / 2
+    assert server.request_log.peak_connections == connections
 
 
-def test_a_late_timer_is_made_up_for_but_a_long_pause_is_not() -> None:
-    assert due_at(10.0, 10.05, 100, 1000) == pytest.approx(10.1)
-    assert due_at(10.0, 60.0, 100, 1000) == pytest.approx(59.9)
-    assert due_at(10.0, 9.0, 100, 1000) == pytest.approx(10.1)
+def test_a_late_timer_is_caught_up_but_not_a_long_pause() -> None:
+    assert next_free(10.0, 10.05, 100, 1000) == pytest.approx(10.1)
+    assert next_free(10.0, 60.0, 100, 1000) == pytest.approx(59.9)
+    assert next_free(10.0, 9.0, 100, 1000) == pytest.approx(10.1)
 
 
 async def test_the_connection_limit(server: MiniPhysioNet) -> None:

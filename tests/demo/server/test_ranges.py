@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from free_port import free_port
 
 from cxrsync.demo.server.ranges import Stored, decide
 
@@ -120,12 +121,11 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[http.client.HTTP
     for name, stored in (("ten", STORED), ("empty", EMPTY)):
         (root / name).write_bytes(b"0123456789"[: stored.size])
         os.utime(root / name, (stored.mtime, stored.mtime))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     config = folder / "conf"
     config.write_text(NGINX.format(folder=folder, port=port))
     process = subprocess.Popen([program, "-c", str(config), "-e", str(folder / "log")])
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         wait_until_open(port)
         yield connection
@@ -136,7 +136,8 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[http.client.HTTP
 
 
 def wait_until_open(port: int) -> None:
-    for _ in range(100):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
         except ConnectionRefusedError:

@@ -20,7 +20,7 @@ from cxrsync.sources.physionet import PhysioNet
 
 # Much less than the patience of a test, much more than what loopback takes.
 LIMITS = TransferLimits(connect_timeout=5.0, stall_timeout=0.5)
-PATIENCE = 5.0
+PATIENCE = 60.0
 FILE = RemotePath("alpha", "1.0", "SHA256SUMS.txt")  # what a run asks for first
 OK = b"HTTP/1.1 200 OK\r\n"
 TWO = OK + b"Content-Length: 2\r\n\r\nok"

@@ -47,7 +47,7 @@ PAIR = f"clerk:{SECRET}"
 OF_PROXY = base64.b64encode(PAIR.encode())
 OF_SITE = base64.b64encode(f"demo:{PASSWORD}".encode())
 MARK = "-".join(["hush"] * 3)  # not as such in a traceback's source lines
-LIMITS = TransferLimits(connect_timeout=5.0, stall_timeout=5.0)
+LIMITS = TransferLimits(connect_timeout=60.0, stall_timeout=60.0)
 FILE = RemotePath("alpha", "1.0", "SHA256SUMS.txt")  # what a run asks for first
 
 
@@ -92,7 +92,7 @@ async def guest(
 
     source = PhysioNet(SourceConfig(base_url=base_url, ca_file=ca_file), limits, ask)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             yield source
     finally:
         await source.close()
@@ -349,7 +349,7 @@ async def test_a_proxy_that_refuses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     limits = TransferLimits(
-        connect_timeout=0.3 if "silent" in behaviour else 5.0, stall_timeout=5.0
+        connect_timeout=0.3 if "silent" in behaviour else 60.0, stall_timeout=60.0
     )
     with ConnectProxy(**behaviour) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.address(PAIR))

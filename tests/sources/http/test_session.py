@@ -38,7 +38,7 @@ SECRET = "correct horse grüße"
 BEHAVIOUR = ServerBehaviour(
     password=SECRET, password_check_seconds=0.001, open_datasets=frozenset({"open"})
 )
-LIMITS = TransferLimits(connect_timeout=5.0, stall_timeout=5.0)
+LIMITS = TransferLimits(connect_timeout=60.0, stall_timeout=60.0)
 NAMES = ["a#b", "what?", "50%", "%20", "%2e%2e", "a b", "Grüße 北京", "a+b&c=d;e", "c:\\d", "'\"<>"]
 # What a run asks for first.
 NAME = "SHA256SUMS.txt"
@@ -94,7 +94,7 @@ async def guest(
     origin = SourceConfig(**{"base_url": server, **where, **origin})
     source = PhysioNet(origin, limits, person or Person())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             yield source
     finally:
         await source.close()
