@@ -169,7 +169,7 @@ def test_a_job_of_a_dataset_that_was_added(home: Path, monkeypatch: pytest.Monke
 def machine(tmp_path: Path) -> Iterator[Machine]:
     files = tmp_path / "files"
     make_tree(files, JPG, VERSION, TreeSpec(patients=10, image_bytes=2_000))
-    with MiniPhysioNet(files, ServerBehaviour()) as server:
+    with MiniPhysioNet(files, ServerBehaviour(password_check_seconds=0.001)) as server:
         yield Machine(tmp_path, tmp_path / "mirror", server.base_url, server.ca_file)
 
 

@@ -89,7 +89,7 @@ def stage(
     (root / SLUG / VERSION / NAME).write_bytes(DATA[connections])
     digest = hashlib.sha256(DATA[connections]).hexdigest()
     (root / SLUG / VERSION / "SHA256SUMS.txt").write_text(f"{digest} {NAME}\n")
-    with MiniPhysioNet(root, ServerBehaviour(rate=2 << 20)) as server:
+    with MiniPhysioNet(root, ServerBehaviour(rate=2 << 20, password_check_seconds=0.001)) as server:
         yield Stage(root, tmp_path / "mirror", connections, server, [])
 
 

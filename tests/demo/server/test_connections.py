@@ -1,4 +1,4 @@
-"""Counts, pace and limits of connections."""
+"""Counts, rates and limits of connections."""
 
 import asyncio
 import json
@@ -9,11 +9,11 @@ import aiohttp
 import pytest
 from demo.guest import KIB, get, open_session, status, timed, url_of_big
 
-from cxrsync.demo.server.connections import next_free
+from cxrsync.demo.server.connections import due_at
 from cxrsync.demo.server.server import MiniPhysioNet
 
 
-async def test_the_ledger(server: MiniPhysioNet, http: aiohttp.ClientSession) -> None:
+async def test_the_request_log(server: MiniPhysioNet, http: aiohttp.ClientSession) -> None:
     url = f"{server.base_url}/open/1.0/SHA256SUMS.txt"
     await get(http, url)
     await get(http, url, Range="bytes=1-2")
@@ -80,9 +80,9 @@ async def test_each_connection_has_the_full_rate(server: MiniPhysioNet) -> None:
 
 
 def test_a_late_timer_is_caught_up_but_not_a_long_pause() -> None:
-    assert next_free(10.0, 10.05, 100, 1000) == pytest.approx(10.1)
-    assert next_free(10.0, 60.0, 100, 1000) == pytest.approx(59.9)
-    assert next_free(10.0, 9.0, 100, 1000) == pytest.approx(10.1)
+    assert due_at(10.0, 10.05, 100, 1000) == pytest.approx(10.1)
+    assert due_at(10.0, 60.0, 100, 1000) == pytest.approx(59.9)
+    assert due_at(10.0, 9.0, 100, 1000) == pytest.approx(10.1)
 
 
 async def test_the_connection_limit(server: MiniPhysioNet) -> None:
