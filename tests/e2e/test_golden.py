@@ -85,7 +85,8 @@ def settled(value: Any, machine: Machine, key: str = "") -> Any:
     if isinstance(value, str):
         return renamed(value, machine)
     # 0 tells something (nothing came from the source), but for an age, which is small by chance.
-    if key in MEASURED and not isinstance(value, bool | str) and value is not None and (value or key == "snapshot_age"):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if key in MEASURED and is_number and (value or key == "snapshot_age"):
         return "<number>"
     return value
 
