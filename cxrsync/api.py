@@ -8,7 +8,7 @@ from typing import Any
 
 from cxrsync.cancellation import CancelToken
 from cxrsync.config.job import Job
-from cxrsync.config.parse_job import OPTIONS, make_job
+from cxrsync.config.parse_job import make_job
 from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.errors import UsageError
 from cxrsync.events import Event, EventSink, RunSummary
@@ -40,12 +40,6 @@ async def apull(**options: Any) -> Report:
     Returns what was done. Raises :class:`cxrsync.errors.CxrsyncError` where the run ends early;
     failures of single files are in the report (``problems``).
     """
-    unknown = sorted(set(options) - set(OPTIONS))
-    if unknown:
-        raise UsageError(
-            f"no such option: {', '.join(unknown)}",
-            next_step=f"Known: {', '.join(sorted(OPTIONS))}.",
-        )
     return await run_job(make_job(options), _ignore)
 
 

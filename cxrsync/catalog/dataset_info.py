@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cxrsync.model import Kind
 
+# The variable that names a catalogue of the user's own.
+OWN_CATALOGUE = "CXRSYNC_DATASETS"
 # A dataset or a version: it becomes a folder's name and a part of an address.
 NAME = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.-]{0,100}[0-9A-Za-z])?")
 # The tables that every labelled dataset has, and what tells whose a study or an image is; any other
@@ -60,5 +61,7 @@ class DatasetInfo:
 
 def suggest(name: str, known: tuple[str, ...] | list[str]) -> str:
     """``known`` as a phrase for an error message: the names near to ``name``, else all of them."""
+    import difflib  # only where something is wrong
+
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return ", ".join(near) if near else ", ".join(known)

@@ -17,15 +17,21 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from cxrsync.catalog.dataset_info import IMAGES, METADATA, NAME, STUDIES, DatasetInfo, suggest
+from cxrsync.catalog.dataset_info import (
+    IMAGES,
+    METADATA,
+    NAME,
+    OWN_CATALOGUE,
+    STUDIES,
+    DatasetInfo,
+    suggest,
+)
 from cxrsync.errors import UsageError
 from cxrsync.model import Kind
 from cxrsync.sanitize import reason_of
 
 _HERE = Path(__file__).resolve().parent.parent
 _NAME = "datasets.yaml"
-# The variable that names a catalogue of the user's own.
-OWN_CATALOGUE = "CXRSYNC_DATASETS"
 # A catalogue in bytes, and what its aliases make of it in characters: a few lines of aliases of
 # aliases come to more than any memory.
 _MAX_BYTES = 256 << 10

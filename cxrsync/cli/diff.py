@@ -12,9 +12,9 @@ import click
 
 from cxrsync import humanize
 from cxrsync.cli.main import Verbosity
-from cxrsync.cli.options import job_of_tree, option, place_options, selection_options
+from cxrsync.cli.options import job_of_tree, place_options, selection_options
 from cxrsync.cli.signals import obeying_signals
-from cxrsync.cli.variables import Command
+from cxrsync.cli.variables import Command, option
 from cxrsync.config.job import Job
 from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.errors import ExitCode, UsageError
@@ -30,7 +30,7 @@ from cxrsync.ui.reporters import Reporters
 @click.argument("new", metavar="V2")
 @selection_options
 @place_options
-@option("--json", "as_json", is_flag=True, envvar="CXRSYNC_JSON", help="One JSON object a line.")
+@option("json", "One JSON object a line.")
 @click.pass_obj
 def diff(verbosity: Verbosity, /, old: str, new: str, as_json: bool, **options: Any) -> int:
     """What changed from version V1 to V2: added, removed, changed, and the bytes that would move.

@@ -12,9 +12,9 @@ from urllib.parse import quote
 import click
 
 from cxrsync.cli.main import Verbosity
-from cxrsync.cli.options import option, place_options, selection_options
+from cxrsync.cli.options import place_options, selection_options
 from cxrsync.cli.signals import obeying_signals
-from cxrsync.cli.variables import Command
+from cxrsync.cli.variables import Command, option
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
 from cxrsync.dataset.source_factory import open_source, opened
@@ -31,14 +31,7 @@ Form = Callable[[Entry], str]
 @click.command(cls=Command)
 @selection_options
 @place_options
-@option(
-    "--format",
-    "form",
-    type=click.Choice(["paths", "urls", "sha256sum", "json"]),
-    default="paths",
-    show_default=True,
-    help="sha256sum: as `sha256sum -c` reads it, from the version's folder.",
-)
+@option("format")
 @click.pass_obj
 def ls(verbosity: Verbosity, /, form: str, **options: Any) -> int:
     """Print the files that a selection means, without fetching them.

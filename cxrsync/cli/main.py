@@ -13,7 +13,10 @@ import click
 
 from cxrsync import __version__
 from cxrsync.cli.diagnostics import speak_for_libraries
-from cxrsync.cli.variables import Option
+from cxrsync.cli.unknown_option import unknown_option
+from cxrsync.cli.variables import option
+from cxrsync.config.option_table import BY_NAME
+from cxrsync.config.option_value import TRUE_WORDS
 from cxrsync.errors import CxrsyncError, ExitCode
 from cxrsync.sanitize import reason_of, trace
 from cxrsync.ui.console import Output, open_standard_streams, redirect_to_null, to_stderr
@@ -39,6 +42,12 @@ class Verbosity:
 
 
 class _Commands(click.Group):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as problem:
+            raise unknown_option(problem.option_name, ctx) from None
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
         return list(_COMMANDS)
 
@@ -57,11 +66,11 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="cxrsync")
-@click.option("-v", "--verbose", cls=Option, is_flag=True, help="Name every file and every retry.")
-@click.option("-q", "--quiet", cls=Option, is_flag=True, help="Say nothing but errors.")
-@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
+@option("verbose")
+@option("quiet")
+@option("debug")
 @click.pass_context
-def cli(ctx: click.Context, verbose: bool, quiet: bool) -> None:
+def cli(ctx: click.Context, verbose: bool, quiet: bool, debug: bool) -> None:  # noqa: ARG001
     """Download and mirror PhysioNet's chest X-ray datasets: resumable, verified, gentle.
 
     \b
@@ -86,11 +95,18 @@ def entry() -> None:
     open_standard_streams()
     code: int = ExitCode.UNEXPECTED
     try:
-        speak_for_libraries(debug="--debug" in sys.argv[1:])
+        speak_for_libraries(debug=wants_tracebacks(sys.argv[1:]))
         code = run(sys.argv[1:])
     finally:
         _let_output_go()
     sys.exit(code)
+
+
+def wants_tracebacks(arguments: list[str]) -> bool:
+    """Whether ``--debug`` or its variable is set: asked before anything is parsed, as what goes
+    wrong there is shown with it, too."""
+    said = os.environ.get(BY_NAME["debug"].variable, "")
+    return "--debug" in arguments or said.strip().casefold() in TRUE_WORDS
 
 
 def _let_output_go() -> None:
@@ -132,12 +148,12 @@ def _run(arguments: list[str], verbosity: Verbosity) -> int:
             problem.show()
         return ExitCode.USAGE
     except CxrsyncError as problem:
-        say_error(problem, traced="--debug" in arguments)
+        say_error(problem, traced=wants_tracebacks(arguments))
         return problem.exit_code
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     except Exception as problem:  # noqa: BLE001 - the last door: it is told, in our own words
-        say_error(problem, traced="--debug" in arguments)
+        say_error(problem, traced=wants_tracebacks(arguments))
         return ExitCode.UNEXPECTED
     return int(result or 0)
 

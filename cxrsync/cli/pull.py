@@ -12,14 +12,13 @@ from cxrsync.api import run_job
 from cxrsync.cli.dry_run import tell_forecast
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import (
-    option,
     output_options,
     pull_options,
     selection_options,
     source_options,
 )
 from cxrsync.cli.signals import obeying_signals
-from cxrsync.cli.variables import Command
+from cxrsync.cli.variables import Command, option
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
 from cxrsync.events import RunSummary
@@ -31,7 +30,7 @@ from cxrsync.ui.reporters import Reporters
 @selection_options
 @source_options
 @pull_options
-@option("--dry-run", is_flag=True, help="Say what it would do and take; fetch no file.")
+@option("dry_run")
 @output_options
 @click.pass_obj
 def pull(

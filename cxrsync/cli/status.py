@@ -11,8 +11,8 @@ import click
 
 from cxrsync import humanize
 from cxrsync.cli.main import Verbosity
-from cxrsync.cli.options import base_url_option, job_of_tree, option, selection_options
-from cxrsync.cli.variables import Command
+from cxrsync.cli.options import job_of_tree, selection_options
+from cxrsync.cli.variables import Command, option
 from cxrsync.dataset.version import find_target
 from cxrsync.events import Event, TreeNotice
 from cxrsync.operations.expected import expectation
@@ -31,9 +31,9 @@ _HEADINGS: tuple[str, ...] = (
 
 @click.command(cls=Command)
 @selection_options
-@base_url_option
-@option("--all", "everything", is_flag=True, help="Of the whole manifest.")
-@option("--json", "as_json", is_flag=True, envvar="CXRSYNC_JSON", help="One JSON object.")
+@option("base_url")
+@option("all", "Of the whole manifest.")
+@option("json", "One JSON object.")
 @click.pass_obj
 def status(verbosity: Verbosity, /, everything: bool, as_json: bool, **options: Any) -> int:
     """What is there, by shard. Hashes nothing; needs no lock and no write access.

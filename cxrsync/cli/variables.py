@@ -1,4 +1,4 @@
-"""The environment variables of the options: what they are called, and that none is in vain.
+"""Options of the option table as click has them, with their environment variables.
 
 A variable that no option has is refused, as an option is that there is not: whoever wrote
 ``CXRSYNC_SUBJEKT`` meant some patient, and not the whole version. So is one that is set but empty,
@@ -7,33 +7,70 @@ a flag's too: ``CXRSYNC_METADATA_ONLY=`` is a script's unset variable, and no wi
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from cxrsync.catalog.load import OWN_CATALOGUE
+from cxrsync.catalog.dataset_info import OWN_CATALOGUE
+from cxrsync.cli.unknown_option import unknown_option
+from cxrsync.config.option import VARIABLE_PREFIX, Option, Type, nearest
+from cxrsync.config.option_table import BY_NAME, OPTIONS
+from cxrsync.config.option_value import parse_text
 from cxrsync.errors import UsageError
 
-_PREFIX = "CXRSYNC_"
 # Those that are no option's: a catalogue, and the environment that the scripts make.
 _OTHERS = frozenset({OWN_CATALOGUE, "CXRSYNC_VENV"})
 _MAX_NAMED = 5
+# Parameters that are called otherwise than their option: the name is Python's, or a module's.
+_PARAMETERS = {"json": "as_json", "all": "everything", "format": "form"}
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Option(click.Option):
-    """An option with the variable ``CXRSYNC_<OPTION>``: no command in its name, and repeated
-    values one a line (click would split them at blanks: ``No Finding=1``). Its value is None
-    where it is absent, never an empty list."""
+class _Value(click.ParamType):  # type: ignore[type-arg]  # generic in later clicks only
+    """Text as the value that the option table wants."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.envvar is None:
-            longest = max(self.opts, key=len).lstrip("-")
-            self.envvar = _PREFIX + longest.replace("-", "_").upper()
-            self.show_envvar = False
+    name = "text"
+
+    def __init__(self, option: Option) -> None:
+        self._option = option
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):  # a default
+            return value
+        source = ctx.get_parameter_source(param.name or "") if ctx and param else None
+        is_variable = source is ParameterSource.ENVIRONMENT
+        return parse_text(self._option, value, self._option.variable if is_variable else "")
+
+
+class _Flag(_Value, click.types.BoolParamType):
+    """The same for a flag, which click tells by this type."""
+
+
+class TableOption(click.Option):
+    """An option of the table, with its variable; repeated values stand there one a line (click
+    would split them at blanks: ``No Finding=1``). Its value is None where it is absent, never an
+    empty list."""
+
+    def __init__(self, names: Sequence[str], option: Option, text: str) -> None:
+        is_flag = option.type is Type.FLAG
+        more: dict[str, Any] = {}
+        if is_flag:
+            more["is_flag"] = True
+        elif not option.is_of_job:  # a job fills in its own: only then is it known what was said
+            more["default"] = option.default
+        super().__init__(
+            names,
+            type=_Flag(option) if is_flag else _Value(option),
+            multiple=option.repeatable,
+            metavar=option.metavar or None,
+            envvar=option.variable,
+            help=text or option.help_text,
+            **more,
+        )
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         assert isinstance(self.envvar, str)
@@ -58,43 +95,38 @@ class Option(click.Option):
         return None if self.multiple and not value else value
 
 
+def option(name: str, text: str = "") -> Callable[[F], F]:
+    """The option of that name in the table; ``text`` is its help where a command has its own."""
+    known = BY_NAME[name]
+    names = [known.short, known.typed, _PARAMETERS.get(name, name)]
+    return click.option(*filter(None, names), cls=TableOption, option=known, text=text)
+
+
 class Command(click.Command):
-    """A command that refuses variables which belong to no option of any command."""
+    """A command that refuses variables which belong to no option of any command, and names the
+    option that was meant."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as problem:
+            raise unknown_option(problem.option_name, ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        refuse_unknown_variables(ctx)
+        refuse_unknown_variables()
         return super().invoke(ctx)
 
 
-def refuse_unknown_variables(ctx: click.Context) -> None:
+def refuse_unknown_variables() -> None:
     """Raise UsageError for a variable of ours that no option has, naming what is near."""
-    here = {name for name in os.environ if name.startswith(_PREFIX)}
-    known = set(_OTHERS)
-    for command in _commands(ctx):
-        known.update(each.envvar for each in command.params if isinstance(each.envvar, str))
-        if here <= known:
-            return  # no further command needs to be imported
-    left = sorted(here - known)
+    known = _OTHERS.union(option.variable for option in OPTIONS)
+    left = sorted({name for name in os.environ if name.startswith(VARIABLE_PREFIX)} - known)
+    if not left:
+        return
     named = ", ".join(left[:_MAX_NAMED]) + (" and more" if len(left) > _MAX_NAMED else "")
+    near = [option.variable for option in nearest(left[0].removeprefix(VARIABLE_PREFIX), OPTIONS)]
     raise UsageError(
         f"unknown variable{'s' if len(left) > 1 else ''} {named}",
-        next_step=f"{_near(left[0], known)}What begins with {_PREFIX} has to be an option: "
-        "correct it, or unset it.",
+        next_step=(f"Near: {', '.join(near)}. " if near else "")
+        + f"What begins with {VARIABLE_PREFIX} has to be an option: correct it, or unset it.",
     )
-
-
-def _commands(ctx: click.Context) -> Iterator[click.Command]:
-    yield ctx.command
-    group = ctx.find_root().command
-    if isinstance(group, click.Group) and group is not ctx.command:
-        yield group
-        for name in group.list_commands(ctx):
-            command = group.get_command(ctx, name)
-            assert command is not None
-            yield command
-
-
-def _near(name: str, known: set[str]) -> str:
-    ends = sorted(each.removeprefix(_PREFIX) for each in known)
-    near = difflib.get_close_matches(name.removeprefix(_PREFIX), ends, n=3, cutoff=0.6)
-    return f"Near: {', '.join(_PREFIX + each for each in near)}. " if near else ""

@@ -11,15 +11,13 @@ import click
 from cxrsync import humanize
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import (
-    acknowledge_option,
     job_of_tree,
-    option,
     output_options,
     selection_options,
     source_options,
 )
 from cxrsync.cli.pull import pull_job
-from cxrsync.cli.variables import Command
+from cxrsync.cli.variables import Command, option
 from cxrsync.dataset.version import find_target
 from cxrsync.errors import ExitCode, UsageError, worst_of
 from cxrsync.events import Event, Notice
@@ -33,9 +31,9 @@ from cxrsync.ui.reporters import Reporters
 @click.command(cls=Command)
 @selection_options
 @source_options
-@option("--all", "everything", is_flag=True, help="Against the whole manifest.")
-@option("--repair", is_flag=True, help="Fetch what is bad, missing or lost by the disk.")
-@acknowledge_option
+@option("all")
+@option("repair")
+@option("acknowledge")
 @output_options
 @click.pass_obj
 def verify(

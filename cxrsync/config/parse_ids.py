@@ -93,10 +93,12 @@ def _lines(name: str, option: str) -> Iterator[str]:
         else:
             with Path(name).expanduser().open(encoding="utf-8-sig") as file:
                 yield from file
-    except (OSError, RuntimeError) as problem:
-        raise UsageError(f"{option}: cannot be read: {reason_of(problem)}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{option}: not a text in UTF-8") from None
+    except ValueError:  # a NUL, or half a character
+        raise UsageError(f"{option}: not the name of a file") from None
+    except (OSError, RuntimeError) as problem:
+        raise UsageError(f"{option}: cannot be read: {reason_of(problem)}") from None
 
 
 def _a(form: Form) -> str:

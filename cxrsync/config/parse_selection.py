@@ -5,22 +5,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from cxrsync.catalog.dataset_info import DatasetInfo, suggest
 from cxrsync.catalog.load import dataset_info
-from cxrsync.config.given import given
+from cxrsync.config.option_value import absolute, check_options, existing
 from cxrsync.config.parse_ids import IMAGE, STUDY, SUBJECT, parse_ids
 from cxrsync.config.selection import CHEXPERT, Label, Sample, Selection, Unit
 from cxrsync.errors import UsageError
 from cxrsync.model import Kind
-
-SELECTION_OPTIONS = (
-    *("shard", "split", "subject", "study", "image", "view", "frontal", "lateral"),
-    *("label", "labeler", "only", "metadata_only", "include", "exclude"),
-    *("limit", "sample", "sample_by", "seed", "split_table", "no_tables"),
-)
 
 FRONTAL = ("PA", "AP")
 LATERAL = ("LATERAL", "LL")
@@ -62,7 +55,11 @@ def _words(values: Iterable[str], *, at_blanks: bool = True) -> list[str]:
 
 def make_selection(options: Mapping[str, Any], dataset: str) -> Selection:
     """The selection that the options name. Raises UsageError, naming what is near."""
-    options = given(options)
+    return selection_of(check_options(options), dataset)
+
+
+def selection_of(options: Mapping[str, Any], dataset: str) -> Selection:
+    """The same, of options whose values were checked."""
     known = dataset_info(dataset)
     told_by = dataset_info(known.tables_in) if known.tables_in else known
     by_image = [name for name in _BY_IMAGE if options.get(name)]
@@ -84,7 +81,7 @@ def make_selection(options: Mapping[str, Any], dataset: str) -> Selection:
         include=tuple(options.get("include", ())),
         exclude=tuple(options.get("exclude", ())),
         sample=_sample(options),
-        limit=_count(options, "limit"),
+        limit=options.get("limit"),
         tables=not options.get("no_tables"),
         split_table=_split_table(options),
     )
@@ -166,7 +163,7 @@ def _labeler(options: Mapping[str, Any], known: DatasetInfo) -> str:
         return CHEXPERT
     if not options.get("label"):
         raise UsageError("--labeler without --label chooses nothing")
-    return _known([str(labeler)], known.labelers, "--labeler", known)[0]
+    return _known([labeler], known.labelers, "--labeler", known)[0]
 
 
 def _only(options: Mapping[str, Any]) -> tuple[Kind, ...]:
@@ -187,18 +184,8 @@ def _only(options: Mapping[str, Any]) -> tuple[Kind, ...]:
     return tuple(dict.fromkeys(map(Kind, words)))
 
 
-def _count(options: Mapping[str, Any], name: str) -> int | None:
-    value = options.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UsageError(f"--{name} {value!r} is not a number of at least 1")
-    return value
-
-
 def _sample(options: Mapping[str, Any]) -> Sample | None:
-    count = _count(options, "sample")
-    by, seed = options.get("sample_by"), options.get("seed")
+    count, by, seed = (options.get(name) for name in ("sample", "sample_by", "seed"))
     if count is None:
         if by or seed is not None:
             raise UsageError(
@@ -206,30 +193,16 @@ def _sample(options: Mapping[str, Any]) -> Sample | None:
                 next_step="Say --sample N too.",
             )
         return None
-    names = [unit.value for unit in Unit]
-    if by and by not in names:
-        raise UsageError(
-            f"--sample-by {by!r} is nothing to draw by",
-            next_step=f"Near: {suggest(str(by), names)}.",
-        )
-    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
-        raise UsageError(f"--seed {seed!r} is not a whole number")
     return Sample(count, Unit(by) if by else Unit.IMAGE, seed or 0)
 
 
 def _split_table(options: Mapping[str, Any]) -> str:
-    value = options.get("split_table")
-    if not value:
+    path = options.get("split_table")
+    if path is None:
         return ""
     if not options.get("split"):
         raise UsageError("--split-table without --split chooses nothing")
-    try:
-        path = Path(value).expanduser().absolute()
-    except RuntimeError:
-        raise UsageError(f"--split-table {value}: there is no such user") from None
-    if not path.is_file():
-        raise UsageError(f"--split-table {value}: no such file")
-    return str(path)
+    return str(absolute(existing(path, "--split-table"), "--split-table"))
 
 
 def _check_for_contradictions(

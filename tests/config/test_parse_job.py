@@ -20,7 +20,8 @@ from cxrsync.config.job import (
     TransferLimits,
     is_loopback,
 )
-from cxrsync.config.parse_job import OPTIONS, make_job, parse_connections
+from cxrsync.config.option_table import JOB_OPTIONS
+from cxrsync.config.parse_job import make_job
 from cxrsync.config.parse_selection import parse_shards
 from cxrsync.config.selection import Selection
 from cxrsync.errors import ExitCode, UsageError
@@ -44,7 +45,7 @@ def refusal(**options: Any) -> str:
 def test_defaults() -> None:
     assert job() == Job("mimic-cxr-jpg", dest=Path("physionet.org/files"))
     # What flags that were not given look like.
-    assert job(**{name: None for name in OPTIONS if name != "jpg"}) == job()
+    assert job(**{each.name: None for each in JOB_OPTIONS if each.name != "jpg"}) == job()
     # PhysioNet's gate wants the first word, its operators the rest.
     assert job().origin.user_agent.startswith("Wget/")
     assert f"cxrsync/{__version__}" in job().origin.user_agent
@@ -68,7 +69,7 @@ def test_every_word(tmp_path: Path) -> None:
             "user": "alice",
             "ca_file": str(authority),
             "user_agent": "Wget/2",
-            "connections": "3",
+            "connections": 3,
             "retries": 0,
             "connect_timeout": 1.5,
             "stall_timeout": 2.5,
@@ -247,14 +248,14 @@ def test_json_that_is_no_selection(raw: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "number"), [("auto", AUTO_CONNECTIONS), (1, 1), ("32", MAX_CONNECTIONS)]
+    ("value", "number"), [("auto", AUTO_CONNECTIONS), (1, 1), (32, MAX_CONNECTIONS)]
 )
 def test_connections(value: str | int, number: int) -> None:
-    assert parse_connections(value) == number
+    assert job(connections=value).limits.connections == number
 
 
 @pytest.mark.parametrize(
-    ("said", "first", "most"), [(None, 4, 8), ("auto", 4, 8), (8, 8, 8), ("2", 2, 2)]
+    ("said", "first", "most"), [(None, 4, 8), ("auto", 4, 8), (8, 8, 8), (2, 2, 2)]
 )
 def test_a_number_that_was_asked_for_stays(said: str | int | None, first: int, most: int) -> None:
     limits = make_job({"jpg": True, "connections": said}).limits
@@ -287,14 +288,16 @@ def test_a_rate_that_is_none(value: Any) -> None:
 @pytest.mark.parametrize("name", ["retries", "wait_lock", "max_files", "max_duration"])
 def test_what_may_be_nothing_but_not_less(name: str) -> None:
     assert getattr(job(**{name: 0}).limits, name) == 0
-    assert f"--{name.replace('_', '-')} cannot be negative" in refusal(jpg=True, **{name: -1})
+    assert f"--{name.replace('_', '-')} -1 is not a" in refusal(jpg=True, **{name: -1})
 
 
 @pytest.mark.parametrize("name", ["connect_timeout", "stall_timeout", "give_up_after"])
 def test_what_must_be_more_than_nothing(name: str) -> None:
     assert getattr(job(**{name: 0.1}).limits, name) == 0.1
     for value in (0, -1.0):
-        assert f"--{name.replace('_', '-')} must be more" in refusal(jpg=True, **{name: value})
+        assert f"--{name.replace('_', '-')} {value} is not a number of seconds above 0" in refusal(
+            jpg=True, **{name: value}
+        )
 
 
 @pytest.mark.parametrize(
@@ -389,7 +392,7 @@ def test_no_shard_makes_it_raise_anything_else(values: list[str]) -> None:
         ({"shard": [","]}, "not a shard"),
         ({"stall_timeout": float("nan")}, "--stall-timeout"),
         ({"connections": 8.7}, "1 to 32"),
-        ({"dataset_version": 2.1}, "not a version"),
+        ({"dataset_version": 2.1}, "--dataset-version 2.1 is not text"),
         ({"dest": "~nobody-of-that-name/x"}, "no such user"),
     ],
 )

@@ -1,0 +1,57 @@
+"""An option that there is not: which one was meant."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+import click
+
+from cxrsync.config.option import Group, Option, called, nearest
+from cxrsync.config.option_table import OPTIONS
+from cxrsync.errors import UsageError
+
+_RESUMES = "Nothing is needed for that: every run goes on where the last one stopped."
+_VERIFIES = "Nothing is needed for that: every file is verified before it gets its name."
+_BY_HAND = (
+    "A password is never an argument: set PHYSIONET_PASSWORD or PHYSIONET_PASSWORD_FILE, "
+    "or let it be asked for."
+)
+# What other programs need an option for, and what is to be done here instead.
+_NEEDLESS = {
+    **dict.fromkeys(("c", "C", "N", "continue", "resume", "timestamping", "no-clobber"), _RESUMES),
+    **dict.fromkeys(("checksum", "check-integrity", "verify", "sha256"), _VERIFIES),
+    **dict.fromkeys(("p", "password", "http-password", "ask-password", "pass"), _BY_HAND),
+    **dict.fromkeys(
+        ("r", "m", "np", "recursive", "mirror", "no-parent", "no-host-directories"),
+        "Nothing is needed for that: without a selection the whole version is pulled.",
+    ),
+}
+
+
+def unknown_option(name: str, ctx: click.Context) -> UsageError:
+    """The error for an option that the command has not; it names the one that was meant."""
+    own = [param.opts[-1] for param in ctx.command.params if isinstance(param, click.Option)]
+    here = [option for option in OPTIONS if option.typed in own]
+    meant = called(name, OPTIONS) if here else []
+    near = [option.typed for option in meant if option in here]
+    if not near and name.lstrip("-") in _NEEDLESS:
+        step = _NEEDLESS[name.lstrip("-")]
+    elif not near and meant:
+        step = _where(meant[0], ctx)
+    else:
+        near = near or [option.typed for option in nearest(name, here)]
+        near = near or get_close_matches(name, own)
+        step = f"Did you mean {' or '.join(near)}?" if near else _help(ctx)
+    return UsageError(f"no such option: {name}", next_step=step)
+
+
+def _where(option: Option, ctx: click.Context) -> str:
+    if option.group is Group.PROGRAM:
+        return f"{option.typed} stands before the command: cxrsync {option.typed} {ctx.info_name}"
+    if ctx.parent is None:
+        return f"{option.typed} stands after the command: cxrsync pull {option.typed}"
+    return f"{option.typed} is an option of other commands. {_help(ctx)}"
+
+
+def _help(ctx: click.Context) -> str:
+    return f"`{ctx.command_path} --help` lists the options."

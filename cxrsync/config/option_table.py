@@ -1,0 +1,358 @@
+"""The one table of options: command line, environment, Python and job files read it.
+
+The order is that of ``--help``. The options of ``cxrsync demo`` are not in it: they concern the
+demo's own server, and have no variables, so that ``CXRSYNC_DIR`` is refused rather than taken for
+the demo's when ``CXRSYNC_DEST`` was meant. Imports neither click nor YAML: every start needs it.
+"""
+
+from __future__ import annotations
+
+from cxrsync.config.job import MAX_CONNECTIONS, Job, Link, Reports
+from cxrsync.config.option import Group, Option, Type
+from cxrsync.config.selection import CHEXPERT, Unit
+
+_JOB = Job("")
+_LIMITS = _JOB.limits
+
+
+def _words(kind: type[Link | Reports | Unit]) -> tuple[str, ...]:
+    return tuple(each.value for each in kind)
+
+
+_DATASET = (
+    Option(
+        "jpg", Type.FLAG, Group.DATASET,
+        help="MIMIC-CXR-JPG.",
+        near="jpeg jpgs mimic_cxr_jpg",
+    ),
+    Option(
+        "dicom", Type.FLAG, Group.DATASET,
+        help="MIMIC-CXR, the DICOM images and the reports.",
+        near="dcm dicoms mimic_cxr",
+    ),
+    Option(
+        "dataset", Type.TEXT, Group.DATASET, metavar="SLUG", example="mimic-cxr-jpg",
+        help="Any PhysioNet dataset, by its name there.",
+        near="slug project database db name",
+    ),
+    Option(
+        "dataset_version", Type.TEXT, Group.DATASET, metavar="V", example="2.1.0",
+        help="Default: the one in DEST, else the newest.",
+        near="version release revision tag",
+    ),
+)  # fmt: skip
+
+_SELECTION = (
+    Option(
+        "shard", Type.TEXT, Group.SELECTION, metavar="P10", repeatable=True, example="p10",
+        help="p10 … p19; also p10-p14 and p10,p12.",
+        near="shards folder folders part partition chunk",
+    ),
+    Option(
+        "split", Type.TEXT, Group.SELECTION, metavar="S", repeatable=True, example="test",
+        help="train, validate, test; repeatable.",
+        near="splits subset fold set train test validate val",
+    ),
+    Option(
+        "subject", Type.IDS, Group.SELECTION, metavar="ID", repeatable=True, example="p10000032",
+        help="p10000032; or @FILE, one a line.",
+        near="subjects subject_id subject_ids patient patients patient_id participant",
+    ),
+    Option(
+        "study", Type.IDS, Group.SELECTION, metavar="ID", repeatable=True, example="s50414267",
+        help="s50414267; or @FILE.",
+        near="studies study_id study_ids exam exams accession",
+    ),
+    Option(
+        "image", Type.IDS, Group.SELECTION, metavar="ID", repeatable=True,
+        example="02aa804e-bde0afdd-112c0b34-7bc16630-4e384014",
+        help="By DICOM id; or @FILE (@- reads stdin).",
+        near="images image_id image_ids dicom_id dicom_ids instance files_from",
+    ),
+    Option(
+        "view", Type.TEXT, Group.SELECTION, metavar="PA,AP", repeatable=True, example="PA",
+        help="View positions; blank: not told.",
+        near="views view_position projection position",
+    ),
+    Option("frontal", Type.FLAG, Group.SELECTION, help="Views PA and AP.", near="front pa ap"),
+    Option("lateral", Type.FLAG, Group.SELECTION, help="Views LATERAL and LL.", near="side ll"),
+    Option(
+        "label", Type.TEXT, Group.SELECTION, metavar="L=V", repeatable=True,
+        example="Pneumonia=1",
+        help='"Pneumonia=1" (or 0, -1, blank); values of one label are alternatives, '
+        "several labels all hold.",
+        near="labels finding findings diagnosis pathology disease class",
+    ),
+    Option(
+        "labeler", Type.TEXT, Group.SELECTION, metavar="NAME", example="negbio", advanced=True,
+        default=CHEXPERT,
+        help="chexpert or negbio [default: {default}].",
+        near="labeller labelers annotator chexpert negbio",
+    ),
+    Option(
+        "only", Type.TEXT, Group.SELECTION, metavar="KIND", repeatable=True, example="images",
+        help="images, reports, tables, archives or docs; repeatable.",
+        near="kind kinds type types file_type filetype content",
+    ),
+    Option(
+        "metadata_only", Type.FLAG, Group.SELECTION, help="Tables and documents, no images.",
+        near="metadata tables_only csv_only only_metadata no_images",
+    ),
+    Option(
+        "include", Type.TEXT, Group.SELECTION, metavar="GLOB", repeatable=True, example="*.dcm",
+        help="Only paths like this; * crosses /.",
+        near="A accept accept_regex pattern filter glob match iinclude path",
+    ),
+    Option(
+        "exclude", Type.TEXT, Group.SELECTION, metavar="GLOB", repeatable=True, example="*.dcm",
+        help="No paths like this.",
+        near="R reject reject_regex ignore skip omit iexclude",
+    ),
+    Option(
+        "limit", Type.INT, Group.SELECTION, metavar="N", at_least=1,
+        help="The first N files (tables not counted).",
+        near="first head count max_count max_images",
+    ),
+    Option(
+        "sample", Type.INT, Group.SELECTION, metavar="N", at_least=1,
+        help="N drawn by chance, the same everywhere.",
+        near="random subsample sample_size",
+    ),
+    Option(
+        "sample_by", Type.CHOICE, Group.SELECTION, metavar="UNIT", words=_words(Unit),
+        default=Unit.IMAGE.value, advanced=True,
+        help="subject, study or image [default: {default}].",
+        near="by group_by unit stratify",
+    ),
+    Option(
+        "seed", Type.INT, Group.SELECTION, metavar="S", default=0, advanced=True,
+        help="Another seed, another sample [default: {default}].",
+        near="random_seed random_state",
+    ),
+    Option(
+        "split_table", Type.PATH, Group.SELECTION, metavar="FILE", advanced=True,
+        help="Take the splits from this table of yours.",
+        near="split_file split_csv splits_file",
+    ),
+    Option(
+        "no_tables", Type.FLAG, Group.SELECTION, help="Images without the tables of the root.",
+        advanced=True,
+        near="skip_tables without_tables images_only no_metadata no_csv",
+    ),
+)  # fmt: skip
+
+_DEST = Option(
+    "dest", Type.PATH, Group.DESTINATION, metavar="DIR", default=str(_JOB.dest), example="/data",
+    help="Where the tree lies [default: {default}], as DATASET/VERSION or "
+    "in a layout of wget's. A version's own folder is taken as it is.",
+    near="d o O P output outdir out output_dir output_directory directory directory_prefix dir "
+    "destination target target_dir local_dir prefix root to",
+)  # fmt: skip
+
+_TRANSFER = (
+    Option(
+        "connections", Type.INT, Group.TRANSFER, metavar="N|auto", words=("auto",),
+        default="auto", at_least=1, at_most=MAX_CONNECTIONS,
+        help="Connections in all, ranges included [default: {default}, 4 to 8].",
+        hint="Leave it out: more than 8 gets connect timeouts from PhysioNet, not speed.",
+        near="j x jobs threads parallel workers concurrency transfers checkers processes streams "
+        "max_connections num_connections max_connection_per_server max_concurrent_downloads",
+    ),
+    Option(
+        "retries", Type.INT, Group.TRANSFER, metavar="N", default=_LIMITS.retries, at_least=0,
+        advanced=True,
+        help="Failures in a row before a file is given up [default: {default}].",
+        near="t tries retry max_tries max_retries low_level_retries attempts",
+    ),
+    Option(
+        "connect_timeout", Type.SECONDS, Group.TRANSFER, metavar="S",
+        default=_LIMITS.connect_timeout, above=0, advanced=True,
+        help="[default: {default}]",
+        near="contimeout dns_timeout",
+    ),
+    Option(
+        "stall_timeout", Type.SECONDS, Group.TRANSFER, metavar="S",
+        default=_LIMITS.stall_timeout, above=0, advanced=True,
+        help="Drop a silent connection after this [default: {default}].",
+        near="T timeout read_timeout idle_timeout speed_time",
+    ),
+    Option(
+        "give_up_after", Type.SECONDS, Group.TRANSFER, metavar="S",
+        default=_LIMITS.give_up_after, above=0, advanced=True,
+        help="How long the server may be away, or ask to be left alone "
+        "(Retry-After) [default: {default}].",
+        near="max_wait wait waitretry retry_wait patience retry_max_time",
+    ),
+    Option(
+        "wait_lock", Type.SECONDS, Group.TRANSFER, metavar="S", default=_LIMITS.wait_lock,
+        at_least=0, advanced=True,
+        help="Wait so long for another run's lock [default: {default}]; for what all runs share "
+        "(manifest, tables) at least --give-up-after.",
+        near="retry_lock lock_wait lock_timeout wait_for_lock",
+    ),
+    Option(
+        "limit_rate", Type.RATE, Group.TRANSFER, metavar="RATE", words=("off",), default="off",
+        help="Bytes per second of all connections together: 500k, 2M [default: {default}].",
+        hint="Bytes per second, of all connections together: 500k, 2M or 1.5M; or off.",
+        near="rate rate_limit bwlimit bandwidth bandwidth_limit limit_download speed speed_limit "
+        "max_speed max_download_limit max_overall_download_limit throttle",
+    ),
+    Option(
+        "max_files", Type.INT, Group.TRANSFER, metavar="N", at_least=0,
+        help="Stop after this many files (exit 9).",
+        near="max_downloads file_limit",
+    ),
+    Option(
+        "max_duration", Type.SECONDS, Group.TRANSFER, metavar="S", at_least=0,
+        help="Stop after this many seconds (exit 9).",
+        near="max_time time_limit duration stop_after",
+    ),
+    Option(
+        "no_fsync", Type.FLAG, Group.TRANSFER, advanced=True,
+        help="For scratch disks: quicker, but after a power cut only verify knows.",
+        near="nofsync no_sync",
+    ),
+)  # fmt: skip
+
+_SOURCE = (
+    Option(
+        "from_dir", Type.PATH, Group.SOURCE, flag="--from", metavar="DIR", example="/mnt/mirror",
+        help="Copy from a tree on a local disk instead: its folder, or one that holds "
+        "DATASET/VERSION.",
+        near="source src local local_tree copy_from input",
+    ),
+    Option(
+        "base_url", Type.TEXT, Group.SOURCE, metavar="URL", default=_JOB.origin.base_url,
+        advanced=True,
+        help="Default: {default}.",
+        near="url base host server endpoint endpoint_url mirror http_url",
+    ),
+    Option(
+        "user", Type.TEXT, Group.SOURCE, metavar="NAME", example="alice",
+        help="User name; the password is never an argument.",
+        near="u user_name username http_user login account email",
+    ),
+    Option(
+        "ca_file", Type.PATH, Group.SOURCE, metavar="PEM", advanced=True,
+        help="Trust this certificate authority too.",
+        near="cacert ca_cert ca_certificate ca_bundle cert certificate no_check_certificate "
+        "insecure",
+    ),
+    Option(
+        "user_agent", Type.TEXT, Group.SOURCE, metavar="STR", default=_JOB.origin.user_agent,
+        advanced=True,
+        help="PhysioNet lets in only those that begin with Wget/.",
+        near="U agent useragent",
+    ),
+    Option(
+        "allow_synced", Type.FLAG, Group.DESTINATION, advanced=True,
+        help="Into a drive that syncs online too (Google Drive, OneDrive, Dropbox, …); ask "
+        "first whether the data use agreement lets you.",
+        near="allow_cloud allow_cloud_sync allow_sync",
+    ),
+)  # fmt: skip
+
+_PULL = (
+    Option(
+        "with_reports", Type.FLAG, Group.PULL,
+        help="With --jpg: the reports of the selected studies too, from MIMIC-CXR.",
+        near="include_reports and_reports add_reports",
+    ),
+    Option(
+        "reports", Type.CHOICE, Group.PULL, metavar="zip|files", words=_words(Reports),
+        default=Reports.AUTO.value, advanced=True,
+        help="In one archive, or each by itself [default: for --only reports and "
+        "--with-reports the archive, where that is less]. Unpacked reports bear the "
+        "archive's time.",
+        near="report reports_as report_format",
+    ),
+    Option(
+        "link_from", Type.PATH, Group.PULL, metavar="DIR", example="/data/2.0.0", advanced=True,
+        help="An older version that has files of this one; one that lies beside the new "
+        "one is found by itself.",
+        near="link_dest copy_dest compare_dest reference parent reuse_from",
+    ),
+    Option(
+        "link", Type.CHOICE, Group.PULL, metavar="HOW", words=_words(Link),
+        default=_JOB.link.value, advanced=True,
+        help="reflink (else a copy), copy, or hardlink: then one in-place edit, as "
+        "wget's, changes both versions [default: {default}].",
+        near="link_type link_mode reflink hardlink hard_link",
+    ),
+    Option(
+        "force", Type.FLAG, Group.PULL,
+        help="Pull although it seems not to fit on the disk.",
+        near="f ignore_space no_space_check skip_space_check",
+    ),
+    Option(
+        "acknowledge", Type.PATH, Group.PULL, metavar="FILE", advanced=True,
+        help="Contradictions that you know of, a path and the observed SHA-256 a line: still "
+        "listed, but no fault (exit 0).",
+        near="ack acknowledged known known_bad ignore_mismatch allow_mismatch baseline",
+    ),
+)  # fmt: skip
+
+_COMMAND = (
+    Option(
+        "dry_run", Type.FLAG, Group.COMMAND,
+        help="Say what it would do and take; fetch no file.",
+        near="n dryrun simulate spider plan preview what_if just_print",
+    ),
+    Option(
+        "all", Type.FLAG, Group.COMMAND, help="Against the whole manifest.",
+        near="a everything whole complete full",
+    ),
+    Option(
+        "repair", Type.FLAG, Group.COMMAND,
+        help="Fetch what is bad, missing or lost by the disk.",
+        near="fix refetch redownload heal",
+    ),
+    Option(
+        "format", Type.CHOICE, Group.COMMAND, metavar="[paths|urls|sha256sum|json]",
+        words=("paths", "urls", "sha256sum", "json"), default="paths",
+        help="sha256sum: as `sha256sum -c` reads it, from the version's folder.  "
+        "[default: {default}]",
+        near="output_format as json",
+    ),
+)  # fmt: skip
+
+_OUTPUT = (
+    Option(
+        "json", Type.FLAG, Group.OUTPUT,
+        help="One JSON object a line on stdout; what is for people goes to stderr.",
+        near="as_json json_output json_lines jsonl output_format use_json_log format",
+    ),
+    Option(
+        "progress", Type.CHOICE, Group.OUTPUT, metavar="[auto|bar|log|none]",
+        words=("auto", "bar", "log", "none"), default="auto",
+        help="auto: a bar on a terminal, lines elsewhere.",
+        near="P progress_bar no_progress show_progress bar stats",
+    ),
+)  # fmt: skip
+
+_PROGRAM = (
+    Option(
+        "verbose", Type.FLAG, Group.PROGRAM, short="-v", help="Name every file and every retry."
+    ),
+    Option(
+        "quiet", Type.FLAG, Group.PROGRAM, short="-q", help="Say nothing but errors.",
+        near="silent s no_verbose nv",
+    ),
+    Option(
+        "debug", Type.FLAG, Group.PROGRAM, help="Show tracebacks.", advanced=True,
+        near="trace traceback tracebacks",
+    ),
+)  # fmt: skip
+
+OPTIONS: tuple[Option, ...] = (
+    *(*_DATASET, *_SELECTION, _DEST),
+    *(*_TRANSFER, *_SOURCE, *_PULL),
+    *(*_COMMAND, *_OUTPUT, *_PROGRAM),
+)
+BY_NAME = {option.name: option for option in OPTIONS}
+JOB_OPTIONS = tuple(option for option in OPTIONS if option.is_of_job)
+
+
+def options_of(*groups: Group) -> list[Option]:
+    """The options of some groups, in the order of ``--help``."""
+    return [option for option in OPTIONS if option.group in groups]

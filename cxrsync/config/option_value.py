@@ -1,0 +1,320 @@
+"""Values of options: each has the type that the option table names, or it is refused.
+
+One rule for every interface. Python and job files give typed values, which are never converted: an
+option that takes a number takes no text. The command line and the environment give text, which
+:func:`parse_text` reads.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cxrsync.config.option import Option, Type, nearest
+from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS
+from cxrsync.errors import UsageError
+from cxrsync.sanitize import reason_of
+
+TRUE_WORDS = frozenset({"1", "true", "t", "yes", "y", "on"})
+FALSE_WORDS = frozenset({"0", "false", "f", "no", "n", "off"})
+# Larger ones fit neither the state nor a message: Python refuses to print a number of 5,000 digits.
+_MAX_INT = (1 << 63) - 1
+# Some 30 years: the system's timers take no more than a few times that.
+_MAX_SECONDS = 1e9
+_MAX_SHOWN = 60
+_RATE = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?)(?P<unit>[kKmMgG]?)", re.ASCII)
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+class _Wrong(Exception):
+    """The value has not the option's form. ``next_step``: what to write instead."""
+
+    def __init__(self, next_step: str = "") -> None:
+        super().__init__()
+        self.next_step = next_step
+
+
+def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a job that are set, each value checked.
+
+    None, or absence, is no filter. An empty value is refused: it is a query that found nobody, or a
+    script's unset variable, and taken for "no filter" it would fetch the whole version. Raises
+    UsageError for a name that no job has, and for a value that is empty or not of the option's
+    type.
+    """
+    known = {option.name for option in JOB_OPTIONS}
+    for name in options:
+        if name not in known:
+            raise _unknown(str(name))
+    return {
+        name: check_value(BY_NAME[name], value)
+        for name, value in options.items()
+        if value is not None
+    }
+
+
+def check_value(option: Option, value: object, label: str = "") -> Any:
+    """``value`` as the type of ``option``: a path as a Path, a rate in bytes per second (None for
+    ``off``), the values of a repeatable option as a list of texts.
+
+    ``label`` is the option's name in messages. Raises UsageError, which says what to write.
+    """
+    label = label or option.typed
+    if option.repeatable:
+        return _check_texts(option, value, label)
+    if isinstance(value, str) and not value.strip():
+        raise UsageError(
+            f"{label} is empty",
+            next_step="An unset variable, perhaps? Give it a value, or leave it out.",
+        )
+    try:
+        return _CHECKS[option.type](option, value)
+    except _Wrong as wrong:
+        raise UsageError(
+            f"{label} {_shown(value)} is not {option.form}",
+            next_step=wrong.next_step or option.hint or None,
+        ) from None
+
+
+def parse_text(option: Option, text: str, label: str = "") -> Any:
+    """The value that a text means on the command line or in the environment.
+
+    One value of a repeatable option stays as it is: :func:`check_options` sees them together.
+    Raises UsageError.
+    """
+    if option.repeatable:
+        return text
+    try:
+        value = _read(option, text) if text.strip() else text
+    except ValueError:
+        raise UsageError(
+            f"{label or option.typed} {_shown(text)} is not {option.form}",
+            next_step=option.hint or None,
+        ) from None
+    return check_value(option, value, label)
+
+
+def _read(option: Option, text: str) -> object:
+    """A text as a typed value. Raises ValueError."""
+    if option.type is Type.FLAG:
+        folded = text.strip().casefold()
+        if folded not in TRUE_WORDS | FALSE_WORDS:
+            raise ValueError
+        return folded in TRUE_WORDS
+    if option.type in _NUMBERS and text not in option.words:
+        return _NUMBERS[option.type](text)
+    return text
+
+
+def existing(path: Path, label: str, *, folder: bool = False) -> Path:
+    """``path``, if there is a file, or a folder, of that name. Raises UsageError."""
+    try:
+        is_there = path.is_dir() if folder else path.is_file()
+    except OSError as problem:
+        raise UsageError(f"{label} {path}: {reason_of(problem)}") from None
+    if not is_there:
+        raise UsageError(f"{label} {path}: no such {'folder' if folder else 'file'}")
+    return path
+
+
+def absolute(path: Path, label: str) -> Path:
+    """``path`` from the root. Raises UsageError where the working directory is gone."""
+    try:
+        return path.absolute()
+    except OSError as problem:
+        raise UsageError(f"{label} {path}: {reason_of(problem)}") from None
+
+
+# ── one check for each type ────────────────────────────────────────────────────────────────────
+
+
+def _flag(_option: Option, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = value.strip().casefold() if isinstance(value, str) else ""
+    if word in TRUE_WORDS | FALSE_WORDS:
+        raise _Wrong(f"Write {word in TRUE_WORDS}, without quotes.")
+    raise _Wrong("Write True or False.")
+
+
+def _int(option: Option, value: object) -> int | str:
+    if isinstance(value, str):
+        if value in option.words:
+            return value
+        raise _Wrong(_without_quotes(value, int))
+    number = _index(value)
+    if number is None or abs(number) > _MAX_INT or not _is_within(option, number):
+        raise _Wrong
+    return number
+
+
+def _seconds(option: Option, value: object) -> float:
+    if isinstance(value, str):
+        raise _Wrong(_without_quotes(value, float))
+    number = value if isinstance(value, float) else _index(value)
+    if number is None or not -_MAX_SECONDS <= number <= _MAX_SECONDS:  # nor NaN
+        raise _Wrong
+    if not _is_within(option, number):
+        raise _Wrong
+    return float(number)
+
+
+def _rate(option: Option, value: object) -> float | None:
+    if isinstance(value, str) and value in option.words:
+        return None
+    number: float | None = None
+    if isinstance(value, str):
+        match = _RATE.fullmatch(value)
+        number = float(match["number"]) * _UNITS[match["unit"].lower()] if match else None
+    elif isinstance(value, float):
+        number = value
+    else:
+        number = _index(value)
+    if number is None or not 1 <= number <= _MAX_INT:
+        raise _Wrong
+    return float(number)
+
+
+def _path(option: Option, value: object) -> Path:
+    if not isinstance(value, str | os.PathLike):
+        raise _Wrong(_in_quotes(option))
+    text = os.fspath(value)
+    if not isinstance(text, str) or "\0" in text:
+        raise _Wrong
+    try:
+        os.fsencode(text)
+        return Path(text).expanduser()
+    except UnicodeError:
+        raise _Wrong from None
+    except RuntimeError:
+        raise UsageError(f"{option.typed} {text}: there is no such user") from None
+
+
+def _text(option: Option, value: object) -> str:
+    if not isinstance(value, str):
+        raise _Wrong(_in_quotes(option))
+    return value
+
+
+def _choice(option: Option, value: object) -> str:
+    if not isinstance(value, str):
+        raise _Wrong(_in_quotes(option))
+    if value not in option.words:
+        from cxrsync.catalog.dataset_info import suggest
+
+        raise _Wrong(f"Near: {suggest(value, option.words)}.")
+    return value
+
+
+_CHECKS: dict[Type, Callable[[Option, object], Any]] = {
+    Type.FLAG: _flag,
+    Type.INT: _int,
+    Type.SECONDS: _seconds,
+    Type.RATE: _rate,
+    Type.PATH: _path,
+    Type.TEXT: _text,
+    Type.CHOICE: _choice,
+}
+_NUMBERS: dict[Type, Callable[[str], float]] = {Type.INT: int, Type.SECONDS: float}
+
+
+def _check_texts(option: Option, value: object, label: str) -> list[str]:
+    """The values of a repeatable option; one alone need not be a list."""
+    values = _listed(value)
+    texts = ["" if each is None else _as_text(option, each, label) for each in values]
+    if texts and all(text.strip() for text in texts):
+        return texts
+    raise UsageError(
+        f"{label} has an empty value" if len(texts) > 1 else f"{label} is empty",
+        next_step="That does not mean everything. Give it a value; where no such filter is "
+        "wanted, leave it out (in Python: None).",
+    )
+
+
+def _listed(value: object) -> list[object]:
+    is_list = isinstance(value, Iterable) and not isinstance(value, str | bytes)
+    if not is_list or (isinstance(value, Mapping) and value):
+        return [value]
+    try:
+        return list(value)  # type: ignore[call-overload, no-any-return]
+    except TypeError:  # an array of no dimension
+        return [value]
+
+
+def _as_text(option: Option, value: object, label: str) -> str:
+    if isinstance(value, str):
+        return value
+    number = _index(value) if option.type is Type.IDS else None
+    if number is not None and abs(number) <= _MAX_INT:
+        return str(number)
+    raise UsageError(f"{label} {_shown(value)} is not {option.form}", next_step=_in_quotes(option))
+
+
+# ── what they share ────────────────────────────────────────────────────────────────────────────
+
+
+def _index(value: object) -> int | None:
+    """A whole number, numpy's too; None for anything else, a truth value among it."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
+def _is_within(option: Option, number: float) -> bool:
+    return (
+        (option.at_least is None or number >= option.at_least)
+        and (option.at_most is None or number <= option.at_most)
+        and (option.above is None or number > option.above)
+    )
+
+
+def _without_quotes(text: str, kind: Callable[[str], float]) -> str:
+    try:
+        number = kind(text)
+    except ValueError:
+        return ""
+    return f"Write {text.strip()}, without quotes." if math.isfinite(number) else ""
+
+
+def _in_quotes(option: Option) -> str:
+    example = option.example or (option.words[0] if option.words else "…")
+    return f"Write it as text, in quotes: {example!r}, for example."
+
+
+def _shown(value: object) -> str:
+    """A value in a message: what a person wrote, cut short, or what sort of thing it is."""
+    shown = ""
+    if isinstance(value, str):
+        shown = str.__repr__(value)
+    elif isinstance(value, float):
+        shown = float.__repr__(value)
+    elif value is None or isinstance(value, bool):
+        shown = str(value)
+    elif (number := _index(value)) is not None and abs(number) <= _MAX_INT:
+        shown = str(number)
+    if not shown:
+        return f"({type(value).__name__})"
+    return shown if len(shown) <= _MAX_SHOWN else shown[: _MAX_SHOWN - 1] + "…"
+
+
+def _unknown(name: str) -> UsageError:
+    if name in BY_NAME:
+        return UsageError(
+            f"{name} is an option of the command line, not of a job",
+            next_step=f"It is {BY_NAME[name].typed} there.",
+        )
+    near = nearest(name, JOB_OPTIONS)
+    return UsageError(
+        f"no such option: {name}",
+        next_step=f"Did you mean {' or '.join(option.name for option in near)}?"
+        if near
+        else "`cxrsync pull --help` lists them; names have _ for -.",
+    )

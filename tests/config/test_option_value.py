@@ -1,0 +1,286 @@
+"""Values of the wrong type are refused, whatever interface they come by, with what to write."""
+
+import datetime as dt
+import decimal
+import fractions
+import math
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import cxrsync
+from cxrsync.config.job import Job
+from cxrsync.config.option import Type
+from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS, OPTIONS
+from cxrsync.config.option_value import check_options, check_value, parse_text
+from cxrsync.config.parse_job import make_job
+from cxrsync.errors import ExitCode, UsageError
+from cxrsync.model import Kind
+
+many = settings(deadline=None, max_examples=400, derandomize=True)
+
+HUGE = 10**5_000  # Python refuses to print it
+
+
+class Index:
+    """What numpy's whole numbers look like."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __index__(self) -> int:
+        return self.number
+
+
+class Flat:
+    """An array of no dimension: a list by its type, and by nothing else."""
+
+    def __iter__(self) -> Iterator[object]:
+        raise TypeError
+
+
+ACCEPTED: list[tuple[str, Any, Any]] = [
+    ("force", True, True),
+    ("force", False, False),
+    ("retries", 3, 3),
+    ("retries", 0, 0),
+    ("retries", Index(3), 3),
+    ("seed", -7, -7),
+    ("connections", "auto", "auto"),
+    ("connections", 8, 8),
+    ("wait_lock", 2, 2.0),
+    ("wait_lock", 1.5, 1.5),
+    ("limit_rate", "off", None),
+    ("limit_rate", "500k", float(500 << 10)),
+    ("limit_rate", "1.5m", float(3 << 19)),
+    ("limit_rate", 500_000, 500_000.0),
+    ("limit_rate", 1e5, 100_000.0),
+    ("dest", "/data", Path("/data")),
+    ("dest", PurePosixPath("/data"), Path("/data")),
+    ("user", "alice", "alice"),
+    ("link", "copy", "copy"),
+    ("shard", "p10", ["p10"]),
+    ("shard", ("p10", "p11"), ["p10", "p11"]),
+    ("shard", (each for each in ["p10"]), ["p10"]),
+    ("subject", 10000032, ["10000032"]),
+    ("subject", ["p10000032", Index(10000033)], ["p10000032", "10000033"]),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "checked"), ACCEPTED, ids=range(len(ACCEPTED)))
+def test_a_value_of_its_type(name: str, value: Any, checked: Any) -> None:
+    found = check_value(BY_NAME[name], value)
+    assert found == checked
+    assert type(found) is type(checked)
+    if found is not None:  # what was checked passes again
+        assert check_value(BY_NAME[name], found) == found
+
+
+REFUSED: list[tuple[str, Any, str]] = [
+    ("force", "no", "--force 'no' is not true or false Write False, without quotes."),
+    ("force", "Yes", "Write True, without quotes."),
+    ("force", "maybe", "--force 'maybe' is not true or false Write True or False."),
+    ("force", 1, "--force 1 is not true or false"),
+    ("force", [True], "--force (list) is not true or false"),
+    ("retries", "3", "--retries '3' is not a whole number of at least 0 Write 3, without quotes."),
+    ("retries", "many", "--retries 'many' is not a whole number of at least 0"),
+    ("retries", 3.0, "--retries 3.0 is not a whole number"),
+    ("retries", -1, "--retries -1 is not a whole number of at least 0"),
+    ("retries", True, "--retries True is not a whole number"),
+    ("retries", HUGE, "--retries (int) is not a whole number"),
+    ("max_files", 2.5, "--max-files 2.5 is not a whole number of at least 0"),
+    ("limit", True, "--limit True is not a whole number of at least 1"),
+    ("limit", 0, "--limit 0 is not a whole number of at least 1"),
+    ("seed", 1.0, "--seed 1.0 is not a whole number"),
+    ("seed", HUGE, "--seed (int) is not a whole number"),
+    ("connections", "3", "is not auto or a whole number from 1 to 32 Write 3, without quotes."),
+    ("connections", 33, "--connections 33 is not auto or a whole number from 1 to 32 Leave it out"),
+    ("connections", "AUTO", "--connections 'AUTO' is not auto or"),
+    ("wait_lock", "90", "--wait-lock '90' is not a number of seconds of at least 0 Write 90, wi"),
+    ("wait_lock", "90m", "--wait-lock '90m' is not a number of seconds of at least 0"),
+    ("wait_lock", math.inf, "--wait-lock inf is not a number of seconds"),
+    ("wait_lock", math.nan, "--wait-lock nan is not a number of seconds"),
+    ("wait_lock", HUGE, "--wait-lock (int) is not a number of seconds"),
+    ("wait_lock", dt.timedelta(1), "--wait-lock (timedelta) is not a number of seconds"),
+    ("stall_timeout", 0, "--stall-timeout 0 is not a number of seconds above 0"),
+    ("limit_rate", True, "--limit-rate True is not off or a rate"),
+    ("limit_rate", 0, "--limit-rate 0 is not off or a rate Bytes per second"),
+    ("limit_rate", "fast", "500k, 2M or 1.5M; or off."),
+    ("limit_rate", math.nan, "--limit-rate nan is not off or a rate"),
+    ("dest", 3, "--dest 3 is not a path Write it as text, in quotes: '/data', for example."),
+    ("dest", b"/data", "--dest (bytes) is not a path"),
+    ("dest", "a\0b", r"--dest 'a\x00b' is not a path"),
+    ("dest", "\ud800", "is not a path"),
+    ("dest", ["/a"], "--dest (list) is not a path"),
+    ("user", 3, "--user 3 is not text Write it as text, in quotes: 'alice', for example."),
+    ("dataset_version", 2.1, "--dataset-version 2.1 is not text Write it as text, in quotes: '2.1"),
+    ("base_url", None.__class__, "--base-url (type) is not text"),
+    ("link", "symlink", "--link 'symlink' is not reflink, hardlink or copy Near: reflink"),
+    ("link", 3, "--link 3 is not reflink, hardlink or copy"),
+    ("shard", 10, "--shard 10 is not text Write it as text, in quotes: 'p10', for example."),
+    ("shard", ["p10", 11], "--shard 11 is not text"),
+    ("label", {"Pneumonia": 1}, "--label (dict) is not text"),
+    ("only", Kind.IMAGES, "--only (Kind) is not text"),
+    ("include", b"*.dcm", "--include (bytes) is not text"),
+    ("subject", True, "--subject True is not an id"),
+    ("subject", 10000032.0, "--subject 10000032.0 is not an id"),
+    ("subject", HUGE, "--subject (int) is not an id"),
+    ("subject", Flat(), "--subject (Flat) is not an id"),
+    ("user", "x" * 999, ""),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "said"), REFUSED[:-1], ids=range(len(REFUSED) - 1))
+def test_a_value_of_another_type(name: str, value: Any, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        make_job({"jpg": True, name: value})
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert said in f"{caught.value} {caught.value.next_step}"
+
+
+def test_a_long_value_is_cut_short() -> None:
+    with pytest.raises(UsageError) as caught:
+        make_job({"jpg": True, "retries": "x" * 9_999})
+    assert len(str(caught.value)) < 200
+
+
+def test_python_refuses_before_anything_is_done(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--retries '3'"):
+        cxrsync.pull(jpg=True, dest=tmp_path / "mirror", retries="3")
+    assert not (tmp_path / "mirror").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("user_name", "no such option: user_name Did you mean user?"),
+        ("shards", "no such option: shards Did you mean shard?"),
+        ("threads", "Did you mean connections?"),
+        ("from", "no such option: from Did you mean from_dir?"),
+        ("xyzzy", "`cxrsync pull --help` lists them; names have _ for -."),
+        ("dry_run", "dry_run is an option of the command line, not of a job It is --dry-run"),
+    ],
+)
+def test_a_name_that_there_is_not(name: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        cxrsync.pull(jpg=True, **{name: "x"})
+    assert said in f"{caught.value} {caught.value.next_step}"
+
+
+# ── text: the command line and the environment ─────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("force", "1", True),
+        ("force", "off", False),
+        ("force", " TRUE ", True),
+        ("retries", "3", 3),
+        ("retries", " 3", 3),
+        ("connections", "auto", "auto"),
+        ("connections", "3", 3),
+        ("wait_lock", "1.5", 1.5),
+        ("limit_rate", "2M", 2 << 20),
+        ("limit_rate", "off", None),
+        ("dest", "/data", Path("/data")),
+        ("progress", "bar", "bar"),
+        ("shard", "p10", "p10"),
+    ],
+)
+def test_text_as_a_value(name: str, text: str, value: Any) -> None:
+    found = parse_text(BY_NAME[name], text)
+    assert found == value
+    assert type(found) in (type(value), type(Path()), float)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("retries", "many", "CXRSYNC_X 'many' is not a whole number of at least 0 "),
+        ("retries", "2.5", "CXRSYNC_X '2.5' is not a whole number of at least 0 "),
+        ("retries", "9" * 5_000, "is not a whole number"),
+        ("retries", " ", "CXRSYNC_X is empty"),
+        ("force", "maybe", "CXRSYNC_X 'maybe' is not true or false "),
+        ("wait_lock", "nan", "CXRSYNC_X nan is not a number of seconds"),
+        ("wait_lock", "90m", "CXRSYNC_X '90m' is not a number of seconds"),
+        ("connections", "many", "is not auto or a whole number from 1 to 32 Leave it out"),
+        ("limit_rate", "fast", "CXRSYNC_X 'fast' is not off or a rate Bytes per second"),
+        ("link", "sym", "CXRSYNC_X 'sym' is not reflink"),
+    ],
+)
+def test_text_that_is_no_value(name: str, text: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_text(BY_NAME[name], text, "CXRSYNC_X")
+    assert said in f"{caught.value} {caught.value.next_step}"
+    assert "quotes" not in caught.value.next_step  # on a command line everything is text
+
+
+# ── anything ───────────────────────────────────────────────────────────────────────────────────
+
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.sampled_from([-1, 1]).map(lambda sign: sign * HUGE),
+    st.floats(), st.complex_numbers(), st.decimals(), st.fractions(),
+    st.text(max_size=20), st.text("~/\0@.-p1\ud800", max_size=5), st.just("x" * 5_000),
+    st.just("@" + "x" * 5_000), st.binary(max_size=8), st.dates(), st.timedeltas(),
+    st.sampled_from([
+        Path("/x"), Path("x" * 5_000), Path(), Kind.IMAGES, Flat(), object(), int, Ellipsis,
+        decimal.Decimal("NaN"), fractions.Fraction(1, 3), range(3), Index(3), Index(HUGE),
+    ]),
+)  # fmt: skip
+anything = st.recursive(
+    scalars,
+    lambda below: st.one_of(
+        st.lists(below, max_size=3),
+        st.lists(below, max_size=2).map(tuple),
+        st.dictionaries(st.text(max_size=4), below, max_size=2),
+    ),
+    max_leaves=6,
+)
+# What a person might have meant, so that values reach the checks behind the first.
+likely = st.sampled_from(
+    ["p10", "test", "PA", "Edema=1", "10000032", "images", "2.1.0", "reflink", "subject", 1, True]
+)
+
+
+@many
+@given(st.dictionaries(st.sampled_from([each.name for each in JOB_OPTIONS]), anything | likely))
+@example({"subject": "@\0"})
+@example({"image": "@\ud800"})
+@example({"acknowledge": "\0"})
+@example({"ca_file": "x" * 5_000})
+@example({"from_dir": "x" * 5_000})
+@example({"split": "test", "split_table": "x" * 5_000})
+@example({"user_agent": "\ud800"})
+@example({"shard": "p٣٣"})
+@example({"base_url": "https://[::1]:٣/"})
+def test_no_value_leads_to_anything_but_a_job_or_a_usage_error(options: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for words in (options, {"jpg": True, **options}):
+            try:
+                job = make_job(words)
+            except UsageError:
+                continue
+            assert isinstance(job, Job)
+            assert str(job.selection)
+
+
+@many
+@given(
+    st.sampled_from(OPTIONS), st.text(max_size=20) | st.text("0123456789.eE+-_kMnaif", max_size=9)
+)
+def test_no_text_leads_to_anything_but_a_value_or_a_usage_error(option: Any, text: str) -> None:
+    try:
+        value = parse_text(option, text)
+        checked = check_options({option.name: value}) if option.is_of_job else {}
+    except UsageError:
+        return
+    assert option.type is not Type.FLAG or isinstance(value, bool)
+    if option.is_of_job and not option.repeatable:
+        assert checked == ({} if value is None else {option.name: value})
