@@ -60,6 +60,12 @@ def reason_of(problem: BaseException) -> str:
     return words or type(problem).__name__
 
 
+def text_of_validation(problem: Any) -> str:
+    """msgspec's words for a value that has not its type. They may quote the file: they are to be
+    taken apart, never shown."""
+    return str(problem)
+
+
 def _library(problem: BaseException) -> Callable[[Any], str | None] | None:
     """The function that has words for an exception of a library with its own error numbers.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cxrsync.model import Kind
@@ -59,7 +59,7 @@ class DatasetInfo:
         return tuple(name for name in self.tables if name not in others)
 
 
-def suggest(name: str, known: tuple[str, ...] | list[str]) -> str:
+def suggest(name: str, known: Sequence[str]) -> str:
     """``known`` as a phrase for an error message: the names near to ``name``, else all of them."""
     import difflib  # only where something is wrong
 

@@ -86,7 +86,7 @@ def test_the_named_file_comes_instead_of_the_usual(
     assert "one" not in load()
 
 
-@pytest.mark.parametrize("text", ["", "# nothing yet\n", "{}", "mimic-cxr: {}"])
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "{}", "mimic-cxr: {}", "\ufeff{}"])
 def test_a_file_that_says_nothing(home: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = dict(load())
     place(home, "usual", monkeypatch).write_text(text)
@@ -95,32 +95,51 @@ def test_a_file_that_says_nothing(home: Path, text: str, monkeypatch: pytest.Mon
 
 
 MALFORMED: dict[str, list[str]] = {
-    "a: [": ["no YAML", "line 1"],
-    "a:\n  title: !!python/object/apply:os.getcwd []": ["no YAML", "line 2"],
-    "a: {title: 2020-02-31}": ["no YAML"],
-    "[" * 5000: ["no YAML"],
-    "- mimic-cxr": ["not a mapping"],
-    "just words": ["not a mapping"],
-    "a: b": ["'a'", "fields below"],
-    "a:": ["'a'", "fields below"],
-    "2: {}": ["2 is not a name"],
-    "a: {titel: A}": ["a: no field 'titel'", "near title"],
-    "a: {1: A}": ["a: no field 1"],
-    "a: {title: 7}": ["a: title is not a text", "quotes"],
-    "a: {title: }": ["a: title is not a text"],
-    "a: {versions: [2.2]}": ["a: versions is not a list of texts", "quotes"],
-    "a: {versions: '2.2'}": ["a: versions is not a list of texts"],
-    "a: {shards: {p10: p11}}": ["a: shards is not a list"],
-    "a: {kinds: [images]}": ["a: kinds is not a mapping"],
-    "a: {kinds: {images: '*.png'}}": ["a: kinds is not a mapping of kinds to lists"],
-    "a: {kinds: {images: [5]}}": ["a: kinds is not a mapping of kinds to lists"],
-    "a: {kinds: {image: ['*.png']}}": ["a: 'image' is no kind of file", "near images"],
-    "a: {means: {images: many}}": ["a: means is not a mapping of kinds to bytes"],
-    "a: {means: {images: 1.5}}": ["a: means is not a mapping"],
-    "a: {means: {images: yes}}": ["a: means is not a mapping"],
-    "a: {means: {scans: 7}}": ["a: 'scans' is no kind of file"],
-    "a: {tables: {split: [x.csv]}}": ["a: tables is not a mapping"],
-    "a: {tables: {1: x.csv}}": ["a: tables is not a mapping"],
+    "a: [": ["no valid YAML", "line 1, column 5", "quotes"],
+    "a: b: c": ["line 1, column 5: it is no valid YAML"],
+    "a:\n\ttitle: A": ["line 2, column 1: it is no valid YAML"],
+    "a: {}\n---\nb: {}": ["line 2, column 1: it is no valid YAML"],
+    "[" * 5000: ["line 1, column 17: more than 16 lists and mappings in each other"],
+    "a:\n  title: !!python/object/apply:os.getcwd []": ["line 2, column 10: tags (!) are not"],
+    "a: &x {title: A}": ["line 1, column 4: anchors and aliases (& and *) are not accepted"],
+    "a: *x": ["line 1, column 4: anchors and aliases (& and *) are not accepted"],
+    "a: {title: A}\nb: {}\na: {}": ["line 3, column 1: a stands here twice (line 1, column 1,"],
+    "a:\n  title: A\n  title: B": ["line 3, column 3: a.title stands here twice (line 2,"],
+    "? {a: b}\n: c": ["line 1, column 3: a key has to be text"],
+    "a: {<<: {title: A}}": ["a.<<: no such field"],
+    "- mimic-cxr": ["a list is not a mapping"],
+    "just words": ["'just words' is not a mapping"],
+    "7": ["7 is not a mapping"],
+    "a: b": ["line 1, column 1: a: 'b' is not a mapping"],
+    "a:": ["a: nothing is not a mapping"],
+    "../a: {}": ["'../a' is not the name of a dataset or a version"],
+    "a: {titel: A}": ["line 1, column 5: a.titel: no such field; near: title"],
+    "a: {1: A}": ["a.1: no such field"],
+    "a:\n  title: 7": ["line 2, column 3: a.title: 7 is not text (put it in quotes)"],
+    "a: {title: }": ["a.title: nothing is not text"],
+    "a: {title: no}": ["a.title: false is not text"],
+    "a: {versions: [2.2]}": ["line 1, column 16: a.versions[0]: 2.2 is not text (put it in quotes"],
+    "a: {versions: ['1', '../2']}": [
+        "column 21: a.versions[1]: '../2' is not the name of a dataset"
+    ],
+    "a: {versions: '2.2'}": ["a.versions: '2.2' is not a list"],
+    "a: {shards: {p10: p11}}": ["a.shards: a mapping is not a list"],
+    "a: {kinds: [images]}": ["a.kinds: a list is not a mapping"],
+    "a: {kinds: {docs: ['*'], images: '*.png'}}": ["column 26: a.kinds.images: '*.png' is not a l"],
+    "a: {kinds: {images: ['*', 5]}}": ["a.kinds.images[1]: 5 is not text"],
+    "a: {kinds: {docs: ['*'], image: ['*.png']}}": ["a.kinds.image: 'image' is not known; near: i"],
+    "a: {means: {images: many}}": ["a.means.images: 'many' is not a whole number"],
+    "a: {means: {images: 1.5}}": ["a.means.images: 1.5 is not a whole number"],
+    "a: {means: {images: yes}}": ["a.means.images: true is not a whole number"],
+    "a: {means: {images: -1}}": ["a.means.images: -1 is too small"],
+    "a: {means: {images: 9999999999999999}}": ["a.means.images: 9999999999999999 is too large"],
+    "a: {means: {images: 99999999999999999999999}}": ["is not a whole number"],
+    "a: {means: {images: 1:30}}": ["a.means.images: '1:30' is not a whole number"],
+    "a: {means: {images: 010}}": ["a.means.images: '010' is not a whole number"],
+    "a: {means: {scans: 7}}": ["a.means.scans: 'scans' is not known"],
+    "a: {tables: {split: [x.csv]}}": ["a.tables.split: a list is not text"],
+    "a: {tables_in: /etc}": ["a.tables_in: '/etc' is not the name of a dataset"],
+    "a: {}\nb: {title: A}\nc: {title: 3}": ["line 3, column 5: c.title: 3 is not text"],
 }
 
 
@@ -131,12 +150,18 @@ def test_malformed(home: Path, text: str, said: list[str], monkeypatch: pytest.M
     with pytest.raises(UsageError) as refused:
         load()
     assert refused.value.exit_code == 2
-    assert [word for word in [str(file), *said] if word not in str(refused.value)] == []
+    text = f"{refused.value} {refused.value.next_step}"
+    assert [word for word in [str(file), *said] if word not in text] == []
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "No such file"), (b"title: \xff", "no YAML"), (b"a: \0", "no YAML")],
+    [
+        (None, "No such file"),
+        (b"title: \xff", "no text in UTF-8"),
+        (b"a: \0", "no valid YAML"),
+        (b"# " + b"x" * (1 << 20), "more than 262,144 bytes"),
+    ],
 )
 def test_a_file_that_cannot_be_read(
     home: Path, content: bytes | None, said: str, monkeypatch: pytest.MonkeyPatch
@@ -188,5 +213,5 @@ def test_the_command_line_goes_by_it(home: Path, machine: Machine) -> None:
     file.write_text(f"{JPG}: {{mean: {{images: 7}}}}")
     refused = machine.run("pull", "--jpg", "--dry-run")
     assert refused.code == 2
-    assert f"{file}: {JPG}: no field 'mean' is known: near means" in refused.err
+    assert f"{file}, line 1, column 17: {JPG}.mean: no such field; near: means" in refused.err
     assert "configs/datasets.yaml" in refused.err

@@ -16,17 +16,17 @@ from cxrsync.config.parse_ids import IMAGE, STUDY, SUBJECT, Form, parse_ids
 from cxrsync.errors import UsageError
 
 GOOD = b"""\
-vindr-cxr: &v
+vindr-cxr:
   title: VinDr-CXR
   versions: ["1.0.0"]
   shards: [p10, p11]
-  kinds: &k
+  kinds:
     images: ["*.dicom", "train/[a-z]*.png"]
     tables: ["annotations/*.csv"]
   means: {images: 11000000, tables: 7}
   tables: {split: split.csv, chexpert: "*-chexpert.csv.gz"}
   tables_in: mimic-cxr-jpg
-other: {kinds: *k, <<: {title: Other}}
+other: {kinds: {images: ['*.png']}, title: Other}
 """
 
 
