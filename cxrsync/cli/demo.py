@@ -7,15 +7,22 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.variables import Command
-from cxrsync.demo.walkthrough import DEMO_RATE, DemoSetup, run_walkthrough, set_up
 from cxrsync.errors import UsageError
 from cxrsync.sanitize import reason_of
+
+if TYPE_CHECKING:
+    from cxrsync.demo.walkthrough import DemoSetup
+
+# Slow enough that a person sees it work, quick enough that nobody waits.
+DEMO_RATE = 128 << 10
 
 
 @click.command(cls=Command)
@@ -44,6 +51,9 @@ def demo(
     """A PhysioNet in miniature on this machine: a shard is pulled, killed half-way, goes on, and
     is verified. Needs no account and no network. The data is synthetic.
     """
+    refuse_without_extra()
+    from cxrsync.demo.walkthrough import set_up
+
     if folder is not None and not folder.strip():
         raise UsageError("--dir is empty", next_step="Give it a value, or leave it out.")
 
@@ -67,7 +77,17 @@ def demo(
             shutil.rmtree(place, ignore_errors=True)
 
 
+def refuse_without_extra() -> None:
+    """Raise UsageError where the demo's extra is not installed."""
+    if find_spec("trustme") is None:
+        raise UsageError(
+            "cxrsync demo needs trustme, for its server's certificate: pip install trustme"
+        )
+
+
 def _show(stage: DemoSetup, say: Callable[[str], None]) -> int:
+    from cxrsync.demo.walkthrough import run_walkthrough
+
     say(f"A miniature PhysioNet is at {stage.server.base_url} (synthetic data, this machine)")
     say("")
     code = run_walkthrough(stage, say)

@@ -16,8 +16,6 @@ from cxrsync.demo.server.behaviour import ServerBehaviour
 from cxrsync.demo.server.server import MiniPhysioNet
 
 _MAX_SECONDS_UNTIL_KILL = 60.0
-# Bytes per second: slow enough to watch, fast enough not to wait.
-DEMO_RATE = 128 << 10
 
 
 @dataclass(frozen=True, slots=True)
