@@ -1,1 +1,1 @@
-"""The local disk: safe paths, bytes so far, final names, state, lock. Knows no source."""
+"""The local disk: paths, partials, final names, state, locks. Knows no source."""

@@ -1,4 +1,4 @@
-"""Writing: every byte, or an error; a small file whole, or not at all."""
+"""Write every byte or raise an error; put a small file in place whole or not at all."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def write_file(
     fsync: bool = True,
     check_lock: Callable[[], None] = lambda: None,
 ) -> None:
-    """Put a small file of our own in place: whole, or not at all.
+    """Put a small file of our own in place, whole or not at all. Raises OSError, LockLost.
 
     ``check_lock``, for a name that a lock guards, raises LockLost if another run has the lock. If
     the lock is taken over after that check, the new owner deletes the new file, and the rename
     fails.
     """
-    # By a name that nobody else has: two runs may begin at once, before either has a lock.
+    # A random name: two runs may begin at the same time, before either has a lock.
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}{UNFINISHED}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(fresh, flags, FILE_MODE)
@@ -43,13 +43,14 @@ def write_file(
         check_lock()
         os.replace(fresh, path)
     except BaseException:
-        with suppress(OSError):  # the first error is the one to tell
+        with suppress(OSError):  # report the first error, not this one
             fresh.unlink()
         raise
 
 
 def write_all(fd: int, chunks: Sequence[bytes], offset: int) -> None:
-    """Write every byte of ``chunks`` at ``offset``, however many calls it takes."""
+    """Write every byte of ``chunks`` at ``offset``, in as many calls as it takes. Raises
+    OSError."""
     pending: Sequence[bytes | memoryview] = (
         chunks if len(chunks) <= _MAX_BUFFERS else [b"".join(chunks)]
     )

@@ -1,6 +1,6 @@
-"""Sets of byte ranges, purely: which bytes of a file are there, and which are not.
+"""Sets of byte ranges: which bytes of a file are on the disk, and which are missing. Pure.
 
-A range is a half-open pair ``(start, stop)``; a set is a sorted list of ranges that do not touch.
+A range is a half-open pair ``(start, stop)``. A set is a sorted list of ranges that do not touch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ Range = tuple[int, int]
 
 
 def add(ranges: list[Range], start: int, stop: int) -> list[Range]:
-    """The set with ``[start, stop)`` added, touching ranges joined."""
+    """Return the set with ``[start, stop)`` added; ranges that touch are joined."""
     if start >= stop:
         return ranges
     before = [r for r in ranges if r[1] < start]
@@ -24,7 +24,7 @@ def add(ranges: list[Range], start: int, stop: int) -> list[Range]:
 
 
 def normal(ranges: Iterable[Range], total: int) -> list[Range]:
-    """Any ranges as a set, cut to ``[0, total)``."""
+    """Return the set of any ranges, cut to ``[0, total)``."""
     result: list[Range] = []
     cut = ((max(start, 0), min(stop, total)) for start, stop in ranges)
     for start, stop in sorted(each for each in cut if each[0] < each[1]):
@@ -36,7 +36,7 @@ def normal(ranges: Iterable[Range], total: int) -> list[Range]:
 
 
 def gaps(ranges: list[Range], total: int) -> list[Range]:
-    """What the set lacks of ``[0, total)``."""
+    """Return the ranges of ``[0, total)`` that are not in the set."""
     missing = []
     at = 0
     for start, stop in ranges:
@@ -51,15 +51,15 @@ def gaps(ranges: list[Range], total: int) -> list[Range]:
 
 
 def size(ranges: list[Range]) -> int:
-    """How many bytes the set holds."""
+    """Return how many bytes the set holds."""
     return sum(stop - start for start, stop in ranges)
 
 
 def is_whole(ranges: list[Range], total: int) -> bool:
-    """Whether the set is exactly ``[0, total)``."""
+    """Return whether the set is exactly ``[0, total)``."""
     return ranges == ([(0, total)] if total else [])
 
 
 def frontier(ranges: list[Range]) -> int:
-    """Up to where the bytes are there without a gap from 0."""
+    """Return the offset of the first gap: all bytes before it are in the set."""
     return ranges[0][1] if ranges and ranges[0][0] == 0 else 0

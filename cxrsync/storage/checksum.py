@@ -1,4 +1,4 @@
-"""The digest of a file on the disk."""
+"""The SHA-256 of a file on the disk."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ _READ = 1 << 20
 
 
 def sha256_file(path: str, *, fsync: bool = False) -> str:
-    """The SHA-256 (lower hex) of the regular file at ``path``; with ``fsync``, of what a power cut
-    leaves there. Raises OSError."""
-    # A symbolic link could lead out of the tree: it is no file of ours. Nor is a pipe waited for.
+    """Return the SHA-256 (lower hex) of the regular file at ``path``. Raises OSError.
+
+    With ``fsync`` the file is synced first, so that a power cut leaves the bytes that were hashed.
+    """
+    # Do not follow a symbolic link, which could lead out of the tree. Do not wait at a pipe.
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(fd, "rb", buffering=0) as file:
         found = os.fstat(fd)

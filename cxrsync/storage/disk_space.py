@@ -1,4 +1,4 @@
-"""How much room a destination has, and what of a need it lacks."""
+"""The free space of a destination, and how much of a need does not fit."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 
 class FreeSpace(NamedTuple):
-    """What is free for us, without the reserve for root.
+    """The free space that we may use, without the reserve for root.
 
-    ``files`` counts the files and folders that can still be made; None where the file system has
-    no fixed number of them, as btrfs.
+    ``files``: how many files and folders can still be created. None if the file system has no fixed
+    number of them, like btrfs.
     """
 
     bytes: int
@@ -19,16 +19,16 @@ class FreeSpace(NamedTuple):
 
 
 class Shortage(NamedTuple):
-    """How much is lacking; 0 where it fits. ``files`` counts files and folders."""
+    """How much does not fit (0: it fits). ``files`` counts files and folders."""
 
     bytes: int
     files: int
 
 
 def free_space(folder: Path) -> FreeSpace:
-    """The room of the file system that ``folder`` is in, or will be in: it need not exist yet.
+    """Return the free space of the file system of ``folder``, which need not exist yet.
 
-    Quotas of a user or a project are not told by every file system. Raises OSError.
+    Some file systems do not report the quota of a user or a project. Raises OSError.
     """
     try:
         found = os.statvfs(folder)
@@ -42,10 +42,10 @@ def free_space(folder: Path) -> FreeSpace:
     )
 
 
-def shortage(room: FreeSpace, need_bytes: int, need_files: int) -> Shortage | None:
-    """What ``free_space`` lacks of the need, or None where all of it fits."""
+def shortage(free: FreeSpace, need_bytes: int, need_files: int) -> Shortage | None:
+    """Return how much of a need does not fit into ``free``, or None if all of it fits."""
     short = Shortage(
-        bytes=max(0, need_bytes - room.bytes),
-        files=0 if room.files is None else max(0, need_files - room.files),
+        bytes=max(0, need_bytes - free.bytes),
+        files=0 if free.files is None else max(0, need_files - free.files),
     )
     return short if any(short) else None

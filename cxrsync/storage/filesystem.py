@@ -1,4 +1,4 @@
-"""What a file system can do and cannot: folders, names, mounts, and what its errors mean."""
+"""What a file system allows: folders, names, mounts; and what its errors mean."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from cxrsync.storage.layout import OWN_FOLDER
 
 
 class FolderStatus(NamedTuple):
-    """Where the folders of a path lead.
+    """What the folders of a path allow.
 
-    ``obstacle`` says why nothing may be put or changed there, and is empty where it may; ``mount``
-    is the folder, if there is one, where another file system than the root's begins; ``closed`` the
-    one where whatever is not there yet would have to be made, if we may not write in it.
+    ``obstacle`` says why nothing may be created or changed there; empty if it may. ``mount``: the
+    folder at which another file system than the root's begins. ``unwritable``: the deepest existing
+    folder, if we may not write in it.
     """
 
     exists: bool = True
@@ -37,10 +37,9 @@ _BY_EFFECTIVE_ID = os.access in os.supports_effective_ids
 
 
 class FolderInspector:
-    """The folders on the way to the files of a tree; each is looked at once while paths come in
-    order.
+    """Inspects the folders above the files of a tree; each folder once, if paths come in order.
 
-    A link is an obstacle, wherever it leads: what lies behind it is somebody else's to arrange.
+    A link is an obstacle, wherever it leads: the files behind it are not ours to change.
     """
 
     def __init__(self, root: Path) -> None:
@@ -48,15 +47,15 @@ class FolderInspector:
         self._device = os.stat(root).st_dev
         self._folder = ""
         self._names: list[str] = []
-        # Of the root, and of each folder of the last path below it.
-        self._ways = [FolderStatus(unwritable=self._closed(""))]
+        # The status of the root, then of each folder of the last path.
+        self._statuses = [FolderStatus(unwritable=self._unwritable(""))]
 
     def inspect(self, path: str) -> FolderStatus:
-        """The way to the file at ``path``."""
+        """Return the status of the folders above the file at ``path``."""
         folder = path.rpartition("/")[0]
         if folder != self._folder:
             self._follow(folder)
-        return self._ways[-1]
+        return self._statuses[-1]
 
     def _follow(self, folder: str) -> None:
         names = folder.split("/") if folder else []
@@ -65,12 +64,12 @@ class FolderInspector:
             if name != other:
                 break
             shared += 1
-        del self._ways[shared + 1 :]
+        del self._statuses[shared + 1 :]
         for depth in range(shared, len(names)):
-            way = self._ways[-1]
-            if way.exists and not way.obstacle:
-                way = self._look("/".join(names[: depth + 1]), way)
-            self._ways.append(way)
+            above = self._statuses[-1]
+            if above.exists and not above.obstacle:
+                above = self._look("/".join(names[: depth + 1]), above)
+            self._statuses.append(above)
         self._folder, self._names = folder, names
 
     def _look(self, folder: str, above: FolderStatus) -> FolderStatus:
@@ -79,30 +78,30 @@ class FolderInspector:
         except FileNotFoundError:
             return above._replace(exists=False)
         except OSError as problem:
-            return FolderStatus(obstacle=f"{folder} cannot be looked at: {reason_of(problem)}")
+            return FolderStatus(obstacle=f"{folder} cannot be read: {reason_of(problem)}")
         if stat.S_ISLNK(found.st_mode):
-            return FolderStatus(obstacle=f"{folder} is a link, and nothing is changed behind links")
+            return FolderStatus(obstacle=f"{folder} is a link: files behind links are not changed")
         if not stat.S_ISDIR(found.st_mode):
-            return FolderStatus(obstacle=f"{folder} is no folder")
+            return FolderStatus(obstacle=f"{folder} is not a folder")
         begins = found.st_dev != self._device and not above.mount
         return FolderStatus(
-            mount=folder if begins else above.mount, unwritable=self._closed(folder)
+            mount=folder if begins else above.mount, unwritable=self._unwritable(folder)
         )
 
-    def _closed(self, folder: str) -> str:
+    def _unwritable(self, folder: str) -> str:
         may = os.access(self._root + folder, os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_ID)
         return "" if may else folder or "."
 
 
 def probe_name_rules(folder: Path) -> NameRules:
-    """Which names the file system takes for one, tried with a file in ``folder``; which proves that
-    it can be written, too. Raises OSError."""
-    # Not everyone stores a name that is not ASCII.
+    """Return which different names are one name to the file system, tried with a file in
+    ``folder``. That also proves that the folder can be written to. Raises OSError."""
+    # Not every file system stores a name that is not ASCII.
     for name in (f".probe-{secrets.token_hex(8)}-aé", f".probe-{secrets.token_hex(8)}-a"):
         probe = folder / name
         try:
             os.close(os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600))
-        except UnicodeEncodeError:  # the locale has no such letters: no name can be told with them
+        except UnicodeEncodeError:  # the locale has no such letters
             continue
         except OSError as problem:
             if problem.errno in _NO_SUCH_NAMES and not name.isascii():
@@ -116,15 +115,15 @@ def probe_name_rules(folder: Path) -> NameRules:
             )
         finally:
             os.unlink(probe)
-    raise AssertionError("an ASCII name is a name")
+    raise AssertionError("every file system stores an ASCII name")
 
 
 def is_on_other_mount(folder: Path, other: Path) -> bool:
-    """Whether a file cannot be moved from one folder into the other: they are on different file
-    systems, or on different mounts of one. Raises OSError."""
+    """Return whether no file can be moved from one folder to the other, because they are on
+    different file systems, or on different mounts of one. Raises OSError."""
     if os.stat(folder).st_dev != os.stat(other).st_dev:
         return True
-    # Linux compares the mounts before it looks for the file: one that is not there will do.
+    # Linux compares the mounts before it looks for the file. So the file need not exist.
     name = f".probe-{secrets.token_hex(8)}"
     try:
         os.rename(folder / name, other / name)
@@ -136,45 +135,45 @@ def is_on_other_mount(folder: Path, other: Path) -> bool:
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 OTHERS = 0o007
-# What FUSE and CIFS answer where folders cannot be synced: nothing more can be done there.
+# FUSE and CIFS report these where folders cannot be synced: nothing more can be done there.
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
-# Far more than any JSON file of ours has: what is larger is none of them.
+# Far more than any JSON file of ours has: a larger file is not ours.
 _MAX_JSON = 4 << 20
 
-# What SQLite holds in an INTEGER.
+# The largest INTEGER of SQLite.
 _LARGEST = (1 << 63) - 1
 
-# Errors of the disk as a whole: they end the run, because every other file would meet them too.
+# Errors of the whole disk: they end the run, because every other file would meet them too.
 _WHOLE_DISK = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO,
     errno.EMFILE, errno.ENFILE,
-    # A mount whose server, or whose device, has gone.
+    # The server or the device of a mount is gone.
     errno.ENOTCONN, errno.ENODEV, errno.ENXIO, errno.ESHUTDOWN,
     errno.ESTALE, errno.ETIMEDOUT,
 }  # fmt: skip
 
 
 class UnexpectedFile(OSError):
-    """Something else stands where a file or a folder of ours should be. Its words are our own."""
+    """Something else has the name of a file or a folder of ours. The message is our own text."""
 
 
 class NotAFolder(UnexpectedFile, NotADirectoryError):
-    """A link or a file where a folder of the tree should be."""
+    """A link or a file that has the name of a folder of the tree."""
 
 
 class FolderInTheWay(UnexpectedFile, IsADirectoryError):
-    """A folder where a file of the tree should be."""
+    """A folder that has the name of a file of the tree."""
 
 
 def disk_error(problem: OSError, doing: str) -> DiskError | None:
-    """The run-ending error behind ``problem``, or None where only one file is concerned."""
+    """Return the error that ends the run, or None if ``problem`` concerns one file only."""
     if problem.errno == errno.ENOENT and problem.filename:
         folder = os.path.dirname(problem.filename)
         if not os.path.isdir(folder):
             return DiskError(
-                f"{doing}: {folder} is not there any more",
-                next_step="Nothing that was downloaded is lost, if the destination was moved or "
-                "unmounted: bring it back, or name its new place with --dest, and run the same "
+                f"{doing}: {folder} does not exist any more",
+                next_step="If the destination was moved or unmounted, nothing that was downloaded "
+                "is lost: bring it back, or name its new place with --dest, and run the same "
                 "command again.",
             )
     if problem.errno == errno.EXDEV and problem.filename2:
@@ -186,7 +185,7 @@ def disk_error(problem: OSError, doing: str) -> DiskError | None:
 
 
 def reading_error(problem: OSError, doing: str) -> DiskError | None:
-    """As :func:`disk_error`, of reading: there a bad sector (EIO) is one file's."""
+    """Like :func:`disk_error`, for reading: a bad sector (EIO) concerns one file only."""
     return None if problem.errno == errno.EIO else disk_error(problem, doing)
 
 
@@ -195,25 +194,25 @@ def _is_ours(path: str) -> bool:
 
 
 def other_mount_error(folder: str, other: str) -> DiskError:
-    """The error for two folders of a tree between which no file can be moved."""
+    """Return the error for two folders of a tree between which no file can be moved."""
     return DiskError(
         f"{folder} is on another file system, or another mount of it, than {other}: no finished "
         "file can be moved there",
-        next_step="Nothing that was downloaded is lost. Let the whole version lie on one file "
-        "system: mount the disk at its root, or name another --dest. Only what is complete may "
-        "lie elsewhere.",
+        next_step="Nothing that was downloaded is lost. Keep the whole version on one file "
+        "system: mount the disk at the version's root, or name another --dest. Only folders that "
+        "are complete may be on another one.",
     )
 
 
 def file_stat(status: os.stat_result) -> FileStat:
-    """Size and mtime of a file; a time that the state cannot hold is the last, or the first, that
-    it can."""
+    """Return the size and mtime of a file. An mtime that the state cannot hold is replaced by the
+    nearest one that it can."""
     return FileStat(status.st_size, max(-_LARGEST, min(status.st_mtime_ns, _LARGEST)))
 
 
 def make_folders(folder: Path) -> list[Path]:
-    """``mkdir -p``, every new folder for its owner only, whatever the umask allows more. Returns
-    the new ones, from the top down."""
+    """Make a folder and its parents (``mkdir -p``), for their owner only, whatever the umask is.
+    Return the new ones, from the top down. Raises OSError."""
     if folder.is_dir():
         return []
     new = make_folders(folder.parent)
@@ -227,7 +226,7 @@ def make_folders(folder: Path) -> list[Path]:
 
 
 def sync_folders(folders: Iterable[str]) -> None:
-    """Make the names in each folder last through a power cut."""
+    """Sync each folder, so that the names in it survive a power cut. Raises OSError."""
     for folder in folders:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -240,8 +239,11 @@ def sync_folders(folders: Iterable[str]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What a small JSON file of our own says, whatever may lie there: a link is not followed, a
-    pipe not waited for, and the memory stays small. Raises OSError, ValueError."""
+    """Return the content of a small JSON file of our own. Raises OSError, ValueError.
+
+    Whatever has that name: a link is not followed, a pipe is not waited for, and the memory stays
+    small.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -256,13 +258,13 @@ def read_json(path: Path) -> Any:
 
 
 def _refuse(constant: str) -> Never:
-    # Infinity and NaN are no sizes and no times.
+    # Infinity and NaN are neither sizes nor times.
     raise ValueError(constant)
 
 
 def regular_size(path: Path) -> int | None:
-    """The bytes of a regular file; None where there is none. A link is none: it could lead out of
-    the tree."""
+    """Return the size of a regular file in bytes, or None if there is none. A link is none: it
+    could lead out of the tree."""
     try:
         found = os.lstat(path)
     except FileNotFoundError:
@@ -271,8 +273,8 @@ def regular_size(path: Path) -> int | None:
 
 
 def may_open(path: Path) -> bool:
-    """Whether we may read and write a file. False only where its permissions forbid that: whoever
-    opens it later meets any other error."""
+    """Return whether we may read and write a file. False only if its permissions forbid that; the
+    caller meets every other error when it opens the file."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
     except PermissionError:
@@ -283,6 +285,7 @@ def may_open(path: Path) -> bool:
 
 
 def is_same_file(fd: int, path: Path) -> bool:
+    """Return whether an open file still has the name ``path``. Raises OSError."""
     try:
         return os.path.samestat(os.fstat(fd), os.lstat(path))
     except FileNotFoundError:

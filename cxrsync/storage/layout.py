@@ -1,4 +1,4 @@
-"""Where things lie in a destination: dataset, version, and our own folder in it."""
+"""The names of our own folders in a destination, and the signs of a version's root."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _SHARD_FOLDER = re.compile(r"p\d\d")
 
 
 def holds_version(folder: Path) -> bool:
-    """Whether ``folder`` holds something of a version: its manifest, or shard folders."""
-    # os.path, not Path: a folder that we may not read is no version's root, and no error.
+    """Return whether ``folder`` holds files of a version: its manifest, or folders of shards."""
+    # os.path, not Path: a folder that we may not read is not a version's root, and not an error.
     if os.path.isfile(folder / MANIFEST_NAME):
         return True
     try:
@@ -27,5 +27,5 @@ def holds_version(folder: Path) -> bool:
 
 
 def is_version_root(folder: Path) -> bool:
-    """Whether ``folder`` is itself a version's root: it holds one, or we have begun one there."""
+    """Return whether ``folder`` is a version's root: it holds our own folder, or files of one."""
     return os.path.isdir(folder / OWN_FOLDER) or holds_version(folder)

@@ -1,4 +1,4 @@
-"""Who holds a lock: what it says of itself, and what can be known of whether it has ended."""
+"""The owner of a lock: what it records of itself, and whether it has certainly ended."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from typing import Any
 
 _MACHINE_ID = Path("/etc/machine-id")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-# What images of containers and machines ship with ("uninitialized", nothing, zeros) tells no two
+# Images of containers and machines ship with "uninitialized", nothing, or zeros, which tell no two
 # of them apart.
 _VALID_MACHINE_ID = re.compile(rb"(?!0+$)[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who holds a lock. ``since`` is a POSIX time; ``start`` the process's start in clock ticks.
+    """The process that holds a lock.
 
-    ``machine`` tells machines of one host name apart (a digest of the machine id), ``space``
-    containers of one machine (the namespace that the pid is valid in); empty where not known.
+    ``since``: a POSIX time. ``start``: the start time of the process in clock ticks. ``machine``: a
+    digest of the machine id; it tells machines with the same host name apart. ``space``: the
+    namespace of the pid; it tells containers of one machine apart. Both are empty if not known.
     """
 
     token: str
@@ -43,7 +44,7 @@ class Owner:
 
 
 def myself() -> Owner:
-    """This process as an owner, with a fresh token."""
+    """Return this process as an owner, with a fresh token."""
     pid = os.getpid()
     return Owner(
         token=secrets.token_hex(16),
@@ -58,24 +59,24 @@ def myself() -> Owner:
 
 
 def is_dead(owner: Owner, me: Owner, start_of: Callable[[int], str | None]) -> bool:
-    """Whether the owner has certainly ended: same machine, same boot, and no such process.
+    """Return whether the owner has certainly ended: same machine, same boot, and no such process.
 
-    Where the system has no name for a boot nobody is: two machines may bear one name.
+    Without a boot id nobody has certainly ended: two machines may have the same name.
     """
     if not (owner.boot and me.boot):
         return False
     if (owner.host, owner.machine, owner.boot) != (me.host, me.machine, me.boot):
         return False
     if owner.space != me.space:
-        return False  # its pid means nothing here
+        return False  # its pid means nothing in our namespace
     start = start_of(owner.pid)
     return start is None or (bool(start and owner.start) and start != owner.start)
 
 
 def is_of_earlier_boot(owner: Owner, me: Owner) -> bool:
-    """Whether the owner calls itself this machine in another boot.
+    """Return whether the owner names this machine in another boot.
 
-    That makes its end likely, no more: a machine that was cloned bears the same name and id.
+    Then its end is only likely: a cloned machine has the same name and id.
     """
     if not (me.machine and me.boot and owner.boot):
         return False
@@ -83,14 +84,15 @@ def is_of_earlier_boot(owner: Owner, me: Owner) -> bool:
 
 
 def this_process() -> dict[str, str | int]:
-    """What tells this process from every other, in words for :func:`is_running`."""
+    """Return what tells this process from every other one, for :func:`is_running`."""
     me = asdict(myself())
     return {name: me[name] for name in ("host", "boot", "pid", "start", "machine", "space")}
 
 
 def is_running(process: Mapping[str, Any]) -> bool | None:
-    """Whether the process that called itself so still runs, whoever's it is; None where that cannot
-    be told from here, as of another machine. Raises ValueError, TypeError, OverflowError."""
+    """Return whether the process that :func:`this_process` described still runs, whichever user's
+    it is; None if that cannot be found out here, as for a process of another machine. Raises
+    ValueError, TypeError, OverflowError."""
     me = myself()
     owner = _owner_of({**process, "token": "", "since": me.since})
     if is_dead(owner, me, start_of) or is_of_earlier_boot(owner, me):
@@ -99,21 +101,21 @@ def is_running(process: Mapping[str, Any]) -> bool | None:
     return True if (owner.host, owner.machine, owner.boot, owner.space) == here else None
 
 
-def owner_in(words: bytes) -> Owner:
-    """The owner that a lock's file names; one without a token where it names nobody."""
+def owner_in(content: bytes) -> Owner:
+    """Return the owner that a lock's file names; one without a token if it names nobody."""
     try:
-        return _owner_of(json.loads(words))
+        return _owner_of(json.loads(content))
     except (ValueError, TypeError, OverflowError, OSError, RecursionError):
-        # Cut short by a power cut: an owner that can only be found silent.
+        # Cut short, as by a power cut: such an owner can only be found silent.
         return Owner(token="", host="?", boot="", pid=0, start="", since=time())
 
 
 def start_of(pid: int) -> str | None:
-    """The start time of a process; "" where it runs but the system tells no time; None if gone."""
+    """Return the start time of a process; "" if it runs but that is unknown; None if it ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("ascii", errors="replace")
         fields = stat.rpartition(")")[2].split()
-        # A zombie has ended; only its parent has not asked yet (in containers it may never).
+        # A zombie has ended. Its parent has not waited for it yet (in containers it may never).
         return None if fields[0] in "ZX" else fields[19]
     except OSError:
         try:
@@ -122,7 +124,7 @@ def start_of(pid: int) -> str | None:
             return None
         except PermissionError:
             return ""
-        # With a /proc that does not list it, the process is gone.
+        # If there is a /proc that does not list it, the process has ended.
         return None if Path("/proc/self/stat").exists() else ""
 
 
@@ -136,10 +138,10 @@ def _boot_id() -> str:
 def _boot_of_macos() -> str:
     command = ["/usr/sbin/sysctl", "-n", "kern.bootsessionuuid"]
     try:
-        said = subprocess.run(command, capture_output=True, timeout=5, check=True)  # noqa: S603
+        output = subprocess.run(command, capture_output=True, timeout=5, check=True)  # noqa: S603
     except (OSError, subprocess.SubprocessError):
         return ""
-    return said.stdout.decode("ascii", "replace").strip()
+    return output.stdout.decode("ascii", "replace").strip()
 
 
 def _machine() -> str:
@@ -163,9 +165,9 @@ def _owner_of(raw: Any) -> Owner:
     owner = Owner(**raw)
     texts = (owner.token, owner.host, owner.boot, owner.start, owner.machine, owner.space)
     if not all(isinstance(text, str) and text.isprintable() for text in texts):
-        raise TypeError("not the words of an owner")
+        raise TypeError("not the record of an owner")
     owner = replace(owner, pid=int(owner.pid), since=float(owner.since))
-    datetime.fromtimestamp(owner.since, UTC)  # a time that can be told
+    datetime.fromtimestamp(owner.since, UTC)  # a time that can be printed
     if not 0 <= owner.pid < 1 << 31:  # a negative pid would mean a whole group of processes
         raise ValueError("not the number of a process")
     return owner

@@ -1,4 +1,4 @@
-"""Work on many files at a time, a thread for each core."""
+"""Work on many files in parallel, with one thread for each core."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from cxrsync.storage.executors import run_in_thread
 
-# How many small files are handed over at a time, and for how many seconds at most.
-_AT_A_TIME = 32
-_A_MOMENT = 0.05
+# How many files are handed to a thread at a time, and for how many seconds at most.
+_BATCH = 32
+_BATCH_SECONDS = 0.05
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -24,10 +24,10 @@ R = TypeVar("R")
 async def map_on_all_cores(
     items: Iterator[T], work: Callable[[T], R], done: Callable[[T, R | OSError], Awaitable[None]]
 ) -> None:
-    """Do ``work`` on each item in threads, as many as there are cores, and tell ``done``.
+    """Call ``work`` on each item in threads, one for each core, and ``done`` with each result.
 
-    ``items`` is read as threads become free, a few ahead of them: to hand over each small file by
-    itself would cost more than to hash it. An OSError is a result.
+    ``items`` is read as threads become free, in small batches: handing over each small file singly
+    would cost more than hashing it. An OSError of ``work`` is passed to ``done`` as a result.
     """
 
     def attempt(item: T) -> R | OSError:
@@ -37,15 +37,15 @@ async def map_on_all_cores(
             return problem
 
     def attempt_some(some: Sequence[T]) -> list[R | OSError]:
-        """As many as a moment allows: at least one."""
-        over = monotonic() + _A_MOMENT
+        """As many as the time allows: at least one."""
+        deadline = monotonic() + _BATCH_SECONDS
         results = [attempt(some[0])]
-        while len(results) < len(some) and monotonic() < over:
+        while len(results) < len(some) and monotonic() < deadline:
             results.append(attempt(some[len(results)]))
         return results
 
     async def core() -> None:
-        while some := list(islice(items, _AT_A_TIME)):
+        while some := list(islice(items, _BATCH)):
             while some:
                 results = await run_in_thread(partial(attempt_some, some), pool)
                 for item, result in zip(some, results, strict=False):

@@ -1,8 +1,8 @@
-"""The only place where a final name is made, and the places where a wrong file goes instead.
+"""Publishing: giving verified files their final names. No other module makes a final name.
 
-Order: data on the disk, then the final name, then the folder on the disk, then (by the caller) the
-row in the state. A row without its file is possible after a power cut, so whoever reads the state
-also stats; a wrong file under a final name is not possible.
+Order: sync the data, rename the file to its final name, sync the folder, then (the caller) write
+the record to the state. After a power cut a record can be there without its file, so readers of the
+state also stat the file. A wrong file under a final name is not possible.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from cxrsync.storage.shared_names import take_names
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
 
-_PIECES = 4
+_PARALLEL = 4
 _COPY_BYTES = 1 << 20
-# A link is not followed, nor a pipe waited for.
-_AS_IT_IS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-# Of a change of mode: another user's file, or a file system that has no modes.
+# Do not follow a link, do not wait at a pipe.
+_READ_ONLY = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+# A change of mode fails with these for another user's file, or on a file system without modes.
 _NOT_OURS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class VerifiedFile:
-    """A file whose digest was found right, on its way to its final name."""
+    """A file whose digest is the published one, before it has its final name."""
 
     entry: Entry
     partial: Partial
@@ -60,28 +60,30 @@ def publish(
     fsync: bool = True,
     pool: Executor | None = None,
 ) -> list[FileStat | OSError]:
-    """Give each verified file its final name; what became of each, in the order of ``batch``.
+    """Give each verified file its final name. Return the result of each, in the order of ``batch``.
 
-    The caller has proved the lock since the files bear names of our own: whoever took it over since
-    has unlinked these, and nothing is published. ``displace`` takes care of what stands under a
-    final name, given the path; the second name that it got there, if it did, is taken back where
-    nothing takes its place. One folder's fsync serves all of its files in the batch. Raises nothing
-    for a single file: its OSError is returned in its place.
+    The caller has checked the lock since the files got their claimed names. If another run took
+    over since then, it unlinked these, and nothing is published.
+
+    ``displace`` is called with a path whose final name is taken. It moves the file there to the
+    trash, or gives it a second name and returns that; the second name is removed again if the final
+    name is not replaced. Each folder is synced once for all of its files in the batch. The OSError
+    of a single file is returned in its place, not raised.
     """
-    settled: list[OSError | None] = [None] * len(batch)
+    prepared: list[OSError | None] = [None] * len(batch)
     for first, some in enumerate(
-        _in_pieces(lambda some: [_settle(each, fsync=fsync) for each in some], batch, pool)
+        _in_parallel(lambda some: [_prepare(each, fsync=fsync) for each in some], batch, pool)
     ):
-        settled[first::_PIECES] = some
+        prepared[first::_PARALLEL] = some
     results: list[FileStat | OSError] = []
     folders: set[str] = set()
-    for ready, problem in zip(batch, settled, strict=True):
+    for verified, problem in zip(batch, prepared, strict=True):
         if problem is not None:
             results.append(problem)
             continue
         try:
-            folders |= tree.make_parent(ready.entry.path)
-            results.append(_name(tree, ready, displace))
+            folders |= tree.make_parent(verified.entry.path)
+            results.append(_give_final_name(tree, verified, displace))
         except OSError as failed:
             results.append(failed)
     if fsync:
@@ -89,26 +91,26 @@ def publish(
     return results
 
 
-def _in_pieces(
+def _in_parallel(
     work: Callable[[Sequence[T]], R], items: Sequence[T], pool: Executor | None
 ) -> list[R]:
-    """Do ``work`` on each n-th item, side by side: to hand over each by itself costs more."""
-    pieces = [items[first::_PIECES] for first in range(_PIECES)]
-    return list((map if pool is None else pool.map)(work, pieces))
+    """Call ``work`` on every n-th item, in parallel: handing over single items costs more."""
+    parts = [items[first::_PARALLEL] for first in range(_PARALLEL)]
+    return list((map if pool is None else pool.map)(work, parts))
 
 
-def _settle(ready: VerifiedFile, *, fsync: bool) -> OSError | None:
-    """Mode, time and bytes, on the disk."""
-    partial = ready.partial
+def _prepare(verified: VerifiedFile, *, fsync: bool) -> OSError | None:
+    """Set the mode and the time of a file, and sync its bytes. Return its OSError."""
+    partial = verified.partial
     try:
         fd = partial.fileno()
-        # With other links it is an older version's file too, and is not touched.
+        # A file with other hard links is an older version's file, too: it is not changed.
         if partial.is_new or os.fstat(fd).st_nlink == 1:
             if not partial.is_new:
                 os.fchmod(fd, FILE_MODE)
             if partial.object_version is not None and partial.object_version.modified is not None:
-                # The server's time, so that `wget -N` gets its 304. Only now: a partial with this
-                # time would look complete to it.
+                # The server's time, so that `wget -N` gets its 304. Not earlier: a partial with
+                # this time would look complete to wget.
                 os.utime(fd, (partial.object_version.modified, partial.object_version.modified))
         if fsync:
             _sync(partial)
@@ -117,30 +119,32 @@ def _settle(ready: VerifiedFile, *, fsync: bool) -> OSError | None:
     return None
 
 
-def _name(tree: Tree, ready: VerifiedFile, displace: Callable[[str], Path | None]) -> FileStat:
-    partial = ready.partial
-    final = tree.final(ready.entry.path)
+def _give_final_name(
+    tree: Tree, verified: VerifiedFile, displace: Callable[[str], Path | None]
+) -> FileStat:
+    partial = verified.partial
+    final = tree.final(verified.entry.path)
     found = os.fstat(partial.fileno())
     same = os.path.samestat(found, os.lstat(partial.path))
     if not same or found.st_size != partial.size or not partial.complete:
         raise UnexpectedFile(errno.ESTALE, "not the file that was verified", str(partial.path))
-    kept = displace(ready.entry.path) if os.path.lexists(final) else None
+    kept = displace(verified.entry.path) if os.path.lexists(final) else None
     try:
         try:
-            partial.close()  # before it has its name: NFS tells of a full disk only here
+            partial.close()  # before the rename: NFS reports a full disk only here
         except OSError:
             partial.discard()
             raise
         os.rename(partial.path, final)
     except OSError:
-        if kept is not None and _is_one_file(kept, final):
-            kept.unlink()  # it stands where it stood
+        if kept is not None and _is_same_file(kept, final):
+            kept.unlink()  # the file still has its final name
         raise
     partial.forget_sidecar()
     return file_stat(found)
 
 
-def _is_one_file(one: Path, other: str) -> bool:
+def _is_same_file(one: Path, other: str) -> bool:
     try:
         return os.path.samestat(os.lstat(one), os.lstat(other))
     except OSError:
@@ -148,8 +152,8 @@ def _is_one_file(one: Path, other: str) -> bool:
 
 
 def _sync(partial: Partial) -> None:
-    """Bring the bytes to the disk. Where that fails they are thrown away: the kernel has let go of
-    what it could not write, shows it nevertheless, and the next sync would say that all is well."""
+    """Sync the bytes. If that fails, throw them away: the kernel has dropped what it could not
+    write, but still shows it, and the next sync would report success. Raises OSError."""
     try:
         os.fsync(partial.fileno())
     except OSError:
@@ -158,23 +162,25 @@ def _sync(partial: Partial) -> None:
 
 
 def continue_short_file(tree: Tree, entry: Entry, partial: Partial, trash: Trash) -> None:
-    """Make a file that another tool left short the beginning of a partial.
+    """Turn a file that another tool left too short into the beginning of a partial.
 
-    Its final name is given up, and that is on the disk before this returns: a power cut must not
-    bring it back with bytes in the file that were written since. A file with other links is
-    copied, since those links are somebody's too; so is another user's, which ``trash`` takes then.
-    A partial that is there already wins where it holds more; then ``trash`` takes the file. Raises
-    OSError, LockLost, DiskError.
+    The file loses its final name, and that is synced before this returns: a power cut must not
+    bring the name back after more bytes were written to the file. A file with other hard links is
+    copied, because it belongs to those names, too. Another user's file is copied and then moved to
+    ``trash``. If a partial already holds more bytes, it is kept, and the file is moved to
+    ``trash``.
+
+    Raises OSError, LockLost, DiskError.
     """
     tree.check_parent(entry.path)
     final = tree.final(entry.path)
     found = os.lstat(final)
-    partial.load()  # its length says little: it may have gaps
+    partial.load()  # its length is not its size: it may have gaps
     if partial.size >= found.st_size or not stat.S_ISREG(found.st_mode):
         trash.move(entry.path)
         return
     make_folders(partial.path.parent)
-    partial.discard()  # its sidecar too, which must not speak of other bytes
+    partial.discard()  # with its sidecar, which must not describe other bytes
     if found.st_uid != os.geteuid():
         _copy(final, partial.path)
         trash.move(entry.path)
@@ -190,23 +196,23 @@ def continue_short_file(tree: Tree, entry: Entry, partial: Partial, trash: Trash
 
 
 def copy_partial_name(entry: Entry) -> str:
-    """The name of a partial that begins as a copy: of its digest there may be several at once."""
+    """Return the name of a partial that begins as a copy. Several may have the same digest."""
     return f"{entry.sha256}.{hashlib.sha256(entry.path.encode()).hexdigest()[:16]}{COPY_SUFFIX}"
 
 
 def copy_published(original: str, partial: Partial) -> None:
-    """Begin a partial with the bytes of a published file that has the same digest.
+    """Begin a partial as a copy of a published file with the same digest.
 
-    They are hashed again, like any other's, before this path is published.
+    Its bytes are hashed again, like all others, before this path is published.
     """
     make_folders(partial.path.parent)
     _copy(original, partial.path)
 
 
 def _copy(original: str, target: Path) -> None:
-    """A new file of ours with the bytes of another. What stands under its name is not written to:
-    it may be a link to somebody's."""
-    with open(os.open(original, _AS_IT_IS), "rb") as source:
+    """Make a new file of ours with the bytes of another one. A file that has its name already is
+    unlinked, not written to: it may be a link to somebody else's file."""
+    with open(os.open(original, _READ_ONLY), "rb") as source:
         target.unlink(missing_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with open(os.open(target, flags, FILE_MODE), "wb") as copy:
@@ -214,12 +220,12 @@ def _copy(original: str, target: Path) -> None:
 
 
 def remove_access_of_others(path: str) -> bool:
-    """Take the bits for others from an adopted file: its data use agreement wants that.
+    """Remove the permissions of others from an adopted file, as the data use agreement demands.
 
-    False where it stays as it is, since it is not ours alone: another user's, or one that has
-    another name elsewhere, too.
+    Return False if the file was not changed because it is not ours alone: it belongs to another
+    user, or has another hard link. Raises OSError.
     """
-    fd = os.open(path, _AS_IT_IS)
+    fd = os.open(path, _READ_ONLY)
     try:
         found = os.fstat(fd)
         if not found.st_mode & OTHERS:

@@ -1,7 +1,7 @@
-"""A file brought over from an older version's tree, at the least cost that the disk allows.
+"""Copying a file from an older version's tree, at the least cost that the disk allows.
 
-A clone (reflink) shares the bytes on the disk until either file is changed, so that changing or
-deleting one leaves the other whole. A hard link is the very same file under two names.
+A clone (reflink) shares the bytes on the disk until one of the two files is changed, so changing or
+deleting one leaves the other intact. A hard link is the same file under two names.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cxrsync.config.job import Link
 from cxrsync.storage.disk_space import free_space
 from cxrsync.storage.filesystem import FILE_MODE, UnexpectedFile
 
-# Left free by a copy: the state, the folders and the partials in work need room as well.
+# A copy leaves so many bytes free: the state, the folders and the partials need space as well.
 RESERVE = 64 << 20
 
 # linux/fs.h: _IOW(0x94, 9, int)
@@ -33,7 +33,7 @@ _CANNOT_LINK = {
     errno.EXDEV, errno.EMLINK, errno.EPERM,
     errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS,
 }  # fmt: skip
-# Of sendfile: macOS sends to sockets only (ENOTSOCK), some FUSE file systems not at all.
+# sendfile fails with these: macOS sends to sockets only (ENOTSOCK), some FUSE file systems never.
 _CANNOT_SEND = {errno.ENOTSOCK, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 _PIECE = 64 << 20
@@ -41,18 +41,18 @@ _PIECE_IN_MEMORY = 8 << 20
 
 
 def clone_link_or_copy(original: str, target: Path, how: Link, *, reserve: int = RESERVE) -> Link:
-    """Make ``target``, a name in our own folder, hold the bytes of ``original``; tells how.
+    """Make ``target``, a path in our own folder, with the bytes of ``original``. Return how.
 
-    Whatever stands under ``target`` is unlinked first, never written to. Nothing is verified, and
-    nothing lasts through a power cut yet. A clone and a copy are files of our own (``FILE_MODE``,
-    new times). A hard link is not: writing, cutting, ``chmod`` and ``utime`` would reach the older
-    version's file, so whoever gets HARDLINK back does none of them.
+    A file that is at ``target`` already is unlinked first, never written to. The bytes are neither
+    verified nor synced. A clone and a copy are files of our own (``FILE_MODE``, new times). A hard
+    link is not: writing, truncating, ``chmod`` and ``utime`` would change the older version's file.
+    A caller that gets HARDLINK back must do none of these.
 
-    Raises OSError: ELOOP where ``original`` is a symbolic link, EINVAL where it is no regular file
-    (``target`` is then as it was); ENOSPC where a copy would leave less than ``reserve`` bytes
-    free. No target is left then, nor by any later error.
+    Raises OSError: ELOOP if ``original`` is a symbolic link, EINVAL if it is not a regular file
+    (then ``target`` is unchanged); ENOSPC if a copy would leave less than ``reserve`` bytes free.
+    After that error, and after any later one, there is no target.
     """
-    # A pipe must not keep us waiting for somebody to write to it, hence O_NONBLOCK.
+    # O_NONBLOCK: opening a pipe must not wait until somebody writes to it.
     source = os.open(original, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         found = os.fstat(source)
@@ -75,19 +75,19 @@ def _hard_link(original: str, found: os.stat_result, target: Path) -> bool:
         raise
     if os.path.samestat(found, os.lstat(target)):
         return True
-    # Since it was opened its name was given to another file, or to a symbolic link.
+    # Since we opened it, its name was given to another file, or to a symbolic link.
     target.unlink()
     return False
 
 
-def _fill(source: int, room_needed: int, target: Path, *, may_clone: bool) -> Link:
-    """Make a file of our own and bring the bytes of ``source`` into it."""
+def _fill(source: int, needed_bytes: int, target: Path, *, may_clone: bool) -> Link:
+    """Make a file of our own with the bytes of ``source``."""
     fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
     try:
         try:
             if may_clone and clone(source, fd):
                 return Link.REFLINK
-            if free_space(target.parent).bytes < room_needed:
+            if free_space(target.parent).bytes < needed_bytes:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
             _copy(source, fd)
         finally:
@@ -99,7 +99,7 @@ def _fill(source: int, room_needed: int, target: Path, *, may_clone: bool) -> Li
 
 
 def clone(source: int, target: int) -> bool:
-    """Let an open, empty file share the bytes of another; False where that cannot be done."""
+    """Let an open, empty file share the bytes of another one. Return False if it cannot."""
     if sys.platform != "linux":
         return False
     try:
@@ -112,8 +112,8 @@ def clone(source: int, target: int) -> bool:
 
 
 def _copy(source: int, target: int) -> None:
-    # Not copy_file_range: it may clone, and a copy that was asked for shares no block with the
-    # original, so that one bad block does not cost both.
+    # Not copy_file_range, which may clone: a copy must share no block with the original, so that
+    # one bad block does not damage both.
     sent = 0
     try:
         while count := os.sendfile(target, source, sent, _PIECE):
@@ -129,5 +129,5 @@ def _copy(source: int, target: int) -> None:
 
 
 def _remove(target: Path) -> None:
-    with suppress(OSError):  # the first error is the one to tell
+    with suppress(OSError):  # report the first error, not this one
         target.unlink()

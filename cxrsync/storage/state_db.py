@@ -1,8 +1,9 @@
-"""The state of one partition: what was verified, when, and what went wrong. Evidence, not truth.
+"""The state of one partition: which files were verified, when, and what went wrong.
 
-Read by anybody, from a snapshot that is only ever replaced; written by the lock's holder alone, in
-a copy of its own (:mod:`cxrsync.storage.state_snapshot`), in batches. A damaged state is set aside
-and rebuilt by hashing what is there. One thread owns an open state.
+The state is evidence, not truth. Everybody may read it, from a snapshot that is only ever replaced.
+Only the owner of the partition's lock writes, in batches, to a copy of its own
+(:mod:`cxrsync.storage.state_snapshot`). A damaged state is moved aside and rebuilt by hashing the
+files. One thread owns an open state.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ from cxrsync.storage.state_snapshot import (
 )
 
 _PAGE = 4096
-# How often a snapshot is opened again that its file server has let go of.
+# How often a snapshot is opened again after its file server has dropped it.
 _REOPENINGS = 3
 
 
 class State:
-    """An open state. Use as a context manager, in one thread.
+    """An open state. Use it as a context manager, in one thread.
 
-    ``snapshot_at``: when the snapshot that it was opened from was made (POSIX time; None: there was
-    none). ``behind``: whether somebody had more than that by then, in a working copy.
+    ``snapshot_at``: when its snapshot was made (POSIX time; None: there was none). ``behind``:
+    whether a working copy existed at that moment, which may hold later records.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class State:
         self.snapshot_at = snapshot_at
         self.behind = behind
         self.unpublished = False
-        """Whether something was committed that no snapshot has."""
+        """Whether something was committed that is in no snapshot yet."""
 
     @classmethod
     def open(
@@ -72,7 +73,7 @@ class State:
         token: str | None = None,
         check_lock: Callable[[], None] = lambda: None,
     ) -> tuple[State, list[Path]]:
-        """Open the state in ``folder`` (or begin one) for writing, under the partition's lock.
+        """Open the state in ``folder`` for writing, or create it, under the partition's lock.
 
         ``token``: the lock's token (None: a random one). ``check_lock`` raises LockLost if another
         run has the lock. What an earlier owner of the lock left is recovered. Returns the state and
@@ -80,7 +81,7 @@ class State:
         (then nothing was changed).
         """
         files = StateFiles(folder, token or secrets.token_hex(16), check_lock)
-        with _in_our_words("open", folder, files):
+        with _disk_errors("open", folder, files):
             make_folders(folder)
             aside = files.recover(stamp)
             try:
@@ -98,9 +99,9 @@ class State:
 
     @classmethod
     def read(cls, folder: Path) -> State | None:
-        """Open the state for reading beside a running pull: no lock, no write access needed.
+        """Open the state for reading, even while a pull runs. Needs no lock and no write access.
 
-        None where there is none, or none that can be read. Raises LaterFormat.
+        Returns None if there is no state that can be read. Raises LaterFormat.
         """
         path = folder / STATE_NAME
         try:
@@ -110,7 +111,7 @@ class State:
             return None
         try:
             behind = bool(working_copies(folder))
-        except OSError:  # a folder that may be entered, and not listed
+        except OSError:  # a folder that may be entered, but not listed
             behind = False
         return cls(db, folder, snapshot_at=at, behind=behind)
 
@@ -126,29 +127,29 @@ class State:
         self.close()
 
     def publish(self) -> None:
-        """Let readers see what was committed so far. Raises LockLost, DiskError."""
+        """Make what was committed so far visible to readers. Raises LockLost, DiskError."""
         if self._files is not None and self.unpublished and self._files.settled:
-            with _in_our_words("publish", self._folder, self._files):
+            with _disk_errors("publish", self._folder, self._files):
                 self._files.publish()
             self.unpublished = False
             self.snapshot_at = time()
 
     def close(self) -> None:
-        """Let the state go; readers see all of it. Raises DiskError: then it is still there, and
-        the next holder of the lock takes it in."""
+        """Close the state and make all of it visible to readers. Raises DiskError; then the next
+        owner of the lock recovers what is not visible yet."""
         self._db.close()
         if self._files is not None and self._has_copy and self._files.settled:
             self._has_copy = False
             try:
-                with _in_our_words("publish", self._folder, self._files):
+                with _disk_errors("publish", self._folder, self._files):
                     self._files.hand_over()
             except LockLost:
-                pass  # whoever took over has taken the working copy in
+                pass  # the run that took over has recovered the working copy
 
     @contextmanager
     def _commit(self) -> Iterator[None]:
-        """All of it or nothing. Raises LockLost, DiskError where the disk will not have it."""
-        with _in_our_words("write", self._folder, self._files):
+        """Commit all changes in the block, or none. Raises LockLost, DiskError."""
+        with _disk_errors("write", self._folder, self._files):
             if self._files is not None and not self._has_copy:
                 working = self._files.begin()
                 self._db.close()
@@ -159,38 +160,41 @@ class State:
             self.unpublished = True
 
     def records(self) -> Iterator[FileRecord]:
-        """Every row in the order of the manifest (byte order of the path), in pages: no cursor
-        stays open between two of them, so that writing goes on meanwhile. One that cannot be true
-        is passed over: its file is hashed again."""
+        """Yield every record in the order of the manifest (byte order of the path). Raises
+        DiskError.
+
+        They are read in pages, and no cursor stays open between two pages: records can be written
+        meanwhile. Impossible records are skipped: their files are hashed again.
+        """
         last = ""
         while True:
             page = self._page(last)
-            yield from filter(_is_evidence, map(FileRecord._make, page))
-            # A damaged text comes back as another, which may sort before it: not for ever.
+            yield from filter(_is_possible_record, map(FileRecord._make, page))
+            # A damaged path may come back as one that sorts before it: do not loop for ever.
             if len(page) < _PAGE or page[-1][0] <= last:
                 return
             last = page[-1][0]
 
     def _page(self, last: str) -> list[Any]:
-        """The rows behind ``last``. Raises DiskError."""
+        """Return the rows after the path ``last``. Raises DiskError."""
         for _ in range(_REOPENINGS):
             try:
                 return self._select(last)
             except sqlite3.OperationalError:
                 if self._files is not None:
                     break
-                # NFS lets go of a file that another machine has replaced (ESTALE). For going on
-                # behind a path, the next snapshot does as well.
+                # NFS drops a file that another machine has replaced (ESTALE). The rows after a path
+                # can be read from the next snapshot just as well.
                 with suppress(sqlite3.Error, OSError, UnicodeDecodeError):
                     again = _open_snapshot(self._folder / STATE_NAME)
                     self._db.close()
                     self._db = again
-        with _in_our_words("read", self._folder, self._files):
+        with _disk_errors("read", self._folder, self._files):
             return self._select(last)
 
     def _select(self, last: str) -> list[Any]:
         return self._db.execute(
-            # Cast: one flipped bit can make a number of a text, and a blob of a path.
+            # CAST: one flipped bit can turn a text into a number, or a path into a blob.
             "SELECT CAST(path AS TEXT), sha256, CAST(size AS INTEGER), "
             "CAST(mtime_ns AS INTEGER), source, validator, verified_at "
             "FROM file WHERE path > ? ORDER BY path LIMIT ?",
@@ -205,7 +209,8 @@ class State:
         *,
         at: float,
     ) -> None:
-        """One commit: files verified, files that contradict their digest, files that failed."""
+        """Record in one commit: verified files, mismatches, failed files. Raises LockLost,
+        DiskError."""
         rows = list(rows)
         mismatches = list(mismatches)
         with self._commit():
@@ -222,40 +227,41 @@ class State:
             )
 
     def forget(self, paths: Iterable[str]) -> None:
-        """Withdraw the rows of files that were found wrong."""
+        """Delete the records of files that turned out to be wrong. Raises LockLost, DiskError."""
         with self._commit():
             self._db.executemany("DELETE FROM file WHERE path = ?", [(path,) for path in paths])
 
     def mismatches(self) -> list[DigestMismatch]:
-        """The files whose bytes at the source do not have the published digest."""
+        """Return the files whose bytes at the source do not have the published digest."""
         found = self._db.execute("SELECT path, expected, observed, validator FROM contradiction")
-        return [known for row in found if _is_sound(known := DigestMismatch._make(row))]
+        return [known for row in found if _is_possible_mismatch(known := DigestMismatch._make(row))]
 
     def record_rate(self, count: int, seconds: float, *, at: float) -> None:
-        """What the line gave, for estimates: ``count`` bytes in ``seconds``."""
+        """Record a measured rate for estimates: ``count`` bytes in ``seconds``."""
         with self._commit():
             self._db.execute("INSERT OR REPLACE INTO rate VALUES (?,?,?)", (at, count, seconds))
 
     def last_rate(self) -> tuple[float, float] | None:
-        """When the line was last at work (POSIX time), and the bytes per second that it gave."""
+        """Return the last measured rate: when (POSIX time), and bytes per second."""
         found = self._db.execute(
             "SELECT at, bytes / seconds FROM rate WHERE bytes > 0 AND seconds > 0 "
-            # A flipped bit can make a text of a number, and a text is larger than any number.
+            # A flipped bit can turn a number into a text, which is larger than any number.
             "AND max(at, bytes, seconds) < 1e18 ORDER BY at DESC LIMIT 1"
         ).fetchone()
         return None if found is None else (float(found[0]), float(found[1]))
 
     def record_selection(self, selection: Selection, *, at: float) -> None:
-        """Note that this tree was pulled with ``selection``; a bare verify speaks of that."""
+        """Record that this tree was pulled with ``selection``: the default of ``verify``. Raises
+        LockLost, DiskError."""
         what = json.dumps(selection.as_json(), sort_keys=True)
         newest = self._db.execute("SELECT what FROM selection ORDER BY at DESC LIMIT 1").fetchone()
         if newest == (what,):
-            return  # a run that changes nothing writes nothing
+            return  # a run that changes nothing must write nothing
         with self._commit():
             self._db.execute("INSERT OR REPLACE INTO selection VALUES (?,?)", (what, at))
 
     def selections(self) -> list[Selection]:
-        """What this tree was pulled with, oldest first."""
+        """Return the selections that this tree was pulled with, oldest first."""
         found = []
         for (what,) in self._db.execute("SELECT what FROM selection ORDER BY at"):
             try:
@@ -268,13 +274,13 @@ class State:
                 ArithmeticError,
                 RecursionError,
             ):
-                continue  # written by a later version: not ours to interpret
+                continue  # written by a later version: we cannot interpret it
         return found
 
 
-def _is_evidence(row: FileRecord) -> bool:
-    """Whether a row can be one of ours, whatever may lie in the file: SQLite keeps any value in
-    any column, and a flipped bit makes a number or a blob of a text."""
+def _is_possible_record(row: FileRecord) -> bool:
+    """Return whether a record can be ours. SQLite keeps any value in any column, and a flipped bit
+    can turn a text into a number or a blob."""
     texts = (row.path, row.sha256, row.source, row.validator)
     return (
         all(type(text) is str for text in texts)
@@ -284,8 +290,9 @@ def _is_evidence(row: FileRecord) -> bool:
     )
 
 
-def _is_sound(known: DigestMismatch) -> bool:
-    """The same of a contradiction: its validator goes into a request, its digests into words."""
+def _is_possible_mismatch(known: DigestMismatch) -> bool:
+    """Return whether a mismatch can be ours: its validator goes into requests, its digests into
+    messages."""
     return (
         all(type(text) is str for text in known)
         and is_digest(known.expected)
@@ -299,9 +306,9 @@ def _open_snapshot(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def _in_our_words(doing: str, folder: Path, files: StateFiles | None) -> Iterator[None]:
-    """Raise what a disk or a database has to say as a DiskError; but where the lock is another's by
-    now, that is what happened: LockLost."""
+def _disk_errors(doing: str, folder: Path, files: StateFiles | None) -> Iterator[None]:
+    """Turn errors of the disk and the database into DiskError; or into LockLost, if another run has
+    the lock: then that is the cause."""
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError, OSError) as problem:

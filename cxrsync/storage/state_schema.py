@@ -1,7 +1,7 @@
-"""The database of a state: its tables, its format, and how one is opened.
+"""The database of a state: its tables, its format, and how to open it.
 
 SQLite with a rollback journal (WAL needs shared memory, which network file systems do not have).
-Whatever may lie in its place is neither followed, nor waited for, nor executed.
+Whatever has its name: links are not followed, pipes not waited for, triggers not executed.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from urllib.parse import quote
 from cxrsync.errors import LaterFormat
 from cxrsync.storage.filesystem import FILE_MODE
 
-# The format (user_version) counts the migrations that were applied; a migration is never edited,
-# only followed.
+# The format (user_version) counts the migrations that were applied. A migration is never edited,
+# only followed by another one.
 _MIGRATIONS = (
     """
     CREATE TABLE file (
@@ -43,13 +43,16 @@ _MAGIC = b"SQLite format 3\0"
 
 
 class Damage(sqlite3.DatabaseError):
-    """What lies there is no state of ours. The words are our own."""
+    """The file is not a state of ours. The message is our own text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the head of a database says (SQLite file format, 1.3). ``edition`` counts its commits:
-    of two copies of one state the higher is the later. ``size``: of the file, in bytes."""
+    """The header of a database (SQLite file format, section 1.3).
+
+    ``edition`` counts its commits: of two copies of one state the higher is the later. ``size``:
+    of the file, in bytes.
+    """
 
     format: int
     edition: int
@@ -58,7 +61,7 @@ class Header:
 
 
 def header_of(raw: bytes) -> Header | None:
-    """What the first 100 bytes of a file say; None where it is no database."""
+    """Return the header in the first 100 bytes of a file; None if it is not a database."""
     if len(raw) < _HEADER_BYTES or not raw.startswith(_MAGIC):
         return None
     page = int.from_bytes(raw[16:18], "big")
@@ -66,14 +69,14 @@ def header_of(raw: bytes) -> Header | None:
         format=int.from_bytes(raw[60:64], "big", signed=True),
         edition=int.from_bytes(raw[24:28], "big"),
         size=(65_536 if page == 1 else page) * int.from_bytes(raw[28:32], "big"),
-        writable=raw[18:20] == b"\1\1",  # anything else is WAL, or unknown to every SQLite
+        writable=raw[18:20] == b"\1\1",  # any other value is WAL, or unknown to every SQLite
     )
 
 
 def read_header(path: Path) -> Header | None:
-    """The head of the database under a name; None where there is no such file, or it is none.
+    """Return the header of a database; None if there is no such file, or if it is not a database.
 
-    Raises LaterFormat where this cxrsync is too old for it, OSError.
+    Raises LaterFormat if a later cxrsync wrote it, OSError.
     """
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
@@ -85,7 +88,7 @@ def read_header(path: Path) -> Header | None:
         found = header_of(os.pread(fd, _HEADER_BYTES, 0))
     finally:
         os.close(fd)
-    # By its bytes, not by SQL: an older SQLite may call newer tables damage.
+    # Read the bytes, not SQL: an older SQLite may take newer tables for damage.
     if found is not None and found.format > FORMAT:
         raise LaterFormat(
             f"{path} was written by a later cxrsync (state format {found.format}; this version "
@@ -95,12 +98,14 @@ def read_header(path: Path) -> Header | None:
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
-    """Open a database that is in order and that nobody writes: without locks, journals, or write
-    access. Raises sqlite3.Error, UnicodeDecodeError, OSError, LaterFormat."""
+    """Open a database that nobody writes to, without locks, journals or write access.
+
+    Raises sqlite3.Error, UnicodeDecodeError, OSError, LaterFormat.
+    """
     _check_regular(path)
     head = _check_size(path)
     if not head.writable:
-        raise Damage("not written by us")
+        raise Damage("not written by cxrsync")
     db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
     try:
         _check_pages(db)
@@ -112,8 +117,8 @@ def open_to_read(path: Path) -> sqlite3.Connection:
 
 
 def open_to_write(path: Path) -> sqlite3.Connection:
-    """Open a database that nobody else uses, or make it; what a kill left of a commit is rolled
-    back, an older format brought up to ours. Raises as :func:`open_to_read`."""
+    """Open a database that nobody else uses, or create it. A commit that a kill interrupted is
+    rolled back; an older format is migrated to ours. Raises as :func:`open_to_read`."""
     try:
         _check_regular(path)
     except FileNotFoundError:
@@ -121,7 +126,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     read_header(path)
     with suppress(FileNotFoundError):
         _check_regular(journal_of(path))
-    # nolock: our own lock guards it, and fcntl locks lie on some network file systems.
+    # nolock: our own lock guards it, and fcntl locks do not work on some network file systems.
     db = sqlite3.connect(f"file:{quote(str(path))}?nolock=1", uri=True)
     try:
         db.execute("PRAGMA journal_mode = DELETE")
@@ -129,7 +134,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
         _check_pages(db)
         _migrate(db)
         _check_shape(db)
-        # A state that cannot be written is of no use; better to know it now.
+        # A state that cannot be written to must be found out now.
         db.execute("DELETE FROM rate WHERE 0")
         db.rollback()
         _check_size(path)
@@ -140,17 +145,17 @@ def open_to_write(path: Path) -> sqlite3.Connection:
 
 
 def open_empty() -> sqlite3.Connection:
-    """A database without rows, in memory."""
+    """Return an empty database in memory."""
     db = sqlite3.connect(":memory:")
     _migrate(db)
     return db
 
 
 def is_damage(problem: Exception, path: Path) -> bool:
-    """Whether the file is at fault, rather than the disk or its permissions."""
+    """Return whether the file is damaged, rather than the disk or its permissions at fault."""
     code = getattr(problem, "sqlite_errorcode", None)
     if code is not None and code & 0xFF in _PERHAPS_DAMAGE:
-        # One wrong byte in its head makes a file read-only to SQLite, or unopenable.
+        # One wrong byte in its header makes SQLite take a file for read-only, or not open it.
         try:
             os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         except OSError:
@@ -160,36 +165,37 @@ def is_damage(problem: Exception, path: Path) -> bool:
 
 
 def journal_of(path: Path) -> Path:
-    """Where SQLite keeps what it needs to roll a commit back."""
+    """Return the path of the journal, with which SQLite rolls a commit back."""
     return path.with_name(f"{path.name}-journal")
 
 
 def _check_regular(path: Path) -> None:
-    """SQLite would follow a link out of the tree, and wait at a pipe for ever. Raises
-    DatabaseError for these; OSError where nothing is there."""
+    """Raise DatabaseError for a link, which SQLite would follow out of the tree, or a pipe, at
+    which it would wait for ever; OSError if there is no file."""
     if not stat.S_ISREG(os.lstat(path).st_mode):
         raise Damage("not a regular file")
 
 
 def _check_size(path: Path) -> Header:
-    """A database that was cut short within its last page is none to SQLite's own check. Raises
-    DatabaseError, OSError, LaterFormat."""
+    """Return the header, after comparing its size with the file's: SQLite's own check does not
+    find a file that was cut short within its last page. Raises DatabaseError, OSError,
+    LaterFormat."""
     head = read_header(path)
     if head is None or head.size != os.path.getsize(path):
-        raise Damage("another size than its head says")
+        raise Damage("another size than its header says")
     return head
 
 
 def _migrate(db: sqlite3.Connection) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if not 0 <= version <= FORMAT:
-        raise Damage("no format of ours")
+        raise Damage("not a format of ours")
     for number, migration in enumerate(_MIGRATIONS[version:], start=version + 1):
         db.executescript(f"BEGIN; {migration} PRAGMA user_version = {number}; COMMIT;")
 
 
 def _check_pages(db: sqlite3.Connection) -> None:
-    """Raises DatabaseError, UnicodeDecodeError where they do not hang together."""
+    """Raise DatabaseError or UnicodeDecodeError if pages are damaged."""
     db.text_factory = _text
     (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
@@ -197,8 +203,8 @@ def _check_pages(db: sqlite3.Connection) -> None:
 
 
 def _check_shape(db: sqlite3.Connection) -> None:
-    """A table that is missing or of another shape is damage too, and so is what acts by itself.
-    Raises DatabaseError."""
+    """Raise DatabaseError if a table is missing or has other columns, or if there are views or
+    triggers."""
     if db.execute("SELECT 1 FROM sqlite_master WHERE type IN ('view', 'trigger')").fetchone():
         raise Damage("views or triggers, of which a state has none")
     for what in (
@@ -212,5 +218,5 @@ def _check_shape(db: sqlite3.Connection) -> None:
 
 
 def _text(raw: bytes) -> str:
-    # A flipped bit makes a row useless, not the whole state.
+    # A flipped bit must make one row useless, not the whole state.
     return raw.decode(errors="replace")

@@ -1,23 +1,23 @@
-"""The files of a partition's state: what everybody reads, and what the lock's holder works on.
+"""The files of a partition's state: the snapshot for readers, and the owner's working copy.
 
-``state.sqlite3`` is the snapshot. It is only ever replaced, by a rename, and never written in
-place: whoever has it open reads one whole state to the end, on any file system and beside any
-writer.
+``state.sqlite3`` is the snapshot. It is only replaced, by a rename, and never written in place. So
+a reader that has it open reads one whole state to its end, on any file system, whoever writes.
 
-The lock's holder works on a copy of its own, ``state.<token>.sqlite3``. The token is its lock's, so
-that one who was taken over and wakes up has neither a name nor a descriptor in common with the run
-that took over. The copy is made at the first commit: a run that changes nothing copies nothing.
+The owner of the lock writes to a working copy, ``state.<token>.sqlite3``. The token is its lock's,
+so an owner that was replaced and wakes up shares no name and no descriptor with the run that took
+over. The copy is made at the first commit: a run that changes nothing copies nothing.
 
 * Publish: copy to ``state.<token>.new``, sync it, check the lock, rename it to the snapshot, sync
   the folder. At the end the working copy itself becomes the snapshot.
-* Recover, as soon as the lock is held: what an earlier holder left is copied (with its journal,
-  since that holder may be asleep and not dead), opened, which rolls back what was not committed,
-  and published if it is later than the snapshot. Then its names are taken away.
+* Recover, as soon as the lock is held: the working copy of an earlier owner is copied with its
+  journal (that owner may be asleep, not dead). Opening the copy rolls back what was not committed.
+  If it is later than the snapshot, it is published. Then its names are unlinked.
 
-Whoever recovers takes every foreign ``state.<token>.new`` away before it publishes anything. So
-the rename of a former holder that proved its lock, and then slept, fails: its source is gone.
+Before it publishes anything, a recovery unlinks every ``state.<token>.new`` of other owners. So if
+a former owner checked its lock and then slept, its rename fails: the source of the rename is gone.
 
-Version 0.1.0 wrote ``state.sqlite3`` in place. What a kill left of that is recovered as well.
+Version 0.1.0 wrote ``state.sqlite3`` in place. A commit that a kill interrupted there is recovered
+as well.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ STATE_NAME = "state.sqlite3"
 
 _WORKING = re.compile(r"state\.[0-9a-f]{32}\.sqlite3")
 _STRAY = re.compile(r"state\.[0-9a-f]{32}\.(sqlite3-journal|new|new-journal)")
-# How often something is copied that an owner who woke up is writing to, and how far apart.
+# How often, and at which interval, a file is copied that an owner who woke up is writing to.
 _TRIES = 5
 _PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class StateFiles:
-    """The files of the state in ``folder``, as the holder of its lock has them.
+    """The files of the state in ``folder``, for the owner of its lock.
 
-    ``check_lock`` raises LockLost where the lock is another's by now. Every method that changes
-    anything raises OSError, and what ``check_lock`` raises.
+    ``check_lock`` raises LockLost if another run has the lock. Every method that changes anything
+    raises OSError, and what ``check_lock`` raises.
     """
 
     folder: Path
@@ -68,12 +68,12 @@ class StateFiles:
 
     @property
     def snapshot(self) -> Path:
-        """What everybody reads."""
+        """The snapshot, which everybody reads."""
         return self.folder / STATE_NAME
 
     @property
     def working(self) -> Path:
-        """What only we read and write."""
+        """The working copy, which only we read and write."""
         return self.folder / f"state.{self.token}.sqlite3"
 
     @property
@@ -82,13 +82,13 @@ class StateFiles:
 
     @property
     def settled(self) -> bool:
-        """Whether the working copy is whole by itself: a commit that failed half-way, and could not
-        be taken back either, needs its journal, and whoever recovers it."""
+        """Whether the working copy is complete without a journal. A commit that failed half-way and
+        could not be rolled back needs its journal, and a recovery."""
         return not os.path.lexists(journal_of(self.working))
 
     def begin(self) -> sqlite3.Connection:
-        """Make the working copy of what the snapshot is, if there is one; open it. Raises
-        sqlite3.Error, UnicodeDecodeError too."""
+        """Copy the snapshot, if there is one, to the working copy, and open it. Also raises
+        sqlite3.Error, UnicodeDecodeError."""
         try:
             if os.path.lexists(self.snapshot):
                 _copy(self.snapshot, self._new)
@@ -96,62 +96,62 @@ class StateFiles:
             return open_to_write(self.working)
         except BaseException:
             for each in (self.working, journal_of(self.working)):
-                with suppress(OSError):  # the first error is the one to tell
-                    _take_away(each)
+                with suppress(OSError):  # report the first error, not this one
+                    _unlink(each)
             raise
 
     def publish(self) -> None:
-        """Make the snapshot what the working copy is, which must be settled."""
+        """Replace the snapshot by a copy of the working copy, which must be settled."""
         _copy(self.working, self._new)
         self._replace_by(self._new)
 
     def hand_over(self) -> None:
-        """Let the working copy become the snapshot. It must be settled, and nobody may have it
-        open any more."""
-        # By a second name: a power cut may take both from a file that is just being renamed.
+        """Make the working copy the snapshot. It must be settled, and nobody may have it open any
+        more."""
+        # By a second name: during a rename, a power cut may take both names from a file.
         _copy(self.working, self._new, Link.HARDLINK)
         self._replace_by(self._new)
-        _take_away(self.working)
+        _unlink(self.working)
 
     def recover(self, stamp: str) -> list[Path]:
-        """Make the latest state that is here the snapshot, and the only one.
+        """Make the latest state in the folder the snapshot, and remove the others.
 
-        Returns where damaged ones were set aside. Raises LaterFormat, with nothing changed;
-        sqlite3.Error for an error of the disk.
+        Returns the paths that damaged states were moved to. Raises LaterFormat (then nothing was
+        changed), sqlite3.Error for an error of the disk.
         """
         names = sorted(os.listdir(self.folder))
         left = [self.folder / name for name in names if _WORKING.fullmatch(name)]
         needed = {journal_of(path).name for path in left}
         strays = [name for name in names if _STRAY.fullmatch(name) and name not in needed]
-        in_place = needs_recovery(self.snapshot)
+        written_in_place = needs_recovery(self.snapshot)
         for path in left:
             read_header(path)
-        if not (left or strays or in_place):
+        if not (left or strays or written_in_place):
             return []
-        # What was there before the lock was proved is nobody's who took it over since.
+        # A run that takes the lock over after this check has made none of the files listed above.
         self.check_lock()
-        for name in strays:  # first: a rename of one of these would undo what comes now
-            _take_away(self.folder / name)
+        for name in strays:  # first: a rename of one of these would undo the following steps
+            _unlink(self.folder / name)
         aside: list[Path] = []
-        if in_place and self._bring(self.snapshot) is None:
+        if written_in_place and self._recover_copy(self.snapshot) is None:
             aside += self.set_aside(self.snapshot, stamp)
-        elif in_place:
+        elif written_in_place:
             self._replace_by(self._new)
-            _take_away(journal_of(self.snapshot))
+            _unlink(journal_of(self.snapshot))
         for path in left:
-            with suppress(FileNotFoundError):  # handed over at the last moment
+            with suppress(FileNotFoundError):  # its owner made it the snapshot at the last moment
                 aside += self._recover_working(path, stamp)
         for each in (self._new, journal_of(self._new)):
-            _take_away(each)
+            _unlink(each)
         sync_folders([str(self.folder)])
         return aside
 
     def set_aside(self, path: Path, stamp: str) -> list[Path]:
-        """Give a damaged state another name, and its journal with it; which."""
+        """Move a damaged state and its journal to another name. Return the new path."""
         self.check_lock()
         aside = path.with_name(f"{path.name}.damaged-{stamp}")
         path.replace(aside)
-        # A journal belongs to the file that it was written for.
+        # The journal belongs to the file that it was written for.
         with suppress(FileNotFoundError):
             journal_of(path).replace(journal_of(aside))
         return [aside]
@@ -159,28 +159,28 @@ class StateFiles:
     # ── inside ─────────────────────────────────────────────────────────────────────────────────
 
     def _recover_working(self, path: Path, stamp: str) -> list[Path]:
-        edition = self._bring(path)
+        edition = self._recover_copy(path)
         if edition is None:
             return self.set_aside(path, stamp)
         aside: list[Path] = []
-        latest = _edition_in_place(self.snapshot)
+        latest = _edition_of(self.snapshot)
         if latest is None:
             aside = self.set_aside(self.snapshot, stamp)
         if latest is None or edition > latest:
             self._replace_by(self._new)
         for each in (path, journal_of(path)):
-            _take_away(each)
+            _unlink(each)
         return aside
 
-    def _bring(self, path: Path) -> int | None:
-        """Copy a state that a run was at work on, and roll back what was not committed.
+    def _recover_copy(self, path: Path) -> int | None:
+        """Copy a working copy to ``_new``, and roll back what was not committed.
 
-        The copy is ``_new``. Returns its edition; None where it is damaged, or none at all.
+        Returns its edition; None if it is damaged or not a file.
         """
         if not _is_file(path):
             return None
-        for copy in (_copy_with_journal, _copy):  # what lies there as a journal may be none
-            _take_away(journal_of(self._new))
+        for copy in (_copy_with_journal, _copy):  # the file named as its journal may not be one
+            _unlink(journal_of(self._new))
             copy(path, self._new)
             try:
                 open_to_write(self._new).close()
@@ -198,12 +198,12 @@ class StateFiles:
         try:
             os.replace(source, self.snapshot)
         except FileNotFoundError:
-            self.check_lock()  # taken away by whoever took over
+            self.check_lock()  # unlinked by the run that took over
             raise
         sync_folders([str(self.folder)])
 
     def _keep_access(self, source: Path) -> None:
-        """Whoever was let read the snapshot can read the next one too."""
+        """Keep the permissions of the snapshot: whoever could read it can read the next one."""
         try:
             old = os.lstat(self.snapshot)
         except FileNotFoundError:
@@ -216,19 +216,19 @@ class StateFiles:
             try:
                 os.chown(source, -1, old.st_gid, follow_symlinks=False)
             except OSError:
-                mode &= ~0o070  # it would be another group that is let in
+                mode &= ~0o070  # otherwise another group could read it
         if mode != stat.S_IMODE(new.st_mode):
             os.chmod(source, mode)
 
 
 def working_copies(folder: Path) -> list[Path]:
-    """What a run is at work on, or what one left that was killed. Raises OSError."""
+    """Return the working copies in a folder, of running and of killed runs. Raises OSError."""
     return [folder / name for name in sorted(os.listdir(folder)) if _WORKING.fullmatch(name)]
 
 
 def needs_recovery(snapshot: Path) -> bool:
-    """Whether a snapshot has to be copied before it can be read: an older cxrsync wrote it in
-    place and was killed, or its format is an older one. Raises LaterFormat, OSError."""
+    """Return whether a snapshot must be copied before it can be read: an older cxrsync wrote it in
+    place and was killed, or its format is older. Raises LaterFormat, OSError."""
     head = read_header(snapshot)
     if head is not None and head.format != FORMAT:
         return True
@@ -236,7 +236,8 @@ def needs_recovery(snapshot: Path) -> bool:
 
 
 def open_recovered(snapshot: Path) -> sqlite3.Connection:
-    """What :func:`needs_recovery`, from a copy that has no name any more: for whoever only reads.
+    """Open a copy of a snapshot that :func:`needs_recovery`, for readers. The copy has no name any
+    more.
 
     Raises sqlite3.Error, UnicodeDecodeError, OSError.
     """
@@ -246,8 +247,8 @@ def open_recovered(snapshot: Path) -> sqlite3.Connection:
         return open_to_write(copy)
 
 
-def _edition_in_place(snapshot: Path) -> int | None:
-    """How many commits a snapshot knows of: -1 where there is none, None where it is damaged."""
+def _edition_of(snapshot: Path) -> int | None:
+    """Return the edition of a snapshot: -1 if there is none, None if it is damaged."""
     try:
         if os.path.getsize(snapshot) == 0:
             return -1
@@ -273,10 +274,10 @@ def _copy(original: Path, target: Path, how: Link = Link.REFLINK) -> None:
 
 
 def _copy_with_journal(original: Path, target: Path) -> None:
-    """Copy both as they are at one moment. Only a former owner can be writing to them, one that
-    just woke up, and it will notice that before its next commit."""
+    """Copy a database and its journal as they are at one moment. Only a former owner that just woke
+    up can be writing to them, and it will notice before its next commit."""
     for _ in range(_TRIES):
-        before = _look(original)
+        before = _signature(original)
         with suppress(FileNotFoundError):
             target.unlink()
             journal_of(target).unlink()
@@ -284,12 +285,12 @@ def _copy_with_journal(original: Path, target: Path) -> None:
             with suppress(FileNotFoundError):
                 _copy(journal_of(original), journal_of(target))
         _copy(original, target)
-        if _look(original) == before:
+        if _signature(original) == before:
             return
         sleep(_PAUSE_SECONDS)
 
 
-def _look(path: Path) -> list[tuple[int, int] | None]:
+def _signature(path: Path) -> list[tuple[int, int] | None]:
     found: list[tuple[int, int] | None] = []
     for each in (path, journal_of(path)):
         try:
@@ -308,7 +309,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _take_away(path: Path) -> None:
-    # A folder is none of ours.
+def _unlink(path: Path) -> None:
+    # A folder is not ours.
     with suppress(FileNotFoundError, IsADirectoryError):
         path.unlink()

@@ -1,4 +1,4 @@
-"""What stands in the way of a file is moved here, never deleted."""
+"""The trash: files that are in the way are moved there, never deleted."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from cxrsync.storage.tree import Tree
 
 
 class Trash:
-    """``.cxrsync/trash/<UTC>/``: where a wrong or unwanted file goes; nothing is ever deleted.
+    """``.cxrsync/trash/<UTC>/``: wrong and unwanted files are moved here. Nothing is deleted.
 
-    ``check_lock``: raises LockLost where the lock that guards a path is another's by now.
+    ``check_lock`` raises LockLost if another run has the lock that guards a path.
     """
 
     def __init__(
@@ -26,43 +26,43 @@ class Trash:
         self.folder = tree.own / "trash" / stamp
 
     def link_or_move(self, path: str) -> Path | None:
-        """Give what stands under the final name of ``path`` a second name here, if it can have one:
-        then a rename takes its place from one moment to the next. Else it is moved, and None
-        returned. Raises as :meth:`take`."""
+        """Give the file under the final name of ``path`` a second name in the trash, and return it.
+        A rename can then replace the file in one step. Where no second name is possible, move the
+        file and return None. Raises as :meth:`move`."""
         self._check(path)
-        target = self._room_for(path)
+        target = self._free_name(path)
         try:
             os.link(self._tree.final(path), target, follow_symlinks=False)
         except FileNotFoundError:
             raise
-        except OSError:  # a file system without links, or somebody else's file
+        except OSError:  # a file system without hard links, or another user's file
             self.move(path)
             return None
         return target
 
     def move(self, path: str) -> None:
-        """Move the file, or whatever else stands under the final name of ``path``, aside.
+        """Move the file, or whatever else has the final name of ``path``, to the trash.
 
-        Raises OSError for a folder, which may hold other files, and where the path leads out of
-        the tree: then it is not ours to move. Raises LockLost, DiskError.
+        Raises OSError for a folder, which may hold other files, and for a path that leads out of
+        the tree: that file is not ours to move. Raises LockLost, DiskError.
         """
         self._check(path)
         final = Path(self._tree.final(path))
-        target = self._room_for(path)
+        target = self._free_name(path)
         take_names([(final, target)], lambda: self.check_lock(path))
         if not os.path.lexists(target):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(final))
 
     def move_partial(self, partial: Partial, path: str) -> None:
-        """Move the bytes of a partial aside, and leave the partial empty."""
-        os.rename(partial.path, self._room_for(path))
+        """Move the bytes of a partial to the trash, and leave the partial empty."""
+        os.rename(partial.path, self._free_name(path))
         partial.discard()
 
     def _check(self, path: str) -> None:
         self._tree.check_parent(path)
         self._tree.examine(path)
 
-    def _room_for(self, path: str) -> Path:
+    def _free_name(self, path: str) -> Path:
         wanted = target = self.folder / path
         self._tree.make_parent(str(wanted.relative_to(self._tree.root)))
         number = 0

@@ -1,4 +1,4 @@
-"""The tree of one version on the disk: paths that cannot lead out of it."""
+"""The tree of one version on the disk. Its paths cannot lead out of it."""
 
 from __future__ import annotations
 
@@ -33,67 +33,67 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
-    """A folder, or a file with its ``content``, that this run has made, and its inode."""
+class _Created:
+    """A folder, or a file with ``content``, that this run created; ``inode``: device and inode."""
 
     path: Path
     inode: tuple[int, int]
     content: bytes | None = None
 
-    def take_back(self) -> None:
-        """Remove it, if it is still as it was made. Raises OSError where it is not."""
+    def remove(self) -> None:
+        """Remove it. Raises OSError if it is not the one that was created, or not empty."""
         found = os.lstat(self.path)
         if (found.st_dev, found.st_ino) != self.inode:
-            raise UnexpectedFile(errno.ESTALE, "not the one that was made", str(self.path))
+            raise UnexpectedFile(errno.ESTALE, "not the one that was created", str(self.path))
         if self.content is None:
-            os.rmdir(self.path)  # which fails where anything is in it
+            os.rmdir(self.path)  # fails if anything is in it
         else:
             os.unlink(self.path)
 
-    def put_back(self) -> None:
-        """Make the file anew, unless somebody has."""
+    def create_again(self) -> None:
+        """Create the file again, unless another run has."""
         if self.content is not None:
             with open(os.open(self.path, _NEW_FILE, FILE_MODE), "wb") as file:
                 file.write(self.content)
 
 
 class Tree:
-    """One version's root on a local disk."""
+    """One version's tree on a local disk."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.own = root / OWN_FOLDER
         self.names = NameRules()
-        """Which names are one to the disk; known once the tree is created."""
-        self._made: list[_Made] = []
+        """Which different names are one name to the disk; known once the tree is created."""
+        self._created: list[_Created] = []
         self._prefix = str(root) + "/"
         self._partials: dict[str, Path] = {}
-        self._safe_folders: set[str] = set()  # of late: files come in order
+        self._safe_folders: set[str] = set()  # checked recently: files come in order
 
     def final(self, path: str) -> str:
-        """The final name of the file at ``path``, which the manifest's parser let through."""
+        """Return the final name of the file at ``path``, which the manifest's parser accepted."""
         return self._prefix + path
 
     def partition(self, name: str) -> Path:
-        """The folder of a partition's state, lock and partials."""
+        """Return the folder of a partition's state, lock and partials."""
         return self.own / name
 
     def partials(self, partition: str) -> Path:
-        """The folder of a partition's partials."""
+        """Return the folder of a partition's partials."""
         if partition not in self._partials:
             self._partials[partition] = self.own / partition / PARTIAL_FOLDER
         return self._partials[partition]
 
     @property
     def manifest(self) -> Path:
-        """The manifest of the version, under the name that it has at the source."""
+        """The path of the version's manifest, which has the same name at the source."""
         return self.root / MANIFEST_NAME
 
     def find(self, path: str) -> FileStat | None:
-        """Size and mtime of the regular file under a final name; None if there is none.
+        """Return size and mtime of the regular file under a final name; None if there is none, or
+        if that cannot be found out.
 
-        A symbolic link is no file of ours: it is not followed. Nor is there one where it cannot be
-        told.
+        A symbolic link is not followed: it is not a file of ours.
         """
         try:
             return self.examine(path)
@@ -101,8 +101,8 @@ class Tree:
             return None
 
     def examine(self, path: str) -> FileStat | None:
-        """As :meth:`find`; raises OSError where it cannot be told, or where a folder is in the
-        way."""
+        """Like :meth:`find`, but raise OSError where that cannot be found out, or where a folder
+        has the name."""
         try:
             found = os.lstat(self._prefix + path)
         except (FileNotFoundError, NotADirectoryError):
@@ -112,9 +112,10 @@ class Tree:
         return file_stat(found) if stat.S_ISREG(found.st_mode) else None
 
     def files(self, below: str = "") -> Iterator[str]:
-        """The paths of the files in the tree, or in one folder of it, in byte order; ours left out.
+        """Yield the paths of the files in the tree, or in one folder of it, in byte order; without
+        our own folder.
 
-        Links are told, not followed. What cannot be read is passed over.
+        Links are listed, not followed. Folders that cannot be read are skipped.
         """
         try:
             with os.scandir(self._prefix + below) as found:
@@ -133,23 +134,23 @@ class Tree:
                 yield from self.files(path[:-1])
 
     def has_folder(self, folder: str) -> bool:
-        """Whether there is such a folder below the root."""
+        """Return whether there is such a folder below the root."""
         return os.path.isdir(self._prefix + folder)
 
     def create(self) -> None:
-        """Make the root and our folder, and prove that they can be written.
+        """Create the root and our folder, and prove that they can be written to.
 
-        Raises UsageError where the destination is not a folder, or our folder is a link or holds
-        one, DiskError where it is not ours to write.
+        Raises UsageError if the destination is not a folder, or if our folder is a link or holds
+        one; DiskError if it cannot be written to.
         """
         self.check_folder(OWN_FOLDER)
         try:
             for folder in self.make_own_folder(self.own):
-                with contextlib.suppress(PermissionError):  # one that may be written, not read
+                with contextlib.suppress(PermissionError):  # a folder that may be written, not read
                     sync_folders([str(folder.parent)])
             for each in (*self.own.iterdir(), *self.own.glob(f"*/{PARTIAL_FOLDER}")):
                 if each.is_symlink():
-                    raise _out_of_the_tree(str(each))
+                    raise _not_a_folder(str(each))
             for each in (self.own, *self.own.iterdir(), *self.own.glob(f"*/{PARTIAL_FOLDER}")):
                 if each.is_dir() and is_on_other_mount(each, self.root):
                     raise other_mount_error(str(each), str(self.root))
@@ -166,50 +167,50 @@ class Tree:
             ) from None
 
     def make_own_folder(self, folder: Path) -> list[Path]:
-        """Make a folder of ours, and those above it; the new ones. They are remembered as made by
-        this run."""
+        """Create a folder of ours and its parents. Return the new ones. They are remembered as
+        created by this run."""
         new = make_folders(folder)
-        self._made += [_Made(each, _inode(each)) for each in new]
+        self._created += [_Created(each, _inode(each)) for each in new]
         return new
 
     def remember_created_file(self, path: Path, content: bytes) -> None:
-        """Remember a file of ours as made by this run."""
-        self._made.append(_Made(path, _inode(path), content))
+        """Remember a file of ours as created by this run."""
+        self._created.append(_Created(path, _inode(path), content))
 
     def remove_created(self) -> None:
-        """Take back what this run has made of a tree that was begun for nothing: no manifest ever
-        came. Where anything else is there by now, somebody needs the rest."""
-        taken: list[_Made] = []
+        """Remove what this run created in a tree for which no manifest ever came. If anything else
+        is there by now, another run needs the rest, which stays."""
+        removed: list[_Created] = []
         try:
-            while self._made:
-                self._made[-1].take_back()
-                taken.append(self._made.pop())
+            while self._created:
+                self._created[-1].remove()
+                removed.append(self._created.pop())
         except OSError:
-            with contextlib.suppress(OSError):  # the folder is gone, or another run has made it
-                for each in taken[-1:]:
-                    each.put_back()
+            with contextlib.suppress(OSError):  # the folder is gone, or another run created it
+                for each in removed[-1:]:
+                    each.create_again()
 
     def check_folder(self, folder: str) -> None:
-        """Refuse what cannot be a folder of the tree: a link could lead out of it, a file is in
-        the way. Raises UsageError."""
+        """Raise UsageError if a link, which could lead out of the tree, or a file has the name of a
+        folder of the tree."""
         where = self.final(folder)
         if os.path.islink(where) or (os.path.lexists(where) and not os.path.isdir(where)):
-            raise _out_of_the_tree(where)
+            raise _not_a_folder(where)
 
     def check_mount(self, partition: str) -> None:
-        """Refuse (DiskError) a partition into whose folder no finished file could be moved."""
+        """Raise DiskError if no finished file could be moved into the folder of a partition."""
         if partition == ROOT:
-            return  # where our own folder is
+            return  # our own folder is there, too
         for folder in ("files", f"files/{partition}"):
             where = self.root / folder
             if where.is_dir() and is_on_other_mount(self.root, where):
                 raise other_mount_error(str(where), str(self.own))
 
     def make_parent(self, path: str) -> set[str]:
-        """Make the folder that the file at ``path`` lies in.
+        """Create the folder of the file at ``path``.
 
-        Returns the folders whose list of names changes with that: the one of the file, and those
-        of new folders. Refuses (OSError) a symbolic link on the way, which could lead out.
+        Returns the folders whose lists of names change: the file's folder, and the parents of new
+        folders. Raises OSError if one of them is a symbolic link, which could lead out of the tree.
         """
         changed = {os.path.dirname(self.final(path))}
         for above, where in self._unknown_folders(path):
@@ -217,19 +218,19 @@ class Tree:
                 os.mkdir(where, FOLDER_MODE)
                 changed.add(above)
             except FileExistsError:
-                _refuse_no_folder(where)
+                _check_is_folder(where)
             self._safe_folders.add(where)
         return changed
 
     def check_parent(self, path: str) -> None:
-        """Refuse (OSError) a path that leads through a link or through anything but a folder: what
-        lies there is not of this tree."""
+        """Raise OSError if a path leads through a link, or through anything but a folder: the file
+        would not be in this tree."""
         for _above, where in self._unknown_folders(path):
-            _refuse_no_folder(where)
+            _check_is_folder(where)
             self._safe_folders.add(where)
 
     def _unknown_folders(self, path: str) -> Iterator[tuple[str, str]]:
-        """The folders on the way to a file that were not looked at of late, with the one above."""
+        """Yield the folders above a file that were not checked recently, each after its parent."""
         if os.path.dirname(self.final(path)) in self._safe_folders:
             return
         if len(self._safe_folders) > _MAX_SAFE_FOLDERS:
@@ -241,12 +242,12 @@ class Tree:
                 yield above, where
 
 
-def _refuse_no_folder(where: str) -> None:
+def _check_is_folder(where: str) -> None:
     if not stat.S_ISDIR(os.lstat(where).st_mode):
         raise NotAFolder(errno.ENOTDIR, "a link or a file where a folder should be", where)
 
 
-def _out_of_the_tree(where: str) -> UsageError:
+def _not_a_folder(where: str) -> UsageError:
     return UsageError(
         f"{where} is a link or a file where a folder of the tree should be",
         next_step="Files are written to real folders below one root only, on one file system: "

