@@ -14,7 +14,7 @@ from cxrsync.config.option_value import check_options
 from cxrsync.config.parse_job import make_job
 from cxrsync.dataset.placement import Location, wget_folders
 from cxrsync.dataset.tree_identity import Identity
-from cxrsync.dataset.tree_parts import refuse_inside
+from cxrsync.dataset.tree_parts import refuse_folder_in_tree
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,5 +73,5 @@ def _trees_in_dest(options: dict[str, Any]) -> list[Identity]:
     place = Location(dest, wget_folders(options.get("base_url", DEFAULT_BASE_URL)))
     found = place.claimed()
     if not found:
-        refuse_inside(place.top)
+        refuse_folder_in_tree(place.top)
     return found

@@ -1,1 +1,1 @@
-"""One version of one dataset in this destination: its tree, its manifest, its tables."""
+"""One version of one dataset in the destination: its tree, its manifest and its tables."""

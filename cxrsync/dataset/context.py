@@ -1,4 +1,4 @@
-"""What the parts of one run share."""
+"""The values that all parts of one run share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from cxrsync.transfer.rate_limit import RateLimiter
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What every request of a run passes, whatever its target: one server answers them all."""
+    """The limits that every request of a run obeys, whatever its target: all targets of a run are
+    on one server."""
 
     limiter: ConcurrencyLimiter
     rate_limiter: RateLimiter
@@ -33,9 +34,9 @@ class Network:
 class RunContext:
     """One run of one job on one target.
 
-    ``stats`` counts the run's events, those of all its targets. ``stamp``: when the run began, UTC,
-    as names on disk bear it. ``batch_files``: how many files are published together; each of them
-    is held open until then.
+    ``stats``: counts the events of the run, for all its targets. ``stamp``: the UTC time at which
+    the run began, as file names on disk contain it. ``batch_files``: the number of files that are
+    published together; each of them is held open until then.
     """
 
     job: Job
@@ -52,7 +53,7 @@ class RunContext:
     def transfer_context(
         self, pool: TransferPool, probe: Callable[[], Awaitable[None]] | None = None
     ) -> TransferContext:
-        """What transfers in ``pool`` share."""
+        """Return what all transfers in ``pool`` share."""
         return TransferContext(
             self.source,
             self.job.limits,
@@ -66,9 +67,9 @@ class RunContext:
         )
 
     async def probe(self) -> None:
-        """Ask for one byte of the manifest, which every reader of the dataset may have.
+        """Request one byte of the manifest, which everyone with access to the dataset may read.
 
-        Raises AccessDenied.
+        Raises: AccessDenied, and any other SourceError.
         """
         async with self.source.open(self.target.remote(MANIFEST_NAME), 0, 1):
             pass

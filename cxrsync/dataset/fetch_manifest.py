@@ -1,15 +1,19 @@
-"""Getting the manifest: fetched whole and put under its own name, or only the slices that matter;
-asked for again only if changed.
+"""Fetch the manifest of a version: the whole file, or only the slices that a selection needs.
 
-Nothing vouches for its bytes: no digest of it is published. So this is what is believed, and why:
+The manifest is downloaded again only if it has changed at the source. No digest of the manifest is
+published, so nothing proves its bytes directly. These rules decide which bytes are trusted:
 
-1. What lies here is hashed first. Where it is not what arrived once, the disk has changed it.
-2. What arrives in several answers is joined by a strong ETag only, or else comes in one stream.
-3. It is whole where its total was told and is covered, or its framing proves the end. An end that
-   is only a closed connection (RFC 9112, section 8) is proved by one more request: nothing lies
-   behind it. Where that tells nothing, it must arrive twice, the same each time; over TLS not even
-   that is enough, since whoever is on the line can cut it at the same byte twice.
-4. One that has lost more than a tenth of its lines does not replace the one that is here.
+1. The local manifest is hashed first. If its digest is not the one that was recorded when it
+   arrived, the disk has changed it.
+2. Bytes of several responses are joined only if all of them have the same strong ETag. Without one,
+   the manifest must arrive in one response.
+3. The manifest is complete if the server stated its total size and all bytes arrived, or if the
+   framing of the response proves the end. If the response ended only by a closed connection
+   (RFC 9112, section 8), one more request asks for bytes after that end. If that request gives no
+   answer, the manifest must arrive twice with the same bytes. If even the end of the stream can be
+   forged (TLS without a closing alert), two equal arrivals prove nothing: an attacker on the
+   network can cut both at the same byte.
+4. A manifest that has lost more than a tenth of its lines does not replace the local one.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from cxrsync.dataset.local_manifest import (
     read_metadata,
     write_metadata,
 )
-from cxrsync.dataset.locking import Workplace, in_loop, patience_for_shared
+from cxrsync.dataset.locking import LockedFolder, call_in_loop, shared_lock_timeout
 from cxrsync.dataset.manifest_losses import EarlierSlices
 from cxrsync.dataset.publish_manifest import ManifestPublisher
 from cxrsync.errors import (
@@ -50,37 +54,38 @@ from cxrsync.transfer.options import TransferOptions
 from cxrsync.transfer.pool import TransferPool, fetch_alone
 from cxrsync.transfer.transfer import Transfer
 
-# A hundred times that of the largest dataset we know: what is larger is a server gone wrong.
+# A hundred times the manifest of the largest known dataset: a larger response is a server's fault.
 _MAX_BYTES = 8 << 30
 _MAX_ATTEMPTS = 3
-_UNPROVED = {BodyEnd.CLOSED, BodyEnd.FORGEABLE}
-# What says nothing of the manifest: whoever fetches it knows how to wait.
-_ACCIDENTS = (Interrupted, InvalidResponse, Throttled, Unreachable)
+_UNPROVEN_ENDS = {BodyEnd.CLOSED, BodyEnd.FORGEABLE}
+# Errors that say nothing about the manifest. The transfer that follows waits and retries.
+_TEMPORARY_ERRORS = (Interrupted, InvalidResponse, Throttled, Unreachable)
 
 
 async def fetch_manifest(
-    run: RunContext, keys: tuple[KeyRange, ...] | None = None, *, ask: bool = True
+    run: RunContext, keys: tuple[KeyRange, ...] | None = None, *, revalidate: bool = True
 ) -> ManifestFile:
-    """The version's manifest as the source has it now; fetched only where it is not here yet.
+    """Return the manifest of the version as the source has it now; download only what is missing.
 
-    ``keys``: of a large manifest that is not here, fetch only the slices that hold these keys.
-    ``ask`` False: the source was asked in this run already, and its answer still counts.
+    ``keys``: if the local tree has no manifest and the source's is large, fetch only the slices
+    with these keys. ``revalidate`` False: local slices are used without asking the source whether
+    they are current, because this run has asked before.
 
-    Raises NotFound where there is no such version, RefusedForSafety where the manifest has lost too
-    many lines, and any other error that ends a run.
+    Raises: NotFound if the version does not exist, RefusedForSafety if the manifest has lost too
+    many lines, and any CxrsyncError that ends the run.
     """
     tree = run.target.tree
     folder = manifests_folder(tree)
-    # Its partial has no digest for a name: two runs must not write it at once.
-    lock = Lock(folder, describe="the manifest", on_loss=in_loop(run.cancel.fail))
-    place = Workplace(lock, folder, only=PARTIAL, digest_known=False)
+    # The partial of a manifest is not named by a digest: two runs must not write it at once.
+    lock = Lock(folder, describe="the manifest", on_loss=call_in_loop(run.cancel.fail))
+    locked_folder = LockedFolder(lock, folder, only=PARTIAL, digest_known=False)
     await run_in_thread(lambda: tree.make_own_folder(folder))
-    await place.enter(patience_for_shared(run.job.limits), run.emit)
+    await locked_folder.acquire(shared_lock_timeout(run.job.limits), run.emit)
     partial = Partial(folder, PARTIAL, digest_known=False, lease=lock)
     try:
-        return await _fetch(run, lock, partial, keys, ask=ask)
+        return await _fetch(run, lock, partial, keys, revalidate=revalidate)
     except OSError:
-        # Where the lock is another run's by now, the disk is not at fault.
+        # If another run has taken the lock over, that is the cause, and not the disk.
         await run_in_thread(lock.check)
         raise
     finally:
@@ -88,7 +93,7 @@ async def fetch_manifest(
             await run_in_thread(partial.save)
         finally:
             partial.close()
-            await place.leave()
+            await locked_folder.release()
 
 
 async def _fetch(
@@ -97,7 +102,7 @@ async def _fetch(
     partial: Partial,
     keys: tuple[KeyRange, ...] | None,
     *,
-    ask: bool,
+    revalidate: bool,
 ) -> ManifestFile:
     tree, pool = run.target.tree, TransferPool()
     context = run.transfer_context(pool)
@@ -105,12 +110,12 @@ async def _fetch(
     if keys is not None and tree.find(MANIFEST_NAME) is None:
         ref = run.target.remote(MANIFEST_NAME)
         await run_in_thread(partial.load)
-        earlier = await run_in_thread(lambda: EarlierSlices.of(partial))
-        part = await fetch_slices(context, pool, ref, partial, keys, ask=ask)
-        if part is not None:
+        earlier = await run_in_thread(lambda: EarlierSlices.read_from(partial))
+        slices = await fetch_slices(context, pool, ref, partial, keys, revalidate=revalidate)
+        if slices is not None:
             publisher = ManifestPublisher(run, lock, partial, earlier)
-            await run_in_thread(lambda: publisher.accept_slices(part))
-            return part
+            await run_in_thread(lambda: publisher.accept_slices(slices))
+            return slices
     publisher = ManifestPublisher(run, lock, partial, earlier)
     whole = _WholeManifest(run, lock, partial, context, pool)
     if await whole.fetch():
@@ -119,32 +124,32 @@ async def _fetch(
 
 
 @dataclass(frozen=True, slots=True)
-class _Ours:
-    """The manifest in place: its size and time, what is known of it, the digest of its bytes now.
+class _LocalManifest:
+    """The manifest in the local tree: its size and time, its metadata, the digest of its bytes.
 
-    ``metadata`` None: another tool wrote it.
+    ``metadata`` None: another tool wrote the file.
     """
 
-    found: FileStat
+    stat: FileStat
     metadata: ManifestMetadata | None
     sha256: str
 
 
-def is_still(ours: FileStat, kept: ManifestMetadata, source: str, told: Opened) -> bool:
-    """Whether the manifest in place is the one that the source has, by one byte's answer.
+def is_unchanged(local: FileStat, metadata: ManifestMetadata, source: str, answer: Opened) -> bool:
+    """Return whether the local manifest is the source's, by the source's answer for one byte.
 
-    The strong ETag and the total must agree, and the time too where it came from another address.
-    Of another tool's manifest nothing is recorded: no size and time show that its bytes are right.
+    The strong ETag and the total must agree; the time must agree too if the local manifest came
+    from another address. Size and time alone never suffice: they do not prove the bytes.
     """
-    if told.total != ours.size:
+    if answer.total != local.size:
         return False
-    same_time = told.modified is not None and int(told.modified) == ours.mtime_ns // 10**9
-    same_tag = kept.validator is not None and kept.validator == told.validator
-    return same_tag and (kept.source == source or same_time)
+    same_time = answer.modified is not None and int(answer.modified) == local.mtime_ns // 10**9
+    same_tag = metadata.validator is not None and metadata.validator == answer.validator
+    return same_tag and (metadata.source == source or same_time)
 
 
 class _WholeManifest:
-    """Fetches the whole manifest of a version into its partial."""
+    """Fetch the whole manifest of a version into its partial."""
 
     def __init__(
         self,
@@ -164,71 +169,81 @@ class _WholeManifest:
         self._source = run.source.identity
 
     async def fetch(self) -> bool:
-        """Fetch it, unless the one in place is the source's. Whether one was fetched. Raises what
-        ends a run."""
-        ours = await run_in_thread(self._look_at_ours)
+        """Fetch the manifest unless the local one is current; return whether it was fetched.
+
+        Raises: any CxrsyncError that ends the run.
+        """
+        local = await run_in_thread(self._inspect_local)
         skip_if = None
-        if ours is not None and ours.found.size:
-            metadata = ours.metadata
+        if local is not None and local.stat.size:
+            metadata = local.metadata
             is_known = metadata is not None and metadata.format == FORMAT
             if metadata is not None and is_known and metadata.source == self._source:
                 skip_if = metadata.validator
-            elif metadata is not None and await self._confirm(ours, metadata):
+            elif metadata is not None and await self._confirm(local, metadata):
                 return False
         return await self._fetch(skip_if)
 
-    def _look_at_ours(self) -> _Ours | None:
-        """What is in place. What a disk has damaged is set aside: it proves nothing, and the
-        publisher is not to blame for it."""
+    def _inspect_local(self) -> _LocalManifest | None:
+        """Return the local manifest; None if there is none.
+
+        A manifest that the disk has damaged is moved to the trash. Compared with the new one, it
+        would make the publisher look as if it had removed lines.
+        """
         tree = self._tree
         found = tree.find(MANIFEST_NAME)
         if found is None:
             return None
         metadata, sha256 = read_metadata(tree), sha256_file(str(tree.manifest))
         if metadata is None or sha256 == metadata.sha256:
-            return _Ours(found, metadata, sha256)
+            return _LocalManifest(found, metadata, sha256)
         if (metadata.size, metadata.mtime_ns) != found:
-            return _Ours(found, None, sha256)  # another tool has put another there
+            return _LocalManifest(found, None, sha256)  # another tool has replaced the file
         trash = Trash(tree, self._run.stamp, lambda _path: self._lock.check())
         trash.move(MANIFEST_NAME)
         self._run.emit(
             Notice(
-                f"{tree.manifest} was not what had been fetched (a disk's fault): it is set aside "
-                f"in {trash.folder}, and fetched anew"
+                f"{tree.manifest} has changed on the disk since it was downloaded: it was moved to "
+                f"{trash.folder} and is downloaded again"
             )
         )
         return None
 
-    async def _confirm(self, ours: _Ours, metadata: ManifestMetadata) -> bool:
-        """Ask for the last byte of what is in place, and with it whether that is the source's."""
-        size = ours.found.size
+    async def _confirm(self, local: _LocalManifest, metadata: ManifestMetadata) -> bool:
+        """Return whether the local manifest is the source's; ask for its last byte to find out."""
+        size = local.stat.size
         try:
             async with self._context.source.open(self._ref, size - 1, size) as answer:
                 pass
-        except _ACCIDENTS:
+        except _TEMPORARY_ERRORS:
             return False
         if not isinstance(answer, Opened):
             return False
-        if not is_still(ours.found, metadata, self._source, answer):
+        if not is_unchanged(local.stat, metadata, self._source, answer):
             return False
         validator = answer.validator
         await run_in_thread(
             lambda: write_metadata(
-                self._tree, self._lock, self._source, validator, ours.found, ours.sha256
+                self._tree, self._lock, self._source, validator, local.stat, local.sha256
             )
         )
         return True
 
     async def _fetch(self, skip_if: str | None) -> bool:
-        """Fetch it into the partial, whole beyond doubt. False if it has not changed."""
-        searched = bool(self._partial.size)  # for slices: what it brought is known by now
+        """Fetch the manifest into the partial until it is proved complete. False: not changed.
+
+        Raises: InvalidResponse if no attempt proves where the manifest ends, and any CxrsyncError
+        that ends the run.
+        """
+        # A search for slices has just loaded the partial, and the source has confirmed its bytes.
+        searched = bool(self._partial.size)
         if not searched:
             await run_in_thread(self._partial.load)
         bound = self._partial.object_version
         if bound is None or bound.validator is None or bound.source != self._source:
-            await run_in_thread(self._partial.discard)  # nothing could show what it is a part of
+            await run_in_thread(self._partial.discard)  # no proof of which manifest it is a part of
         elif self._partial.size:
-            skip_if = None  # a newer one was on its way
+            skip_if = None  # the partial belongs to a newer manifest than the local one
         transfer = Transfer(
             self._context,
             self._ref,
@@ -244,33 +259,36 @@ class _WholeManifest:
                 raise transfer.failure
             if transfer.unchanged:
                 return False
-            if transfer.end not in _UNPROVED or await self._is_whole(transfer.end, seen):
+            if transfer.end not in _UNPROVEN_ENDS or await self._is_whole(transfer.end, seen):
                 return True
             await transfer.restart(self._partial.generation)
         raise InvalidResponse(
-            f"the server sends {MANIFEST_NAME} without its length, and nothing proves where it ends"
+            f"the server sends {MANIFEST_NAME} without its length, and nothing shows that it "
+            "arrived complete"
         )
 
     async def _is_whole(self, end: BodyEnd | None, seen: set[tuple[int, str]]) -> bool:
-        """Whether an end that was only a closed connection is the manifest's. ``seen``: size and
-        digest of what came so far and was not proved."""
+        """Return whether the manifest is complete though only a closed connection ended it.
+
+        ``seen``: size and digest of the earlier arrivals that were not proved complete.
+        """
         size = self._partial.size
-        behind = await self._ask_behind(size)
-        if behind is not None:
-            return not behind
+        has_more = await self._has_more_bytes(size)
+        if has_more is not None:
+            return not has_more
         if end is BodyEnd.FORGEABLE:
             return False
-        this = (size, await run_in_thread(self._partial.digest))
-        ended = (
+        arrival = (size, await run_in_thread(self._partial.digest))
+        ends_with_newline = (
             size > 0 and await run_in_thread(lambda: self._partial.read(size - 1, size)) == b"\n"
         )
-        if this in seen and ended:
+        if arrival in seen and ends_with_newline:
             return True
-        seen.add(this)
+        seen.add(arrival)
         return False
 
-    async def _ask_behind(self, size: int) -> bool | None:
-        """Whether the source has anything behind so many bytes; None if it does not tell."""
+    async def _has_more_bytes(self, size: int) -> bool | None:
+        """Return whether the source's manifest is longer than ``size``; None if unknown."""
         bound = self._partial.object_version
         tag = None if bound is None else bound.validator
         try:
@@ -278,5 +296,5 @@ class _WholeManifest:
                 if isinstance(answer, Opened | PastEnd) and answer.total is not None:
                     return answer.total != size
                 return True if isinstance(answer, Opened) and answer.start == size > 0 else None
-        except _ACCIDENTS:
+        except _TEMPORARY_ERRORS:
             return None

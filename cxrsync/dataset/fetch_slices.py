@@ -1,5 +1,8 @@
-"""Only the slices of a manifest that matter: found by bisection with small ranged requests, several
-at a time, and kept as present ranges of the one partial that may become the whole."""
+"""Fetch only those slices of a manifest that a selection needs.
+
+The slices are found by bisection: small range requests, several at a time. Their bytes are stored
+as ranges of the manifest's one partial, which may become the whole manifest later.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,15 @@ from cxrsync.transfer.options import TransferOptions
 from cxrsync.transfer.pool import TransferPool, fetch_alone
 from cxrsync.transfer.transfer import Transfer
 
-# Asked for first: a small manifest is all in it, of a large one its first root files.
-_HEAD = 32 << 10
-# A manifest of this size is fetched whole: it costs less than the search.
-_SMALL = 1 << 20
-_ATTEMPTS = 3
+# The first request: it holds all of a small manifest, and the first root files of a large one.
+_HEAD_BYTES = 32 << 10
+# A manifest of up to this size is fetched whole: that costs less than the search.
+_SMALL_BYTES = 1 << 20
+_MAX_ATTEMPTS = 3
 
 
 class _ChangedError(Exception):
-    """The manifest became another while it was searched: begin again."""
+    """The manifest changed at the source during the search, which has to start again."""
 
 
 async def fetch_slices(
@@ -34,26 +37,29 @@ async def fetch_slices(
     partial: Partial,
     keys: tuple[KeyRange, ...],
     *,
-    ask: bool,
+    revalidate: bool,
 ) -> ManifestFile | None:
-    """The slices of the manifest that hold ``keys``; None where only the whole will do: it is
-    small, all here, not sorted, or the source gives nothing to prove that its parts belong
-    together.
+    """Return the slices of the manifest with ``keys``; None if the whole manifest has to be used.
 
-    With ``ask`` the source is asked, in any case, whether what is here is still its own.
+    That is so if the manifest is small, complete in the partial or not sorted, or if the source
+    gives no strong ETag, which would prove that its parts belong together.
+
+    ``revalidate``: ask the source in any case whether the bytes in the partial are still current.
+
+    Raises: any CxrsyncError that ends the run.
     """
     await run_in_thread(partial.load)
     search = _Search(context, pool, ref, partial)
-    for _attempt in range(_ATTEMPTS):
+    for _attempt in range(_MAX_ATTEMPTS):
         try:
-            return await search.run(keys, ask=ask)
+            return await search.run(keys, revalidate=revalidate)
         except _ChangedError:
-            ask = True
+            revalidate = True
     return None
 
 
 class _Search:
-    """One bisection over one partial: what is not there is fetched into it."""
+    """A bisection over one partial, which fetches the bytes that the partial lacks."""
 
     def __init__(
         self, context: TransferContext, pool: TransferPool, ref: RemotePath, partial: Partial
@@ -63,24 +69,24 @@ class _Search:
         self._ref = ref
         self._partial = partial
 
-    async def run(self, keys: tuple[KeyRange, ...], *, ask: bool) -> ManifestFile | None:
-        """Raises _ChangedError, and what ends a run."""
+    async def run(self, keys: tuple[KeyRange, ...], *, revalidate: bool) -> ManifestFile | None:
+        """Search once. Raises: _ChangedError, and any CxrsyncError that ends the run."""
         validator = self._validator()
         if validator is None and self._partial.size:
             await run_in_thread(self._partial.discard)
-        if validator is None or ask:
-            await self._fetch([(0, _HEAD)], skip_if=validator)
+        if validator is None or revalidate:
+            await self._fetch([(0, _HEAD_BYTES)], skip_if=validator)
         total = self._partial.total
-        if self._validator() is None or total is None or total <= _SMALL:
+        if self._validator() is None or total is None or total <= _SMALL_BYTES:
             return None
         try:
             slices = await self._find(keys, total)
-            return await run_in_thread(lambda: self._opened(slices, keys))
+            return await run_in_thread(lambda: self._open_slices(slices, keys))
         except ManifestNotSorted:
             return None
 
-    def _opened(self, slices: tuple[Range, ...], keys: tuple[KeyRange, ...]) -> ManifestFile:
-        """The slices, called by the name that they have once we have done."""
+    def _open_slices(self, slices: tuple[Range, ...], keys: tuple[KeyRange, ...]) -> ManifestFile:
+        """Open the slices, under the name that the partial gets when the lock is released."""
         file = self._partial.path.open("rb")
         return ManifestFile(self._partial.unclaimed_path, slices, keys, opened=file)
 
@@ -105,16 +111,16 @@ class _Search:
             self._partial,
             TransferOptions(only=ranges, skip_if=skip_if, by_digest=False),
         )
-        epoch = self._partial.generation
+        generation = self._partial.generation
         await transfer.begin(load=False)
         await fetch_alone(self._pool, transfer, self._context.limits.connections)
-        if self._partial.generation != epoch:
+        if self._partial.generation != generation:
             raise _ChangedError
         if transfer.failure is not None:
             raise transfer.failure
 
     def _validator(self) -> str | None:
-        """What binds the parts together, as far as this source is concerned."""
+        """Return the validator of the partial's bytes; None if they are not from this source."""
         bound = self._partial.object_version
-        here = self._context.source.identity
-        return bound.validator if bound is not None and bound.source == here else None
+        source = self._context.source.identity
+        return bound.validator if bound is not None and bound.source == source else None

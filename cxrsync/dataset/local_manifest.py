@@ -1,7 +1,7 @@
-"""The manifest that lies in a tree, and what is known of it: whole, or the slices that came.
+"""Read the manifest in a tree, whole or in slices, and the metadata that was recorded for it.
 
-``current.json`` says where the manifest in place came from and which bytes arrived. No digest of a
-manifest is published: this record is what shows that a disk has changed it since.
+``current.json`` records the source of the manifest and the digest of the bytes that arrived. No
+digest of a manifest is published: only this record shows that the disk has changed it since.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from cxrsync.storage.tree import Tree
 
 CURRENT = "current.json"
 PARTIAL = "partial"
-# Records without a number were written by 0.1, which could cut a manifest to an older size and
-# record the new validator with it: they are asked after before they are believed.
+# Version 0.1 wrote metadata without a format number. It could cut a manifest to an older size and
+# record the new validator with it: the source is asked before such metadata is trusted.
 FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestMetadata:
-    """What we know of the manifest under its final name (``current.json``).
+    """The metadata of the manifest under its final name, as ``current.json`` holds it.
 
-    ``validator`` is the source's for it, ``sha256`` that of the bytes that arrived.
+    ``validator``: the source's strong ETag. ``sha256``: the digest of the bytes that arrived.
     """
 
     source: str
@@ -48,7 +48,7 @@ class ManifestMetadata:
     format: int = 1
 
     def as_json(self) -> dict[str, object]:
-        """It as it stands in ``current.json``."""
+        """Return the content of ``current.json``."""
         return {
             "source": self.source,
             "validator": self.validator,
@@ -60,71 +60,83 @@ class ManifestMetadata:
 
 
 def manifests_folder(tree: Tree) -> Path:
-    """Where earlier manifests lie, and what is known of the present one."""
+    """Return the folder of earlier manifests and of the metadata of the current one."""
     return tree.own / "manifests"
 
 
 def read_metadata(tree: Tree) -> ManifestMetadata | None:
-    """What we know of the manifest in place; None if it is not ours."""
+    """Return the metadata of the manifest in the tree; None if another tool wrote the manifest."""
     try:
-        kept = ManifestMetadata(**read_json(manifests_folder(tree) / CURRENT))
+        metadata = ManifestMetadata(**read_json(manifests_folder(tree) / CURRENT))
     except (OSError, ValueError, TypeError):
         return None
-    numbers = (kept.size, kept.mtime_ns, kept.format)
-    texts = (kept.source, kept.sha256, "" if kept.validator is None else kept.validator)
-    sound = all(type(each) is int for each in numbers) and all(type(t) is str for t in texts)
-    return kept if sound and (kept.validator is None or is_validator(kept.validator)) else None
+    numbers = (metadata.size, metadata.mtime_ns, metadata.format)
+    texts = (
+        metadata.source,
+        metadata.sha256,
+        "" if metadata.validator is None else metadata.validator,
+    )
+    has_types = all(type(each) is int for each in numbers) and all(type(t) is str for t in texts)
+    if not has_types or (metadata.validator is not None and not is_validator(metadata.validator)):
+        return None
+    return metadata
 
 
 def write_metadata(
     tree: Tree, lock: Lock, source: str, validator: str | None, found: FileStat, sha256: str
 ) -> None:
-    """Note what is known of the manifest in place. Raises OSError, LockLost, DiskError."""
-    kept = ManifestMetadata(source, validator, found.size, found.mtime_ns, sha256, FORMAT)
-    words = json.dumps(kept.as_json()).encode()
-    write_file(manifests_folder(tree) / CURRENT, words, check_lock=lock.check)
+    """Record the metadata of the manifest in the tree. Raises: OSError, LockLost, DiskError."""
+    metadata = ManifestMetadata(source, validator, found.size, found.mtime_ns, sha256, FORMAT)
+    content = json.dumps(metadata.as_json()).encode()
+    write_file(manifests_folder(tree) / CURRENT, content, check_lock=lock.check)
 
 
 def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> ManifestFile:
-    """The manifest that lies in the tree, for whoever only reads; or, where a pull has fetched no
-    more of it, its slices for ``keys`` (None: the whole is needed).
+    """Open the manifest in the tree for reading; take no lock.
 
-    Raises NotHere where there is none of it, Damaged where it is not the one that was fetched.
+    If a pull has fetched only slices, open the slices with ``keys`` (None: the whole manifest is
+    needed).
+
+    Raises: NotHere if the tree has no manifest, or not the slices; Damaged if the manifest is not
+    the one that was downloaded.
     """
-    mend = "Run `cxrsync pull` again: it fetches the manifest anew, and nothing that is right."
+    repair = "Run `cxrsync pull` again: it downloads the manifest again, and keeps verified files."
     try:
         if tree.find(MANIFEST_NAME) is None:
-            if (part := _open_slices(tree, keys)) is not None:
-                return part
+            if (slices := _open_slices(tree, keys)) is not None:
+                return slices
             raise UnexpectedFile(errno.ENOENT, "no such file")
-        kept = read_metadata(tree)
-        if kept is not None and sha256_file(str(tree.manifest)) != kept.sha256:
-            raise Damaged(f"{tree.manifest} is not the manifest that was fetched", next_step=mend)
+        metadata = read_metadata(tree)
+        if metadata is not None and sha256_file(str(tree.manifest)) != metadata.sha256:
+            raise Damaged(f"{tree.manifest} has changed since it was downloaded", next_step=repair)
         if not looks_like_manifest(tree.manifest):
-            raise Damaged(f"{tree.manifest} is no manifest", next_step=mend)
+            raise Damaged(f"{tree.manifest} is not a manifest", next_step=repair)
         return ManifestFile(tree.manifest)
     except OSError as problem:
         raise NotHere(
-            f"{tree.root} holds no {MANIFEST_NAME} ({reason_of(problem)})",
+            f"there is no {MANIFEST_NAME} in {tree.root} ({reason_of(problem)})",
             next_step="Name the tree with --dest, or run `cxrsync pull` first.",
         ) from None
 
 
 def _open_slices(tree: Tree, keys: tuple[KeyRange, ...] | None) -> ManifestFile | None:
-    """The slices of a manifest that is here in part. None where there is not even a part."""
+    """Open the slices of a manifest that was downloaded in part; None if there is no partial.
+
+    Raises: NotHere if the partial lacks bytes that ``keys`` need.
+    """
     opened = open_best_partial(manifests_folder(tree), PARTIAL, digest_known=False)
     if opened is None:
         return None
-    fd, stock = opened
+    fd, partial = opened
     with os.fdopen(fd, "rb") as file:
-        total = None if stock.object_version is None else stock.object_version.total
+        total = None if partial.object_version is None else partial.object_version.total
         if keys is not None and total is not None:
             with suppress(LookupError, ManifestNotSorted):
-                slices = find_slices_on_disk(fd, stock.ranges, keys, total)
-                again = os.fdopen(os.dup(file.fileno()), "rb")
-                return ManifestFile(manifests_folder(tree) / PARTIAL, slices, keys, opened=again)
+                slices = find_slices_on_disk(fd, partial.ranges, keys, total)
+                copy = os.fdopen(os.dup(file.fileno()), "rb")
+                return ManifestFile(manifests_folder(tree) / PARTIAL, slices, keys, opened=copy)
     raise NotHere(
         f"{tree.root} holds only a part of its {MANIFEST_NAME}",
-        next_step="What was pulled can be asked about; for anything else `cxrsync ls` fetches "
-        "the rest of the manifest first.",
+        next_step="Select only what was pulled; or run `cxrsync ls` with this selection first: it "
+        "fetches the missing part of the manifest.",
     )

@@ -1,8 +1,9 @@
-"""Taking the lock of a folder of partials, and giving it back.
+"""Acquire and release the lock of a folder of partials.
 
-Whoever waits says so at once and every half minute, and stops waiting within a moment where a
-signal or the caller wants it. What other runs left in the folder is made ours before anything else
-is done there; what we leave rests before the lock is released.
+A run that waits for a lock emits an event at once and then every half minute. A signal, or the
+caller's cancellation, ends the wait within half a second. Partials that other runs left in the
+folder are taken over before anything else is done there. Before the lock is released, this run's
+own partials get the names under which the next run takes them over.
 """
 
 from __future__ import annotations
@@ -23,52 +24,66 @@ from cxrsync.storage.lock import Holder, Lock
 
 T = TypeVar("T")
 
-LOOK_SECONDS = 0.5
-SAY_SECONDS = 30.0
+# Between two attempts to acquire a lock.
+POLL_SECONDS = 0.5
+# Between two events that say that the run waits.
+NOTICE_SECONDS = 30.0
 
 
-def in_loop(call: Callable[[T], None]) -> Callable[[T], None]:
-    """``call`` for other threads: it is called in the running loop, as long as that runs."""
+def call_in_loop(call: Callable[[T], None]) -> Callable[[T], None]:
+    """Return a function for other threads that calls ``call`` in the running event loop.
+
+    After the loop is closed it does nothing.
+    """
     loop = asyncio.get_running_loop()
 
-    def tell(what: T) -> None:
-        with suppress(RuntimeError):  # it is closed: nobody is left to be told
-            loop.call_soon_threadsafe(call, what)
+    def schedule(argument: T) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the run is over
+            loop.call_soon_threadsafe(call, argument)
 
-    return tell
+    return schedule
 
 
-def patience_for_shared(limits: TransferLimits) -> float:
-    """Seconds to wait for what every run of a tree needs and another one may be fetching just now:
-    the manifest, the tables. A job array starts many runs at once."""
+def shared_lock_timeout(limits: TransferLimits) -> float:
+    """Return the seconds to wait for the locks of the manifest and of the tables.
+
+    Every run of a tree needs these files, and another run may be fetching them: a job array starts
+    many runs at once. So the wait is longer than ``--wait-lock`` alone may say.
+    """
     return max(limits.wait_lock, limits.give_up_after)
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace:
-    """A folder of partials and the lock that guards it. ``only``: the name of the one partial that
-    lies there; ``digest_known`` as of a :class:`~cxrsync.storage.partial.Partial`."""
+class LockedFolder:
+    """A folder of partials and the lock that guards it.
+
+    ``only``: the name of the folder's only partial, None if it may hold many. ``digest_known``: as
+    of a :class:`~cxrsync.storage.partial.Partial`.
+    """
 
     lock: Lock
     folder: Path
     only: str | None = None
     digest_known: bool = True
 
-    async def enter(
-        self, patience: float, emit: EventSink, later: Sequence[Workplace] = ()
+    async def acquire(
+        self, timeout: float, emit: EventSink, next_folders: Sequence[LockedFolder] = ()
     ) -> None:
-        """Take the lock, waiting up to ``patience`` seconds for who holds it; longer only for one
-        of an earlier boot of this machine, which is soon known to have ended. Then adopt what lies
-        there. ``later``: whose turn is next; that their owners are silent shows meanwhile.
+        """Acquire the lock, then take over the partials that other runs left.
 
-        Raises Locked, LockLost, DiskError. Nothing is held then, nor after a cancellation.
+        Wait up to ``timeout`` seconds for the owner of the lock. The wait is longer only if the
+        owner is of an earlier boot of this machine: whether it has ended is known soon.
+        ``next_folders``: folders that the caller locks afterwards. Their owners are watched during
+        the wait, so that the silence of an owner of several locks counts for all of them at once.
+
+        Raises: Locked, LockLost, DiskError. After an error or a cancellation the lock is not held.
         """
         try:
-            await self._take_lock(patience, emit, later)
+            await self._acquire_lock(timeout, emit, next_folders)
             replaced = await run_in_thread(self.lock.replaced_owners)
             for each in replaced:
                 if not each.dead:
-                    emit(Notice(f"{each.words}, of which nothing was heard"))
+                    emit(Notice(f"{each.words}, which no longer responds"))
             forbidden = await run_in_cancellable_thread(
                 lambda unwanted: recover_partials(
                     self.folder, self.lock, replaced,
@@ -76,53 +91,57 @@ class Workplace:
                 )
             )  # fmt: skip
             if forbidden:
-                emit(Notice(_forbidden(self.folder, len(forbidden))))
+                emit(Notice(_describe_forbidden(self.folder, len(forbidden))))
         except BaseException:
-            await run_in_thread(self.lock.release)  # it may have come while we were told to stop
+            # A thread may have acquired the lock after the cancellation.
+            await run_in_thread(self.lock.release)
             raise
 
-    async def leave(self) -> None:
-        """Let what is there rest, and release the lock. Nobody may be at work there any more."""
+    async def release(self) -> None:
+        """Leave the partials for the next run, and release the lock.
+
+        No partial in the folder may be in use any more.
+        """
         try:
             await run_in_thread(lambda: release_partials(self.folder, self.lock, only=self.only))
         finally:
-            # Whatever the disk says: a lock that a living process holds keeps everyone out.
+            # Also after a disk error: a lock whose owner is alive would keep all other runs out.
             await run_in_thread(self.lock.release)
 
-    async def _take_lock(
-        self, patience: float, emit: EventSink, later: Sequence[Workplace]
+    async def _acquire_lock(
+        self, timeout: float, emit: EventSink, next_folders: Sequence[LockedFolder]
     ) -> None:
         def attempt() -> Holder | None:
             holder = self.lock.try_acquire()
             if holder is not None:
-                for each in later:
+                for each in next_folders:
                     each.lock.watch_owner()
             return holder
 
         clock = asyncio.get_running_loop().time
         began = clock()
-        told: float | None = None
+        last_event: float | None = None
         while (holder := await run_in_thread(attempt)) is not None:
             now = clock()
-            left = max(began + patience - now, holder.ends_in or 0.0)
+            left = max(began + timeout - now, holder.ends_in or 0.0)
             if left <= 0:
                 raise self.lock.refusal(holder)
-            if told is None or now - told >= SAY_SECONDS:
-                told = now
-                emit(Waiting(_in_words(holder), now - began, left))
-            await asyncio.sleep(min(LOOK_SECONDS, left))
+            if last_event is None or now - last_event >= NOTICE_SECONDS:
+                last_event = now
+                emit(Waiting(_describe(holder), now - began, left))
+            await asyncio.sleep(min(POLL_SECONDS, left))
 
 
-def _forbidden(folder: Path, count: int) -> str:
-    which = "1 partial download" if count == 1 else f"{count} partial downloads"
+def _describe_forbidden(folder: Path, count: int) -> str:
+    partials = "1 partial download" if count == 1 else f"{count} partial downloads"
     return (
-        f"{which} in {folder} cannot be opened (permission denied), probably another user's: left "
-        "unchanged; what they belong to is downloaded from the start"
+        f"{partials} in {folder} cannot be opened (permission denied), probably another user's: "
+        "left unchanged; the files that they belong to are downloaded from the start"
     )
 
 
-def _in_words(holder: Holder) -> str:
+def _describe(holder: Holder) -> str:
     if holder.ends_in is None:
         return holder.words
     soon = humanize.duration(holder.ends_in)
-    return f"{holder.words}; if this machine was started again since, that is known in {soon}"
+    return f"{holder.words}; if this machine has restarted since, that will be known in {soon}"

@@ -1,7 +1,7 @@
-"""What a new manifest does not list any more, and whether that is more than a publisher means.
+"""Count the files that a new manifest no longer lists, and decide whether they are too many.
 
-A version's manifest may lose some lines: files are withdrawn. Where it loses more than a tenth of
-them it is more likely that the server lost them, and a person must look.
+A manifest may lose some lines because files were withdrawn. If it loses more than a tenth of them,
+a fault of the server is more likely, and a person must decide.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MAX_NAMED = 10
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """So many of ``total`` files are not listed any more; the first of them by name."""
+    """``count`` of ``total`` files are no longer listed; ``named``: the paths of the first ones."""
 
     count: int
     total: int
@@ -30,7 +30,7 @@ class Losses:
 
     @property
     def too_many(self) -> bool:
-        """Whether a person must look."""
+        """Whether so many lines are lost that a person must decide."""
         return self.count > MAX_LOST * self.total
 
     def __str__(self) -> str:
@@ -39,8 +39,8 @@ class Losses:
         return f"{self.count:,} of {self.total:,} files ({named})"
 
 
-def losses(old: Iterable[Entry], new: Iterator[Entry]) -> Losses:
-    """What of ``old`` is not in ``new``; both in the order of the manifest."""
+def find_losses(old: Iterable[Entry], new: Iterator[Entry]) -> Losses:
+    """Return the entries of ``old`` that ``new`` lacks. Both are in the order of the manifest."""
     total = count = 0
     named: list[str] = []
 
@@ -59,28 +59,31 @@ def losses(old: Iterable[Entry], new: Iterator[Entry]) -> Losses:
 
 @dataclass(frozen=True, slots=True)
 class EarlierSlices:
-    """The slices of a manifest that were here before the source was asked whether they are still
-    its own, some MB at the most: with another ETag they are given up, and may be wanted back."""
+    """The slices of a manifest as they were before the source was asked whether they are current.
 
-    epoch: int
+    They are some MB at most, held in memory. If the source has another ETag, the partial discards
+    them; if the new manifest is then refused, they are restored.
+    """
+
+    generation: int
     object_version: ObjectVersion | None
     pieces: tuple[tuple[int, bytes], ...]
 
     @classmethod
-    def of(cls, partial: Partial) -> EarlierSlices | None:
-        """Those that lie there; None where there are none. Raises OSError."""
+    def read_from(cls, partial: Partial) -> EarlierSlices | None:
+        """Read the slices from the partial; None if it is empty. Raises: OSError."""
         if not partial.ranges:
             return None
         pieces = tuple((start, partial.read(start, stop)) for start, stop in partial.ranges)
         return cls(partial.generation, partial.object_version, pieces)
 
     def entries(self, keys: Iterable[KeyRange] | None = None) -> list[Entry]:
-        """What they list, in order: every line that is whole, within ``keys`` (None: all)."""
+        """Return the entries of all complete lines within ``keys`` (None: all), sorted by path."""
         found: dict[str, Entry] = {}
         ranges = None if keys is None else tuple(keys)
         for start, data in self.pieces:
-            whole = data[data.find(b"\n") + 1 :] if start else data
-            for line in whole[: whole.rfind(b"\n") + 1].split(b"\n"):
+            lines = data[data.find(b"\n") + 1 :] if start else data
+            for line in lines[: lines.rfind(b"\n") + 1].split(b"\n"):
                 entry = parse_line(line, 0)
                 if isinstance(entry, Entry) and (
                     ranges is None or is_in_key_ranges(ranges, entry.path)
@@ -89,7 +92,7 @@ class EarlierSlices:
         return [found[path] for path in sorted(found)]
 
     def restore(self, partial: Partial) -> None:
-        """Put them back in the place of what came since. Raises OSError."""
+        """Replace the content of the partial with these slices. Raises: OSError."""
         partial.discard()
         if self.object_version is not None:
             partial.bind(self.object_version)

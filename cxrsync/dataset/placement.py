@@ -1,6 +1,6 @@
-"""Where the tree of a version lies in a folder that a person named.
+"""Find the tree of a version below a folder that the user named.
 
-``--dest``, ``--from`` and ``--link-from`` go by this one rule. A tree lies in one of the places
+``--dest``, ``--from`` and ``--link-from`` follow this one rule. A tree lies in one of the places
 where wget puts it, and nowhere else:
 
     DIR/<dataset>/<version>                       also wget -nH --cut-dirs=1
@@ -10,8 +10,8 @@ where wget puts it, and nowhere else:
     DIR                                           wget -nH --cut-dirs=3
     the parent of DIR                             where DIR is the folder ``files`` of a version
 
-Where two of them hold the same version nobody can know which is meant: that is refused. So is a
-folder further down in a tree, since all of it would be fetched again into that folder.
+If two of these places hold the same version, the folder is refused, because the user may mean
+either. A folder inside a tree is refused too: everything would be fetched again into that folder.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from cxrsync.catalog.load import dataset_info
 from cxrsync.dataset.tree_identity import (
     Identity,
     check_identity,
+    identity_from_path,
     identity_of,
     read_claim,
-    told_by_name,
 )
-from cxrsync.dataset.tree_parts import names_in, refuse_parts
+from cxrsync.dataset.tree_parts import list_names, refuse_part_of_tree
 from cxrsync.errors import UsageError
 from cxrsync.storage.layout import holds_version, is_version_root
 from cxrsync.storage.tree import Tree
@@ -43,7 +43,7 @@ _PLAIN_PART = re.compile(r"[0-9A-Za-z][0-9A-Za-z._~-]*", re.ASCII)
 
 
 class Layout(Enum):
-    """How a version's tree lies in the folder that was named."""
+    """Where the tree of a version lies, relative to the folder that the user named."""
 
     PLAIN = "<dataset>/<version>"
     WGET = "below the folders that wget makes of an address"
@@ -54,7 +54,7 @@ class Layout(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The root of a version's tree, and how it lies there. ``exists``: something is in it."""
+    """The root of a version's tree, and its layout. ``exists``: the root is there and not empty."""
 
     root: Path
     layout: Layout
@@ -62,8 +62,9 @@ class Placement:
 
 
 def wget_folders(base_url: str) -> tuple[str, ...]:
-    """The folders in which ``wget -r`` and ``wget -nH`` put datasets, below the one it ran in;
-    first the empty one of the plain layout. An address that is none adds nothing."""
+    """Return the folders in which ``wget -r`` and ``wget -nH`` put datasets, relative to the folder
+    that wget ran in. The first one is the empty name, for the plain layout. A ``base_url`` that is
+    not a valid address adds no folder."""
     found = ["", "files", *(f"{host}/files" for host in _HOSTS)]
     try:
         parts = urlsplit(base_url)
@@ -72,16 +73,16 @@ def wget_folders(base_url: str) -> tuple[str, ...]:
         return tuple(found)
     folders = [each for each in parts.path.split("/") if each]
     if host and all(map(_PLAIN_PART.fullmatch, folders)):
-        is_told = port is not None and port != _DEFAULT_PORTS.get(parts.scheme)
-        found += ["/".join(folders), "/".join([f"{host}:{port}" if is_told else host, *folders])]
+        has_port = port is not None and port != _DEFAULT_PORTS.get(parts.scheme)
+        found += ["/".join(folders), "/".join([f"{host}:{port}" if has_port else host, *folders])]
     return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A folder that a person named with ``option``, and the trees that lie in it.
+    """A folder that the user named with ``option``, and the trees in it.
 
-    ``folders``: those below it that hold datasets, as :func:`wget_folders` names them.
+    ``folders``: the folders below it that may hold datasets, as :func:`wget_folders` returns them.
     """
 
     path: Path
@@ -90,25 +91,26 @@ class Location:
 
     @property
     def top(self) -> Path:
-        """The folder as an absolute path; its links stay, ``..`` does not."""
+        """The absolute path of the folder. Symbolic links are kept, ``..`` is resolved."""
         is_plain = ".." not in self.path.parts
         return self.path.absolute() if is_plain else Path(os.path.realpath(self.path))
 
-    def own_root(self) -> Placement | None:
-        """The version's root that the folder is, or whose ``files`` it is."""
+    def version_root(self) -> Placement | None:
+        """Return the root of a version if the folder is that root, or its folder ``files``."""
         if is_version_root(self.top):
             return Placement(self.top, Layout.ROOT)
         real = Path(os.path.realpath(self.path))
         if real.name == "files" and is_version_root(real.parent):
-            above = self.top.parent
-            is_same = self.top.name == "files" and above.exists() and above.samefile(real.parent)
-            return Placement(above if is_same else real.parent, Layout.FILES)
+            parent = self.top.parent
+            is_same = self.top.name == "files" and parent.exists() and parent.samefile(real.parent)
+            return Placement(parent if is_same else real.parent, Layout.FILES)
         return None
 
-    def existing(self, dataset: str, version: str) -> Placement | None:
-        """Where the tree of a version lies; None where it is in none of the places.
+    def find_existing(self, dataset: str, version: str) -> Placement | None:
+        """Find the tree of a version; None if it is in none of the places.
 
-        Raises UsageError where there are two of them, or where it is another's.
+        Raises: UsageError if there are two such trees, or if the tree is of another dataset or
+        version.
         """
         self.refuse_file()
         found = self._candidates(Identity(dataset, version))
@@ -120,58 +122,62 @@ class Location:
         return None
 
     def find(self, dataset: str, version: str) -> Placement:
-        """Where the tree of a version lies, or where it will: beside other versions of its dataset,
-        else in the plain place. Raises UsageError as :meth:`existing`, and for a part of a tree.
+        """Find the tree of a version, or choose where it will be created.
+
+        A new tree is created next to other versions of its dataset, else in the plain layout.
+
+        Raises: UsageError as :meth:`find_existing`, and if the folder is a part of a tree.
         """
-        there = self.existing(dataset, version)
-        if there is not None:
-            return there
-        refuse_parts(self.top, dataset, self.option)
-        homes = _distinct(
+        existing = self.find_existing(dataset, version)
+        if existing is not None:
+            return existing
+        refuse_part_of_tree(self.top, dataset, self.option)
+        parents = _distinct(
             Placement(folder, layout, exists=False)
-            for folder, layout in self._homes(dataset)
+            for folder, layout in self._dataset_folders(dataset)
             if self._versions_in(folder, layout, dataset)
         )
-        if len(homes) > 1 and homes[0].layout is not Layout.PLAIN:
-            raise self._ambiguous(f"versions of {dataset}", [each.root for each in homes])
-        home = homes[0] if homes else Placement(self.top / dataset, Layout.PLAIN, exists=False)
-        return replace(home, root=home.root / version)
+        if len(parents) > 1 and parents[0].layout is not Layout.PLAIN:
+            raise self._ambiguous(f"versions of {dataset}", [each.root for each in parents])
+        plain = Placement(self.top / dataset, Layout.PLAIN, exists=False)
+        parent = parents[0] if parents else plain
+        return replace(parent, root=parent.root / version)
 
     def versions(self, dataset: str) -> list[str]:
-        """The versions of ``dataset`` that lie there, in the order of their names."""
+        """Return the versions of ``dataset`` that the folder is or holds, sorted by name."""
         found = {root.name for root in self.trees(dataset)}
-        own = self.own_root()
+        own = self.version_root()
         root = self.top if own is None else own.root
-        told = identity_of(root, dataset) if own or _is_begun(root) else None
-        if told is not None and told.dataset == dataset:
-            found.add(told.version)
+        identity = identity_of(root, dataset) if own or _is_begun(root) else None
+        if identity is not None and identity.dataset == dataset:
+            found.add(identity.version)
         return sorted(found)
 
     def trees(self, dataset: str) -> list[Path]:
-        """The roots of all versions of ``dataset`` that lie below the folder."""
+        """Return the roots of all versions of ``dataset`` below the folder."""
         return [
             each.root
             for each in _distinct(
                 Placement(folder / name, layout)
-                for folder, layout in self._homes(dataset)
+                for folder, layout in self._dataset_folders(dataset)
                 for name in self._versions_in(folder, layout, dataset)
             )
         ]
 
     def claimed(self) -> list[Identity]:
-        """Dataset and version of every tree of ours that the folder is, or holds."""
-        own = self.own_root()
-        noted = None if own is None else read_claim(Tree(own.root))
-        if noted is not None:
-            return [noted]
+        """Return dataset and version of every tree of cxrsync that the folder is or holds."""
+        own = self.version_root()
+        claim = None if own is None else read_claim(Tree(own.root))
+        if claim is not None:
+            return [claim]
         roots = [
             *(
                 self.top / each / slug / version
                 for each in self.folders
-                for slug in names_in(self.top / each)
-                for version in names_in(self.top / each / slug)
+                for slug in list_names(self.top / each)
+                for version in list_names(self.top / each / slug)
             ),
-            *(self.top / version for version in names_in(self.top)),
+            *(self.top / version for version in list_names(self.top)),
         ]
         found = {root: read_claim(Tree(root)) for root in roots}
         return list(
@@ -184,32 +190,32 @@ class Location:
             )
         )
 
-    def holds_beside(self, root: Path) -> bool:
-        """Whether trees of other datasets lie beside the one in ``root``, below the folder."""
+    def holds_datasets_next_to(self, root: Path) -> bool:
+        """Return whether other datasets belong next to the tree in ``root``, below the folder."""
         return root.parent.parent in {self.top / each for each in self.folders}
 
     def notice(self, placement: Placement, dataset: str, version: str) -> str | None:
-        """What a person should know of where a tree lies; None in the plain place."""
+        """Return the notice that tells the user where a tree lies; None for the plain layout."""
         root, layout = placement.root, placement.layout
         if layout is Layout.PLAIN:
             return None
         if not placement.exists:
-            return f"{dataset} {version} comes into {root}, beside what is there already"
-        is_ours = read_claim(Tree(root)) is not None
-        if layout is Layout.ROOT and is_ours:
+            return f"{dataset} {version} goes into {root}, next to what is already there"
+        is_claimed = read_claim(Tree(root)) is not None
+        if layout is Layout.ROOT and is_claimed:
             return None
-        text = f"going on with the tree {'' if is_ours else 'that wget left '}in {root}"
+        text = f"continuing with the tree {'' if is_claimed else 'that wget left '}in {root}"
         if layout is Layout.FILES:
-            text = f"{self.top} is a part of the tree in {root}: going on with that"
+            text = f"{self.top} is a part of the tree in {root}: continuing with that tree"
         if identity_of(root, dataset) is None:
-            text += f"; nothing there tells its version: it is taken for {version}"
+            text += f"; its version is not recorded there: {version} is assumed"
         return text
 
     def refuse_file(self) -> None:
-        """Raise UsageError where it is something else than a folder."""
+        """Raise UsageError if the path exists and is not a folder."""
         if os.path.exists(self.path) and not os.path.isdir(self.path):
-            above = self.top.parent
-            other = above if is_version_root(above) else "another folder"
+            parent = self.top.parent
+            other = parent if is_version_root(parent) else "another folder"
             raise UsageError(
                 f"{self.option} {self.path} is not a folder", next_step=f"Say {self.option} {other}"
             )
@@ -217,15 +223,18 @@ class Location:
     # ── inside ─────────────────────────────────────────────────────────────────────────────────
 
     def _candidates(self, asked: Identity) -> list[Placement]:
-        """The places where something of a version lies. Where one of them has the signs of a root,
-        those that have none (wget was ended soon) do not count."""
-        own = self.own_root()
+        """Return the places that hold files of a version.
+
+        If one of them looks like the root of a version, those that do not (wget was stopped early)
+        do not count.
+        """
+        own = self.version_root()
         if own is not None and read_claim(Tree(own.root)) == asked:
-            return [own]  # named as such: what lies in there besides is no matter
+            return [own]  # the user named the claimed tree itself: other trees inside do not count
         found = [] if own is None else [own]
-        if told_by_name(self.top, asked.dataset) == asked:
+        if identity_from_path(self.top, asked.dataset) == asked:
             found.append(Placement(self.top, Layout.ROOT))
-        for folder, layout in self._homes(asked.dataset):
+        for folder, layout in self._dataset_folders(asked.dataset):
             root = folder / asked.version
             if layout is not Layout.VERSIONS or self._is_version_of(root, asked.dataset):
                 found.append(Placement(root, layout))
@@ -233,14 +242,14 @@ class Location:
         signed = [each for each in found if is_version_root(each.root)]
         return _distinct(signed or found)
 
-    def _homes(self, dataset: str) -> Iterator[tuple[Path, Layout]]:
-        """The folders that may hold versions of a dataset, whether they are there or not."""
+    def _dataset_folders(self, dataset: str) -> Iterator[tuple[Path, Layout]]:
+        """Yield the folders that may hold versions of a dataset; they need not exist."""
         for each in self.folders:
             yield self.top / each / dataset, Layout.WGET if each else Layout.PLAIN
         yield self.top, Layout.VERSIONS
 
     def _versions_in(self, folder: Path, layout: Layout, dataset: str) -> list[str]:
-        found = [name for name in names_in(folder) if name[0].isdigit()]
+        found = [name for name in list_names(folder) if name[0].isdigit()]
         if layout is Layout.VERSIONS:
             known = dataset_info(dataset).versions
             found = [
@@ -253,22 +262,24 @@ class Location:
 
     @staticmethod
     def _is_version_of(root: Path, dataset: str) -> bool:
-        """Whether a version's root without its dataset's folder may be of ``dataset``."""
-        told = identity_of(root, dataset)
-        return is_version_root(root) and (told is None or told.dataset == dataset)
+        """Return whether a version's root that is not in a folder named after its dataset may be of
+        ``dataset``."""
+        identity = identity_of(root, dataset)
+        return is_version_root(root) and (identity is None or identity.dataset == dataset)
 
     def _ambiguous(self, what: str, roots: list[Path]) -> UsageError:
         first, second, *_ = roots
         return UsageError(
             f"{self.option} {self.path} holds {what} twice: in {first} and in {second}",
-            next_step=f"Say {self.option} {second} if you mean that; else move it out of there."
+            next_step=f"Say {self.option} {second} to use that one; or move it out of {first}."
             if first in second.parents
-            else f"Say {self.option} with the one that you mean, or move the other away.",
+            else f"Say {self.option} with the one to use, or move the other one away.",
         )
 
 
 def _is_begun(folder: Path) -> bool:
-    """Whether there is such a folder, and, as far as we may look, something in it."""
+    """Return whether the folder exists and is not empty. A folder that may not be listed counts as
+    not empty."""
     try:
         return bool(os.listdir(folder))
     except OSError as problem:
@@ -276,8 +287,8 @@ def _is_begun(folder: Path) -> bool:
 
 
 def _distinct(found: Iterable[Placement]) -> list[Placement]:
-    """Each folder once, by the first of its names: one may be a link to another."""
-    kept: dict[str, Placement] = {}
+    """Return each folder once, under the first of its names: one may be a link to another."""
+    by_real_path: dict[str, Placement] = {}
     for each in found:
-        kept.setdefault(os.path.realpath(each.root), each)
-    return list(kept.values())
+        by_real_path.setdefault(os.path.realpath(each.root), each)
+    return list(by_real_path.values())

@@ -1,7 +1,7 @@
-"""Put a fetched manifest in place of the earlier one, unless it has lost too many of its lines.
+"""Replace the earlier manifest with the new one, unless the new one has lost too many lines.
 
-The earlier manifest is kept under ``manifests/``. A manifest that lacks more than a tenth of the
-earlier one's lines is refused: a server that lost them is likelier than a publisher who meant it.
+The earlier manifest is kept in ``manifests/``. A manifest that lacks more than a tenth of the
+earlier lines is refused: a fault of the server is more likely than so many withdrawn files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cxrsync.dataset.context import RunContext
 from cxrsync.dataset.local_manifest import manifests_folder, write_metadata
-from cxrsync.dataset.manifest_losses import EarlierSlices, Losses, losses
+from cxrsync.dataset.manifest_losses import EarlierSlices, Losses, find_losses
 from cxrsync.errors import DiskError, InvalidResponse, RefusedForSafety
 from cxrsync.events import Notice
 from cxrsync.manifest.file import ManifestFile, looks_like_manifest
@@ -27,9 +27,9 @@ from cxrsync.storage.publish import VerifiedFile, publish
 
 
 class ManifestPublisher:
-    """Accepts or refuses what was fetched into ``partial``.
+    """Accept or refuse the manifest that was fetched into ``partial``.
 
-    ``earlier``: the slices that were here before this run asked for the manifest, if any.
+    ``earlier``: the slices that the partial held before this run, None if it held none.
     """
 
     def __init__(
@@ -41,26 +41,26 @@ class ManifestPublisher:
         self._partial = partial
         self._earlier = earlier
 
-    def accept_slices(self, part: ManifestFile) -> None:
-        """Compare new slices with the earlier ones, where they are another manifest's.
+    def accept_slices(self, slices: ManifestFile) -> None:
+        """Compare the new slices with the earlier ones, if the manifest has changed in between.
 
-        Raises RefusedForSafety where too many lines are gone. The earlier slices are restored then,
-        and ``part`` is closed.
+        Raises: RefusedForSafety if too many lines are lost. In that case the earlier slices are
+        restored, and ``slices`` is closed.
         """
-        if self._earlier is None or self._partial.generation == self._earlier.epoch:
+        if self._earlier is None or self._partial.generation == self._earlier.generation:
             return
-        lost = losses(self._earlier.entries(part.keys), _entries(part))
+        lost = find_losses(self._earlier.entries(slices.keys), _entries(slices))
         if lost.too_many:
-            part.close()
+            slices.close()
             raise self._refuse_slices(self._earlier, lost)
         if lost.count:
-            self._run.emit(Notice(f"the new manifest does not list {lost} any more"))
+            self._run.emit(Notice(f"the new manifest no longer lists {lost}"))
 
     def publish(self) -> None:
-        """Give the whole manifest its name. Blocks: call it in a thread.
+        """Give the whole manifest its final name. Blocks: call it in a thread.
 
-        Raises InvalidResponse where it is no manifest, RefusedForSafety where too many lines are
-        gone; DiskError, LockLost.
+        Raises: InvalidResponse if the file is not a manifest, RefusedForSafety if too many lines
+        are lost; DiskError, LockLost.
         """
         tree, partial = self._tree, self._partial
         version = partial.object_version
@@ -68,11 +68,11 @@ class ManifestPublisher:
         self._check_content()
         lost = self._losses()
         digest = partial.digest()
-        kept = manifests_folder(tree) / f"{self._run.stamp}-{MANIFEST_NAME}"
+        backup = manifests_folder(tree) / f"{self._run.stamp}-{MANIFEST_NAME}"
 
         def keep(_path: str) -> None:
             if sha256_file(str(tree.manifest)) != digest:
-                _copy(tree.manifest, kept)
+                _copy(tree.manifest, backup)
 
         self._lock.check()
         [found] = publish(tree, [VerifiedFile(Entry(MANIFEST_NAME, ""), partial)], keep)
@@ -81,26 +81,27 @@ class ManifestPublisher:
             raise DiskError(f"cannot put {tree.manifest} in place: {reason_of(found)}")
         write_metadata(tree, self._lock, version.source, version.validator, found, digest)
         if lost is not None and lost.count:
-            earlier = f"; the earlier one is kept: {kept}" if kept.exists() else ""
-            self._run.emit(Notice(f"the new manifest does not list {lost} any more{earlier}"))
+            earlier = f"; the earlier one is kept as {backup}" if backup.exists() else ""
+            self._run.emit(Notice(f"the new manifest no longer lists {lost}{earlier}"))
 
     def _check_content(self) -> None:
-        """Raise InvalidResponse for what is cut short, empty, or a page with status 200."""
+        """Raise InvalidResponse for a manifest that is cut short or empty, or for an HTML page that
+        the server sent with status 200."""
         partial = self._partial
         if not partial.complete:
             partial.discard()
-            raise InvalidResponse(f"{MANIFEST_NAME} did not arrive whole")
+            raise InvalidResponse(f"{MANIFEST_NAME} did not arrive complete")
         if not partial.size or not looks_like_manifest(partial.path):
             if self._earlier is not None:
                 self._earlier.restore(partial)
             else:
                 partial.discard()
-            raise InvalidResponse(f"what the server sends as {MANIFEST_NAME} is no manifest")
+            raise InvalidResponse(f"what the server sends as {MANIFEST_NAME} is not a manifest")
 
     def _losses(self) -> Losses | None:
-        """The lines that the earlier manifest, or its slices, had and the new one has not.
+        """Return the lines of the earlier manifest, or of its slices, that the new one lacks.
 
-        Raises RefusedForSafety where they are too many.
+        Raises: RefusedForSafety if they are too many.
         """
         tree, partial = self._tree, self._partial
         if tree.find(MANIFEST_NAME) is not None:
@@ -108,30 +109,31 @@ class ManifestPublisher:
                 closing(ManifestFile(tree.manifest)) as old,
                 closing(ManifestFile(partial.path)) as new,
             ):
-                lost = losses(_entries(old), _entries(new))
+                lost = find_losses(_entries(old), _entries(new))
             if lost.too_many:
                 raise RefusedForSafety(
-                    f"the server's {MANIFEST_NAME} has lost {lost}: the one that is here stays",
+                    f"the server's {MANIFEST_NAME} has lost {lost}: the local one is kept",
                     next_step=f"Compare it with the new one, {partial.unclaimed_path}. If the "
-                    f"publisher did withdraw these files, move {tree.manifest} away, and run the "
+                    f"publisher did withdraw these files, move {tree.manifest} away and run the "
                     "command again.",
                 )
             return lost
-        if self._earlier is None or partial.generation == self._earlier.epoch:
+        if self._earlier is None or partial.generation == self._earlier.generation:
             return None
         with closing(ManifestFile(partial.path)) as new:
-            lost = losses(self._earlier.entries(), _entries(new))
+            lost = find_losses(self._earlier.entries(), _entries(new))
         if lost.too_many:
             raise self._refuse_slices(self._earlier, lost)
         return lost
 
     def _refuse_slices(self, earlier: EarlierSlices, lost: Losses) -> RefusedForSafety:
-        """The error for lost lines. The earlier slices are restored."""
+        """Restore the earlier slices, and return the error for the lost lines."""
         earlier.restore(self._partial)
         return RefusedForSafety(
-            f"the server's {MANIFEST_NAME} has lost {lost}: what is here of the earlier one stays",
+            f"the server's {MANIFEST_NAME} has lost {lost}: the local part of the earlier one is "
+            "kept",
             next_step=f"Look at it in a browser. If the publisher did withdraw these files, move "
-            f"{self._partial.unclaimed_path} away, and run the command again.",
+            f"{self._partial.unclaimed_path} away and run the command again.",
         )
 
 
@@ -140,7 +142,8 @@ def _entries(manifest: ManifestFile) -> Iterator[Entry]:
 
 
 def _copy(original: Path, copy: Path) -> None:
-    """A copy that is on the disk, or none: half of it would pass for the whole."""
+    """Copy a file and force the copy to the disk; after an error remove the copy, because half of
+    a manifest looks like a whole one."""
     try:
         shutil.copy2(original, copy)
         with copy.open("rb+") as file:

@@ -1,4 +1,4 @@
-"""Resolve a selection: which files it means in one version, by manifest and tables together."""
+"""Resolve a selection: decide by manifest and tables which files of a version it selects."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from cxrsync.catalog.dataset_info import METADATA, SPLIT, suggest
 from cxrsync.config.selection import Selection
-from cxrsync.dataset.tables import Tables, unknown_ids
+from cxrsync.dataset.tables import Tables, unknown_ids_error
 from cxrsync.dataset.target import Target
 from cxrsync.errors import NothingMeant
 from cxrsync.manifest.file import ManifestFile
@@ -26,8 +26,10 @@ from cxrsync.model import ROOT, Entry, Kind, partition_of
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSelection:
-    """The files that selections mean in a target: the entries of ``manifest`` that ``is_wanted``
-    accepts. They lie in ``partitions``. The manifest is closed by whoever opened it."""
+    """The selected files of a target: the entries of ``manifest`` that ``is_wanted`` accepts.
+
+    ``partitions``: the partitions that these files are in. Whoever opened the manifest closes it.
+    """
 
     target: Target
     manifest: ManifestFile
@@ -35,11 +37,11 @@ class ResolvedSelection:
     partitions: frozenset[str]
 
     def entries(self) -> Iterator[Entry]:
-        """Each selected entry, in the manifest's order."""
+        """Yield each selected entry, in the order of the manifest."""
         return (entry for _offset, entry in self.manifest.entries() if self.is_wanted(entry.path))
 
     def without(self, paths: frozenset[str]) -> ResolvedSelection:
-        """The same, but for a few files."""
+        """Return the same selected files except those in ``paths``."""
         is_wanted = self.is_wanted
         if not paths:
             return self
@@ -47,7 +49,7 @@ class ResolvedSelection:
 
 
 def one_file(target: Target, manifest: ManifestFile, entry: Entry) -> ResolvedSelection:
-    """One entry, as a selection."""
+    """Return the resolved selection of one entry."""
     partitions = frozenset({partition_of(entry.path)})
     return ResolvedSelection(target, manifest, lambda path: path == entry.path, partitions)
 
@@ -55,71 +57,74 @@ def one_file(target: Target, manifest: ManifestFile, entry: Entry) -> ResolvedSe
 def resolve_selection(
     selections: Sequence[Selection], manifest: ManifestFile, tables: Tables
 ) -> ResolvedSelection:
-    """The files that the selections mean together, in the tables' own target.
+    """Resolve the union of the selections in the target of the tables.
 
     Reads manifest and tables: call it in a thread.
 
-    Raises NothingMeant for an id or shard that does not exist, and where a filter leaves nothing,
-    naming that filter; UsageError, InvalidTable.
+    Raises: NothingMeant if an id or shard does not exist, or if a filter leaves no file (the error
+    names the filter); UsageError, InvalidTable.
     """
-    target = tables.own
+    target = tables.target
     matchers = []
     for selection in selections:
-        check(selection, manifest, tables)
+        check_ids(selection, manifest, tables)
         chosen = apply_filters(selection, manifest, tables)
         matchers.append(matcher_for(selection, target.dataset, chosen))
     is_wanted = any_matcher(matchers)
-    if all(_by_shards_alone(selection) for selection in selections):
-        names = {name for each in selections for name in _touched(each, manifest.partitions)}
+    if all(_selects_whole_shards(selection) for selection in selections):
+        names = {name for each in selections for name in _partitions_of(each, manifest.partitions)}
         return ResolvedSelection(target, manifest, is_wanted, frozenset(names))
     names = {partition_of(path) for path in manifest.paths() if is_wanted(path)}
     if not names - ({ROOT} if all(each.brings_tables for each in selections) else set()):
-        raise _nothing(selections[0], manifest, tables)
+        raise _nothing_selected_error(selections[0], manifest, tables)
     return ResolvedSelection(target, manifest, is_wanted, frozenset(names))
 
 
-def _by_shards_alone(selection: Selection) -> bool:
+def _selects_whole_shards(selection: Selection) -> bool:
     return selection.whole or selection == Selection(
         shards=selection.shards, tables=selection.tables
     )
 
 
-def _touched(selection: Selection, there: frozenset[str]) -> set[str]:
+def _partitions_of(selection: Selection, existing: frozenset[str]) -> set[str]:
     if selection.whole:
-        return set(there)
-    return {*selection.shards, *([ROOT] if selection.brings_tables else [])} & there
+        return set(existing)
+    return {*selection.shards, *([ROOT] if selection.brings_tables else [])} & existing
 
 
-def check(selection: Selection, manifest: ManifestFile, tables: Tables) -> None:
-    """Refuse shards and ids that the manifest does not have. Raises NothingMeant."""
-    lacking = [shard for shard in selection.shards if shard not in manifest.partitions]
-    if lacking:
+def check_ids(selection: Selection, manifest: ManifestFile, tables: Tables) -> None:
+    """Raise NothingMeant for shards and ids that the manifest does not have."""
+    unknown = [shard for shard in selection.shards if shard not in manifest.partitions]
+    if unknown:
         shards = sorted(manifest.partitions - {ROOT})
         raise NothingMeant(
-            f"the manifest has no shard {', '.join(lacking)}",
-            next_step=f"It has {suggest(lacking[0], shards) or 'no shards at all'}.",
+            f"the manifest has no shard {', '.join(unknown)}",
+            next_step=f"It has {suggest(unknown[0], shards) or 'no shards at all'}.",
         )
-    unseen = {
+    not_found = {
         "subject": set(selection.subjects),
         "study": set(selection.studies),
         "image": set(selection.images),
     }
-    if not any(unseen.values()):
+    if not any(not_found.values()):
         return
     for path in manifest.paths():
-        place = parse_image_path(path)
-        if place is not None:
-            unseen["subject"].discard(place.subject)
-            unseen["study"].discard(place.study)
-            unseen["image"].discard(place.image)
-    for what, ids in unseen.items():
+        parsed = parse_image_path(path)
+        if parsed is not None:
+            not_found["subject"].discard(parsed.subject)
+            not_found["study"].discard(parsed.study)
+            not_found["image"].discard(parsed.image)
+    for what, ids in not_found.items():
         if ids:
-            raise unknown_ids(what, sorted(ids), tables.own)
+            raise unknown_ids_error(what, sorted(ids), tables.target)
 
 
 def apply_filters(selection: Selection, manifest: ManifestFile, tables: Tables) -> ImageFilter:
-    """What tables, sample and limit make of a selection. Raises UsageError, InvalidTable."""
-    dataset = tables.own.dataset
+    """Return the images and studies that the tables, the sample and the limit of a selection leave.
+
+    Raises: UsageError, InvalidTable.
+    """
+    dataset = tables.target.dataset
     chosen = _by_tables(selection, manifest, tables)
     if selection.sample is not None:
         drawn_from = replace(selection, sample=None, limit=None)
@@ -147,8 +152,8 @@ def _by_tables(selection: Selection, manifest: ManifestFile, tables: Tables) -> 
                 images = choose_images(rows, frozenset(values), images)
     chosen = ImageFilter()
     if images is not None:
-        has_reports = any(kind is Kind.REPORTS for kind, _pattern in tables.own.dataset.patterns)
-        # A table may know images that this version does not have: their reports are not meant.
+        has_reports = any(kind is Kind.REPORTS for kind, _pattern in tables.target.dataset.patterns)
+        # A table may list images that this version does not have: their reports are not selected.
         studies = studies_of(manifest.paths(), images) if has_reports else frozenset()
         chosen = ImageFilter(images, studies)
     if selection.labels:
@@ -158,18 +163,21 @@ def _by_tables(selection: Selection, manifest: ManifestFile, tables: Tables) -> 
     return chosen
 
 
-def _nothing(selection: Selection, manifest: ManifestFile, tables: Tables) -> NothingMeant:
-    """The error for a selection that means nothing: which filter left nothing, of how much."""
+def _nothing_selected_error(
+    selection: Selection, manifest: ManifestFile, tables: Tables
+) -> NothingMeant:
+    """Return the error for a selection without files; it names the filter that left none."""
     before = "the version"
-    for words, far in selection.steps():
-        is_wanted = matcher_for(far, tables.own.dataset, apply_filters(far, manifest, tables))
+    for description, so_far in selection.steps():
+        chosen = apply_filters(so_far, manifest, tables)
+        is_wanted = matcher_for(so_far, tables.target.dataset, chosen)
         left = sum(
-            is_wanted(path) and not is_accompanying_table(path, far) for path in manifest.paths()
+            is_wanted(path) and not is_accompanying_table(path, so_far) for path in manifest.paths()
         )
         if not left:
             return NothingMeant(
                 f"nothing is selected by: {selection}",
-                next_step=f"{before} has files, but none of them is left after: {words}.",
+                next_step=f"{before} has files, but none of them is left after: {description}.",
             )
-        before = f"{words} ({left:,} files)"
+        before = f"{description} ({left:,} files)"
     return NothingMeant(f"nothing is selected by: {selection}")

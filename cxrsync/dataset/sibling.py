@@ -1,4 +1,5 @@
-"""Another dataset's tree beside a run's own: the same version's tables, or its reports."""
+"""The sibling of a run's target: another dataset of the same version, with tables or reports that
+the run needs."""
 
 from __future__ import annotations
 
@@ -10,54 +11,56 @@ from cxrsync.dataset.context import RunContext
 from cxrsync.dataset.placement import Location
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_identity import claim_tree
-from cxrsync.dataset.tree_parts import BESIDE
+from cxrsync.dataset.tree_parts import SIBLINGS_FOLDER
 from cxrsync.events import Event, FileDone, Planned, Started, Unaccounted
 from cxrsync.preflight.checks import refuse_synced_drive
 from cxrsync.preflight.destination import inspect
 from cxrsync.storage.tree import Tree
 
 
-def sibling_of(target: Target, place: Location, slug: str) -> Target:
-    """The same version of another dataset, for a job with ``target`` in ``place``.
+def sibling_target(target: Target, location: Location, slug: str) -> Target:
+    """Return the target of the same version of the dataset ``slug``, for a run of ``target``.
 
-    Its tree is where a pull of that dataset into the same destination would put it. Where the
-    destination is a version's own folder there is no such place: then it is among our own files.
+    ``location``: the destination of the job. The sibling's tree is where a pull of that dataset
+    into the same destination would create it. If the destination is itself the root of a version,
+    there is no such place: the tree is then created inside ``.cxrsync``.
     """
-    if place.holds_beside(target.tree.root):
-        root = place.find(slug, target.version).root
+    if location.holds_datasets_next_to(target.tree.root):
+        root = location.find(slug, target.version).root
     else:
-        root = target.tree.own / BESIDE / slug / target.version
+        root = target.tree.own / SIBLINGS_FOLDER / slug / target.version
     return Target(Tree(root), dataset_info(slug), target.version)
 
 
-def for_sibling(run: RunContext, sibling: Target, selection: Selection) -> RunContext:
-    """The run's work on another dataset's tree. Its events bear that dataset's name.
+def sibling_run(run: RunContext, sibling: Target, selection: Selection) -> RunContext:
+    """Return the context of the run's work on a sibling; create the sibling's tree.
 
-    Makes the tree. Raises UsageError where it belongs to another dataset, or lies on a drive that
-    syncs online.
+    The paths in its events begin with the sibling's dataset and version.
+
+    Raises: UsageError if the tree belongs to another dataset, or lies on a drive that syncs online.
     """
     prefix = f"{sibling.dataset.slug}/{sibling.version}/"
 
     def emit(event: Event) -> None:
-        if not isinstance(event, Started):  # a run starts once
+        if not isinstance(event, Started):  # the run itself has emitted it
             run.emit(_with_prefix(event, prefix))
 
     job = replace(
         run.job, dataset=sibling.dataset.slug, selection=selection, also=(), with_reports=False
     )
-    if not run.job.allow_synced:  # the tree may be a link to another disk
+    if not run.job.allow_synced:  # checked again: the sibling's tree may be a link to another disk
         refuse_synced_drive(inspect(sibling.tree.root))
     claim_tree(sibling.tree, sibling.dataset.slug, sibling.version)
     return replace(run, job=job, emit=emit, target=sibling)
 
 
 def _with_prefix(event: Event, prefix: str) -> Event:
-    """The event with dataset and version in front of each path that it names."""
+    """Return the event with ``prefix`` in front of each path in it."""
     if isinstance(event, FileDone):
         return FileDone(replace(event.outcome, path=prefix + event.outcome.path))
     if isinstance(event, Planned):
-        where = prefix.removesuffix("/")
-        refused = tuple(replace(each, reason=f"{where}: {each.reason}") for each in event.refused)
+        name = prefix.removesuffix("/")
+        refused = tuple(replace(each, reason=f"{name}: {each.reason}") for each in event.refused)
         return replace(event, prefix=prefix + event.prefix, refused=refused)
     if isinstance(event, Unaccounted):
         return Unaccounted(tuple(prefix + path for path in event.paths))

@@ -1,4 +1,4 @@
-"""The source that a job names, opened and closed."""
+"""Create the source of a job, and close it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from cxrsync.sources.physionet import PhysioNet
 
 
 def open_source(job: Job, emit: EventSink, ask: Ask | None = None) -> Source:
-    """The source that the job names. Call it inside a running event loop.
+    """Create the source that the job names. Call it inside a running event loop.
 
-    Raises UsageError where a local tree is not the one that is asked for.
+    Raises: UsageError if a local tree is not of the dataset and version that the job names.
     """
     if job.origin.from_dir is not None:
         return LocalTree(job.origin.from_dir, source_trees(job, job.origin.from_dir, emit))
@@ -26,7 +26,7 @@ def open_source(job: Job, emit: EventSink, ask: Ask | None = None) -> Source:
 
 @asynccontextmanager
 async def opened(source: Source) -> AsyncIterator[Source]:
-    """The source, closed in the end."""
+    """Yield the source, and close it at the end."""
     try:
         yield source
     finally:

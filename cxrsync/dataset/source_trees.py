@@ -1,7 +1,7 @@
-"""The trees in the folder that ``--from`` names, and of which dataset and version each is.
+"""Find the trees in the folder that ``--from`` names, with dataset and version of each.
 
-A tree has no other proof of its version than our note in it, or its folder's names: what is copied
-from it would be called complete and verified under any version that somebody asked for.
+Only the claim in a tree, or the names of its folders, show its version. Without this check, files
+that are copied from it would be reported as verified under any version that the user names.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from cxrsync.config.job import Job
 from cxrsync.dataset.placement import Layout, Location
 from cxrsync.dataset.tree_identity import Identity, check_identity, identity_of
-from cxrsync.dataset.tree_parts import refuse_parts
+from cxrsync.dataset.tree_parts import refuse_part_of_tree
 from cxrsync.dataset.version import local_source
 from cxrsync.errors import UsageError
 from cxrsync.events import EventSink, TreeNotice
@@ -20,20 +20,22 @@ from cxrsync.events import EventSink, TreeNotice
 
 @dataclass(frozen=True, slots=True)
 class SourceTrees:
-    """Finds the trees in ``place``. ``whose``: of which dataset and version the folder itself is,
-    where it is a version's root."""
+    """The trees in ``location``. ``identity``: dataset and version of the folder itself, if it is
+    the root of a version."""
 
-    place: Location
+    location: Location
     emit: EventSink
-    whose: Identity | None = None
+    identity: Identity | None = None
 
     def root_of(self, dataset: str, version: str) -> Path | None:
-        """The root of a version's tree; None where there is none. Raises UsageError where it is
-        another's, or where two could be meant."""
-        own = self.place.own_root()
+        """Return the root of a version's tree; None if there is none.
+
+        Raises: UsageError if the tree is of another dataset or version, or if there are two.
+        """
+        own = self.location.version_root()
         if own is not None:
-            return own.root if self.whose == (dataset, version) else None
-        found = self.place.existing(dataset, version)
+            return own.root if self.identity == (dataset, version) else None
+        found = self.location.find_existing(dataset, version)
         if found is None:
             return None
         if found.layout is not Layout.PLAIN:
@@ -41,49 +43,49 @@ class SourceTrees:
         return found.root
 
     def versions(self, dataset: str) -> list[str]:
-        """The versions of ``dataset`` that are there, in the order of their names."""
-        return self.place.versions(dataset)
+        """Return the versions of ``dataset`` in the folder, sorted by name."""
+        return self.location.versions(dataset)
 
 
 def source_trees(job: Job, folder: Path, emit: EventSink) -> SourceTrees:
-    """The trees in the folder that a job copies from.
+    """Return the trees in the folder that a job copies from.
 
-    Raises UsageError where it does not hold the version that the job names, or, where the job
-    names none, any of its dataset; and where nothing tells what it holds, unless the job does.
+    Raises: UsageError if the folder lacks the version that the job names (or any version of the
+    dataset, if the job names none), or if neither the folder nor the job tells the version.
     """
-    place = local_source(job, folder)
-    own = place.own_root()
+    location = local_source(job, folder)
+    own = location.version_root()
     if own is not None:
-        return SourceTrees(place, emit, _whose(own.root, job, emit))
-    there = place.versions(job.dataset)
+        return SourceTrees(location, emit, _identity_of_root(own.root, job, emit))
+    versions = location.versions(job.dataset)
     if job.version is None:
-        is_there = bool(there)
+        exists = bool(versions)
     else:
-        is_there = place.existing(job.dataset, job.version) is not None
-    if not is_there:
-        refuse_parts(place.top, job.dataset, "--from")
-        held = [f"{job.dataset} {version}" for version in there] or map(str, place.claimed())
+        exists = location.find_existing(job.dataset, job.version) is not None
+    if not exists:
+        refuse_part_of_tree(location.top, job.dataset, "--from")
+        trees = [f"{job.dataset} {each}" for each in versions] or map(str, location.claimed())
         raise UsageError(
             f"--from {folder} holds no {job.dataset} {job.version or ''}".rstrip(),
-            next_step=f"It holds {', '.join(held) or 'no tree that is known'}. A tree lies in "
+            next_step=f"It holds {', '.join(trees) or 'no known tree'}. A tree lies in "
             f"DIR/{job.dataset}/VERSION, or DIR itself is one.",
         )
-    return SourceTrees(place, emit)
+    return SourceTrees(location, emit)
 
 
-def _whose(root: Path, job: Job, emit: EventSink) -> Identity:
-    """Of which dataset and version a root is. Raises UsageError where that is not what is asked."""
-    told = identity_of(root, job.dataset)
-    version = job.version or (None if told is None else told.version)
+def _identity_of_root(root: Path, job: Job, emit: EventSink) -> Identity:
+    """Return dataset and version of a root. Raises: UsageError if they are not those of the job."""
+    identity = identity_of(root, job.dataset)
+    version = job.version or (None if identity is None else identity.version)
     if version is None:
         raise UsageError(
-            f"--from {root}: nothing tells which version of {job.dataset} it holds",
+            f"--from {root} does not say which version of {job.dataset} it holds",
             next_step="Say --dataset-version, if you know it.",
         )
     asked = Identity(job.dataset, version)
     check_identity(root, asked, "--from")
-    if told is None:
+    if identity is None:
         emit(
-            TreeNotice(f"nothing in {root} tells its version: it is taken for {asked}, as you say")
+            TreeNotice(f"{root} does not say which version it holds: {asked} is assumed, as named")
         )
     return asked

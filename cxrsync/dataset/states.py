@@ -1,4 +1,4 @@
-"""What the states of a tree's partitions remember."""
+"""Read what the states of all partitions of a tree record: selections and mismatches."""
 
 from __future__ import annotations
 
@@ -11,27 +11,31 @@ from cxrsync.storage.state_snapshot import STATE_NAME
 from cxrsync.storage.tree import Tree
 
 
-def remembered(tree: Tree) -> tuple[Selection, ...]:
-    """What a tree was pulled with, as its states tell; empty where they do not."""
+def pulled_selections(tree: Tree) -> tuple[Selection, ...]:
+    """Return the selections that the tree was pulled with; empty if no state records any.
+
+    Raises: UsageError if a state cannot be read.
+    """
     found: dict[Selection, None] = {}
     for name in partition_names(tree):
         state = State.read(tree.partition(name))
         if state is None and not os.path.getsize(tree.partition(name) / STATE_NAME):
-            continue  # a run of 0.1.0 was killed as it began
+            continue  # version 0.1.0 was killed before it wrote anything
         if state is None:
-            # Without it less would be judged than was pulled, and called right.
+            # Without this state fewer files would be checked than were pulled, and the tree would
+            # be called complete.
             raise UsageError(
-                f"the state of {name} cannot be read: it knows what was pulled there",
-                next_step="Say what to look for: --shard p10, for example, or --all; or run "
-                "`cxrsync pull` again, which rebuilds it from the files.",
+                f"the state of {name}, which records what was pulled, cannot be read",
+                next_step="Select files yourself (--shard p10, for example, or --all), or run "
+                "`cxrsync pull` again, which rebuilds the state from the files.",
             )
         with state:
             found.update(dict.fromkeys(state.selections()))
     return tuple(found)
 
 
-def observations(tree: Tree) -> frozenset[tuple[str, str]]:
-    """Path and digest of the files that pulls have found to contradict the manifest."""
+def known_mismatches(tree: Tree) -> frozenset[tuple[str, str]]:
+    """Return path and observed digest of each mismatch that a pull has recorded."""
     found: set[tuple[str, str]] = set()
     for name in partition_names(tree):
         state = State.read(tree.partition(name))
@@ -42,13 +46,16 @@ def observations(tree: Tree) -> frozenset[tuple[str, str]]:
 
 
 def partition_names(tree: Tree) -> list[str]:
-    """The partitions that have a state in the tree."""
+    """Return the names of the partitions that have a state in the tree, sorted.
+
+    Raises: UsageError if the folder of the states cannot be read.
+    """
     try:
         names = os.listdir(tree.own)
     except PermissionError:
         raise UsageError(
-            f"{tree.own} cannot be read: it knows what this tree was pulled with",
-            next_step="Say what to look for: --shard p10, for example, or --all.",
+            f"{tree.own}, which records what was pulled, cannot be read",
+            next_step="Select files yourself: --shard p10, for example, or --all.",
         ) from None
     except OSError:
         return []

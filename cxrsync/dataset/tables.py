@@ -1,4 +1,4 @@
-"""The tables that a selection needs: where they lie, that they are as published, their rows."""
+"""The tables that a selection needs: find them, verify them, read their rows."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.local_manifest import open_local
 from cxrsync.dataset.placement import Location
-from cxrsync.dataset.sibling import sibling_of
+from cxrsync.dataset.sibling import sibling_target
 from cxrsync.dataset.target import Target
-from cxrsync.dataset.tree_parts import BESIDE
+from cxrsync.dataset.tree_parts import SIBLINGS_FOLDER
 from cxrsync.errors import CxrsyncError, NotHere, NothingMeant, UsageError
 from cxrsync.manifest.csv_reader import read_rows
 from cxrsync.manifest.file import ManifestFile
@@ -26,8 +26,9 @@ from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.tree import Tree
 
 
-def entry_of(manifest: ManifestFile, dataset: DatasetInfo, role: str) -> Entry | None:
-    """The table of a dataset that tells ``role`` (split, metadata, a labeler …), if it has one."""
+def table_entry(manifest: ManifestFile, dataset: DatasetInfo, role: str) -> Entry | None:
+    """Return the entry of the table for ``role`` (split, metadata, a labeler …); None if the
+    manifest lists none."""
     glob = dataset.tables.get(role)
     if glob is None:
         return None
@@ -35,47 +36,49 @@ def entry_of(manifest: ManifestFile, dataset: DatasetInfo, role: str) -> Entry |
 
 
 class Tables:
-    """The tables of one target: its own, and those of the dataset that has the rest of them."""
+    """The tables of one target, some of which are in the tree of a sibling dataset."""
 
-    def __init__(self, own: Target, place: Location) -> None:
-        self.own = own
-        self._place = place
+    def __init__(self, target: Target, location: Location) -> None:
+        self.target = target
+        self._location = location
 
     def target_of(self, role: str) -> Target:
-        """The target whose tree holds the table for ``role``, or will hold it.
+        """Return the target whose tree holds the table for ``role``, or will hold it.
 
-        Raises UsageError where no dataset is known to have one.
+        Raises: UsageError if no dataset is known to have such a table.
         """
-        dataset = self.own.dataset
+        dataset = self.target.dataset
         if role in dataset.tables:
-            return self.own
+            return self.target
         if dataset.tables_in and role in dataset_info(dataset.tables_in).tables:
-            return sibling_of(self.own, self._place, dataset.tables_in)
+            return sibling_target(self.target, self._location, dataset.tables_in)
         raise UsageError(
-            f"{dataset.slug} has no table that tells the {role} of an image",
-            next_step="The tables of a dataset are named in a catalogue file: see "
-            "configs/datasets.yaml.",
+            f"{dataset.slug} has no table with the {role} of each image",
+            next_step="A catalogue file names the tables of a dataset: see configs/datasets.yaml.",
         )
 
     def find(self, role: str) -> Path | None:
-        """The table's file, if it is here and has the digest that its manifest lists."""
-        found = (self._find_in(target, role) for target in self._targets(role))
-        return next((path for path in found if path is not None), None)
+        """Return the table's file; None if no local file has the digest that the manifest lists."""
+        paths = (self._find_in(target, role) for target in self._targets(role))
+        return next((path for path in paths if path is not None), None)
 
     def _targets(self, role: str) -> Iterator[Target]:
-        """Where the table may lie: where this run would put it, then where a run with another
-        destination (the version's own folder, or the one that holds the datasets) has put it."""
+        """Yield the targets that may hold the table.
+
+        First the one that this run would fetch it into; then those of runs with another
+        destination: the version's own folder, or the folder that holds the datasets.
+        """
         target = self.target_of(role)
         yield target
-        if target is not self.own:
-            tree = self.own.tree
-            folders = [tree.own / BESIDE]
-            if tree.root.parts[-2:] == (self.own.dataset.slug, self.own.version):
+        if target is not self.target:
+            tree = self.target.tree
+            folders = [tree.own / SIBLINGS_FOLDER]
+            if tree.root.parts[-2:] == (self.target.dataset.slug, self.target.version):
                 folders.insert(0, tree.root.parent.parent)
             for folder in folders:
-                there = Tree(folder / target.dataset.slug / target.version)
-                if there.root != target.tree.root:
-                    yield replace(target, tree=there)
+                other = Tree(folder / target.dataset.slug / target.version)
+                if other.root != target.tree.root:
+                    yield replace(target, tree=other)
 
     def _find_in(self, target: Target, role: str) -> Path | None:
         try:
@@ -83,31 +86,35 @@ class Tables:
         except CxrsyncError:
             return None
         try:
-            entry = entry_of(manifest, target.dataset, role)
+            entry = table_entry(manifest, target.dataset, role)
         finally:
             manifest.close()
-        return None if entry is None else self.verified(target.tree, entry)
+        return None if entry is None else self.find_verified(target.tree, entry)
 
     @staticmethod
-    def verified(tree: Tree, entry: Entry) -> Path | None:
-        """The file of an entry, if it is here and right. A few MB: hashed rather than believed."""
+    def find_verified(tree: Tree, entry: Entry) -> Path | None:
+        """Return the file of an entry; None if it is missing or has another digest.
+
+        It is hashed whatever the state records: it has a few MB, and decides what is selected.
+        """
         try:
-            right = sha256_file(tree.final(entry.path)) == entry.sha256
+            is_verified = sha256_file(tree.final(entry.path)) == entry.sha256
         except OSError:
             return None
-        return Path(tree.final(entry.path)) if right else None
+        return Path(tree.final(entry.path)) if is_verified else None
 
     @contextmanager
     def rows(
         self, selection: Selection, role: str, columns: Sequence[str]
     ) -> Iterator[Iterator[tuple[str, ...]]]:
-        """The rows of the table that tells ``role``, for this selection.
+        """Yield the rows of the table for ``role``, reduced to ``columns``.
 
-        Raises NotHere, InvalidTable.
+        Raises: NotHere if the table is not in a local tree, UsageError if it cannot be read,
+        InvalidTable.
         """
         path = Path(selection.split_table) if self.is_given(selection, role) else self.find(role)
         if path is None:
-            raise self._absent(role)
+            raise self._missing_table_error(role)
         try:
             with path.open("rb") as stream:
                 yield read_rows(stream, path.name, columns)
@@ -116,23 +123,25 @@ class Tables:
 
     @staticmethod
     def is_given(selection: Selection, role: str) -> bool:
-        """Whether a file of the user's takes the place of the published table."""
+        """Return whether the selection names a file to use instead of the published table."""
         return role == SPLIT and bool(selection.split_table)
 
-    def _absent(self, role: str) -> NotHere:
+    def _missing_table_error(self, role: str) -> NotHere:
         target = self.target_of(role)
         return NotHere(
-            f"the {role} table of {target.name} is not here: it tells which images are meant",
-            next_step="`cxrsync pull` or `cxrsync ls` with the same selection fetches it.",
+            f"the {role} table of {target.name}, which this selection needs, has not been "
+            "downloaded",
+            next_step="Run `cxrsync pull` or `cxrsync ls` with the same selection: it fetches the "
+            "table.",
         )
 
 
 def lookup_subjects(tables: Tables, selections: Iterable[Selection]) -> dict[str, str]:
-    """The subjects of the studies and images that selections name, by a look into the tables.
+    """Return the subject of each study and image that the selections name, as the tables list them.
 
-    Raises UsageError for one that is in no table.
+    Raises: NothingMeant if a study or image is in no table; UsageError, NotHere, InvalidTable.
     """
-    found: dict[str, str] = {}
+    subjects: dict[str, str] = {}
     for selection in selections:
         for what, role, column, prefix, ids in (
             ("study", STUDIES, "study_id", "s", selection.studies),
@@ -144,15 +153,15 @@ def lookup_subjects(tables: Tables, selections: Iterable[Selection]) -> dict[str
             with tables.rows(selection, role, (column, "subject_id")) as rows:
                 for each, subject in rows:
                     if prefix + each in wanted:
-                        found[prefix + each] = f"p{subject}"
-            lacking = sorted(wanted - found.keys())
-            if lacking:
-                raise unknown_ids(what, lacking, tables.own)
-    return found
+                        subjects[prefix + each] = f"p{subject}"
+            unknown = sorted(wanted - subjects.keys())
+            if unknown:
+                raise unknown_ids_error(what, unknown, tables.target)
+    return subjects
 
 
-def unknown_ids(what: str, ids: Sequence[str], target: Target) -> NothingMeant:
-    """The error for ids that the dataset does not have."""
+def unknown_ids_error(what: str, ids: Sequence[str], target: Target) -> NothingMeant:
+    """Return the error for ids that the dataset does not have."""
     named = ", ".join(ids[:5]) + (f" and {len(ids) - 5:,} more" if len(ids) > 5 else "")
     return NothingMeant(
         f"{target.name} has no {what} {named}",

@@ -1,4 +1,4 @@
-"""One version of one dataset, in one tree on this disk."""
+"""The target of a run: the tree of one dataset version on this disk."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Target:
 
     @property
     def name(self) -> str:
-        """Dataset and version, for people."""
+        """Dataset and version, as messages show them."""
         return f"{self.dataset.slug} {self.version}"
 
     def remote(self, path: str) -> RemotePath:
-        """The file at ``path`` as a source knows it."""
+        """Return the address of the file at ``path``, as a source expects it."""
         return RemotePath(self.dataset.slug, self.version, path)

@@ -1,7 +1,8 @@
-"""Of which dataset and version a tree is: by our own note in it, else by the names of its folders.
+"""Identify dataset and version of a tree: by the claim in it, else by the names of its folders.
 
-A tree that wget left has no note. Where it lies in ``…/<dataset>/<version>`` the names tell; where
-it does not, its images may still tell that it is another dataset's.
+A claim is the file ``tree.json`` that cxrsync writes. A tree that wget left has none. If it lies in
+``…/<dataset>/<version>``, these names identify it; if not, the paths of its images may still show
+that it belongs to another dataset.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from cxrsync.storage.filesystem import read_json
 from cxrsync.storage.tree import Tree
 
 _CLAIM_NAME = "tree.json"
-# Enough to pass over what wget leaves beside the first images.
-_FILES_TO_JUDGE = 1000
-# 2.1.0 or 1.0; a bare year is nobody's version.
+# More than the index pages that wget leaves among the first images.
+_MAX_FILES_INSPECTED = 1000
+# 2.1.0 or 1.0; a year alone is not a version.
 _VERSION = re.compile(r"[0-9]+(?:\.[0-9A-Za-z-]+)+", re.ASCII)
 
 
@@ -40,82 +41,87 @@ class Identity(NamedTuple):
 
 
 def read_claim(tree: Tree) -> Identity | None:
-    """Dataset and version of a tree, if one of our runs has noted them."""
+    """Return dataset and version of a tree; None if no run of cxrsync has claimed it."""
     try:
         raw = read_json(tree.own / _CLAIM_NAME)
         dataset, version = str(raw["dataset"]), str(raw["version"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    # They become parts of paths and addresses.
+    # Both become parts of paths and addresses: only plain names are accepted.
     if not (NAME.fullmatch(dataset) and NAME.fullmatch(version)):
         return None
     return Identity(dataset, version)
 
 
-def told_by_name(root: Path, dataset: str) -> Identity | None:
-    """What the names ``…/<dataset>/<version>`` of a folder tell; None where they tell nothing.
+def identity_from_path(root: Path, dataset: str) -> Identity | None:
+    """Return dataset and version if the path of a folder ends in ``<dataset>/<version>``, else
+    None.
 
-    Only datasets of the catalogue, and ``dataset``, are known by name: ``backup/2.1.0`` tells
-    nothing. A link is asked by its own name first, then by that of its target.
+    Only datasets of the catalogue, and ``dataset`` itself, count: ``backup/2.1.0`` identifies
+    nothing. For a symbolic link its own path counts first, then the path of its target.
     """
     for path in (os.path.abspath(root), os.path.realpath(root)):
-        above, version = os.path.split(path)
-        slug = os.path.basename(above)
+        parent, version = os.path.split(path)
+        slug = os.path.basename(parent)
         if (slug == dataset or slug in load()) and _VERSION.fullmatch(version):
             return Identity(slug, version)
     return None
 
 
 def identity_of(root: Path, dataset: str) -> Identity | None:
-    """Of which dataset and version the tree in ``root`` is, where ``dataset`` is asked for."""
-    return read_claim(Tree(root)) or told_by_name(root, dataset)
+    """Return dataset and version of the tree in ``root``; None if unknown. ``dataset``: the dataset
+    of the job, whose name counts in paths though the catalogue may not have it."""
+    return read_claim(Tree(root)) or identity_from_path(root, dataset)
 
 
 def check_identity(root: Path, asked: Identity, option: str = "--dest") -> None:
-    """Raise UsageError where the tree in ``root`` is known to be another than the one asked for.
+    """Raise UsageError if the tree in ``root`` is known to be of another dataset or version.
 
-    ``option`` is the one that named it.
+    ``option``: the option that named the folder.
     """
     found = identity_of(root, asked.dataset)
     if found is None or found == asked:
-        if read_claim(Tree(root)) is None and (stranger := _stranger(Tree(root), asked.dataset)):
+        if read_claim(Tree(root)) is None and (other := _other_dataset(Tree(root), asked.dataset)):
             raise UsageError(
-                f"{root} holds images of {stranger}, not of {asked.dataset}",
+                f"{root} holds images of {other}, not of {asked.dataset}",
                 next_step=f"Choose another {option}; one folder holds one version.",
             )
         return
     next_step = f"Choose another {option}; one folder holds one version."
     if found.dataset == asked.dataset:
         next_step = f"Say --dataset-version {found.version}, or choose another {option}."
-        if option == "--dest" and told_by_name(root, asked.dataset) == found:
-            next_step += f" With --dest {root.parent.parent} version {asked.version} comes beside."
+        if option == "--dest" and identity_from_path(root, asked.dataset) == found:
+            next_step += (
+                f" With --dest {root.parent.parent}, version {asked.version} goes into a folder of "
+                "its own."
+            )
     raise UsageError(f"{root} holds {found}, not {asked}", next_step=next_step)
 
 
 def claim_tree(tree: Tree, dataset: str, version: str) -> None:
-    """Make the tree, prove that it can be written, and note whose it is.
+    """Create the tree, check that it can be written, and record its dataset and version in it.
 
-    Raises UsageError where it is another's already.
+    Raises: UsageError if the tree is of another dataset or version; DiskError.
     """
     check_identity(tree.root, Identity(dataset, version))
     is_new = read_claim(tree) is None
     tree.create()
     if is_new:
-        words = json.dumps({"dataset": dataset, "version": version}).encode()
+        content = json.dumps({"dataset": dataset, "version": version}).encode()
         try:
-            write_file(tree.own / _CLAIM_NAME, words)
-            tree.remember_created_file(tree.own / _CLAIM_NAME, words)
+            write_file(tree.own / _CLAIM_NAME, content)
+            tree.remember_created_file(tree.own / _CLAIM_NAME, content)
         except OSError as problem:
             raise DiskError(f"cannot write to {tree.root}: {reason_of(problem)}") from None
 
 
-def _stranger(tree: Tree, dataset: str) -> str | None:
-    """The dataset whose images a tree holds that nobody has claimed, if it is another one."""
-    mine = dataset_info(dataset)
-    for path in islice(tree.files("files"), _FILES_TO_JUDGE):
-        if mine.kind_of(path) is Kind.IMAGES:
+def _other_dataset(tree: Tree, dataset: str) -> str | None:
+    """Return the dataset of the images in an unclaimed tree, if it is another than ``dataset``."""
+    expected = dataset_info(dataset)
+    for path in islice(tree.files("files"), _MAX_FILES_INSPECTED):
+        if expected.kind_of(path) is Kind.IMAGES:
             return None
-        for slug, other in load().items():
-            if other.kind_of(path) is Kind.IMAGES:
+        for slug, info in load().items():
+            if info.kind_of(path) is Kind.IMAGES:
                 return slug
     return None

@@ -1,5 +1,7 @@
-"""Folders that are a part of a tree, or hold the parts of one, and are no place for another tree:
-everything would be fetched again into them."""
+"""Refuse folders that are a part of a tree, or that hold parts of one, as the place of a new tree.
+
+Everything would be fetched again into such a folder.
+"""
 
 from __future__ import annotations
 
@@ -12,73 +14,80 @@ from cxrsync.dataset.tree_identity import identity_of
 from cxrsync.errors import UsageError
 from cxrsync.storage.layout import OWN_FOLDER, is_version_root
 
-# In our own folder: trees of other datasets, for a version's root that is itself the destination.
-BESIDE = "beside"
+# In ``.cxrsync`` of a version's root that is itself the destination: the trees of sibling datasets.
+SIBLINGS_FOLDER = "beside"
 
-# What lies in files/, one below the other, and the option that selects it.
+# The levels of folders below files/, and the option that selects one of each level.
 _SHARD = re.compile(r"p\d\d", re.ASCII)
 _SUBJECT = re.compile(r"p\d{8}", re.ASCII)
 _STUDY = re.compile(r"s\d{8}", re.ASCII)
 _DEPTHS = ((_SHARD, "--shard"), (_SUBJECT, "--subject"), (_STUDY, "--study"))
-# Where such folders belong.
+# Where each such folder belongs in a tree.
 _PLACES = {_SHARD: "files", _SUBJECT: "files/p10", _STUDY: "files/p10/p10000032"}
 
 
-def refuse_parts(folder: Path, dataset: str, option: str = "--dest") -> None:
-    """Raise UsageError where a new tree of ``dataset`` does not belong into ``folder``, which
-    ``option`` named; it says what to name instead."""
-    refuse_inside(folder, dataset, option)
+def refuse_part_of_tree(folder: Path, dataset: str, option: str = "--dest") -> None:
+    """Raise UsageError if ``folder`` is a part of a tree, holds loose parts of one, or holds the
+    versions of another dataset than ``dataset``.
+
+    ``option``: the option that named the folder. The error says what to name instead.
+    """
+    refuse_folder_in_tree(folder, dataset, option)
     _refuse_moved_parts(folder, option)
     _refuse_other_versions(folder, dataset, option)
 
 
-def refuse_inside(folder: Path, dataset: str = "", option: str = "--dest") -> None:
-    """Raise UsageError where ``folder`` lies in a tree, below its root and its ``files``."""
+def refuse_folder_in_tree(folder: Path, dataset: str = "", option: str = "--dest") -> None:
+    """Raise UsageError if ``folder`` is inside a tree: below its root, and not ``files`` itself."""
     real = Path(os.path.realpath(folder))
     for root in real.parents:
         parts = real.relative_to(root).parts
         if parts[0] == OWN_FOLDER:
-            if parts[1:2] == (BESIDE,):
+            if parts[1:2] == (SIBLINGS_FOLDER,):
                 return
             raise UsageError(
-                f"{folder} is a folder of cxrsync's own", next_step=f"Say {option} {root}"
+                f"{folder} is a folder for cxrsync's internal files",
+                next_step=f"Say {option} {root}",
             )
-        words, whose = selecting(parts), identity_of(root, dataset)
-        if (words is not None or whose is not None) and is_version_root(root):
+        words, identity = selection_option(parts), identity_of(root, dataset)
+        if (words is not None or identity is not None) and is_version_root(root):
             raise UsageError(
-                f"{folder} lies in the tree of {whose or 'a version'}",
+                f"{folder} is inside the tree of {identity or 'a version'}",
                 next_step=f"Say {option} {root}{words or ''}",
             )
 
 
 def _refuse_moved_parts(folder: Path, option: str) -> None:
     for pattern, place in _PLACES.items():
-        parts = [name for name in names_in(folder) if pattern.fullmatch(name)]
-        if pattern is _SHARD:  # other people's folders have such names, too
+        parts = [name for name in list_names(folder) if pattern.fullmatch(name)]
+        if pattern is _SHARD:  # unrelated folders have such names, too
             parts = [name for name in parts if _is_shard(folder / name)]
         if parts:
             raise UsageError(
-                f"{folder} holds parts of a tree ({', '.join(parts[:3])}), and is no tree",
-                next_step=f"Move them to TREE/{place}/ and say {option} TREE: nothing that is "
-                f"right will be fetched again. Or choose another {option}.",
+                f"{folder} holds parts of a tree ({', '.join(parts[:3])}) but is not a tree",
+                next_step=f"Move them to TREE/{place}/ and say {option} TREE: correct files are "
+                f"not fetched again. Or choose another {option}.",
             )
 
 
 def _refuse_other_versions(folder: Path, dataset: str, option: str) -> None:
-    for root in (folder / name for name in names_in(folder)):
-        told = identity_of(root, dataset)
-        if told is None or told.dataset == dataset or not is_version_root(root):
+    for root in (folder / name for name in list_names(folder)):
+        identity = identity_of(root, dataset)
+        if identity is None or identity.dataset == dataset or not is_version_root(root):
             continue
-        other = folder.parent if folder.name == told.dataset else "another folder"
+        other = folder.parent if folder.name == identity.dataset else "another folder"
         raise UsageError(
-            f"{folder} holds versions of {told.dataset}, not of {dataset}",
+            f"{folder} holds versions of {identity.dataset}, not of {dataset}",
             next_step=f"Say {option} {other}",
         )
 
 
-def selecting(parts: tuple[str, ...]) -> str | None:
-    """The option that selects what such a folder of a tree holds, with a blank before it; empty for
-    the whole ``files``, None for what is no folder of images."""
+def selection_option(parts: tuple[str, ...]) -> str | None:
+    """Return the option that selects the content of a folder in a tree, with a blank before it.
+
+    ``parts``: the folder's path, relative to the root of the tree. The result is empty for the
+    whole ``files``, and None for a folder that is not one of images.
+    """
     words = ""
     if parts[0] != "files" or len(parts) > 1 + len(_DEPTHS):
         return None
@@ -89,8 +98,9 @@ def selecting(parts: tuple[str, ...]) -> str | None:
     return words
 
 
-def names_in(folder: Path) -> list[str]:
-    """What may be names of datasets, versions or shards in a folder, as far as we may look."""
+def list_names(folder: Path) -> list[str]:
+    """Return the names in a folder that may be those of datasets, versions or shards, sorted; none
+    if the folder cannot be read."""
     try:
         return sorted(name for name in os.listdir(folder) if NAME.fullmatch(name))
     except OSError:
@@ -99,5 +109,5 @@ def names_in(folder: Path) -> list[str]:
 
 def _is_shard(folder: Path) -> bool:
     return any(
-        _SUBJECT.fullmatch(name) and name.startswith(folder.name) for name in names_in(folder)
+        _SUBJECT.fullmatch(name) and name.startswith(folder.name) for name in list_names(folder)
     )

@@ -1,4 +1,4 @@
-"""Which version of a dataset, and where in the destination it lies."""
+"""Choose the version of a dataset, and find its tree in the destination."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cxrsync.catalog.load import dataset_info, load
 from cxrsync.config.job import Job
 from cxrsync.dataset.placement import Location, wget_folders
 from cxrsync.dataset.target import Target
-from cxrsync.dataset.tree_parts import refuse_parts
+from cxrsync.dataset.tree_parts import refuse_part_of_tree
 from cxrsync.errors import NotHere, UsageError
 from cxrsync.events import EventSink, Notice, TreeNotice
 from cxrsync.sources.base import Source
@@ -22,34 +22,37 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 def destination(job: Job) -> Location:
-    """The folder that the job's trees lie in."""
+    """Return the folder that holds, or will hold, the job's trees."""
     return Location(job.dest, wget_folders(job.origin.base_url))
 
 
 def local_source(job: Job, folder: Path) -> Location:
-    """The folder that the job's files are copied from."""
+    """Return the folder that the job copies files from."""
     return Location(folder, wget_folders(job.origin.base_url), "--from")
 
 
 async def choose_version(job: Job, source: Source, emit: EventSink) -> str:
-    """The version to work on: named, else the one in the destination, else the newest that the
-    local tree has which files are copied from, else the newest known.
+    """Return the version that the job is about.
 
-    Raises UsageError where there is none, or where destination and source have none in common.
+    It is the one that the job names. If the job names none, it is the newest one in the
+    destination; else the newest one in the folder of ``--from``; else the newest one known.
+
+    Raises: UsageError if no version is known, or if destination and ``--from`` have none in common.
     """
     if job.version is not None:
         return job.version
-    place = destination(job)
-    place.refuse_file()
-    here = place.versions(job.dataset)
-    if not here and place.own_root() is None:
-        refuse_parts(place.top, job.dataset)  # before anything is asked, and with no other word
+    location = destination(job)
+    location.refuse_file()
+    local = location.versions(job.dataset)
+    if not local and location.version_root() is None:
+        # Before the server is asked, and before any other notice.
+        refuse_part_of_tree(location.top, job.dataset)
     if job.origin.from_dir is not None:
-        return _version_of_source(job, job.origin.from_dir, here, emit)
-    if here:
-        newest = _newest(here)
+        return _version_of_source(job, job.origin.from_dir, local, emit)
+    if local:
+        newest = _newest(local)
         if not is_version_root(job.dest):
-            emit(Notice(f"version {newest} of {job.dataset}: it is the one in {job.dest}"))
+            emit(Notice(f"using version {newest} of {job.dataset}, which is in {job.dest}"))
         return newest
     known: Sequence[str] = dataset_info(job.dataset).versions
     if job.dataset not in load():
@@ -57,57 +60,58 @@ async def choose_version(job: Job, source: Source, emit: EventSink) -> str:
     if not known:
         raise UsageError(
             f"no dataset {job.dataset} is known",
-            next_step=f"Near: {suggest(job.dataset, list(load()))}. If the name is right, say "
-            "--dataset-version too.",
+            next_step=f"Near: {suggest(job.dataset, list(load()))}. If the name is right, "
+            "say --dataset-version too.",
         )
     newest = _newest(known)
-    emit(Notice(f"version {newest} of {job.dataset}: the newest one known"))
+    emit(Notice(f"using version {newest} of {job.dataset}, the newest one known"))
     return newest
 
 
-def _version_of_source(job: Job, folder: Path, here: Sequence[str], emit: EventSink) -> str:
-    place = local_source(job, folder)
-    there = place.versions(job.dataset)
-    if not there:
+def _version_of_source(job: Job, folder: Path, local: Sequence[str], emit: EventSink) -> str:
+    location = local_source(job, folder)
+    offered = location.versions(job.dataset)
+    if not offered:
         raise UsageError(f"--from {folder} holds no {job.dataset}")
-    both = [version for version in here if version in there]
-    if here and not both:
+    common = [version for version in local if version in offered]
+    if local and not common:
         raise UsageError(
-            f"{job.dest} holds {job.dataset} {', '.join(here)}, and --from {folder} holds "
-            f"{', '.join(there)}",
-            next_step=f"Say --dataset-version {_newest(there)} to have that one too.",
+            f"{job.dest} holds {job.dataset} {', '.join(local)}, and --from {folder} holds "
+            f"{', '.join(offered)}",
+            next_step=f"Say --dataset-version {_newest(offered)} to have that one too.",
         )
-    newest = _newest(both or there)
-    place.existing(job.dataset, newest)  # not two of them
-    emit(Notice(f"version {newest} of {job.dataset}: it is the one in {folder}"))
+    newest = _newest(common or offered)
+    location.find_existing(job.dataset, newest)  # raises if there are two trees of it
+    emit(Notice(f"using version {newest} of {job.dataset}, which is in {folder}"))
     return newest
 
 
 def find_target(job: Job, emit: EventSink) -> Target:
-    """The target in the destination that the job means, for whoever only reads.
+    """Return the existing target of a job in its destination; create nothing.
 
-    Raises NotHere where there is none, UsageError where it is another dataset's, or ambiguous.
+    Raises: NotHere if there is none, UsageError if the tree is another dataset's or if there are
+    two such trees.
     """
-    place = destination(job)
+    location = destination(job)
     version = job.version
     if version is None:
-        # A version's own folder that wget filled may say nothing of its number.
-        here = place.versions(job.dataset) or list(dataset_info(job.dataset).versions)
-        version = _newest(here) if here else "?"
-    found = place.existing(job.dataset, version)
+        # The root of a version that wget filled may not say which version it is.
+        versions = location.versions(job.dataset) or list(dataset_info(job.dataset).versions)
+        version = _newest(versions) if versions else "?"
+    found = location.find_existing(job.dataset, version)
     if found is None or not is_version_root(found.root):
-        refuse_parts(place.top, job.dataset)
+        refuse_part_of_tree(location.top, job.dataset)
         raise NotHere(
-            f"no {job.dataset} {version} in {job.dest}",
+            f"there is no {job.dataset} {version} in {job.dest}",
             next_step="Name the folder with --dest, or run `cxrsync pull` first.",
         )
-    if notice := place.notice(found, job.dataset, version):
+    if notice := location.notice(found, job.dataset, version):
         emit(TreeNotice(notice))
     return Target(Tree(found.root), dataset_info(job.dataset), version)
 
 
-async def no_such_version(source: Source, dataset: str, version: str) -> UsageError:
-    """The error for a version that the source does not have, naming those it has."""
+async def unknown_version_error(source: Source, dataset: str, version: str) -> UsageError:
+    """Return the error for a version that the source does not have; it names those it has."""
     known = await source.versions(dataset) or list(dataset_info(dataset).versions)
     if version in known:
         return UsageError(
@@ -117,7 +121,7 @@ async def no_such_version(source: Source, dataset: str, version: str) -> UsageEr
     if known:
         return UsageError(
             f"{dataset} has no version {version}",
-            next_step=f"Its versions: {', '.join(sorted(known, key=_by_number))}.",
+            next_step=f"Its versions: {', '.join(sorted(known, key=_version_key))}.",
         )
     return UsageError(
         f"there is no dataset {dataset} (version {version})",
@@ -126,10 +130,10 @@ async def no_such_version(source: Source, dataset: str, version: str) -> UsageEr
 
 
 def _newest(versions: Sequence[str]) -> str:
-    return max(versions, key=_by_number)
+    return max(versions, key=_version_key)
 
 
-def _by_number(version: str) -> list[tuple[int, int, str]]:
-    """2.10 comes after 2.9; words after numbers."""
+def _version_key(version: str) -> list[tuple[int, int, str]]:
+    """Return the sort key of a version: 2.10 follows 2.9, and words follow numbers."""
     parts = version.replace("-", ".").split(".")
     return [(0, int(part), "") if _NUMBER.fullmatch(part) else (1, 0, part) for part in parts]

@@ -14,7 +14,7 @@ from cxrsync.config.selection import Selection
 from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.states import partition_names
 from cxrsync.dataset.tree_identity import identity_of
-from cxrsync.dataset.tree_parts import BESIDE
+from cxrsync.dataset.tree_parts import SIBLINGS_FOLDER
 from cxrsync.dataset.version import destination
 from cxrsync.errors import NothingMeant
 from cxrsync.events import EventSink
@@ -103,10 +103,10 @@ async def compare(
 
 def _place(job: Job, version: str) -> Path:
     """Where a version's manifest belongs: beside, where the destination is another's own folder."""
-    own = destination(job).own_root()
+    own = destination(job).version_root()
     if own is None or identity_of(own.root, job.dataset) == (job.dataset, version):
         return job.dest
-    return Tree(own.root).own / BESIDE
+    return Tree(own.root).own / SIBLINGS_FOLDER
 
 
 def _learn_sizes(inventory: Inventory, tree: Tree) -> None:

@@ -10,7 +10,7 @@ from cxrsync.config.job import Job
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.local_manifest import open_local
 from cxrsync.dataset.resolve_selection import ResolvedSelection, resolve_selection
-from cxrsync.dataset.states import remembered
+from cxrsync.dataset.states import pulled_selections
 from cxrsync.dataset.tables import Tables, lookup_subjects
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import destination
@@ -60,7 +60,7 @@ def expectation(target: Target, job: Job, *, everything: bool) -> Iterator[Expec
     Damaged, InvalidTable.
     """
     is_asked = everything or not job.selection.whole
-    selections = (job.selection,) if is_asked else remembered(target.tree)
+    selections = (job.selection,) if is_asked else pulled_selections(target.tree)
     tables = Tables(target, destination(job))
     with closing(_open_manifest(selections, tables)) as manifest:
         if not selections:
@@ -73,7 +73,7 @@ def expectation(target: Target, job: Job, *, everything: bool) -> Iterator[Expec
 
 def _open_manifest(selections: Sequence[Selection], tables: Tables) -> ManifestFile:
     """The manifest, or as much of it as these selections need."""
-    tree, dataset = tables.own.tree, tables.own.dataset
+    tree, dataset = tables.target.tree, tables.target.dataset
     lookups = [each for each in selections if needs_lookup(each)]
     keys = key_ranges_for(selections, dataset, {})
     if keys is None and lookups and tree.find(MANIFEST_NAME) is None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.context import RunContext
 from cxrsync.dataset.resolve_selection import ResolvedSelection
-from cxrsync.dataset.sibling import for_sibling, sibling_of
+from cxrsync.dataset.sibling import sibling_run, sibling_target
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import destination
 from cxrsync.errors import (
@@ -32,9 +32,9 @@ async def check_followers(run: RunContext) -> tuple[Target, ...]:
     if not run.job.with_reports:
         return ()
     slug = run.target.dataset.reports_in
-    sibling = sibling_of(run.target, destination(run.job), slug)
+    sibling = sibling_target(run.target, destination(run.job), slug)
     try:
-        await for_sibling(run, sibling, run.job.selection).probe()
+        await sibling_run(run, sibling, run.job.selection).probe()
     except NotFound:
         sibling.tree.remove_created()
         raise UsageError(
@@ -62,7 +62,7 @@ async def follow(
         return None
     slug, root = sibling.dataset.slug, sibling.tree.root
     run.emit(Notice(f"the reports are in {slug}: they are fetched into {root}"))
-    return for_sibling(run, sibling, selection)
+    return sibling_run(run, sibling, selection)
 
 
 def _reports_of(selection: Selection, selected: ResolvedSelection) -> Selection | None:

@@ -14,10 +14,10 @@ from cxrsync.config.selection import Selection
 from cxrsync.dataset.context import RunContext
 from cxrsync.dataset.fetch_manifest import fetch_manifest
 from cxrsync.dataset.resolve_selection import one_file
-from cxrsync.dataset.sibling import for_sibling
-from cxrsync.dataset.tables import Tables, entry_of, lookup_subjects
+from cxrsync.dataset.sibling import sibling_run
+from cxrsync.dataset.tables import Tables, lookup_subjects, table_entry
 from cxrsync.dataset.target import Target
-from cxrsync.dataset.version import destination, no_such_version
+from cxrsync.dataset.version import destination, unknown_version_error
 from cxrsync.errors import (
     AccessDenied,
     ExitCode,
@@ -89,7 +89,7 @@ async def _fetch_manifest(run: RunContext, tables: Tables) -> tuple[ManifestFile
     finally:
         manifest.close()
     keys = key_ranges_for(selections, dataset, subjects)
-    return await manifest_of(run, keys, ask=False), fetched
+    return await manifest_of(run, keys, revalidate=False), fetched
 
 
 def _lookup_tables(selections: Iterable[Selection]) -> list[str]:
@@ -101,16 +101,16 @@ def _lookup_tables(selections: Iterable[Selection]) -> list[str]:
 
 
 async def manifest_of(
-    run: RunContext, keys: tuple[KeyRange, ...] | None, *, ask: bool = True
+    run: RunContext, keys: tuple[KeyRange, ...] | None, *, revalidate: bool = True
 ) -> ManifestFile:
     """The target's manifest, or its slices for ``keys``. Raises UsageError where the source has no
     such version, Unreachable where the manifest does not arrive, and what ends a run."""
     try:
-        return await fetch_manifest(run, keys, ask=ask)
+        return await fetch_manifest(run, keys, revalidate=revalidate)
     except NotFound:
         run.target.tree.remove_created()
         slug, version = run.target.dataset.slug, run.target.version
-        raise await no_such_version(run.source, slug, version) from None
+        raise await unknown_version_error(run.source, slug, version) from None
     except (Interrupted, InvalidResponse, Throttled) as problem:
         raise Unreachable(f"cannot get the manifest: {problem}") from None
 
@@ -121,18 +121,18 @@ async def _fetch_table(
     """Have the table for ``role`` here and verified. Its path, where it was fetched into the run's
     own tree now."""
     target = tables.target_of(role)
-    if target is not tables.own:
+    if target is not tables.target:
         if await run_in_thread(lambda: tables.find(role)) is None:
             await _fetch_sibling_table(run, target, role)
             if await run_in_thread(lambda: tables.find(role)) is None:
                 raise _not_arrived(run, f"the {role} table of {target.dataset.slug}")
         return frozenset()
     entry = await run_in_thread(lambda: _table_in(manifest, target, role))
-    if await run_in_thread(lambda: tables.verified(target.tree, entry)) is not None:
+    if await run_in_thread(lambda: tables.find_verified(target.tree, entry)) is not None:
         return frozenset()
     run.emit(Notice(f"{entry.path} tells which images are selected: it is fetched first"))
     await sync_partitions(run, _one_table(target, manifest, entry))
-    if await run_in_thread(lambda: tables.verified(target.tree, entry)) is None:
+    if await run_in_thread(lambda: tables.find_verified(target.tree, entry)) is None:
         raise _not_arrived(run, entry.path)
     return frozenset({entry.path})
 
@@ -144,7 +144,7 @@ async def _fetch_sibling_table(run: RunContext, sibling: Target, role: str) -> N
         Notice(f"the {role} table is in {slug}: it is fetched first, into {sibling.tree.root}")
     )
     selection = Selection(include=(sibling.dataset.tables[role],))
-    other = for_sibling(run, sibling, selection)
+    other = sibling_run(run, sibling, selection)
     try:
         manifest = await manifest_of(other, ROOT_KEYS)
         try:
@@ -169,7 +169,7 @@ def _one_table(
 
 
 def _table_in(manifest: ManifestFile, target: Target, role: str) -> Entry:
-    entry = entry_of(manifest, target.dataset, role)
+    entry = table_entry(manifest, target.dataset, role)
     if entry is None:
         raise UsageError(
             f"{target.name} has no table like {target.dataset.tables[role]}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from cxrsync.dataset.states import observations
+from cxrsync.dataset.states import known_mismatches
 from cxrsync.errors import DiskError, ExitCode
 from cxrsync.events import Checked, EventSink, Finding, Notice, Planned
 from cxrsync.manifest.file import ManifestFile
@@ -86,7 +86,7 @@ async def verify(
     one file that cannot be read, but the disk.
     """
     tree = expected.target.tree
-    absent = {path for path, observed in acknowledged & observations(tree)}
+    absent = {path for path, observed in acknowledged & known_mismatches(tree)}
     if expected.only_present:
         emit(Notice("this tree does not say what it ought to hold: only what is there is judged"))
     manifest = expected.manifest

@@ -60,14 +60,14 @@ def older_trees(run: RunContext) -> list[Tree]:
     roots = []
     if named is not None:
         there = replace(place, path=named, option="--link-from")
-        own = there.own_root()
+        own = there.version_root()
         roots = there.trees(slug) if own is None else [own.root]
     if named is not None and not roots:
         raise UsageError(
             f"--link-from {named} holds no version of {slug}",
             next_step="Name a version's own folder, or the folder that holds the dataset.",
         )
-    if place.own_root() is None:
+    if place.version_root() is None:
         roots += place.trees(slug)
     return [Tree(root) for root in dict.fromkeys(roots) if root != run.target.tree.root]
 

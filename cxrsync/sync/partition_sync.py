@@ -12,7 +12,7 @@ from time import monotonic
 
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.context import RunContext
-from cxrsync.dataset.locking import patience_for_shared
+from cxrsync.dataset.locking import shared_lock_timeout
 from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.errors import CxrsyncError, Locked, unwrap
 from cxrsync.events import LimitReached, Notice, Planned, Unaccounted
@@ -54,7 +54,7 @@ async def sync_partitions(run: RunContext, order: SyncOrder) -> None:
     if run.target.dataset.reports_archive and may_unpack(run.job):
         names |= {ROOT}  # the archive of reports is a file of the root
     # Another run may be fetching a table, which every run needs, just now.
-    for_shared = patience_for_shared(run.job.limits)
+    for_shared = shared_lock_timeout(run.job.limits)
     waiting = deque([(names, run.job.limits.wait_lock if order.remember else for_shared)])
     while waiting:
         together, patience = waiting.popleft()

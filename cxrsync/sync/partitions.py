@@ -15,7 +15,7 @@ from time import monotonic, time
 from typing import TypeVar
 
 from cxrsync.config.selection import Selection
-from cxrsync.dataset.locking import Workplace, in_loop
+from cxrsync.dataset.locking import LockedFolder, call_in_loop
 from cxrsync.errors import DiskError, LockLost
 from cxrsync.events import EventSink
 from cxrsync.model import ROOT, DigestMismatch, Entry, FileRecord, Outcome, partition_of
@@ -33,7 +33,7 @@ T = TypeVar("T")
 # most to keep it so young.
 SNAPSHOT_SECONDS = 30.0
 _SNAPSHOT_SHARE = 1 / 20
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 
 
 def is_due(since: float, took: float) -> bool:
@@ -57,7 +57,7 @@ class Partitions:
         self.set_aside: list[Path] = []
         self._tree = tree
         self._stamp = stamp
-        self._held: dict[str, Workplace] = {}
+        self._held: dict[str, LockedFolder] = {}
         # A lock that is being let go must not be found lost.
         self._checking = threading.Lock()
         self._states: dict[str, State] = {}
@@ -70,12 +70,12 @@ class Partitions:
         ``lost`` is told at once when another run has taken a lock over. A damaged state is set
         aside (``set_aside``) and begun anew.
         """
-        on_loss = in_loop(lost)
+        on_loss = call_in_loop(lost)
         try:
             places = [self._workplace(name, on_loss) for name in self.names]
             until = monotonic() + wait
             for number, place in enumerate(places):
-                await place.enter(max(0.0, until - monotonic()), emit, places[number + 1 :])
+                await place.acquire(max(0.0, until - monotonic()), emit, places[number + 1 :])
                 self._held[self.names[number]] = place
             await self._in_state_thread(self._open)
         except BaseException:
@@ -95,7 +95,7 @@ class Partitions:
             if due:
                 last = monotonic()
                 took = last - began
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def close(self) -> None:
         """Close the states, then let the locks go."""
@@ -114,7 +114,7 @@ class Partitions:
             if state is not None:
                 state.close()
 
-        def forget() -> Workplace:
+        def forget() -> LockedFolder:
             with self._checking:
                 return self._held.pop(name)
 
@@ -122,7 +122,7 @@ class Partitions:
             await self._in_state_thread(close_state)
         finally:
             place = await run_in_thread(forget)
-            await place.leave()
+            await place.release()
 
     def check(self, names: Iterable[str] | None = None) -> None:
         """Prove that the locks of these partitions (None: of all) are still ours. Raises LockLost,
@@ -228,10 +228,10 @@ class Partitions:
     async def _in_state_thread(self, call: Callable[[], T]) -> T:
         return await run_in_thread(call, self._thread)
 
-    def _workplace(self, name: str, on_loss: Callable[[LockLost], None]) -> Workplace:
+    def _workplace(self, name: str, on_loss: Callable[[LockLost], None]) -> LockedFolder:
         what = "the tables and the root" if name == ROOT else f"shard {name}"
         lock = Lock(self._tree.partition(name), describe=what, on_loss=on_loss)
-        return Workplace(lock, self._tree.partials(name))
+        return LockedFolder(lock, self._tree.partials(name))
 
     def _publish(self, *, only_new: bool) -> None:
         for state in self._states.values():

@@ -1,4 +1,4 @@
-"""Waiting for a lock: nobody waits in silence, nor for longer than was said, nor deaf."""
+"""Waiting for a lock: it is reported, ends at its timeout, and can be cancelled."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from cxrsync.config.job import TransferLimits
 from cxrsync.dataset import locking as module
-from cxrsync.dataset.locking import Workplace, in_loop, patience_for_shared
+from cxrsync.dataset.locking import LockedFolder, call_in_loop, shared_lock_timeout
 from cxrsync.errors import Locked
 from cxrsync.events import Event, Notice, Waiting
 from cxrsync.storage import leftovers
@@ -23,12 +23,12 @@ from cxrsync.storage.lock import Holder, Lock
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.partitions import Partitions
 
-PATIENCE = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 @pytest.fixture(autouse=True)
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.005)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.005)
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ def other(tmp_path: Path) -> Iterator[Lock]:
         yield lock
 
 
-def place_in(tmp_path: Path) -> Workplace:
+def folder_in(tmp_path: Path) -> LockedFolder:
     lock = Lock(tmp_path / "p10", describe="shard p10")
-    return Workplace(lock, tmp_path / "p10" / "partial")
+    return LockedFolder(lock, tmp_path / "p10" / "partial")
 
 
 def is_free(tmp_path: Path) -> bool:
@@ -52,96 +52,96 @@ def is_free(tmp_path: Path) -> bool:
 
 
 async def until(condition: asyncio.Event | threading.Event) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not condition.is_set():
             await asyncio.sleep(0.001)
 
 
-async def test_without_patience_nobody_waits(tmp_path: Path, other: Lock) -> None:
+async def test_a_timeout_of_zero_raises_at_once(tmp_path: Path, other: Lock) -> None:
     events: list[Event] = []
     with pytest.raises(Locked, match=f"another run holds shard p10: process {os.getpid()}"):
-        await place_in(tmp_path).enter(0, events.append)
+        await folder_in(tmp_path).acquire(0, events.append)
     assert events == []
 
 
-async def test_whoever_waits_says_so_at_once_and_again(
+async def test_waiting_is_reported_at_once_and_repeatedly(
     tmp_path: Path, other: Lock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SAY_SECONDS", 0.02)
+    monkeypatch.setattr(module, "NOTICE_SECONDS", 0.02)
     events: list[Event] = []
     again = asyncio.Event()
 
-    def tell(event: Event) -> None:
+    def listen(event: Event) -> None:
         events.append(event)
         if len(events) == 3:
             again.set()
 
-    place = place_in(tmp_path)
-    waiting = asyncio.create_task(place.enter(600, tell))
+    locked_folder = folder_in(tmp_path)
+    waiting = asyncio.create_task(locked_folder.acquire(600, listen))
     await until(again)
     other.release()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await waiting
-    place.lock.check()
-    await place.leave()
-    told = [event for event in events if isinstance(event, Waiting)]
-    assert told == events
-    assert told[0].what.startswith(f"another run holds shard p10: process {os.getpid()} on ")
-    assert told[0].waited < 1
-    assert 598 < told[0].at_most <= 600
-    assert told[0].waited < told[1].waited < told[2].waited
-    assert all(abs(each.waited + each.at_most - 600) < 1e-6 for each in told)
+    locked_folder.lock.check()
+    await locked_folder.release()
+    waits = [event for event in events if isinstance(event, Waiting)]
+    assert waits == events
+    assert waits[0].what.startswith(f"another run holds shard p10: process {os.getpid()} on ")
+    assert waits[0].waited < 1
+    assert 598 < waits[0].at_most <= 600
+    assert waits[0].waited < waits[1].waited < waits[2].waited
+    assert all(abs(each.waited + each.at_most - 600) < 1e-6 for each in waits)
 
 
-async def test_it_is_not_said_each_time_that_it_looks(
+async def test_waiting_is_not_reported_at_each_poll(
     tmp_path: Path, other: Lock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[Event] = []
     with pytest.raises(Locked):
-        await place_in(tmp_path).enter(0.1, events.append)
+        await folder_in(tmp_path).acquire(0.1, events.append)
     assert len(events) == 1
 
 
-async def test_the_caller_is_obeyed(tmp_path: Path, other: Lock) -> None:
-    """Its time limit is shorter than our patience, and nothing is held afterwards."""
+async def test_the_callers_timeout_ends_the_wait(tmp_path: Path, other: Lock) -> None:
+    """It is shorter than the lock's timeout; the lock is not held afterwards."""
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
-            await place_in(tmp_path).enter(3_600, lambda _event: None)
+            await folder_in(tmp_path).acquire(3_600, lambda _event: None)
     other.release()
     assert is_free(tmp_path)
 
 
-async def test_a_lock_that_comes_when_nobody_wants_it_any_more(
+async def test_a_lock_acquired_after_the_cancellation_is_released(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = place_in(tmp_path)
+    locked_folder = folder_in(tmp_path)
     begun, go_on = threading.Event(), threading.Event()
-    attempt = Lock.try_acquire
+    try_acquire = Lock.try_acquire
 
     def slow(lock: Lock) -> Holder | None:
         begun.set()
-        assert go_on.wait(PATIENCE)
-        return attempt(lock)
+        assert go_on.wait(TIMEOUT_SECONDS)
+        return try_acquire(lock)
 
     monkeypatch.setattr(Lock, "try_acquire", slow)
-    entering = asyncio.create_task(place.enter(0, lambda _event: None))
+    acquiring = asyncio.create_task(locked_folder.acquire(0, lambda _event: None))
     await until(begun)
-    entering.cancel()
+    acquiring.cancel()
     await asyncio.sleep(0)
     go_on.set()
     with pytest.raises(asyncio.CancelledError):
-        await entering
+        await acquiring
     monkeypatch.undo()
     assert is_free(tmp_path)
 
 
-async def test_a_copy_is_given_up_when_the_caller_wants_it(
+async def test_a_cancellation_ends_the_adoption_of_partials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was left stays for the next one."""
-    place = place_in(tmp_path)
-    place.folder.mkdir(parents=True)
-    (place.folder / f"x.{'f' * 32}").write_bytes(b"left")
+    """The partials that another run left stay for the next run."""
+    locked_folder = folder_in(tmp_path)
+    locked_folder.folder.mkdir(parents=True)
+    (locked_folder.folder / f"x.{'f' * 32}").write_bytes(b"left")
     begun = threading.Event()
 
     def adopt(_folder: Path, _lock: Lock, _replaced: object, **options: object) -> None:
@@ -153,50 +153,50 @@ async def test_a_copy_is_given_up_when_the_caller_wants_it(
         raise RecoveryCancelled
 
     monkeypatch.setattr(module, "recover_partials", adopt)
-    entering = asyncio.create_task(place.enter(0, lambda _event: None))
+    acquiring = asyncio.create_task(locked_folder.acquire(0, lambda _event: None))
     await until(begun)
-    entering.cancel()
+    acquiring.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await entering
+        await acquiring
     assert is_free(tmp_path)
 
 
-async def test_partials_that_cannot_be_opened_are_told(
+async def test_partials_that_cannot_be_opened_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leftovers, "may_open", lambda _path: False)
-    place = place_in(tmp_path)
-    place.folder.mkdir(parents=True)
-    (place.folder / "x").write_bytes(b"theirs")
-    (place.folder / f"y.{'f' * 32}").write_bytes(b"theirs")
+    locked_folder = folder_in(tmp_path)
+    locked_folder.folder.mkdir(parents=True)
+    (locked_folder.folder / "x").write_bytes(b"theirs")
+    (locked_folder.folder / f"y.{'f' * 32}").write_bytes(b"theirs")
     events: list[Event] = []
-    await place.enter(0, events.append)
-    await place.leave()
+    await locked_folder.acquire(0, events.append)
+    await locked_folder.release()
     [notice] = events
     assert isinstance(notice, Notice)
-    assert notice.text.startswith(f"2 partial downloads in {place.folder} cannot be opened")
-    assert len(list(place.folder.iterdir())) == 2
+    assert notice.text.startswith(f"2 partial downloads in {locked_folder.folder} cannot be opened")
+    assert len(list(locked_folder.folder.iterdir())) == 2
 
 
-async def test_from_whom_it_was_taken_over(
+async def test_the_notice_names_the_replaced_owner(
     tmp_path: Path, other: Lock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "SILENT_SECONDS", -1.0)
     events: list[Event] = []
-    place = place_in(tmp_path)
-    await place.enter(0, events.append)
+    locked_folder = folder_in(tmp_path)
+    await locked_folder.acquire(0, events.append)
     who = f"process {os.getpid()} on {owners.myself().host}"
     assert events == [
-        Notice(f"took shard p10 over from {who}, of which nothing was heard"),
+        Notice(f"took shard p10 over from {who}, which no longer responds"),
     ]
-    assert place.lock.replaced_owners() == ()
-    await place.leave()
+    assert locked_folder.lock.replaced_owners() == ()
+    await locked_folder.release()
 
 
-async def test_after_a_reboot_it_is_waited_for_though_nobody_asked(
+async def test_an_owner_of_an_earlier_boot_is_waited_for_without_a_timeout(
     tmp_path: Path, other: Lock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And said: what else would keep a person from interrupting it?"""
+    """The wait is reported: otherwise the user would think that the run hangs."""
     monkeypatch.setattr(owners, "_MACHINE_ID", tmp_path / "machine-id")
     owners._MACHINE_ID.write_bytes(b"8f3c2b1a9d8e7f60123456789abcdef0\n")
     monkeypatch.setattr(locks, "_BEATS_OF_ANOTHER_BOOT", 0.1 / locks.HEARTBEAT_SECONDS)
@@ -204,46 +204,48 @@ async def test_after_a_reboot_it_is_waited_for_though_nobody_asked(
     other._owner = replace(owners.myself(), boot="another boot")
     other.acquire()
     events: list[Event] = []
-    place = place_in(tmp_path)
-    await place.enter(0, events.append)
+    locked_folder = folder_in(tmp_path)
+    await locked_folder.acquire(0, events.append)
     waiting, notice = events
     assert isinstance(waiting, Waiting)
-    assert "if this machine was started again since, that is known in 0.1 s" in waiting.what
+    assert "if this machine has restarted since, that will be known in 0.1 s" in waiting.what
     assert waiting.at_most <= 0.1
     assert isinstance(notice, Notice)
-    await place.leave()
+    await locked_folder.release()
 
 
-def test_what_all_share_is_waited_for_by_the_longer_of_the_two() -> None:
-    assert patience_for_shared(TransferLimits(wait_lock=0.0, give_up_after=60.0)) == 60.0
-    assert patience_for_shared(TransferLimits(wait_lock=600.0, give_up_after=60.0)) == 600.0
+def test_the_shared_timeout_is_the_longer_of_two() -> None:
+    assert shared_lock_timeout(TransferLimits(wait_lock=0.0, give_up_after=60.0)) == 60.0
+    assert shared_lock_timeout(TransferLimits(wait_lock=600.0, give_up_after=60.0)) == 600.0
 
 
-async def test_a_loss_is_told_in_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lost_lock_is_reported_in_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(locks, "HEARTBEAT_SECONDS", 0.005)
-    told = asyncio.Event()
+    waits = asyncio.Event()
     threads: list[int] = []
 
     def lost(_problem: object) -> None:
         threads.append(threading.get_ident())
-        told.set()
+        waits.set()
 
-    with Lock(tmp_path / "p10", on_loss=in_loop(lost)):
+    with Lock(tmp_path / "p10", on_loss=call_in_loop(lost)):
         shutil.rmtree(tmp_path / "p10" / "lock")
-        await until(told)
+        await until(waits)
     assert threads == [threading.get_ident()]
 
 
-def test_a_loss_that_comes_too_late_is_told_to_nobody() -> None:
+def test_a_call_after_the_loop_is_closed_does_nothing() -> None:
     async def make() -> object:
-        return in_loop(pytest.fail)
+        return call_in_loop(pytest.fail)
 
     tell = asyncio.run(make())
     assert callable(tell)
     tell("too late")
 
 
-async def test_a_silent_owner_of_many_is_silent_for_all_at_once(
+async def test_the_silence_of_an_owner_counts_for_all_its_locks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five minutes for ten shards, not fifty."""
@@ -253,12 +255,12 @@ async def test_a_silent_owner_of_many_is_silent_for_all_at_once(
     for other in others:
         other.acquire()
     now = 0.0
-    attempt = Lock.try_acquire
+    try_acquire = Lock.try_acquire
 
     def pass_time(lock: Lock) -> Holder | None:
         nonlocal now
         now += 10.0
-        return attempt(lock)
+        return try_acquire(lock)
 
     monkeypatch.setattr(locks, "monotonic", lambda: now)
     monkeypatch.setattr(Lock, "try_acquire", pass_time)
@@ -270,7 +272,7 @@ async def test_a_silent_owner_of_many_is_silent_for_all_at_once(
         other.release()
 
 
-async def test_the_patience_is_for_all_of_them(tmp_path: Path) -> None:
+async def test_the_timeout_is_for_all_partitions_together(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
     events: list[Event] = []
     free = asyncio.Event()
@@ -278,12 +280,12 @@ async def test_the_patience_is_for_all_of_them(tmp_path: Path) -> None:
     first.acquire()
     second.acquire()
 
-    def tell(event: Event) -> None:
+    def listen(event: Event) -> None:
         events.append(event)
         free.set()
 
     partitions = Partitions(tree, ["p10", "p11"], "now")
-    opening = asyncio.create_task(partitions.open(600, tell, pytest.fail))
+    opening = asyncio.create_task(partitions.open(600, listen, pytest.fail))
     await until(free)
     await asyncio.sleep(0.1)
     free.clear()

@@ -1,5 +1,5 @@
-"""What selections come to, with manifest and tables on the disk: against a model that spells the
-rules out, file by file."""
+"""Resolving selections with manifest and tables on the disk, compared with a model that applies the
+rules file by file."""
 
 import csv
 import hashlib
@@ -37,7 +37,7 @@ WRITTEN = {"1.0": "1", "0.0": "0", "-1.0": "-1", "": "blank"}
 
 
 class Image(NamedTuple):
-    """An image, and what the tables say of it; of a study, what they say of its first image."""
+    """An image and its values in the tables. The values of a study are those of its first image."""
 
     subject: str
     study: str
@@ -53,7 +53,7 @@ class Image(NamedTuple):
 
 @dataclass(frozen=True)
 class World:
-    """A version of a dataset. Images that were withdrawn are in the tables, but no files."""
+    """A version of a dataset. Withdrawn images are in the tables, but not in the manifest."""
 
     dataset: str
     images: tuple[Image, ...]
@@ -61,7 +61,7 @@ class World:
 
     @property
     def paths(self) -> list[str]:
-        """The manifest's, in its order."""
+        """The paths in the manifest, in its order."""
         suffix = "jpg" if self.dataset == JPG else "dcm"
         there = [image for image in self.images if image.id not in self.withdrawn]
         below = {f"{image.folder}/{image.id}.{suffix}" for image in there}
@@ -93,17 +93,17 @@ class World:
 def on_disk(world: World) -> Iterator[tuple[ManifestFile, Tables]]:
     with tempfile.TemporaryDirectory() as folder:
         dest = Path(folder)
-        beside = dest / JPG / VERSION
+        sibling = dest / JPG / VERSION
         digests = {}
-        for root in (beside, dest / world.dataset / VERSION):
+        for root in (sibling, dest / world.dataset / VERSION):
             root.mkdir(parents=True, exist_ok=True)
         for name, (columns, rows) in world.tables.items():
-            with (beside / name).open("w", newline="") as file:
+            with (sibling / name).open("w", newline="") as file:
                 csv.writer(file).writerows([columns.split(","), *rows])
-            digests[name] = hashlib.sha256((beside / name).read_bytes()).hexdigest()
+            digests[name] = hashlib.sha256((sibling / name).read_bytes()).hexdigest()
         none = "0" * 64
         for root, paths in (
-            (beside, sorted(digests)),
+            (sibling, sorted(digests)),
             (dest / world.dataset / VERSION, world.paths),
         ):
             lines = [f"{digests.get(path, none)} {path}\n" for path in paths]
@@ -116,11 +116,11 @@ def on_disk(world: World) -> Iterator[tuple[ManifestFile, Tables]]:
             )
 
 
-def understood(world: World, *selections: Selection) -> list[str]:
+def resolved(world: World, *selections: Selection) -> list[str]:
     with on_disk(world) as (manifest, tables):
-        meant = resolve_selection(selections, manifest, tables)
-        found = [path for path in manifest.paths() if meant.is_wanted(path)]
-        assert {partition_of(path) for path in found} <= meant.partitions
+        selected = resolve_selection(selections, manifest, tables)
+        found = [path for path in manifest.paths() if selected.is_wanted(path)]
+        assert {partition_of(path) for path in found} <= selected.partitions
         return found
 
 
@@ -128,7 +128,7 @@ def understood(world: World, *selections: Selection) -> list[str]:
 
 
 def expected(world: World, selection: Selection) -> list[str]:
-    """The rules, one sentence each, of a selection that chooses among images."""
+    """Apply the rules of a selection to each file, one condition a rule."""
     known = {image.id: image for image in world.images}
     first = {image.study: image for image in reversed(world.images)}
 
@@ -149,7 +149,7 @@ def expected(world: World, selection: Selection) -> list[str]:
 
     passing = {ids(path)[1] for path in below if (i := ids(path)[2]) and passes(known[i])}
 
-    def is_meant(path: str) -> bool:
+    def is_selected(path: str) -> bool:
         subject, study, image = ids(path)
         kind = Kind.IMAGES if image else Kind.REPORTS
         return (
@@ -163,7 +163,7 @@ def expected(world: World, selection: Selection) -> list[str]:
             and (not selection.only or kind in selection.only)
         )
 
-    found = [path for path in below if is_meant(path)]
+    found = [path for path in below if is_selected(path)]
     if selection.sample is not None:
         found = drawn(found, selection.sample, [ids(path) for path in found])
     root = [path for path in world.paths if not path.startswith("files/")]
@@ -219,7 +219,7 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 def some(values: Iterable[str]) -> st.SearchStrategy[tuple[str, ...]]:
-    """None, mostly; else a few of the values."""
+    """Draw no value in most cases, else a few of them."""
     few = st.lists(st.sampled_from(sorted(set(values))), min_size=1, max_size=3, unique=True)
     return st.one_of(st.just(()), st.just(()), few.map(tuple))
 
@@ -257,14 +257,14 @@ def test_against_the_model(data: st.DataObject) -> None:
     world = data.draw(worlds())
     assume(any(path.startswith("files/") for path in world.paths))
     selection = data.draw(selections(world))
-    meant = expected(world, selection)
+    wanted = expected(world, selection)
     try:
-        found = understood(world, selection)
+        found = resolved(world, selection)
     except UsageError as refused:
         if "nothing is selected by" not in str(refused):
             raise
         found = []
-    assert found == meant
+    assert found == wanted
 
 
 @settings(many, max_examples=50)
@@ -275,7 +275,7 @@ def test_several_selections_are_their_union(data: st.DataObject) -> None:
     both = [data.draw(selections(world)) for _ in range(2)]
     each = [expected(world, selection) for selection in both]
     assume(all(each))
-    assert understood(world, *both) == sorted({*each[0], *each[1]})
+    assert resolved(world, *both) == sorted({*each[0], *each[1]})
 
 
 # ── by example ─────────────────────────────────────────────────────────────────────────────────
@@ -316,9 +316,9 @@ FIRST = "files/p10/p10000032/s50414267"
         ),
     ],
 )
-def test_what_is_refused(selection: Selection, words: str, step: str) -> None:
+def test_a_selection_of_nothing_is_refused(selection: Selection, words: str, step: str) -> None:
     with pytest.raises(UsageError) as caught:
-        understood(SMALL, selection)
+        resolved(SMALL, selection)
     assert words in str(caught.value)
     assert step in caught.value.next_step
 
@@ -326,30 +326,30 @@ def test_what_is_refused(selection: Selection, words: str, step: str) -> None:
 def test_many_unknown_ids_are_counted() -> None:
     ids = tuple(f"p1000{number:04}" for number in range(100, 1_300))
     with pytest.raises(UsageError, match=r"no subject p10000100, .*p10000104 and 1,195 more"):
-        understood(SMALL, Selection(subjects=ids))
+        resolved(SMALL, Selection(subjects=ids))
 
 
 def test_a_report_goes_with_the_images_that_are_there() -> None:
     withdrawn = replace(SMALL, withdrawn=frozenset({ONE}))
     pa = Selection(views=("PA",), tables=False)
-    assert understood(SMALL, pa) == [f"{FIRST}.txt", f"{FIRST}/{ONE}.dcm"]
+    assert resolved(SMALL, pa) == [f"{FIRST}.txt", f"{FIRST}/{ONE}.dcm"]
     with pytest.raises(UsageError, match="nothing is selected"):
-        understood(withdrawn, pa)
-    assert understood(withdrawn, Selection(shards=("p10",), tables=False)) == [
+        resolved(withdrawn, pa)
+    assert resolved(withdrawn, Selection(shards=("p10",), tables=False)) == [
         f"{FIRST}.txt",
         f"{FIRST}/{TWO}.dcm",
     ]
 
 
-def test_a_split_table_of_ones_own_needs_images_and_splits_alone(tmp_path: Path) -> None:
+def test_a_users_split_table_needs_two_columns(tmp_path: Path) -> None:
     own = tmp_path / "mine.csv"
     own.write_text(f"split,dicom_id\ntest,{TWO}\n")
     selection = Selection(splits=("test",), split_table=str(own), tables=False)
-    assert understood(SMALL, selection) == [f"{FIRST}.txt", f"{FIRST}/{TWO}.dcm"]
+    assert resolved(SMALL, selection) == [f"{FIRST}.txt", f"{FIRST}/{TWO}.dcm"]
 
     own.unlink()
     with pytest.raises(UsageError, match=r"cannot read .*mine\.csv"):
-        understood(SMALL, selection)
+        resolved(SMALL, selection)
 
 
 @pytest.mark.parametrize(
@@ -360,7 +360,7 @@ def test_a_split_table_of_ones_own_needs_images_and_splits_alone(tmp_path: Path)
         lambda path: (path.parent / "SHA256SUMS.txt").unlink(),
     ],
 )
-def test_a_table_counts_only_with_its_digest(change: Callable[[Path], object]) -> None:
+def test_a_table_is_used_only_with_its_published_digest(change: Callable[[Path], object]) -> None:
     with on_disk(SMALL) as (manifest, tables):
         path = tables.find("split")
         assert path is not None
@@ -370,19 +370,19 @@ def test_a_table_counts_only_with_its_digest(change: Callable[[Path], object]) -
             resolve_selection([Selection(splits=("test",))], manifest, tables)
 
 
-def test_a_bad_table_is_no_shorter_table() -> None:
+def test_a_damaged_table_is_not_read_as_a_shorter_one() -> None:
     harmed = Image("11000011", "51029426", THREE, "te\0st")
     with pytest.raises(InvalidTable, match="split"):
-        understood(replace(SMALL, images=(*SMALL.images[:2], harmed)), Selection(splits=("train",)))
+        resolved(replace(SMALL, images=(*SMALL.images[:2], harmed)), Selection(splits=("train",)))
 
 
-def test_a_dataset_without_tables_says_so() -> None:
+def test_a_dataset_without_tables_is_refused() -> None:
     world = replace(SMALL, dataset="novel")
-    with pytest.raises(UsageError, match="novel has no table that tells the split"):
-        understood(world, Selection(splits=("test",)))
+    with pytest.raises(UsageError, match="novel has no table with the split"):
+        resolved(world, Selection(splits=("test",)))
 
 
-def test_owners_by_the_lists_of_the_dicom_tree(tmp_path: Path) -> None:
+def test_subjects_are_looked_up_in_the_lists_of_the_dicom_dataset(tmp_path: Path) -> None:
     root = tmp_path / DICOM / VERSION
     root.mkdir(parents=True)
     row = f"10000032,50414267,{ONE},x"
@@ -397,7 +397,7 @@ def test_owners_by_the_lists_of_the_dicom_tree(tmp_path: Path) -> None:
     assert lookup_subjects(tables, asked) == {"s50414267": "p10000032", ONE: "p10000032"}
 
 
-def test_owners() -> None:
+def test_subjects_are_looked_up_in_the_tables() -> None:
     with on_disk(replace(SMALL, dataset=JPG)) as (_manifest, tables):
         asked = [Selection(studies=("s50414267",)), Selection(images=(THREE, ONE))]
         assert lookup_subjects(tables, asked) == {

@@ -1,4 +1,4 @@
-"""Whose a tree is: by its note, by the names of its folders, by its images; or not known."""
+"""The dataset and version of a tree: by its claim, by its path, by its images, or unknown."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from cxrsync.dataset.tree_identity import (
     Identity,
     check_identity,
     claim_tree,
+    identity_from_path,
     identity_of,
     read_claim,
-    told_by_name,
 )
 from cxrsync.errors import UsageError
 from cxrsync.storage.tree import Tree
@@ -19,11 +19,11 @@ JPG, DICOM, TINY = "mimic-cxr-jpg", "mimic-cxr", "tiny"
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "identity"),
     [
         (f"{JPG}/2.1.0", (JPG, "2.1.0")),
         (f"{DICOM}/2.1.0", (DICOM, "2.1.0")),
-        (f"{TINY}/1.0", (TINY, "1.0")),  # the one that is asked for
+        (f"{TINY}/1.0", (TINY, "1.0")),  # the dataset of the job
         (f"{JPG}/2.2.0-beta.1", (JPG, "2.2.0-beta.1")),
         ("backup/2.1.0", None),
         (f"{JPG}/2024", None),
@@ -33,22 +33,22 @@ JPG, DICOM, TINY = "mimic-cxr-jpg", "mimic-cxr", "tiny"
         (JPG, None),
     ],
 )
-def test_what_names_tell(tmp_path: Path, names: str, told: tuple[str, str] | None) -> None:
+def test_identity_from_path(tmp_path: Path, names: str, identity: tuple[str, str] | None) -> None:
     (tmp_path / names).mkdir(parents=True)
-    assert told_by_name(tmp_path / names, TINY) == told
-    assert told_by_name(tmp_path / names / ".." / Path(names).name, TINY) == told
+    assert identity_from_path(tmp_path / names, TINY) == identity
+    assert identity_from_path(tmp_path / names / ".." / Path(names).name, TINY) == identity
     (tmp_path / "link").symlink_to(tmp_path / names)
-    assert told_by_name(tmp_path / "link", TINY) == told
+    assert identity_from_path(tmp_path / "link", TINY) == identity
 
 
-def test_a_link_has_a_name_of_its_own(tmp_path: Path) -> None:
+def test_the_path_of_a_link_counts(tmp_path: Path) -> None:
     (tmp_path / "disk7").mkdir()
     (tmp_path / JPG).mkdir()
     (tmp_path / JPG / "2.1.0").symlink_to(tmp_path / "disk7")
-    assert told_by_name(tmp_path / JPG / "2.1.0", JPG) == (JPG, "2.1.0")
+    assert identity_from_path(tmp_path / JPG / "2.1.0", JPG) == (JPG, "2.1.0")
 
 
-def test_the_note_counts_more_than_names(tmp_path: Path) -> None:
+def test_the_claim_counts_more_than_the_path(tmp_path: Path) -> None:
     root = tmp_path / JPG / "2.1.0"
     claim_tree(Tree(root), JPG, "2.1.0")
     moved = root.rename(tmp_path / JPG / "2.2.0")
@@ -62,20 +62,20 @@ def test_the_note_counts_more_than_names(tmp_path: Path) -> None:
         (f"{DICOM}/2.1.0", (JPG, "2.1.0"), ["holds mimic-cxr 2.1.0", "another --from"]),
     ],
 )
-def test_another_is_refused(
+def test_a_tree_of_another_version_or_dataset_is_refused(
     tmp_path: Path, names: str, asked: tuple[str, str], words: list[str]
 ) -> None:
     (tmp_path / names).mkdir(parents=True)
     with pytest.raises(UsageError) as caught:
         check_identity(tmp_path / names, Identity(*asked), "--from")
-    said = f"{caught.value} {caught.value.next_step}"
-    assert [word for word in words if word not in said] == []
+    message = f"{caught.value} {caught.value.next_step}"
+    assert [word for word in words if word not in message] == []
     with pytest.raises(UsageError):
         claim_tree(Tree(tmp_path / names), *asked)
     assert list((tmp_path / names).iterdir()) == []
 
 
-def test_a_new_version_is_sent_to_its_place(tmp_path: Path) -> None:
+def test_the_error_names_the_destination_of_a_new_version(tmp_path: Path) -> None:
     root = tmp_path / JPG / "2.0.0"
     root.mkdir(parents=True)
     with pytest.raises(UsageError) as caught:
@@ -83,7 +83,7 @@ def test_a_new_version_is_sent_to_its_place(tmp_path: Path) -> None:
     assert f"--dest {tmp_path}" in caught.value.next_step
 
 
-def test_images_tell_where_nothing_else_does(tmp_path: Path) -> None:
+def test_images_identify_a_tree_without_claim(tmp_path: Path) -> None:
     image = tmp_path / "data/files/p10/p10000032/s50414267/0.jpg"
     image.parent.mkdir(parents=True)
     image.touch()

@@ -63,16 +63,16 @@ def test_a_tree_that_wget_left_is_said_and_gone_on_with(
     for command in READERS:
         looked = machine.run(*command, *SHARD)
         assert looked.code == 0, looked.err
-        assert f"note: going on with the tree that wget left in {root}" in looked.err
+        assert f"note: continuing with the tree that wget left in {root}" in looked.err
 
     done = machine.pull(*SHARD)
 
     assert done.code == 0, done.err
-    assert f"going on with the tree that wget left in {root}" in notices(done)
+    assert f"continuing with the tree that wget left in {root}" in notices(done)
     assert done.summary["root"] == str(root)
     assert done.summary["files"]["fetched"] == 0
     again = machine.pull(*SHARD)
-    assert f"going on with the tree in {root}" in notices(again)
+    assert f"continuing with the tree in {root}" in notices(again)
     assert machine.run("-q", "status", *SHARD).err == ""
 
 
@@ -89,17 +89,17 @@ def test_the_host_of_a_mirror(machine: Machine, server: MiniPhysioNet, jpg: Path
 def test_the_plain_place_needs_no_word(machine: Machine, tree: Path) -> None:
     done = machine.pull(*SHARD)
     assert done.summary["root"] == str(tree)
-    assert not any("going on" in text for text in notices(done))
+    assert not any("continuing with" in text for text in notices(done))
 
 
 def test_a_tree_whose_version_nothing_tells(machine: Machine, jpg: Path) -> None:
     copy(jpg, machine.dest)
     done = machine.pull(*SHARD)
     assert done.code == 0, done.err
-    assert any("it is taken for 2.1.0" in text for text in notices(done))
+    assert any("2.1.0 is assumed" in text for text in notices(done))
     assert done.summary["files"]["fetched"] == 0
     # It is noted now.
-    assert not any("taken for" in text for text in notices(machine.pull(*SHARD)))
+    assert not any("is assumed" in text for text in notices(machine.pull(*SHARD)))
     assert machine.run("status").code == 0
 
 
@@ -181,7 +181,7 @@ def test_the_name_of_a_folder_tells_its_version(
         ended = machine.run(*command, *SHARD, "--dest", str(root), "--dataset-version", VERSION)
         assert ended.code == 2
         assert f"{root} holds mimic-cxr-jpg 2.0.0, not mimic-cxr-jpg 2.1.0" in ended.err
-    assert f"With --dest {machine.dest} version 2.1.0 comes beside." in ended.err
+    assert f"With --dest {machine.dest} , version 2.1.0 goes into a folder" in ended.err
     assert server.request_log.snapshot().requests == 0
     assert sorted(root.rglob("*")) == before
 

@@ -102,7 +102,7 @@ async def test_what_tells_nothing_is_taken_on_the_user_s_word_alone(
 ) -> None:
     bare = without_note(mirror / SLUG / VERSION).rename(tmp_path / "bare")
     said = await refusal(tmp_path / "new", bare)
-    assert "nothing tells which version of tiny it holds Say --dataset-version" in said
+    assert "does not say which version of tiny it holds Say --dataset-version" in said
     assert (await copy(tmp_path / "new", bare, VERSION)).exit_code == 0
     assert differences(tmp_path / "new", FILES) == []
 
@@ -169,7 +169,7 @@ def test_by_the_command_line(
     )
     assert trusted.code == 0, trusted.err
     notices = [event["text"] for event in trusted.events if event["event"] == "notice"]
-    assert any("taken for mimic-cxr-jpg 2.0.0, as you say" in text for text in notices)
+    assert any("mimic-cxr-jpg 2.0.0 is assumed, as named" in text for text in notices)
     assert server.request_log.snapshot().requests == 0
 
 

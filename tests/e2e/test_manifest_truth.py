@@ -404,7 +404,7 @@ async def test_a_bit_that_rotted_is_mended_and_nobody_is_blamed(tmp_path: Path, 
         pulled = await pull_from(server, tmp_path)
 
         assert pulled.code == 0
-        assert "not what had been fetched" in notices(pulled)
+        assert "has changed on the disk since it was downloaded" in notices(pulled)
         assert manifest_in(tmp_path) == manifest_of(FILES)
         assert differences(tmp_path, FILES) == []
         [aside] = (root_of(tmp_path) / ".cxrsync/trash").rglob(MANIFEST)

@@ -158,7 +158,7 @@ async def test_who_was_slow_writes_into_no_file_of_anybodys(
     said = [event.text for event in taken.events if isinstance(event, Notice)]
     who = f"process {os.getpid()} on {myself().host}"
     assert said == [
-        f"took {what} over from {who}, of which nothing was heard"
+        f"took {what} over from {who}, which no longer responds"
         for what in ("shard p10", "shard p11", "the tables and the root")
     ]
     before = identities(tmp_path)

@@ -21,7 +21,7 @@ FILES = {"a.csv": b"x,y\n1,2\n"}
 
 @pytest.fixture(autouse=True)
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locking, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(locking, "POLL_SECONDS", 0.01)
 
 
 @pytest.fixture

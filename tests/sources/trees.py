@@ -8,6 +8,6 @@ from cxrsync.dataset.tree_identity import Identity
 from cxrsync.sources.local import LocalTree
 
 
-def local_tree(folder: Path, whose: Identity | None = None) -> LocalTree:
-    """``whose``: what ``folder`` itself is, where it is a version's root."""
-    return LocalTree(folder, SourceTrees(Location(folder), lambda _event: None, whose))
+def local_tree(folder: Path, identity: Identity | None = None) -> LocalTree:
+    """``identity``: what ``folder`` itself is, where it is a version's root."""
+    return LocalTree(folder, SourceTrees(Location(folder), lambda _event: None, identity))

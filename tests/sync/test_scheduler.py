@@ -321,10 +321,10 @@ async def test_a_disk_that_does_not_write(
 ) -> None:
     original = Partial.write
 
-    def write(partial: Partial, offset: int, chunks: list[bytes], epoch: int) -> bool:
+    def write(partial: Partial, offset: int, chunks: list[bytes], generation: int) -> bool:
         if partial.unclaimed_path.name == sha(b"b"):
             raise OSError(code, os.strerror(code))
-        return original(partial, offset, chunks, epoch)
+        return original(partial, offset, chunks, generation)
 
     monkeypatch.setattr(Partial, "write", write)
     run = Run(tmp_path, Shop({A: b"a", B: b"b", C: b"c"}))

@@ -89,7 +89,7 @@ def test_when_another_is_due(since: float, took: float, due: bool) -> None:
 async def test_the_first_is_there_at_once_and_the_next_in_half_a_minute(
     tree: Tree, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.005)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.005)
     partitions = await opened()
     await partitions.record([row(0)])
     assert seen(tree) is None
@@ -156,7 +156,7 @@ async def test_a_snapshot_that_fails_ends_nothing(
     tree: Tree, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SNAPSHOT_SECONDS", 0.0)
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.005)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.005)
     tried = []
 
     def fail(_state: State) -> None:
