@@ -21,12 +21,12 @@ from cxrsync.operations.prepare import prepare
 from cxrsync.operations.prerequisites import fetch_prerequisites
 from cxrsync.operations.resolve import resolve
 from cxrsync.plan.capacity import (
-    files_to_make,
-    in_words,
-    lacking,
-    need,
+    describe_space,
+    needed_bytes,
+    needed_files,
     partial_usage,
     published_estimate,
+    shortage_of,
 )
 from cxrsync.plan.carry_over import find_reusable
 from cxrsync.plan.forecast import Forecast
@@ -62,8 +62,10 @@ async def _forecast(run: RunContext, plan: Plan) -> Forecast:
     here = partials[1]
     free = await run_in_thread(lambda: free_space(run.target.tree.root))
     short = None
-    if lacking(plan, guess, free, here) is not None:
-        short = WillNotFit(f"it will not fit on the disk: {in_words(plan, guess, free, here)}")
+    if shortage_of(plan, guess, free, here) is not None:
+        short = WillNotFit(
+            f"it will not fit on the disk: {describe_space(plan, guess, free, here)}"
+        )
     return Forecast(
         root=str(run.target.tree.root),
         dataset=run.target.dataset.slug,
@@ -71,12 +73,12 @@ async def _forecast(run: RunContext, plan: Plan) -> Forecast:
         selection=str(run.job.selection),
         inventory=plan.inventory,
         selected=plan.selected,
-        to_take=len(plan.reusable),
+        reusable=len(plan.reusable),
         resumable=partials,
         estimate=guess,
-        need_bytes=need(plan, guess, here),
-        need_files=files_to_make(plan),
-        room=free,
+        need_bytes=needed_bytes(plan, guess, here),
+        need_files=needed_files(plan),
+        free_space=free,
         rate=await run_in_thread(lambda: _last_rate(run)),
         refusal=short,
     )

@@ -1,1 +1,1 @@
-"""What is missing, and what it takes: decisions, purely."""
+"""Plan a run: decide which files are missing and what they need. The decisions are pure."""

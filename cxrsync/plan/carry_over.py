@@ -1,4 +1,4 @@
-"""What an older version holds already: the same bytes need not be fetched again."""
+"""Find files of an older version on this disk that can be reused instead of fetched."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _TO_FETCH = ("in_shards", "reports", "in_root")
 
 
 def find_reusable(run: RunContext, plan: Plan) -> Plan:
-    """The plan with the files set apart that older versions hold.
+    """Return the plan with those files as ``reusable`` that older versions hold.
 
-    Raises UsageError where ``--link-from`` names a folder that holds no version.
+    Raises: UsageError if ``--link-from`` names a folder that holds no version.
     """
     if not plan.to_fetch:
         return plan
@@ -48,68 +48,74 @@ def find_reusable(run: RunContext, plan: Plan) -> Plan:
             plan = reuse_moved(reuse_same_path(plan, manifest), manifest)
         trees.append(tree)
     plan = replace(plan, older=tuple(trees))
-    return replace(plan, copies_take_space=not clones(run, plan))
+    return replace(plan, copies_take_space=not reuse_takes_no_space(run, plan))
 
 
 def older_trees(run: RunContext) -> list[Tree]:
-    """The trees that may hold files of this version: the one that ``--link-from`` names, then those
-    beside the new one. Raises UsageError where the named folder holds no version."""
+    """Return the trees that may hold files of this version.
+
+    First those in the folder that ``--link-from`` names, then the other versions in the
+    destination.
+
+    Raises: UsageError if the named folder holds no version.
+    """
     named = run.job.link_from
     slug = run.target.dataset.slug
-    place = destination(run.job)
+    location = destination(run.job)
     roots = []
     if named is not None:
-        there = replace(place, path=named, option="--link-from")
-        own = there.version_root()
-        roots = there.trees(slug) if own is None else [own.root]
+        link_from = replace(location, path=named, option="--link-from")
+        own = link_from.version_root()
+        roots = link_from.trees(slug) if own is None else [own.root]
     if named is not None and not roots:
         raise UsageError(
             f"--link-from {named} holds no version of {slug}",
-            next_step="Name a version's own folder, or the folder that holds the dataset.",
+            next_step="Name the folder of a version, or the folder that holds the dataset.",
         )
-    if place.version_root() is None:
-        roots += place.trees(slug)
+    if location.version_root() is None:
+        roots += location.trees(slug)
     return [Tree(root) for root in dict.fromkeys(roots) if root != run.target.tree.root]
 
 
 def reuse_same_path(plan: Plan, older: ManifestFile) -> Plan:
-    """The plan with those files reusable that an older manifest lists under the same path, with the
-    same digest."""
+    """Return the plan with those files as ``reusable`` that an older manifest lists under the same
+    path and with the same digest."""
     reusable = array("Q", plan.reusable)
     lists: dict[str, Any] = {}
     for name in _TO_FETCH:
-        left = lists[name] = array("Q")
-        there = older.entries()
-        for item, other in merge_join(_with_entries(plan, name), there, _path, _path):
+        remaining = lists[name] = array("Q")
+        older_entries = older.entries()
+        for item, other in merge_join(_with_entries(plan, name), older_entries, _path, _path):
             if item is not None:
                 offset, entry = item
                 is_same = other is not None and other[1].sha256 == entry.sha256
-                (reusable if is_same else left).append(offset)
+                (reusable if is_same else remaining).append(offset)
     return replace(plan, **lists, reusable=reusable)
 
 
 def reuse_moved(plan: Plan, older: ManifestFile) -> Plan:
-    """The plan with those files reusable whose digest an older manifest lists under any path."""
-    # The first 64 bits of each digest, sorted: eight bytes a file, whatever their number.
+    """Return the plan with those files as ``reusable`` whose digest an older manifest lists under
+    any path."""
+    # The first 64 bits of each digest, sorted: this takes only eight bytes a file.
     keys = array(
         "Q",
         sorted(_key(entry) for name in _TO_FETCH for _offset, entry in _with_entries(plan, name)),
     )
     paths: dict[str, str] = {}
     for _offset, entry in older.entries() if keys else ():
-        at = bisect_left(keys, _key(entry))
-        if at < len(keys) and keys[at] == _key(entry):
+        index = bisect_left(keys, _key(entry))
+        if index < len(keys) and keys[index] == _key(entry):
             paths.setdefault(entry.sha256, entry.path)
     if not paths:
         return plan
     reusable, moved = array("Q", plan.reusable), dict(plan.moved)
     lists: dict[str, Any] = {}
     for name in _TO_FETCH:
-        left = lists[name] = array("Q")
+        remaining = lists[name] = array("Q")
         for offset, entry in _with_entries(plan, name):
             path = paths.get(entry.sha256)
             if path is None:
-                left.append(offset)
+                remaining.append(offset)
             else:
                 reusable.append(offset)
                 moved[offset] = path
@@ -129,24 +135,24 @@ def _key(entry: Entry) -> int:
     return int(entry.sha256[:16], 16)
 
 
-def clones(run: RunContext, plan: Plan) -> bool:
-    """Whether reused files take no space on this disk. Tries it with the first of them."""
+def reuse_takes_no_space(run: RunContext, plan: Plan) -> bool:
+    """Return whether reused files take no space on this disk. Tries to clone or link the first."""
     own = run.target.tree.own
     for _entry, path in islice(plan.entries_to_reuse(), 1):
-        # By a name of this process's own: it may stand beside other people's trees.
-        probe = _nearest(own) / f".clone-{os.getpid()}{COPY_SUFFIX}"
+        # The name contains the process id: the folder may be shared with other users.
+        probe = _nearest_existing(own) / f".clone-{os.getpid()}{COPY_SUFFIX}"
         for tree in plan.older:
             with suppress(OSError):
                 try:
-                    how = clone_link_or_copy(tree.final(path), probe, run.job.link)
-                    return how is not Link.COPY
+                    method = clone_link_or_copy(tree.final(path), probe, run.job.link)
+                    return method is not Link.COPY
                 finally:
                     probe.unlink(missing_ok=True)
     return False
 
 
-def _nearest(folder: Path) -> Path:
-    """The folder, or the first above it that exists."""
+def _nearest_existing(folder: Path) -> Path:
+    """Return the folder, or its nearest parent that exists."""
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
     return folder

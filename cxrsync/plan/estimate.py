@@ -1,7 +1,8 @@
-"""What of a selection is here and what is missing, by partition and kind; what it will need.
+"""Count verified, unverified and missing files by partition and kind, and estimate missing bytes.
 
-Sizes are not in the manifest. They are taken, in this order, from what earlier answers told, from
-the public total of the version, from the catalogue's means; and whichever it was is said.
+The manifest has no sizes. They are estimated, in this order, from the sizes of earlier responses,
+from the published total of the version, and from the means of the catalogue. The estimate names
+which of them it is based on.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from dataclasses import dataclass, field
 
 from cxrsync.model import Kind, partition_of
 
-# The mean of fewer files than this says little of the others.
-_ENOUGH = 20
+# The mean size of fewer files is not a useful estimate for the others.
+_MIN_SAMPLE = 20
 
 LEARNED = "sizes learned so far"
 PUBLISHED = "the version's published total"
@@ -22,7 +23,7 @@ CATALOGUE = "the catalogue's means"
 
 @dataclass(slots=True)
 class Count:
-    """So many files; the sizes of ``sized`` of them are known, ``bytes`` in all."""
+    """A number of files. The sizes of ``sized`` of them are known; their sum is ``bytes``."""
 
     files: int = 0
     sized: int = 0
@@ -47,51 +48,60 @@ def _counts() -> Counts:
 
 @dataclass(slots=True)
 class Inventory:
-    """What a plan has found, by partition and kind. ``folders`` to be made, at the most."""
+    """The files of a plan, counted by partition and kind.
+
+    ``folders``: the number of folders that the missing files need; some may exist already.
+    """
 
     kind_of: Callable[[str], Kind]
     present: Counts = field(default_factory=_counts)
     missing: Counts = field(default_factory=_counts)
-    unproved: Counts = field(default_factory=_counts)
+    unverified: Counts = field(default_factory=_counts)
     folders: int = 0
-    _last: str = ""
-    _parts: list[str] = field(default_factory=list)
+    _last_folder: str = ""
+    _last_parts: list[str] = field(default_factory=list)
 
     def add_missing(self, path: str, kind: Kind, size: int | None) -> None:
-        """A file that has to be brought; paths come in order. ``size``: as a row remembers it."""
+        """Count a file to fetch. Call it in the order of the paths.
+
+        ``size``: the size that a record has for it, None if unknown.
+        """
         self.missing[partition_of(path), kind].add(size)
         folder = path.rpartition("/")[0]
-        if folder != self._last:
+        if folder != self._last_folder:
             parts = folder.split("/") if folder else []
-            shared = 0
-            for mine, other in zip(parts, self._parts, strict=False):
-                if mine != other:
+            common = 0
+            for part, last_part in zip(parts, self._last_parts, strict=False):
+                if part != last_part:
                     break
-                shared += 1
-            self.folders += len(parts) - shared
-            self._last, self._parts = folder, parts
+                common += 1
+            self.folders += len(parts) - common
+            self._last_folder, self._last_parts = folder, parts
 
     def add_present(self, path: str, size: int) -> None:
-        """A file that is here and proved."""
+        """Count a verified file."""
         self.present[partition_of(path), self.kind_of(path)].add(size)
 
-    def add_unproved(self, path: str, size: int) -> None:
-        """A file that is here and has to be hashed."""
-        self.unproved[partition_of(path), self.kind_of(path)].add(size)
+    def add_unverified(self, path: str, size: int) -> None:
+        """Count a file that is there and has to be hashed."""
+        self.unverified[partition_of(path), self.kind_of(path)].add(size)
 
 
 def by_kind(counts: Mapping[tuple[str, Kind], Count]) -> dict[Kind, Count]:
-    """Counts of all partitions together."""
-    found: dict[Kind, Count] = {}
+    """Return the counts of each kind over all partitions."""
+    sums: dict[Kind, Count] = {}
     for (_partition, kind), count in counts.items():
-        found[kind] = found.get(kind, Count()) + count
-    return found
+        sums[kind] = sums.get(kind, Count()) + count
+    return sums
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What is missing comes to about ``bytes``; of ``unknown`` files nothing is known. ``basis``
-    says where the sizes are from, ``means`` what a file of each kind is taken for."""
+    """The estimated size of the missing files.
+
+    ``bytes``: their sum. ``unknown``: the number of files without an estimate, which are not in the
+    sum. ``basis``: where the sizes are from. ``means``: the estimate for one file of each kind.
+    """
 
     bytes: int
     unknown: int
@@ -103,31 +113,32 @@ def estimate(
     inventory: Inventory,
     means: Mapping[Kind, int],
     published: int | None = None,
-    everything: Mapping[Kind, int] | None = None,
+    files_of_version: Mapping[Kind, int] | None = None,
 ) -> Estimate:
-    """What the missing files of an inventory come to.
+    """Estimate the bytes of the missing files of an inventory.
 
-    ``means`` are the catalogue's; ``published`` is the total of the version in bytes, of use only
-    with ``everything``: how many files of each kind the whole version has.
+    ``means``: the mean sizes in the catalogue. ``published``: the published total of the version in
+    bytes. It is used only together with ``files_of_version``, the number of files of each kind in
+    the whole version.
     """
     missing = by_kind(inventory.missing)
     learned = by_kind(inventory.present)
-    for kind, count in [*by_kind(inventory.unproved).items(), *missing.items()]:
+    for kind, count in [*by_kind(inventory.unverified).items(), *missing.items()]:
         learned[kind] = learned.get(kind, Count()) + Count(count.sized, count.sized, count.bytes)
     usual: Mapping[Kind, float] = means
     source = CATALOGUE
-    if published is not None and everything:
-        usual, source = _scaled(means, published, everything), PUBLISHED
+    if published is not None and files_of_version:
+        usual, source = _scaled(means, published, files_of_version), PUBLISHED
     taken: dict[Kind, float] = {}
     basis: dict[str, None] = {}
-    total, unknown = 0.0, 0  # rounded once: a whole version comes to its published total
+    total, unknown = 0.0, 0  # rounded only at the end, so that a whole version has its exact total
     for kind, count in missing.items():
         total += count.bytes
         rest = count.files - count.sized
         known = learned.get(kind, Count())
         if count.sized:
             basis[LEARNED] = None
-        if rest and known.sized >= min(_ENOUGH, rest):
+        if rest and known.sized >= min(_MIN_SAMPLE, rest):
             taken[kind] = known.bytes / known.sized
             basis[LEARNED] = None
         elif rest and kind in usual:
@@ -140,10 +151,12 @@ def estimate(
 
 
 def _scaled(
-    means: Mapping[Kind, int], published: int, everything: Mapping[Kind, int]
+    means: Mapping[Kind, int], published: int, files_of_version: Mapping[Kind, int]
 ) -> dict[Kind, float]:
-    """The means, all by one factor larger or smaller, so that the version comes to its published
-    total. Where the catalogue has none, every file counts the same."""
-    weights = {kind: means.get(kind, 0 if means else 1) for kind in everything}
-    whole = sum(weights[kind] * count for kind, count in everything.items())
+    """Return the means, scaled by one factor so that the version has its published total.
+
+    If the catalogue has no means, all files are taken to be of the same size.
+    """
+    weights = {kind: means.get(kind, 0 if means else 1) for kind in files_of_version}
+    whole = sum(weights[kind] * count for kind, count in files_of_version.items())
     return {kind: weight * published / whole for kind, weight in weights.items()} if whole else {}

@@ -1,4 +1,4 @@
-"""What is to do: decisions from what the manifest lists, the state records and the disk holds."""
+"""Make the plan: decide for each selected file by its entry, its record and the disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cxrsync.sanitize import reason_of
 from cxrsync.storage.filesystem import FolderInspector, other_mount_error, reading_error
 from cxrsync.storage.tree import Tree
 
-# A person who pulls images sees the first of them before the tables of the root come along.
+# These are fetched before the root's tables: a user who pulls images sees some of them at once.
 _FIRST_IMAGES = 16
 
 
@@ -27,17 +27,17 @@ def _no_offsets() -> array[int]:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to do in some partitions, and what is done already.
+    """The work to do in some partitions, and the files that are verified already.
 
-    Files are held as the offsets of their lines in the manifest: eight bytes a file. Files to fetch
-    stand in three lists: ``in_shards`` (images), ``reports`` (one archive may hold them all) and
-    ``in_root`` (tables, and whatever else lies outside the shards).
+    A file is held as the offset of its line in the manifest: eight bytes a file. Files to fetch are
+    in three lists: ``in_shards`` (images), ``reports`` (one archive may hold all of them) and
+    ``in_root`` (tables and all other files outside the shards).
 
-    ``reusable``: files that a version in ``older`` holds; ``moved`` has the path there of those
-    that had another path; ``copies_take_space``: whether they become copies, not links or clones.
-    ``to_hash``: files that are there and unverified. ``blocked``: files that cannot be put in
-    place, and why. ``due``: a hash of the path of each selected file that is not present; each of
-    them gets one outcome.
+    ``present``: the verified files. ``reusable``: files that a tree in ``older`` holds. ``moved``:
+    the older path of each reusable file that had another path. ``copies_take_space``: whether
+    reusable files become copies, and not links or clones. ``to_hash``: files that are on the disk
+    and unverified. ``blocked``: files that cannot be published, each with the reason. ``due``: the
+    hash of the path of each selected file that is not verified; each of them gets one outcome.
     """
 
     manifest: ManifestFile
@@ -63,33 +63,33 @@ class Plan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is to do: every selected file is present."""
+        """Whether there is nothing to do, because every selected file is verified."""
         return not (self.to_fetch or self.to_hash or self.blocked)
 
     @property
     def in_root_partition(self) -> int:
-        """The number of files of the root partition that are still to get an outcome."""
-        rare = (*self.reusable, *(offset for offset, _reason in self.blocked))
-        others = (self.entries_to_hash(), map(self.manifest.entry_at, rare))
+        """The number of files of the root partition that will get an outcome."""
+        offsets = (*self.reusable, *(offset for offset, _reason in self.blocked))
+        others = (self.entries_to_hash(), map(self.manifest.entry_at, offsets))
         return len(self.in_root) + sum(
             partition_of(entry.path) == ROOT for entries in others for entry in entries
         )
 
     def entries_to_fetch(self) -> Iterator[Entry]:
-        """What to fetch: the first images, then the root (tables), then the others in order."""
-        at = self.manifest.entries_at
-        yield from at(self.in_shards[:_FIRST_IMAGES])
-        yield from at(self.in_root)
-        # By index: a slice of a long array would be a copy of it.
+        """Yield the files to fetch: some images, then the root (tables), then the others."""
+        entries_at = self.manifest.entries_at
+        yield from entries_at(self.in_shards[:_FIRST_IMAGES])
+        yield from entries_at(self.in_root)
+        # By index, because a slice would copy the long array.
         others = (self.in_shards[index] for index in range(_FIRST_IMAGES, len(self.in_shards)))
-        yield from at(heapq.merge(self.reports, others))
+        yield from entries_at(heapq.merge(self.reports, others))
 
     def entries_to_hash(self) -> Iterator[Entry]:
-        """The files that are there and unverified."""
+        """Yield the files that are on the disk and unverified."""
         return self.manifest.entries_at(self.to_hash)
 
     def entries_to_reuse(self) -> Iterator[tuple[Entry, str]]:
-        """The files that an older version holds, each with its path there."""
+        """Yield the files that an older version holds, each with its path in that version."""
         for offset in self.reusable:
             entry = self.manifest.entry_at(offset)
             yield entry, self.moved.get(offset, entry.path)
@@ -102,24 +102,25 @@ def make_plan(
     tree: Tree,
     kind_of: Callable[[str], Kind],
 ) -> Plan:
-    """Decide for every wanted entry of the partitions in ``records``.
+    """Make the plan for every selected entry of the partitions in ``records``.
 
-    Raises DiskError where nothing could be put in place in the end.
+    Raises: DiskError if files could not be published later, because a folder is another mount or
+    because the disk fails.
     """
-    sorting = _Sorting(kind_of)
+    builder = _PlanBuilder(kind_of)
     obstacles = _Obstacles(manifest, tree)
     for surveyed in survey(manifest, is_wanted, records, tree):
-        there = None if isinstance(surveyed.found, OSError) else surveyed.found
-        status = file_status(surveyed.entry, surveyed.record, there)
-        obstacle = obstacles.to_file(surveyed.entry.path, surveyed.found, status)
-        sorting.add(surveyed, status, obstacle)
-    for partition in sorted({partition for partition, _kind in sorting.inventory.missing}):
+        found = None if isinstance(surveyed.found, OSError) else surveyed.found
+        status = file_status(surveyed.entry, surveyed.record, found)
+        obstacle = obstacles.reason_for(surveyed.entry.path, surveyed.found, status)
+        builder.add(surveyed, status, obstacle)
+    for partition in sorted({partition for partition, _kind in builder.inventory.missing}):
         tree.check_mount(partition)
-    return sorting.plan(manifest)
+    return builder.build(manifest)
 
 
-class _Sorting:
-    """The lists of a plan while they grow, one file after the other."""
+class _PlanBuilder:
+    """Collect the lists of a plan, one file after the other."""
 
     def __init__(self, kind_of: Callable[[str], Kind]) -> None:
         self.inventory = Inventory(kind_of)
@@ -133,7 +134,7 @@ class _Sorting:
         self._due = array("q")
 
     def add(self, surveyed: Surveyed, status: FileStatus, obstacle: str | None) -> None:
-        """Put one selected file where it belongs."""
+        """Add one selected file to the list of its status. ``obstacle``: why it is blocked."""
         offset, entry, record, found = surveyed
         self._selected += 1
         if obstacle is not None:
@@ -147,7 +148,7 @@ class _Sorting:
         elif status is FileStatus.HASH:
             assert isinstance(found, FileStat)
             self._to_hash.append(offset)
-            self.inventory.add_unproved(entry.path, found.size)
+            self.inventory.add_unverified(entry.path, found.size)
         else:
             is_known = record is not None and record.sha256 == entry.sha256
             kind = self._kind_of(entry.path)
@@ -162,8 +163,8 @@ class _Sorting:
             return self._in_root
         return self._reports if kind is Kind.REPORTS else self._in_shards
 
-    def plan(self, manifest: ManifestFile) -> Plan:
-        """The plan, once the manifest has been read to its end."""
+    def build(self, manifest: ManifestFile) -> Plan:
+        """Return the plan. Call it after the last file."""
         return Plan(
             manifest,
             self.inventory,
@@ -180,30 +181,30 @@ class _Sorting:
 
 
 class _Obstacles:
-    """Why files of one tree cannot be judged, or cannot be put where they belong."""
+    """Find the reasons why files of a tree cannot be read, or cannot be published."""
 
     def __init__(self, manifest: ManifestFile, tree: Tree) -> None:
         self._tree = tree
         self._inspector = FolderInspector(tree.root)
-        self._falling = find_name_clashes(manifest.paths, tree.names) if any(tree.names) else {}
+        self._clashes = find_name_clashes(manifest.paths, tree.names) if any(tree.names) else {}
 
-    def to_file(
+    def reason_for(
         self, path: str, found: FileStat | OSError | None, status: FileStatus
     ) -> str | None:
-        """Why the file cannot be judged or put in place; None where nothing is in the way.
+        """Return why the file cannot be read or published; None if nothing prevents it.
 
-        Raises DiskError where the whole disk is at fault.
+        Raises: DiskError for an error of the whole disk.
         """
-        reason = self._to_reading(path, found)
+        reason = self._unreadable_reason(path, found)
         if reason is not None or status is FileStatus.PRESENT:
             return reason
-        return self._to_placing(path, status)
+        return self._unwritable_reason(path, status)
 
-    def _to_reading(self, path: str, found: FileStat | OSError | None) -> str | None:
-        """Why the file under a final name cannot be judged. Raises DiskError where that is the
-        whole disk's fault."""
-        if other := self._falling.get(path):
-            return f"this disk takes its name for that of {other}: the two cannot lie side by side"
+    def _unreadable_reason(self, path: str, found: FileStat | OSError | None) -> str | None:
+        """Return why the file under the final name cannot be read. Raises: DiskError for an error
+        of the whole disk."""
+        if other := self._clashes.get(path):
+            return f"this disk cannot tell its name from that of {other}: it can hold only one"
         if not isinstance(found, OSError):
             return None
         if error := reading_error(found, f"cannot look at {path}"):
@@ -211,8 +212,9 @@ class _Obstacles:
         reason = reason_of(found)
         return reason if isinstance(found, IsADirectoryError) else f"cannot look at it: {reason}"
 
-    def _to_placing(self, path: str, status: FileStatus) -> str | None:
-        """Why no file can be put there. Raises DiskError where that is another mount."""
+    def _unwritable_reason(self, path: str, status: FileStatus) -> str | None:
+        """Return why no file can get this final name. Raises: DiskError if its folder is on another
+        mount than the tree."""
         way = self._inspector.inspect(path)
         if way.obstacle or status is FileStatus.HASH:
             return way.obstacle or None

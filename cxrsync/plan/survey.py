@@ -1,4 +1,4 @@
-"""Where each selected file stands: manifest, state and disk, side by side in one merge."""
+"""Survey the selected files: merge manifest, state and disk, and decide the status of each file."""
 
 from __future__ import annotations
 
@@ -19,34 +19,38 @@ _PATH = attrgetter("path")
 
 
 class FileStatus(Enum):
-    """Where a file stands."""
+    """What has to be done with a selected file."""
 
     PRESENT = "present"
     HASH = "hash"
     FETCH = "fetch"
 
 
-def file_status(entry: Entry, row: FileRecord | None, found: FileStat | None) -> FileStatus:
-    """Where a file stands, from what the manifest wants, the state claims and the disk holds.
+def file_status(entry: Entry, record: FileRecord | None, found: FileStat | None) -> FileStatus:
+    """Return the status of a file by its entry, its record in the state and the file on the disk.
 
-    A row is evidence only beside a file of its size and time. A file without evidence is hashed,
-    never fetched for that alone; one that was proved to be something else is fetched anew.
+    A record counts only if the file has the record's size and time. A file without such a record is
+    hashed, and not fetched for that reason alone. A file whose record has another digest than the
+    manifest is fetched.
     """
     if found is None:
         return FileStatus.FETCH
-    if row is None or not fits(row, found):
+    if record is None or not matches_record(record, found):
         return FileStatus.HASH
-    return FileStatus.PRESENT if row.sha256 == entry.sha256 else FileStatus.FETCH
+    return FileStatus.PRESENT if record.sha256 == entry.sha256 else FileStatus.FETCH
 
 
-def fits(row: FileRecord, found: FileStat) -> bool:
-    """Whether the file on the disk is, by size and time, the one that the row speaks of."""
-    return row.size == found.size and abs(row.mtime_ns - found.mtime_ns) <= MTIME_TOLERANCE_NS
+def matches_record(record: FileRecord, found: FileStat) -> bool:
+    """Return whether the file on the disk has the size and time of the record."""
+    return record.size == found.size and abs(record.mtime_ns - found.mtime_ns) <= MTIME_TOLERANCE_NS
 
 
 class Surveyed(NamedTuple):
-    """One selected file: its entry, and the line's offset in the manifest; what the state records;
-    what the disk holds, or why that cannot be told."""
+    """One selected file.
+
+    ``offset``: of its line in the manifest. ``record``: its record in the state. ``found``: the
+    file on the disk, or the error of looking at it. None: there is none.
+    """
 
     offset: int
     entry: Entry
@@ -60,10 +64,10 @@ def survey(
     records: Mapping[str, Iterator[FileRecord]],
     tree: Tree,
 ) -> Iterator[Surveyed]:
-    """Every wanted entry beside its record and its file on the disk, in the manifest's order.
+    """Yield every selected entry with its record and its file, in the order of the manifest.
 
-    ``records``: the records of each partition, in order of their paths. Entries of other partitions
-    are left out.
+    ``records``: the records of each partition, in the order of their paths. Entries of other
+    partitions are skipped.
     """
     wanted = (
         (offset, entry)
@@ -84,5 +88,5 @@ def survey(
             except OSError as problem:
                 found = problem
             if found is None and not tree.has_folder(folder):
-                missing_folder = folder  # its files come one after the other: ask once
+                missing_folder = folder  # its files follow each other: look for the folder once
         yield Surveyed(offset, entry, record, found)

@@ -17,9 +17,9 @@ def in_words(forecast: Forecast) -> str:
     rows.append(_totals(forecast))
     lines = [as_table(rows, left=2)]
     fetch = _total(forecast.inventory.missing)
-    if forecast.to_take:
+    if forecast.reusable:
         lines.append(
-            f"{humanize.files(forecast.to_take)} of them are in an older version on this disk"
+            f"{humanize.files(forecast.reusable)} of them are in an older version on this disk"
         )
     files, size = forecast.resumable
     if files:
@@ -30,14 +30,16 @@ def in_words(forecast: Forecast) -> str:
         text = f"to fetch: about {humanize.size(estimate.bytes)}{basis}"
         if estimate.unknown:
             text += f", and {humanize.files(estimate.unknown)} of unknown size"
-        if forecast.to_take or files:
+        if forecast.reusable or files:
             text += f"; {humanize.size(forecast.from_source)} of it from the server"
         lines.append(text)
         lines.append(_duration(forecast))
-    free = humanize.size(forecast.room.bytes)
+    free = humanize.size(forecast.free_space.bytes)
     need = f"disk space needed: {humanize.size(forecast.need_bytes)}, free: {free}"
     inodes = f"{forecast.need_files:,} files and folders"
-    free_files = "no fixed number" if forecast.room.files is None else f"{forecast.room.files:,}"
+    free_files = (
+        "no fixed number" if forecast.free_space.files is None else f"{forecast.free_space.files:,}"
+    )
     lines.append(f"{need}; {inodes}, free: {free_files}; your quota may be lower")
     return "\n".join(lines)
 
@@ -51,7 +53,7 @@ def _duration(forecast: Forecast) -> str:
 
 def _keys(forecast: Forecast) -> list[tuple[str, Kind]]:
     inventory = forecast.inventory
-    keys = {*inventory.present, *inventory.unproved, *inventory.missing}
+    keys = {*inventory.present, *inventory.unverified, *inventory.missing}
     return sorted(keys, key=lambda key: (key[0], key[1].value))
 
 
@@ -59,14 +61,14 @@ def _row(forecast: Forecast, partition: str, kind: Kind) -> tuple[str, ...]:
     inventory = forecast.inventory
     counts = [
         each.get((partition, kind), Count())
-        for each in (inventory.present, inventory.unproved, inventory.missing)
+        for each in (inventory.present, inventory.unverified, inventory.missing)
     ]
     return (partition, kind.value, *_cells(counts, _size(forecast, kind, counts[2])))
 
 
 def _totals(forecast: Forecast) -> tuple[str, ...]:
     inventory = forecast.inventory
-    counts = [_total(each) for each in (inventory.present, inventory.unproved, inventory.missing)]
+    counts = [_total(each) for each in (inventory.present, inventory.unverified, inventory.missing)]
     return ("all", "", *_cells(counts, forecast.estimate.bytes))
 
 
@@ -102,19 +104,19 @@ def as_fields(forecast: Forecast) -> dict[str, object]:
                 "partition": partition,
                 "kind": kind.value,
                 "present": files(inventory.present, (partition, kind)),
-                "unproved": files(inventory.unproved, (partition, kind)),
+                "unproved": files(inventory.unverified, (partition, kind)),
                 "missing": files(inventory.missing, (partition, kind)),
             }
             for partition, kind in _keys(forecast)
         ],
-        "to_take": forecast.to_take,
+        "to_take": forecast.reusable,
         "resumable": dict(zip(("files", "bytes"), forecast.resumable, strict=True)),
         "bytes": forecast.estimate.bytes,
         "bytes_from_source": forecast.from_source,
         "basis": list(forecast.estimate.basis),
         "files_of_unknown_size": forecast.estimate.unknown,
         "need": {"bytes": forecast.need_bytes, "files": forecast.need_files},
-        "free": {"bytes": forecast.room.bytes, "files": forecast.room.files},
+        "free": {"bytes": forecast.free_space.bytes, "files": forecast.free_space.files},
         "fits": forecast.refusal is None,
         "seconds": forecast.seconds,
     }

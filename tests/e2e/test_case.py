@@ -65,8 +65,10 @@ async def test_such_files_fail_and_the_others_arrive(disk: Path) -> None:
             said = {each.path: each.reason for each in pulled.summary.problems}
             # A file with the name of a folder goes; what is in the folder stays.
             assert said.keys() == FALLING.keys() - {"Data/x.csv", "Data/y.csv"}
-            assert f"takes its name for that of {STUDY}/image.jpg" in said[f"{STUDY}/IMAGE.jpg"]
-            assert "takes its name for that of Data" in said["data"]
+            assert (
+                f"cannot tell its name from that of {STUDY}/image.jpg" in said[f"{STUDY}/IMAGE.jpg"]
+            )
+            assert "cannot tell its name from that of Data" in said["data"]
         assert not server.counts.keys() & said.keys()
     root = disk / SLUG / VERSION
     for path in FILES.keys() - said.keys():

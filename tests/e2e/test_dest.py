@@ -181,7 +181,7 @@ def test_the_name_of_a_folder_tells_its_version(
         ended = machine.run(*command, *SHARD, "--dest", str(root), "--dataset-version", VERSION)
         assert ended.code == 2
         assert f"{root} holds mimic-cxr-jpg 2.0.0, not mimic-cxr-jpg 2.1.0" in ended.err
-    assert f"With --dest {machine.dest} , version 2.1.0 goes into a folder" in ended.err
+    assert f"With --dest {machine.dest}, version 2.1.0 goes into a folder" in ended.err
     assert server.request_log.snapshot().requests == 0
     assert sorted(root.rglob("*")) == before
 

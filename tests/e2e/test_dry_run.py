@@ -327,7 +327,7 @@ def test_usage(machine: Machine, server: MiniPhysioNet, words: str, said: str) -
 
 def check_refused(ended: Ended, *said: str) -> None:
     assert ended.code == 7
-    for each in ("it will not fit on the disk", "are missing", "are free", "quota", *said):
+    for each in ("it will not fit on the disk", "are needed", "are free", "quota", *said):
         assert each in ended.err
     assert "Traceback" not in ended.err
 
@@ -349,7 +349,7 @@ def test_too_few_bytes(
 
 def test_too_few_files(machine: Machine, server: MiniPhysioNet, small_disk: SmallDisk) -> None:
     machine.dest = small_disk("size=64m,nr_inodes=100")
-    said = "files and folders, the file system has room for"
+    said = "files and folders are needed, the file system has room for"
     check_refused(machine.run("pull", "--jpg", "--dry-run"), said)
     check_refused(machine.run("pull", "--jpg"), said)
     assert image_bytes_sent(server) == 0

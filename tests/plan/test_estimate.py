@@ -1,4 +1,4 @@
-"""What is missing and what it comes to: by table, and against a model that keeps every path."""
+"""Counting files and estimating bytes: by a table, and compared with a model with all paths."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ def kind_of(path: str) -> Kind:
 
 def inventory(
     present: Mapping[str, int] | None = None,
-    unproved: Mapping[str, int] | None = None,
+    unverified: Mapping[str, int] | None = None,
     missing: Mapping[str, int | None] | None = None,
 ) -> Inventory:
     found = Inventory(kind_of)
     for path, size in (present or {}).items():
         found.add_present(path, size)
-    for path, size in (unproved or {}).items():
-        found.add_unproved(path, size)
+    for path, size in (unverified or {}).items():
+        found.add_unverified(path, size)
     for path in sorted(missing or {}):
         found.add_missing(path, kind_of(path), (missing or {})[path])
     return found
@@ -46,14 +46,14 @@ def sized(count: int, size: int, shard: str = "p11") -> dict[str, int]:
 def test_counts_by_partition_and_kind() -> None:
     found = inventory(
         present={"files/p10/a.jpg": 7, "files/p10/b.jpg": 5, "a.csv": 3},
-        unproved={"files/p11/a.jpg": 2},
+        unverified={"files/p11/a.jpg": 2},
         missing={"files/p10/c.jpg": None, "files/p10/d.jpg": 9, "LICENSE": None},
     )
     assert dict(found.present) == {
         ("p10", Kind.IMAGES): Count(2, 2, 12),
         ("root", Kind.TABLES): Count(1, 1, 3),
     }
-    assert dict(found.unproved) == {("p11", Kind.IMAGES): Count(1, 1, 2)}
+    assert dict(found.unverified) == {("p11", Kind.IMAGES): Count(1, 1, 2)}
     assert dict(found.missing) == {
         ("p10", Kind.IMAGES): Count(2, 1, 9),
         ("root", Kind.DOCS): Count(1, 0, 0),
@@ -64,8 +64,8 @@ def test_counts_by_partition_and_kind() -> None:
 
 Case = tuple[Inventory, int | None, dict[Kind, int] | None, tuple[int, int, tuple[str, ...]]]
 
-# What is here, what is missing, the published total with how many files of each kind it counts;
-# then the bytes, how many files are of unknown size, and whose word it is.
+# The inventory, the published total, and the number of files of each kind in the version;
+# then the estimated bytes, the number of files of unknown size, and the basis.
 CASES: dict[str, Case] = {
     "nothing is missing": (inventory(present=sized(30, 7)), 9_999, {Kind.IMAGES: 30}, (0, 0, ())),
     "the catalogue's mean": (inventory(missing=images(3)), None, None, (3_000, 0, (CATALOGUE,))),
@@ -87,7 +87,7 @@ CASES: dict[str, Case] = {
         inventory(missing={"LICENSE": None}), 4_000,
         {Kind.IMAGES: 4, Kind.DOCS: 4}, (0, 0, (PUBLISHED,)),
     ),
-    "published, of use only with all the counts": (
+    "published, which is used only with all the counts": (
         inventory(missing=images(3)), 6_000, None, (3_000, 0, (CATALOGUE,)),
     ),
     "published, but no kind in it has a mean": (
@@ -104,18 +104,18 @@ CASES: dict[str, Case] = {
     "learned from few, for fewer": (
         inventory(present=sized(3, 70), missing=images(3)), None, None, (210, 0, (LEARNED,)),
     ),
-    "learned from what is not proved too": (
-        inventory(unproved=sized(3, 70), missing=images(2)), None, None, (140, 0, (LEARNED,)),
+    "learned from unverified files too": (
+        inventory(unverified=sized(3, 70), missing=images(2)), None, None, (140, 0, (LEARNED,)),
     ),
     "learned of another kind says nothing": (
         inventory(present=sized(50, 70), missing={"a.csv": None}), None, None,
         (50, 0, (CATALOGUE,)),
     ),
-    "remembered one by one": (
+    "sizes in the records": (
         inventory(missing={**images(2, 30), "files/p11/a.jpg": 41}), None, None,
         (101, 0, (LEARNED,)),
     ),
-    "some remembered, the others by the catalogue": (
+    "some sizes in the records, the others by the catalogue": (
         inventory(missing=images(2, 30) | images(100, None, "p11")), None, None,
         (100_060, 0, (LEARNED, CATALOGUE)),
     ),
@@ -123,15 +123,15 @@ CASES: dict[str, Case] = {
 
 
 @pytest.mark.parametrize(
-    ("found", "published", "everything", "expected"), CASES.values(), ids=CASES.keys()
+    ("found", "published", "files_of_version", "expected"), CASES.values(), ids=CASES.keys()
 )
 def test_estimate(
     found: Inventory,
     published: int | None,
-    everything: dict[Kind, int] | None,
+    files_of_version: dict[Kind, int] | None,
     expected: tuple[int, int, tuple[str, ...]],
 ) -> None:
-    guess = estimate(found, MEANS, published, everything)
+    guess = estimate(found, MEANS, published, files_of_version)
     assert (guess.bytes, guess.unknown, guess.basis) == expected
 
 
@@ -149,15 +149,15 @@ def test_a_dataset_without_means_shares_its_total_evenly() -> None:
     st.dictionaries(st.sampled_from(list(Kind)), st.integers(1, 10**8)),
     st.integers(1, 5 * 10**12),
 )
-def test_a_whole_version_comes_to_its_published_total(
-    everything: dict[Kind, int], means: dict[Kind, int], published: int
+def test_the_estimate_of_a_whole_version_is_its_published_total(
+    files_of_version: dict[Kind, int], means: dict[Kind, int], published: int
 ) -> None:
     found = Inventory(kind_of)
-    for kind, count in everything.items():
+    for kind, count in files_of_version.items():
         found.missing["root", kind] = Count(files=count)
-    guess = estimate(found, means, published, everything)
-    if means and not means.keys() & everything.keys():
-        assert guess.unknown == sum(everything.values())
+    guess = estimate(found, means, published, files_of_version)
+    if means and not means.keys() & files_of_version.keys():
+        assert guess.unknown == sum(files_of_version.values())
     else:
         assert guess.bytes == published
         assert guess.unknown == 0
@@ -168,8 +168,8 @@ paths = st.lists(st.sampled_from("ab-."), min_size=1, max_size=4).map("/".join)
 
 @many
 @given(st.sets(paths, max_size=12))
-def test_folders_to_be_made(chosen: set[str]) -> None:
-    """Each folder once, in whatever depths the order of the manifest leads."""
+def test_missing_folders_are_counted_once(chosen: set[str]) -> None:
+    """Each folder counts once, however deep the paths are."""
     chosen = {f"{path}/x.jpg" for path in chosen} | {"x.jpg"}
     found = inventory(missing=dict.fromkeys(chosen))
 
