@@ -22,7 +22,7 @@ from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
 from cxrsync.storage.executors import Writers, run_in_thread
 from cxrsync.storage.tree import Tree
-from cxrsync.sync.open_files import share_of
+from cxrsync.sync.open_files import file_budget
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.rate_limit import RateLimiter
@@ -40,15 +40,15 @@ async def prepare(
     version = await choose_version(job, source, emit)
     target = Target(await _make_tree(job, version, emit), dataset_info(job.dataset), version)
     asked = job.limits.connections
-    share, open_files = share_of(asked)
-    job = replace(job, limits=replace(job.limits, connections=share.connections))
+    budget, open_files = file_budget(asked)
+    job = replace(job, limits=replace(job.limits, connections=budget.connections))
     root = str(target.tree.root)
-    emit(Started(job.dataset, version, root, str(job.selection), share.connections))
-    if share.connections < asked:
+    emit(Started(job.dataset, version, root, str(job.selection), budget.connections))
+    if budget.connections < asked:
         emit(
             Notice(
                 f"at most {open_files} files may be open at a time (ulimit -n): "
-                f"{share.connections} of {asked} connections are used"
+                f"{budget.connections} of {asked} connections are used"
             )
         )
     if Kind.TABLES in job.selection.only and target.dataset.elsewhere:
@@ -67,7 +67,7 @@ async def prepare(
             stats=stats,
             cancel=cancel,
             stamp=datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"),
-            batch_files=share.batch_files,
+            batch_files=budget.batch_files,
             writers=writers,
         )
 

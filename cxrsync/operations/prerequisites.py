@@ -162,10 +162,15 @@ async def _fetch_sibling_table(run: RunContext, sibling: Target, role: str) -> N
 
 
 def _one_table(
-    target: Target, manifest: ManifestFile, entry: Entry, remember: tuple[Selection, ...] = ()
+    target: Target,
+    manifest: ManifestFile,
+    entry: Entry,
+    recorded_selections: tuple[Selection, ...] = (),
 ) -> SyncOrder:
     """Fetch one table that is not here, or is wrong whatever the state says."""
-    return SyncOrder(one_file(target, manifest, entry), remember, frozenset({entry.path}))
+    return SyncOrder(
+        one_file(target, manifest, entry), recorded_selections, frozenset({entry.path})
+    )
 
 
 def _table_in(manifest: ManifestFile, target: Target, role: str) -> Entry:

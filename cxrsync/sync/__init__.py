@@ -1,1 +1,1 @@
-"""A set of partitions, locked together: fetched, hashed, published, recorded."""
+"""Sync a set of partitions that are locked together: fetch, hash, publish and record files."""

@@ -1,4 +1,4 @@
-"""Hash files that are there and unverified: right ones are adopted, the others fetched."""
+"""Adopt files that are there and unverified: hash them, and fetch those with a wrong digest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cxrsync.sync.scheduler import FileJob, Scheduler
 
 
 class Adopter:
-    """Hashes files that are there and unverified: right ones are adopted, the others fetched."""
+    """Hash unverified files. Files with the right digest are adopted, the others are fetched."""
 
     def __init__(
         self,
@@ -28,8 +28,8 @@ class Adopter:
         fsync: bool,
         set_aside: Callable[[str], bool] = lambda _path: False,
     ) -> None:
-        """``set_aside``: gives a file up that the disk cannot read (EIO), so that it is fetched;
-        whether it did."""
+        """``set_aside``: is called with the path of a file that the disk cannot read (EIO). It
+        returns whether it has moved the file away, so that it can be fetched."""
         self._tree = sync.target.tree
         self._outcomes = sync.outcomes
         self._publisher = sync.publisher
@@ -39,33 +39,36 @@ class Adopter:
         self._set_aside = set_aside
 
     async def run(self) -> None:
-        """Hash on every core until there is nothing left to prove."""
-        await map_on_all_cores(self._entries, self._prove, self._sort)
+        """Hash all files, on every core. Raises: DiskError for an error of the whole disk."""
+        await map_on_all_cores(self._entries, self._verify, self._dispatch)
 
-    async def _sort(self, entry: Entry, found: Adopted | OSError | None) -> None:
+    async def _dispatch(self, entry: Entry, found: Adopted | OSError | None) -> None:
         if isinstance(found, FileNotFoundError):
             self._scheduler.add(FileJob(entry))
         elif isinstance(found, OSError):
-            if error := reading_error(found, "cannot read what is there"):
+            if error := reading_error(found, "cannot read the existing file"):
                 raise error
-            reason = f"cannot read what is there: {reason_of(found)}"
+            reason = f"cannot read the existing file: {reason_of(found)}"
             self._outcomes.failed(Outcome(entry.path, Result.FAILED, reason=reason))
         elif found is None:
-            self._scheduler.add(FileJob(entry, short=True))
+            self._scheduler.add(FileJob(entry, found_wrong=True))
         else:
             await self._publisher.submit(found)
 
-    def _prove(self, entry: Entry) -> Adopted | None:
-        """The file, if it has the digest."""
-        self._tree.check_parent(entry.path)  # first of all: it may be closed to others
+    def _verify(self, entry: Entry) -> Adopted | None:
+        """Hash a file; return None if its digest is wrong or if it changed meanwhile.
+
+        Raises: OSError.
+        """
+        self._tree.check_parent(entry.path)  # before the mode of the file is changed
         final = self._tree.final(entry.path)
         before = self._tree.find(entry.path)
         try:
-            right = sha256_file(final, fsync=self._fsync) == entry.sha256
+            is_right = sha256_file(final, fsync=self._fsync) == entry.sha256
         except OSError as problem:
             if problem.errno == errno.EIO and self._set_aside(entry.path):
                 raise FileNotFoundError(errno.ENOENT, "set aside", final) from None
             raise
-        if right and before is not None and before == self._tree.find(entry.path):
+        if is_right and before is not None and before == self._tree.find(entry.path):
             return Adopted(entry, before, open_to_others=not remove_access_of_others(final))
         return None

@@ -1,4 +1,4 @@
-"""What all work on one set of locked partitions shares."""
+"""The values that all work on one set of locked partitions shares."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cxrsync.transfer.pool import TransferPool
 
 @dataclass(frozen=True, slots=True)
 class SyncContext:
-    """The partitions, where verified files and outcomes go, and what their transfers share."""
+    """The locked partitions, the sinks for files and outcomes, and the context of transfers."""
 
     target: Target
     partitions: Partitions

@@ -1,4 +1,4 @@
-"""Copy files of an older version: cloned, linked or copied, then hashed."""
+"""Copy over files of an older version: clone, link or copy them, then hash and publish them."""
 
 from __future__ import annotations
 
@@ -20,47 +20,51 @@ from cxrsync.sync.scheduler import FileJob, Scheduler
 
 
 class CarryOver:
-    """Copies files of older versions: cloned, linked or copied, then hashed like any other file
-    before they are published. A file that is wrong or missing there is fetched."""
+    """Clone, link or copy the reusable files of a plan, hash them, and publish them.
 
-    def __init__(self, sync: SyncContext, plan: Plan, scheduler: Scheduler, how: Link) -> None:
+    A file that is missing or wrong in the older version is fetched.
+    """
+
+    def __init__(self, sync: SyncContext, plan: Plan, scheduler: Scheduler, method: Link) -> None:
         self._partitions = sync.partitions
         self._publisher = sync.publisher
         self._plan = plan
         self._scheduler = scheduler
-        self._how = how
+        self._method = method
 
     async def run(self) -> None:
-        """Copy and hash on every core until nothing is left to copy."""
-        await map_on_all_cores(self._plan.entries_to_reuse(), self._take, self._sort)
+        """Copy and hash all reusable files, on every core."""
+        await map_on_all_cores(self._plan.entries_to_reuse(), self._copy, self._dispatch)
 
-    async def _sort(self, item: tuple[Entry, str], ready: VerifiedFile | OSError | None) -> None:
-        if isinstance(ready, VerifiedFile):
-            await self._publisher.submit(PublishItem(ready, copied=True))
+    async def _dispatch(
+        self, item: tuple[Entry, str], verified: VerifiedFile | OSError | None
+    ) -> None:
+        if isinstance(verified, VerifiedFile):
+            await self._publisher.submit(PublishItem(verified, copied=True))
         else:
             self._scheduler.add(FileJob(item[0]))
             await asyncio.sleep(0)
 
-    def _take(self, item: tuple[Entry, str]) -> VerifiedFile | None:
+    def _copy(self, item: tuple[Entry, str]) -> VerifiedFile | None:
         entry, path = item
         for tree in self._plan.older:
             found = tree.find(path)
             if found is None:
                 continue
-            # A name that is swept away, never gone on with, should a kill leave it: a hard link's
-            # bytes are the older version's own.
+            # The partial has the name of a copy, which a later run removes and never resumes: if it
+            # is a hard link, writing to it would change the older version.
             partial = self._partitions.copy(entry)
             try:
                 make_folders(partial.path.parent)
-                how = clone_link_or_copy(tree.final(path), partial.path, self._how)
+                method = clone_link_or_copy(tree.final(path), partial.path, self._method)
                 if sha256_file(str(partial.path)) == entry.sha256:
                     partial.load()
-                    # The site hard-links its versions: the same file has the same time there.
-                    time = None if how is Link.HARDLINK else found.mtime_ns / 1e9
+                    # PhysioNet hard-links files between versions, so their time is the same there.
+                    time = None if method is Link.HARDLINK else found.mtime_ns / 1e9
                     partial.bind(ObjectVersion("", found.size, None, time))
                     return VerifiedFile(entry, partial)
             except OSError:
-                pass  # fetched instead, by a name of its own
+                pass  # the file is fetched instead, into another partial
             with suppress(OSError):
                 partial.path.unlink()
         return None

@@ -1,4 +1,4 @@
-"""What a wrong digest means, purely."""
+"""Decide what a wrong digest means. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MAX_ATTEMPTS = 3
 
 
 class Observation(NamedTuple):
-    """A digest that was not the expected one. ``whole``: all bytes came in this one attempt, none
+    """A digest that was not the expected one. ``whole``: all bytes came in this attempt, and none
     from an earlier run or another tool."""
 
     digest: str
@@ -18,20 +18,20 @@ class Observation(NamedTuple):
 
 
 class Verdict(Enum):
-    """What to do about it."""
+    """What to do about a wrong digest."""
 
-    AGAIN = "fetch it once more, from zero"
-    CONTRADICTED = "the source's copy is not the published one"
+    RETRY = "fetch the file once more, from its first byte"
+    MISMATCH = "the source's copy is not the published one"
     CORRUPTED = "the bytes arrive differently each time"
 
 
-def judge(seen: Sequence[Observation], known: str | None = None) -> Verdict:
-    """The verdict after the observations so far; ``known``: the digest of an earlier contradiction.
+def judge(observations: Sequence[Observation], known: str | None = None) -> Verdict:
+    """Return the verdict after these observations. ``known``: the digest of an earlier mismatch.
 
-    The same wrong bytes twice, each time fetched whole, are the publisher's (mimic-cxr-jpg 2.1.0
-    had such files); a prefix of unknown origin proves nothing.
+    If the same wrong bytes arrive twice, each time fetched whole, the source has them
+    (mimic-cxr-jpg 2.1.0 had such files). Bytes from an earlier run or another tool prove nothing.
     """
-    whole = [observation.digest for observation in seen if observation.whole]
+    whole = [observation.digest for observation in observations if observation.whole]
     if whole and (known == whole[-1] or whole.count(whole[-1]) >= 2):
-        return Verdict.CONTRADICTED
-    return Verdict.CORRUPTED if len(whole) >= _MAX_ATTEMPTS else Verdict.AGAIN
+        return Verdict.MISMATCH
+    return Verdict.CORRUPTED if len(whole) >= _MAX_ATTEMPTS else Verdict.RETRY

@@ -1,7 +1,8 @@
-"""How many files a run holds open, and what the system lets it (``ulimit -n``).
+"""Keep the number of open files of a run below the limit of the system (``ulimit -n``).
 
-The soft limit is raised as far as the run needs, and the hard one allows. Where that is too little
-the run does with less from the beginning: a limit that is met in the middle would end it.
+The soft limit is raised as far as the run needs and the hard limit allows. If that is not enough,
+the run uses fewer connections and smaller batches from the beginning: reaching the limit later
+would end the run.
 """
 
 from __future__ import annotations
@@ -15,64 +16,69 @@ from cxrsync.sync.publisher import BATCH_FILES
 
 # Python itself, the states of eleven partitions with their journals, manifests, run logs.
 _FIXED = 64
-# Of a file that is hashed or taken over: it, and what it becomes.
+# For each file that is hashed or copied: the original and the copy.
 _PER_CORE = 2
-# The socket, and the partial.
+# The socket and the partial.
 _PER_CONNECTION = 2
-# A batch that is published, two that wait for it, and one that comes from an archive.
+# One batch that is being published, two that wait, and one that is read from an archive.
 _BATCHES = 4
-# Where it cannot be told: the standard streams, the event loop's, and some.
-_USUALLY_OPEN = 16
+# Assumed if the open files cannot be counted: the standard streams, the event loop's, some more.
+_ASSUMED_OPEN = 16
 
 
-class Share(NamedTuple):
-    """What a run may use: connections, and files that are published together."""
+class FileBudget(NamedTuple):
+    """The number of connections of a run, and of files that it publishes together."""
 
     connections: int
     batch_files: int
 
 
-def needed(connections: int, cores: int) -> int:
-    """How many files a run holds open at the most, when nothing is spared."""
+def files_needed(connections: int, cores: int) -> int:
+    """Return the largest number of files that a run holds open, with full batches."""
     busy = _PER_CORE * cores + _PER_CONNECTION * connections
     return _FIXED + busy + _BATCHES * BATCH_FILES
 
 
-def fit(room: int, connections: int, cores: int) -> Share:
-    """What of it fits into ``room``: of what is left over, half for the connections at the most,
-    for each of them needs somewhere to put its files; at least one of either."""
-    spare = room - _FIXED - _PER_CORE * cores
+def fit_budget(available: int, connections: int, cores: int) -> FileBudget:
+    """Return the connections and the batch size that ``available`` open files allow.
+
+    Connections get at most half of the files that are left, because each of them fills batches. At
+    least one connection and one file are allowed.
+    """
+    spare = available - _FIXED - _PER_CORE * cores
     connections = max(1, min(connections, spare // 2 // _PER_CONNECTION))
     batch = (spare - _PER_CONNECTION * connections) // _BATCHES
-    return Share(connections, max(1, min(batch, BATCH_FILES)))
+    return FileBudget(connections, max(1, min(batch, BATCH_FILES)))
 
 
-def share_of(connections: int) -> tuple[Share, int]:
-    """What a run that was to have so many connections may use in this process, and how many files
-    the process may hold open. Raises its limit where that is needed and possible."""
+def file_budget(connections: int) -> tuple[FileBudget, int]:
+    """Return the budget of a run with so many connections, and the process's limit of open files.
+
+    Raises the soft limit if necessary and possible.
+    """
     cores = os.cpu_count() or 1
-    there = _open_now()
-    limit = _allow(there + needed(connections, cores))
-    return fit(limit - there, connections, cores), limit
+    open_now = _count_open_files()
+    limit = _raise_limit(open_now + files_needed(connections, cores))
+    return fit_budget(limit - open_now, connections, cores), limit
 
 
-def _allow(wanted: int) -> int:
-    """Let this process hold ``wanted`` files open, as far as it may; how many that are."""
+def _raise_limit(wanted: int) -> int:
+    """Raise the soft limit of open files towards ``wanted``; return the limit afterwards."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return sys.maxsize
     if soft >= wanted:
         return soft
-    aim = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    target = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (aim, hard))
-    except (OSError, ValueError):  # as in a sandbox
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+    except (OSError, ValueError):  # a sandbox may forbid it
         return soft
-    return aim
+    return target
 
 
-def _open_now() -> int:
+def _count_open_files() -> int:
     try:
         return len(os.listdir("/dev/fd"))
     except OSError:
-        return _USUALLY_OPEN
+        return _ASSUMED_OPEN

@@ -1,4 +1,4 @@
-"""The outcome of each file: emitted when it is known, recorded in the state when it must last."""
+"""Collect the outcome of each file: emit it, and record failures and mismatches in the state."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ OnPublished = Callable[[Entry, Outcome], None]
 
 
 class OutcomeLog:
-    """The one sink for outcomes: scheduler, adopter and publisher report to it.
+    """The one sink for outcomes, to which scheduler, adopter and publisher report.
 
-    ``in_root``: the number of files of the root partition that are to get an outcome here. After
-    the last of them the root partition is released, long before the shards: the other runs of a
-    job array wait for it. ``acknowledged``: path and observed digest of mismatches that count as
-    no fault.
+    ``in_root``: the number of files of the root partition that will get an outcome here. After the
+    last of them the root partition is released, long before the shards, because the other runs of a
+    job array wait for it. ``acknowledged``: path and observed digest of the mismatches that the
+    user has acknowledged; they do not count as failures.
     """
 
     def __init__(
@@ -41,30 +41,30 @@ class OutcomeLog:
             self._root_is_done.set()
 
     def on_published(self, call: OnPublished) -> None:
-        """Call ``call`` for each file that the publisher is done with, from now on."""
+        """Register a function to call for each file that the publisher has finished."""
         self._on_published.append(call)
 
     def failed(self, outcome: Outcome) -> None:
-        """A file has failed."""
+        """Report a file that has failed."""
         self._failures.append(outcome)
-        self._count(outcome)
+        self._emit_outcome(outcome)
 
     def mismatched(self, mismatch: DigestMismatch, outcome: Outcome) -> None:
-        """The source's copy of a file does not have the published digest."""
+        """Report a file whose copy at the source does not have the published digest."""
         self._mismatches.append(mismatch)
         if (mismatch.path, mismatch.observed) in self._acknowledged:
             outcome = replace(outcome, result=Result.ACKNOWLEDGED)
-        self._count(outcome)
+        self._emit_outcome(outcome)
 
     def published(self, entry: Entry, outcome: Outcome) -> None:
-        """The publisher is done with a file: it has its final name, or could not get it."""
+        """Report a file that has its final name now, or could not get it."""
         if outcome.result is Result.FAILED:
             self._failures.append(outcome)
-        self._count(outcome)
+        self._emit_outcome(outcome)
         for call in self._on_published:
             call(entry, outcome)
 
-    def _count(self, outcome: Outcome) -> None:
+    def _emit_outcome(self, outcome: Outcome) -> None:
         self._emit(FileDone(outcome))
         if partition_of(outcome.path) == ROOT:
             self._left_in_root -= 1
@@ -72,18 +72,18 @@ class OutcomeLog:
                 self._root_is_done.set()
 
     async def release_root(self) -> None:
-        """Release the root partition as soon as all its files have their outcome."""
+        """Wait until all files of the root partition have an outcome, then release it."""
         await self._root_is_done.wait()
         if ROOT in self._partitions.names and len(self._partitions.names) > 1:
             await self.record()
             await self._partitions.release(ROOT)
 
     def close(self) -> None:
-        """No more outcomes will come, whatever is left."""
+        """End the wait for outcomes of the root partition: no more will come."""
         self._root_is_done.set()
 
     async def record(self) -> None:
-        """Write failures and mismatches so far to the states."""
+        """Write the failures and mismatches since the last call to the states."""
         failures, self._failures = self._failures, []
         mismatches, self._mismatches = self._mismatches, []
-        await self._partitions.record(contradictions=mismatches, failures=failures)
+        await self._partitions.record(mismatches=mismatches, failures=failures)

@@ -1,4 +1,4 @@
-"""Sync partitions: lock them, plan, fetch, hash, publish and record what is selected in them."""
+"""Sync partitions: lock them, make a plan, then fetch, hash, publish and record the files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from cxrsync.sync.outcome_log import OutcomeLog
 from cxrsync.sync.partitions import Partitions
 from cxrsync.sync.publisher import Publisher
 from cxrsync.sync.report_archive import ReportArchive, may_unpack
-from cxrsync.sync.scheduler import Produce, Scheduler
+from cxrsync.sync.scheduler import Producer, Scheduler
 from cxrsync.transfer.pool import TransferPool
 
 
@@ -38,36 +38,43 @@ from cxrsync.transfer.pool import TransferPool
 class SyncOrder:
     """What to sync in one target.
 
-    ``remember``: the selections that the states note as pulled; none for a table that is only
-    needed on the way. ``distrust``: paths of files that were found wrong, whatever the states say.
+    ``recorded_selections``: the selections that the states record as pulled; none for a table that
+    is fetched only to resolve the selection. ``distrust``: paths of files that were found wrong;
+    their records do not count.
     """
 
     selected: ResolvedSelection
-    remember: tuple[Selection, ...] = ()
+    recorded_selections: tuple[Selection, ...] = ()
     distrust: frozenset[str] = frozenset()
 
 
 async def sync_partitions(run: RunContext, order: SyncOrder) -> None:
-    """Sync all partitions of the order, locked together; the root partition after them where
-    another run holds it now. Raises what ends the run."""
+    """Sync all partitions of the order, locked together.
+
+    If another run holds the root partition now, it is synced after the shards.
+
+    Raises: any CxrsyncError that ends the run.
+    """
     names = order.selected.partitions
     if run.target.dataset.reports_archive and may_unpack(run.job):
-        names |= {ROOT}  # the archive of reports is a file of the root
-    # Another run may be fetching a table, which every run needs, just now.
-    for_shared = shared_lock_timeout(run.job.limits)
-    waiting = deque([(names, run.job.limits.wait_lock if order.remember else for_shared)])
+        names |= {ROOT}  # the archive of reports is in the root partition
+    # Another run may hold the root partition now, to fetch a table that every run needs.
+    shared_timeout = shared_lock_timeout(run.job.limits)
+    waiting = deque(
+        [(names, run.job.limits.wait_lock if order.recorded_selections else shared_timeout)]
+    )
     while waiting:
-        together, patience = waiting.popleft()
-        partitions = Partitions(run.target.tree, together, run.stamp)
+        batch, timeout = waiting.popleft()
+        partitions = Partitions(run.target.tree, batch, run.stamp)
         try:
-            await partitions.open(patience, run.emit, run.cancel.fail)
-        except Locked as held:
-            if held.partition != ROOT or together == {ROOT}:
+            await partitions.open(timeout, run.emit, run.cancel.fail)
+        except Locked as locked:
+            if locked.partition != ROOT or batch == {ROOT}:
                 raise
             # The runs of a job array share the root: the shards need not wait for it.
-            waiting.append((together - {ROOT}, patience))
+            waiting.append((batch - {ROOT}, timeout))
             if ROOT in order.selected.partitions:
-                waiting.append((frozenset({ROOT}), for_shared))
+                waiting.append((frozenset({ROOT}), shared_timeout))
             continue
         try:
             await _sync_locked(run, order, partitions)
@@ -79,22 +86,24 @@ async def sync_partitions(run: RunContext, order: SyncOrder) -> None:
 
 
 async def _sync_locked(run: RunContext, order: SyncOrder, partitions: Partitions) -> None:
-    """Plan these partitions, and carry the plan out."""
-    for aside in partitions.set_aside:
-        run.emit(Notice(f"{aside.parent} held a damaged state: set aside as {aside.name}, rebuilt"))
+    """Make the plan for these partitions, and carry it out."""
+    for path in partitions.set_aside:
+        run.emit(
+            Notice(f"the state in {path.parent} was damaged: it is kept as {path.name} and rebuilt")
+        )
     for name in partitions.names:
         if name != ROOT:
             run.target.tree.check_folder("files")
             run.target.tree.check_folder(f"files/{name}")
-    await partitions.forget(order.distrust)
+    await partitions.delete_records(order.distrust)
     plan = await _make_plan(run, order, partitions)
     await check_free_space(run, plan)
     if plan.selected:
-        await partitions.remember(order.remember)
+        await partitions.record_selections(order.recorded_selections)
     if not plan.is_empty:
-        await _Work(run, order, partitions, plan).run()
+        await _PlanExecution(run, order, partitions, plan).run()
     if not run.stats.limited and (unsettled := run.stats.books.unsettled()):
-        # Only here, where the manifest is at hand, do they have names.
+        # The plan holds only hashes of paths: the manifest is needed to name the files.
         paths = (path for path in order.selected.manifest.paths() if hash(path) in unsettled)
         run.emit(Unaccounted(tuple(islice(paths, MAX_NAMED))))
 
@@ -124,8 +133,8 @@ async def _make_plan(run: RunContext, order: SyncOrder, partitions: Partitions) 
     return plan
 
 
-class _Work:
-    """Carries a plan out in locked partitions."""
+class _PlanExecution:
+    """Carry out a plan in locked partitions."""
 
     def __init__(
         self, run: RunContext, order: SyncOrder, partitions: Partitions, plan: Plan
@@ -143,21 +152,25 @@ class _Work:
         self._sync = SyncContext(run.target, partitions, trash, outcomes, publisher, pool, context)
 
     async def run(self) -> None:
-        """Fetch, hash and copy what the plan names. What is verified is published, whatever ends
-        the work. Raises what ends the run."""
+        """Fetch, hash and copy the files of the plan.
+
+        Verified files are published even if an error or a cancellation ends the work.
+
+        Raises: any CxrsyncError that ends the run.
+        """
         run, sync = self._run, self._sync
         for offset, reason in self._plan.blocked:
             path = self._plan.manifest.entry_at(offset).path
             sync.outcomes.failed(Outcome(path, Result.FAILED, reason=reason))
-        tried, limit = run.stats.tried, run.job.limits.max_files
+        attempted, limit = run.stats.tried, run.job.limits.max_files
         scheduler = Scheduler(
             sync,
             partials=sync.partitions.partials(),
-            known=await sync.partitions.contradictions(),
-            max_files=None if limit is None else max(0, limit - tried),
+            known=await sync.partitions.known_mismatches(),
+            max_files=None if limit is None else max(0, limit - attempted),
         )
-        began, before = monotonic(), run.stats.received
-        ended: list[BaseException] = []
+        began, received_before = monotonic(), run.stats.received
+        problems: list[BaseException] = []
         try:
             async with asyncio.TaskGroup() as group:
                 publishing = group.create_task(sync.publisher.run())
@@ -165,36 +178,37 @@ class _Work:
                 try:
                     await self._fetch(scheduler, group)
                 except (asyncio.CancelledError, Exception) as problem:  # noqa: BLE001
-                    ended.append(problem)  # raised below: what is verified is published first
+                    problems.append(problem)  # raised below: verified files are published first
                 try:
                     await scheduler.close()
                     await sync.publisher.close()
                     await publishing
                 finally:
                     snapshots.cancel()
-                    scheduler.fail_spent()
+                    scheduler.fail_exhausted()
                     sync.outcomes.close()
             await sync.outcomes.record()
-            received = run.stats.received - before
+            received = run.stats.received - received_before
             await sync.partitions.record_rate(received, monotonic() - began)
         except (asyncio.CancelledError, Exception) as problem:  # noqa: BLE001
-            ended.append(problem)
+            problems.append(problem)
         if scheduler.stopped_at_limit:
             run.emit(LimitReached())
-        if ended:
-            raise unwrap(*ended) from None
+        if problems:
+            raise unwrap(*problems) from None
 
     async def _fetch(self, scheduler: Scheduler, group: asyncio.TaskGroup) -> None:
         plan = await ReportArchive(self._run, self._sync, self._plan).unpack()
-        group.create_task(self._sync.outcomes.release_root())  # the archive needed the root
+        # Only now: the archive of reports is in the root partition.
+        group.create_task(self._sync.outcomes.release_root())
         await scheduler.serve(
             plan.entries_to_fetch(),
             self._run.job.limits.connections,
             list(self._producers(scheduler)),
         )
 
-    def _producers(self, scheduler: Scheduler) -> Iterator[Produce]:
-        """What works beside the connections, and may give them more files."""
+    def _producers(self, scheduler: Scheduler) -> Iterator[Producer]:
+        """Yield the work that runs next to the connections and may add files to fetch."""
         if self._plan.to_hash:
             yield Adopter(
                 self._sync,
@@ -207,8 +221,9 @@ class _Work:
             yield CarryOver(self._sync, self._plan, scheduler, self._run.job.link).run
 
     def _set_aside(self, path: str) -> bool:
-        """Give up a file that the disk cannot read, where a person has asked for a repair."""
-        is_asked = path in self._order.distrust
-        if is_asked:
+        """Move a file that the disk cannot read to the trash, if the user has asked for a repair;
+        return whether it was moved."""
+        is_repair = path in self._order.distrust
+        if is_repair:
             self._sync.trash.move(path)
-        return is_asked
+        return is_repair

@@ -1,4 +1,4 @@
-"""The partitions that a run holds: their locks, their states, the one thread that owns these."""
+"""The partitions that a run has locked: their locks, and their states with the thread for them."""
 
 from __future__ import annotations
 
@@ -29,63 +29,69 @@ from cxrsync.storage.tree import Tree
 
 T = TypeVar("T")
 
-# How old what readers see may be, beside a run; and how much of the run's time it may cost at the
-# most to keep it so young.
+# The age that the snapshot of a state may reach during a run, and the largest part of the run's
+# time that publishing snapshots may take.
 SNAPSHOT_SECONDS = 30.0
-_SNAPSHOT_SHARE = 1 / 20
+_MAX_SNAPSHOT_SHARE = 1 / 20
 POLL_SECONDS = 1.0
 
 
 def is_due(since: float, took: float) -> bool:
-    """Whether it is time for another snapshot: ``since`` seconds after the last, which ``took`` so
-    many."""
-    return since >= max(SNAPSHOT_SECONDS, took / _SNAPSHOT_SHARE)
+    """Return whether another snapshot is due, ``since`` seconds after the last one, which ``took``
+    so many seconds."""
+    return since >= max(SNAPSHOT_SECONDS, took / _MAX_SNAPSHOT_SHARE)
 
 
 @dataclass(slots=True)
 class _Commit:
-    rows: list[FileRecord] = field(default_factory=list)
-    contradictions: list[DigestMismatch] = field(default_factory=list)
+    records: list[FileRecord] = field(default_factory=list)
+    mismatches: list[DigestMismatch] = field(default_factory=list)
     failures: list[Outcome] = field(default_factory=list)
 
 
 class Partitions:
-    """Locks and states of some partitions of one tree, taken together and let go together."""
+    """Locks and states of some partitions of one tree, acquired and released together.
+
+    ``stamp``: is part of the name of a damaged state that is set aside.
+    """
 
     def __init__(self, tree: Tree, names: Iterable[str], stamp: str) -> None:
-        self.names = sorted(names)  # one order for all runs: two can never wait for each other
+        self.names = sorted(names)  # all runs lock in this order: two never wait for each other
         self.set_aside: list[Path] = []
         self._tree = tree
         self._stamp = stamp
         self._held: dict[str, LockedFolder] = {}
-        # A lock that is being let go must not be found lost.
+        # Guards ``_held``: without it, a check could take a lock that is being released for lost.
         self._checking = threading.Lock()
         self._states: dict[str, State] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
 
-    async def open(self, wait: float, emit: EventSink, lost: Callable[[LockLost], None]) -> None:
-        """Lock every partition, waiting up to ``wait`` seconds for all of them; make what other
-        runs left there ours; open the states. Raises Locked, LockLost, DiskError.
+    async def open(self, timeout: float, emit: EventSink, lost: Callable[[LockLost], None]) -> None:
+        """Lock every partition, take over the partials of other runs, and open the states.
 
-        ``lost`` is told at once when another run has taken a lock over. A damaged state is set
-        aside (``set_aside``) and begun anew.
+        ``timeout``: the seconds to wait for all locks together. ``lost``: is called at once if
+        another run takes a lock over. A damaged state is set aside (``set_aside``) and rebuilt.
+
+        Raises: Locked, LockLost, DiskError.
         """
         on_loss = call_in_loop(lost)
         try:
-            places = [self._workplace(name, on_loss) for name in self.names]
-            until = monotonic() + wait
-            for number, place in enumerate(places):
-                await place.acquire(max(0.0, until - monotonic()), emit, places[number + 1 :])
-                self._held[self.names[number]] = place
+            folders = [self._locked_folder(name, on_loss) for name in self.names]
+            until = monotonic() + timeout
+            for number, folder in enumerate(folders):
+                await folder.acquire(max(0.0, until - monotonic()), emit, folders[number + 1 :])
+                self._held[self.names[number]] = folder
             await self._in_state_thread(self._open)
         except BaseException:
             await self.close()
             raise
 
     async def publish_snapshots(self) -> None:
-        """Let readers see what was committed, every half minute, until cancelled. Raises LockLost.
+        """Publish snapshots of changed states every half minute, until cancelled.
 
-        A state that no reader has seen yet is published at once.
+        The first snapshot of a state is published at once.
+
+        Raises: LockLost.
         """
         last, took = monotonic(), 0.0
         while True:
@@ -98,68 +104,70 @@ class Partitions:
             await asyncio.sleep(POLL_SECONDS)
 
     async def close(self) -> None:
-        """Close the states, then let the locks go."""
+        """Close the states and release all locks. Raises: CxrsyncError, but only afterwards."""
         try:
-            async with AsyncExitStack() as stack:  # all of them, whatever one has to say
+            async with AsyncExitStack() as stack:  # an error of one must not keep the others locked
                 for name in self._held:
                     stack.push_async_callback(self.release, name)
         finally:
             self._thread.shutdown()
 
     async def release(self, name: str) -> None:
-        """Let one partition go before the others."""
+        """Close and release one partition before the others."""
 
         def close_state() -> None:
             state = self._states.pop(name, None)
             if state is not None:
                 state.close()
 
-        def forget() -> LockedFolder:
+        def remove() -> LockedFolder:
             with self._checking:
                 return self._held.pop(name)
 
         try:
             await self._in_state_thread(close_state)
         finally:
-            place = await run_in_thread(forget)
-            await place.release()
+            folder = await run_in_thread(remove)
+            await folder.release()
 
     def check(self, names: Iterable[str] | None = None) -> None:
-        """Prove that the locks of these partitions (None: of all) are still ours. Raises LockLost,
-        DiskError."""
+        """Check that this run still holds the locks of these partitions (None: of all).
+
+        Raises: LockLost, DiskError.
+        """
         with self._checking:
             for name in list(self._held if names is None else names):
                 self._held[name].lock.check()
 
     def partial(self, entry: Entry) -> Partial:
-        """The bytes so far of a file, in a partition that is held."""
-        place = self._held[partition_of(entry.path)]
-        return Partial(place.folder, entry.sha256, lease=place.lock)
+        """Return the partial of a file, in a locked partition."""
+        locked = self._held[partition_of(entry.path)]
+        return Partial(locked.folder, entry.sha256, lease=locked.lock)
 
     def copy(self, entry: Entry) -> Partial:
-        """The same for a file that begins as a copy of another one. A copy does not outlive the
-        run."""
-        place = self._held[partition_of(entry.path)]
-        return Partial(place.folder, copy_partial_name(entry), lease=place.lock)
+        """Return the partial of a file that begins as a copy of another file. Such a partial is
+        never resumed by a later run."""
+        locked = self._held[partition_of(entry.path)]
+        return Partial(locked.folder, copy_partial_name(entry), lease=locked.lock)
 
     async def plan(self, make: Callable[[dict[str, Iterator[FileRecord]]], T]) -> T:
-        """Call ``make`` in the owning thread with each partition's rows, in path order."""
+        """Call ``make`` in the states' thread, with each partition's records in path order."""
         return await self._in_state_thread(
             lambda: make({name: state.records() for name, state in self._states.items()})
         )
 
     async def record(
         self,
-        rows: Iterable[FileRecord] = (),
-        contradictions: Iterable[DigestMismatch] = (),
+        records: Iterable[FileRecord] = (),
+        mismatches: Iterable[DigestMismatch] = (),
         failures: Iterable[Outcome] = (),
     ) -> None:
-        """One commit in each partition concerned."""
+        """Write records, mismatches and failures, with one commit in each partition concerned."""
         work: dict[str, _Commit] = defaultdict(_Commit)
-        for row in rows:
-            work[partition_of(row.path)].rows.append(row)
-        for contradiction in contradictions:
-            work[partition_of(contradiction.path)].contradictions.append(contradiction)
+        for record in records:
+            work[partition_of(record.path)].records.append(record)
+        for mismatch in mismatches:
+            work[partition_of(mismatch.path)].mismatches.append(mismatch)
         for failure in failures:
             work[partition_of(failure.path)].failures.append(failure)
         now = time()
@@ -167,12 +175,12 @@ class Partitions:
         def write() -> None:
             self.check(work)
             for name, each in work.items():
-                self._states[name].record(each.rows, each.contradictions, each.failures, at=now)
+                self._states[name].record(each.records, each.mismatches, each.failures, at=now)
 
         await self._in_state_thread(write)
 
-    async def remember(self, selections: Iterable[Selection]) -> None:
-        """Note in each partition what it was pulled with."""
+    async def record_selections(self, selections: Iterable[Selection]) -> None:
+        """Record in each partition that these selections were pulled."""
         now = time()
 
         def write() -> None:
@@ -184,7 +192,7 @@ class Partitions:
         await self._in_state_thread(write)
 
     async def record_rate(self, count: int, seconds: float) -> None:
-        """Note what the line gave, for later estimates: ``count`` bytes in ``seconds``."""
+        """Record the download rate for later estimates: ``count`` bytes in ``seconds``."""
         now = time()
 
         def write() -> None:
@@ -195,22 +203,22 @@ class Partitions:
         if count > 0:
             await self._in_state_thread(write)
 
-    async def forget(self, paths: Iterable[str]) -> None:
-        """Withdraw the rows of files that were found wrong, in the partitions held."""
-        mine: dict[str, list[str]] = defaultdict(list)
+    async def delete_records(self, paths: Iterable[str]) -> None:
+        """Delete the records of files that were found wrong, in the locked partitions."""
+        by_partition: dict[str, list[str]] = defaultdict(list)
         for path in paths:
-            mine[partition_of(path)].append(path)
+            by_partition[partition_of(path)].append(path)
 
-        def withdraw() -> None:
-            self.check(name for name in mine if name in self._states)
-            for name, each in mine.items():
+        def delete() -> None:
+            self.check(name for name in by_partition if name in self._states)
+            for name, each in by_partition.items():
                 if name in self._states:
                     self._states[name].forget(each)
 
-        await self._in_state_thread(withdraw)
+        await self._in_state_thread(delete)
 
-    async def contradictions(self) -> dict[str, DigestMismatch]:
-        """The known contradictions, by path."""
+    async def known_mismatches(self) -> dict[str, DigestMismatch]:
+        """Return the mismatches that earlier runs recorded, by path."""
         return await self._in_state_thread(
             lambda: {
                 known.path: known for state in self._states.values() for known in state.mismatches()
@@ -218,7 +226,7 @@ class Partitions:
         )
 
     def partials(self) -> set[str]:
-        """The digests of which some bytes are there."""
+        """Return the digests of the files that have a partial."""
         return {
             digest for name in self.names for digest in unclaimed_names(self._tree.partials(name))
         }
@@ -228,15 +236,16 @@ class Partitions:
     async def _in_state_thread(self, call: Callable[[], T]) -> T:
         return await run_in_thread(call, self._thread)
 
-    def _workplace(self, name: str, on_loss: Callable[[LockLost], None]) -> LockedFolder:
-        what = "the tables and the root" if name == ROOT else f"shard {name}"
-        lock = Lock(self._tree.partition(name), describe=what, on_loss=on_loss)
+    def _locked_folder(self, name: str, on_loss: Callable[[LockLost], None]) -> LockedFolder:
+        description = "the tables and the root" if name == ROOT else f"shard {name}"
+        lock = Lock(self._tree.partition(name), describe=description, on_loss=on_loss)
         return LockedFolder(lock, self._tree.partials(name))
 
     def _publish(self, *, only_new: bool) -> None:
         for state in self._states.values():
             if state.unpublished and (state.snapshot_at is None or not only_new):
-                # A convenience: what was committed is safe, and a full disk the run itself meets.
+                # A snapshot may fail: the commits are safe, and if the disk is full, the run itself
+                # will fail.
                 with suppress(DiskError):
                     state.publish()
 

@@ -1,4 +1,4 @@
-"""Verified files get their final names, in batches; their records follow."""
+"""Publish verified files in batches: give them their final names, then commit their records."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from cxrsync.sync.partitions import Partitions
 
 BATCH_FILES = 64
 BATCH_SECONDS = 2.0
-# The first files are there soon: somebody may be waiting to see one.
+# The first batch is published sooner, because a user may wait to see a file.
 FIRST_BATCH_SECONDS = 0.25
-# Journals merge what is synced at once: four syncs side by side cost little more than one.
+# A file system merges concurrent fsyncs: four of them cost little more than one.
 _SYNC_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class PublishItem:
-    """A file whose digest was found right. ``resumed``: bytes that were there before this run."""
+    """A file whose digest is right. ``resumed``: the number of its bytes from before this run."""
 
-    ready: VerifiedFile
+    verified: VerifiedFile
     resumed: int = 0
     copied: bool = False
 
     @property
     def entry(self) -> Entry:
-        """What the file is."""
-        return self.ready.entry
+        """The entry of the file."""
+        return self.verified.entry
 
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
     """A file that was there under its final name and has the right digest. ``open_to_others``:
-    they can read it, and that is not ours to change."""
+    other users can read it, and this run may not change its mode."""
 
     entry: Entry
     found: FileStat
@@ -54,18 +54,18 @@ class Adopted:
 
 @dataclass(frozen=True, slots=True)
 class _Flush:
-    """Nothing else is under way: what has gathered need not wait for company."""
+    """The signal to publish the batch now, because no transfer is running that could add to it."""
 
 
 Item = PublishItem | Adopted
 
 
 class Publisher:
-    """The one task that gives final names. Call :meth:`submit` with what is verified, and
-    :meth:`close` after the last.
+    """The one task that gives files their final names. Call :meth:`submit` with each verified file,
+    and :meth:`close` after the last.
 
-    ``outcomes`` gets a file's outcome once its record is committed. ``fsync``: whether data and
-    folders are forced to the disk first.
+    ``outcomes``: gets the outcome of a file after its record is committed. ``fsync``: force data
+    and folders to the disk before the record is committed.
     """
 
     def __init__(
@@ -84,27 +84,27 @@ class Publisher:
         self._outcomes = outcomes
         self._fsync = fsync
         self._batch_files = batch_files
-        # Bounded: each item waiting here holds a file open.
+        # Bounded, because each waiting item holds a file open.
         self._items: asyncio.Queue[Item | _Flush | None] = asyncio.Queue(2 * batch_files)
         self._ended = False
-        self._patience = FIRST_BATCH_SECONDS
+        self._batch_timeout = FIRST_BATCH_SECONDS
 
     async def submit(self, item: Item) -> None:
-        """Hand a verified file over; waits where the disk is slower than the line."""
+        """Queue a verified file; wait while the queue is full because the disk is slow."""
         await self._items.put(item)
 
     def flush(self) -> None:
-        """Publish what has gathered, without waiting for more."""
+        """Publish the files queued so far, without waiting for a full batch."""
         if not self._items.full():
             self._items.put_nowait(_Flush())
 
     async def close(self) -> None:
-        """No more will come: :meth:`run` ends once everything is published."""
+        """Let :meth:`run` end after everything is published: no more files will come."""
         if not self._ended:
             await self._items.put(None)
 
     async def run(self) -> None:
-        """Publish until closed. Raises DiskError, LockLost."""
+        """Publish batches until closed. Raises: DiskError, LockLost."""
         try:
             with ThreadPoolExecutor(_SYNC_THREADS, thread_name_prefix="sync") as pool:
                 more = True
@@ -113,10 +113,10 @@ class Publisher:
                     if batch:
                         await self._publish(batch, pool)
         finally:
-            # Whoever waits to put something must not wait for ever.
+            # Empty the queue: a task that waits in submit() must not wait for ever.
             self._ended = True
             while not self._items.empty():
-                _let_go([self._items.get_nowait()])
+                _close_partials([self._items.get_nowait()])
 
     async def _gather(self) -> tuple[list[Item], bool]:
         batch: list[Item] = []
@@ -135,8 +135,8 @@ class Publisher:
                 continue
             batch.append(item)
             if deadline is None:
-                deadline = asyncio.get_running_loop().time() + self._patience
-                self._patience = BATCH_SECONDS
+                deadline = asyncio.get_running_loop().time() + self._batch_timeout
+                self._batch_timeout = BATCH_SECONDS
         return batch, True
 
     async def _publish(self, batch: list[Item], pool: ThreadPoolExecutor) -> None:
@@ -144,45 +144,46 @@ class Publisher:
 
         def name() -> list[FileStat | OSError]:
             self._partitions.check()
-            ready = [item.ready for item in fetched]
+            verified = [item.verified for item in fetched]
             results = publish(
-                self._tree, ready, self._trash.link_or_move, fsync=self._fsync, pool=pool
+                self._tree, verified, self._trash.link_or_move, fsync=self._fsync, pool=pool
             )
             if any(isinstance(result, OSError) for result in results):
-                self._partitions.check()  # else another run has taken the files: no fault of theirs
+                # If another run has taken a lock over, that is the cause, and not the files.
+                self._partitions.check()
             return results
 
         try:
             results = dict(zip(map(id, fetched), await run_in_thread(name), strict=True))
         except OSError as problem:
-            raise DiskError(f"cannot put files in place: {reason_of(problem)}") from None
+            raise DiskError(f"cannot publish files: {reason_of(problem)}") from None
         finally:
-            _let_go(batch)
+            _close_partials(batch)
         now = time()
         records: list[FileRecord] = []
         outcomes: list[tuple[Entry, Outcome]] = []
-        ended: DiskError | None = None
+        disk_problem: DiskError | None = None
         for item in batch:
             try:
                 record, outcome = _result_of(item, results.get(id(item)), now)
             except DiskError as error:
-                ended = ended or error
+                disk_problem = disk_problem or error
                 continue
             records += [record] if record is not None else []
             outcomes.append((item.entry, outcome))
         await self._partitions.record(records)
         for entry, outcome in outcomes:
             self._outcomes.published(entry, outcome)
-        if ended is not None:
-            raise ended  # only now: what has its final name is on record first
+        if disk_problem is not None:
+            raise disk_problem  # only now, after the published files are recorded
 
 
 def _result_of(
     item: Item, published: FileStat | OSError | None, now: float
 ) -> tuple[FileRecord | None, Outcome]:
-    """The record and the outcome of one file, by what became of its final name.
+    """Return the record and the outcome of one file. ``published``: the result of publishing it.
 
-    Raises DiskError where the whole disk is at fault.
+    Raises: DiskError for an error of the whole disk.
     """
     entry = item.entry
     if isinstance(item, Adopted):
@@ -192,10 +193,10 @@ def _result_of(
         return _record(entry, item.found, "", "", now), outcome
     assert published is not None
     if isinstance(published, OSError):
-        if error := disk_error(published, f"cannot put {entry.path} in place"):
+        if error := disk_error(published, f"cannot publish {entry.path}"):
             raise error
         return None, Outcome(entry.path, Result.FAILED, reason=reason_of(published))
-    binding = item.ready.partial.object_version
+    binding = item.verified.partial.object_version
     source = binding.source if binding else ""
     validator = (binding.validator if binding else None) or ""
     result = Result.COPIED if item.copied else Result.FETCHED
@@ -203,12 +204,12 @@ def _result_of(
     return _record(entry, published, source, validator, now), outcome
 
 
-def _let_go(items: Iterable[Item | _Flush | None]) -> None:
-    """Whatever became of them: each held a file open."""
+def _close_partials(items: Iterable[Item | _Flush | None]) -> None:
+    """Close the files that the items hold open, published or not."""
     for item in items:
         if isinstance(item, PublishItem):
-            with suppress(OSError):  # what a close has to say of the data, the sync has said
-                item.ready.partial.close()
+            with suppress(OSError):  # fsync has reported any error of the data already
+                item.verified.partial.close()
 
 
 def _record(entry: Entry, found: FileStat, source: str, validator: str, now: float) -> FileRecord:

@@ -1,8 +1,8 @@
-"""All reports in one request: the archive is fetched, and each member whose digest stands in the
-manifest is published under its own path. The rest is fetched file by file.
+"""Fetch all reports in one archive, and publish each member whose digest is in the manifest.
 
-A report is 1.2 KB; 227,835 of them are as many requests, or one archive of 135 MB. Unpacked reports
-bear the archive's time at the source: each one's own would cost the request that is saved.
+The other reports are fetched one by one. A report has 1.2 KB; 227,835 of them take as many
+requests, or one archive of 135 MB. Unpacked reports get the time of the archive at the source: to
+learn the time of each report would cost the request that the archive saves.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from cxrsync.sync.publisher import PublishItem
 from cxrsync.transfer.pool import fetch_alone
 from cxrsync.transfer.transfer import Transfer
 
-# What a request costs server and line, as bytes of one long answer: below this a file, or rather
-# its share of the archive, comes more cheaply with the others.
+# The cost of a request, expressed in bytes of one long response: if the archive is smaller than
+# this for each report, it costs less than single requests.
 _REQUEST_COST = 16 << 10
-# For fewer it is not even worth asking how large the archive is.
-_LEAST = 8
-# Of a single report; the real ones have some KB.
-_MAX_BYTES = 16 << 20
+# For fewer reports even the request for the archive's size is not worth its cost.
+_MIN_REPORTS = 8
+# The limit for a single report; real ones have some KB.
+_MAX_REPORT_BYTES = 16 << 20
 
 
 def may_unpack(job: Job) -> bool:
-    """Whether the archive may be of use: then the root's lock is needed for it.
+    """Return whether the archive may be used; its lock, that of the root partition, is then needed.
 
-    Unless asked for, only where reports (and archives) are all that is meant: a tree of everything
-    is to have each file's own time, as `wget -N` wants it, and what the archive saves is little
-    there.
+    By default it is used only if the job selects nothing but reports (and archives). In a tree of
+    everything each file should have its own time, as ``wget -N`` expects, and the archive would
+    save little.
     """
     if job.reports is Reports.AUTO:
         return all(
@@ -57,8 +57,7 @@ def may_unpack(job: Job) -> bool:
 
 
 class ReportArchive:
-    """The archive of reports: fetched, unpacked, and deleted again (or published, where the
-    selection has it)."""
+    """Fetch and unpack the archive of reports; then delete it, or publish it if it is selected."""
 
     def __init__(self, run: RunContext, sync: SyncContext, plan: Plan) -> None:
         self._run = run
@@ -66,26 +65,27 @@ class ReportArchive:
         self._plan = plan
 
     async def unpack(self) -> Plan:
-        """Publish the reports that the archive holds; the plan of what is left to fetch.
+        """Publish the reports in the archive; return the plan without them.
 
-        A fault of the archive never ends the run: the reports are fetched one by one then.
-        Raises what ends a run.
+        A fault of the archive does not end the run: the reports are then fetched one by one.
+
+        Raises: any CxrsyncError that ends the run.
         """
-        found = await run_in_thread(self._entry)
-        if found is None:
+        archive = await run_in_thread(self._find_entry)
+        if archive is None:
             return self._plan
-        offset, entry = found
+        offset, entry = archive
         selected = offset in self._plan.in_root
         partial = self._sync.partitions.partial(entry)
         await run_in_thread(partial.load)
-        if not (self._is_enough() or selected or partial.size):
+        if not (self._has_enough_reports() or selected or partial.size):
             return self._plan
-        here = self._run.target.tree.final(entry.path)
-        if await run_in_thread(lambda: _is_right(here, entry)):
-            return await self._unpack_file(here, None)
+        published = self._run.target.tree.final(entry.path)
+        if await run_in_thread(lambda: _is_verified(published, entry)):
+            return await self._unpack_file(published, None)
         if not (selected or await self._is_worth_it(entry, partial)):
             return self._plan
-        handed_on = False
+        submitted = False
         try:
             if not await self._fetch(entry, partial):
                 return self._plan
@@ -93,21 +93,24 @@ class ReportArchive:
             plan = await self._unpack_file(str(partial.path), modified)
             if selected:
                 await self._sync.publisher.submit(PublishItem(VerifiedFile(entry, partial)))
-                handed_on = True
-                left = array("Q", (each for each in plan.in_root if each != offset))
-                return replace(plan, in_root=left)
-            await run_in_thread(partial.discard)  # nobody asked for the archive itself
+                submitted = True
+                remaining = array("Q", (each for each in plan.in_root if each != offset))
+                return replace(plan, in_root=remaining)
+            await run_in_thread(partial.discard)  # the archive itself is not selected
             return plan
         finally:
-            if not handed_on:
+            if not submitted:
                 await run_in_thread(partial.save)
                 partial.close()
 
-    def _entry(self) -> tuple[int, Entry] | None:
-        """The archive in the manifest, if it may be unpacked: all that it holds, or none of it."""
+    def _find_entry(self) -> tuple[int, Entry] | None:
+        """Return offset and entry of the archive; None if it may not be used.
+
+        It is not used if the limit on files is lower than the number of reports.
+        """
         name = self._run.target.dataset.reports_archive
-        count, most = len(self._plan.reports), self._run.job.limits.max_files
-        if not count or (most is not None and most < count) or not may_unpack(self._run.job):
+        count, limit = len(self._plan.reports), self._run.job.limits.max_files
+        if not count or (limit is not None and limit < count) or not may_unpack(self._run.job):
             return None
         if not name or ROOT not in self._sync.partitions.names:
             return None
@@ -116,12 +119,12 @@ class ReportArchive:
             return None
         return next((each for each in manifest.entries() if each[1].path == name), None)
 
-    def _is_enough(self) -> bool:
-        """Whether there are so many reports that it is worth to look at the archive."""
-        return self._run.job.reports is Reports.ZIP or len(self._plan.reports) >= _LEAST
+    def _has_enough_reports(self) -> bool:
+        """Return whether there are enough reports to ask for the size of the archive."""
+        return self._run.job.reports is Reports.ZIP or len(self._plan.reports) >= _MIN_REPORTS
 
     async def _is_worth_it(self, entry: Entry, partial: Partial) -> bool:
-        """Whether the rest of the archive asks less of server and line than the reports singly."""
+        """Return whether the rest of the archive costs less than one request for each report."""
         if self._run.job.reports is Reports.ZIP:
             return True
         total = partial.total
@@ -134,26 +137,28 @@ class ReportArchive:
             except (NotFound, InvalidResponse, FileDenied):
                 return False
             except SourceError:
-                return True  # an accident: the transfer knows how to wait
+                return True  # temporary: the transfer that follows waits and retries
         count = len(self._plan.reports)
         return total is not None and total - partial.size <= count * _REQUEST_COST
 
     async def _fetch(self, entry: Entry, partial: Partial) -> bool:
-        self._run.emit(Notice(f"{len(self._plan.reports):,} reports come in {entry.path}"))
+        self._run.emit(
+            Notice(f"{len(self._plan.reports):,} reports are fetched in one file, {entry.path}")
+        )
         transfer = Transfer(self._sync.context, self._run.target.remote(entry.path), partial)
-        await transfer.begin(load=False)  # it has been looked at
+        await transfer.begin(load=False)  # the partial is loaded already
         await fetch_alone(self._sync.pool, transfer, self._run.job.limits.connections)
         if transfer.failure is not None:
-            self._say(f"{entry.path} does not arrive ({transfer.failure})")
+            self._notify_fallback(f"{entry.path} cannot be fetched ({transfer.failure})")
             return False
         if await run_in_thread(partial.digest) != entry.sha256:
-            self._say(f"{entry.path} is not the one that the manifest names")
+            self._notify_fallback(f"{entry.path} does not have the digest in the manifest")
             await run_in_thread(partial.discard)
             return False
         return True
 
     async def _unpack_file(self, path: str, modified: float | None) -> Plan:
-        """Publish every member that is a wanted report; the plan with the others."""
+        """Publish every member that is a report of the plan; return the plan with the others."""
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if modified is None:
@@ -162,50 +167,59 @@ class ReportArchive:
             reports = self._reports(fd, wanted, modified)
             problem = None
             while problem is None:
-                batch, problem = await run_in_thread(lambda: _next(reports, self._run.batch_files))
-                for ready in batch:
-                    await self._sync.publisher.submit(PublishItem(ready, copied=True))
+                batch, problem = await run_in_thread(
+                    lambda: _next_batch(reports, self._run.batch_files)
+                )
+                for verified in batch:
+                    await self._sync.publisher.submit(PublishItem(verified, copied=True))
         finally:
             os.close(fd)
-        left = array("Q", sorted(wanted.values()))
+        missing = array("Q", sorted(wanted.values()))
         if isinstance(problem, InvalidArchive):
-            self._say(f"the archive of reports cannot be read on: {problem}")
-        elif left:
-            self._say(f"the archive lacks {len(left):,} reports, or has others")
-        return replace(self._plan, reports=left)
+            self._notify_fallback(f"the archive of reports cannot be read to its end: {problem}")
+        elif missing:
+            self._notify_fallback(
+                f"{len(missing):,} reports are missing in the archive, or differ from the manifest"
+            )
+        return replace(self._plan, reports=missing)
 
     def _wanted(self) -> dict[int, int]:
-        """The wanted reports: a hash of the path, not the path, for there are 227,835 of them; and
-        the offset in the manifest, which tells the path."""
+        """Return the reports of the plan: the hash of each path, and its offset in the manifest.
+
+        There may be 227,835 of them: their paths would take too much memory.
+        """
         entry_at = self._plan.manifest.entry_at
         return {hash(entry_at(offset).path): offset for offset in self._plan.reports}
 
     def _reports(self, fd: int, wanted: dict[int, int], modified: float) -> Iterator[VerifiedFile]:
-        """Each member that is right, in our own folder and on its way to its name."""
+        """Yield each member that has the digest of its report, written to a partial."""
         identity = self._run.source.identity
         for member in members(fd):
             offset = wanted.get(hash(member.name))
             if offset is None:
                 continue
             entry = self._plan.manifest.entry_at(offset)
-            data = _read(fd, member, entry)
+            data = _read_report(fd, member, entry)
             if data is None:
                 continue
-            # Reports share their text, to the byte: a name by the path, not by the digest alone.
+            # Several reports have the same bytes: the name of the partial contains the path.
             partial = self._sync.partitions.copy(entry)
             partial.bind(ObjectVersion(identity, len(data), None, modified))
             partial.write(0, [data], partial.generation)
             del wanted[hash(member.name)]
             yield VerifiedFile(entry, partial)
 
-    def _say(self, what: str) -> None:
-        self._run.emit(Notice(f"{what}: the rest of the reports comes file by file"))
+    def _notify_fallback(self, problem: str) -> None:
+        self._run.emit(Notice(f"{problem}: the other reports are fetched one by one"))
 
 
-def _next(
+def _next_batch(
     reports: Iterator[VerifiedFile], count: int
 ) -> tuple[list[VerifiedFile], InvalidArchive | StopIteration | None]:
-    """The next few, and what has ended them: those before a flaw are as good as any."""
+    """Return up to ``count`` reports, and what ended the iteration, None if it has not ended.
+
+    Reports before a fault of the archive are verified and count.
+    """
     batch: list[VerifiedFile] = []
     try:
         while len(batch) < count:
@@ -215,18 +229,18 @@ def _next(
     return batch, None
 
 
-def _read(fd: int, member: Member, entry: Entry) -> bytes | None:
-    """The member's bytes, if they are the report's."""
+def _read_report(fd: int, member: Member, entry: Entry) -> bytes | None:
+    """Return the bytes of the member; None if they do not have the digest of the report."""
     if member.name != entry.path:
         return None
-    with suppress(InvalidArchive):  # this member is of no use; the others may be
-        data = read_member(fd, member, _MAX_BYTES)
+    with suppress(InvalidArchive):  # only this member is damaged
+        data = read_member(fd, member, _MAX_REPORT_BYTES)
         if hashlib.sha256(data).hexdigest() == entry.sha256:
             return data
     return None
 
 
-def _is_right(path: str, entry: Entry) -> bool:
+def _is_verified(path: str, entry: Entry) -> bool:
     try:
         return sha256_file(path) == entry.sha256
     except OSError:

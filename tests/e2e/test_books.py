@@ -73,7 +73,7 @@ async def test_a_file_that_is_missing_in_the_plan(
 async def test_an_older_version_s_file_that_is_not_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copy_over.CarryOver, "_sort", lambda *_: _nothing())
+    monkeypatch.setattr(copy_over.CarryOver, "_dispatch", lambda *_: _nothing())
     with ScriptedServer(FILES) as server:
         manifest = server.body("SHA256SUMS.txt")
         assert manifest is not None
@@ -94,7 +94,7 @@ async def test_a_file_that_is_published_without_a_word(
 
     def last(entry: Entry, *rest: Any) -> Any:
         if entry.path == C:
-            monkeypatch.setattr(OutcomeLog, "_count", lambda *_: None)
+            monkeypatch.setattr(OutcomeLog, "_emit_outcome", lambda *_: None)
         return record(entry, *rest)
 
     monkeypatch.setattr(publisher, "_record", last)
@@ -107,14 +107,14 @@ async def test_a_file_that_is_told_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: Result
 ) -> None:
     """Even where another one is not told at all, so that the numbers are right."""
-    original = OutcomeLog._count
+    original = OutcomeLog._emit_outcome
 
     def count(outcomes: OutcomeLog, outcome: Outcome) -> None:
         if outcome.path == B:
             outcome = Outcome(A, result)
         original(outcomes, outcome)
 
-    monkeypatch.setattr(OutcomeLog, "_count", count)
+    monkeypatch.setattr(OutcomeLog, "_emit_outcome", count)
     with ScriptedServer(FILES) as server:
         pulled = await pull_from(server, tmp_path, connections=1)
     check(pulled, "1 of 3 selected files have none", B, "1 are told", A)
@@ -126,13 +126,13 @@ async def test_a_file_that_is_told_twice(
 async def test_a_run_that_is_stopped_tells_nothing_twice_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = OutcomeLog._count
+    original = OutcomeLog._emit_outcome
 
     def count(outcomes: OutcomeLog, outcome: Outcome) -> None:
         original(outcomes, outcome)
         original(outcomes, outcome)
 
-    monkeypatch.setattr(OutcomeLog, "_count", count)
+    monkeypatch.setattr(OutcomeLog, "_emit_outcome", count)
     with ScriptedServer(FILES) as server:
         check(await pull_from(server, tmp_path, connections=1, max_files=1), "1 are told", A)
         monkeypatch.undo()
@@ -173,13 +173,13 @@ async def test_reports_that_the_archive_makes_one_of(
 async def test_files_of_another_dataset_are_named_as_such(
     pull: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = OutcomeLog._count
+    original = OutcomeLog._emit_outcome
 
     def count(outcomes: OutcomeLog, outcome: Outcome) -> None:
         if not outcome.path.endswith(".txt"):
             original(outcomes, outcome)
 
-    monkeypatch.setattr(OutcomeLog, "_count", count)
+    monkeypatch.setattr(OutcomeLog, "_emit_outcome", count)
     with pytest.raises(CxrsyncError, match=f"{DICOM}/{DICOM_VERSION}/files/p") as raised:
         await pull(jpg=True, split=["test"], tables=False, with_reports=True)
     assert raised.value.exit_code == ExitCode.UNEXPECTED

@@ -159,7 +159,7 @@ def test_one_that_we_may_not_read_fails(dest: Path, put: Callable[..., Path]) ->
     theirs = put(FIRST, FILES[FIRST], 0o600)
     pulled = pull(dest)
     assert pulled.code == 5
-    assert pulled.problems == {FIRST: "cannot read what is there: Permission denied"}
+    assert pulled.problems == {FIRST: "cannot read the existing file: Permission denied"}
     assert theirs.read_bytes() == FILES[FIRST]
 
 

@@ -469,7 +469,7 @@ def test_an_archive_that_lies(
     assert bytes_of_archive(server) == (source / ARCHIVE).stat().st_size
     count = len(wanted) if left is None else left
     assert len(reports_in(asked(server))) == count
-    assert ("the rest of the reports comes file by file" in notes(done)) == (count > 0)
+    assert ("the other reports are fetched one by one" in notes(done)) == (count > 0)
     assert not in_work(machine)
 
 
@@ -507,7 +507,9 @@ def test_an_archive_that_is_not_the_one_in_the_manifest(
 
     assert done.code == 0, done.err
     assert set(here(machine)) == wanted == reports_in(asked(server))
-    assert (f"{ARCHIVE} is not the one" in notes(done)) == (harm == "other bytes")
+    assert (f"{ARCHIVE} does not have the digest in the manifest" in notes(done)) == (
+        harm == "other bytes"
+    )
     assert not in_work(machine)
     server.request_log.reset()
     assert machine.pull(*REPORTS).code == 0

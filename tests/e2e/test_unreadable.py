@@ -150,7 +150,7 @@ def test_a_repair_leaves_what_is_not_ours_to_open(
     told = verify("--repair", "--progress", "none", fault=fault)
     assert told.code == 5
     [problem] = told.summary["problems"]
-    assert problem["reason"] == "cannot read what is there: Permission denied"
+    assert problem["reason"] == "cannot read the existing file: Permission denied"
     assert not server.counts.keys() & FILES.keys()
     assert not (root / ".cxrsync/trash").exists()
     assert differences(root.parents[1], FILES) == []

@@ -1,4 +1,4 @@
-"""What a wrong digest means: the wire's fault, the publisher's, or nobody knows yet."""
+"""The verdict on a wrong digest: a fault of the connection, a mismatch, or not yet known."""
 
 import pytest
 from hypothesis import given, settings
@@ -14,46 +14,46 @@ PART_B = Observation(B.digest, whole=False)
 
 
 @pytest.mark.parametrize(
-    ("seen", "known", "verdict"),
+    ("observations", "known", "verdict"),
     [
-        ([A], None, Verdict.AGAIN),
-        ([A, A], None, Verdict.CONTRADICTED),
-        ([A, B], None, Verdict.AGAIN),
-        ([A, B, A], None, Verdict.CONTRADICTED),
-        ([A, B, B], None, Verdict.CONTRADICTED),
+        ([A], None, Verdict.RETRY),
+        ([A, A], None, Verdict.MISMATCH),
+        ([A, B], None, Verdict.RETRY),
+        ([A, B, A], None, Verdict.MISMATCH),
+        ([A, B, B], None, Verdict.MISMATCH),
         ([A, B, C], None, Verdict.CORRUPTED),
         ([A, B, C, D], None, Verdict.CORRUPTED),
-        # A prefix of another run or tool proves nothing, however often.
-        ([PART_A], None, Verdict.AGAIN),
-        ([PART_A, PART_A, PART_A, PART_A], None, Verdict.AGAIN),
-        ([PART_A, A], None, Verdict.AGAIN),
-        ([PART_A, A, A], None, Verdict.CONTRADICTED),
-        ([A, PART_B, A], None, Verdict.CONTRADICTED),
-        ([A, PART_A], None, Verdict.AGAIN),
-        # What an earlier run saw twice need be seen once only.
-        ([A], A.digest, Verdict.CONTRADICTED),
-        ([A], B.digest, Verdict.AGAIN),
-        ([PART_A], A.digest, Verdict.AGAIN),
-        ([A, B], A.digest, Verdict.AGAIN),  # the last is what the source has now
-        ([B, A], A.digest, Verdict.CONTRADICTED),
+        # Bytes from another run or tool prove nothing, however often.
+        ([PART_A], None, Verdict.RETRY),
+        ([PART_A, PART_A, PART_A, PART_A], None, Verdict.RETRY),
+        ([PART_A, A], None, Verdict.RETRY),
+        ([PART_A, A, A], None, Verdict.MISMATCH),
+        ([A, PART_B, A], None, Verdict.MISMATCH),
+        ([A, PART_A], None, Verdict.RETRY),
+        # A mismatch that an earlier run recorded needs only one observation.
+        ([A], A.digest, Verdict.MISMATCH),
+        ([A], B.digest, Verdict.RETRY),
+        ([PART_A], A.digest, Verdict.RETRY),
+        ([A, B], A.digest, Verdict.RETRY),  # the last digest is the source's present one
+        ([B, A], A.digest, Verdict.MISMATCH),
         ([A, B, C], A.digest, Verdict.CORRUPTED),
     ],
 )
-def test_verdict(seen: list[Observation], known: str | None, verdict: Verdict) -> None:
-    assert judge(seen, known) is verdict
+def test_verdict(observations: list[Observation], known: str | None, verdict: Verdict) -> None:
+    assert judge(observations, known) is verdict
 
 
-observations = st.sampled_from([A, B, C, D, PART_A, PART_B])
+any_observation = st.sampled_from([A, B, C, D, PART_A, PART_B])
 
 
 @many
-@given(st.lists(observations, min_size=1, max_size=8), st.sampled_from([None, A.digest]))
-def test_three_whole_attempts_decide(seen: list[Observation], known: str | None) -> None:
-    verdict = judge(seen, known)
-    whole = [each.digest for each in seen if each.whole]
+@given(st.lists(any_observation, min_size=1, max_size=8), st.sampled_from([None, A.digest]))
+def test_three_whole_attempts_decide(observations: list[Observation], known: str | None) -> None:
+    verdict = judge(observations, known)
+    whole = [each.digest for each in observations if each.whole]
     if len(whole) >= 3:
-        assert verdict is not Verdict.AGAIN
+        assert verdict is not Verdict.RETRY
     if not whole:
-        assert verdict is Verdict.AGAIN
-    if verdict is Verdict.CONTRADICTED:  # never on one look alone
+        assert verdict is Verdict.RETRY
+    if verdict is Verdict.MISMATCH:  # never by one observation alone
         assert (*whole, known).count(whole[-1]) >= 2

@@ -1,4 +1,4 @@
-"""What a run takes of the files that may be open: a table, and the process's own limit."""
+"""The budget of open files of a run: a table, and the limit of the process."""
 
 import os
 import resource
@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.sync.open_files import Share, fit, needed, share_of
+from cxrsync.sync.open_files import FileBudget, file_budget, files_needed, fit_budget
 
 many = settings(max_examples=200)
 
 
 @pytest.mark.parametrize(
-    ("room", "connections", "cores", "share"),
+    ("available", "connections", "cores", "budget"),
     [
         (1 << 20, 32, 2, (32, 64)), (388, 32, 2, (32, 64)), (387, 32, 2, (32, 63)),
         (340, 8, 2, (8, 64)), (246, 32, 2, (32, 28)), (246, 8, 2, (8, 40)), (246, 1, 2, (1, 44)),
@@ -23,27 +23,29 @@ many = settings(max_examples=200)
         (1 << 20, 32, 256, (32, 64)),
     ],
 )  # fmt: skip
-def test_what_fits(room: int, connections: int, cores: int, share: tuple[int, int]) -> None:
-    assert fit(room, connections, cores) == share
+def test_the_budget(available: int, connections: int, cores: int, budget: tuple[int, int]) -> None:
+    assert fit_budget(available, connections, cores) == budget
 
 
-rooms = st.integers(-100, 2_000)
+available_files = st.integers(-100, 2_000)
 connections_ = st.integers(1, 32)
 
 
 @many
-@given(rooms, connections_, st.integers(1, 64))
-def test_it_fits(room: int, connections: int, cores: int) -> None:
-    share = fit(room, connections, cores)
-    least = needed(1, cores) - 4 * 64 + 4  # one connection, one file at a time
-    assert 1 <= share.connections <= connections
-    assert 1 <= share.batch_files <= 64
-    used = needed(share.connections, cores) - 4 * (64 - share.batch_files)
-    assert used <= max(room, least)
-    # Nothing is spared that is there.
-    if room >= needed(connections, cores):
-        assert share == Share(connections, 64)
-    assert fit(room + 1, connections, cores) >= share
+@given(available_files, connections_, st.integers(1, 64))
+def test_the_budget_is_within_the_limit_and_uses_it(
+    available: int, connections: int, cores: int
+) -> None:
+    budget = fit_budget(available, connections, cores)
+    least = files_needed(1, cores) - 4 * 64 + 4  # one connection, one file at a time
+    assert 1 <= budget.connections <= connections
+    assert 1 <= budget.batch_files <= 64
+    used = files_needed(budget.connections, cores) - 4 * (64 - budget.batch_files)
+    assert used <= max(available, least)
+    # No available file is left unused.
+    if available >= files_needed(connections, cores):
+        assert budget == FileBudget(connections, 64)
+    assert fit_budget(available + 1, connections, cores) >= budget
 
 
 @pytest.fixture
@@ -59,13 +61,13 @@ def test_the_soft_limit_is_raised_as_far_as_needed(limits: tuple[int, int]) -> N
         pytest.skip("the hard limit is low here")
     there = len(os.listdir("/dev/fd"))
     resource.setrlimit(resource.RLIMIT_NOFILE, (there + 100, hard))
-    share, limit = share_of(32)
-    assert share == (32, 64)
+    budget, limit = file_budget(32)
+    assert budget == (32, 64)
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (limit, hard)
     cores = os.cpu_count() or 1
-    assert limit == pytest.approx(there + needed(32, cores), abs=5)
+    assert limit == pytest.approx(there + files_needed(32, cores), abs=5)
     # Never lowered.
-    assert share_of(1) == ((1, 64), limit)
+    assert file_budget(1) == ((1, 64), limit)
 
 
 def test_a_limit_that_cannot_be_raised_is_obeyed(
@@ -78,6 +80,6 @@ def test_a_limit_that_cannot_be_raised_is_obeyed(
     resource.setrlimit(resource.RLIMIT_NOFILE, (there + 100, limits[1]))
     with monkeypatch.context() as patch:
         patch.setattr(resource, "setrlimit", refuse)
-        share, limit = share_of(32)
+        budget, limit = file_budget(32)
     assert limit == there + 100
-    assert share == pytest.approx(fit(100, 32, os.cpu_count() or 1), abs=2)
+    assert budget == pytest.approx(fit_budget(100, 32, os.cpu_count() or 1), abs=2)

@@ -1,4 +1,4 @@
-"""In which order the tasks of a pull begin must not matter: nobody leaves before the last file."""
+"""The order in which the tasks of a pull begin must not matter: no connection ends too early."""
 
 import asyncio
 import random
@@ -10,26 +10,31 @@ import pytest
 from e2e.scripted import SLUG, VERSION, ScriptedServer, differences, noise, pull_from
 
 from cxrsync.errors import ExitCode
+from cxrsync.sync.adopt import Adopter
+from cxrsync.sync.copy_over import CarryOver
+from cxrsync.sync.publisher import Publisher
+from cxrsync.sync.scheduler import Scheduler
 
 OLD = "0.9"
 FILES = {f"files/p10/{number}.jpg": noise(f"{number}", 2_000) for number in range(6)}
-Turns = Callable[[str], int]
-"""For a task, by what it runs: so many turns of the event loop that pass before it begins."""
+Delay = Callable[[str], int]
+"""The number of iterations of the event loop before a task begins, by the name of its coroutine."""
 
 
-def late(*names: str) -> Turns:
-    """These begin when everyone else has long looked for something to do."""
+def late(*functions: Callable[..., Coroutine[Any, Any, None]]) -> Delay:
+    """Let the tasks of these functions begin long after all others."""
+    names = {function.__qualname__ for function in functions}
     return lambda name: 50 * (name in names)
 
 
-def shuffled(seed: int) -> Turns:
-    """Any order."""
+def shuffled(seed: int) -> Delay:
+    """Let the tasks begin in a random order."""
     dice = random.Random(seed)
     return lambda _name: dice.randrange(20)
 
 
-def begin_in_order(limiter: Turns) -> None:
-    """From now on the tasks of this event loop begin after so many turns."""
+def begin_in_order(delay: Delay) -> None:
+    """Delay each task that this event loop creates from now on."""
 
     async def waiting(coroutine: Coroutine[Any, Any, Any], rounds: int) -> Any:
         begun = False
@@ -43,25 +48,25 @@ def begin_in_order(limiter: Turns) -> None:
                 coroutine.close()
 
     def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-        rounds = limiter(coroutine.__qualname__)
+        rounds = delay(coroutine.__qualname__)
         return asyncio.Task(waiting(coroutine, rounds), loop=loop, **options)
 
     asyncio.get_running_loop().set_task_factory(make)
 
 
 ORDERS = {
-    "connections first": late("Hashing.run", "Taking.run"),
-    "hashing first": late("Queue.connection"),
-    "publication last": late("Publication.run"),
+    "connections first": late(Adopter.run, CarryOver.run),
+    "hashing first": late(Scheduler.serve_connection),
+    "publisher last": late(Publisher.run),
     **{f"order {seed}": shuffled(seed) for seed in range(5)},
 }
 
 
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
 @pytest.mark.parametrize("there", ["wrong", "short", "gone"])
-async def test_wrong_files_are_fetched(tmp_path: Path, order: Turns, there: str) -> None:
-    """All files stand under their names, some are wrong: only hashing finds that out. Or an older
-    version lists them, and has lost some: only taking them over finds that out."""
+async def test_wrong_files_are_fetched(tmp_path: Path, order: Delay, there: str) -> None:
+    """All files have their final names, and some are wrong: only hashing finds that out. Or an
+    older version lists all files and lacks some: only copying them over finds that out."""
     for number, (path, data) in enumerate(FILES.items()):
         version = OLD if there == "gone" else VERSION
         final = tmp_path / SLUG / version / path

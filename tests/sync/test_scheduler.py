@@ -1,4 +1,4 @@
-"""What becomes of each file of a run, from a scripted source to final names on a real disk."""
+"""The outcome of each file of a run, from a scripted source to final names on a real disk."""
 
 import asyncio
 import errno
@@ -45,8 +45,8 @@ def sha(data: bytes) -> str:
 
 
 @dataclass
-class Shop:
-    """A source of a few files. ``scripts``: what the next requests for a path meet instead."""
+class ScriptedSource:
+    """A source of a few files. ``scripts``: the next responses for a path, or their errors."""
 
     files: dict[str, bytes]
     scripts: dict[str, deque[bytes | Exception]] = field(default_factory=dict)
@@ -100,15 +100,15 @@ class Shop:
 
 
 class Run:
-    """A run over the files of a shop, as `pull` makes it."""
+    """A run over the files of a source, as ``pull`` makes it."""
 
-    def __init__(self, root: Path, shop: Shop, retries: int = 0) -> None:
+    def __init__(self, root: Path, source: ScriptedSource, retries: int = 0) -> None:
         self.tree = Tree(root)
         self.tree.create()
-        self.shop = shop
+        self.source = source
         self.retries = retries
         self.known: dict[str, DigestMismatch] = {}
-        self.contradictions: list[DigestMismatch] = []
+        self.mismatches: list[DigestMismatch] = []
         self.outcomes: dict[str, Outcome] = {}
         self.events: list[Event] = []
         self.trash = Trash(self.tree, "now")
@@ -135,7 +135,7 @@ class Run:
         max_files: int | None = None,
     ) -> Scheduler:
         if entries is None:
-            entries = [Entry(path, sha(data)) for path, data in self.shop.files.items()]
+            entries = [Entry(path, sha(data)) for path, data in self.source.files.items()]
         partitions = Partitions(self.tree, ["p10"], "now")
         await partitions.open(0, self.events.append, pytest.fail)
 
@@ -145,7 +145,7 @@ class Run:
         limiter = ConcurrencyLimiter(limits, self.events.append)
         circuit_breaker = CircuitBreaker(60, self.events.append, limiter)
         context = TransferContext(
-            self.shop,
+            self.source,
             limits,
             circuit_breaker,
             self.events.append,
@@ -167,14 +167,14 @@ class Run:
                 try:
                     await scheduler.serve(iter(entries), connections, [adopter.run])
                 except DiskError as problem:
-                    ended = problem  # what is verified is published first
+                    ended = problem  # verified files are published first
                 await scheduler.close()
                 await publisher.close()
         finally:
             await partitions.close()
         if ended is not None:
             raise ended
-        self.contradictions = outcomes._mismatches
+        self.mismatches = outcomes._mismatches
         return scheduler
 
 
@@ -184,11 +184,11 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_files_get_their_final_names(tmp_path: Path) -> None:
-    shop = Shop({A: BYTES, B: b"b", C: b""})
-    run = Run(tmp_path, shop)
+    source = ScriptedSource({A: BYTES, B: b"b", C: b""})
+    run = Run(tmp_path, source)
     asyncio.run(run.go())
     assert run.results() == dict.fromkeys([A, B, C], Result.FETCHED)
-    for path, data in shop.files.items():
+    for path, data in source.files.items():
         assert run.bytes_of(path) == data
         found = run.tree.find(path)
         assert found is not None
@@ -200,21 +200,21 @@ def test_files_get_their_final_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize("connections", [1, 4])
 async def test_one_digest_is_fetched_once(tmp_path: Path, connections: int) -> None:
     paths = [f"files/p10/{number}.jpg" for number in range(5)]
-    run = Run(tmp_path, shop := Shop(dict.fromkeys(paths, BYTES)))
+    run = Run(tmp_path, source := ScriptedSource(dict.fromkeys(paths, BYTES)))
     await run.go(connections=connections)
     assert Counter(run.results().values()) == {Result.FETCHED: 1, Result.COPIED: 4}
     assert all(run.bytes_of(path) == BYTES for path in paths)
-    # A copy asks for its last byte, since its size and time are its own.
-    assert (shop.sent.total(), shop.requests) == (len(BYTES) + 4, 5)
+    # A copy requests its last byte, because it has its own size and time.
+    assert (source.sent.total(), source.requests) == (len(BYTES) + 4, 5)
 
 
-async def test_who_waits_for_a_file_that_is_lost_is_fetched_itself(tmp_path: Path) -> None:
-    shop = Shop({B: BYTES, C: BYTES})
-    run = Run(tmp_path, shop)
+async def test_a_follower_of_a_failed_file_is_fetched(tmp_path: Path) -> None:
+    source = ScriptedSource({B: BYTES, C: BYTES})
+    run = Run(tmp_path, source)
     await run.go([Entry(path, sha(BYTES)) for path in (A, B, C)])
     assert run.results() == {A: Result.FAILED, B: Result.FETCHED, C: Result.COPIED}
     assert run.outcomes[A].reason == "404"
-    assert shop.times(A) == 1  # an answer, not an accident
+    assert source.times(A) == 1  # the answer is final
 
 
 # ── the wrong bytes ────────────────────────────────────────────────────────────────────────────
@@ -222,48 +222,48 @@ async def test_who_waits_for_a_file_that_is_lost_is_fetched_itself(tmp_path: Pat
 WRONG = [bytes([number]) * len(BYTES) for number in range(9)]
 
 
-async def test_wrong_once_is_fetched_again(tmp_path: Path) -> None:
-    shop = Shop({A: BYTES, B: b"b"}, {A: deque([WRONG[0]])})
-    run = Run(tmp_path, shop)
+async def test_a_file_that_is_wrong_once_is_fetched_again(tmp_path: Path) -> None:
+    source = ScriptedSource({A: BYTES, B: b"b"}, {A: deque([WRONG[0]])})
+    run = Run(tmp_path, source)
     await run.go()
     assert run.results() == {A: Result.FETCHED, B: Result.FETCHED}
     assert run.bytes_of(A) == BYTES
     assert sum(e.count for e in run.events if isinstance(e, Received)) == len(BYTES) + 1
 
 
-async def test_the_same_wrong_bytes_twice_are_the_publisher_s(tmp_path: Path) -> None:
-    shop = Shop({A: WRONG[0], B: b"b"})
-    run = Run(tmp_path, shop)
+async def test_the_same_wrong_bytes_twice_are_a_mismatch(tmp_path: Path) -> None:
+    source = ScriptedSource({A: WRONG[0], B: b"b"})
+    run = Run(tmp_path, source)
     entries = [Entry(A, sha(BYTES)), Entry(B, sha(b"b"))]
     await run.go(entries)
     assert run.results() == {A: Result.CONTRADICTED, B: Result.FETCHED}
-    told = DigestMismatch(A, sha(BYTES), sha(WRONG[0]), '"v"')
-    assert (run.contradictions, shop.times(A), run.trashed()) == ([told], 2, [WRONG[0]])
+    mismatch = DigestMismatch(A, sha(BYTES), sha(WRONG[0]), '"v"')
+    assert (run.mismatches, source.times(A), run.trashed()) == ([mismatch], 2, [WRONG[0]])
     assert run.tree.find(A) is None
-    # Known from then on: once more is enough. Of another digest it says nothing.
+    # A recorded mismatch needs only one more attempt, unless the manifest's digest has changed.
     for expected, times in ((sha(BYTES), 3), (sha(b"new"), 5)):
-        run = Run(tmp_path, shop)
-        run.known = {A: told}
+        run = Run(tmp_path, source)
+        run.known = {A: mismatch}
         await run.go([Entry(A, expected)])
-        assert (run.results(), shop.times(A)) == ({A: Result.CONTRADICTED}, times)
+        assert (run.results(), source.times(A)) == ({A: Result.CONTRADICTED}, times)
 
 
 async def test_bytes_that_differ_each_time_fail(tmp_path: Path) -> None:
-    shop = Shop({A: BYTES, B: b"b"}, {A: deque(WRONG)})
-    run = Run(tmp_path, shop)
+    source = ScriptedSource({A: BYTES, B: b"b"}, {A: deque(WRONG)})
+    run = Run(tmp_path, source)
     await run.go()
     assert run.results() == {A: Result.FAILED, B: Result.FETCHED}
     assert "differently" in run.outcomes[A].reason
-    # Three attempts, and no second pass: that is an answer, not an accident.
-    assert shop.times(A) == 3
+    # Three attempts and no second pass: the verdict is final.
+    assert source.times(A) == 3
     assert run.tree.find(A) is None
 
 
-async def test_what_an_earlier_run_left_proves_nothing_against_the_publisher(
+async def test_bytes_of_an_earlier_run_do_not_prove_a_mismatch(
     tmp_path: Path,
 ) -> None:
-    shop = Shop({A: BYTES})
-    run = Run(tmp_path, shop)
+    source = ScriptedSource({A: BYTES})
+    run = Run(tmp_path, source)
     partial = run.tree.partition("p10") / "partial" / sha(BYTES)
     partial.parent.mkdir(parents=True)
     partial.write_bytes(WRONG[1][:700])
@@ -277,29 +277,29 @@ async def test_what_an_earlier_run_left_proves_nothing_against_the_publisher(
 
 
 @pytest.mark.parametrize("connections", [1, 3])
-async def test_another_pass_until_one_gains_nothing(tmp_path: Path, connections: int) -> None:
-    shop = Shop({A: b"a", B: b"b", C: b"c"})
+async def test_passes_follow_until_one_fetches_nothing(tmp_path: Path, connections: int) -> None:
+    source = ScriptedSource({A: b"a", B: b"b", C: b"c"})
     for path, failures in ((A, 99), (B, 1), (C, 2)):
-        shop.scripts[path] = deque([InvalidResponse("500")] * failures)
-    run = Run(tmp_path, shop)
+        source.scripts[path] = deque([InvalidResponse("500")] * failures)
+    run = Run(tmp_path, source)
     await run.go(connections=connections)
     assert run.results() == {A: Result.FAILED, B: Result.FETCHED, C: Result.FETCHED}
     assert run.outcomes[A].reason == "500"
     # The second pass gains B, the third C, the fourth nothing.
-    assert [shop.times(path) for path in (A, B, C)] == [4, 2, 3]
+    assert [source.times(path) for path in (A, B, C)] == [4, 2, 3]
 
 
-async def test_another_pass_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
-    shop = Shop({A: BYTES, B: b"b"}, {A: deque([Interrupted("cut")])})
-    run = Run(tmp_path, shop)
+async def test_another_pass_resumes_the_partial(tmp_path: Path) -> None:
+    source = ScriptedSource({A: BYTES, B: b"b"}, {A: deque([Interrupted("cut")])})
+    run = Run(tmp_path, source)
     await run.go()
     assert run.results() == {A: Result.FETCHED, B: Result.FETCHED}
-    assert [start for path, start in shop.asked if path == A] == [0, 500]
-    assert shop.sent[A] == len(BYTES)
+    assert [start for path, start in source.asked if path == A] == [0, 500]
+    assert source.sent[A] == len(BYTES)
 
 
 async def test_a_limit_on_files(tmp_path: Path) -> None:
-    run = Run(tmp_path, Shop({A: BYTES, B: b"b", C: b"c"}))
+    run = Run(tmp_path, ScriptedSource({A: BYTES, B: b"b", C: b"c"}))
     assert (await run.go(max_files=2)).stopped_at_limit
     assert len(run.results()) == 2
 
@@ -307,16 +307,16 @@ async def test_a_limit_on_files(tmp_path: Path) -> None:
 # ── the disk ───────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_name_too_long_for_the_disk_is_one_file_s_failure(tmp_path: Path) -> None:
+async def test_a_name_too_long_for_the_disk_fails_only_its_file(tmp_path: Path) -> None:
     long = "files/p10/" + "n" * 300
-    run = Run(tmp_path, Shop({A: b"a", long: b"long", C: b"c"}))
+    run = Run(tmp_path, ScriptedSource({A: b"a", long: b"long", C: b"c"}))
     await run.go()
     assert run.results() == {A: Result.FETCHED, long: Result.FAILED, C: Result.FETCHED}
     assert os.strerror(errno.ENAMETOOLONG) in run.outcomes[long].reason
 
 
 @pytest.mark.parametrize(("code", "ends"), [(errno.ENOSPC, True), (errno.EPERM, False)])
-async def test_a_disk_that_does_not_write(
+async def test_a_disk_that_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, ends: bool
 ) -> None:
     original = Partial.write
@@ -327,8 +327,8 @@ async def test_a_disk_that_does_not_write(
         return original(partial, offset, chunks, generation)
 
     monkeypatch.setattr(Partial, "write", write)
-    run = Run(tmp_path, Shop({A: b"a", B: b"b", C: b"c"}))
-    results = {A: Result.FETCHED}  # what was right before is published, whatever follows
+    run = Run(tmp_path, ScriptedSource({A: b"a", B: b"b", C: b"c"}))
+    results = {A: Result.FETCHED}  # a file that was verified before is published in any case
     if ends:
         with pytest.raises(DiskError, match=os.strerror(code)):
             await run.go(connections=1)
@@ -339,28 +339,28 @@ async def test_a_disk_that_does_not_write(
     assert run.bytes_of(A) == b"a"
 
 
-async def test_a_short_file_is_gone_on_with(tmp_path: Path) -> None:
-    shop = Shop({A: BYTES})
-    run = Run(tmp_path, shop)
+async def test_a_short_file_is_continued(tmp_path: Path) -> None:
+    source = ScriptedSource({A: BYTES})
+    run = Run(tmp_path, source)
     run.tree.make_parent(A)
     Path(run.tree.final(A)).write_bytes(BYTES[:1200])
     await run.go([], to_hash=(Entry(A, sha(BYTES)),))
     assert run.results() == {A: Result.FETCHED}
-    assert (run.outcomes[A].resumed, shop.sent[A]) == (1200, len(BYTES) - 1200 + 1)
+    assert (run.outcomes[A].resumed, source.sent[A]) == (1200, len(BYTES) - 1200 + 1)
     assert run.bytes_of(A) == BYTES
 
 
-async def test_a_wrong_file_does_not_get_into_a_transfer_of_its_digest(tmp_path: Path) -> None:
-    """B is wrong on the disk, and found so while A, of the same digest, is on its way."""
-    shop = Shop({A: BYTES, B: BYTES})
-    run = Run(tmp_path, shop)
+async def test_a_wrong_file_is_not_used_by_a_running_transfer_of_its_digest(tmp_path: Path) -> None:
+    """B is wrong on the disk; hashing finds that while A, with the same digest, is transferred."""
+    source = ScriptedSource({A: BYTES, B: BYTES})
+    run = Run(tmp_path, source)
     run.tree.make_parent(B)
     Path(run.tree.final(B)).write_bytes(WRONG[0])
     entry = Entry(B, sha(BYTES))
-    shop.gate.clear()
+    source.gate.clear()
     task = asyncio.create_task(run.go([Entry(A, sha(BYTES))], to_hash=(entry,)))
-    await shop.opened.wait()
-    shop.gate.set()
+    await source.opened.wait()
+    source.gate.set()
     await task
     assert run.bytes_of(A) == run.bytes_of(B) == BYTES
     assert run.trashed() == [WRONG[0]]
