@@ -86,7 +86,7 @@ def _fields(totals: DiffTotals) -> dict[str, object]:
     return {
         "event": "summary",
         **{change.value: totals.changes[change] for change in Change},
-        "files_moving": totals.moving,
+        "files_moving": totals.to_download,
         "bytes_moving": totals.estimate.bytes,
         "files_of_unknown_size": totals.estimate.unknown,
         "basis": list(totals.estimate.basis),
@@ -97,10 +97,10 @@ def _in_words(found: Comparison, totals: DiffTotals) -> str:
     changes = ", ".join(f"{totals.changes[change]:,} {change.value}" for change in Change)
     old, new = found.old.target, found.new.target
     text = f"{new.dataset.slug} {old.version} → {new.version}: {changes}"
-    if not totals.moving:
+    if not totals.to_download:
         return text + "; no bytes would move"
     guess = totals.estimate
-    text += f"; the bytes of {humanize.files(totals.moving)} would move"
+    text += f"; the bytes of {humanize.files(totals.to_download)} would move"
     if guess.basis:
         text += f": about {humanize.size(guess.bytes)} (by {' and '.join(guess.basis)})"
     return text + (f", and {guess.unknown:,} of unknown size" if guess.unknown else "")

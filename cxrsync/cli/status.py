@@ -16,8 +16,8 @@ from cxrsync.cli.variables import Command, option
 from cxrsync.dataset.version import find_target
 from cxrsync.events import Event, TreeNotice
 from cxrsync.operations.expected import expectation
-from cxrsync.operations.run_log import runs_at_work
-from cxrsync.operations.status import Share
+from cxrsync.operations.run_log import active_runs
+from cxrsync.operations.status import PartitionStatus
 from cxrsync.operations.status import status as status_of
 from cxrsync.sanitize import printable
 from cxrsync.ui.console import to_stderr
@@ -50,26 +50,26 @@ def status(verbosity: Verbosity, /, everything: bool, as_json: bool, **options: 
     target = find_target(job, say)
     with expectation(target, job, everything=everything) as expected:
         shares = status_of(expected)
-    runs = runs_at_work(target.tree)
+    runs = active_runs(target.tree)
     if as_json:
         answer = {
             "dataset": job.dataset,
             "version": target.version,
             "root": str(target.tree.root),
-            "selection": expected.words,
+            "selection": expected.description,
             "partitions": {name: share.as_json() for name, share in shares.items()},
             "running": runs[0] if runs else None,
             "runs": runs,
         }
         verbosity.output.write(json.dumps(answer) + "\n")
         return 0
-    title = f"{target.name} ({expected.words}) in {target.tree.root}"
+    title = f"{target.name} ({expected.description}) in {target.tree.root}"
     lines = [title, *_table(shares).split("\n"), *_remarks(shares, runs)]
     verbosity.output.write_lines(map(printable, lines))
     return 0
 
 
-def _remarks(shares: dict[str, Share], runs: list[dict[str, Any]]) -> Iterator[str]:
+def _remarks(shares: dict[str, PartitionStatus], runs: list[dict[str, Any]]) -> Iterator[str]:
     for run in runs:
         files = run["files"]
         done = files["present"] + files["fetched"] + files["adopted"]
@@ -90,9 +90,9 @@ def _remarks(shares: dict[str, Share], runs: list[dict[str, Any]]) -> Iterator[s
         )
 
 
-def _table(shares: dict[str, Share]) -> str:
+def _table(shares: dict[str, PartitionStatus]) -> str:
     rows = [_HEADINGS]
-    total = Share()
+    total = PartitionStatus()
     for name, share in shares.items():
         rows.append(_row(name, share))
         total.add(share)
@@ -100,12 +100,12 @@ def _table(shares: dict[str, Share]) -> str:
     return as_table(rows)
 
 
-def _row(name: str, share: Share) -> tuple[str, ...]:
+def _row(name: str, share: PartitionStatus) -> tuple[str, ...]:
     return (
         name,
         f"{share.selected:,}",
         f"{share.verified:,}",
-        f"{share.unproved:,}",
+        f"{share.unverified:,}",
         f"{share.missing:,}",
         humanize.size(share.verified_bytes),
         humanize.size(share.partial_bytes),

@@ -88,7 +88,7 @@ def verify(
     # What could not be replaced was set aside, or is wrong under its name as before.
     lost = {problem.path for problem in done.problems}.intersection(found.bad)
     wrong = [path for path in lost if target.tree.find(path) is not None]
-    return worst_of((done.exit_code, exit_status(Ending(contradicted=len(wrong)))))
+    return worst_of((done.exit_code, exit_status(Ending(mismatched=len(wrong)))))
 
 
 def _in_words(found: Verification, name: str, *, hint: bool) -> list[str]:
@@ -101,9 +101,9 @@ def _in_words(found: Verification, name: str, *, hint: bool) -> list[str]:
     lines = [text]
     if found.acknowledged:
         lines.append(f"{humanize.files(found.acknowledged)} missing, as acknowledged")
-    if found.debris:
+    if found.index_pages:
         lines.append(
-            f"{humanize.files(found.debris)} index.html that wget left: of no use, no harm"
+            f"{humanize.files(found.index_pages)} index.html that wget left: of no use, no harm"
         )
     if found.refused_lines:
         lines.append(f"{found.refused_lines:,} manifest lines are refused")

@@ -1,1 +1,1 @@
-"""One module a command: what it does, without click and without printing."""
+"""The operations: one module for each command, without command line and without printing."""

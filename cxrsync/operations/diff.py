@@ -1,4 +1,4 @@
-"""What changed between two versions, and what would move: by their manifests alone."""
+"""Compare two versions by their manifests: changed files, and an estimate of bytes to download."""
 
 from __future__ import annotations
 
@@ -28,81 +28,90 @@ from cxrsync.storage.tree import Tree
 
 @dataclass(frozen=True, slots=True)
 class DiffTotals:
-    """How much two versions differ. ``moving`` files have bytes that the earlier version does not
-    hold under any path; what they come to is an estimate."""
+    """The differences between two versions, counted.
+
+    ``to_download``: the number of files whose digest the old version does not have under any path.
+    ``estimate``: of their bytes.
+    """
 
     changes: Counter[Change]
-    moving: int
+    to_download: int
     estimate: Estimate
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two versions side by side, as far as a selection means them."""
+    """The selected files of two versions."""
 
     old: ResolvedSelection
     new: ResolvedSelection
 
     def differences(self) -> Iterator[Difference]:
-        """Each path that they differ in, in order."""
+        """Yield each path with a difference, in order."""
         return differences(self.old.entries(), self.new.entries())
 
     def totals(self) -> DiffTotals:
-        """How much they differ, and what would move."""
+        """Count the differences, and estimate the bytes that a pull of the new one downloads."""
         dataset = self.new.target.dataset
         kind_of = dataset.kind_of
         changes = Counter(each.change for each in self.differences())
-        fresh = {
+        new_digests = {
             bytes.fromhex(each.entry.sha256)
             for each in self.differences()
             if each.change is not Change.REMOVED
         }
         for _offset, entry in self.old.manifest.entries():
-            fresh.discard(bytes.fromhex(entry.sha256))
+            new_digests.discard(bytes.fromhex(entry.sha256))
         inventory = Inventory(kind_of)
         for side in (self.old, self.new):
             _learn_sizes(inventory, side.target.tree)
-        moving = 0
+        to_download = 0
         for each in self.differences():
             if each.change is Change.REMOVED:
                 continue
             digest = bytes.fromhex(each.entry.sha256)
-            if digest in fresh:
-                fresh.discard(digest)  # a second path with it is copied
-                moving += 1
+            if digest in new_digests:
+                new_digests.discard(digest)  # another path with the same digest will be a copy
+                to_download += 1
                 inventory.add_missing(each.entry.path, kind_of(each.entry.path), None)
-        guess = estimate(inventory, dataset.means)
-        return DiffTotals(changes, moving, guess)
+        estimated = estimate(inventory, dataset.means)
+        return DiffTotals(changes, to_download, estimated)
 
 
 @asynccontextmanager
 async def compare(
     job: Job, versions: tuple[str, str], source: Source, emit: EventSink, cancel: CancelToken
 ) -> AsyncIterator[Comparison]:
-    """Two versions of the job's dataset. Raises UsageError, NothingMeant where neither version has
-    anything of the selection, and what ends a run."""
-    old, new = (replace(job, version=each, dest=_place(job, each)) for each in versions)
+    """Open two versions of the job's dataset for comparison.
+
+    Raises: UsageError, NothingMeant if neither version has a selected file, and any CxrsyncError
+    that ends a run.
+    """
+    old, new = (replace(job, version=each, dest=_destination_for(job, each)) for each in versions)
     async with AsyncExitStack() as stack:
 
         async def read(job: Job) -> ResolvedSelection:
             return await stack.enter_async_context(list_files(job, source, emit, cancel))
 
-        empty = False
+        is_one_empty = False
         sides = []
         for each in (old, new):
             try:
                 sides.append(await read(each))
-            except NothingMeant:  # all that the other has was added, or removed
-                if empty:
+            except NothingMeant:  # then all files of the other version were added, or removed
+                if is_one_empty:
                     raise
-                empty = True
+                is_one_empty = True
                 whole = await read(replace(each, selection=Selection()))
                 sides.append(replace(whole, is_wanted=lambda _path: False))
         yield Comparison(*sides)
 
 
-def _place(job: Job, version: str) -> Path:
-    """Where a version's manifest belongs: beside, where the destination is another's own folder."""
+def _destination_for(job: Job, version: str) -> Path:
+    """Return the destination for a version's manifest.
+
+    If the job's destination is the root of another version, it is a folder inside ``.cxrsync``.
+    """
     own = destination(job).version_root()
     if own is None or identity_of(own.root, job.dataset) == (job.dataset, version):
         return job.dest
@@ -110,7 +119,7 @@ def _place(job: Job, version: str) -> Path:
 
 
 def _learn_sizes(inventory: Inventory, tree: Tree) -> None:
-    """What is known of the sizes of files that were fetched before."""
+    """Count the verified files of a tree as present: their sizes improve the estimate."""
     for name in partition_names(tree):
         state = State.read(tree.partition(name))
         if state is not None:

@@ -1,4 +1,4 @@
-"""What a pull would do, without doing it: from what is here, and from manifest and tables."""
+"""Dry run: find out what a pull would do, by manifest, tables and the files on the disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cxrsync.dataset.states import partition_names
 from cxrsync.errors import WillNotFit
 from cxrsync.events import EventSink, Notice
 from cxrsync.model import FileRecord
-from cxrsync.operations.exit_status import in_our_words
+from cxrsync.operations.exit_status import explained_errors
 from cxrsync.operations.prepare import prepare
 from cxrsync.operations.prerequisites import fetch_prerequisites
 from cxrsync.operations.resolve import resolve
@@ -39,9 +39,13 @@ from cxrsync.storage.state_db import State
 
 
 async def forecast(job: Job, source: Source, emit: EventSink, cancel: CancelToken) -> Forecast:
-    """What a pull of the job would do. Fetches manifest and tables, as far as they are needed to
-    know it, and nothing else. Raises UsageError, and what ends a run."""
-    with in_our_words(cancel):
+    """Return what a pull of the job would do.
+
+    Fetches the manifest and the tables that the selection needs, and nothing else.
+
+    Raises: UsageError, and any CxrsyncError that ends a run.
+    """
+    with explained_errors(cancel):
         async with prepare(job, source, emit, RunStats(), cancel) as run:
             prerequisites = await fetch_prerequisites(run)
             with closing(prerequisites.manifest):
@@ -53,18 +57,18 @@ async def forecast(job: Job, source: Source, emit: EventSink, cancel: CancelToke
 async def _forecast(run: RunContext, plan: Plan) -> Forecast:
     guess = await published_estimate(run, plan)
     if run.job.with_reports:
-        where = run.target.dataset.reports_in
-        run.emit(Notice(f"the reports, which are in {where}, are not counted here"))
+        reports_in = run.target.dataset.reports_in
+        run.emit(Notice(f"the reports, which are in {reports_in}, are not counted"))
     if plan.blocked:
         blocked = humanize.files(len(plan.blocked))
-        run.emit(Notice(f"{blocked} cannot be put in place: {_reasons(plan)}"))
+        run.emit(Notice(f"{blocked} cannot be created: {_reasons(plan)}"))
     partials = await run_in_thread(lambda: partial_usage(run, plan))
-    here = partials[1]
+    partial_bytes = partials[1]
     free = await run_in_thread(lambda: free_space(run.target.tree.root))
-    short = None
-    if shortage_of(plan, guess, free, here) is not None:
-        short = WillNotFit(
-            f"it will not fit on the disk: {describe_space(plan, guess, free, here)}"
+    refusal = None
+    if shortage_of(plan, guess, free, partial_bytes) is not None:
+        refusal = WillNotFit(
+            f"it will not fit on the disk: {describe_space(plan, guess, free, partial_bytes)}"
         )
     return Forecast(
         root=str(run.target.tree.root),
@@ -76,16 +80,16 @@ async def _forecast(run: RunContext, plan: Plan) -> Forecast:
         reusable=len(plan.reusable),
         resumable=partials,
         estimate=guess,
-        need_bytes=needed_bytes(plan, guess, here),
+        need_bytes=needed_bytes(plan, guess, partial_bytes),
         need_files=needed_files(plan),
         free_space=free,
         rate=await run_in_thread(lambda: _last_rate(run)),
-        refusal=short,
+        refusal=refusal,
     )
 
 
 def _make_plan(run: RunContext, selected: ResolvedSelection) -> Plan:
-    """The plan that a pull would make, from states as they are now: no lock, nothing written."""
+    """Make the plan that a pull would make; take no lock, and write nothing."""
     tree = run.target.tree
     with ExitStack() as stack:
         records: dict[str, Iterator[FileRecord]] = {}
@@ -99,22 +103,23 @@ def _make_plan(run: RunContext, selected: ResolvedSelection) -> Plan:
 
 
 def _without_absent(plan: Plan) -> Plan:
-    """An older version's manifest may list what was never pulled: that has to be fetched."""
-    there, in_shards = array("Q"), array("Q", plan.in_shards)
+    """Return the plan without reusable files that an older version lists but does not hold. They
+    have to be fetched."""
+    existing, in_shards = array("Q"), array("Q", plan.in_shards)
     for offset, (_entry, path) in zip(plan.reusable, plan.entries_to_reuse(), strict=True):
-        is_there = any(tree.find(path) is not None for tree in plan.older)
-        (there if is_there else in_shards).append(offset)
-    return replace(plan, reusable=there, in_shards=in_shards)
+        exists = any(tree.find(path) is not None for tree in plan.older)
+        (existing if exists else in_shards).append(offset)
+    return replace(plan, reusable=existing, in_shards=in_shards)
 
 
 def _reasons(plan: Plan) -> str:
-    """Why files cannot be put in place, each reason once."""
+    """Return why files are blocked: the first reason, and the number of other ones."""
     first, *others = dict.fromkeys(reason for _offset, reason in plan.blocked)
     return first + (f" (and {len(others):,} more reasons)" if others else "")
 
 
 def _last_rate(run: RunContext) -> float | None:
-    """What the line gave last, in bytes per second, whichever partition notes it."""
+    """Return the download rate of the last run in bytes per second, from any partition's state."""
     rates = []
     for name in partition_names(run.target.tree):
         state = State.read(run.target.tree.partition(name))

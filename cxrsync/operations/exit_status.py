@@ -1,4 +1,4 @@
-"""What ended a run, in our own words, and its exit code."""
+"""Decide the exit code of a run, and turn the exception that ended it into a CxrsyncError."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from cxrsync.sanitize import reason_of
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Everything that tells how a run ended.
+    """Everything that the exit code of a run depends on.
 
-    ``asked``: what a signal, or the limit on time, asked for. ``errors``: the codes of what ended
-    it. ``failed``, ``contradicted``: so many files; ``refused_lines``: lines of a manifest that
-    cannot be followed, each of them a file that is not here. ``limited``: a limit left files out.
-    ``balanced``: every selected file is accounted for.
+    ``requested``: the code that a signal or the limit on time asks for. ``errors``: the codes of
+    the errors that ended the run. ``failed``, ``mismatched``: numbers of files. ``refused_lines``:
+    the number of lines in a manifest that were rejected; the file of each of them is missing.
+    ``limited``: a limit left files out. ``balanced``: every selected file has an outcome.
     """
 
-    asked: ExitCode | None = None
+    requested: ExitCode | None = None
     errors: tuple[ExitCode, ...] = ()
     failed: int = 0
-    contradicted: int = 0
+    mismatched: int = 0
     refused_lines: int = 0
     limited: bool = False
     balanced: bool = True
 
 
 def exit_status(ending: Ending) -> ExitCode:
-    """The exit code of a run that ended so."""
+    """Return the exit code of a run."""
     codes = [*ending.errors]
-    if ending.asked is not None:
-        codes.append(ending.asked)
+    if ending.requested is not None:
+        codes.append(ending.requested)
     if not ending.balanced:
         codes.append(ExitCode.UNEXPECTED)
-    if ending.contradicted:
+    if ending.mismatched:
         codes.append(ExitCode.CONTRADICTED)
     if ending.failed or ending.refused_lines:
         codes.append(ExitCode.FILES_FAILED)
@@ -48,45 +48,49 @@ def exit_status(ending: Ending) -> ExitCode:
 
 
 @contextmanager
-def in_our_words(stop: CancelToken) -> Iterator[None]:
-    """Raise what ends the work in here as :func:`explain` has it."""
+def explained_errors(cancel: CancelToken) -> Iterator[None]:
+    """Raise any exception of the block as :func:`explain` returns it."""
     try:
-        with stop.watching(None):
+        with cancel.watching(None):
             yield
     except BaseException as problem:
-        if is_callers_wish(problem, stop):
+        if is_callers_cancellation(problem, cancel):
             raise
-        raise explain(problem, stop) or problem from None
+        raise explain(problem, cancel) or problem from None
 
 
-def is_callers_wish(problem: BaseException, stop: CancelToken) -> bool:
-    """Whether the caller has cancelled the work, be it that we were to stop besides."""
+def is_callers_cancellation(problem: BaseException, cancel: CancelToken) -> bool:
+    """Return whether the exception is a cancellation by the caller, even if the run was to be
+    cancelled too."""
     if not isinstance(problem, asyncio.CancelledError):
         return False
     task = asyncio.current_task()
-    is_ours = stop.code is not None or stop.error is not None
-    return not is_ours or (task is not None and task.cancelling() > 0)
+    is_own = cancel.code is not None or cancel.error is not None
+    return not is_own or (task is not None and task.cancelling() > 0)
 
 
-def explain(problem: BaseException, stop: CancelToken) -> BaseException | None:
-    """What ended a run, in our own words: a CxrsyncError, None for a limit that was reached, or
-    the problem itself where we have no words for it."""
+def explain(problem: BaseException, cancel: CancelToken) -> BaseException | None:
+    """Return the error to raise for the exception that ended a run.
+
+    It is a CxrsyncError; None if only a limit was reached; or the exception itself if it is
+    unexpected.
+    """
     error: BaseException | None = unwrap(problem)
     if isinstance(error, asyncio.CancelledError):
-        error = stop.error
+        error = cancel.error
     elif isinstance(error, OSError):
-        error = disk_trouble(error)
-    if stop.code is None or stop.code is ExitCode.LIMIT:
+        error = disk_error_of(error)
+    if cancel.code is None or cancel.code is ExitCode.LIMIT:
         return error
     if isinstance(error, CxrsyncError):
         stopped = Stopped(f"stopped as asked, but: {reason_of(error)}", next_step=error.next_step)
     else:
         stopped = Stopped("stopped as asked; the state is saved")
-    stopped.exit_code = stop.code
+    stopped.exit_code = cancel.code
     return stopped
 
 
-def disk_trouble(problem: OSError) -> DiskError:
-    """An error of the disk that nobody nearer to it has made sense of, naming the place."""
-    where = f" {problem.filename}" if problem.filename else ""
-    return DiskError(f"cannot go on{where}: {reason_of(problem)}")
+def disk_error_of(problem: OSError) -> DiskError:
+    """Return the error for an OSError that was not handled where it happened; it names the file."""
+    place = f" at {problem.filename}" if problem.filename else ""
+    return DiskError(f"cannot continue{place}: {reason_of(problem)}")

@@ -1,4 +1,4 @@
-"""What a tree ought to hold: what is asked for now, else what it was pulled with."""
+"""Decide which files a tree should hold: those of the job's selection, else those pulled before."""
 
 from __future__ import annotations
 
@@ -22,28 +22,29 @@ from cxrsync.plan.survey import Surveyed, survey
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """Which files ought to be there, and in words.
+    """The files that a tree should hold.
 
-    ``only_present``: nobody knows what was pulled, so that only what is there can be judged.
+    ``description``: of the selections, for people. ``only_present``: it is not recorded what was
+    pulled, so only the files that are there can be checked.
     """
 
     selected: ResolvedSelection
-    words: str
+    description: str
     selections: tuple[Selection, ...]
     only_present: bool = False
 
     @property
     def target(self) -> Target:
-        """The tree that is judged."""
+        """The target to check."""
         return self.selected.target
 
     @property
     def manifest(self) -> ManifestFile:
-        """The manifest, or as much of it as the selections need."""
+        """The manifest, or the slices that the selections need."""
         return self.selected.manifest
 
     def without_records(self) -> Iterator[Surveyed]:
-        """Every expected entry beside what is on the disk, whatever the states claim."""
+        """Yield every expected entry with its file on the disk, without any records of states."""
         none: dict[str, Iterator[FileRecord]] = {
             name: iter(()) for name in self.manifest.partitions
         }
@@ -52,15 +53,16 @@ class Expectation:
 
 @contextmanager
 def expectation(target: Target, job: Job, *, everything: bool) -> Iterator[Expectation]:
-    """What a tree ought to hold. Reads manifest and tables that are here already.
+    """Yield the files that a tree should hold, by local manifest and tables.
 
-    ``everything``: what the job selects, be that the whole version, not what was pulled.
+    ``everything``: use the job's selection even if it is the whole version, and not the selections
+    that were pulled.
 
-    Raises NotHere where manifest or table are not here, UsageError where nothing is selected;
-    Damaged, InvalidTable.
+    Raises: NotHere if manifest or table have not been downloaded, UsageError if nothing is
+    selected; Damaged, InvalidTable.
     """
-    is_asked = everything or not job.selection.whole
-    selections = (job.selection,) if is_asked else pulled_selections(target.tree)
+    is_explicit = everything or not job.selection.whole
+    selections = (job.selection,) if is_explicit else pulled_selections(target.tree)
     tables = Tables(target, destination(job))
     with closing(_open_manifest(selections, tables)) as manifest:
         if not selections:
@@ -72,7 +74,7 @@ def expectation(target: Target, job: Job, *, everything: bool) -> Iterator[Expec
 
 
 def _open_manifest(selections: Sequence[Selection], tables: Tables) -> ManifestFile:
-    """The manifest, or as much of it as these selections need."""
+    """Open the manifest, or the slices that these selections need."""
     tree, dataset = tables.target.tree, tables.target.dataset
     lookups = [each for each in selections if needs_lookup(each)]
     keys = key_ranges_for(selections, dataset, {})

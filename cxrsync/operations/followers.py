@@ -1,4 +1,4 @@
-"""What follows the selected files from another dataset: the reports of their studies."""
+"""The followers of a run: reports of the selected studies, which are in another dataset."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ from cxrsync.storage.executors import run_in_thread
 
 
 async def check_followers(run: RunContext) -> tuple[Target, ...]:
-    """The targets whose files follow the job's own, asked for access before an image is fetched.
+    """Return the targets of the followers, after checking access to them.
 
-    Raises UsageError where the source does not have them, AccessDenied where we may not read them.
+    The check comes before any image is fetched.
+
+    Raises: UsageError if the source does not have the dataset, AccessDenied if the user may not
+    read it.
     """
     if not run.job.with_reports:
         return ()
@@ -39,25 +42,25 @@ async def check_followers(run: RunContext) -> tuple[Target, ...]:
         sibling.tree.remove_created()
         raise UsageError(
             f"{run.source.identity} has no {sibling.name}, which holds the reports",
-            next_step="Leave --with-reports out.",
+            next_step="Run the command without --with-reports.",
         ) from None
     except AccessDenied as refused:
         sibling.tree.remove_created()
         raise AccessDenied(
-            f"the reports are in {slug}, under an agreement of its own: {refused}",
-            next_step=f"Sign it at the foot of {sibling.dataset.agreement}, or leave "
-            "--with-reports out.",
+            f"the reports are in {slug}, which has its own data use agreement: {refused}",
+            next_step=f"Sign it at the foot of {sibling.dataset.agreement}, or run the command "
+            "without --with-reports.",
         ) from None
     except (Interrupted, InvalidResponse, Throttled):
-        pass  # an accident: fetching the manifest waits and tries again
+        pass  # temporary: the fetch of the manifest waits and retries
     return (sibling,)
 
 
 async def follow(
     run: RunContext, selected: ResolvedSelection, sibling: Target
 ) -> RunContext | None:
-    """The run that fetches the reports of the selected studies; None where no study is selected."""
-    selection = await run_in_thread(lambda: _reports_of(run.job.selection, selected))
+    """Return the run that fetches the reports of the selected studies; None if there are none."""
+    selection = await run_in_thread(lambda: _report_selection(run.job.selection, selected))
     if selection is None:
         return None
     slug, root = sibling.dataset.slug, sibling.tree.root
@@ -65,9 +68,9 @@ async def follow(
     return sibling_run(run, sibling, selection)
 
 
-def _reports_of(selection: Selection, selected: ResolvedSelection) -> Selection | None:
-    """The reports of the studies with a selected image, as a selection of the other dataset; None
-    where there is no image."""
+def _report_selection(selection: Selection, selected: ResolvedSelection) -> Selection | None:
+    """Return the selection of the reports of all studies with a selected image; None if there is no
+    image."""
     by_image = selection.images or selection.sample or selection.limit is not None
     if by_image or selection.include or selection.exclude:
         images = (parse_image_path(entry.path) for entry in selected.entries())

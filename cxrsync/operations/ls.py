@@ -1,7 +1,7 @@
-"""``ls``: the files that a selection means. They are listed, not fetched.
+"""``ls``: list the files that a selection selects, without fetching them.
 
-What is here already is read first, so that a reader of a shared mirror needs neither network nor
-write access. A manifest or table that is not here is fetched into the tree, where a pull finds it.
+Local manifest and tables are used if they are there, so that a reader of a shared mirror needs
+neither network nor write access. A missing manifest or table is fetched into the tree.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.version import find_target
 from cxrsync.errors import NotHere
 from cxrsync.events import Event, EventSink
-from cxrsync.operations.exit_status import in_our_words
+from cxrsync.operations.exit_status import explained_errors
 from cxrsync.operations.expected import expectation
 from cxrsync.operations.prepare import prepare
 from cxrsync.operations.prerequisites import fetch_prerequisites
@@ -29,13 +29,13 @@ from cxrsync.storage.executors import run_in_thread
 async def list_files(
     job: Job, source: Source, emit: EventSink, cancel: CancelToken
 ) -> AsyncIterator[ResolvedSelection]:
-    """The files that the job selects. The source is asked only where something must be fetched.
+    """Yield the files that the job selects. The source is asked only if a file must be fetched.
 
-    Raises UsageError, and what ends a run.
+    Raises: UsageError, and any CxrsyncError that ends a run.
     """
     with ExitStack() as stack:
-        with in_our_words(cancel):
-            selected = await run_in_thread(lambda: _from_what_is_here(job, emit, stack))
+        with explained_errors(cancel):
+            selected = await run_in_thread(lambda: _resolve_offline(job, emit, stack))
             if selected is None:
                 async with prepare(job, source, emit, RunStats(), cancel) as run:
                     prerequisites = await fetch_prerequisites(run)
@@ -44,15 +44,15 @@ async def list_files(
         yield selected
 
 
-def _from_what_is_here(job: Job, emit: EventSink, stack: ExitStack) -> ResolvedSelection | None:
-    """The selected files by the tree alone; None where something is missing. ``stack`` closes the
-    manifest."""
+def _resolve_offline(job: Job, emit: EventSink, stack: ExitStack) -> ResolvedSelection | None:
+    """Resolve the selection by local files; None if manifest or table are missing. ``stack`` closes
+    the manifest."""
     notices: list[Event] = []
     try:
         target = find_target(job, notices.append)
-        here = stack.enter_context(expectation(target, job, everything=True))
+        expected = stack.enter_context(expectation(target, job, everything=True))
     except NotHere:
         return None
     for notice in notices:
         emit(notice)
-    return here.selected
+    return expected.selected

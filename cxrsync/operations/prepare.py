@@ -1,4 +1,4 @@
-"""Prepare a run: choose version and tree, check the destination, before the server is asked."""
+"""Prepare a run: choose version and tree, and check the destination, before any download."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from cxrsync.transfer.rate_limit import RateLimiter
 async def prepare(
     job: Job, source: Source, emit: EventSink, stats: RunStats, cancel: CancelToken
 ) -> AsyncIterator[RunContext]:
-    """Choose version and tree, make the tree, and prove that it can be written; then one run.
+    """Choose version and tree, create and check the tree, and yield the context of the run.
 
-    Raises UsageError where version or tree are ambiguous, or where the tree belongs to another
-    dataset or lies on a drive that syncs online; DiskError.
+    Raises: UsageError if version or tree are ambiguous, if the tree belongs to another dataset, or
+    if it lies on a drive that syncs online; DiskError.
     """
     version = await choose_version(job, source, emit)
-    target = Target(await _make_tree(job, version, emit), dataset_info(job.dataset), version)
+    target = Target(await _create_tree(job, version, emit), dataset_info(job.dataset), version)
     asked = job.limits.connections
     budget, open_files = file_budget(asked)
     job = replace(job, limits=replace(job.limits, connections=budget.connections))
@@ -52,7 +52,7 @@ async def prepare(
             )
         )
     if Kind.TABLES in job.selection.only and target.dataset.elsewhere:
-        emit(Notice(target.dataset.elsewhere))  # people look here for tables that are not here
+        emit(Notice(target.dataset.elsewhere))  # users look here for tables of another dataset
     if warning := await run_in_thread(lambda: git_warning(inspect(target.tree.root))):
         emit(Notice(warning))
     limiter = ConcurrencyLimiter(job.limits, emit)
@@ -72,14 +72,14 @@ async def prepare(
         )
 
 
-async def _make_tree(job: Job, version: str, emit: EventSink) -> Tree:
-    """The tree of the version in the job's destination, checked, made and claimed."""
-    place = destination(job)
-    found = place.find(job.dataset, version)
+async def _create_tree(job: Job, version: str, emit: EventSink) -> Tree:
+    """Check, create and claim the tree of the version in the job's destination."""
+    location = destination(job)
+    found = location.find(job.dataset, version)
     tree = Tree(found.root)
     if not job.allow_synced:
         refuse_synced_drive(await run_in_thread(lambda: inspect(tree.root)))
-    if notice := place.notice(found, job.dataset, version):
+    if notice := location.notice(found, job.dataset, version):
         emit(TreeNotice(notice))
     claim_tree(tree, job.dataset, version)
     return tree

@@ -1,8 +1,8 @@
-"""Fetch what must be here before a selection can be resolved: the manifest, and some tables.
+"""Fetch what is needed to resolve a selection: the manifest, and some tables.
 
-Of a large manifest only the ranges are fetched in which selected files can be; of the tables only
-those that the selection names values of. A table may be another dataset's: MIMIC-CXR-JPG has the
-tables of MIMIC-CXR.
+Of a large manifest only the slices that can contain selected files are fetched; of the tables only
+those whose columns the selection uses. A table may be in another dataset: for MIMIC-CXR the tables
+of MIMIC-CXR-JPG are used.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from cxrsync.sync.partition_sync import SyncOrder, sync_partitions
 class Prerequisites:
     """Manifest and tables, as far as the selection needs them. The caller closes the manifest.
 
-    ``fetched``: paths of the tables in the run's own tree that were fetched on the way. They have
+    ``fetched``: paths of the tables that were fetched into the run's own tree. They already have
     their outcome.
     """
 
@@ -52,9 +52,10 @@ class Prerequisites:
 
 
 async def fetch_prerequisites(run: RunContext) -> Prerequisites:
-    """Have the manifest and the tables here that the run's selections need, and no more.
+    """Fetch the manifest and the tables that the run's selections need, and no more.
 
-    Raises UsageError for a version or table that does not exist, and what ends a run.
+    Raises: UsageError if the version or a table does not exist, and any CxrsyncError that ends the
+    run.
     """
     selections = run.job.selections
     tables = Tables(run.target, destination(run.job))
@@ -71,13 +72,16 @@ async def fetch_prerequisites(run: RunContext) -> Prerequisites:
 
 
 async def _fetch_manifest(run: RunContext, tables: Tables) -> tuple[ManifestFile, frozenset[str]]:
-    """The manifest, or the ranges that the selections need; and the tables fetched to know them."""
+    """Fetch the manifest, or the slices that the selections need.
+
+    Returns also the paths of the tables that were fetched to find these slices.
+    """
     selections, dataset = run.job.selections, run.target.dataset
     keys = key_ranges_for(selections, dataset, {})
     lookups = [each for each in selections if needs_lookup(each)]
     if keys is not None or not lookups:
         return await manifest_of(run, keys), frozenset()
-    # Only tables tell the subjects of studies and images, and with them the ranges.
+    # The slices depend on the subjects of the studies and images, which only tables contain.
     manifest = await manifest_of(run, ROOT_KEYS)
     if manifest.whole:
         return manifest, frozenset()
@@ -103,8 +107,11 @@ def _lookup_tables(selections: Iterable[Selection]) -> list[str]:
 async def manifest_of(
     run: RunContext, keys: tuple[KeyRange, ...] | None, *, revalidate: bool = True
 ) -> ManifestFile:
-    """The target's manifest, or its slices for ``keys``. Raises UsageError where the source has no
-    such version, Unreachable where the manifest does not arrive, and what ends a run."""
+    """Fetch the target's manifest, or its slices with ``keys``.
+
+    Raises: UsageError if the source has no such version, Unreachable if the manifest cannot be
+    fetched, and any CxrsyncError that ends the run.
+    """
     try:
         return await fetch_manifest(run, keys, revalidate=revalidate)
     except NotFound:
@@ -112,33 +119,33 @@ async def manifest_of(
         slug, version = run.target.dataset.slug, run.target.version
         raise await unknown_version_error(run.source, slug, version) from None
     except (Interrupted, InvalidResponse, Throttled) as problem:
-        raise Unreachable(f"cannot get the manifest: {problem}") from None
+        raise Unreachable(f"cannot fetch the manifest: {problem}") from None
 
 
 async def _fetch_table(
     run: RunContext, manifest: ManifestFile, tables: Tables, role: str
 ) -> frozenset[str]:
-    """Have the table for ``role`` here and verified. Its path, where it was fetched into the run's
-    own tree now."""
+    """Fetch and verify the table for ``role`` unless it is there. Return its path if it was fetched
+    into the run's own tree."""
     target = tables.target_of(role)
     if target is not tables.target:
         if await run_in_thread(lambda: tables.find(role)) is None:
             await _fetch_sibling_table(run, target, role)
             if await run_in_thread(lambda: tables.find(role)) is None:
-                raise _not_arrived(run, f"the {role} table of {target.dataset.slug}")
+                raise _table_missing_error(run, f"the {role} table of {target.dataset.slug}")
         return frozenset()
-    entry = await run_in_thread(lambda: _table_in(manifest, target, role))
+    entry = await run_in_thread(lambda: _find_table(manifest, target, role))
     if await run_in_thread(lambda: tables.find_verified(target.tree, entry)) is not None:
         return frozenset()
-    run.emit(Notice(f"{entry.path} tells which images are selected: it is fetched first"))
+    run.emit(Notice(f"{entry.path} is fetched first: the selection depends on it"))
     await sync_partitions(run, _one_table(target, manifest, entry))
     if await run_in_thread(lambda: tables.find_verified(target.tree, entry)) is None:
-        raise _not_arrived(run, entry.path)
+        raise _table_missing_error(run, entry.path)
     return frozenset({entry.path})
 
 
 async def _fetch_sibling_table(run: RunContext, sibling: Target, role: str) -> None:
-    """Fetch a table of another dataset, which has a data use agreement of its own."""
+    """Fetch a table of another dataset, which has its own data use agreement."""
     slug = sibling.dataset.slug
     run.emit(
         Notice(f"the {role} table is in {slug}: it is fetched first, into {sibling.tree.root}")
@@ -148,15 +155,15 @@ async def _fetch_sibling_table(run: RunContext, sibling: Target, role: str) -> N
     try:
         manifest = await manifest_of(other, ROOT_KEYS)
         try:
-            entry = await run_in_thread(lambda: _table_in(manifest, sibling, role))
+            entry = await run_in_thread(lambda: _find_table(manifest, sibling, role))
             await sync_partitions(other, _one_table(sibling, manifest, entry, (selection,)))
         finally:
             manifest.close()
     except AccessDenied as refused:
         raise AccessDenied(
-            f"the {role} table, which tells the images that are selected, is in {slug}, under an "
-            f"agreement of its own: {refused}",
-            next_step=f"Sign it at the foot of {sibling.dataset.agreement}, or, if you have the "
+            f"the selection depends on the {role} table, which is in {slug}, and {slug} has its "
+            f"own data use agreement: {refused}",
+            next_step=f"Sign it at the foot of {sibling.dataset.agreement}; or, if you have the "
             "split table, name it with --split-table FILE.",
         ) from None
 
@@ -167,27 +174,27 @@ def _one_table(
     entry: Entry,
     recorded_selections: tuple[Selection, ...] = (),
 ) -> SyncOrder:
-    """Fetch one table that is not here, or is wrong whatever the state says."""
+    """Return the order for one table that is missing or wrong, whatever the state records."""
     return SyncOrder(
         one_file(target, manifest, entry), recorded_selections, frozenset({entry.path})
     )
 
 
-def _table_in(manifest: ManifestFile, target: Target, role: str) -> Entry:
+def _find_table(manifest: ManifestFile, target: Target, role: str) -> Entry:
     entry = table_entry(manifest, target.dataset, role)
     if entry is None:
         raise UsageError(
             f"{target.name} has no table like {target.dataset.tables[role]}",
-            next_step="It tells which images are selected: leave out what needs it.",
+            next_step="The selection depends on it: leave out the option that needs it.",
         )
     return entry
 
 
-def _not_arrived(run: RunContext, table: str) -> NotArrived:
-    """The error for a table that was fetched and is not here all the same."""
-    what = f"{table} tells which images are selected, and did not arrive"
+def _table_missing_error(run: RunContext, table: str) -> NotArrived:
+    """Return the error for a table that could not be fetched."""
+    problem = f"{table}, on which the selection depends, could not be fetched"
     if not run.stats.limited:
-        return NotArrived(what, next_step="The lines above say why.")
-    limited = NotArrived(f"{what}: no file more may be fetched", next_step="Allow more files.")
+        return NotArrived(problem, next_step="The lines above say why.")
+    limited = NotArrived(f"{problem}: no more files are allowed", next_step="Allow more files.")
     limited.exit_code = ExitCode.LIMIT
     return limited

@@ -11,13 +11,13 @@ from cxrsync.dataset.context import RunContext
 from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.errors import UsageError
 from cxrsync.events import Event, EventSink, RunSummary
-from cxrsync.operations.exit_status import explain, is_callers_wish
+from cxrsync.operations.exit_status import explain, is_callers_cancellation
 from cxrsync.operations.followers import check_followers, follow
 from cxrsync.operations.prepare import prepare
 from cxrsync.operations.prerequisites import Prerequisites, fetch_prerequisites
 from cxrsync.operations.report import Report
 from cxrsync.operations.resolve import resolve
-from cxrsync.operations.run_log import progress_written
+from cxrsync.operations.run_log import progress_file
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
 from cxrsync.sync.partition_sync import SyncOrder, sync_partitions
@@ -30,12 +30,12 @@ async def pull(
     cancel: CancelToken | None = None,
     distrust: Iterable[str] = (),
 ) -> RunSummary:
-    """Fetch and verify what the job selects and the tree does not have yet.
+    """Fetch and verify the selected files that the tree does not have yet.
 
-    ``distrust``: paths of files that were found wrong, whatever the state says of them.
+    ``distrust``: paths of files that were found wrong; their records do not count.
 
-    The summary tells what was done; of a run that ended early, its ``exit_code`` and ``error``,
-    too. That error is raised after the summary has been emitted.
+    Returns the summary. If the run ended early, its error is raised after the summary, with
+    ``exit_code`` and ``error``, was emitted.
     """
     cancel = cancel or CancelToken()
     stats = RunStats()
@@ -51,7 +51,7 @@ async def pull(
             async with prepare(job, source, record, stats, cancel) as run:
                 await _pull(run, frozenset(distrust))
     except BaseException as problem:
-        if is_callers_wish(problem, cancel):
+        if is_callers_cancellation(problem, cancel):
             raise
         error = explain(problem, cancel)
     report = Report(stats, cancel, record, error)
@@ -63,12 +63,12 @@ async def pull(
 
 
 async def _pull(run: RunContext, distrust: frozenset[str]) -> None:
-    """Everything between the choice of the version and the report. Raises what ends the run."""
+    """Do everything between prepare and report. Raises: any CxrsyncError that ends the run."""
     siblings = await check_followers(run)
     prerequisites = await fetch_prerequisites(run)
     with closing(prerequisites.manifest):
         selected = await resolve(run, prerequisites)
-        async with progress_written(run):
+        async with progress_file(run):
             await _sync(run, prerequisites, selected, distrust)
             for sibling in siblings:
                 if (follower := await follow(run, selected, sibling)) is not None:
@@ -87,12 +87,12 @@ async def _sync(
     selected: ResolvedSelection,
     distrust: frozenset[str],
 ) -> None:
-    """Sync what is selected, but for the tables that were fetched, and verified, on the way."""
+    """Sync the selected files, except the tables that the prerequisites have fetched."""
     fetched = prerequisites.fetched
     order = SyncOrder(selected.without(fetched), run.job.selections, distrust - fetched)
     await sync_partitions(run, order)
     if not run.stats.selected:
         raise UsageError(
             f"nothing is selected by: {run.job.selection}",
-            next_step=f"Take a filter away, or look at the names in {selected.manifest.path}.",
+            next_step=f"Remove a filter, or look at the names in {selected.manifest.path}.",
         )

@@ -11,13 +11,13 @@ from cxrsync.errors import CxrsyncError, ExitCode, Unbalanced, code_of, unwrap
 from cxrsync.events import EventSink, Finished, Notice, RunSummary
 from cxrsync.model import Result
 from cxrsync.operations.exit_status import Ending, exit_status
-from cxrsync.operations.run_log import keep_summary
+from cxrsync.operations.run_log import write_summary
 from cxrsync.sanitize import reason_of
 from cxrsync.stats import RunStats
 
 
 class Report:
-    """What a run has done, told at its end. ``error``: what ended it early, None for nothing."""
+    """The report at the end of a run. ``error``: the one that ended it early, None if none did."""
 
     def __init__(
         self, stats: RunStats, cancel: CancelToken, emit: EventSink, error: BaseException | None
@@ -28,9 +28,9 @@ class Report:
         self.error = error
 
     def finish(self, requests: int) -> RunSummary:
-        """Decide the exit code and sum up. ``requests``: how many the source was sent.
+        """Decide the exit code and return the summary. ``requests``: the number of requests sent.
 
-        Afterwards ``error`` is what the caller raises; it bears the exit code, too.
+        Afterwards ``error`` is the error for the caller to raise; it has the exit code, too.
         """
         stats = self._stats
         if stats.open_to_others:
@@ -39,28 +39,28 @@ class Report:
         is_balanced = self._balance()
         code = exit_status(
             Ending(
-                asked=self._cancel.code,
+                requested=self._cancel.code,
                 errors=() if self.error is None else (code_of(self.error),),
                 failed=stats.files[Result.FAILED],
-                contradicted=stats.files[Result.CONTRADICTED],
+                mismatched=stats.files[Result.CONTRADICTED],
                 refused_lines=stats.refused_lines,
                 limited=stats.limited,
                 balanced=is_balanced,
             )
         )
         if isinstance(self.error, CxrsyncError):
-            self.error.exit_code = code  # whoever catches it learns of all that happened
-        words = reason_of(self.error) if self.error else ""
-        return stats.summary(requests=requests, exit_code=code, error=words)
+            self.error.exit_code = code  # the code of the whole run, not of this error alone
+        reason = reason_of(self.error) if self.error else ""
+        return stats.summary(requests=requests, exit_code=code, error=reason)
 
     def publish(self, summary: RunSummary, target: Target | None, stamp: str) -> None:
-        """Keep the summary in the tree, where one was made, and emit it."""
+        """Write the summary into the tree, if there is one, and emit it."""
         if target is not None and os.path.isdir(target.tree.own):
-            keep_summary(target.tree, stamp, summary)
+            write_summary(target.tree, stamp, summary)
         self._emit(Finished(summary))
 
     def _balance(self) -> bool:
-        """Whether every selected file has its outcome. If not, that is an error of its own."""
+        """Return whether every selected file has its outcome. If not, set ``error``."""
         stopped = self.error is not None or self._cancel.code is not None or self._stats.limited
         imbalance = self._stats.books.imbalance(complete=not stopped)
         if imbalance is None:
@@ -74,7 +74,8 @@ class Report:
 
 def _open_to_others(count: int) -> str:
     return (
-        f"{humanize.files(count)} that others can read were adopted as they are: they belong to "
-        "another user, or have another name elsewhere, so that their mode is not ours to change. "
-        "The data use agreement wants them closed: chmod o-rwx, by whoever may"
+        f"{humanize.files(count)} that other users can read were adopted as they are. They belong "
+        "to another user, or have hard links elsewhere, so cxrsync does not change their mode. The "
+        "data use agreement requires that others cannot read them: their owner should run "
+        "chmod o-rwx"
     )

@@ -1,4 +1,4 @@
-"""Resolve a job: which files it selects, by manifest and tables that are here. Reads only."""
+"""Resolve a job: decide which files it selects, by local manifest and tables. Reads only."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from cxrsync.storage.executors import run_in_thread
 
 
 async def resolve(run: RunContext, prerequisites: Prerequisites) -> ResolvedSelection:
-    """The files that the job's selections mean in the run's target.
+    """Return the files that the job's selections select in the run's target.
 
-    Raises NothingMeant for what does not exist, or where nothing is left; UsageError, InvalidTable.
+    Raises: NothingMeant if an id does not exist or if no file is left; UsageError, InvalidTable.
     """
     return await run_in_thread(
         lambda: resolve_selection(run.job.selections, prerequisites.manifest, prerequisites.tables)

@@ -1,4 +1,5 @@
-"""What a run leaves for later: ``runs/<UTC>.json``, and ``progress/<UTC>.json`` while it works."""
+"""Write and read the files about runs: ``progress/<UTC>.json`` during a run, and the summary
+``runs/<UTC>.json`` after it."""
 
 from __future__ import annotations
 
@@ -22,20 +23,20 @@ from cxrsync.storage.lock_owner import is_running, this_process
 from cxrsync.storage.tree import Tree
 
 PROGRESS_FOLDER = "progress"
-# One file for all runs of a tree: what version 0.1.0 wrote.
+# Version 0.1.0 wrote one file for all runs of a tree.
 OLD_PROGRESS_NAME = "progress.json"
 PROGRESS_SECONDS = 5.0
-# Of a process that cannot be looked up from here: several were missed.
+# A run on another machine is taken for ended after so long: it has missed several updates.
 _SILENT_SECONDS = 6 * PROGRESS_SECONDS
-# Nobody is at work so long without a word. If somebody is, the next word is soon there again.
-_OVER_SECONDS = 86_400.0
-# What a reader goes by.
-_COUNTED = {"selected", "present", "fetched", "adopted"}
+# A file that was not updated for so long is removed. If its run still works, it writes a new one.
+_STALE_SECONDS = 86_400.0
+# The counts that every reader needs.
+_REQUIRED_COUNTS = {"selected", "present", "fetched", "adopted"}
 
 
 @asynccontextmanager
-async def progress_written(run: RunContext) -> AsyncIterator[None]:
-    """Keep the run's progress file fresh, for ``status`` beside it; remove the file at the end."""
+async def progress_file(run: RunContext) -> AsyncIterator[None]:
+    """Keep the run's progress file, which ``status`` reads, up to date; remove it at the end."""
 
     def snapshot() -> RunSummary:
         return run.stats.summary(requests=run.source.requests, exit_code=-1)
@@ -50,55 +51,55 @@ async def write_progress(tree: Tree, stamp: str, snapshot: Callable[[], RunSumma
     """Write the progress file every few seconds until cancelled; then remove it."""
     path = tree.own / PROGRESS_FOLDER / f"{stamp}.json"
     process = this_process()
-    await run_in_thread(lambda: _sweep(tree))
+    await run_in_thread(lambda: _remove_stale(tree))
     try:
         while True:
             text = json.dumps({**process, "run": stamp, **snapshot().as_json()})
-            with suppress(OSError):  # a convenience: the run itself will meet a full disk
-                await wait_to_end(asyncio.ensure_future(_put(path, text)))
+            with suppress(OSError):  # if the disk is full, the run itself will fail
+                await wait_to_end(asyncio.ensure_future(_replace_file(path, text)))
             await asyncio.sleep(PROGRESS_SECONDS)
     finally:
         with suppress(OSError):
             path.unlink()
 
 
-async def _put(path: Path, text: str) -> None:
+async def _replace_file(path: Path, text: str) -> None:
     make_folders(path.parent)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
-    fresh.unlink(missing_ok=True)  # whatever lies there may be a link to somebody's file
-    async with aiofiles.open(fresh, "x", encoding="utf-8", opener=_private) as file:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
+    temporary.unlink(missing_ok=True)  # an existing one may be a link to another user's file
+    async with aiofiles.open(temporary, "x", encoding="utf-8", opener=_open_private) as file:
         await file.write(text)
-    os.replace(fresh, path)
+    os.replace(temporary, path)
 
 
-def _private(path: str, flags: int) -> int:
+def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, FILE_MODE)
 
 
-def runs_at_work(tree: Tree) -> list[dict[str, Any]]:
-    """What each run that is at work on the tree has done so far, the newest run first.
+def active_runs(tree: Tree) -> list[dict[str, Any]]:
+    """Return the progress of each run that works on the tree, the newest run first.
 
-    A run on another machine counts as long as it was heard of lately.
+    A run on another machine counts as long as its file was updated lately.
     """
-    found = []
-    for path in _news(tree):
+    runs = []
+    for path in _progress_files(tree):
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
-            raw = _read(path)
-            running = is_running(_process(raw))
+            raw = _read_progress(path)
+            running = is_running(_process_of(raw))
             if running or (running is None and abs(_age(path)) < _SILENT_SECONDS):
-                found.append(raw)
-    return sorted(found, key=lambda raw: str(raw["run"]), reverse=True)
+                runs.append(raw)
+    return sorted(runs, key=lambda raw: str(raw["run"]), reverse=True)
 
 
-def keep_summary(tree: Tree, stamp: str, summary: RunSummary) -> None:
-    """Write down what a run did, for later."""
-    with suppress(OSError, ValueError):  # a full disk must not hide what filled it
+def write_summary(tree: Tree, stamp: str, summary: RunSummary) -> None:
+    """Write the summary of a run into the tree."""
+    with suppress(OSError, ValueError):  # a full disk must not hide the error of the run
         make_folders(tree.own / "runs")
         text = json.dumps(summary.as_json(), indent=1)
         write_file(tree.own / "runs" / f"{stamp}.json", text.encode())
 
 
-def _news(tree: Tree) -> list[Path]:
+def _progress_files(tree: Tree) -> list[Path]:
     folder = tree.own / PROGRESS_FOLDER
     try:
         names = sorted(os.listdir(folder))
@@ -107,34 +108,34 @@ def _news(tree: Tree) -> list[Path]:
     return [*(folder / name for name in names), tree.own / OLD_PROGRESS_NAME]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Raises OSError, ValueError, KeyError, TypeError, AttributeError."""
+def _read_progress(path: Path) -> dict[str, Any]:
+    """Read a progress file. Raises: OSError, ValueError, KeyError, TypeError, AttributeError."""
     raw = read_json(path)
     counts = [raw["pid"], *raw["files"].values()]
     if not all(type(count) is int and count >= 0 for count in counts):
         raise ValueError("no counts")
-    if not raw["files"].keys() >= _COUNTED:
-        raise ValueError("not all that a reader goes by")
+    if not raw["files"].keys() >= _REQUIRED_COUNTS:
+        raise ValueError("a count is missing")
     return {"run": "", **raw}
 
 
-def _process(raw: dict[str, Any]) -> dict[str, Any]:
-    here = this_process()
-    if "host" not in raw:  # version 0.1.0 told no more than its number
-        return {**here, "pid": raw["pid"], "start": ""}
-    return {name: raw[name] for name in here}
+def _process_of(raw: dict[str, Any]) -> dict[str, Any]:
+    own = this_process()
+    if "host" not in raw:  # version 0.1.0 wrote only the process id
+        return {**own, "pid": raw["pid"], "start": ""}
+    return {name: raw[name] for name in own}
 
 
 def _age(path: Path) -> float:
     return time() - os.lstat(path).st_mtime
 
 
-def _sweep(tree: Tree) -> None:
-    """Take away the news of runs that are certainly over: they were killed."""
-    for path in _news(tree):
+def _remove_stale(tree: Tree) -> None:
+    """Remove the progress files of runs that were killed."""
+    for path in _progress_files(tree):
         with suppress(OSError):
-            is_over = _age(path) > _OVER_SECONDS
+            is_stale = _age(path) > _STALE_SECONDS
             with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError):
-                is_over = is_over or is_running(_process(_read(path))) is False
-            if is_over:
+                is_stale = is_stale or is_running(_process_of(_read_progress(path))) is False
+            if is_stale:
                 path.unlink()

@@ -1,4 +1,4 @@
-"""Where each partition of a tree stands. Reads only, hashes nothing."""
+"""The status of each partition of a tree, by its state. Reads only, and hashes nothing."""
 
 from __future__ import annotations
 
@@ -15,38 +15,37 @@ from cxrsync.storage.state_db import State
 
 
 @dataclass(slots=True)
-class Share:
-    """Where one partition stands, in files and bytes. ``partial``: bytes of count_partials files.
+class PartitionStatus:
+    """The status of one partition, in files and bytes. ``partial_bytes``: bytes in partials.
 
-    ``snapshot_age``: how long ago, in seconds, the state was published that this was read from
-    (None: there is none). ``snapshot_behind``: whether a run, at work or killed, has more than that
-    in a copy of its own.
+    ``snapshot_age``: the age in seconds of the snapshot that was read, None if there is none.
+    ``snapshot_behind``: whether a run, active or killed, has newer records in its working copy.
     """
 
     selected: int = 0
     verified: int = 0
-    unproved: int = 0
+    unverified: int = 0
     missing: int = 0
     verified_bytes: int = 0
     partial_bytes: int = 0
     snapshot_age: float | None = None
     snapshot_behind: bool = False
 
-    def add(self, other: Share) -> None:
-        """Count another partition's files and bytes too."""
+    def add(self, other: PartitionStatus) -> None:
+        """Add the files and bytes of another partition."""
         self.selected += other.selected
         self.verified += other.verified
-        self.unproved += other.unproved
+        self.unverified += other.unverified
         self.missing += other.missing
         self.verified_bytes += other.verified_bytes
         self.partial_bytes += other.partial_bytes
 
     def as_json(self) -> dict[str, object]:
-        """It as other people's scripts read it."""
+        """Return the status under the keys of the JSON output."""
         return {
             "selected": self.selected,
             "verified": self.verified,
-            "unproved": self.unproved,
+            "unproved": self.unverified,
             "missing": self.missing,
             "verified_bytes": self.verified_bytes,
             "partial_bytes": self.partial_bytes,
@@ -55,10 +54,10 @@ class Share:
         }
 
 
-def status(expected: Expectation) -> dict[str, Share]:
-    """Where each partition stands, by state, size and time alone: nothing is hashed."""
+def status(expected: Expectation) -> dict[str, PartitionStatus]:
+    """Return the status of each partition, by state, size and time of the files."""
     tree = expected.target.tree
-    shares: dict[str, Share] = {}
+    statuses: dict[str, PartitionStatus] = {}
     with ExitStack() as stack:
         states = {
             name: stack.enter_context(state)
@@ -72,23 +71,23 @@ def status(expected: Expectation) -> dict[str, Share]:
         for _offset, entry, record, found in survey(
             expected.manifest, expected.selected.is_wanted, records, tree
         ):
-            there = found if isinstance(found, FileStat) else None
-            if there is None and expected.only_present:
+            stat = found if isinstance(found, FileStat) else None
+            if stat is None and expected.only_present:
                 continue
-            share = shares.setdefault(partition_of(entry.path), Share())
-            share.selected += 1
-            where = file_status(entry, record, there)
-            if where is FileStatus.PRESENT and there is not None:
-                share.verified += 1
-                share.verified_bytes += there.size
-            elif where is FileStatus.HASH:
-                share.unproved += 1
+            partition = statuses.setdefault(partition_of(entry.path), PartitionStatus())
+            partition.selected += 1
+            decision = file_status(entry, record, stat)
+            if decision is FileStatus.PRESENT and stat is not None:
+                partition.verified += 1
+                partition.verified_bytes += stat.size
+            elif decision is FileStatus.HASH:
+                partition.unverified += 1
             else:
-                share.missing += 1
+                partition.missing += 1
         now = time()
-        for name, share in shares.items():
-            _files, share.partial_bytes = count_partials(tree.partials(name))
+        for name, partition in statuses.items():
+            _files, partition.partial_bytes = count_partials(tree.partials(name))
             if name in states and (at := states[name].snapshot_at) is not None:
-                share.snapshot_age = round(max(0.0, now - at), 1)
-                share.snapshot_behind = states[name].behind
-    return dict(sorted(shares.items()))
+                partition.snapshot_age = round(max(0.0, now - at), 1)
+                partition.snapshot_behind = states[name].behind
+    return dict(sorted(statuses.items()))

@@ -1,7 +1,6 @@
-"""Hashing again what is there; telling what is missing, bad, unreadable or extra. Reads only, and
-locks nothing.
+"""Verify a tree: hash its files again, and find missing, bad, unreadable and extra files.
 
-A reader of a shared mirror can run this, beside a pull that is at work.
+Reads only, and takes no lock: a reader of a shared mirror can run it during a pull.
 """
 
 from __future__ import annotations
@@ -27,8 +26,11 @@ from cxrsync.storage.tree import Tree
 
 @dataclass(slots=True)
 class Verification:
-    """What was found. ``acknowledged`` files are missing, and known to be; ``debris`` counts the
-    index pages that wget leaves, which harm nothing."""
+    """The result of a verification, in files and bytes.
+
+    ``acknowledged``: missing files whose mismatch the user has acknowledged. ``index_pages``: the
+    pages that wget leaves in the tree; they are harmless.
+    """
 
     selection: str
     selected: int = 0
@@ -39,23 +41,23 @@ class Verification:
     missing: int = 0
     acknowledged: int = 0
     extra: int = 0
-    debris: int = 0
+    index_pages: int = 0
     refused_lines: int = 0
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 if everything expected is there and right; extra files are no fault. Of a file that
-        cannot be read nothing is known: it has failed."""
+        """The exit code: 0 if every expected file is there and right. Extra files are no fault; a
+        file that cannot be read counts as failed."""
         return exit_status(
             Ending(
-                contradicted=len(self.bad),
+                mismatched=len(self.bad),
                 failed=self.missing + len(self.unreadable),
                 refused_lines=self.refused_lines,
             )
         )
 
     def as_json(self) -> dict[str, object]:
-        """The verification as other people's scripts read it."""
+        """Return the result under the keys of the JSON output."""
         return {
             "selection": self.selection,
             "files": {
@@ -66,7 +68,7 @@ class Verification:
                 "missing": self.missing,
                 "acknowledged": self.acknowledged,
                 "extra": self.extra,
-                "index_pages": self.debris,
+                "index_pages": self.index_pages,
                 "refused": self.refused_lines,
             },
             "bytes": {"good": self.good_bytes},
@@ -81,28 +83,34 @@ async def verify(
 ) -> Verification:
     """Hash every expected file again, on every core.
 
-    ``acknowledged``: path and digest of files that the source has otherwise than they are
-    published; where a pull found that, too, they are not missed. Raises DiskError where it is not
-    one file that cannot be read, but the disk.
+    ``acknowledged``: path and observed digest of mismatches. If a pull has recorded the same
+    mismatch, the file is not counted as missing.
+
+    Raises: DiskError for an error of the whole disk.
     """
     tree = expected.target.tree
-    absent = {path for path, observed in acknowledged & known_mismatches(tree)}
+    expected_missing = {path for path, observed in acknowledged & known_mismatches(tree)}
     if expected.only_present:
-        emit(Notice("this tree does not say what it ought to hold: only what is there is judged"))
+        emit(
+            Notice(
+                "this tree does not record what was pulled: only the files that are there are "
+                "checked"
+            )
+        )
     manifest = expected.manifest
     present = 0
     for surveyed in expected.without_records():
         present += isinstance(surveyed.found, FileStat)
     emit(Planned(present, 0, 0, 0, present, refused_lines=manifest.refused_lines))
-    verifier = _Verifier(expected, emit, absent)
+    verifier = _Verifier(expected, emit, expected_missing)
     result = verifier.result
     result.refused_lines = manifest.refused_lines
-    await map_on_all_cores(verifier.there(), verifier.hash, verifier.judge)
-    if verifier.ended is not None:
-        raise verifier.ended
+    await map_on_all_cores(verifier.present_files(), verifier.hash, verifier.judge)
+    if verifier.disk_error is not None:
+        raise verifier.disk_error
     for path in extra_files(tree, manifest):
         if path.rpartition("/")[2].startswith("index.html"):
-            result.debris += 1
+            result.index_pages += 1
         else:
             result.extra += 1
             emit(Checked(path, Finding.EXTRA))
@@ -110,41 +118,41 @@ async def verify(
 
 
 class _Verifier:
-    """Judges one file after the other. ``ended``: an error of the whole disk, after which it is of
-    no use to go on."""
+    """Check one file after the other. ``disk_error``: an error of the whole disk, which ends the
+    verification."""
 
-    def __init__(self, expected: Expectation, emit: EventSink, absent: set[str]) -> None:
-        self.result = Verification(expected.words)
-        self.ended: DiskError | None = None
+    def __init__(self, expected: Expectation, emit: EventSink, expected_missing: set[str]) -> None:
+        self.result = Verification(expected.description)
+        self.disk_error: DiskError | None = None
         self._tree = expected.target.tree
         self._expected = expected
         self._emit = emit
-        self._absent = absent
+        self._expected_missing = expected_missing
 
-    def there(self) -> Iterator[tuple[Entry, FileStat]]:
-        """The files that are there; what is said of the others on the way."""
+    def present_files(self) -> Iterator[tuple[Entry, FileStat]]:
+        """Yield the files that are there; record the result of the others."""
         for _offset, entry, _record, found in self._expected.without_records():
-            if self.ended is not None:
+            if self.disk_error is not None:
                 return
             if isinstance(found, FileStat):
                 yield entry, found
             elif isinstance(found, OSError):
-                self._note(entry.path, found)
-            elif entry.path in self._absent:
+                self._record_read_error(entry.path, found)
+            elif entry.path in self._expected_missing:
                 self.result.acknowledged += 1
                 self.result.selected += 1
             else:
-                self._miss(entry.path)
+                self._record_missing(entry.path)
 
     def hash(self, item: tuple[Entry, FileStat]) -> str:
-        """The digest of a file. Raises OSError."""
+        """Return the digest of a file. Raises: OSError."""
         return sha256_file(self._tree.final(item[0].path))
 
     async def judge(self, item: tuple[Entry, FileStat], digest: str | OSError) -> None:
-        """What a file is worth by its digest."""
+        """Record the result of a file by its digest."""
         entry, found = item
         if isinstance(digest, OSError):
-            self._note(entry.path, digest, found.size)
+            self._record_read_error(entry.path, digest, found.size)
             return
         self.result.selected += 1
         if digest == entry.sha256:
@@ -155,20 +163,20 @@ class _Verifier:
             self.result.bad.append(entry.path)
             self._emit(Checked(entry.path, Finding.BAD, found.size))
 
-    def _miss(self, path: str) -> None:
+    def _record_missing(self, path: str) -> None:
         if self._expected.only_present:
             return
         self.result.missing += 1
         self.result.selected += 1
         self._emit(Checked(path, Finding.MISSING))
 
-    def _note(self, path: str, problem: OSError, size: int = 0) -> None:
-        """A file could not be read."""
+    def _record_read_error(self, path: str, problem: OSError, size: int = 0) -> None:
+        """Record the result of a file that could not be read."""
         no_file = isinstance(problem, FileNotFoundError | NotADirectoryError | IsADirectoryError)
         if no_file and self._tree.root.is_dir():
-            self._miss(path)
+            self._record_missing(path)
         elif error := reading_error(problem, f"cannot read {path}"):
-            self.ended = error
+            self.disk_error = error
         else:
             self.result.selected += 1
             self.result.unreadable.append(path)
@@ -177,9 +185,9 @@ class _Verifier:
 
 
 def extra_files(tree: Tree, manifest: ManifestFile) -> Iterator[str]:
-    """The files of the tree that the manifest does not list.
+    """Yield the files of the tree that the manifest does not list.
 
-    Of a manifest that is here in part only the part is judged.
+    If only slices of the manifest are there, only the files within the slices count.
     """
     for path, listed in merge_join(tree.files(), manifest.entries(), str, lambda it: it[1].path):
         is_extra = path is not None and listed is None and path != MANIFEST_NAME

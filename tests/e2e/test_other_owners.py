@@ -70,9 +70,9 @@ class Pulled:
 
     @property
     def said(self) -> list[str]:
-        """What was said of files that others can read."""
+        """What was said of files that other users can read."""
         texts = [each["text"] for each in self.events if each["event"] == "notice"]
-        return [text for text in texts if "others can read" in text]
+        return [text for text in texts if "other users can read" in text]
 
 
 def pull(dest: Path) -> Pulled:

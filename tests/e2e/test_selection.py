@@ -382,7 +382,7 @@ def test_a_table_that_does_not_arrive(serve: Serve, make_machine: MakeMachine, f
     failed = machine.pull(*words)
 
     assert (failed.code, failed.summary["files"]["failed"]) == (5, 1)
-    assert "which images are selected" in failed.err
+    assert "on which the selection depends" in failed.err
     assert machine.run("ls", *words).code == 5
     limited = machine.pull(*words, "--max-files", "0")
     assert (limited.code, limited.summary["files"]["failed"]) == (9, 0)

@@ -18,7 +18,7 @@ from cxrsync.dataset.tree_identity import read_claim
 from cxrsync.errors import DiskError, Locked
 from cxrsync.events import RunSummary, Totals
 from cxrsync.model import is_validator
-from cxrsync.operations.run_log import OLD_PROGRESS_NAME, keep_summary, runs_at_work
+from cxrsync.operations.run_log import OLD_PROGRESS_NAME, active_runs, write_summary
 from cxrsync.storage import lock as locks
 from cxrsync.storage.filesystem import read_json
 from cxrsync.storage.lock import Lock
@@ -86,14 +86,14 @@ def test_a_claim(content: bytes) -> None:
 def test_news_of_a_run(content: bytes, name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         tree = tree_with(folder, name, content)
-        for running in runs_at_work(tree):
+        for running in active_runs(tree):
             files = running["files"]
             assert files["present"] + files["fetched"] + files["adopted"] <= 10**9 * max(
                 1, *files.values()
             )
             assert running["pid"] >= 0
             assert str(running.get("host", "")).isprintable()
-        keep_summary(tree, "now", SUMMARY)
+        write_summary(tree, "now", SUMMARY)
         assert [path.name for path in (tree.own / "runs").iterdir()] == ["now.json"]
 
 

@@ -1,4 +1,4 @@
-"""What changed between two sorted listings, against a model that holds both in memory."""
+"""The differences between two sorted manifests, compared with a model that holds both in memory."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,7 +30,7 @@ def model(old: dict[str, str], new: dict[str, str]) -> list[Difference]:
 
 @many
 @given(versions, versions)
-def test_as_the_model_has_it(old: dict[str, str], new: dict[str, str]) -> None:
+def test_differences_are_those_of_the_model(old: dict[str, str], new: dict[str, str]) -> None:
     assert list(differences(iter(entries(old)), iter(entries(new)))) == model(old, new)
 
 
@@ -42,11 +42,15 @@ def test_a_version_does_not_differ_from_itself(version: dict[str, str]) -> None:
 
 @many
 @given(versions, versions)
-def test_what_one_way_adds_the_other_removes(old: dict[str, str], new: dict[str, str]) -> None:
-    def told(one: dict[str, str], other: dict[str, str]) -> dict[str, Change]:
+def test_files_added_in_one_direction_are_removed_in_the_other(
+    old: dict[str, str], new: dict[str, str]
+) -> None:
+    def changes(one: dict[str, str], other: dict[str, str]) -> dict[str, Change]:
         found = differences(iter(entries(one)), iter(entries(other)))
         return {each.entry.path: each.change for each in found}
 
     opposite = {Change.ADDED: Change.REMOVED, Change.REMOVED: Change.ADDED}
-    forth = told(old, new)
-    assert told(new, old) == {path: opposite.get(change, change) for path, change in forth.items()}
+    forth = changes(old, new)
+    assert changes(new, old) == {
+        path: opposite.get(change, change) for path, change in forth.items()
+    }

@@ -1,4 +1,4 @@
-"""One list says the exit code of whatever happened."""
+"""The exit code of a run: of all codes that apply, the first in one list counts."""
 
 import asyncio
 from itertools import product
@@ -22,17 +22,17 @@ from cxrsync.operations.exit_status import Ending, exit_status
 
 many = settings(max_examples=300)
 
-# As the README has it: the first that applies.
+# The order in the README: the first code that applies counts.
 FIRST_THAT_APPLIES = [130, 143, 1, 2, 3, 4, 11, 7, 10, 8, 6, 5, 9, 0]
 
-asked = st.sampled_from([None, ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.LIMIT])
+requested = st.sampled_from([None, ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.LIMIT])
 counts = st.integers(0, 3)
 endings = st.builds(
     Ending,
-    asked=asked,
+    requested=requested,
     errors=st.lists(st.sampled_from(ExitCode), max_size=4).map(tuple),
     failed=counts,
-    contradicted=counts,
+    mismatched=counts,
     refused_lines=counts,
     limited=st.booleans(),
     balanced=st.booleans(),
@@ -42,16 +42,16 @@ endings = st.builds(
 def all_that_applies(ending: Ending) -> set[int]:
     return {
         *ending.errors,
-        *([ending.asked] if ending.asked else []),
+        *([ending.requested] if ending.requested else []),
         *([] if ending.balanced else [1]),
-        *([6] if ending.contradicted else []),
+        *([6] if ending.mismatched else []),
         *([5] if ending.failed or ending.refused_lines else []),
         *([9] if ending.limited else []),
         0,
     }
 
 
-def test_every_code_has_its_place() -> None:
+def test_every_code_is_in_the_order() -> None:
     assert sorted(FIRST_THAT_APPLIES) == sorted(ExitCode)
 
 
@@ -62,13 +62,13 @@ def test_the_first_that_applies(ending: Ending) -> None:
     assert exit_status(ending) == next(code for code in FIRST_THAT_APPLIES if code in applies)
 
 
-WISHES = [None, ExitCode.LIMIT, ExitCode.INTERRUPTED, ExitCode.TERMINATED]
-WAYS = list(product(WISHES, [0, 1], [0, 1], [0, 1], [False, True], [False, True]))
+REQUESTS = [None, ExitCode.LIMIT, ExitCode.INTERRUPTED, ExitCode.TERMINATED]
+COMBINATIONS = list(product(REQUESTS, [0, 1], [0, 1], [0, 1], [False, True], [False, True]))
 
 
 def test_every_combination_where_no_error_ended_the_run() -> None:
-    for wish, failed, contradicted, refused, limited, balanced in WAYS:
-        ending = Ending(wish, (), failed, contradicted, refused, limited, balanced)
+    for requested_code, failed, mismatched, refused, limited, balanced in COMBINATIONS:
+        ending = Ending(requested_code, (), failed, mismatched, refused, limited, balanced)
         applies = all_that_applies(ending)
         assert exit_status(ending) == min(applies, key=FIRST_THAT_APPLIES.index), ending
 
@@ -77,32 +77,32 @@ def test_every_combination_where_no_error_ended_the_run() -> None:
     ("ending", "code"),
     [
         (Ending(), 0),
-        (Ending(asked=ExitCode.LIMIT), 9),
+        (Ending(requested=ExitCode.LIMIT), 9),
         (Ending(limited=True), 9),
         (Ending(limited=True, failed=15), 5),
-        (Ending(asked=ExitCode.LIMIT, failed=15), 5),
-        (Ending(asked=ExitCode.LIMIT, contradicted=1, failed=15), 6),
-        (Ending(asked=ExitCode.INTERRUPTED, contradicted=1, failed=15), 130),
-        (Ending(asked=ExitCode.TERMINATED, errors=(ExitCode.DISK,)), 143),
+        (Ending(requested=ExitCode.LIMIT, failed=15), 5),
+        (Ending(requested=ExitCode.LIMIT, mismatched=1, failed=15), 6),
+        (Ending(requested=ExitCode.INTERRUPTED, mismatched=1, failed=15), 130),
+        (Ending(requested=ExitCode.TERMINATED, errors=(ExitCode.DISK,)), 143),
         (Ending(refused_lines=1), 5),
         (Ending(balanced=False, failed=1), 1),
         (Ending(errors=(ExitCode.LOCKED, ExitCode.UNREACHABLE)), 10),
-        (Ending(errors=(ExitCode.UNREACHABLE,), contradicted=1), 10),
+        (Ending(errors=(ExitCode.UNREACHABLE,), mismatched=1), 10),
         (Ending(errors=(ExitCode.REFUSED, ExitCode.DISK)), 11),
     ],
 )
-def test_how_a_run_ended(ending: Ending, code: int) -> None:
+def test_exit_status(ending: Ending, code: int) -> None:
     assert exit_status(ending) == code
 
 
 @many
 @given(st.lists(st.sampled_from(ExitCode)))
-def test_the_worst_of_several(codes: list[ExitCode]) -> None:
+def test_the_worst_of_several_codes(codes: list[ExitCode]) -> None:
     assert worst_of(codes) == min(codes or [0], key=FIRST_THAT_APPLIES.index)
 
 
 @pytest.mark.parametrize(("codes", "worst"), [([-9, 0], 1), ([77, 2], 1), ([137, 143], 143)])
-def test_a_code_that_is_none_of_ours_is_unexpected(codes: list[int], worst: int) -> None:
+def test_an_unknown_code_counts_as_unexpected(codes: list[int], worst: int) -> None:
     assert worst_of(codes) == worst
 
 
@@ -138,7 +138,7 @@ def test_the_error_that_decides(problem: BaseException, error: BaseException) ->
     assert raised.value is error
 
 
-async def test_of_several_tasks() -> None:
+async def test_the_worst_error_of_several_tasks_is_raised() -> None:
     async def fail(error: CxrsyncError) -> None:
         raise error
 

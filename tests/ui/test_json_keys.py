@@ -17,7 +17,7 @@ from cxrsync.events import (
     Waiting,
 )
 from cxrsync.model import Outcome, RejectedLine, Result
-from cxrsync.operations.status import Share
+from cxrsync.operations.status import PartitionStatus
 from cxrsync.ui.json_lines import JsonEvent, as_fields
 
 # These fields only serve the check that every file has an outcome.
@@ -49,7 +49,9 @@ def test_every_field_of_an_outcome_has_a_key() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [RejectedLine(1, "r"), Share(), ManifestMetadata("s", "v", 1, 2, "d")]
+    "value", [RejectedLine(1, "r"), PartitionStatus(), ManifestMetadata("s", "v", 1, 2, "d")]
 )
-def test_every_field_of_a_value_has_a_key(value: RejectedLine | Share | ManifestMetadata) -> None:
+def test_every_field_of_a_value_has_a_key(
+    value: RejectedLine | PartitionStatus | ManifestMetadata,
+) -> None:
     assert len(value.as_json()) == len(fields(value))
