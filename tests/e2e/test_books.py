@@ -117,7 +117,7 @@ async def test_a_file_that_is_told_twice(
     monkeypatch.setattr(OutcomeLog, "_emit_outcome", count)
     with ScriptedServer(FILES) as server:
         pulled = await pull_from(server, tmp_path, connections=1)
-    check(pulled, "1 of 3 selected files have none", B, "1 are told", A)
+    check(pulled, "1 of 3 selected files have no outcome", B, "1 outcomes are of", A)
     assert C not in str(pulled.error)
     told = [each.outcome for each in pulled.events if isinstance(each, FileDone)]
     assert len(told) == pulled.summary.selected.files
@@ -134,7 +134,7 @@ async def test_a_run_that_is_stopped_tells_nothing_twice_either(
 
     monkeypatch.setattr(OutcomeLog, "_emit_outcome", count)
     with ScriptedServer(FILES) as server:
-        check(await pull_from(server, tmp_path, connections=1, max_files=1), "1 are told", A)
+        check(await pull_from(server, tmp_path, connections=1, max_files=1), "1 outcomes are of", A)
         monkeypatch.undo()
         assert (await pull_from(server, tmp_path, max_files=1)).code == ExitCode.LIMIT
 
@@ -165,7 +165,7 @@ async def test_reports_that_the_archive_makes_one_of(
     """Reports are found by a hash of their path; two that share one would be one."""
     with monkeypatch.context() as patched:
         patched.setattr(report_archive, "hash", len, raising=False)
-        with pytest.raises(Unbalanced, match=r"selected files have none \(files/"):
+        with pytest.raises(Unbalanced, match=r"selected files have no outcome \(files/"):
             await pull(dicom=True, only=["reports"])
     assert (await pull(dicom=True, only=["reports"])).exit_code == ExitCode.COMPLETE
 
@@ -181,7 +181,7 @@ async def test_files_of_another_dataset_are_named_as_such(
 
     monkeypatch.setattr(OutcomeLog, "_emit_outcome", count)
     with pytest.raises(CxrsyncError, match=f"{DICOM}/{DICOM_VERSION}/files/p") as raised:
-        await pull(jpg=True, split=["test"], tables=False, with_reports=True)
+        await pull(jpg=True, split=["test"], no_tables=True, with_reports=True)
     assert raised.value.exit_code == ExitCode.UNEXPECTED
 
 
@@ -191,7 +191,7 @@ async def test_files_of_another_dataset_are_named_as_such(
         {"jpg": True},
         {"jpg": True, "split": ["test"], "view": ["PA"], "with_reports": True},
         {"dicom": True, "split": ["test"]},
-        {"dicom": True, "split": ["test"], "tables": False},
+        {"dicom": True, "split": ["test"], "no_tables": True},
         {"dicom": True, "only": ["reports", "archives"]},
         {"dicom": True, "reports": "zip"},
         {"dicom": True, "study": ["s50414267"]},

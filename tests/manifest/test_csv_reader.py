@@ -205,7 +205,7 @@ def test_what_csv_wrote_reads_back(
             assert rows(file, *wanted) == expected
 
 
-LARGE = "dicom_id,n\n" + "".join(f"{demo._dicom_id(demo.dice(n))},{n}\n" for n in range(6_000))
+LARGE = "dicom_id,n\n" + "".join(f"{demo._dicom_id(demo.rng_for(n))},{n}\n" for n in range(6_000))
 
 
 @pytest.mark.parametrize("text", [SPLIT.decode(), LARGE])
