@@ -154,7 +154,7 @@ def test_what_a_circle_is() -> None:
         ("cxrsync.operations.pull", "from cxrsync.ui import summary_text"),
         ("cxrsync.sync.partition_sync", "from cxrsync.operations.pull import pull"),
         ("cxrsync.plan.planner", "from cxrsync.sync.scheduler import Scheduler"),
-        ("cxrsync.dataset.sibling", "from cxrsync.plan import capacity"),
+        ("cxrsync.dataset.sibling_dataset", "from cxrsync.plan import capacity"),
         ("cxrsync.transfer.transfer", "from cxrsync.dataset.fetch_manifest import fetch_manifest"),
         ("cxrsync.operations.pull", "from cxrsync.api import run_job"),
         ("cxrsync.operations.pull", "from cxrsync import pull"),

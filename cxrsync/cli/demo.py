@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cxrsync.cli.environment import Command
 from cxrsync.cli.main import Verbosity
-from cxrsync.cli.variables import Command
 from cxrsync.errors import UsageError
 from cxrsync.sanitize import reason_of
 

@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from cxrsync import humanize
+from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import job_of_tree, place_options, selection_options
 from cxrsync.cli.signals import obeying_signals
-from cxrsync.cli.variables import Command, option
 from cxrsync.config.job import Job
 from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.errors import ExitCode, UsageError

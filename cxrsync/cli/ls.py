@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import click
 
+from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import place_options, selection_options
 from cxrsync.cli.signals import obeying_signals
-from cxrsync.cli.variables import Command, option
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
 from cxrsync.dataset.source_factory import open_source, opened

@@ -13,8 +13,8 @@ import click
 
 from cxrsync import __version__
 from cxrsync.cli.diagnostics import speak_for_libraries
+from cxrsync.cli.environment import option
 from cxrsync.cli.unknown_option import unknown_option
-from cxrsync.cli.variables import option
 from cxrsync.config.option_table import BY_NAME
 from cxrsync.config.option_value import TRUE_WORDS
 from cxrsync.errors import CxrsyncError, ExitCode

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cxrsync.cli.variables import option
+from cxrsync.cli.environment import option
 from cxrsync.config.job import DEFAULT_BASE_URL, DEFAULT_DEST, Job
 from cxrsync.config.option import Group
 from cxrsync.config.option_table import options_of
 from cxrsync.config.option_value import check_options
 from cxrsync.config.parse_job import make_job
-from cxrsync.dataset.placement import Location, wget_folders
+from cxrsync.dataset.nested_trees import refuse_folder_in_tree
 from cxrsync.dataset.tree_identity import Identity
-from cxrsync.dataset.tree_parts import refuse_folder_in_tree
+from cxrsync.dataset.tree_location import Location, wget_folders
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -10,6 +10,7 @@ import click
 
 from cxrsync.api import run_job
 from cxrsync.cli.dry_run import tell_forecast
+from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import (
     output_options,
@@ -18,7 +19,6 @@ from cxrsync.cli.options import (
     source_options,
 )
 from cxrsync.cli.signals import obeying_signals
-from cxrsync.cli.variables import Command, option
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
 from cxrsync.events import RunSummary

@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from cxrsync import humanize
+from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import job_of_tree, selection_options
-from cxrsync.cli.variables import Command, option
 from cxrsync.dataset.version import find_target
 from cxrsync.events import Event, TreeNotice
-from cxrsync.operations.expected import expectation
+from cxrsync.operations.expected_files import expectation
 from cxrsync.operations.run_log import active_runs
 from cxrsync.operations.status import PartitionStatus
 from cxrsync.operations.status import status as status_of

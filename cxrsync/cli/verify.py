@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cxrsync import humanize
+from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import (
     job_of_tree,
@@ -17,12 +18,11 @@ from cxrsync.cli.options import (
     source_options,
 )
 from cxrsync.cli.pull import pull_job
-from cxrsync.cli.variables import Command, option
 from cxrsync.dataset.version import find_target
 from cxrsync.errors import ExitCode, UsageError, worst_of
 from cxrsync.events import Event, Notice
 from cxrsync.operations.exit_status import Ending, exit_status
-from cxrsync.operations.expected import expectation
+from cxrsync.operations.expected_files import expectation
 from cxrsync.operations.verify import Verification
 from cxrsync.operations.verify import verify as verify_tree
 from cxrsync.ui.reporters import Reporters

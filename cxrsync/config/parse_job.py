@@ -22,7 +22,7 @@ from cxrsync.config.job import (
     TransferLimits,
 )
 from cxrsync.config.option_value import absolute, check_options, existing
-from cxrsync.config.parse_acknowledged import read_acknowledged
+from cxrsync.config.parse_acknowledged_mismatches import read_acknowledged
 from cxrsync.config.parse_selection import selection_of
 from cxrsync.config.selection import Selection
 from cxrsync.errors import UsageError

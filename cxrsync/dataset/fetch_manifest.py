@@ -20,8 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cxrsync.dataset.context import RunContext
-from cxrsync.dataset.fetch_slices import fetch_slices
+from cxrsync.dataset.fetch_manifest_slices import fetch_slices
 from cxrsync.dataset.local_manifest import (
     FORMAT,
     PARTIAL,
@@ -31,8 +30,9 @@ from cxrsync.dataset.local_manifest import (
     write_metadata,
 )
 from cxrsync.dataset.locking import LockedFolder, call_in_loop, shared_lock_timeout
-from cxrsync.dataset.manifest_losses import EarlierSlices
+from cxrsync.dataset.lost_entries import EarlierSlices
 from cxrsync.dataset.publish_manifest import ManifestPublisher
+from cxrsync.dataset.run_context import RunContext
 from cxrsync.errors import (
     Interrupted,
     InvalidResponse,
@@ -49,10 +49,10 @@ from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.trash import Trash
-from cxrsync.transfer.context import TransferContext
-from cxrsync.transfer.options import TransferOptions
 from cxrsync.transfer.pool import TransferPool, fetch_alone
 from cxrsync.transfer.transfer import Transfer
+from cxrsync.transfer.transfer_context import TransferContext
+from cxrsync.transfer.transfer_options import TransferOptions
 
 # A hundred times the manifest of the largest known dataset: a larger response is a server's fault.
 _MAX_BYTES = 8 << 30

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from cxrsync.dataset.context import RunContext
 from cxrsync.dataset.local_manifest import manifests_folder, write_metadata
-from cxrsync.dataset.manifest_losses import EarlierSlices, Losses, find_losses
+from cxrsync.dataset.lost_entries import EarlierSlices, Losses, find_losses
+from cxrsync.dataset.run_context import RunContext
 from cxrsync.errors import DiskError, InvalidResponse, RefusedForSafety
 from cxrsync.events import Notice
 from cxrsync.manifest.file import ManifestFile, looks_like_manifest

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from cxrsync.catalog.dataset_info import METADATA, SPLIT, suggest
 from cxrsync.config.selection import Selection
-from cxrsync.dataset.tables import Tables, unknown_ids_error
+from cxrsync.dataset.metadata_tables import Tables, unknown_ids_error
 from cxrsync.dataset.target import Target
 from cxrsync.errors import NothingMeant
 from cxrsync.manifest.file import ManifestFile

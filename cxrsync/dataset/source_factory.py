@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from cxrsync.config.job import Job
-from cxrsync.dataset.source_trees import source_trees
+from cxrsync.dataset.local_source_trees import source_trees
 from cxrsync.events import EventSink
 from cxrsync.sources.base import Source
 from cxrsync.sources.credentials import Ask

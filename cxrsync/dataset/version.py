@@ -9,9 +9,9 @@ from pathlib import Path
 from cxrsync.catalog.dataset_info import suggest
 from cxrsync.catalog.load import dataset_info, load
 from cxrsync.config.job import Job
-from cxrsync.dataset.placement import Location, wget_folders
+from cxrsync.dataset.nested_trees import refuse_part_of_tree
 from cxrsync.dataset.target import Target
-from cxrsync.dataset.tree_parts import refuse_part_of_tree
+from cxrsync.dataset.tree_location import Location, wget_folders
 from cxrsync.errors import NotHere, UsageError
 from cxrsync.events import EventSink, Notice, TreeNotice
 from cxrsync.sources.base import Source

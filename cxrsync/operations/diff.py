@@ -11,10 +11,10 @@ from pathlib import Path
 from cxrsync.cancellation import CancelToken
 from cxrsync.config.job import Job
 from cxrsync.config.selection import Selection
+from cxrsync.dataset.nested_trees import SIBLINGS_FOLDER
+from cxrsync.dataset.partition_states import partition_names
 from cxrsync.dataset.resolve_selection import ResolvedSelection
-from cxrsync.dataset.states import partition_names
 from cxrsync.dataset.tree_identity import identity_of
-from cxrsync.dataset.tree_parts import SIBLINGS_FOLDER
 from cxrsync.dataset.version import destination
 from cxrsync.errors import NothingMeant
 from cxrsync.events import EventSink

@@ -10,9 +10,9 @@ from dataclasses import replace
 from cxrsync import humanize
 from cxrsync.cancellation import CancelToken
 from cxrsync.config.job import Job
-from cxrsync.dataset.context import RunContext
+from cxrsync.dataset.partition_states import partition_names
 from cxrsync.dataset.resolve_selection import ResolvedSelection
-from cxrsync.dataset.states import partition_names
+from cxrsync.dataset.run_context import RunContext
 from cxrsync.errors import WillNotFit
 from cxrsync.events import EventSink, Notice
 from cxrsync.model import FileRecord
@@ -28,9 +28,9 @@ from cxrsync.plan.capacity import (
     published_estimate,
     shortage_of,
 )
-from cxrsync.plan.carry_over import find_reusable
 from cxrsync.plan.forecast import Forecast
 from cxrsync.plan.planner import Plan, make_plan
+from cxrsync.plan.reusable_files import find_reusable
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
 from cxrsync.storage.disk_space import free_space

@@ -16,7 +16,7 @@ from cxrsync.dataset.version import find_target
 from cxrsync.errors import NotHere
 from cxrsync.events import Event, EventSink
 from cxrsync.operations.exit_status import explained_errors
-from cxrsync.operations.expected import expectation
+from cxrsync.operations.expected_files import expectation
 from cxrsync.operations.prepare import prepare
 from cxrsync.operations.prerequisites import fetch_prerequisites
 from cxrsync.operations.resolve import resolve

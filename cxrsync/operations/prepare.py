@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from cxrsync.cancellation import CancelToken
 from cxrsync.catalog.load import dataset_info
 from cxrsync.config.job import Job
-from cxrsync.dataset.context import Network, RunContext
+from cxrsync.dataset.run_context import Network, RunContext
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_identity import claim_tree
 from cxrsync.dataset.version import choose_version, destination
@@ -22,7 +22,7 @@ from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
 from cxrsync.storage.executors import Writers, run_in_thread
 from cxrsync.storage.tree import Tree
-from cxrsync.sync.open_files import file_budget
+from cxrsync.sync.open_file_limit import file_budget
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.rate_limit import RateLimiter

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cxrsync.config.selection import Selection
-from cxrsync.dataset.context import RunContext
 from cxrsync.dataset.fetch_manifest import fetch_manifest
+from cxrsync.dataset.metadata_tables import Tables, lookup_subjects, table_entry
 from cxrsync.dataset.resolve_selection import one_file
-from cxrsync.dataset.sibling import sibling_run
-from cxrsync.dataset.tables import Tables, lookup_subjects, table_entry
+from cxrsync.dataset.run_context import RunContext
+from cxrsync.dataset.sibling_dataset import sibling_run
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import destination, unknown_version_error
 from cxrsync.errors import (

@@ -7,17 +7,17 @@ from contextlib import closing
 
 from cxrsync.cancellation import CancelToken
 from cxrsync.config.job import Job
-from cxrsync.dataset.context import RunContext
 from cxrsync.dataset.resolve_selection import ResolvedSelection
+from cxrsync.dataset.run_context import RunContext
 from cxrsync.errors import UsageError
 from cxrsync.events import Event, EventSink, RunSummary
 from cxrsync.operations.exit_status import explain, is_callers_cancellation
-from cxrsync.operations.followers import check_followers, follow
+from cxrsync.operations.linked_reports import check_followers, follow
 from cxrsync.operations.prepare import prepare
 from cxrsync.operations.prerequisites import Prerequisites, fetch_prerequisites
-from cxrsync.operations.report import Report
 from cxrsync.operations.resolve import resolve
 from cxrsync.operations.run_log import progress_file
+from cxrsync.operations.run_summary import Report
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
 from cxrsync.sync.partition_sync import SyncOrder, sync_partitions

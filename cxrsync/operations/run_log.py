@@ -14,7 +14,7 @@ from typing import Any
 
 import aiofiles
 
-from cxrsync.dataset.context import RunContext
+from cxrsync.dataset.run_context import RunContext
 from cxrsync.events import RunSummary
 from cxrsync.storage.atomic_write import UNFINISHED, write_file
 from cxrsync.storage.executors import run_in_thread, wait_to_end

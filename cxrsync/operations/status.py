@@ -6,9 +6,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from time import time
 
-from cxrsync.dataset.states import partition_names
+from cxrsync.dataset.partition_states import partition_names
 from cxrsync.model import FileStat, partition_of
-from cxrsync.operations.expected import Expectation
+from cxrsync.operations.expected_files import Expectation
 from cxrsync.plan.survey import FileStatus, file_status, survey
 from cxrsync.storage.partial_readers import count_partials
 from cxrsync.storage.state_db import State

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from cxrsync.dataset.states import known_mismatches
+from cxrsync.dataset.partition_states import known_mismatches
 from cxrsync.errors import DiskError, ExitCode
 from cxrsync.events import Checked, EventSink, Finding, Notice, Planned
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import is_in_key_ranges
 from cxrsync.model import MANIFEST_NAME, Entry, FileStat
 from cxrsync.operations.exit_status import Ending, exit_status
-from cxrsync.operations.expected import Expectation
+from cxrsync.operations.expected_files import Expectation
 from cxrsync.sanitize import reason_of
 from cxrsync.sorted_merge import merge_join
 from cxrsync.storage.checksum import sha256_file

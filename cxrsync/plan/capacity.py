@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from cxrsync import humanize
-from cxrsync.dataset.context import RunContext
+from cxrsync.dataset.run_context import RunContext
 from cxrsync.errors import WillNotFit
 from cxrsync.model import Kind
 from cxrsync.plan.estimate import Estimate, estimate

@@ -11,26 +11,26 @@ from itertools import islice
 from time import monotonic
 
 from cxrsync.config.selection import Selection
-from cxrsync.dataset.context import RunContext
 from cxrsync.dataset.locking import shared_lock_timeout
 from cxrsync.dataset.resolve_selection import ResolvedSelection
+from cxrsync.dataset.run_context import RunContext
 from cxrsync.errors import CxrsyncError, Locked, unwrap
 from cxrsync.events import LimitReached, Notice, Planned, Unaccounted
 from cxrsync.model import ROOT, Outcome, Result, partition_of
 from cxrsync.plan.capacity import check_free_space
-from cxrsync.plan.carry_over import find_reusable
 from cxrsync.plan.planner import Plan, make_plan
+from cxrsync.plan.reusable_files import find_reusable
 from cxrsync.stats import MAX_NAMED
 from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.trash import Trash
 from cxrsync.sync.adopt import Adopter
-from cxrsync.sync.context import SyncContext
-from cxrsync.sync.copy_over import CarryOver
+from cxrsync.sync.copy_reusable import CarryOver
 from cxrsync.sync.outcome_log import OutcomeLog
 from cxrsync.sync.partitions import Partitions
 from cxrsync.sync.publisher import Publisher
-from cxrsync.sync.report_archive import ReportArchive, may_unpack
+from cxrsync.sync.reports_zip import ReportArchive, may_unpack
 from cxrsync.sync.scheduler import Producer, Scheduler
+from cxrsync.sync.sync_context import SyncContext
 from cxrsync.transfer.pool import TransferPool
 
 

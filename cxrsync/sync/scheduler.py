@@ -15,12 +15,12 @@ from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.filesystem import disk_error
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import VerifiedFile, continue_short_file, copy_published
-from cxrsync.sync.context import SyncContext
-from cxrsync.sync.mismatch import Observation, Verdict, judge
+from cxrsync.sync.digest_mismatch import Observation, Verdict, judge
 from cxrsync.sync.publisher import PublishItem
-from cxrsync.transfer.options import TransferOptions
+from cxrsync.sync.sync_context import SyncContext
 from cxrsync.transfer.segments import Segment
 from cxrsync.transfer.transfer import Transfer
+from cxrsync.transfer.transfer_options import TransferOptions
 
 Producer = Callable[[], Coroutine[None, None, None]]
 """Work that runs next to the connections and may add files to the scheduler."""

@@ -16,12 +16,12 @@ from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.transfer.breaker_state import RequestStart
-from cxrsync.transfer.context import TransferContext
-from cxrsync.transfer.failure_recovery import FailureRecovery
 from cxrsync.transfer.object_version import version_after, version_at
-from cxrsync.transfer.options import TransferOptions
 from cxrsync.transfer.response_policy import Action, LocalState, decide
+from cxrsync.transfer.retry import FailureRecovery
 from cxrsync.transfer.segments import MIN_SHARE, Segment, Segments
+from cxrsync.transfer.transfer_context import TransferContext
+from cxrsync.transfer.transfer_options import TransferOptions
 
 # Bytes go to the thread that writes and hashes them in few large pieces; but several times a second
 # on a slow connection, so that a kill loses little.

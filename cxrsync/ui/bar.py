@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from cxrsync.events import Event, Finished, Planned
 from cxrsync.sanitize import printable
-from cxrsync.ui.lines import LineReporter
+from cxrsync.ui.log_lines import LineReporter
 from cxrsync.ui.progress import Progress
 
 _REDRAW_SECONDS = 0.2

@@ -10,7 +10,7 @@ from cxrsync.events import Event, Finished
 from cxrsync.ui.bar import BarReporter
 from cxrsync.ui.console import Output, to_stderr
 from cxrsync.ui.json_lines import JsonReporter
-from cxrsync.ui.lines import LineReporter, TreeReporter
+from cxrsync.ui.log_lines import LineReporter, TreeReporter
 from cxrsync.ui.summary_text import as_text
 
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Label, Sample, Selection, Unit
-from cxrsync.dataset.placement import Location
+from cxrsync.dataset.metadata_tables import Tables, lookup_subjects
 from cxrsync.dataset.resolve_selection import resolve_selection
-from cxrsync.dataset.tables import Tables, lookup_subjects
 from cxrsync.dataset.target import Target
+from cxrsync.dataset.tree_location import Location
 from cxrsync.errors import NotHere, UsageError
 from cxrsync.manifest.csv_reader import InvalidTable
 from cxrsync.manifest.file import ManifestFile

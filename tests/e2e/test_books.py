@@ -16,7 +16,9 @@ from cxrsync.errors import CxrsyncError, ExitCode, Unbalanced
 from cxrsync.events import FileDone
 from cxrsync.model import Entry, Outcome, Result
 from cxrsync.plan.planner import Plan
-from cxrsync.sync import copy_over, publisher, report_archive
+from cxrsync.sync import copy_reusable
+from cxrsync.sync import publisher
+from cxrsync.sync import reports_zip
 from cxrsync.sync.outcome_log import OutcomeLog
 from cxrsync.sync.scheduler import FileJob, Scheduler
 from cxrsync.ui.summary_text import as_text
@@ -73,7 +75,7 @@ async def test_a_file_that_is_missing_in_the_plan(
 async def test_an_older_version_s_file_that_is_not_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copy_over.CarryOver, "_dispatch", lambda *_: _nothing())
+    monkeypatch.setattr(copy_reusable.CarryOver, "_dispatch", lambda *_: _nothing())
     with ScriptedServer(FILES) as server:
         manifest = server.body("SHA256SUMS.txt")
         assert manifest is not None
@@ -164,7 +166,7 @@ async def test_reports_that_the_archive_makes_one_of(
 ) -> None:
     """Reports are found by a hash of their path; two that share one would be one."""
     with monkeypatch.context() as patched:
-        patched.setattr(report_archive, "hash", len, raising=False)
+        patched.setattr(reports_zip, "hash", len, raising=False)
         with pytest.raises(Unbalanced, match=r"selected files have no outcome \(files/"):
             await pull(dicom=True, only=["reports"])
     assert (await pull(dicom=True, only=["reports"])).exit_code == ExitCode.COMPLETE

@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cxrsync.dataset.local_manifest import CURRENT, read_metadata
-from cxrsync.dataset.placement import Location
 from cxrsync.dataset.tree_identity import read_claim
+from cxrsync.dataset.tree_location import Location
 from cxrsync.errors import DiskError, Locked
 from cxrsync.events import RunSummary, Totals
 from cxrsync.model import is_validator

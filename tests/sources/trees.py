@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from cxrsync.dataset.placement import Location
-from cxrsync.dataset.source_trees import SourceTrees
+from cxrsync.dataset.local_source_trees import SourceTrees
 from cxrsync.dataset.tree_identity import Identity
+from cxrsync.dataset.tree_location import Location
 from cxrsync.sources.local import LocalTree
 
 

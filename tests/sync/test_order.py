@@ -11,7 +11,7 @@ from e2e.scripted import SLUG, VERSION, ScriptedServer, differences, noise, pull
 
 from cxrsync.errors import ExitCode
 from cxrsync.sync.adopt import Adopter
-from cxrsync.sync.copy_over import CarryOver
+from cxrsync.sync.copy_reusable import CarryOver
 from cxrsync.sync.publisher import Publisher
 from cxrsync.sync.scheduler import Scheduler
 

@@ -24,16 +24,16 @@ from cxrsync.storage.partial import Partial
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.adopt import Adopter
-from cxrsync.sync.context import SyncContext
 from cxrsync.sync.outcome_log import OutcomeLog
 from cxrsync.sync.partitions import Partitions
 from cxrsync.sync.publisher import Publisher
 from cxrsync.sync.scheduler import Scheduler
+from cxrsync.sync.sync_context import SyncContext
 from cxrsync.transfer import retry_policy
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
-from cxrsync.transfer.context import TransferContext
 from cxrsync.transfer.pool import TransferPool
+from cxrsync.transfer.transfer_context import TransferContext
 
 BYTES = bytes(range(250)) * 8
 MTIME = 1.6e9

@@ -26,14 +26,14 @@ from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.transfer import circuit_breaker as breaker_module
 from cxrsync.transfer import concurrency as concurrency_module
-from cxrsync.transfer import failure_recovery as recovery_module
 from cxrsync.transfer import pool as pool_module
+from cxrsync.transfer import retry as recovery_module
 from cxrsync.transfer import transfer as transfer_module
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
-from cxrsync.transfer.context import TransferContext
 from cxrsync.transfer.pool import TransferPool, fetch_alone
 from cxrsync.transfer.transfer import Transfer
+from cxrsync.transfer.transfer_context import TransferContext
 
 EACH = 50_000  # bytes per second of each connection
 CHUNK = 12_500

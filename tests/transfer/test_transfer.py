@@ -39,11 +39,11 @@ from cxrsync.transfer import retry_policy, segments
 from cxrsync.transfer import transfer as module
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
-from cxrsync.transfer.context import TransferContext
-from cxrsync.transfer.options import TransferOptions
 from cxrsync.transfer.pool import TransferPool, fetch_alone
 from cxrsync.transfer.rate_limit import RateLimiter
 from cxrsync.transfer.transfer import Transfer
+from cxrsync.transfer.transfer_context import TransferContext
+from cxrsync.transfer.transfer_options import TransferOptions
 
 DATA = random.Random(7).randbytes(3000)
 REF = RemotePath("alpha", "1.0", "files/p10/one.jpg")

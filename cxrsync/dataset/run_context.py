@@ -15,9 +15,9 @@ from cxrsync.stats import RunStats
 from cxrsync.storage.executors import Writers
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
-from cxrsync.transfer.context import TransferContext
 from cxrsync.transfer.pool import TransferPool
 from cxrsync.transfer.rate_limit import RateLimiter
+from cxrsync.transfer.transfer_context import TransferContext
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cxrsync.config.selection import Selection
-from cxrsync.dataset.context import RunContext
 from cxrsync.dataset.resolve_selection import ResolvedSelection
-from cxrsync.dataset.sibling import sibling_run, sibling_target
+from cxrsync.dataset.run_context import RunContext
+from cxrsync.dataset.sibling_dataset import sibling_run, sibling_target
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import destination
 from cxrsync.errors import (

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from cxrsync.config.job import Job
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.local_manifest import open_local
+from cxrsync.dataset.metadata_tables import Tables, lookup_subjects
+from cxrsync.dataset.partition_states import pulled_selections
 from cxrsync.dataset.resolve_selection import ResolvedSelection, resolve_selection
-from cxrsync.dataset.states import pulled_selections
-from cxrsync.dataset.tables import Tables, lookup_subjects
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import destination
 from cxrsync.manifest.file import ManifestFile

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Selection
-from cxrsync.dataset.context import RunContext
-from cxrsync.dataset.placement import Location
+from cxrsync.dataset.nested_trees import SIBLINGS_FOLDER
+from cxrsync.dataset.run_context import RunContext
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_identity import claim_tree
-from cxrsync.dataset.tree_parts import SIBLINGS_FOLDER
+from cxrsync.dataset.tree_location import Location
 from cxrsync.events import Event, FileDone, Planned, Started, Unaccounted
 from cxrsync.preflight.checks import refuse_synced_drive
 from cxrsync.preflight.destination import inspect

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxrsync.config.job import Job
-from cxrsync.dataset.placement import Layout, Location
+from cxrsync.dataset.nested_trees import refuse_part_of_tree
 from cxrsync.dataset.tree_identity import Identity, check_identity, identity_of
-from cxrsync.dataset.tree_parts import refuse_part_of_tree
+from cxrsync.dataset.tree_location import Layout, Location
 from cxrsync.dataset.version import local_source
 from cxrsync.errors import UsageError
 from cxrsync.events import EventSink, TreeNotice

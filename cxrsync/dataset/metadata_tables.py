@@ -12,10 +12,10 @@ from cxrsync.catalog.dataset_info import IMAGES, SPLIT, STUDIES, DatasetInfo
 from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.local_manifest import open_local
-from cxrsync.dataset.placement import Location
-from cxrsync.dataset.sibling import sibling_target
+from cxrsync.dataset.nested_trees import SIBLINGS_FOLDER
+from cxrsync.dataset.sibling_dataset import sibling_target
 from cxrsync.dataset.target import Target
-from cxrsync.dataset.tree_parts import SIBLINGS_FOLDER
+from cxrsync.dataset.tree_location import Location
 from cxrsync.errors import CxrsyncError, NotHere, NothingMeant, UsageError
 from cxrsync.manifest.csv_reader import read_rows
 from cxrsync.manifest.file import ManifestFile

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cxrsync.dataset.placement import Layout, Location, wget_folders
 from cxrsync.dataset.tree_identity import claim_tree
+from cxrsync.dataset.tree_location import Layout, Location, wget_folders
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.storage.filesystem import make_folders
 from cxrsync.storage.tree import Tree

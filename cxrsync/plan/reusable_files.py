@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cxrsync.config.job import Link
-from cxrsync.dataset.context import RunContext
 from cxrsync.dataset.local_manifest import open_local
+from cxrsync.dataset.run_context import RunContext
 from cxrsync.dataset.version import destination
 from cxrsync.errors import CxrsyncError, UsageError
 from cxrsync.events import Notice

@@ -25,6 +25,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cxrsync.catalog.load import dataset_info
+from cxrsync.dataset.nested_trees import list_names, refuse_part_of_tree
 from cxrsync.dataset.tree_identity import (
     Identity,
     check_identity,
@@ -32,7 +33,6 @@ from cxrsync.dataset.tree_identity import (
     identity_of,
     read_claim,
 )
-from cxrsync.dataset.tree_parts import list_names, refuse_part_of_tree
 from cxrsync.errors import UsageError
 from cxrsync.storage.layout import holds_version, is_version_root
 from cxrsync.storage.tree import Tree

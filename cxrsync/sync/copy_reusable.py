@@ -14,9 +14,9 @@ from cxrsync.storage.parallel_hash import map_on_all_cores
 from cxrsync.storage.publish import VerifiedFile
 from cxrsync.storage.reflink import clone_link_or_copy
 from cxrsync.storage.sidecar import ObjectVersion
-from cxrsync.sync.context import SyncContext
 from cxrsync.sync.publisher import PublishItem
 from cxrsync.sync.scheduler import FileJob, Scheduler
+from cxrsync.sync.sync_context import SyncContext
 
 
 class CarryOver:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.sync.open_files import FileBudget, file_budget, files_needed, fit_budget
+from cxrsync.sync.open_file_limit import FileBudget, file_budget, files_needed, fit_budget
 
 many = settings(max_examples=200)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.sync.mismatch import Observation, Verdict, judge
+from cxrsync.sync.digest_mismatch import Observation, Verdict, judge
 
 many = settings(max_examples=200)
 

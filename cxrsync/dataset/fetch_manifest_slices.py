@@ -14,10 +14,10 @@ from cxrsync.manifest.key_ranges import KeyRange, find_slices
 from cxrsync.model import RemotePath
 from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.partial import Partial
-from cxrsync.transfer.context import TransferContext
-from cxrsync.transfer.options import TransferOptions
 from cxrsync.transfer.pool import TransferPool, fetch_alone
 from cxrsync.transfer.transfer import Transfer
+from cxrsync.transfer.transfer_context import TransferContext
+from cxrsync.transfer.transfer_options import TransferOptions
 
 # The first request: it holds all of a small manifest, and the first root files of a large one.
 _HEAD_BYTES = 32 << 10

@@ -28,7 +28,7 @@ from cxrsync.events import (
 from cxrsync.model import Outcome, RejectedLine, Result
 from cxrsync.ui.bar import BarReporter
 from cxrsync.ui.console import to_stderr
-from cxrsync.ui.lines import LineReporter
+from cxrsync.ui.log_lines import LineReporter
 from cxrsync.ui.reporters import SummaryReporter
 
 NASTY = "a\x1b[2J\x9b1m\r\n\u202efailed: b\udcff"

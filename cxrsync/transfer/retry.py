@@ -14,9 +14,9 @@ from cxrsync.errors import CxrsyncError, Interrupted, SourceError, Throttled
 from cxrsync.events import Retrying
 from cxrsync.model import RemotePath
 from cxrsync.transfer.breaker_state import RequestStart
-from cxrsync.transfer.context import TransferContext
 from cxrsync.transfer.response_policy import Action, LocalState, decide
 from cxrsync.transfer.retry_policy import RetryState, next_delay
+from cxrsync.transfer.transfer_context import TransferContext
 
 
 class FailureRecovery:

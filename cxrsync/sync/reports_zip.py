@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from cxrsync.config.job import Job, Reports
-from cxrsync.dataset.context import RunContext
+from cxrsync.dataset.run_context import RunContext
 from cxrsync.errors import FileDenied, InvalidResponse, NotFound, SourceError
 from cxrsync.events import Notice
 from cxrsync.model import ROOT, Entry, Kind
@@ -27,8 +27,8 @@ from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import VerifiedFile
 from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.storage.zip_reader import InvalidArchive, Member, members, read_member
-from cxrsync.sync.context import SyncContext
 from cxrsync.sync.publisher import PublishItem
+from cxrsync.sync.sync_context import SyncContext
 from cxrsync.transfer.pool import fetch_alone
 from cxrsync.transfer.transfer import Transfer
 

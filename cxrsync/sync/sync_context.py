@@ -9,8 +9,8 @@ from cxrsync.storage.trash import Trash
 from cxrsync.sync.outcome_log import OutcomeLog
 from cxrsync.sync.partitions import Partitions
 from cxrsync.sync.publisher import Publisher
-from cxrsync.transfer.context import TransferContext
 from cxrsync.transfer.pool import TransferPool
+from cxrsync.transfer.transfer_context import TransferContext
 
 
 @dataclass(frozen=True, slots=True)
