@@ -1,1 +1,1 @@
-"""The manifest, purely, or read from a local file: lines in, entries out; no network."""
+"""The manifest (SHA256SUMS.txt) and the dataset's tables. Pure, or local files; no network."""

@@ -1,7 +1,8 @@
-"""Where in a sorted manifest a path lies: bisection, purely, by way of a few small byte ranges.
+"""Finds a path in a sorted manifest by bisection, from a few small byte ranges. Pure.
 
-PhysioNet's manifests are in byte order of the path (``LC_ALL=C sort -k2``) and up to 77 MB large.
-One subject's lines are found with some 50 KB of that. Whoever drives :func:`seek` fetches.
+PhysioNet's manifests are sorted by the bytes of the path (``LC_ALL=C sort -k2``) and up to 77 MB
+large. Some 50 KB of that suffice to find one subject's lines. The caller of :func:`seek` fetches
+the ranges that it asks for.
 """
 
 from __future__ import annotations
@@ -18,19 +19,20 @@ _DIGEST_HEX = 64
 _UNUSUAL = (COMMENT, BYTE_ORDER_MARK)
 # Several lines of the usual ~130 bytes.
 _PROBE = 1024
-# An interval of so many bytes, or fewer, is read whole: another round trip would cost more.
+# An interval of at most so many bytes is read whole: another round trip would cost more.
 _SMALL = 16 * 1024
 
 
 class ManifestNotSorted(Exception):
-    """What was seen of a manifest is not in order; only reading all of it tells what it holds."""
+    """The lines seen so far are not sorted. Only reading the whole manifest tells what it holds."""
 
 
 def path_of(line: bytes) -> bytes:
-    """The path of a manifest's line, ended or not; empty for a blank line, a comment, or a line
-    that is none of a manifest's.
+    """Return the path in a line, with or without its newline; empty for a blank line, a comment, or
+    a line that is not a manifest's.
 
-    Only the separator goes, as in ``parse_line``: one more blank or asterisk is the path's.
+    As in ``parse_line``, only the separator is removed: a further blank or asterisk belongs to the
+    path.
     """
     if line.startswith(_UNUSUAL):
         line = b"" if line.startswith(COMMENT) else line.removeprefix(BYTE_ORDER_MARK)
@@ -43,10 +45,10 @@ def path_of(line: bytes) -> bytes:
 
 
 def prefix_range(prefix: bytes) -> tuple[bytes, bytes]:
-    """``(low, high)``: exactly the paths that begin with ``prefix`` are ``low <= path < high``.
+    """Return ``(low, high)``: exactly the paths that begin with ``prefix`` are
+    ``low <= path < high``.
 
-    Raises ValueError for an empty prefix, or one whose last byte is 0xff: no such ``high`` exists,
-    or none so simple.
+    Raises ValueError for an empty prefix, or one whose last byte is 0xff: it has no such ``high``.
     """
     if not prefix or prefix[-1] == 0xFF:
         message = f"no range of paths for the prefix {prefix!r}"
@@ -55,31 +57,31 @@ def prefix_range(prefix: bytes) -> tuple[bytes, bytes]:
 
 
 def seek(
-    key: bytes, total: int, fan: int = 8
+    key: bytes, total: int, fan_out: int = 8
 ) -> Generator[tuple[Range, ...], tuple[bytes, ...], int]:
-    """Find the first line whose path is ``key`` or comes after it; ``total`` is all the bytes.
+    """Find the first line whose path is ``key`` or sorts after it. ``total``: all bytes.
 
-    Yields half-open byte ranges, all of which may be fetched at the same time; wants to be sent
-    their bytes, in the same order. Returns the offset of the line, or ``total`` if there is none.
-    What is asked for depends on key, total, fan and content alone. It may overlap what was asked
-    for before: whoever keeps those bytes need not fetch them again.
+    Yields half-open byte ranges, which may all be fetched at the same time. The caller sends their
+    bytes, in the same order. Returns the offset of the line, or ``total`` if there is none. The
+    ranges depend only on the key, the total, the fan-out and the content. They may overlap earlier
+    ones: a caller that keeps those bytes need not fetch them again.
 
-    Each round divides what is left by ``fan``, with one probe fewer. Raises ManifestNotSorted if
-    what was seen is not in order, ValueError if a block is not as long as its range, or for ``fan <
-    2``.
+    Each round divides the remaining interval into ``fan_out`` parts, with one probe fewer. Raises
+    ManifestNotSorted if the lines seen are not sorted; ValueError if a block is not as long as its
+    range, or if ``fan_out < 2``.
     """
-    if fan < 2 or total < 0:
-        message = f"cannot divide {total} bytes by {fan}"
+    if fan_out < 2 or total < 0:
+        message = f"cannot divide {total} bytes by {fan_out}"
         raise ValueError(message)
     left = _Interval(0, total)
     undecided: list[int] = []
     while not undecided and left.width > _SMALL:
         width = left.width
-        undecided = [left.low + width * i // fan for i in range(1, fan)]
+        undecided = [left.low + width * i // fan_out for i in range(1, fan_out)]
         size = _PROBE
-        # Probes that would cover half of the interval or more are not worth it: they tell no more
-        # than the whole. And so none of them reaches the next one, or the interval's end.
-        while undecided and left.width > _SMALL and 2 * size * fan <= width:
+        # Probes that cover half of the interval or more are not worth it: they tell no more than
+        # the whole. This also keeps them from reaching the next probe or the interval's end.
+        while undecided and left.width > _SMALL and 2 * size * fan_out <= width:
             ranges = tuple((start, start + size) for start in undecided)
             blocks = _checked(ranges, (yield ranges))
             seen = [
@@ -87,7 +89,7 @@ def seek(
                 for start, block in zip(undecided, blocks, strict=True)
             ]
             left = left.narrowed(key, [line for lines in seen for line in lines])
-            # A long line, or many blank ones: asked again, larger, if the answer is still wanted.
+            # No whole line was seen (a long one, or blank ones): probe more, if still undecided.
             undecided = [
                 start
                 for start, lines in zip(undecided, seen, strict=True)
@@ -103,7 +105,7 @@ def seek(
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line that has a path, and where it lies, its end included."""
+    """A line that has a path, and its byte range, with its newline."""
 
     start: int
     stop: int
@@ -112,10 +114,10 @@ class _Line:
 
 @dataclass(frozen=True, slots=True)
 class _Interval:
-    """The bytes among which the line begins, unless it is the one at ``high``.
+    """The bytes in which the line begins, unless it is the line at ``high``.
 
-    Both ends are beginnings of lines: ``below`` is the last path known to come before the key,
-    ``above`` that of the line at ``high``, None at the manifest's end.
+    Lines begin at both ends. ``below``: the last path known to sort before the key. ``above``: the
+    path of the line at ``high``, or None at the end of the manifest.
     """
 
     low: int
@@ -128,7 +130,7 @@ class _Interval:
         return self.high - self.low
 
     def narrowed(self, key: bytes, lines: list[_Line]) -> _Interval:
-        """What is left, now that these lines were seen in it. Raises ManifestNotSorted."""
+        """Return what remains of the interval after these lines. Raises ManifestNotSorted."""
         last = self.below
         for line in lines:
             if line.path < last or (self.above is not None and line.path > self.above):
@@ -144,7 +146,7 @@ class _Interval:
 
 
 def _checked(ranges: Iterable[Range], blocks: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """The blocks, if each is as long as its range. Raises ValueError."""
+    """Return the blocks if each is as long as its range. Raises ValueError."""
     wanted = [stop - start for start, stop in ranges]
     if [len(block) for block in blocks] != wanted:
         message = f"asked for {wanted} bytes, got {[len(block) for block in blocks]}"
@@ -153,8 +155,8 @@ def _checked(ranges: Iterable[Range], blocks: tuple[bytes, ...]) -> tuple[bytes,
 
 
 def _lines(block: bytes, at: int) -> Iterator[_Line]:
-    """The lines of a block that begins with one and ends with one, at offset ``at``."""
-    for line in io.BytesIO(block):  # unlike splitlines, it leaves a lone CR alone
+    """Yield the lines of a block at offset ``at`` that begins and ends with a whole line."""
+    for line in io.BytesIO(block):  # unlike splitlines, it does not split at a lone CR
         path = path_of(line)
         if path:
             yield _Line(at, at + len(line), path)
@@ -162,6 +164,6 @@ def _lines(block: bytes, at: int) -> Iterator[_Line]:
 
 
 def _lines_within(block: bytes, at: int) -> Iterator[_Line]:
-    """The whole lines of a block from anywhere: those that begin and end in it."""
+    """Yield the whole lines of a block from anywhere: those that begin and end in it."""
     first = block.find(b"\n") + 1
     return _lines(block[first : block.rfind(b"\n") + 1], at + first)

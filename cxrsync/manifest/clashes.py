@@ -1,4 +1,4 @@
-"""Paths of a manifest that cannot stand side by side on a disk."""
+"""Finds paths of a manifest that cannot exist side by side on a disk."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _64_BITS = (1 << 64) - 1
 
 
 class NestingDetector:
-    """Finds the files that are folders of other files too, as ``a`` beside ``a/b``.
+    """Finds files that are also folders of other files, like ``a`` with ``a/b``.
 
-    Told of every path, in byte order. ``folders`` are the paths that cannot be files.
+    Add every path, in byte order. ``folders``: the paths that cannot be files.
     """
 
     def __init__(self) -> None:
         self.folders: set[str] = set()
-        # The last path, and those before it that it begins with: all between a path and what lies
-        # below it begin with that path, too.
+        # The last path, and the earlier ones that are its prefixes: every path that sorts between a
+        # path and one below it begins with that path, too.
         self._open: list[bytes] = []
 
     def add(self, path: bytes) -> None:
-        """The next path."""
+        """Add the next path."""
         above = self._open
         while above and not path.startswith(above[-1]):
             above.pop()
@@ -36,10 +36,9 @@ class NestingDetector:
 
 
 def name_key(path: str, rules: NameRules) -> str:
-    """What a path comes to on a file system with such rules: where two of them come to the same,
-    they are one there.
+    """Return a key of a path: paths with equal keys are one name to a file system with these rules.
 
-    Capitals are folded as Unicode has it, which is never less than a file system does.
+    Upper case is folded as Unicode defines it, which folds at least as much as any file system.
     """
     if path.isascii():
         return path.lower() if rules.case else path
@@ -51,18 +50,18 @@ def name_key(path: str, rules: NameRules) -> str:
 
 
 def find_name_clashes(paths: Callable[[], Iterable[str]], rules: NameRules) -> dict[str, str]:
-    """The paths that a file system with such rules takes for another's, or for a folder of others;
-    and that one.
+    """Return the paths that are one name with another path, or with a folder of others, to a file
+    system with these rules. Maps each to that other path.
 
-    ``paths`` gives them in byte order, as often as it is called. Of each no more than a few bytes
-    are kept, unless it is one of those.
+    ``paths`` yields them in byte order, each time it is called. Only a few bytes are kept for each
+    path, unless it clashes.
     """
     files = array("Q", (_hash(path, rules) for path in paths()))
     folders = {_hash(folder, rules) for folder in _folders(paths())}
     suspects = _repeated(files) | folders.intersection(files)
     if not suspects:
         return {}
-    # Few are left: now by the key itself.
+    # Few are left. Compare their keys themselves, not hashes.
     folder_of = {
         name_key(folder, rules): folder
         for folder in _folders(paths())
@@ -89,7 +88,7 @@ def _hash(path: str, rules: NameRules) -> int:
 
 
 def _folders(paths: Iterable[str]) -> Iterator[str]:
-    """The folders of paths in order, and those above them; some more than once."""
+    """Yield the folders of sorted paths, and their parents; some more than once."""
     last = ""
     for path in paths:
         folder = path.rpartition("/")[0]

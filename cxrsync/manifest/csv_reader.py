@@ -1,8 +1,8 @@
-"""The dataset's tables, and a user's own: CSV in, plain or gzip; chosen columns out, as a stream.
+"""Reads columns of a CSV table as a stream: the dataset's tables or a user's, plain or gzip.
 
-Columns go by name, never by place. Nothing here believes a table: whatever is odd about it is a
-:class:`InvalidTable`, and never a shorter table. Its message names lines and columns and shows no
-value, for messages get pasted into public issues.
+Columns are found by name, not by position. A table is never trusted: anything odd in it raises
+:class:`InvalidTable`, and never gives a shorter table. The message names lines and columns, but
+shows no value: people paste messages into public issues.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from typing import BinaryIO
 from cxrsync.catalog.dataset_info import suggest
 from cxrsync.errors import CxrsyncError, ExitCode
 
-# What a table may come to, in bytes as expanded. The largest real one has about 50 MB.
+# The limit for a table, in uncompressed bytes. The largest real one has about 50 MB.
 MAX_BYTES = 4 << 30
-# One row, give or take a piece: a quote that is never closed must not fill the memory.
+# The limit for a row, give or take a piece: an unclosed quote must not fill the memory.
 MAX_ROW_BYTES = 1 << 20
-# Past the first bytes, no table packs as well as this; gzip itself ends at about 1,030.
+# After the first bytes no table is compressed this well; gzip's own limit is about 1,030.
 BOMB_FROM_BYTES = 64 << 20
 BOMB_RATIO = 1000
 
 _PIECE = 128 << 10
 _GZIP = b"\x1f\x8b"
-# Columns that an error message looks at and the characters it spends on them.
+# How many columns an error message considers, and how many characters it shows of them.
 _MAX_NAMED = 100
 _MAX_SHOWN = 400
-# Subject, study or image, or a number: such a "column" is a first row that lacks its header.
+# A subject, study or image, or a number: such a "column" means that the header is missing.
 _VALUE = re.compile(r"[ps]?[0-9]+|[0-9a-f]{8}(?:-[0-9a-f]{8}){4}")
 
 _LABELS = {
@@ -49,44 +49,44 @@ _LABELS = {
 
 
 class InvalidTable(CxrsyncError):
-    """A table that cannot be read to its end as what it should be. ``table`` is its name."""
+    """A table cannot be read to its end, or is not what it should be. ``table``: its name."""
 
     exit_code = ExitCode.USAGE
 
     def __init__(self, table: str, what: str) -> None:
         super().__init__(
             f"{table}: {what}",
-            next_step=f"If {table} is a file of your own, mend it. If it came with the dataset, "
-            f"it was checked against the manifest, so the published file itself is odd: tell "
-            f"PhysioNet its name, and leave out what needs it.",
+            next_step=f"If {table} is your own file, correct it. If it came with the dataset, its "
+            f"digest is the published one, so the published file itself is faulty: report it to "
+            f"PhysioNet, and leave out the options that need it.",
         )
         self.table = table
 
 
 def read_rows(stream: BinaryIO, name: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """The values of ``columns``, in that order, of each row in turn; blank lines are no rows.
+    """Yield the values of ``columns``, in that order, for each row. Blank lines are not rows.
 
-    ``name`` is for messages; gzip is told by its first bytes. The stream is read from where it
-    stands and stays open. Raises InvalidTable while it is iterated, maybe only behind the last row
-    (a cut gzip): what was yielded is not to be acted on before the end is reached.
+    ``name`` is for messages. Gzip is recognized by its first bytes. The stream is read from its
+    current position and stays open. Raises InvalidTable during the iteration, possibly after the
+    last row (a gzip stream that is cut off): do not use the rows before the end is reached.
     """
     rows = _rows(stream, name)
     header = _header(rows, name)
-    pick = _picker([_place(column, header, name) for column in columns])
+    pick = _picker([_position(column, header, name) for column in columns])
     first = next(rows, None)
     if first is None:
-        raise InvalidTable(name, "has a header and not one row")
+        raise InvalidTable(name, "has a header, but no rows")
     yield pick(first)
     yield from map(pick, rows)
 
 
 def column_names(stream: BinaryIO, name: str) -> list[str]:
-    """The columns that the header names, without blanks around them. Raises InvalidTable."""
+    """Return the column names in the header, without blanks around them. Raises InvalidTable."""
     return _header(_rows(stream, name), name)
 
 
 def label_value(text: str) -> str | None:
-    """A label as chexpert and negbio write it → 1, 0, -1 or blank; None if it is no label."""
+    """Return 1, 0, -1 or blank for a label as chexpert and negbio write it; None for other text."""
     return _LABELS.get(text)
 
 
@@ -100,35 +100,35 @@ def _header(rows: Iterator[list[str]], name: str) -> list[str]:
     return [column.strip() for column in header]
 
 
-def _place(column: str, header: list[str], name: str) -> int:
+def _position(column: str, header: list[str], name: str) -> int:
     count = header.count(column)
     if count == 1:
         return header.index(column)
     if count > 1:
         raise InvalidTable(name, f"has {count} columns named {column}")
-    known = [there for there in header[:_MAX_NAMED] if there and there.isprintable()]
-    if any(_VALUE.fullmatch(there) for there in known):
+    known = [each for each in header[:_MAX_NAMED] if each and each.isprintable()]
+    if any(_VALUE.fullmatch(each) for each in known):
         raise InvalidTable(
-            name, f"has no column {column}: its first line holds values, no column names"
+            name, f"has no column {column}: its first line holds values, not column names"
         )
     shown = textwrap.shorten(suggest(column, known), _MAX_SHOWN, placeholder=" …")
     raise InvalidTable(name, f"has no column {column}; it has {shown or 'none with a name'}")
 
 
-def _picker(places: list[int]) -> Callable[[list[str]], tuple[str, ...]]:
-    if len(places) > 1:
-        return itemgetter(*places)
-    # Of a single place itemgetter makes no tuple.
-    return lambda row: tuple(row[place] for place in places)
+def _picker(positions: list[int]) -> Callable[[list[str]], tuple[str, ...]]:
+    if len(positions) > 1:
+        return itemgetter(*positions)
+    # With one position itemgetter does not make a tuple.
+    return lambda row: tuple(row[position] for position in positions)
 
 
 # ── bytes → lines → rows ───────────────────────────────────────────────────────────────────────
 
 
 def _rows(stream: BinaryIO, name: str) -> Iterator[list[str]]:
-    """The header and the rows, each with as many fields as the header."""
+    """Yield the header and the rows. Every row has as many fields as the header."""
     lines = _Lines(stream, name)
-    # Strict, or a quote that is never closed would swallow the rows behind it without a word.
+    # Strict: otherwise an unclosed quote would silently swallow the rows after it.
     split = chain.from_iterable(io.StringIO(text, newline="") for text in lines)
     reader = csv.reader(split, strict=True)
     width = 0
@@ -146,16 +146,16 @@ def _rows(stream: BinaryIO, name: str) -> Iterator[list[str]]:
     except csv.Error:
         raise InvalidTable(
             name,
-            f"line {reader.line_num}: no proper CSV (a quote out of place or never closed, or a "
+            f"line {reader.line_num}: not valid CSV (a misplaced or unclosed quote, or a "
             f"field of more than {csv.field_size_limit():,} characters)",
         ) from None
 
 
 class _Lines:
-    """Whole lines as texts of many, and the bytes taken since whoever reads them ended a row.
+    """Yields texts of many whole lines, and counts the bytes read since the last row ended.
 
-    The reader sets ``open_bytes`` to 0 at each row's end. So a row is refused while it grows, be it
-    one line without an end or lines without end.
+    The CSV reader sets ``open_bytes`` to 0 at the end of each row. So a row that is too long is
+    rejected while it grows, whether it is one endless line or endless lines.
     """
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
@@ -204,19 +204,19 @@ class _Lines:
 
 
 def _pieces(stream: BinaryIO, name: str) -> Iterator[bytes]:
-    """The table's bytes, expanded, in pieces of at most _PIECE."""
+    """Yield the table's uncompressed bytes in pieces of at most _PIECE."""
     source = _Counted(stream)
     total = 0
-    for piece in _expanded(source, name) if source.is_gzip else iter(source.piece, b""):
+    for piece in _uncompressed(source, name) if source.is_gzip else iter(source.piece, b""):
         total += len(piece)
         if total > MAX_BYTES:
             raise InvalidTable(name, f"more than {MAX_BYTES:,} bytes")
-        if total > BOMB_FROM_BYTES and total > BOMB_RATIO * source.taken:
+        if total > BOMB_FROM_BYTES and total > BOMB_RATIO * source.bytes_read:
             raise InvalidTable(name, f"expands to more than {BOMB_RATIO:,} times its size")
         yield piece
 
 
-def _expanded(source: _Counted, name: str) -> Iterator[bytes]:
+def _uncompressed(source: _Counted, name: str) -> Iterator[bytes]:
     unpacked = gzip.GzipFile(fileobj=source)
     try:
         while piece := unpacked.read1(_PIECE):
@@ -228,22 +228,22 @@ def _expanded(source: _Counted, name: str) -> Iterator[bytes]:
 
 
 class _Counted(io.BufferedIOBase):
-    """A stream that tells its kind by its first bytes and counts what was taken from it."""
+    """A stream that recognizes gzip by its first bytes, and counts the bytes read from it."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._head = stream.read(len(_GZIP))
-        if len(self._head) == 1:  # an unbuffered stream may give less than it was asked for
+        if len(self._head) == 1:  # an unbuffered stream may return less than was asked for
             self._head += stream.read(1)
         self.is_gzip = self._head == _GZIP
-        self.taken = 0
+        self.bytes_read = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = self._head or self._stream.read(-1 if size is None else size)
         self._head = b""
-        self.taken += len(data)
+        self.bytes_read += len(data)
         return data
 
     def piece(self) -> bytes:
-        """The next bytes, as many as make a piece."""
+        """Return the next piece of bytes."""
         return self.read(_PIECE)

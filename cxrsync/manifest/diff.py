@@ -1,4 +1,4 @@
-"""What changed between two manifests, purely: by a merge of their sorted entries."""
+"""The differences between two manifests, by a merge of their sorted entries. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PATH = attrgetter("path")
 
 
 class Change(Enum):
-    """What became of a path from one version to the next."""
+    """How a path changed from one version to the next."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -23,15 +23,15 @@ class Change(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One path that two versions differ in. ``entry`` is the later version's; of a path that was
-    removed, the earlier one's."""
+    """A path that differs between two versions. ``entry`` is the later version's; the earlier
+    version's for a path that was removed."""
 
     change: Change
     entry: Entry
 
 
 def differences(old: Iterator[Entry], new: Iterator[Entry]) -> Iterator[Difference]:
-    """Each path that two manifests differ in, in order. Both are sorted by path."""
+    """Yield each path that differs between two manifests, in order. Both are sorted by path."""
     for before, after in merge_join(old, new, _PATH, _PATH):
         if after is None:
             assert before is not None
@@ -43,7 +43,7 @@ def differences(old: Iterator[Entry], new: Iterator[Entry]) -> Iterator[Differen
 
 
 def removed(old: Iterator[Entry], new: Iterator[Entry]) -> Iterator[str]:
-    """The paths that the new manifest does not list any more, in order."""
+    """Yield the paths that the new manifest does not list any more, in order."""
     for each in differences(old, new):
         if each.change is Change.REMOVED:
             yield each.entry.path

@@ -1,4 +1,4 @@
-"""The manifest as a file on the local disk, read by line and by offset."""
+"""Reads a manifest on the local disk, by line and by offset."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, find_slices
 from cxrsync.manifest.parse import BYTE_ORDER_MARK, MAX_LINE, parse_line
 from cxrsync.model import MANIFEST_NAME, ROOT, Entry, RejectedLine, partition_of
 
-# In how many parts a round of the bisection divides what is left: one request fewer. Fixed, so
-# that a later run asks for what is here already, whatever its connections.
+# Into how many parts a round of the bisection divides an interval (with one request fewer). Fixed,
+# so that a later run asks for the same ranges, which are on the disk, whatever its connections.
 FAN_OUT = 8
 WHOLE: tuple[KeyRange, ...] = ((b"", None),)
 _SHARD_PREFIX = len("files/p10/")
 _MAX_REFUSED_KEPT = 1000
-_LINES_TO_JUDGE = 100
+_FIRST_LINES = 100
 _PIECE = 1 << 16
 _BLOCK = 1 << 18
-# A line of so many bytes without an end is too long, whatever follows.
+# A line with so many bytes and no newline is too long, whatever follows.
 _CUT_AT = MAX_LINE + 2
 
 
 class ManifestFile:
-    """A manifest on the local disk, in byte order of the path.
+    """A manifest on the local disk, read in byte order of the path.
 
-    One that is not sorted (other datasets' may not be) is read through a sorted copy, which lives
-    as long as this object. With ``slices`` (byte ranges) only these are read, and only the paths
-    within ``keys`` are known: the file may have holes elsewhere. Raises ManifestNotSorted where
-    slices are not sorted.
+    A manifest that is not sorted (those of other datasets may not be) is read from a sorted copy,
+    which exists as long as this object. With ``slices`` (byte ranges) only these are read, and only
+    the paths within ``keys`` are known: elsewhere the file may have holes. Raises ManifestNotSorted
+    if slices are not sorted.
 
-    Once it is open its path does not matter any more: the file may be renamed or replaced. Several
-    readers may read it at a time, since none of them moves the file's position.
+    Once it is open, the file may be renamed or replaced. Several readers may read it at the same
+    time, because none of them moves the file's position.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ManifestFile:
         self._slices = slices
         self._file: IO[bytes] = path.open("rb") if opened is None else opened
         try:
-            self._is_sorted, self.partitions, self._folders = _look_over(self._lines())
+            self._is_sorted, self.partitions, self._folders = _scan(self._lines())
         except BaseException:
             self._file.close()
             raise
@@ -66,26 +66,26 @@ class ManifestFile:
             raise ManifestNotSorted("the manifest is not sorted")
         if not self._is_sorted:
             self._file = _sorted_copy(self._file)
-            *_known, self._folders = _look_over(self._lines())
+            *_known, self._folders = _scan(self._lines())
 
     @property
     def whole(self) -> bool:
-        """Whether every line is here."""
+        """Whether every line is on the disk."""
         return self._slices is None
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._file.close()
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         return _lines(self._file, self._slices)
 
     def entries(self) -> Iterator[tuple[int, Entry]]:
-        """Every entry with its offset. At the end what was refused is counted, and told in
-        ``refused``.
+        """Yield every entry with its offset. At the end, rejected lines are counted in
+        ``refused_lines`` and listed in ``refused``.
 
-        The manifest itself, and a line that says the same again, are passed over; a path that is
-        listed again with another digest is refused, and so is a folder of other files.
+        The manifest's own entry and repeated lines are skipped. A path that is listed again with
+        another digest is rejected, and so is a path that is a folder of other files.
         """
         refused: list[RejectedLine] = []
         refused_lines = 0
@@ -109,18 +109,18 @@ class ManifestFile:
         self.refused, self.refused_lines = refused, refused_lines
 
     def paths(self) -> Iterator[str]:
-        """The path of every entry."""
+        """Yield the path of every entry."""
         return (entry.path for _offset, entry in self.entries())
 
     def root_entries(self) -> list[Entry]:
-        """The entries outside the shards: a few lines at either end, found without the others."""
+        """Return the entries outside the shards: a few lines at either end, found by bisection."""
         if self.whole and self._is_sorted:
             total = os.fstat(self._file.fileno()).st_size
             try:
                 slices = find_slices_on_disk(self._file.fileno(), [(0, total)], ROOT_KEYS, total)
                 again = os.fdopen(os.dup(self._file.fileno()), "rb")
                 part = ManifestFile(self.path, slices, ROOT_KEYS, opened=again)
-            except ManifestNotSorted:  # odd lines in between: then the long way
+            except ManifestNotSorted:  # lines out of order: read all of them
                 pass
             else:
                 with closing(part):
@@ -128,8 +128,8 @@ class ManifestFile:
         return [entry for _offset, entry in self.entries() if partition_of(entry.path) == ROOT]
 
     def entries_at(self, offsets: Iterable[int]) -> Iterator[Entry]:
-        """The entries whose lines begin at ``offsets``, as :meth:`entries` told them. Offsets that
-        rise are read in few pieces."""
+        """Yield the entries whose lines begin at ``offsets``, which :meth:`entries` gave. Ascending
+        offsets are read in few pieces."""
         begin, piece = 0, b""
         for offset in offsets:
             at = offset - begin
@@ -141,7 +141,7 @@ class ManifestFile:
             yield _parsed(piece[at:end])
 
     def entry_at(self, offset: int) -> Entry:
-        """The entry whose line begins at ``offset``, as :meth:`entries` told it."""
+        """Return the entry whose line begins at ``offset``, which :meth:`entries` gave."""
         line = os.pread(self._file.fileno(), MAX_LINE, offset)
         return _parsed(line[: line.find(b"\n") + 1] or line)
 
@@ -153,15 +153,17 @@ def _parsed(line: bytes) -> Entry:
 
 
 def _lines(file: IO[bytes], slices: Sequence[Range] | None = None) -> Iterator[tuple[int, bytes]]:
-    """Offset and line; of a line without end only the first bytes, more than any line may have."""
+    """Yield offsets and lines. A line that is too long is cut, but stays too long."""
     fd = file.fileno()
     for start, stop in [(0, os.fstat(fd).st_size)] if slices is None else slices:
-        rest, begin = b"", start  # a line's beginning, and where it lies
+        rest, begin = b"", start  # the beginning of a line, and its offset
         skipping = False
         at = start
         while at < stop and (block := os.pread(fd, min(_BLOCK, stop - at), at)):
             at += len(block)
-            for line in io.BytesIO(rest + block):  # unlike splitlines, it leaves a lone CR alone
+            for line in io.BytesIO(
+                rest + block
+            ):  # unlike splitlines, it does not split at a lone CR
                 ended = line.endswith(b"\n")
                 if not ended and len(line) <= _CUT_AT:
                     rest = line
@@ -174,39 +176,39 @@ def _lines(file: IO[bytes], slices: Sequence[Range] | None = None) -> Iterator[t
             yield begin, rest
 
 
-def _look_over(lines: Iterable[tuple[int, bytes]]) -> tuple[bool, frozenset[str], set[str]]:
-    """Whether the lines are in order, which partitions they name, and, if they are in order, which
-    of their paths are folders of others."""
-    in_order = True
+def _scan(lines: Iterable[tuple[int, bytes]]) -> tuple[bool, frozenset[str], set[str]]:
+    """Return whether the lines are sorted, their partitions, and, if they are sorted, the paths
+    that are folders of other paths."""
+    is_sorted = True
     nesting = NestingDetector()
     last = b""
     folders: set[bytes] = set()
     for _offset, line in lines:
         path = path_of(line)
         if not path:
-            continue  # a blank line, or none of a manifest's, puts nothing out of order
+            continue  # a blank line, or one that is not a manifest's, does not count
         if path < last:
-            in_order = False
+            is_sorted = False
         last = path
         folders.add(path[:_SHARD_PREFIX])
         nesting.add(path)
     partitions = frozenset(partition_of(folder.decode("utf-8", "replace")) for folder in folders)
-    return in_order, partitions, nesting.folders
+    return is_sorted, partitions, nesting.folders
 
 
 def find_slices_on_disk(
-    fd: int, there: Sequence[Range], keys: Sequence[KeyRange], total: int
+    fd: int, present: Sequence[Range], keys: Sequence[KeyRange], total: int
 ) -> tuple[Range, ...]:
-    """The slices of a manifest of which the byte ranges ``there`` are on the disk.
+    """Return the slices of a manifest of which only the byte ranges ``present`` are on the disk.
 
-    Raises LookupError where more of it is needed than is there, ManifestNotSorted.
+    Raises LookupError if other bytes are needed, ManifestNotSorted.
     """
     search = find_slices(keys, total, FAN_OUT)
     try:
         ranges = next(search)
         while True:
             for start, stop in ranges:
-                if not any(begin <= start and stop <= end for begin, end in there):
+                if not any(begin <= start and stop <= end for begin, end in present):
                     raise LookupError((start, stop))
             ranges = search.send(tuple(os.pread(fd, stop - start, start) for start, stop in ranges))
     except StopIteration as done:
@@ -215,10 +217,10 @@ def find_slices_on_disk(
 
 
 def _sorted_copy(file: IO[bytes]) -> IO[bytes]:
-    """``LC_ALL=C sort -k2`` into a file without a name, for this process only."""
-    copy: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the manifest
+    """Return a sorted copy (``LC_ALL=C sort -k2``) in a file without a name."""
+    copy: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the manifest
     lines = [line if line.endswith(b"\n") else line + b"\n" for _offset, line in _lines(file)]
-    # Without its mark: the first line need not stay the first.
+    # Without the byte order mark: the first line may not stay the first.
     lines[:1] = [line.removeprefix(BYTE_ORDER_MARK) for line in lines[:1]]
     copy.writelines(sorted(lines, key=path_of))
     copy.flush()
@@ -227,7 +229,7 @@ def _sorted_copy(file: IO[bytes]) -> IO[bytes]:
 
 
 def looks_like_manifest(path: Path) -> bool:
-    """Whether the first lines hold any entry at all."""
+    """Return whether there is an entry in the first lines. Raises OSError."""
     with path.open("rb") as file:
-        lines = islice(_lines(file), _LINES_TO_JUDGE)
+        lines = islice(_lines(file), _FIRST_LINES)
         return any(isinstance(parse_line(line, 0), Entry) for _offset, line in lines)

@@ -1,4 +1,4 @@
-"""What tables, a sample and a limit make of a selection, purely: rows and paths in, sets out."""
+"""Filters from tables, samples and limits: rows and paths in, sets of ids out. Pure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from cxrsync.manifest.path_ids import image_key, parse_image_path, study_key
 
 @dataclass(frozen=True, slots=True)
 class ImageFilter:
-    """What a selection comes to, beyond what a path tells by itself. None: says nothing.
+    """The conditions of a selection that a path alone does not decide. None: no condition.
 
-    ``images`` (as :func:`~cxrsync.manifest.path_ids.image_key`) are let through, and of the reports
-    those of ``image_studies``; ``studies`` and ``subjects`` hold for both. ``last`` is the path
-    of the last file that a limit leaves.
+    ``images``: the images that pass (as :func:`~cxrsync.manifest.path_ids.image_key`).
+    ``image_studies``: the studies whose reports pass. ``studies`` and ``subjects`` hold for images
+    and reports. ``last``: the path of the last file within the limit.
     """
 
     images: frozenset[bytes] | None = None
@@ -31,7 +31,7 @@ class ImageFilter:
 
 
 def tables_needed(selection: Selection) -> tuple[str, ...]:
-    """The tables without which the selection cannot be understood, by what they tell."""
+    """Return the roles of the tables that are needed to resolve the selection."""
     needed = []
     if selection.splits:
         needed.append(SPLIT)
@@ -45,16 +45,16 @@ def tables_needed(selection: Selection) -> tuple[str, ...]:
 def choose_images(
     rows: Iterable[tuple[str, ...]], values: Container[str], among: Container[bytes] | None
 ) -> frozenset[bytes]:
-    """The images whose value is among ``values``: from rows of image and value.
+    """Return the images whose value is in ``values``, from rows of image and value.
 
-    ``among``: only these images (None: all).
+    ``among``: consider only these images (None: all).
     """
     keys = (image_key(image) for image, value in rows if value in values)
     return frozenset(key for key in keys if among is None or key in among)
 
 
 def choose_studies(rows: Iterable[tuple[str, ...]], labels: Iterable[Label]) -> frozenset[int]:
-    """The studies of which all labels hold: from rows of study, then one value a label."""
+    """Return the studies with all labels, from rows of a study and one value for each label."""
     wanted = [frozenset(label.values) for label in labels]
     return frozenset(
         study_key(study)
@@ -64,20 +64,18 @@ def choose_studies(rows: Iterable[tuple[str, ...]], labels: Iterable[Label]) -> 
 
 
 def studies_of(paths: Iterable[str], images: Container[bytes]) -> frozenset[int]:
-    """The studies that hold these images, going by the paths of the manifest."""
-    places = filter(None, map(parse_image_path, paths))
+    """Return the studies of these images, according to the paths of the manifest."""
+    files = filter(None, map(parse_image_path, paths))
     return frozenset(
-        study_key(place.study)
-        for place in places
-        if place.image and image_key(place.image) in images
+        study_key(ids.study) for ids in files if ids.image and image_key(ids.image) in images
     )
 
 
 def draw_sample(sample: Sample, paths: Iterable[str], chosen: ImageFilter) -> ImageFilter:
-    """``chosen`` narrowed to a sample of what stands at ``paths``, which are in order.
+    """Return ``chosen`` narrowed to a sample of the files at ``paths``, which are sorted.
 
-    The units with the smallest SHA-256 of seed and id are drawn: the same ones on every machine,
-    whatever order they come in, and a larger sample holds the smaller one.
+    The units with the smallest SHA-256 of seed and id are drawn. So the sample is the same on every
+    machine and in any order, and a larger sample contains the smaller one.
     """
     units = _units(paths, sample.by)
     drawn = heapq.nsmallest(sample.count, ((_rank(sample.seed, unit), unit) for unit in units))
@@ -91,16 +89,16 @@ def draw_sample(sample: Sample, paths: Iterable[str], chosen: ImageFilter) -> Im
 
 
 def _units(paths: Iterable[str], by: Unit) -> Iterator[tuple[str, str, str]]:
-    """Each unit once: its files come one after the other."""
+    """Yield each unit once: its files are adjacent."""
     last = None
     for path in paths:
-        place = parse_image_path(path)
-        if place is None or (by is Unit.IMAGE and not place.image):
+        ids = parse_image_path(path)
+        if ids is None or (by is Unit.IMAGE and not ids.image):
             continue
         unit = (
-            place.subject,
-            "" if by is Unit.SUBJECT else place.study,
-            place.image if by is Unit.IMAGE else "",
+            ids.subject,
+            "" if by is Unit.SUBJECT else ids.study,
+            ids.image if by is Unit.IMAGE else "",
         )
         if unit != last:
             last = unit
@@ -113,6 +111,6 @@ def _rank(seed: int, unit: tuple[str, str, str]) -> bytes:
 
 
 def apply_limit(count: int, paths: Iterable[str], chosen: ImageFilter) -> ImageFilter:
-    """``chosen`` narrowed to the first ``count`` of ``paths``, which are in order."""
+    """Return ``chosen`` narrowed to the first ``count`` of ``paths``, which are sorted."""
     last = next(islice(paths, count - 1, None), None)
     return chosen if last is None else replace(chosen, last=last)

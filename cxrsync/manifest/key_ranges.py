@@ -1,7 +1,7 @@
-"""Which slices of a sorted manifest selections need, purely: key ranges, then byte ranges.
+"""The slices of a sorted manifest that a selection needs: key ranges, then byte ranges. Pure.
 
-A selection of shards, subjects or studies is a range of the manifest. It is found by bisection
-(:mod:`cxrsync.manifest.bisect`) instead of reading 54 to 77 MB.
+The files of selected shards, subjects or studies are ranges of the manifest. Bisection
+(:mod:`cxrsync.manifest.bisect`) finds them without reading 54 to 77 MB.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from cxrsync.manifest.bisect import ManifestNotSorted, Range, prefix_range, seek
 KeyRange = tuple[bytes, bytes | None]
 """The paths ``low <= path < high``; None: to the end."""
 
-# What lies outside the shards: licences, tables, archives. A few lines at either end.
+# The files outside the shards (licences, tables, archives): a few lines at either end.
 ROOT_KEYS: tuple[KeyRange, ...] = ((b"", b"files/"), (b"files0", None))
 
-# Beyond these numbers one long read asks less of the server than many short ones. They hold for
-# each selection: a tree that was filled subject by subject has those slices already.
+# With more shards or folders one long read costs the server less than many short ones. The limits
+# hold for each selection: a tree that was filled subject by subject has those slices already.
 MAX_SHARDS = 5
 MAX_FOLDERS = 16
 
 
 def needs_lookup(selection: Selection) -> bool:
-    """Whether its studies or images tell a slice once it is known whose they are."""
+    """Return whether a few slices suffice once the subjects of its ids are known."""
     ids = len(selection.studies) + len(selection.images)
     return 0 < ids <= MAX_FOLDERS and not selection.subjects
 
@@ -33,10 +33,10 @@ def needs_lookup(selection: Selection) -> bool:
 def key_ranges_for(
     selections: Iterable[Selection], dataset: DatasetInfo, owners: Mapping[str, str]
 ) -> tuple[KeyRange, ...] | None:
-    """The key ranges that hold everything which ``selections`` can mean, the root included.
+    """Return the key ranges of all files that ``selections`` can select, with those of the root.
 
-    ``owners`` gives the subject of a study or of an image, as far as it is known. None where only
-    the whole manifest will do.
+    ``owners``: the known subjects of studies and images. Returns None if the whole manifest is
+    needed.
     """
     prefixes: set[bytes] = set()
     for selection in selections:
@@ -46,7 +46,7 @@ def key_ranges_for(
         prefixes |= own
     if not dataset.shards:
         return None
-    # A shard holds its subjects: no range may lie within another.
+    # A shard contains its subjects: no range may lie within another one.
     outer = [
         prefix
         for prefix in sorted(prefixes)
@@ -69,27 +69,27 @@ def _prefixes(selection: Selection, owners: Mapping[str, str]) -> set[bytes] | N
 
 
 def find_slices(
-    keys: Sequence[KeyRange], total: int, fan: int
+    keys: Sequence[KeyRange], total: int, fan_out: int
 ) -> Generator[tuple[Range, ...], tuple[bytes, ...], tuple[Range, ...]]:
-    """The byte range of each key range, by bisection; see :func:`~cxrsync.manifest.bisect.seek`.
+    """Find the byte range of each key range by bisection.
 
-    Driven as that is. At the end each slice itself is asked for, so that it is there. Raises
-    ManifestNotSorted.
+    The caller fetches ranges as for :func:`~cxrsync.manifest.bisect.seek`. The slices themselves
+    are asked for at the end. Returns the slices that are not empty. Raises ManifestNotSorted.
     """
     found: list[Range] = []
     for low, high in keys:
-        start = 0 if not low else (yield from seek(low, total, fan))
-        stop = total if high is None else (yield from seek(high, total, fan))
+        start = 0 if not low else (yield from seek(low, total, fan_out))
+        stop = total if high is None else (yield from seek(high, total, fan_out))
         if stop < start or (found and start < found[-1][1]):
             raise ManifestNotSorted("slices that overlap")
         found.append((start, stop))
-    there = tuple(each for each in found if each[0] < each[1])
-    if there:
-        yield there
-    return there
+    slices = tuple(each for each in found if each[0] < each[1])
+    if slices:
+        yield slices
+    return slices
 
 
 def is_in_key_ranges(keys: Sequence[KeyRange], path: str) -> bool:
-    """Whether a path lies within the key ranges."""
+    """Return whether a path is within the key ranges."""
     key = path.encode()
     return any(low <= key and (high is None or key < high) for low, high in keys)

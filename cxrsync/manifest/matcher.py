@@ -1,4 +1,4 @@
-"""Which entries of a manifest a selection means."""
+"""Matches paths against a selection."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ def _globs(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
 def matcher_for(
     selection: Selection, dataset: DatasetInfo, chosen: ImageFilter = NO_FILTER
 ) -> PathMatcher:
-    """A function that tells whether the file at a path is selected.
+    """Return a function that tells whether the file at a path is selected.
 
-    ``chosen`` is what tables, sample and limit make of the selection. Globs are matched against
-    the whole path, and ``*`` crosses ``/``. What chooses among images brings the tables of the
-    version's root along unless it says otherwise (``--no-tables``, ``--only``).
+    ``chosen``: the conditions from tables, sample and limit. Globs match the whole path, and ``*``
+    also matches ``/``. A selection of images also selects the tables in the version's root, unless
+    ``--no-tables`` or ``--only`` is given.
     """
     if selection.whole:
         return lambda _path: True
     only = frozenset(selection.only)
     include = _globs(selection.include)
     exclude = _globs(selection.exclude)
-    in_shards = _by_place(selection, chosen)
+    in_shard = _ids_matcher(selection, chosen)
 
     def in_root(path: str) -> bool:
         if not selection.narrows or only:
             return True
         return selection.tables and dataset.kind_of(path) is Kind.TABLES
 
-    def is_wanted(path: str) -> bool:
+    def matches(path: str) -> bool:
         if partition_of(path) == ROOT:
             if not in_root(path):
                 return False
-        elif not in_shards(path):
+        elif not in_shard(path):
             return False
         if only and dataset.kind_of(path) not in only:
             return False
@@ -58,49 +58,49 @@ def matcher_for(
             return False
         return chosen.last is None or path <= chosen.last or is_accompanying_table(path, selection)
 
-    return is_wanted
+    return matches
 
 
 def is_accompanying_table(path: str, selection: Selection) -> bool:
-    """Whether a selected file is one of the tables that come along without being asked for."""
+    """Return whether a selected file is a table that is selected only to accompany images."""
     return selection.brings_tables and partition_of(path) == ROOT
 
 
-def _by_place(selection: Selection, chosen: ImageFilter) -> PathMatcher:
-    """Whether a file of a shard is meant, by its subject, study and image."""
+def _ids_matcher(selection: Selection, chosen: ImageFilter) -> PathMatcher:
+    """Return a test of the files in shards, by their subject, study and image."""
     shards = frozenset(selection.shards)
     subjects = frozenset(selection.subjects)
     studies = frozenset(map(study_key, selection.studies))
-    by_place = bool(subjects or studies or selection.images) or chosen != ImageFilter(
+    needs_ids = bool(subjects or studies or selection.images) or chosen != ImageFilter(
         last=chosen.last
     )
 
-    def is_meant(path: str) -> bool:
+    def matches_ids(path: str) -> bool:
         if shards and partition_of(path) not in shards:
             return False
-        if not by_place:
+        if not needs_ids:
             return True
-        place = parse_image_path(path)
-        if place is None:
+        ids = parse_image_path(path)
+        if ids is None:
             return False
-        if subjects and place.subject not in subjects:
+        if subjects and ids.subject not in subjects:
             return False
-        if chosen.subjects is not None and place.subject not in chosen.subjects:
+        if chosen.subjects is not None and ids.subject not in chosen.subjects:
             return False
-        study = study_key(place.study)
+        study = study_key(ids.study)
         if studies and study not in studies:
             return False
         if chosen.studies is not None and study not in chosen.studies:
             return False
-        if place.image:
-            return chosen.images is None or image_key(place.image) in chosen.images
+        if ids.image:
+            return chosen.images is None or image_key(ids.image) in chosen.images
         return chosen.image_studies is None or study in chosen.image_studies
 
-    return is_meant
+    return matches_ids
 
 
 def any_matcher(tests: Iterable[PathMatcher]) -> PathMatcher:
-    """A function that tells whether any of several selections means the file at a path."""
+    """Return a function that tells whether any of several matchers selects a path."""
     tests = list(tests)
     if len(tests) == 1:
         return tests[0]

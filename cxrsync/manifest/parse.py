@@ -1,8 +1,8 @@
-"""Lines of SHA256SUMS.txt → entries. A path that could leave the tree is refused here, once.
+"""Parses the lines of SHA256SUMS.txt. Paths that could leave the tree are rejected here, once.
 
-The format, as PhysioNet publishes it: 64 hex digits, one space, the path relative to the
-version's root. GNU's own two spaces and ``" *"`` (binary mode) are read too, ``./`` before a path
-(as ``find`` writes it), a byte order mark, and comments (``#``).
+PhysioNet's format: 64 hex digits, one space, the path relative to the version's root. Also accepted
+are GNU's two spaces and ``" *"`` (binary mode), ``./`` before a path (as ``find`` writes it), a
+byte order mark, and comments (``#``).
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from unicodedata import category
 
 from cxrsync.model import Entry, RejectedLine
 
-# Longer than any path a file system takes; a longer line is no manifest line.
+# Longer than any path of a file system. A longer line is not a line of a manifest.
 MAX_LINE = 8192
 MAX_NAME_BYTES = 255
 OWN_FOLDER = ".cxrsync"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 COMMENT = b"#"
 
-# What nearly every line looks like: nothing in such a path needs a closer look.
+# The form of nearly every line. Such a path needs no further check.
 _PLAIN = re.compile(
     rb"([0-9a-f]{64}) [ *]?"
     rb"((?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}/)*[A-Za-z0-9_][A-Za-z0-9_.-]{0,200})\n?"
 )
-# One flipped bit makes '#' of '3': such a line is no comment.
+# One flipped bit turns '3' into '#': such a line is not a comment.
 _SPOILED = re.compile(rb"#[0-9A-Fa-f]{63} ")
 _LINE = re.compile(rb"([0-9A-Fa-f]{64}) [ *]?(.+)", re.DOTALL)
 
 
 def check_path(path: str) -> str | None:
-    """Why ``path`` must not be followed, or None if it stays inside the tree."""
+    """Return why ``path`` is rejected, or None if it stays inside the tree."""
     if path.startswith("/"):
         return "an absolute path"
     if "\\" in path:
@@ -50,15 +50,15 @@ def check_path(path: str) -> str | None:
 
 
 def _as_disks_see(name: str) -> str:
-    """A name without what some disk does not see in it: capitals (macOS, Windows), what has no
-    width (HFS+), blanks and dots at its end (Windows)."""
+    """Return a name without what some disks ignore in it: upper case (macOS, Windows), characters
+    without width (HFS+), blanks and dots at its end (Windows)."""
     seen = name if name.isascii() else "".join(c for c in name if category(c) != "Cf")
     return seen.casefold().rstrip(" .")
 
 
 def parse_line(line: bytes, number: int) -> Entry | RejectedLine | None:
-    """One line (with or without its newline) → its entry, why it is refused, or None for a blank
-    line and a comment."""
+    """Return the entry of a line (with or without its newline), or why it is rejected, or None for
+    a blank line or a comment."""
     plain = _PLAIN.fullmatch(line) if len(line) <= MAX_LINE else None
     if plain is not None:
         return Entry(plain[2].decode("ascii"), plain[1].decode("ascii"))

@@ -1,4 +1,4 @@
-"""Where a file stands among subjects, studies and images: read from its path.
+"""The subject, study and image of a file, read from its path.
 
 ``files/p10/p10000032/s50414267/<image>.jpg`` is an image, ``…/s50414267.txt`` its study's report.
 """
@@ -9,12 +9,12 @@ import re
 from typing import NamedTuple
 
 _REPORT = ".txt"
-# Not any number of digits: a table's cell may hold more of them than Python takes for an int.
+# Limited, because a cell of a table may hold more digits than Python converts to an int.
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class ImageIds(NamedTuple):
-    """``image`` is empty for a report, which is its whole study's."""
+    """The ids of a file. ``image`` is empty for a report, which belongs to its whole study."""
 
     subject: str
     study: str
@@ -22,7 +22,7 @@ class ImageIds(NamedTuple):
 
 
 def parse_image_path(path: str) -> ImageIds | None:
-    """The place of an image or a report; None for any other file."""
+    """Return the ids of an image or a report; None for any other file."""
     parts = path.split("/")
     if len(parts) == 5 and parts[0] == "files":
         return ImageIds(parts[2], parts[3], parts[4].partition(".")[0])
@@ -32,7 +32,7 @@ def parse_image_path(path: str) -> ImageIds | None:
 
 
 def image_key(image: str) -> bytes:
-    """A DICOM id, short enough to hold 377,110 of them."""
+    """Return a DICOM id as bytes, short enough to keep 377,110 of them."""
     try:
         return bytes.fromhex(image.replace("-", ""))
     except ValueError:
@@ -40,6 +40,6 @@ def image_key(image: str) -> bytes:
 
 
 def study_key(study: str) -> int:
-    """``s50414267`` (a path's) or ``50414267`` (a table's) as a number; -1 if it is neither."""
+    """Return ``s50414267`` (in paths) or ``50414267`` (in tables) as a number; -1 for others."""
     digits = study.removeprefix("s")
     return int(digits) if _NUMBER.fullmatch(digits) else -1
