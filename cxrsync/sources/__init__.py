@@ -1,1 +1,1 @@
-"""Where bytes come from. Nothing outside this package knows what HTTP is."""
+"""The sources of a dataset's files: PhysioNet, a local tree. No other package knows HTTP."""

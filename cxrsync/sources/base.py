@@ -1,4 +1,4 @@
-"""The seam: what the engine may ask of any source, and what it gets for an answer."""
+"""The interface of every source: what can be requested, and what it returns."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from cxrsync.model import RemotePath
 
 
 class BodyEnd(Enum):
-    """How the end of an answer without a told total was told."""
+    """How a body of unknown total size ended."""
 
     FRAMED = "the framing proves it (chunked, RFC 9112 section 7.1)"
     CLOSED = "the connection was closed: proves nothing (RFC 9112 section 8)"
-    FORGEABLE = "the same over TLS: whoever is on the line can close it, at the same byte each time"
+    FORGEABLE = "the same over TLS: a man in the middle can close it, at the same byte each time"
     OF_RANGE = "the end of a range of a file of unknown size: more may follow"
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Bytes are coming: ``chunks`` yields those from ``start`` up to the stop that was asked for.
+    """A response with bytes: ``chunks`` yields those from ``start`` to the requested stop.
 
-    ``start`` is what the source *gives*, which need not be what was asked: a source that cannot
-    go on from the middle, or whose file has changed, starts at 0. ``total`` is the size of the
-    whole file in bytes; where it is None, ``end`` says what the end of the chunks means.
-    ``validator`` is a strong one or None, ``modified`` a POSIX time in seconds.
+    ``start`` is where the source *begins*, which may differ from the request: a source that cannot
+    resume, or whose file has changed, begins at 0. ``total``: the size of the whole file in bytes;
+    if it is None, ``end`` says what the end of the chunks means. ``validator``: a strong one or
+    None. ``modified``: a POSIX time in seconds.
     """
 
     start: int
@@ -40,12 +40,12 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """The file is still the one that ``skip_if`` names."""
+    """The file still has the validator ``skip_if``."""
 
 
 @dataclass(frozen=True, slots=True)
 class PastEnd:
-    """There is nothing at ``start``: the file ends at ``total`` (None: not told)."""
+    """There is nothing at ``start``: the file ends at ``total`` (None: unknown)."""
 
     total: int | None
 
@@ -58,11 +58,11 @@ class Source(Protocol):
 
     @property
     def identity(self) -> str:
-        """Names the source; validators and sizes are valid only within it."""
+        """The name of the source. Validators and sizes are valid only for the same name."""
 
     @property
     def requests(self) -> int:
-        """How many requests it has made so far."""
+        """The number of requests made so far."""
 
     def open(
         self,
@@ -72,20 +72,20 @@ class Source(Protocol):
         resume_if: str | None = None,
         skip_if: str | None = None,
     ) -> AbstractAsyncContextManager[Answer]:
-        """Ask for the bytes of ``ref`` from ``start`` up to ``stop`` (None: to the end).
+        """Request the bytes of ``ref`` from ``start`` to ``stop`` (None: to the end).
 
-        With ``resume_if`` (a validator) the source starts at 0 if the file is another by now;
-        with ``skip_if`` it answers Unchanged if the file is still that one.
+        With ``resume_if`` (a validator) the source begins at 0 if the file has another one by now.
+        With ``skip_if`` it returns Unchanged if the file still has that one.
 
-        Raises NotFound, Throttled, Interrupted (also while the chunks come), BadAnswer,
+        Raises NotFound, Throttled, Interrupted (also during the chunks), InvalidResponse,
         Unreachable, CredentialsRefused, AccessDenied, FileDenied.
         """
 
     async def versions(self, dataset: str) -> list[str]:
-        """The published versions of ``dataset``, oldest first; empty if the source cannot tell."""
+        """Return the published versions of ``dataset``, oldest first; empty if unknown."""
 
     async def total(self, dataset: str, version: str) -> int | None:
-        """The bytes of a version in all, for estimates; None if the source cannot tell."""
+        """Return the size of a whole version in bytes, for estimates; None if unknown."""
 
     async def close(self) -> None:
-        """Let every connection go."""
+        """Close every connection."""

@@ -1,11 +1,12 @@
-"""User name and password: looked for only once a server asks for them, and never printed.
+"""Finds user name and password, only after a server asks for them. They are never printed.
 
-In this order: environment (``PHYSIONET_USERNAME`` with ``PHYSIONET_PASSWORD`` or
-``PHYSIONET_PASSWORD_FILE``), keyring where the extra is installed, netrc, and at last a prompt on
-a terminal. Never an argument: arguments are visible to everyone on the machine.
+The order: the environment (``PHYSIONET_USERNAME`` with ``PHYSIONET_PASSWORD`` or
+``PHYSIONET_PASSWORD_FILE``), the keyring if the extra is installed, netrc, then a prompt on the
+terminal. There is no argument for a password: everybody on the machine can read arguments.
 
-What the environment holds is PhysioNet's: no other host gets it, unless ``PHYSIONET_HOST`` names
-that one. Keyring and netrc bind a password to its host by themselves; the prompt names the host.
+Credentials in the environment belong to PhysioNet: no other host gets them, unless
+``PHYSIONET_HOST`` names that host. Keyring and netrc store a password with its host; the prompt
+shows the host.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _PASSWORDS = ("PHYSIONET_PASSWORD", "PHYSIONET_PASSWORD_FILE")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user name and a password; ``found_in`` says where they were found."""
+    """A user name and a password. ``found_in``: where they were found, for messages."""
 
     username: str
     password: str = field(repr=False)
@@ -36,8 +37,8 @@ class Credentials:
 
 
 Ask = Callable[[str, str | None], Credentials | None]
-"""Asks a person, given the host and the user name if that is known; None if nobody is there.
-:class:`cxrsync.sources.prompt.TerminalPrompt` is one."""
+"""Asks a person, given the host and the user name (None: not known); None if nobody can be asked.
+See :class:`cxrsync.sources.prompt.TerminalPrompt`."""
 
 
 def find(
@@ -48,7 +49,7 @@ def find(
     *,
     port: int | None = None,
 ) -> Credentials:
-    """The credentials for ``host``. Raises CredentialsRefused where there are none to be had."""
+    """Return the credentials for ``host``. Raises CredentialsRefused if none are found."""
     withheld = None
     if not is_physionet(host, port, environ.get("PHYSIONET_HOST", "")):
         withheld = next(filter(environ.get, _PASSWORDS), None)
@@ -61,13 +62,13 @@ def find(
     found = ask(host, _name(user, environ)) if ask is not None else None
     if found is None and withheld is not None:
         raise CredentialsRefused(
-            f"{host} wants a user name and a password, and {withheld} is for physionet.org only",
-            next_step=f"If {host} may have it, say so: PHYSIONET_HOST={host}. A password of its "
-            f"own goes under '{host}' in ~/.netrc (chmod 600).",
+            f"{host} asks for a user name and a password, and {withheld} is for physionet.org only",
+            next_step=f"To let {host} have it, set PHYSIONET_HOST={host}. If {host} has a "
+            f"password of its own, add '{host}' to ~/.netrc (chmod 600).",
         )
     if found is None:
         raise CredentialsRefused(
-            f"{host} wants a user name and a password, and "
+            f"{host} asks for a user name and a password, and "
             + (f"no password of {user} was found" if user else "none were found"),
             next_step="Set PHYSIONET_USERNAME and PHYSIONET_PASSWORD (or "
             f"PHYSIONET_PASSWORD_FILE), or add '{host}' to ~/.netrc (chmod 600).",
@@ -76,8 +77,8 @@ def find(
 
 
 def is_physionet(host: str, port: int | None, named: str) -> bool:
-    """Whether a host may have what the environment holds: PhysioNet, this machine, or the host
-    that is ``named``, with or without its port."""
+    """Return whether a host may get the credentials in the environment: PhysioNet, this machine, or
+    the host ``named`` by PHYSIONET_HOST, with or without its port."""
     host = host.lower().removesuffix(".")
     if host in _PHYSIONET or is_loopback(host):
         return True
@@ -114,7 +115,7 @@ def _from_environment(
     if not username:
         raise CredentialsRefused(
             f"{place} is set, but no user name",
-            next_step="Set PHYSIONET_USERNAME, or say --user NAME.",
+            next_step="Set PHYSIONET_USERNAME, or give --user NAME.",
         )
     return Credentials(username, password, place)
 
@@ -125,7 +126,7 @@ def _from_keyring(host: str, user: str | None, environ: Mapping[str, str]) -> Cr
         import keyring
 
         found = keyring.get_credential(f"{KEYRING_SERVICE}:{host}", username)
-    except Exception:  # noqa: BLE001 - none installed, or a broken back end: no keyring
+    except Exception:  # noqa: BLE001 - not installed, or a broken back end: no keyring
         return None
     if found is None or not found.password or username not in {None, found.username}:
         return None
@@ -134,13 +135,13 @@ def _from_keyring(host: str, user: str | None, environ: Mapping[str, str]) -> Cr
 
 def _from_netrc(host: str, user: str | None, environ: Mapping[str, str]) -> Credentials | None:
     path = Path(environ.get("NETRC") or Path(environ.get("HOME", "/nonexistent")) / ".netrc")
-    if not os.path.isfile(path):  # a folder that we may not enter holds none for us
+    if not os.path.isfile(path):  # also if its folder cannot be entered
         return None
     _refuse_if_others_can_read(path, "netrc")
     try:
         entry = netrc.netrc(str(path)).hosts.get(host)
     except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as problem:
-        # The parser's own message can quote the line that it stumbles over.
+        # The parser's own message can quote the line with the password.
         line = getattr(problem, "lineno", None)
         raise _unusable(path, "netrc", f"line {line}" if line else "") from None
     if entry is None:
@@ -154,7 +155,7 @@ def _from_netrc(host: str, user: str | None, environ: Mapping[str, str]) -> Cred
 def _unusable(path: Path, what: str, why: str) -> CredentialsRefused:
     return CredentialsRefused(
         f"cannot read {path} ({what})" + (f": {why}" if why else ""),
-        next_step="It must be a file that you can read, and nobody else (chmod 600).",
+        next_step="It must be a file that only you can read (chmod 600).",
     )
 
 
@@ -164,8 +165,8 @@ def _refuse_if_others_can_read(path: Path, what: str) -> None:
     except OSError:
         return
     if not stat.S_ISREG(mode):
-        raise _unusable(path, what, "it is no file")
+        raise _unusable(path, what, "it is not a file")
     if mode & (stat.S_IRGRP | stat.S_IROTH):
         raise CredentialsRefused(
-            f"{path} ({what}) can be read by others", next_step=f"chmod 600 {path}"
+            f"{path} ({what}) can be read by other users", next_step=f"chmod 600 {path}"
         )

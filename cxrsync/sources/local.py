@@ -19,17 +19,17 @@ _CHUNK = 1 << 20
 
 
 class Trees(Protocol):
-    """Knows which tree in a folder is which."""
+    """Finds the trees in a folder."""
 
     def root_of(self, dataset: str, version: str) -> Path | None:
-        """The root of a version's tree; None where there is none."""
+        """Return the root of a version's tree; None if there is none."""
 
     def versions(self, dataset: str) -> list[str]:
-        """The versions of ``dataset`` that are there, oldest name first."""
+        """Return the versions of ``dataset`` in the folder, in the order of their names."""
 
 
 class LocalTree:
-    """A Source: the trees in a folder, each where ``trees`` says that it lies."""
+    """A Source: the trees in a folder, whose roots ``trees`` finds."""
 
     def __init__(self, folder: Path, trees: Trees) -> None:
         if not folder.is_dir():
@@ -58,7 +58,7 @@ class LocalTree:
         if root is None:
             raise NotFound(f"there is no {ref.dataset} {ref.version} in {self.identity}")
         try:
-            # Without O_NONBLOCK the open of a named pipe would wait for a writer, and all with it.
+            # O_NONBLOCK: opening a named pipe must not wait for a writer, and block the event loop.
             fd = os.open(root / ref.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"no such file: {root / ref.path}") from None
@@ -88,13 +88,13 @@ class LocalTree:
         return None if root is None else await asyncio.to_thread(_size_of, root)
 
     async def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no connection is kept open."""
 
     def _root_of(self, dataset: str, version: str) -> Path | None:
         key = (dataset, version)
         if key not in self._roots:
             root = self._trees.root_of(dataset, version)
-            if root is None:  # it may come yet
+            if root is None:  # it may appear later
                 return None
             self._roots[key] = root
         return self._roots[key]
@@ -110,8 +110,8 @@ class LocalTree:
             while at < end:
                 try:
                     data = await asyncio.to_thread(os.pread, fd, min(_CHUNK, end - at), at)
-                except OSError as problem:  # this tree's trouble, not the destination's
-                    raise InvalidResponse(f"cannot read on: {reason_of(problem)}") from None
+                except OSError as problem:  # an error of this tree, not of the destination
+                    raise InvalidResponse(f"cannot read further: {reason_of(problem)}") from None
                 if not data:
                     raise InvalidResponse("the file became shorter while it was read")
                 at += len(data)

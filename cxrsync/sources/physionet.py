@@ -1,4 +1,4 @@
-"""PhysioNet's own server, over HTTPS."""
+"""The source PhysioNet: its server, over HTTPS."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MAX_API_BYTES = 1 << 20
 
 
 class PhysioNet:
-    """A Source: the files below ``origin.base_url``, as ``<dataset>/<version>/<path>``."""
+    """A Source: the files below ``origin.base_url``, at ``<dataset>/<version>/<path>``."""
 
     def __init__(
         self, origin: SourceConfig, limits: TransferLimits, ask: credentials.Ask | None = None
@@ -88,16 +88,18 @@ class PhysioNet:
         try:
             end = head.end
             if end is BodyEnd.CLOSED and self._base.scheme == "https":
-                end = BodyEnd.FORGEABLE  # aiohttp does not tell TLS's close_notify from a bare FIN
+                end = (
+                    BodyEnd.FORGEABLE
+                )  # aiohttp does not distinguish TLS's close_notify from a FIN
             yield Opened(head.start, head.total, head.validator, head.modified, chunks, end)
         finally:
-            # Read to its end the connection has gone back to the pool; otherwise it is in the
-            # middle of an answer and of no use to anyone.
+            # After the whole body the connection is back in the pool. Otherwise it is in the middle
+            # of a response, and cannot be reused.
             response.close()
-            await chunks.aclose()  # left to itself, the loop would make a task of it
+            await chunks.aclose()  # otherwise the event loop would close it in a task of its own
 
     async def versions(self, dataset: str) -> list[str]:
-        """Asked of the public API, as nobody; empty if it does not tell."""
+        """Ask the public API, without signing in. Empty if it does not say."""
         try:
             listed = [project["version"] for project in await self._ask_api(dataset)]
             return listed if all(map(NAME.fullmatch, listed)) else []
@@ -105,7 +107,7 @@ class PhysioNet:
             return []
 
     async def total(self, dataset: str, version: str) -> int | None:
-        """Asked of the public API, as nobody; None if it does not tell."""
+        """Ask the public API, without signing in. None if it does not say."""
         try:
             size = (await self._ask_api(dataset, version))["main_storage_size"]
         except (LookupError, TypeError, RecursionError):
@@ -113,8 +115,8 @@ class PhysioNet:
         return size if isinstance(size, int) and size > 0 else None
 
     async def _ask_api(self, *names: str) -> Any:
-        """What the API has under ``names``; None if nothing: a convenience that the site may
-        change, never a reason to stop."""
+        """Return what the API has under ``names``; None after any error. The API is a convenience
+        that the site may change, and never a reason to stop."""
         try:
             return await self._try_api(*names)
         except (SourceError, aiohttp.ClientError, OSError, ValueError, RecursionError):
@@ -137,7 +139,7 @@ class PhysioNet:
             response.close()
 
     async def _json(self, response: aiohttp.ClientResponse) -> Any:
-        """The body as JSON. Raises ValueError where it is none, or of no sensible size; and what
+        """Return the body as JSON. Raises ValueError if it is not JSON or too large, and what
         :meth:`_chunks` raises."""
         if response.content_type != "application/json":
             raise ValueError(response.content_type)
@@ -146,14 +148,14 @@ class PhysioNet:
             async for chunk in self._chunks(response):
                 body += chunk
                 if len(body) > _MAX_API_BYTES:
-                    raise ValueError("an answer without an end")
+                    raise ValueError("an endless response")
         return json.loads(body)
 
     async def close(self) -> None:
         await self._session.close()
 
     def _url(self, ref: RemotePath) -> URL:
-        # Joined by yarl, name by name: a path may hold '#', '?', '%' and blanks.
+        # yarl joins name by name: a path may contain '#', '?', '%' and blanks.
         return self._base.joinpath(ref.dataset, ref.version, *ref.path.split("/"))
 
     async def _find_credentials(self) -> credentials.Credentials:
@@ -167,31 +169,32 @@ class PhysioNet:
             while chunk := await self._chunk(response):
                 yield chunk
         except TimeoutError:
-            raise Interrupted(f"the line went silent for {self._stall_timeout:g} s") from None
+            raise Interrupted(f"no data for {self._stall_timeout:g} s") from None
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError) as problem:
             raise Interrupted(f"the connection broke: {reason_of(problem)}") from None
         except aiohttp.ClientError as problem:
-            raise InvalidResponse(f"not a proper body: {type(problem).__name__}") from None
+            raise InvalidResponse(f"an invalid body: {type(problem).__name__}") from None
 
     async def _chunk(self, response: aiohttp.ClientResponse) -> bytes:
         if chunk := response.content.read_nowait():
             return chunk
-        # aiohttp's own limit begins anew with each byte, be it of the body or of its packing:
-        # chunk extensions or trailers without an end.
+        # aiohttp's own timeout starts again with each byte, even with those of endless chunk
+        # extensions or trailers.
         async with asyncio.timeout(self._stall_timeout):
             return await response.content.readany()
 
     def _denied(self, ref: RemotePath) -> AccessDenied:
-        """A 403, told apart as far as the server lets us: agent before sign-in, access after."""
+        """Return the error for a 403: it refuses the agent before the sign-in, else the user."""
         if self._session.user is None:
             return AccessDenied(
                 f"{self._base.host} refuses the user agent {self._origin.user_agent!r} (403)",
-                next_step="PhysioNet lets programs sign in only if their agent begins with "
-                "'Wget/' or 'libwfdb/': leave --user-agent out.",
+                next_step="PhysioNet lets programs sign in only if their user agent begins with "
+                "'Wget/' or 'libwfdb/': leave out --user-agent.",
             )
         dataset = dataset_info(ref.dataset)
         return AccessDenied(
-            f"{self._session.user} is signed in but may not have {ref.dataset} {ref.version} (403)",
+            f"{self._session.user} is signed in, but has no access to {ref.dataset} "
+            f"{ref.version} (403)",
             next_step="One step of PhysioNet's access process is missing or has expired:\n"
             f"  agreement: sign the data use agreement of this project, at the foot of "
             f"{dataset.agreement}\n"

@@ -1,4 +1,4 @@
-"""Asking the person at the terminal for a user name and a password."""
+"""Asks for a user name and a password on the terminal."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from cxrsync.sources.credentials import Credentials
 
 
 class TerminalPrompt:
-    """Asks on the terminal, if there is one; a signal handler may abandon the question."""
+    """Asks on the terminal, if there is one. A signal handler may abandon the question."""
 
     def __init__(self) -> None:
         self._before: list[Any] | None = None
 
     def __call__(self, host: str, user: str | None) -> Credentials | None:
-        """See :data:`cxrsync.sources.credentials.Ask`. Blocks: call it in a thread."""
+        """Ask, as :data:`cxrsync.sources.credentials.Ask` says. Blocks: call it in a thread."""
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             return None
         self._before = termios.tcgetattr(sys.stdin)
@@ -36,9 +36,9 @@ class TerminalPrompt:
         return Credentials(user, password, "the terminal") if password else None
 
     def abandon(self) -> bool:
-        """Give the terminal back as it was (with its echo). False if no question is open.
+        """Restore the terminal (with its echo). Return False if no question is open.
 
-        The thread that asks cannot be woken: whoever calls this ends the process next.
+        The thread that asks cannot be woken up: the caller must end the process next.
         """
         if self._before is None:
             return False

@@ -78,7 +78,7 @@ def test_each_place_in_its_turn(
 
     assert find(HOST, None, {}, ask) == Credentials("asked for None", "from-a-person", HOST)
 
-    nobody = pytest.raises(CredentialsRefused, match="wants a user name")
+    nobody = pytest.raises(CredentialsRefused, match="asks for a user name")
     with nobody as error:
         find(HOST, None, {})
     assert "chmod 600" in error.value.next_step
@@ -154,7 +154,7 @@ def test_a_password_file_in_another_encoding_is_not_quoted(tmp_path: Path) -> No
 def test_what_others_can_read_is_refused(tmp_path: Path, name: str, mode: int) -> None:
     path = private(tmp_path / "secret", NETRC, mode)
     error = refused({"PHYSIONET_USERNAME": "net", name: path})
-    assert "can be read by others" in str(error)
+    assert "can be read by other users" in str(error)
     assert error.next_step == f"chmod 600 {path}"
     assert "from-netrc" not in words(error)
     assert stat.S_IMODE(Path(path).stat().st_mode) == mode

@@ -1,1 +1,1 @@
-"""PhysioNet's own protocol: sessions, sign-in, time limits, and what a response means."""
+"""HTTP as PhysioNet speaks it: sessions, sign-in, timeouts, and the meaning of responses."""

@@ -1,4 +1,4 @@
-"""How a request shows who we are."""
+"""The credentials that a request carries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cxrsync.sources.credentials import Credentials
 
 
 class AuthMethod(Enum):
-    """How a request shows who we are."""
+    """What a request carries to authenticate us."""
 
     NONE = "none"
     COOKIE = "the session cookie"
@@ -17,6 +17,7 @@ class AuthMethod(Enum):
 
 
 def basic_header(credentials: Credentials) -> str:
-    # What was no UTF-8 in the environment goes out as it came in.
+    """Return the Authorization header of Basic authentication (RFC 7617)."""
+    # Bytes of the environment that are not UTF-8 are sent unchanged.
     pair = f"{credentials.username}:{credentials.password}".encode(errors="surrogateescape")
     return f"Basic {base64.b64encode(pair).decode('ascii')}"

@@ -1,7 +1,7 @@
-"""Which proxy a server is reached through, if any, and what its refusal means; purely.
+"""The proxy for a server, if any, and the meaning of its refusals. Pure.
 
-Taken from the variables that curl and wget know: ``https_proxy`` or ``HTTPS_PROXY``,
-``http_proxy``, ``all_proxy`` or ``ALL_PROXY``, ``no_proxy`` or ``NO_PROXY``. Lower case goes first.
+It comes from the variables that curl and wget use: ``https_proxy`` or ``HTTPS_PROXY``,
+``http_proxy``, ``all_proxy`` or ``ALL_PROXY``, ``no_proxy`` or ``NO_PROXY``. Lower case wins.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from cxrsync.sources.http.responses import TRY_LATER
 
 _VARIABLES = {
     "https": ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
-    # Not HTTP_PROXY: where a web server runs us, a client sets that one with a header "Proxy"
-    # (httpoxy, CVE-2016-5385).
+    # Not HTTP_PROXY: if a web server runs us, a client can set it with a header "Proxy" (httpoxy,
+    # CVE-2016-5385).
     "http": ("http_proxy", "all_proxy", "ALL_PROXY"),
 }
 _HOST_AND_PORT = re.compile(r"(?P<host>[^:]+|\[.+\]):(?P<port>[0-9]{1,5})")
@@ -30,9 +30,9 @@ _HOST_AND_PORT = re.compile(r"(?P<host>[^:]+|\[.+\]):(?P<port>[0-9]{1,5})")
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy without its secret: ``url`` names scheme, host and port only.
+    """A proxy. ``url`` holds scheme, host and port, but no password.
 
-    ``authorization``: the value of Proxy-Authorization, for its eyes alone.
+    ``authorization``: the value of Proxy-Authorization, which only the proxy gets.
     """
 
     url: URL
@@ -43,36 +43,38 @@ class Proxy:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the proxy is told about us."""
+        """The headers for the proxy."""
         return {} if self.authorization is None else {"Proxy-Authorization": self.authorization}
 
     def refusal(self, status: int, host: str | None) -> SourceError:
-        """What it means that the proxy answers ``status`` when asked for ``host``."""
+        """Return the error for a ``status`` that the proxy answers when asked for ``host``."""
         if status == 407:
-            what = "wants a user name and a password"
+            what = "asks for a user name and a password"
             if self.authorization is not None:
                 what = "refuses its user name or password"
             return CredentialsRefused(
                 f"{self} {what} (407)",
                 next_step="Write them into the variable that names the proxy, as "
-                "http://USER:PASSWORD@HOST:PORT with what is no letter or digit as %XX.",
+                "http://USER:PASSWORD@HOST:PORT; write characters other than letters and digits as "
+                "%XX.",
             )
         if 400 <= status < 500 and status not in TRY_LATER:
             return AccessDenied(
-                f"{self} does not let us through to {host} ({status})",
-                next_step="Ask whoever runs the proxy, or name the host in NO_PROXY.",
+                f"{self} refuses a connection to {host} ({status})",
+                next_step="Ask the administrator of the proxy, or name the host in NO_PROXY.",
             )
-        return Unreachable(f"{self} does not get through to {host} ({status})")
+        return Unreachable(f"{self} cannot reach {host} ({status})")
 
 
 def proxy_for(url: str, environ: Mapping[str, str] = os.environ) -> Proxy | None:
-    """The proxy through which ``url`` is reached; None: directly.
+    """Return the proxy for ``url``, or None for a direct connection.
 
-    This machine never is: a proxy elsewhere would take "localhost" for its own, and a password
-    may go to this machine over plain http only because it meets no network on its way.
+    This machine is never reached through a proxy: a proxy elsewhere would take "localhost" for
+    itself. And a password may be sent to this machine over plain http only because it crosses no
+    network.
 
-    Raises UsageError for a proxy of no use to us. It does not quote the variable: a password may
-    stand in any part of it.
+    Raises UsageError for a proxy that cannot be used. The message does not quote the variable: any
+    part of it may be a password.
     """
     target = URL(url)
     if is_loopback(target.host) or _is_exempt(target, environ):
@@ -89,7 +91,7 @@ def _is_exempt(target: URL, environ: Mapping[str, str]) -> bool:
 
 
 def _covers(exempt: str, target: URL) -> bool:
-    """Whether one name of NO_PROXY means ``target``.
+    """Return whether one name of NO_PROXY matches ``target``.
 
     ``*``; ``example.org`` or ``.example.org``, with the hosts below it; ``10.1.2.3``;
     ``10.0.0.0/8``; each but the last also with ``:port``.
@@ -114,17 +116,17 @@ def _covers(exempt: str, target: URL) -> bool:
 def _parse(name: str, value: str) -> Proxy:
     try:
         url = URL(value if "://" in value else f"http://{value}")
-        # Reading it can fail as well.
+        # Reading a part can fail as well.
         host, port, user, password = url.host, url.port, url.user, url.password
     except ValueError:
-        raise _unusable(name, "is no address") from None
+        raise _unusable(name, "is not an address") from None
     if url.scheme.startswith("socks"):
-        raise _unusable(name, "names a SOCKS proxy, which cxrsync does not speak")
+        raise _unusable(name, "names a SOCKS proxy, which cxrsync does not support")
     if url.scheme not in {"http", "https"} or not host or not port:
-        raise _unusable(name, "is no http:// or https:// address")
+        raise _unusable(name, "is not an http:// or https:// address")
     if url.path not in {"", "/"} or url.query_string or url.fragment:
-        # As of a password with a '/' in it, which splits the address at the wrong place.
-        raise _unusable(name, "has something behind the port (a '/', '?' or '#' in a password?)")
+        # As with a password that contains a '/', which splits the address at the wrong place.
+        raise _unusable(name, "has text after the port (a '/', '?' or '#' in a password?)")
     authorization = None
     if user or password:
         pair = f"{user or ''}:{password or ''}".encode()
@@ -135,6 +137,6 @@ def _parse(name: str, value: str) -> Proxy:
 def _unusable(name: str, why: str) -> UsageError:
     return UsageError(
         f"the variable {name} {why}",
-        next_step="Say http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, with what is no letter "
-        "or digit in the password as %XX; or name the server in NO_PROXY.",
+        next_step="Use http://HOST:PORT or http://USER:PASSWORD@HOST:PORT (in the password, write "
+        "characters other than letters and digits as %XX), or name the server in NO_PROXY.",
     )

@@ -1,7 +1,7 @@
-"""What an HTTP response means, purely: status and headers in, a decision out. No sockets here.
+"""The meaning of HTTP responses: status and headers in, a decision out. Pure, no sockets.
 
-The rules are those of RFC 9110; why each is there stands with it. The server's own habits are
-those of PhysioNet: Django authorises, nginx sends the bytes.
+The rules are those of RFC 9110; each has its reason beside it. The server behaves as PhysioNet:
+Django authorizes, nginx sends the bytes.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from cxrsync.sources.base import BodyEnd, PastEnd, Unchanged
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
 _UNSATISFIED = re.compile(r"bytes \*/([0-9]{1,19})")
 _MAX_DIGITS = 19
-# "Not now": nothing is said of the file, nor of who asks.
+# "Not now": they say nothing about the file or the user.
 TRY_LATER = {408, 425, 429, 500, 502, 503, 504}
 # To a login page, or a notice of repairs: tomorrow the file is there again.
 TEMPORARY_REDIRECTS = {302, 303, 307}
-# Too many at a time; nginx says the last two where nobody behind it is free.
+# Too many requests at a time. nginx answers 502 and 504 if no process behind it is free.
 _OVERLOADED = {429, 503, 502, 504}
 
 
 @dataclass(frozen=True, slots=True)
 class RangeRequest:
-    """The question: bytes ``[start, stop)`` under conditions. ``page``: the file is HTML itself."""
+    """A request for bytes ``[start, stop)`` under conditions. ``page``: the file itself is HTML."""
 
     start: int = 0
     stop: int | None = None
@@ -40,8 +40,8 @@ class RangeRequest:
 
 @dataclass(frozen=True, slots=True)
 class ResponseBody:
-    """A body that may be read. It holds ``length`` bytes from ``start`` (None: not told); ``end``
-    says what its end means where ``total`` is not told."""
+    """A body that may be read. It has ``length`` bytes from ``start`` (None: unknown). ``end`` says
+    what its end means if ``total`` is unknown."""
 
     start: int
     length: int | None
@@ -52,8 +52,8 @@ class ResponseBody:
 
 
 def request_headers(asked: RangeRequest) -> dict[str, str]:
-    """The headers that put the question."""
-    # A compressed body has other offsets than the file: ranges would make garbage of it.
+    """Return the headers of a request."""
+    # A compressed body has other offsets than the file: ranges of it would be garbage.
     headers = {"Accept-Encoding": "identity"}
     if _is_part(asked):
         last = "" if asked.stop is None else str(asked.stop - 1)
@@ -72,10 +72,9 @@ def _is_part(asked: RangeRequest) -> bool:
 def interpret_response(
     asked: RangeRequest, status: int, headers: Mapping[str, str], now: datetime
 ) -> ResponseBody | Unchanged | PastEnd:
-    """What the response means. ``headers`` must be case-insensitive; ``now`` is in UTC.
+    """Return what a response means. ``headers`` must be case-insensitive; ``now`` is in UTC.
 
-    Raises the SourceError that the response amounts to; 401 is the session's business and must
-    not come here.
+    Raises the SourceError for the response. The session handles 401, which must not be passed here.
     """
     if status == 304 and asked.skip_if is not None:
         return Unchanged()
@@ -85,10 +84,12 @@ def interpret_response(
     if status not in {200, 206}:
         raise refusal(status, headers, now)
     if not asked.page and headers.get("Content-Type", "").lower().startswith("text/html"):
-        # With status 200 so that a browser shows it; whole datasets were saved from such pages.
-        raise Throttled("a page came instead of the file: the site signs in, or is under repair")
+        # Its status is 200, so that a browser shows it. Whole datasets were saved from such pages.
+        raise Throttled(
+            "the server sent a web page instead of the file: a login page, or a site under repair"
+        )
     if headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise InvalidResponse("the server sent a compressed body though none was asked for")
+        raise InvalidResponse("the server sent a compressed body, which was not asked for")
     modified = _modified(headers)
     validator = _strong(headers.get("ETag"))
     length = _length(headers)
@@ -105,7 +106,7 @@ def interpret_response(
 
 
 def _range(headers: Mapping[str, str]) -> tuple[int, int, int | None]:
-    """Start, stop and total (None: not told) of a part of a file. Raises InvalidResponse."""
+    """Return start, stop and total (None: unknown) of a 206. Raises InvalidResponse."""
     match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
     if match is None:
         raise InvalidResponse("206 without a single Content-Range")
@@ -121,7 +122,7 @@ def _range(headers: Mapping[str, str]) -> tuple[int, int, int | None]:
 
 
 def refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceError:
-    """The error that a status other than 200, 206, and 401 amounts to."""
+    """Return the error for a status other than 200, 206 and 401."""
     if status == 403:
         return AccessDenied("the server refuses access (403)")
     if status in {404, 410}:
@@ -136,8 +137,8 @@ def refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceErr
     if status in TEMPORARY_REDIRECTS:
         return Throttled(f"the server points elsewhere for now ({status})")
     if 300 <= status < 400 and status != 304:
-        # PhysioNet redirects a folder without its slash to an address that is of no use, and a
-        # redirect to another origin must not carry the password along: none is followed.
+        # No redirect is followed. PhysioNet redirects a folder without its slash to a useless
+        # address, and a redirect to another origin must not get the password.
         return NotFound(f"the server points elsewhere ({status})")
     if 400 <= status < 500 and status not in {401, 416}:
         return NotFound(f"the server will not give the file ({status})")
@@ -145,7 +146,7 @@ def refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceErr
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
-    """Retry-After (seconds or a date) in seconds from ``now``; None if absent or nonsense."""
+    """Return Retry-After (seconds or a date) in seconds from ``now``; None if absent or invalid."""
     if value is None:
         return None
     value = value.strip()
@@ -156,7 +157,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 
 
 def _strong(tag: str | None) -> str | None:
-    """The ETag if it promises byte-for-byte equality, the only promise that serves If-Range."""
+    """Return a strong ETag, or None: only byte-for-byte equality is good enough for If-Range."""
     return tag if tag is not None and is_validator(tag) else None
 
 
@@ -167,7 +168,7 @@ def _end(headers: Mapping[str, str]) -> BodyEnd:
 
 def _length(headers: Mapping[str, str]) -> int | None:
     if "Transfer-Encoding" in headers:
-        return None  # it overrides a Content-Length (RFC 9112 section 6.3)
+        return None  # it overrides Content-Length (RFC 9112 section 6.3)
     value = headers.get("Content-Length", "")
     if not (value.isascii() and value.isdigit()):
         return None
@@ -182,7 +183,7 @@ def _modified(headers: Mapping[str, str]) -> float | None:
 
 
 def _date(value: str) -> datetime | None:
-    """An HTTP date; None if it is none. One that names no zone is in UTC, not in ours."""
+    """Return an HTTP date, or None if it is invalid. Without a zone it is in UTC."""
     try:
         date = parsedate_to_datetime(value)
     except (ValueError, OverflowError, TypeError, IndexError):

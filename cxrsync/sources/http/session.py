@@ -1,25 +1,25 @@
-"""One signed-in session, shared by every connection of a run: the handshake and its gate.
+"""The HTTP session of a run, shared by all of its connections, and the sign-in.
 
-What PhysioNet does (published source, ``check_http_auth``): a request with a session cookie *and
-any* ``Authorization`` header is let in without a look at the password; one with a password and no
+PhysioNet (published source, ``check_http_auth``) accepts a request with a session cookie *and any*
+``Authorization`` header, without checking a password. A request with a password and without a
 session costs about half a second of the server's CPU. So:
 
-1. the first request goes out bare; its 401 brings the test cookie that makes sessions possible;
-2. one request, and only one, carries the password; its answer brings the session cookie;
-3. from then on the cookie goes with ``Authorization: Session``, which carries no secret.
+1. The first request carries nothing. Its 401 sets the test cookie that makes sessions possible.
+2. One request, and only one, carries the password. Its response sets the session cookie.
+3. All later requests carry the cookie and ``Authorization: Session``, which holds no secret.
 
-Point 3 is why a password that is changed in mid-run meets one more attempt and not one for each
-connection: a session that has ended answers 401 without any password having been tried. The 401
-closes the gate, one worker signs in anew, the others wait. Where a server gives no session cookie
-(basic auth in front of plain files), or wants the password all the same, it is sent each time.
+Because of 3., a password that is changed during the run is tried once more, not once for each
+connection: the 401 after the end of a session was the answer to no password. After that 401 one
+worker signs in again, and the others wait. A server that sets no session cookie (basic
+authentication in front of plain files), or asks for the password anyway, gets it with each request.
 
-A 401 need not be the session's end: one path may answer it to everybody. So the worker at the gate
-first asks for the address where the password was accepted, which is a manifest's, with the proof
-that has just failed. Let in there, only that file is denied. Refused there too, the password goes
-to that address, never to the path that failed.
+A 401 need not mean that the session has ended: one path may answer it to everybody. So the worker
+that signs in first requests the URL at which the password was accepted, a manifest's, with what was
+just refused. If that fails too, the password is sent to the manifest's URL, never to the path that
+failed. If it succeeds, only that file is denied (but see ``_check_session``: public manifests).
 
-A request that meets a connection which the server closes at that moment (its keep-alive is over)
-is sent once more by aiohttp itself, as RFC 9112 section 9.3.1 has it: no failure, and no pause.
+If the server closes an idle connection (its keep-alive time is over) just when a request is sent,
+aiohttp sends the request again, as RFC 9112 section 9.3.1 allows: no failure, and no delay.
 """
 
 from __future__ import annotations
@@ -55,28 +55,28 @@ from cxrsync.sources.http.proxy import Proxy, proxy_for
 from cxrsync.sources.http.responses import TEMPORARY_REDIRECTS, TRY_LATER, refusal
 from cxrsync.sources.http.timeouts import RequestTimeouts
 
-# nginx closes an idle connection after 65 to 75 s; we let go first, so that no request meets
-# a connection that is being closed.
+# nginx closes an idle connection after 65 to 75 s. We close it earlier, so that no request is sent
+# on a connection that is being closed.
 _KEEPALIVE_SECONDS = 50.0
-# A run of weeks must notice that the server has moved.
+# A run of several weeks must notice that the server's address has changed.
 _DNS_SECONDS = 300
 _READ_BUFFER = 1 << 18
 _MIN_BUFFER = 1 << 12
-# How long a peer has to answer the TLS farewell.
+# How long a peer has to answer the TLS close_notify.
 _CLOSING_SECONDS = 0.25
-# A refusal's HTML is read to its end, so that the connection can serve again; more is not.
+# The body of an error response is read up to this size, so that the connection can be reused.
 _MAX_REFUSAL_BYTES = 1 << 16
 _MAX_REFUSAL_SECONDS = 5.0
 
 _BY_SESSION = "Session"
-# Where only the status matters.
+# For requests of which only the status matters.
 _ONE_BYTE = {"Accept-Encoding": "identity", "Range": "bytes=0-0"}
 
 
 class Session:
-    """Requests to one origin, signed in at most once at a time.
+    """Sends requests to one origin. At most one request signs in at a time.
 
-    ``find_credentials`` is called when, and only when, the server first asks for them.
+    ``find_credentials`` is called only when the server asks for them for the first time.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Session:
         self._find_credentials = find_credentials
         self._credentials: Credentials | None = None
         self._gate = asyncio.Lock()
-        self._era = 0
+        self._sign_ins = 0
         self._proof = AuthMethod.NONE
         self._cookie_suffices = True
         self._cookie_served = False
@@ -102,7 +102,7 @@ class Session:
         self.requests = 0
         self._limits = limits
         self._buffer = _READ_BUFFER
-        if limits.rate is not None:  # each connection takes what it may in about a quarter second
+        if limits.rate is not None:  # about a quarter second of a connection's share
             share = limits.rate / limits.connections / 4
             self._buffer = int(min(_READ_BUFFER, max(_MIN_BUFFER, share)))
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -114,7 +114,7 @@ class Session:
                 keepalive_timeout=_KEEPALIVE_SECONDS,
                 socket_factory=self._make_socket,
             ),
-            # A jar drops the cookies of 127.0.0.1 unless told otherwise; it holds one origin's.
+            # unsafe: otherwise the jar drops cookies of 127.0.0.1. It holds those of one origin.
             cookie_jar=aiohttp.CookieJar(unsafe=True),
             headers={"User-Agent": origin.user_agent},
             timeout=aiohttp.ClientTimeout(
@@ -123,8 +123,8 @@ class Session:
                 sock_connect=limits.connect_timeout,
                 sock_read=limits.stall_timeout,
             ),
-            # trust_env would send a netrc's password on the first request, and from a file that
-            # others can read; and its errors would quote a proxy's password.
+            # trust_env would send a netrc's password with the first request, even from a file that
+            # others can read, and its errors would quote a proxy's password.
             trust_env=False,
             trace_configs=[RequestTimeouts.tracing(limits)],
             auto_decompress=False,
@@ -133,56 +133,56 @@ class Session:
 
     @property
     def user(self) -> str | None:
-        """Who we are signed in as; None before the server has asked."""
+        """The user we are signed in as; None before the server has asked."""
         signed_in = self._proof is not AuthMethod.NONE and self._credentials is not None
         return self._credentials.username if signed_in and self._credentials else None
 
     async def get_public(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
-        """GET what everyone may have: as nobody, and never signing in for it."""
+        """GET a public URL, without credentials and without a sign-in."""
         return await self._send(url, headers, AuthMethod.NONE)
 
     async def get(
         self, url: URL, headers: Mapping[str, str], sign_in_at: URL
     ) -> aiohttp.ClientResponse:
-        """GET ``url``, signing in where that is asked for. The caller closes the response.
+        """GET ``url``, signing in if the server asks for it. The caller closes the response.
 
-        ``sign_in_at``: an address that every reader may have; it counts until the password has been
-        accepted somewhere. Never answers 401. Raises CredentialsRefused, FileDenied, Throttled,
-        Unreachable, Interrupted, InvalidResponse.
+        ``sign_in_at``: a URL that every user with access may read. It is used until the password
+        has been accepted at some URL. Never returns a 401. Raises CredentialsRefused, FileDenied,
+        Throttled, Unreachable, Interrupted, InvalidResponse.
         """
         while True:
-            if self._gate.locked():  # somebody is signing in: what we would send has no value
+            if self._gate.locked():  # another worker signs in: our cookie would be refused
                 async with self._gate:
                     pass
-            self._stop_if_refused()
-            era, proof = self._era, self._proof
+            self._check_refused()
+            sign_ins, proof = self._sign_ins, self._proof
             response = await self._send(url, headers, proof)
             if response.status != 401:
                 if proof is AuthMethod.COOKIE:
                     self._cookie_served = True
                 elif proof is AuthMethod.NONE:
                     self._files_are_public |= response.status in {200, 206} and url != sign_in_at
-                elif response.status in TEMPORARY_REDIRECTS and era == self._era:
-                    # To a login page, or a site under repair: a request without the password tells.
+                elif response.status in TEMPORARY_REDIRECTS and sign_ins == self._sign_ins:
+                    # To a login page, or a site under repair: without the password we see which.
                     self._proof = AuthMethod.NONE
                 return response
             await drain(response)
             async with self._gate:
-                self._stop_if_refused()
-                if self._era != era:
-                    continue  # another has signed in meanwhile
+                self._check_refused()
+                if self._sign_ins != sign_ins:
+                    continue  # another worker has signed in meanwhile
                 known = self._signed_in_at or sign_in_at
                 if url == known:
                     return await self._sign_in(url, headers, proof)
                 await self._check_session(known, proof, url)
 
     async def _check_session(self, url: URL, proof: AuthMethod, denied: URL) -> None:
-        """``denied`` has answered 401 to ``proof``: ask for ``url``, which every reader may have,
-        and sign in there if that is refused too. The gate is held.
+        """Request ``url``, which every user with access may read, after ``denied`` has answered 401
+        to ``proof``. Sign in if ``url`` answers 401, too. The caller holds the gate.
 
-        Raises FileDenied where it is not: then only that path is closed to us. But if nothing else
-        was ever let in without credentials, the manifest may be public and the files private: then
-        the password goes to ``denied``.
+        Raises FileDenied if it does not: then only ``denied`` is refused. But if no file was ever
+        served without credentials, perhaps the manifest is public and the files are not: then the
+        password is sent to ``denied``.
         """
         response = await self._send(url, _ONE_BYTE, proof)
         await drain(response)
@@ -198,23 +198,23 @@ class Session:
             raise refusal(response.status, response.headers, datetime.now(UTC))
 
     async def close(self) -> None:
-        """Let every connection go.
+        """Close every connection.
 
-        The session does not wait for those whose answer was broken off: a loop that ends before
-        them would complain of an unclosed transport.
+        aiohttp does not wait for connections in the middle of a response. An event loop that ended
+        before them would warn of an unclosed transport.
         """
         await self._http.close()
-        patience = asyncio.get_running_loop().time() + _CLOSING_SECONDS
+        deadline = asyncio.get_running_loop().time() + _CLOSING_SECONDS
         while any(each.fileno() >= 0 for each in self._sockets):
-            if asyncio.get_running_loop().time() > patience:
-                break  # a peer that does not answer the TLS farewell
+            if asyncio.get_running_loop().time() > deadline:
+                break  # a peer that does not answer the TLS close_notify
             await asyncio.sleep(0.001)
 
     def _make_socket(self, info: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _name, _address = info
         made = socket.socket(family, kind, protocol)
         if self._limits.rate is not None:
-            # The system would take in megabytes, whatever we read of them.
+            # Otherwise the system would receive megabytes, however little we read.
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer)
         self._sockets.add(made)
         return made
@@ -222,13 +222,13 @@ class Session:
     async def _sign_in(
         self, url: URL, headers: Mapping[str, str], failed: AuthMethod
     ) -> aiohttp.ClientResponse:
-        """The one request that carries the password. The gate is held."""
+        """Send the one request that carries the password. The caller holds the gate."""
         if failed is AuthMethod.PASSWORD:
-            self._refuse()  # it was this password that was refused just now
+            self._refuse()  # this password was just refused
         if not self._secure:
             raise UsageError(
                 f"{url.origin()} asks for a password over plain http",
-                next_step="A password goes over https:// only (or to this machine).",
+                next_step="Use an https:// address: only this machine gets a password over http.",
             )
         if failed is AuthMethod.COOKIE and not self._cookie_served:
             self._cookie_suffices = False
@@ -237,15 +237,15 @@ class Session:
             try:
                 self._credentials = await self._find_credentials()
             except CredentialsRefused as none:
-                self._refused = none  # nobody is asked twice
+                self._refused = none  # never ask twice
                 raise
         response = await self._send(url, headers, AuthMethod.PASSWORD)
         if response.status == 401 or response.status in TEMPORARY_REDIRECTS:
             await drain(response)
             self._refuse(response.status)
         if response.status in TRY_LATER:
-            return response  # an accident, which says nothing of sessions
-        self._era += 1
+            return response  # a temporary error, which says nothing about sessions
+        self._sign_ins += 1
         self._signed_in_at = url
         session = self._cookie_suffices and bool(response.cookies)
         self._proof = AuthMethod.COOKIE if session else AuthMethod.PASSWORD
@@ -260,9 +260,9 @@ class Session:
         )
         raise self._refused
 
-    def _stop_if_refused(self) -> None:
+    def _check_refused(self) -> None:
         if self._refused is not None:
-            # Another worker's: one each, so that no traceback grows with their number.
+            # A new error for each worker: one shared error would collect all their tracebacks.
             raise CredentialsRefused(str(self._refused), next_step=self._refused.next_step)
 
     async def _send(
@@ -276,19 +276,19 @@ class Session:
         through: dict[str, Any] = {}
         if self._proxy is not None:
             through = {"proxy": self._proxy.url}
-            if url.scheme == "https":  # for CONNECT; what is inside is not for its eyes
+            if url.scheme == "https":  # for CONNECT only: the proxy cannot read the request inside
                 through["proxy_headers"] = self._proxy.headers
             else:
                 sent |= self._proxy.headers
         self.requests += 1
-        stage = RequestTimeouts()
+        timeouts = RequestTimeouts()
         try:
-            async with stage.patience:
+            async with timeouts.deadline:
                 response = await self._http.get(
-                    url, headers=sent, allow_redirects=False, trace_request_ctx=stage, **through
+                    url, headers=sent, allow_redirects=False, trace_request_ctx=timeouts, **through
                 )
         except (aiohttp.ClientError, OSError, UnicodeError) as problem:
-            raise self._failure(problem, url, connected=stage.connected) from None
+            raise self._failure(problem, url, connected=timeouts.connected) from None
         if response.status == 407 and self._proxy is not None and url.scheme == "http":
             await drain(response)
             raise self._proxy_refusal(self._proxy, 407, url)
@@ -297,35 +297,37 @@ class Session:
     def _proxy_refusal(self, proxy: Proxy, status: int, url: URL) -> SourceError:
         refused = proxy.refusal(status, url.host)
         if isinstance(refused, CredentialsRefused):
-            self._refused = refused  # by whomever: no password is tried twice
+            self._refused = refused  # no password is tried twice, whoever refused it
         return refused
 
     def _failure(self, problem: Exception, url: URL, *, connected: bool) -> CxrsyncError:
-        """What it means that no answer's head came."""
+        """Return the error for a request that got no response head."""
         where = f"{url.host}" if self._proxy is None else f"{url.host} through {self._proxy}"
         match problem:
             case aiohttp.ClientHttpProxyError() if self._proxy is not None:
                 return self._proxy_refusal(self._proxy, problem.status, url)
             case aiohttp.ClientConnectorCertificateError():
-                whom = where if problem.host == url.raw_host else problem.host  # the proxy's own
+                whom = (
+                    where if problem.host == url.raw_host else problem.host
+                )  # the proxy's certificate
                 return Untrusted(f"cannot trust {whom}: {reason_of(problem.certificate_error)}")
             case aiohttp.ClientConnectorError():
                 return Unreachable(f"cannot reach {where}: {reason_of(problem.os_error)}")
             case TimeoutError() if not connected:
                 return Unreachable(f"cannot reach {where}: timed out")
             case TimeoutError():
-                return Interrupted(f"no answer for {self._limits.stall_timeout:g} s")
+                return Interrupted(f"no response for {self._limits.stall_timeout:g} s")
             case UnicodeError():  # an empty label, or one of more than 63 letters
-                return UsageError(f"cannot reach {where}: that can be no host's name")
+                return UsageError(f"cannot reach {where}: not a valid host name")
             case _ if self._proxy is not None and not connected:
-                return Unreachable(f"cannot reach {where}: it gives no proper answer")
+                return Unreachable(f"cannot reach {where}: invalid response")
             case aiohttp.ClientConnectionError() | OSError():
                 return Interrupted(f"the connection broke: {reason_of(problem)}")
-        return InvalidResponse(f"not a proper answer: {type(problem).__name__}")
+        return InvalidResponse(f"an invalid response: {type(problem).__name__}")
 
 
 async def drain(response: aiohttp.ClientResponse) -> None:
-    """Finish with a response whose body does not matter; keep its connection if that is cheap."""
+    """Finish a response whose body does not matter; keep its connection if that is cheap."""
     try:
         left = _MAX_REFUSAL_BYTES
         if (response.content_length or 0) <= left:

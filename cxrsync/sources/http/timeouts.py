@@ -1,4 +1,4 @@
-"""How long each part of a request may take: the connection, and the head of its answer."""
+"""Time limits for the parts of a request: the connection, and the head of the response."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from cxrsync.config.job import TransferLimits
 
 
 class RequestTimeouts:
-    """How far a request has come, and how long it may stay there.
+    """The part that a request is in, and how long it may take.
 
-    aiohttp's own limits begin anew with each byte, so that a head of endless lines, or endless
-    provisional answers, would hold a worker for ever; and it has none for what a proxy answers.
+    aiohttp's own timeouts start again with each byte. So an endless head, or endless provisional
+    responses, would block a worker for ever. And it has no timeout for the response of a proxy.
     """
 
     def __init__(self) -> None:
-        self.patience = asyncio.timeout(None)
+        self.deadline = asyncio.timeout(None)
         self.connected = False
 
     def enter(self, seconds: float | None, *, connected: bool) -> None:
-        """The next part begins, and may take so many seconds (None: any number)."""
+        """Begin the next part, which may take so many seconds (None: no limit)."""
         self.connected = connected
         now = asyncio.get_running_loop().time()
-        self.patience.reschedule(None if seconds is None else now + seconds)
+        self.deadline.reschedule(None if seconds is None else now + seconds)
 
     @classmethod
     def tracing(cls, limits: TransferLimits) -> aiohttp.TraceConfig:
-        """Tells each request's stage how far it has come."""
+        """Return the aiohttp hooks that tell each request which part begins."""
 
         def on(seconds: float | None, *, connected: bool) -> Callable[..., Awaitable[None]]:
             async def enter(_session: object, context: SimpleNamespace, _what: object) -> None:
@@ -39,10 +39,10 @@ class RequestTimeouts:
             return enter
 
         tracing = aiohttp.TraceConfig()
-        # Until a connection is free: the others' bodies have no limit either.
+        # No limit until a connection is free: the bodies of other responses have none either.
         tracing.on_connection_queued_start.append(on(None, connected=False))
         tracing.on_connection_create_start.append(on(limits.connect_timeout, connected=False))
-        # Now the head of the answer, from its first byte to its last.
+        # The head of the response, from its first byte to its last.
         tracing.on_connection_create_end.append(on(limits.stall_timeout, connected=True))
         tracing.on_connection_reuseconn.append(on(limits.stall_timeout, connected=True))
         return tracing

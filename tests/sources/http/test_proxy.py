@@ -361,7 +361,7 @@ async def test_a_proxy_that_refuses(
     assert OF_PROXY.decode() not in shown(refused.value)
 
 
-@pytest.mark.parametrize(("pair", "hint"), [(None, "wants a user"), (PAIR, "refuses its user")])
+@pytest.mark.parametrize(("pair", "hint"), [(None, "asks for a user"), (PAIR, "refuses its user")])
 @pytest.mark.parametrize("base_url", [HTTPS, HTTP])
 async def test_a_proxy_is_told_a_password_once(
     base_url: str, pair: str | None, hint: str, monkeypatch: pytest.MonkeyPatch
@@ -403,7 +403,7 @@ async def test_a_proxy_whose_name_is_not_known(monkeypatch: pytest.MonkeyPatch) 
 async def test_a_proxy_whose_name_can_be_none(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:hush@{host}:3128")
     async with guest() as source:
-        with pytest.raises(UsageError, match="no host's name") as refused:
+        with pytest.raises(UsageError, match="not a valid host name") as refused:
             await read(source)
     assert "hush" not in shown(refused.value)
 
