@@ -1,1 +1,1 @@
-"""Whether a destination may be used: asked before anything is fetched into it."""
+"""Checks whether a destination may be used, before anything is downloaded into it."""

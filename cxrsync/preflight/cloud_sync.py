@@ -1,7 +1,7 @@
-"""Whether a destination lies on a drive that syncs online.
+"""Detects whether a destination is on a drive that syncs online.
 
-Such a drive is known by what its client makes, and by nothing that only resembles it: the type
-of a mount, the client's own name of its folder, or the marker that it leaves in there.
+Such a drive is recognized only by what its client makes: the type of a mount, the client's own name
+for its folder, or a marker that the client puts into it. Similar names do not count.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from cxrsync.preflight.destination import DestinationInfo, Mount
 
-# File system types and sources, as Linux names them. The native pCloud client has a type that
-# depends on how it was installed.
+# File system types and sources, as Linux names them. The type of the native pCloud client depends
+# on how it was installed.
 _BY_TYPE = {
     "fuse.rclone": "rclone",
     "fuse.google-drive-ocamlfuse": "Google Drive",
@@ -24,7 +24,7 @@ _BY_TYPE = {
 }
 _BY_SOURCE = {"pCloud.fs": "pCloud"}
 
-# Names that the clients give to their folders, whole. The last two are those of GNOME's mounts.
+# The full names that the clients give to their folders. The two with ":host=" are GNOME's mounts.
 _BY_NAME = {
     "Dropbox": re.compile(r"Dropbox( \(.+\))?"),
     "OneDrive": re.compile(r"OneDrive( - .+)?|onedrive:host=.+"),
@@ -35,12 +35,12 @@ _BY_NAME = {
     "Box": re.compile(r"Box Sync"),
     "pCloud": re.compile(r"pCloud ?Drive"),
 }
-# Names that other things bear as well, the server of Nextcloud among them: they count in a home.
+# Other folders have these names, too, like the server of Nextcloud: they count only in a home.
 _BY_NAME_IN_HOME = {"Box": "Box", "Nextcloud": "Nextcloud", "ownCloud": "ownCloud"}
 _HOMES = {"home", "Users"}
 
-# What the clients leave at the top of what they sync, whatever its name; a folder ends with "/".
-# (A folder .dropbox is in every home with Dropbox: the client's settings.)
+# What the clients put at the top of a synced folder, whatever its name. Folders end with "/".
+# (A folder .dropbox, with the client's settings, is in every home with Dropbox.)
 _BY_MARKER = {
     ".dropbox": "Dropbox",
     ".849C9593-D756-4E56-8D6E-42412F2A707B": "OneDrive",
@@ -52,14 +52,14 @@ _BY_MARKER = {
 
 
 class SyncedDrive(NamedTuple):
-    """A drive that syncs online: whose client does it, and what tells so."""
+    """A drive that syncs online: the client, and the sign by which it was recognized."""
 
     client: str
     sign: str
 
 
 def find_synced_drive(destination: DestinationInfo) -> SyncedDrive | None:
-    """The synced drive that the place is in, or None."""
+    """Return the synced drive that contains the destination, or None."""
     mount = _mount_of(destination)
     if mount is not None:
         client = _BY_TYPE.get(mount.kind) or _BY_SOURCE.get(mount.source)
@@ -76,7 +76,7 @@ def find_synced_drive(destination: DestinationInfo) -> SyncedDrive | None:
 
 
 def _mount_of(destination: DestinationInfo) -> Mount | None:
-    """The mount that the place's files are in: the deepest above it, of several the last made."""
+    """Return the mount of the destination: the deepest above it; of several, the last one made."""
     above = [each for each in destination.mounts if destination.place.is_relative_to(each.point)]
     return max(reversed(above), key=lambda each: len(each.point.parts), default=None)
 

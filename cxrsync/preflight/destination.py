@@ -1,4 +1,4 @@
-"""What lies around a destination: mounts, and the names in the folders above it."""
+"""Gathers facts about a destination: mounts, and hidden names in the folders above it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Mount(NamedTuple):
-    """A file system and where it is mounted; ``kind`` and ``source`` as the kernel names them."""
+    """A mounted file system. ``kind`` and ``source`` are the kernel's names."""
 
     point: PurePosixPath
     kind: str
@@ -21,11 +21,11 @@ class Mount(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DestinationInfo:
-    """What lies around ``place``, which need not exist yet; no symbolic link is in its path.
+    """Facts about the destination ``place``, which need not exist yet. Its path has no links.
 
-    ``hidden``: the names with a dot that it and the folders above it hold, those of folders with
-    a "/" at the end. ``mounts``: in the order in which they were made; none where the system has
-    no table of them for us to read (macOS).
+    ``hidden``: the names with a leading dot in ``place`` and each folder above it; those of folders
+    end with "/". ``mounts``: in the order in which they were made; empty if the system has no table
+    of them that we can read (macOS).
     """
 
     place: PurePosixPath
@@ -35,8 +35,8 @@ class DestinationInfo:
 
 
 def parse_mounts(table: str) -> tuple[Mount, ...]:
-    """The mounts of a table as ``/proc/self/mountinfo`` has them (proc(5)); odd lines are left
-    out."""
+    """Return the mounts in a table in the format of ``/proc/self/mountinfo`` (proc(5)). Invalid
+    lines are skipped."""
     mounts = []
     for line in table.split("\n"):
         where, _dash, what = line.partition(" - ")
@@ -48,12 +48,12 @@ def parse_mounts(table: str) -> tuple[Mount, ...]:
 
 
 def _unescape(name: str) -> str:
-    """Blanks, tabs, line ends and backslashes are written in octal: ``My\\040Drive``."""
+    """Decode blanks, tabs, newlines and backslashes, which are in octal: ``My\\040Drive``."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), name)
 
 
 def inspect(place: Path) -> DestinationInfo:
-    """What lies around ``place``, as far as we may look; it need not exist."""
+    """Return the facts about ``place`` that we may read. It need not exist."""
     real = PurePosixPath(os.path.realpath(place))
     return DestinationInfo(
         place=real,
