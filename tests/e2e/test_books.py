@@ -16,9 +16,7 @@ from cxrsync.errors import CxrsyncError, ExitCode, Unbalanced
 from cxrsync.events import FileDone
 from cxrsync.model import Entry, Outcome, Result
 from cxrsync.plan.planner import Plan
-from cxrsync.sync import copy_reusable
-from cxrsync.sync import publisher
-from cxrsync.sync import reports_zip
+from cxrsync.sync import copy_reusable, publisher, reports_zip
 from cxrsync.sync.outcome_log import OutcomeLog
 from cxrsync.sync.scheduler import FileJob, Scheduler
 from cxrsync.ui.summary_text import as_text
