@@ -143,7 +143,7 @@ def lookup_subjects(tables: Tables, selections: Iterable[Selection]) -> dict[str
     """
     subjects: dict[str, str] = {}
     for selection in selections:
-        for what, role, column, prefix, ids in (
+        for id_kind, role, column, prefix, ids in (
             ("study", STUDIES, "study_id", "s", selection.studies),
             ("image", IMAGES, "dicom_id", "", selection.images),
         ):
@@ -156,14 +156,14 @@ def lookup_subjects(tables: Tables, selections: Iterable[Selection]) -> dict[str
                         subjects[prefix + each] = f"p{subject}"
             unknown = sorted(wanted - subjects.keys())
             if unknown:
-                raise unknown_ids_error(what, unknown, tables.target)
+                raise unknown_ids_error(id_kind, unknown, tables.target)
     return subjects
 
 
-def unknown_ids_error(what: str, ids: Sequence[str], target: Target) -> NothingMeant:
+def unknown_ids_error(id_kind: str, ids: Sequence[str], target: Target) -> NothingMeant:
     """Return the error for ids that the dataset does not have."""
     named = ", ".join(ids[:5]) + (f" and {len(ids) - 5:,} more" if len(ids) > 5 else "")
     return NothingMeant(
-        f"{target.name} has no {what} {named}",
+        f"{target.name} has no {id_kind} {named}",
         next_step="Check the ids, and the version: a later one may have withdrawn some.",
     )

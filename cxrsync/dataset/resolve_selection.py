@@ -114,9 +114,9 @@ def check_ids(selection: Selection, manifest: ManifestFile, tables: Tables) -> N
             not_found["subject"].discard(parsed.subject)
             not_found["study"].discard(parsed.study)
             not_found["image"].discard(parsed.image)
-    for what, ids in not_found.items():
+    for id_kind, ids in not_found.items():
         if ids:
-            raise unknown_ids_error(what, sorted(ids), tables.target)
+            raise unknown_ids_error(id_kind, sorted(ids), tables.target)
 
 
 def apply_filters(selection: Selection, manifest: ManifestFile, tables: Tables) -> ImageFilter:

@@ -55,7 +55,7 @@ async def forecast(job: Job, source: Source, emit: EventSink, cancel: CancelToke
 
 
 async def _forecast(run: RunContext, plan: Plan) -> Forecast:
-    guess = await published_estimate(run, plan)
+    size_estimate = await published_estimate(run, plan)
     if run.job.with_reports:
         reports_in = run.target.dataset.reports_in
         run.emit(Notice(f"the reports, which are in {reports_in}, are not counted"))
@@ -66,10 +66,9 @@ async def _forecast(run: RunContext, plan: Plan) -> Forecast:
     partial_bytes = partials[1]
     free = await run_in_thread(lambda: free_space(run.target.tree.root))
     refusal = None
-    if shortage_of(plan, guess, free, partial_bytes) is not None:
-        refusal = WillNotFit(
-            f"it will not fit on the disk: {describe_space(plan, guess, free, partial_bytes)}"
-        )
+    if shortage_of(plan, size_estimate, free, partial_bytes) is not None:
+        space = describe_space(plan, size_estimate, free, partial_bytes)
+        refusal = WillNotFit(f"it will not fit on the disk: {space}")
     return Forecast(
         root=str(run.target.tree.root),
         dataset=run.target.dataset.slug,
@@ -79,8 +78,8 @@ async def _forecast(run: RunContext, plan: Plan) -> Forecast:
         selected=plan.selected,
         reusable=len(plan.reusable),
         resumable=partials,
-        estimate=guess,
-        need_bytes=needed_bytes(plan, guess, partial_bytes),
+        estimate=size_estimate,
+        need_bytes=needed_bytes(plan, size_estimate, partial_bytes),
         need_files=needed_files(plan),
         free_space=free,
         rate=await run_in_thread(lambda: _last_rate(run)),

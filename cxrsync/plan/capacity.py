@@ -23,16 +23,15 @@ async def check_free_space(run: RunContext, plan: Plan) -> None:
     """
     if run.job.force or not plan.to_fetch:
         return
-    guess = estimate(plan.inventory, run.target.dataset.means)
+    size_estimate = estimate(plan.inventory, run.target.dataset.means)
     free = await run_in_thread(lambda: free_space(run.target.tree.root))
-    if shortage_of(plan, guess, free) is None:
+    if shortage_of(plan, size_estimate, free) is None:
         return
-    guess = await published_estimate(run, plan)
+    size_estimate = await published_estimate(run, plan)
     _files, partial_bytes = await run_in_thread(lambda: partial_usage(run, plan))
-    if shortage_of(plan, guess, free, partial_bytes) is not None:
-        raise WillNotFit(
-            f"it will not fit on the disk: {describe_space(plan, guess, free, partial_bytes)}"
-        )
+    if shortage_of(plan, size_estimate, free, partial_bytes) is not None:
+        space = describe_space(plan, size_estimate, free, partial_bytes)
+        raise WillNotFit(f"it will not fit on the disk: {space}")
 
 
 def partial_usage(run: RunContext, plan: Plan) -> tuple[int, int]:
@@ -57,7 +56,7 @@ def _count_by_kind(plan: Plan) -> Mapping[Kind, int] | None:
     return Counter(map(plan.inventory.kind_of, plan.manifest.paths()))
 
 
-def needed_bytes(plan: Plan, guess: Estimate, partial_bytes: int = 0) -> int:
+def needed_bytes(plan: Plan, size_estimate: Estimate, partial_bytes: int = 0) -> int:
     """Return the bytes that have to be free on the disk.
 
     Cloned and linked files take no space, and ``partial_bytes`` are on the disk already.
@@ -65,29 +64,31 @@ def needed_bytes(plan: Plan, guess: Estimate, partial_bytes: int = 0) -> int:
     share = 1.0
     if plan.to_fetch and not plan.copies_take_space:
         share -= len(plan.reusable) / plan.to_fetch
-    return max(0, round(guess.bytes * share) - partial_bytes)
+    return max(0, round(size_estimate.bytes * share) - partial_bytes)
 
 
 def shortage_of(
-    plan: Plan, guess: Estimate, free: FreeSpace, partial_bytes: int = 0
+    plan: Plan, size_estimate: Estimate, free: FreeSpace, partial_bytes: int = 0
 ) -> Shortage | None:
     """Return what the disk lacks for the missing files; None if they fit."""
-    return shortage(free, needed_bytes(plan, guess, partial_bytes), needed_files(plan))
+    return shortage(free, needed_bytes(plan, size_estimate, partial_bytes), needed_files(plan))
 
 
-def describe_space(plan: Plan, guess: Estimate, free: FreeSpace, partial_bytes: int = 0) -> str:
+def describe_space(
+    plan: Plan, size_estimate: Estimate, free: FreeSpace, partial_bytes: int = 0
+) -> str:
     """Return needed and free space in words, and what the estimate is based on."""
-    text = f"about {humanize.size(needed_bytes(plan, guess, partial_bytes))} are needed"
-    if guess.basis:
-        text += f" (by {' and '.join(guess.basis)})"
+    text = f"about {humanize.size(needed_bytes(plan, size_estimate, partial_bytes))} are needed"
+    if size_estimate.basis:
+        text += f" (by {' and '.join(size_estimate.basis)})"
     text += f", {humanize.size(free.bytes)} are free"
     if free.files is not None:
         text += (
             f"; {needed_files(plan):,} files and folders are needed, "
             f"the file system has room for {free.files:,}"
         )
-    if guess.unknown:
-        text += f"; the size of {humanize.files(guess.unknown)} is unknown"
+    if size_estimate.unknown:
+        text += f"; the size of {humanize.files(size_estimate.unknown)} is unknown"
     return text
 
 

@@ -192,8 +192,8 @@ class Scheduler:
         else:
             partial = self._sync.partitions.partial(entry)
             self._by_digest[entry.sha256] = job
-        maybe_there = bool(job.found_wrong or job.copy_of or entry.sha256 in self._with_partial)
-        known = None if maybe_there else self._known_mismatch(entry)
+        may_have_bytes = bool(job.found_wrong or job.copy_of or entry.sha256 in self._with_partial)
+        known = None if may_have_bytes else self._known_mismatch(entry)
         transfer = Transfer(
             self._sync.context,
             self._sync.target.remote(entry.path),
@@ -217,7 +217,7 @@ class Scheduler:
                             self._sync.target.tree, entry, begun, self._sync.trash
                         )
                     )
-            await transfer.begin(load=maybe_there)
+            await transfer.begin(load=may_have_bytes)
         except OSError as problem:
             self._fail(job, self._error_of(problem, entry.path))
             return

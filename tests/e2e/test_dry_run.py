@@ -294,7 +294,7 @@ def test_the_reports_of_another_dataset_are_not_forgotten_silently(
 ) -> None:
     done = machine.run("pull", "--jpg", "--shard", "p10", "--with-reports", "--dry-run")
     assert done.code == 0
-    assert "the reports, which are in mimic-cxr, are not counted here" in done.err
+    assert "the reports, which are in mimic-cxr, are not counted" in done.err
 
 
 def test_ctrl_c(serve: Serve, make_machine: MakeMachine) -> None:

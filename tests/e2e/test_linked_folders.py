@@ -167,5 +167,5 @@ def test_a_dry_run_names_it(root: Path, link: Callable[..., Path]) -> None:
     with ScriptedServer(dict(FILES)) as server:
         ended = command(root.parents[1], "pull", "--dry-run", base_url=server.base_url)
     assert ended.code == 0
-    assert "2 files cannot be put in place" in ended.err
+    assert "2 files cannot be created" in ended.err
     assert f"{SUBJECT} is a link" in ended.err

@@ -123,5 +123,5 @@ def test_a_page_of_html_in_its_place_changes_nothing(
     ended = machine.pull(*NOTHING)
 
     assert ended.code == 10
-    assert "no manifest" in ended.err
+    assert "is not a manifest" in ended.err
     assert (machine.dest / JPG / VERSION / "SHA256SUMS.txt").read_bytes() == good

@@ -331,7 +331,7 @@ async def test_an_empty_manifest_is_none(tmp_path: Path, manifest: bytes) -> Non
         server.manifest = manifest
         pulled = await pull_from(server, tmp_path)
         assert pulled.code == ExitCode.UNREACHABLE
-        assert "no manifest" in str(pulled.error)
+        assert "is not a manifest" in str(pulled.error)
         assert manifest_in(tmp_path) == manifest_of(MANY)
         # Nor is it one where there was none before.
         assert (await pull_from(server, tmp_path / "new")).code == ExitCode.UNREACHABLE
