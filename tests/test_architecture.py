@@ -1,11 +1,13 @@
-"""Imports go down only, in no circle, and nothing but the sources and the demo knows aiohttp.
+"""Imports go down only and form no circle; only the sources and the demo import aiohttp.
 
     cli → api → operations, ui → sync → plan → dataset → transfer, preflight → sources, storage,
     manifest → config → catalog → stats → events, cancellation → model → errors, humanize, sanitize,
     sorted_merge, clock
 
-Rooms of one floor do not know each other: ``ui`` hears events, ``dataset`` introduces ``sources``,
-``storage`` and ``manifest``. ``demo`` stands beside the house; only ``cli`` opens it.
+Packages of one level do not import each other: ``ui`` receives events, ``dataset`` connects
+``sources``, ``storage`` and ``manifest``. ``demo`` has no level; only ``cli`` imports it.
+
+Modules, functions, parameter lists and packages have a maximum size.
 """
 
 import ast
@@ -19,9 +21,9 @@ import cxrsync
 PACKAGE = Path(cxrsync.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# From the top down; a room (a package, or a module of the top) may import what lies on lower
-# floors, and itself.
-FLOORS: list[set[str]] = [
+# From top to bottom. A package (or a module outside of packages) may import itself and whatever is
+# on a lower level.
+LEVELS: list[set[str]] = [
     {"__main__"},
     {"cli"},
     {"api"},
@@ -38,13 +40,13 @@ FLOORS: list[set[str]] = [
     {"model"},
     {"errors", "humanize", "sanitize", "sorted_merge", "clock"},
 ]
-HEIGHT = {room: -number for number, floor in enumerate(FLOORS) for room in floor}
-SPEAKS_HTTP = {"sources", "demo"}
+HEIGHT = {package: -number for number, level in enumerate(LEVELS) for package in level}
+MAY_IMPORT_AIOHTTP = {"sources", "demo"}
 
 
-def room_of(module: str) -> str:
-    """``cxrsync.plan.planner`` → ``plan``; ``cxrsync`` for the package itself, "" for a module that
-    has no floor yet."""
+def package_of(module: str) -> str:
+    """``cxrsync.plan.planner`` → ``plan``; ``cxrsync`` for the top package itself; "" for a module
+    without a level."""
     parts = module.split(".")[1:]
     if not parts or parts[0].startswith("__version"):
         return "cxrsync"
@@ -57,10 +59,10 @@ def module_of(file: Path) -> str:
 
 
 def imported(source: str, module: str, *, is_package: bool, names: bool = True) -> Iterator[str]:
-    """The modules that a file imports, wherever it does: at its top, in functions, for types.
+    """The modules that a file imports anywhere: at its top, in functions, for types.
 
-    ``from cxrsync import api`` counts as ``cxrsync.api``; so do modules named to import_module,
-    with ``names``.
+    ``from cxrsync import api`` counts as ``cxrsync.api``. With ``names``, strings that name a
+    module (for import_module) count, too.
     """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -76,23 +78,23 @@ def imported(source: str, module: str, *, is_package: bool, names: bool = True) 
 
 
 def complaint(importer: str, target: str) -> str | None:
-    """What is wrong with ``importer`` importing ``target``, or None."""
-    room = room_of(importer)
+    """The reason why ``importer`` may not import ``target``, or None."""
+    package = package_of(importer)
     if target.split(".")[0] == "aiohttp":
-        return None if room in SPEAKS_HTTP else f"{importer} imports aiohttp"
+        return None if package in MAY_IMPORT_AIOHTTP else f"{importer} imports aiohttp"
     if target.split(".")[0] != "cxrsync" or target == "cxrsync.__version__":
         return None
-    other = room_of(target)
-    if other == room:
+    other = package_of(target)
+    if other == package:
         return None
-    if room == "cxrsync":  # the package's own face
+    if package == "cxrsync":  # its __init__ offers the Python interface
         is_right = other == "api"
-    elif room == "demo":
-        is_right = False  # it plays PhysioNet: what it shared with us it could not test
+    elif package == "demo":
+        is_right = False  # code that it shared with cxrsync could not be tested with it
     elif other == "demo":
-        is_right = room == "cli"
+        is_right = package == "cli"
     else:
-        is_right = other in HEIGHT and room in HEIGHT and HEIGHT[other] < HEIGHT[room]
+        is_right = other in HEIGHT and package in HEIGHT and HEIGHT[other] < HEIGHT[package]
     return None if is_right else f"{importer} imports {target}"
 
 
@@ -107,14 +109,14 @@ def test_imports_go_down(file: Path) -> None:
     assert complaints - {None} == set()
 
 
-def test_every_module_has_its_floor() -> None:
+def test_every_module_has_a_level() -> None:
     modules = {module_of(file) for file in FILES if file.stat().st_size}
     packages = {module_of(file) for file in FILES if file.name == "__init__.py"}
-    assert [each for each in sorted(modules - packages) if not room_of(each)] == []
+    assert [each for each in sorted(modules - packages) if not package_of(each)] == []
 
 
 def circles(graph: dict[str, set[str]]) -> list[set[str]]:
-    """The sets of modules each of which comes, over its imports, back to itself."""
+    """The sets of modules that import each other in a circle."""
     reach = {name: set(others) for name, others in graph.items()}
     for over in graph:
         for name in graph:
@@ -124,18 +126,18 @@ def circles(graph: dict[str, set[str]]) -> list[set[str]]:
     return [each for number, each in enumerate(found) if each and each not in found[:number]]
 
 
-def test_no_import_comes_back() -> None:
+def test_imports_form_no_circle() -> None:
     modules = {module_of(file): file for file in FILES if file.name != "__init__.py"}
     graph: dict[str, set[str]] = {}
     for module, file in modules.items():
-        # Not by name: what is imported once a command is called comes back to nobody.
+        # Without names: a module that is imported only when a command is called closes no circle.
         targets = targets_of(file, names=False)
         targets |= {target.rpartition(".")[0] for target in targets}
         graph[module] = (targets & modules.keys()) - {module}
     assert circles(graph) == []
 
 
-def test_what_a_circle_is() -> None:
+def test_circles() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [{"b", "c"}]
 
@@ -169,7 +171,7 @@ def test_what_a_circle_is() -> None:
         ("cxrsync", "from cxrsync.operations.pull import pull"),
     ],
 )
-def test_what_the_rule_forbids(importer: str, text: str) -> None:
+def test_forbidden_imports(importer: str, text: str) -> None:
     [target] = imported(text, importer, is_package=False)
     assert complaint(importer, target) is not None
 
@@ -187,7 +189,7 @@ def test_what_the_rule_forbids(importer: str, text: str) -> None:
         ("cxrsync", "from cxrsync.api import pull"),
     ],
 )
-def test_what_it_allows(importer: str, text: str) -> None:
+def test_allowed_imports(importer: str, text: str) -> None:
     [target] = imported(text, importer, is_package=False)
     assert complaint(importer, target) is None
 
@@ -219,11 +221,11 @@ def test_modules_and_functions_are_short(file: Path) -> None:
         )
 
 
-def test_no_package_is_most_of_the_house() -> None:
+def test_no_package_is_too_large() -> None:
     lines = {file: len(file.read_text(encoding="utf-8").splitlines()) for file in FILES}
     total = sum(lines.values())
-    for room in {file.relative_to(PACKAGE).parts[0] for file in FILES}:
+    for package in {file.relative_to(PACKAGE).parts[0] for file in FILES}:
         share = sum(
-            each for file, each in lines.items() if file.relative_to(PACKAGE).parts[0] == room
+            each for file, each in lines.items() if file.relative_to(PACKAGE).parts[0] == package
         )
-        assert share <= MAX_SHARE_OF_A_PACKAGE * total, room
+        assert share <= MAX_SHARE_OF_A_PACKAGE * total, package
