@@ -5,11 +5,11 @@ the exit code of a run that it ends. An error is raised if it ends a run or a re
 of a single file is a value, an :class:`~cxrsync.model.Outcome`.
 
     CxrsyncError
-      UsageError              NotHere, LaterFormat, NothingMeant
+      UsageError              NotFetchedYet, NewerFormat, EmptySelection
       SourceError             Unreachable (Untrusted), Interrupted, InvalidResponse, NotFound,
                               Corrupted, Throttled, CredentialsRefused, AccessDenied (FileDenied)
       DiskError               WillNotFit, OutputLost
-      Damaged, RefusedForSafety, NotArrived, Unbalanced, Locked, LockLost, Stopped
+      ManifestDamaged, RefusedForSafety, RequiredFileFailed, Unbalanced, Locked, LockLost, Stopped
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ class UsageError(CxrsyncError):
     exit_code = ExitCode.USAGE
 
 
-class NotHere(UsageError):
+class NotFetchedYet(UsageError):
     """The command needs something that no pull has fetched yet."""
 
 
-class LaterFormat(UsageError):
+class NewerFormat(UsageError):
     """A file of cxrsync's own was written by a later version; it is not changed."""
 
     next_step = (
@@ -73,7 +73,7 @@ class LaterFormat(UsageError):
     )
 
 
-class NothingMeant(UsageError):
+class EmptySelection(UsageError):
     """The selection matches no file of this version; another version may have some."""
 
 
@@ -201,7 +201,7 @@ class OutputLost(DiskError):
     )
 
 
-class Damaged(CxrsyncError):
+class ManifestDamaged(CxrsyncError):
     """The manifest on the disk is not the one that was fetched, so that nothing can be verified."""
 
     exit_code = ExitCode.CONTRADICTED
@@ -213,7 +213,7 @@ class RefusedForSafety(CxrsyncError):
     exit_code = ExitCode.REFUSED
 
 
-class NotArrived(CxrsyncError):
+class RequiredFileFailed(CxrsyncError):
     """A file that all others depend on could not be fetched."""
 
     exit_code = ExitCode.FILES_FAILED
@@ -313,5 +313,10 @@ def unwrapped() -> Iterator[None]:
         raise unwrap(group) from None
 
 
-# The name in version 0.1; kept for one version.
+# Old names, kept for one version.
 BadAnswer = InvalidResponse
+NotHere = NotFetchedYet
+LaterFormat = NewerFormat
+NothingMeant = EmptySelection
+Damaged = ManifestDamaged
+NotArrived = RequiredFileFailed

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrsync.errors import Damaged, NotHere
+from cxrsync.errors import ManifestDamaged, NotFetchedYet
 from cxrsync.manifest.bisect import ManifestNotSorted
 from cxrsync.manifest.file import ManifestFile, find_slices_on_disk, looks_like_manifest
 from cxrsync.manifest.key_ranges import KeyRange
@@ -97,8 +97,8 @@ def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> Manifest
     If a pull has fetched only slices, open the slices with ``keys`` (None: the whole manifest is
     needed).
 
-    Raises: NotHere if the tree has no manifest, or not the slices; Damaged if the manifest is not
-    the one that was downloaded.
+    Raises: NotFetchedYet if the tree has no manifest, or not the slices; ManifestDamaged if the
+    manifest is not the one that was downloaded.
     """
     repair = "Run `cxrsync pull` again: it downloads the manifest again, and keeps verified files."
     try:
@@ -108,12 +108,14 @@ def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> Manifest
             raise UnexpectedFile(errno.ENOENT, "no such file")
         metadata = read_metadata(tree)
         if metadata is not None and sha256_file(str(tree.manifest)) != metadata.sha256:
-            raise Damaged(f"{tree.manifest} has changed since it was downloaded", next_step=repair)
+            raise ManifestDamaged(
+                f"{tree.manifest} has changed since it was downloaded", next_step=repair
+            )
         if not looks_like_manifest(tree.manifest):
-            raise Damaged(f"{tree.manifest} is not a manifest", next_step=repair)
+            raise ManifestDamaged(f"{tree.manifest} is not a manifest", next_step=repair)
         return ManifestFile(tree.manifest)
     except OSError as problem:
-        raise NotHere(
+        raise NotFetchedYet(
             f"there is no {MANIFEST_NAME} in {tree.root} ({reason_of(problem)})",
             next_step="Name the tree with --dest, or run `cxrsync pull` first.",
         ) from None
@@ -122,7 +124,7 @@ def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> Manifest
 def _open_slices(tree: Tree, keys: tuple[KeyRange, ...] | None) -> ManifestFile | None:
     """Open the slices of a manifest that was downloaded in part; None if there is no partial.
 
-    Raises: NotHere if the partial lacks bytes that ``keys`` need.
+    Raises: NotFetchedYet if the partial lacks bytes that ``keys`` need.
     """
     opened = open_best_partial(manifests_folder(tree), PARTIAL, digest_known=False)
     if opened is None:
@@ -135,7 +137,7 @@ def _open_slices(tree: Tree, keys: tuple[KeyRange, ...] | None) -> ManifestFile 
                 slices = find_slices_on_disk(fd, partial.ranges, keys, total)
                 copy = os.fdopen(os.dup(file.fileno()), "rb")
                 return ManifestFile(manifests_folder(tree) / PARTIAL, slices, keys, opened=copy)
-    raise NotHere(
+    raise NotFetchedYet(
         f"{tree.root} holds only a part of its {MANIFEST_NAME}",
         next_step="Select only what was pulled; or run `cxrsync ls` with this selection first: it "
         "fetches the missing part of the manifest.",

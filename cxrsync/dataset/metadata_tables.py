@@ -16,7 +16,7 @@ from cxrsync.dataset.nested_trees import SIBLINGS_FOLDER
 from cxrsync.dataset.sibling_dataset import sibling_target
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_location import Location
-from cxrsync.errors import CxrsyncError, NotHere, NothingMeant, UsageError
+from cxrsync.errors import CxrsyncError, EmptySelection, NotFetchedYet, UsageError
 from cxrsync.manifest.csv_reader import read_rows
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import ROOT_KEYS
@@ -109,7 +109,7 @@ class Tables:
     ) -> Iterator[Iterator[tuple[str, ...]]]:
         """Yield the rows of the table for ``role``, reduced to ``columns``.
 
-        Raises: NotHere if the table is not in a local tree, UsageError if it cannot be read,
+        Raises: NotFetchedYet if the table is not in a local tree, UsageError if it cannot be read,
         InvalidTable.
         """
         path = Path(selection.split_table) if self.is_given(selection, role) else self.find(role)
@@ -126,9 +126,9 @@ class Tables:
         """Return whether the selection names a file to use instead of the published table."""
         return role == SPLIT and bool(selection.split_table)
 
-    def _missing_table_error(self, role: str) -> NotHere:
+    def _missing_table_error(self, role: str) -> NotFetchedYet:
         target = self.target_of(role)
-        return NotHere(
+        return NotFetchedYet(
             f"the {role} table of {target.name}, which this selection needs, has not been "
             "downloaded",
             next_step="Run `cxrsync pull` or `cxrsync ls` with the same selection: it fetches the "
@@ -139,7 +139,8 @@ class Tables:
 def lookup_subjects(tables: Tables, selections: Iterable[Selection]) -> dict[str, str]:
     """Return the subject of each study and image that the selections name, as the tables list them.
 
-    Raises: NothingMeant if a study or image is in no table; UsageError, NotHere, InvalidTable.
+    Raises: EmptySelection if a study or image is in no table; UsageError, NotFetchedYet,
+    InvalidTable.
     """
     subjects: dict[str, str] = {}
     for selection in selections:
@@ -160,10 +161,10 @@ def lookup_subjects(tables: Tables, selections: Iterable[Selection]) -> dict[str
     return subjects
 
 
-def unknown_ids_error(id_kind: str, ids: Sequence[str], target: Target) -> NothingMeant:
+def unknown_ids_error(id_kind: str, ids: Sequence[str], target: Target) -> EmptySelection:
     """Return the error for ids that the dataset does not have."""
     named = ", ".join(ids[:5]) + (f" and {len(ids) - 5:,} more" if len(ids) > 5 else "")
-    return NothingMeant(
+    return EmptySelection(
         f"{target.name} has no {id_kind} {named}",
         next_step="Check the ids, and the version: a later one may have withdrawn some.",
     )

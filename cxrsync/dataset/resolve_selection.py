@@ -9,7 +9,7 @@ from cxrsync.catalog.dataset_info import METADATA, SPLIT, suggest
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.metadata_tables import Tables, unknown_ids_error
 from cxrsync.dataset.target import Target
-from cxrsync.errors import NothingMeant
+from cxrsync.errors import EmptySelection
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.filters import (
     ImageFilter,
@@ -61,8 +61,8 @@ def resolve_selection(
 
     Reads manifest and tables: call it in a thread.
 
-    Raises: NothingMeant if an id or shard does not exist, or if a filter leaves no file (the error
-    names the filter); UsageError, InvalidTable.
+    Raises: EmptySelection if an id or shard does not exist, or if a filter leaves no file (the
+    error names the filter); UsageError, InvalidTable.
     """
     target = tables.target
     matchers = []
@@ -93,11 +93,11 @@ def _partitions_of(selection: Selection, existing: frozenset[str]) -> set[str]:
 
 
 def check_ids(selection: Selection, manifest: ManifestFile, tables: Tables) -> None:
-    """Raise NothingMeant for shards and ids that the manifest does not have."""
+    """Raise EmptySelection for shards and ids that the manifest does not have."""
     unknown = [shard for shard in selection.shards if shard not in manifest.partitions]
     if unknown:
         shards = sorted(manifest.partitions - {ROOT})
-        raise NothingMeant(
+        raise EmptySelection(
             f"the manifest has no shard {', '.join(unknown)}",
             next_step=f"It has {suggest(unknown[0], shards) or 'no shards at all'}.",
         )
@@ -165,7 +165,7 @@ def _by_tables(selection: Selection, manifest: ManifestFile, tables: Tables) -> 
 
 def _nothing_selected_error(
     selection: Selection, manifest: ManifestFile, tables: Tables
-) -> NothingMeant:
+) -> EmptySelection:
     """Return the error for a selection without files; it names the filter that left none."""
     before = "the version"
     for description, so_far in selection.steps():
@@ -175,9 +175,9 @@ def _nothing_selected_error(
             is_wanted(path) and not is_accompanying_table(path, so_far) for path in manifest.paths()
         )
         if not left:
-            return NothingMeant(
+            return EmptySelection(
                 f"nothing is selected by: {selection}",
                 next_step=f"{before} has files, but none of them is left after: {description}.",
             )
         before = f"{description} ({left:,} files)"
-    return NothingMeant(f"nothing is selected by: {selection}")
+    return EmptySelection(f"nothing is selected by: {selection}")

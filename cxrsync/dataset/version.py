@@ -12,7 +12,7 @@ from cxrsync.config.job import Job
 from cxrsync.dataset.nested_trees import refuse_part_of_tree
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_location import Location, wget_folders
-from cxrsync.errors import NotHere, UsageError
+from cxrsync.errors import NotFetchedYet, UsageError
 from cxrsync.events import EventSink, Notice, TreeNotice
 from cxrsync.sources.base import Source
 from cxrsync.storage.layout import is_version_root
@@ -89,8 +89,8 @@ def _version_of_source(job: Job, folder: Path, local: Sequence[str], emit: Event
 def find_target(job: Job, emit: EventSink) -> Target:
     """Return the existing target of a job in its destination; create nothing.
 
-    Raises: NotHere if there is none, UsageError if the tree is another dataset's or if there are
-    two such trees.
+    Raises: NotFetchedYet if there is none, UsageError if the tree is another dataset's or if
+    there are two such trees.
     """
     location = destination(job)
     version = job.version
@@ -101,7 +101,7 @@ def find_target(job: Job, emit: EventSink) -> Target:
     found = location.find_existing(job.dataset, version)
     if found is None or not is_version_root(found.root):
         refuse_part_of_tree(location.top, job.dataset)
-        raise NotHere(
+        raise NotFetchedYet(
             f"there is no {job.dataset} {version} in {job.dest}",
             next_step="Name the folder with --dest, or run `cxrsync pull` first.",
         )

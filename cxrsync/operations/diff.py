@@ -16,7 +16,7 @@ from cxrsync.dataset.partition_states import partition_names
 from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.tree_identity import identity_of
 from cxrsync.dataset.version import destination
-from cxrsync.errors import NothingMeant
+from cxrsync.errors import EmptySelection
 from cxrsync.events import EventSink
 from cxrsync.manifest.diff import Change, Difference, differences
 from cxrsync.operations.ls import list_files
@@ -84,7 +84,7 @@ async def compare(
 ) -> AsyncIterator[Comparison]:
     """Open two versions of the job's dataset for comparison.
 
-    Raises: UsageError, NothingMeant if neither version has a selected file, and any CxrsyncError
+    Raises: UsageError, EmptySelection if neither version has a selected file, and any CxrsyncError
     that ends a run.
     """
     old, new = (replace(job, version=each, dest=_destination_for(job, each)) for each in versions)
@@ -98,7 +98,7 @@ async def compare(
         for each in (old, new):
             try:
                 sides.append(await read(each))
-            except NothingMeant:  # then all files of the other version were added, or removed
+            except EmptySelection:  # then all files of the other version were added, or removed
                 if is_one_empty:
                     raise
                 is_one_empty = True

@@ -58,8 +58,8 @@ def expectation(target: Target, job: Job, *, everything: bool) -> Iterator[Expec
     ``everything``: use the job's selection even if it is the whole version, and not the selections
     that were pulled.
 
-    Raises: NotHere if manifest or table have not been downloaded, UsageError if nothing is
-    selected; Damaged, InvalidTable.
+    Raises: NotFetchedYet if manifest or table have not been downloaded, UsageError if nothing is
+    selected; ManifestDamaged, InvalidTable.
     """
     is_explicit = everything or not job.selection.whole
     selections = (job.selection,) if is_explicit else pulled_selections(target.tree)

@@ -13,7 +13,7 @@ from cxrsync.cancellation import CancelToken
 from cxrsync.config.job import Job
 from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.version import find_target
-from cxrsync.errors import NotHere
+from cxrsync.errors import NotFetchedYet
 from cxrsync.events import Event, EventSink
 from cxrsync.operations.exit_status import explained_errors
 from cxrsync.operations.expected_files import expectation
@@ -51,7 +51,7 @@ def _resolve_offline(job: Job, emit: EventSink, stack: ExitStack) -> ResolvedSel
     try:
         target = find_target(job, notices.append)
         expected = stack.enter_context(expectation(target, job, everything=True))
-    except NotHere:
+    except NotFetchedYet:
         return None
     for notice in notices:
         emit(notice)

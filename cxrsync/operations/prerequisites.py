@@ -23,8 +23,8 @@ from cxrsync.errors import (
     ExitCode,
     Interrupted,
     InvalidResponse,
-    NotArrived,
     NotFound,
+    RequiredFileFailed,
     Throttled,
     Unreachable,
     UsageError,
@@ -190,11 +190,13 @@ def _find_table(manifest: ManifestFile, target: Target, role: str) -> Entry:
     return entry
 
 
-def _table_missing_error(run: RunContext, table: str) -> NotArrived:
+def _table_missing_error(run: RunContext, table: str) -> RequiredFileFailed:
     """Return the error for a table that could not be fetched."""
     problem = f"{table}, on which the selection depends, could not be fetched"
     if not run.stats.limited:
-        return NotArrived(problem, next_step="The lines above say why.")
-    limited = NotArrived(f"{problem}: no more files are allowed", next_step="Allow more files.")
+        return RequiredFileFailed(problem, next_step="The lines above say why.")
+    limited = RequiredFileFailed(
+        f"{problem}: no more files are allowed", next_step="Allow more files."
+    )
     limited.exit_code = ExitCode.LIMIT
     return limited

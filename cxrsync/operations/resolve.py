@@ -11,7 +11,7 @@ from cxrsync.storage.executors import run_in_thread
 async def resolve(run: RunContext, prerequisites: Prerequisites) -> ResolvedSelection:
     """Return the files that the job's selections select in the run's target.
 
-    Raises: NothingMeant if an id does not exist or if no file is left; UsageError, InvalidTable.
+    Raises: EmptySelection if an id does not exist or if no file is left; UsageError, InvalidTable.
     """
     return await run_in_thread(
         lambda: resolve_selection(run.job.selections, prerequisites.manifest, prerequisites.tables)

@@ -77,7 +77,7 @@ class State:
 
         ``token``: the lock's token (None: a random one). ``check_lock`` raises LockLost if another
         run has the lock. What an earlier owner of the lock left is recovered. Returns the state and
-        the paths to which damaged states were moved. Raises LockLost, DiskError, and LaterFormat
+        the paths to which damaged states were moved. Raises LockLost, DiskError, and NewerFormat
         (then nothing was changed).
         """
         files = StateFiles(folder, token or secrets.token_hex(16), check_lock)
@@ -101,7 +101,7 @@ class State:
     def read(cls, folder: Path) -> State | None:
         """Open the state for reading, even while a pull runs. Needs no lock and no write access.
 
-        Returns None if there is no state that can be read. Raises LaterFormat.
+        Returns None if there is no state that can be read. Raises NewerFormat.
         """
         path = folder / STATE_NAME
         try:

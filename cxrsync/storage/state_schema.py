@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from cxrsync.errors import LaterFormat
+from cxrsync.errors import NewerFormat
 from cxrsync.storage.filesystem import FILE_MODE
 
 # The format (user_version) counts the migrations that were applied. A migration is never edited,
@@ -76,7 +76,7 @@ def header_of(raw: bytes) -> Header | None:
 def read_header(path: Path) -> Header | None:
     """Return the header of a database; None if there is no such file, or if it is not a database.
 
-    Raises LaterFormat if a later cxrsync wrote it, OSError.
+    Raises NewerFormat if a later cxrsync wrote it, OSError.
     """
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
@@ -90,7 +90,7 @@ def read_header(path: Path) -> Header | None:
         os.close(fd)
     # Read the bytes, not SQL: an older SQLite may take newer tables for damage.
     if found is not None and found.format > FORMAT:
-        raise LaterFormat(
+        raise NewerFormat(
             f"{path} was written by a later cxrsync (state format {found.format}; this version "
             f"knows format {FORMAT})"
         )
@@ -100,7 +100,7 @@ def read_header(path: Path) -> Header | None:
 def open_to_read(path: Path) -> sqlite3.Connection:
     """Open a database that nobody writes to, without locks, journals or write access.
 
-    Raises sqlite3.Error, UnicodeDecodeError, OSError, LaterFormat.
+    Raises sqlite3.Error, UnicodeDecodeError, OSError, NewerFormat.
     """
     _check_regular(path)
     head = _check_size(path)
@@ -179,7 +179,7 @@ def _check_regular(path: Path) -> None:
 def _check_size(path: Path) -> Header:
     """Return the header, after comparing its size with the file's: SQLite's own check does not
     find a file that was cut short within its last page. Raises DatabaseError, OSError,
-    LaterFormat."""
+    NewerFormat."""
     head = read_header(path)
     if head is None or head.size != os.path.getsize(path):
         raise Damage("another size than its header says")

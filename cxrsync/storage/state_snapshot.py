@@ -116,7 +116,7 @@ class StateFiles:
     def recover(self, stamp: str) -> list[Path]:
         """Make the latest state in the folder the snapshot, and remove the others.
 
-        Returns the paths that damaged states were moved to. Raises LaterFormat (then nothing was
+        Returns the paths that damaged states were moved to. Raises NewerFormat (then nothing was
         changed), sqlite3.Error for an error of the disk.
         """
         names = sorted(os.listdir(self.folder))
@@ -228,7 +228,7 @@ def working_copies(folder: Path) -> list[Path]:
 
 def needs_recovery(snapshot: Path) -> bool:
     """Return whether a snapshot must be copied before it can be read: an older cxrsync wrote it in
-    place and was killed, or its format is older. Raises LaterFormat, OSError."""
+    place and was killed, or its format is older. Raises NewerFormat, OSError."""
     head = read_header(snapshot)
     if head is not None and head.format != FORMAT:
         return True

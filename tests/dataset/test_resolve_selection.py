@@ -20,7 +20,7 @@ from cxrsync.dataset.metadata_tables import Tables, lookup_subjects
 from cxrsync.dataset.resolve_selection import resolve_selection
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_location import Location
-from cxrsync.errors import NotHere, UsageError
+from cxrsync.errors import NotFetchedYet, UsageError
 from cxrsync.manifest.csv_reader import InvalidTable
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Kind, partition_of
@@ -366,7 +366,7 @@ def test_a_table_is_used_only_with_its_published_digest(change: Callable[[Path],
         assert path is not None
         change(path)
         assert tables.find("split") is None
-        with pytest.raises(NotHere, match="the split table of mimic-cxr-jpg"):
+        with pytest.raises(NotFetchedYet, match="the split table of mimic-cxr-jpg"):
             resolve_selection([Selection(splits=("test",))], manifest, tables)
 
 

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cxrsync.config.selection import Selection
-from cxrsync.errors import DiskError, LaterFormat
+from cxrsync.errors import DiskError, NewerFormat
 from cxrsync.model import DigestMismatch, FileRecord, Outcome, Result, is_validator
 from cxrsync.storage.state_db import State
 from cxrsync.storage.state_schema import FORMAT, header_of
@@ -86,7 +86,7 @@ def assert_refused(folder: Path) -> None:
     """It may be a later version's: a person must look, and nothing is changed."""
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     for way in (State.read, lambda folder: State.open(folder, "now")):
-        with pytest.raises(LaterFormat):
+        with pytest.raises(NewerFormat):
             way(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cxrsync.config.selection import Selection
-from cxrsync.errors import DiskError, LaterFormat
+from cxrsync.errors import DiskError, NewerFormat
 from cxrsync.model import DigestMismatch, FileRecord, Kind, Outcome, Result
 from cxrsync.storage.state_db import State
 from cxrsync.storage.state_schema import FORMAT
@@ -246,7 +246,7 @@ def test_made_by_a_later_version(folder: Path, name: str, statements: tuple[str,
     if name == STATE_NAME:
         ways.append(lambda: State.read(folder))
     for way in ways:
-        with pytest.raises(LaterFormat, match=r"later cxrsync \(state format 2"):
+        with pytest.raises(NewerFormat, match=r"later cxrsync \(state format 2"):
             way()
     assert contents(folder) == before
 
@@ -273,7 +273,7 @@ def test_any_flipped_byte_leaves_a_state_that_works(folder: Path, quick: Path) -
         (here / STATE_NAME).write_bytes(damaged)
         if int.from_bytes(damaged[60:64], "big", signed=True) > FORMAT:
             # Nobody can tell it from a later format: a person must look.
-            with pytest.raises(LaterFormat):
+            with pytest.raises(NewerFormat):
                 State.open(here, STAMP)
             continue
         read = State.read(here)

@@ -249,12 +249,12 @@ def test_the_window_is_as_good_as_the_best_constant_number(server: Server) -> No
         return run.rate(60, MINUTES * 60)
 
     best = max(received(SimulatedRun(server, number, number)) for number in range(1, MOST + 1))
-    ours = SimulatedRun(server, FIRST, MOST)
-    assert received(ours) >= 0.9 * best
+    auto = SimulatedRun(server, FIRST, MOST)
+    assert received(auto) >= 0.9 * best
     if server.capacity in range(FIRST, MOST) and server.file < 1000 * KB:
-        assert ours.failed < 0.01 * ours.requests
+        assert auto.failed < 0.01 * auto.requests
     elif server.capacity < MOST:  # too few requests to speak of a share
-        assert ours.failed <= 8
+        assert auto.failed <= 8
 
 
 OUTAGES = {

@@ -1,6 +1,6 @@
-"""Outages of every kind and length, on a virtual clock: soon afterwards all is as it was before.
+"""Outages of every kind and length, on a virtual clock: soon afterwards the rate is as before.
 
-Transfers, turns and the outage are the real ones; the server is simulated, and so is the disk.
+Transfers, concurrency limit and circuit breaker are the real ones; server and disk are simulated.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ WATCHED = 70.0  # seconds after the first answer
 class OutageKind:
     """How a server is away.
 
-    ``refuses``: what a new request meets at once; None: nothing, until a timeout. ``cuts``:
-    answers that are under way break at once; else, if the line is ``silent``, nothing comes of
-    them, and if it is not they go on.
+    ``refuses``: the error of a new request; None: no answer, until a timeout. ``cuts``: active
+    answers break off at once. Otherwise they go silent if ``silent``, and else go on.
+    ``asleep``: the machine sleeps meanwhile.
     """
 
     refuses: Callable[[], Exception] | None
@@ -61,7 +61,9 @@ class OutageKind:
 OUTAGE_KINDS = {
     "502, answers break": OutageKind(lambda: Throttled("502", overloaded=True), cuts=True),
     "502, answers go on": OutageKind(lambda: Throttled("502", overloaded=True)),
-    "503 with a wish": OutageKind(lambda: Throttled("503", after=5.0, overloaded=True), cuts=True),
+    "503 with Retry-After": OutageKind(
+        lambda: Throttled("503", after=5.0, overloaded=True), cuts=True
+    ),
     "refused": OutageKind(lambda: Unreachable("refused"), cuts=True),
     "silence": OutageKind(None, silent=True),
     "no network": OutageKind(lambda: Unreachable("no such host"), silent=True),
@@ -88,8 +90,8 @@ class SimulatedServer:
         self.began = self.clock.now
         # While the machine sleeps its own clock stands still.
         lasts = 0.0 if self.kind.asleep else self.seconds
-        self.gone_at = self.began + self.outage_at
-        self.returns_at = self.gone_at + lasts
+        self.down_at = self.began + self.outage_at
+        self.returns_at = self.down_at + lasts
 
     def rate(self, begin: float, end: float) -> float:
         """Bytes per second between two moments of the clock."""
@@ -98,7 +100,7 @@ class SimulatedServer:
 
     @property
     def is_away(self) -> bool:
-        return self.gone_at <= self.clock.now < self.returns_at - 1e-6
+        return self.down_at <= self.clock.now < self.returns_at - 1e-6
 
     @asynccontextmanager
     async def open(
@@ -118,7 +120,7 @@ class SimulatedServer:
                 raise self.kind.refuses()
             await asyncio.sleep(CONNECT_TIMEOUT)
             raise Unreachable("timed out")
-        if asked >= self.gone_at:
+        if asked >= self.down_at:
             self._is_back()
         yield Opened(start, self.size, '"v"', 1.5e9, self._chunks(start, stop or self.size))
 
@@ -126,7 +128,7 @@ class SimulatedServer:
         begun = self.clock.now
         for at in range(start, stop, CHUNK):
             await asyncio.sleep(CHUNK / EACH)
-            if self.kind.asleep and begun < self.gone_at <= self.clock.now:
+            if self.kind.asleep and begun < self.down_at <= self.clock.now:
                 await asyncio.sleep(STALL_TIMEOUT)
                 raise Interrupted("no answer for 60 s")
             if self.is_away and self.kind.cuts:
@@ -154,7 +156,7 @@ class SimulatedServer:
 
 
 class StubPartial:
-    """A partial of which nothing is kept but its size."""
+    """A partial that keeps only its size."""
 
     def __init__(self) -> None:
         self.generation, self.size, self.total = 0, 0, None
@@ -175,8 +177,11 @@ async def write_at_once(call: Callable[[], Any], _size: int) -> Any:
 
 @dataclass
 class Pull:
-    """A pull of nothing but transfers, for a while; ``whole``: of one large file, by all
-    connections, which is the manifest unless there is a ``probe``."""
+    """A pull that consists of transfers only.
+
+    ``whole``: all connections fetch one large file, which is the manifest unless there is a
+    ``probe``.
+    """
 
     server: SimulatedServer
     limits: TransferLimits
@@ -263,7 +268,7 @@ def pull(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pull]:
 
         async def go() -> None:
             if kind.asleep:
-                asyncio.get_running_loop().call_at(server.gone_at, fall_asleep)
+                asyncio.get_running_loop().call_at(server.down_at, fall_asleep)
             await done.go()
 
         def fall_asleep() -> None:
@@ -280,7 +285,7 @@ CASES = [
     for kind in OUTAGE_KINDS
     for what in ("auto", "8", "the manifest")
     for seconds in (15, 300, 3600)
-    # Nobody asks for anything meanwhile.
+    # This combination makes no request during the outage.
     if (kind, what) != ("502, answers go on", "the manifest")
 ]
 
@@ -295,12 +300,12 @@ def test_soon_after_an_outage_the_rate_is_as_before(
 
     server = done.server
     assert server.back_at is not None
-    before = server.rate(server.gone_at - 30, server.gone_at)
+    before = server.rate(server.down_at - 30, server.down_at)
     assert before >= 0.95 * 8 * EACH * FILE / (FILE + EACH * LATENCY)
     assert server.rate(server.back_at + 50, server.back_at + 60) >= 0.9 * before
     assert done.limiter.size == 8
     assert done.failures == []
-    # One asks for all: what was under way at the beginning, and what one probe needs.
+    # Only the requests at the beginning of the outage fail, and those of the one probe.
     assert server.refused <= 20 + seconds / 30
 
 
@@ -309,7 +314,7 @@ def test_a_server_restart_does_not_lower_the_limit(pull: Callable[..., Pull]) ->
     done = pull(OUTAGE_KINDS["refused"], 0.4, AUTO)
     server = done.server
     assert server.back_at is not None
-    before = server.rate(server.gone_at - 30, server.gone_at)
+    before = server.rate(server.down_at - 30, server.down_at)
     assert server.rate(server.back_at + 10, server.back_at + 20) >= 0.9 * before
     assert done.limiter.size == 8
 
@@ -317,7 +322,7 @@ def test_a_server_restart_does_not_lower_the_limit(pull: Callable[..., Pull]) ->
 def test_an_outage_is_charged_once_to_a_file_with_several_connections(
     pull: Callable[..., Pull],
 ) -> None:
-    """It costs the file one attempt, not one for each of them."""
+    """It costs the file one attempt, not one for each connection."""
     limits = replace(FIXED, retries=2)
     done = pull(OUTAGE_KINDS["502, answers go on"], 0.3, limits, LARGE, outage_at=0.15)
     assert done.server.refused == 7
