@@ -71,12 +71,12 @@ def test_packed_or_not_is_the_same(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "bomb",
-    [b"a" * (80 << 20), TABLE + b"\0" * (80 << 20), b'dicom_id,split\n"' + b"\n" * (80 << 20)],
+    ("head", "again"),
+    [(b"", b"a"), (TABLE, b"\0"), (b'dicom_id,split\n"', b"\n")],
     ids=["one line", "NULs", "one row"],
 )
-def test_a_bomb_takes_no_memory(bomb: bytes) -> None:
-    packed = gzip.compress(bomb, 1)
+def test_a_bomb_takes_no_memory(head: bytes, again: bytes) -> None:
+    packed = gzip.compress(head + again * (80 << 20), 1)
     tracemalloc.start()
     assert read(packed) is None
     _now, peak = tracemalloc.get_traced_memory()
