@@ -1,1 +1,1 @@
-"""What a dataset looks like: read from a file, a convenience, never a gate."""
+"""The catalogue of known datasets, read from YAML files. Unknown datasets work without an entry."""

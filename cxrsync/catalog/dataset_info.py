@@ -1,4 +1,4 @@
-"""What is known of a dataset: its kinds of files, tables, splits, views and labels."""
+"""What the catalogue knows about a dataset: kinds of files, tables, splits, views and labels."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from dataclasses import dataclass, field
 
 from cxrsync.model import Kind
 
-# The variable that names a catalogue of the user's own.
+# The environment variable that names the user's own catalogue file.
 OWN_CATALOGUE = "CXRSYNC_DATASETS"
-# A dataset or a version: it becomes a folder's name and a part of an address.
+# The name of a dataset or a version. It becomes the name of a folder and a part of a URL.
 NAME = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.-]{0,100}[0-9A-Za-z])?")
-# The tables that every labelled dataset has, and what tells whose a study or an image is; any other
-# is a labeler's.
+# Roles of tables: the splits, the metadata, and the tables that map studies and images to subjects.
+# Any other role is the name of a labeler.
 SPLIT, METADATA = "split", "metadata"
 STUDIES, IMAGES = "studies", "images"
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetInfo:
-    """One dataset. ``means`` holds the mean bytes of a file by kind, for estimates only.
+    """What is known about one dataset.
 
-    ``tables`` says, as globs, which file of the root tells what of the images (split, metadata,
-    and one for each labeler); ``splits``, ``views`` and ``labels`` what those files know.
-    ``tables_in`` and ``reports_in`` name the dataset that holds the tables or the reports of this
-    one's images, where that is another; ``reports_archive`` is one file with all reports.
+    means: the mean size of a file in bytes, by kind; for estimates only.
+    tables: a glob for the table of each role (split, metadata, one for each labeler).
+    splits, views, labels: the values that occur in those tables.
+    tables_in, reports_in: the dataset with the tables or the reports of these images, if it is
+    another one.
+    reports_archive: a file of the root that contains all reports.
     """
 
     slug: str
@@ -46,7 +48,7 @@ class DatasetInfo:
     labels: tuple[str, ...] = ()
 
     def kind_of(self, path: str) -> Kind:
-        """The kind of the file at ``path`` (relative to the version's root); docs if none fits."""
+        """Return the kind of the file at ``path``, relative to the version's root; else docs."""
         for kind, pattern in self.patterns:
             if pattern.match(path):
                 return kind
@@ -54,14 +56,20 @@ class DatasetInfo:
 
     @property
     def labelers(self) -> tuple[str, ...]:
-        """The labelers that it has a table of."""
+        """The labelers whose tables the dataset has."""
         others = {SPLIT, METADATA, STUDIES, IMAGES}
         return tuple(name for name in self.tables if name not in others)
 
 
 def suggest(name: str, known: Sequence[str]) -> str:
-    """``known`` as a phrase for an error message: the names near to ``name``, else all of them."""
-    import difflib  # only where something is wrong
+    """Return those of the ``known`` names that are similar to ``name``, else all; as a phrase."""
+    import difflib  # here, because only errors need it
 
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return ", ".join(near) if near else ", ".join(known)
+
+
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """Return a sentence for an error message: which of the ``known`` names may be meant."""
+    names = suggest(name, known)
+    return f"Known: {names}." if names == ", ".join(known) else f"Did you mean {names}?"

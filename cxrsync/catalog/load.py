@@ -1,7 +1,7 @@
-"""What a dataset looks like, read from ``configs/datasets.yaml`` (shipped in the wheel).
+"""Load the catalogue: ``configs/datasets.yaml`` (part of the wheel), and the user's own file.
 
-The catalogue is a convenience, never a gate: a dataset that it does not know is fetched from its
-manifest alone. A user's own file adds datasets, or says other things of the known ones.
+A dataset without an entry works too: its manifest is enough to fetch it. The user's own file adds
+datasets, or changes fields of known ones.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from cxrsync.model import Kind
 
 _HERE = Path(__file__).resolve().parent.parent
 _NAME = "datasets.yaml"
-# What a file of a dataset outside the catalogue is taken for.
+# Kinds of the files of a dataset that has no entry.
 _COMMON_KINDS: dict[Kind, list[str]] = {
     Kind.IMAGES: ["*.dcm", "*.jpg", "*.jpeg", "*.png", "*.tif", "*.tiff"],
     Kind.TABLES: ["*.csv", "*.csv.gz", "*.parquet"],
     Kind.ARCHIVES: ["*.zip", "*.tar", "*.tar.gz", "*.tgz", "*.7z"],
 }
-# Which files of the root tell whose a study or an image is, unless the catalogue says otherwise.
+# The files of the root that map studies and images to subjects, unless the catalogue names others.
 _LISTS = {STUDIES: "cxr-study-list.csv*", IMAGES: "cxr-record-list.csv*"}
 
 
 _Name = Annotated[str, msgspec.Meta(pattern=rf"\A(?:{NAME.pattern})\Z")]
 _OtherName = Annotated[str, msgspec.Meta(pattern=rf"\A(?:{NAME.pattern})?\Z")]
-_Mean = Annotated[int, msgspec.Meta(ge=0, lt=1 << 50)]  # more than any file system takes is a slip
+_Mean = Annotated[int, msgspec.Meta(ge=0, lt=1 << 50)]  # no file system stores larger files
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One dataset in a catalogue file; configs/datasets.yaml tells what the fields mean."""
+    """One entry of a catalogue file; configs/datasets.yaml explains the fields."""
 
     title: str = ""
     alias: str = ""
@@ -99,8 +99,10 @@ def _info(slug: str, entry: _Entry) -> DatasetInfo:
 
 
 def _tables(named: Mapping[str, str]) -> dict[str, str]:
-    """What is named, and where to look whose a study or an image is: each row of the metadata
-    tells it; where there are none, lists do."""
+    """Return the globs of tables by role, with those that map studies and images to subjects.
+
+    Each row of the metadata names the subject. If there is no metadata table, lists do.
+    """
     metadata = named.get(METADATA)
     lists = _LISTS if metadata is None else dict.fromkeys(_LISTS, metadata)
     return {**lists, **named}
@@ -108,9 +110,9 @@ def _tables(named: Mapping[str, str]) -> dict[str, str]:
 
 @cache
 def load() -> Mapping[str, DatasetInfo]:
-    """The catalogue by slug, in the order of the file; then what the user's own file adds.
+    """Return the catalogue by slug: the shipped entries in order, then those of the user's file.
 
-    Raises UsageError for a file that cannot be understood.
+    Raises UsageError for a file that cannot be read or has a wrong form.
     """
     known = _read(_shipped())
     own = _own()
@@ -120,7 +122,7 @@ def load() -> Mapping[str, DatasetInfo]:
 
 
 def _shipped() -> Path:
-    # A checkout keeps configs/ at its top; the wheel carries it inside the package.
+    # configs/ is at the top of a checkout, but inside the package in a wheel.
     for folder in (_HERE / "configs", _HERE.parent / "configs"):
         if (folder / _NAME).is_file():
             return folder / _NAME
@@ -130,13 +132,13 @@ def _shipped() -> Path:
 
 
 def _own() -> Path | None:
-    """The user's own file, if there is one."""
+    """Return the path of the user's own file, or None."""
     named = os.environ.get(OWN_CATALOGUE)
     if named is not None:
         if not named.strip():
             raise UsageError(
                 f"the variable {OWN_CATALOGUE} is set, but empty",
-                next_step="Name a catalogue file with it, or unset it.",
+                next_step="Set it to the path of a catalogue file, or unset it.",
             )
         return Path(named)
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
@@ -145,7 +147,7 @@ def _own() -> Path | None:
 
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:
-    """The entries of a catalogue, their form checked. Raises UsageError."""
+    """Return the checked entries of a catalogue file. Raises UsageError."""
     document = read_yaml(file, f"the catalogue {file}")
     if document.value is None:
         return {}
@@ -155,6 +157,6 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def dataset_info(slug: str) -> DatasetInfo:
-    """The dataset ``slug``: from the catalogue, or what can be said of any dataset."""
+    """Return the entry of a dataset, or an entry that fits any dataset."""
     known = load().get(slug)
     return known if known is not None else _info(slug, _Entry())

@@ -1,7 +1,7 @@
-"""Check what a YAML file holds against a type, by msgspec, and say in our words what is wrong.
+"""Check the content of a YAML file against a type with msgspec, and report the first error.
 
-msgspec was taken because it is typed, strict (no text becomes a number) and imported in 4 ms. Its
-messages name neither the key of a mapping nor the line, so both are looked up here.
+msgspec is typed, strict (text never becomes a number) and imported in 4 ms. Its messages name
+neither the key of a mapping nor the line, so this module finds both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from cxrsync.catalog.dataset_info import suggest
+from cxrsync.catalog.dataset_info import suggestion
 from cxrsync.catalog.yaml_file import ValuePath, YamlDocument
 from cxrsync.sanitize import text_of_validation
 
@@ -37,8 +37,11 @@ _MAX_SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What messages need to know of a form: the fields that there are, the values of an
-    enumeration, what a text with a pattern is called, and where the form is shown."""
+    """What error messages need to know about a type.
+
+    fields: the names of all fields. values: the values of the enumeration. pattern: what text with
+    a pattern must be. see: where the form of the file is documented.
+    """
 
     fields: Sequence[str]
     values: Sequence[str]
@@ -47,10 +50,10 @@ class Words:
 
 
 def validated(document: YamlDocument, form: type[T], words: Words) -> T:
-    """The document as ``form``, a type that msgspec knows.
+    """Return the document's value as ``form``, a type that msgspec supports.
 
-    Raises UsageError, which names the place, the field and what is near, for the first value that
-    does not have it.
+    Raises UsageError for the first value of a wrong type: it names line, column and field, and
+    similar names.
     """
     try:
         return msgspec.convert(document.value, form)
@@ -60,21 +63,24 @@ def validated(document: YamlDocument, form: type[T], words: Words) -> T:
 
 
 def _find(value: Any, form: Any, words: Words) -> tuple[ValuePath, str]:
-    """Which value is wrong, and how."""
+    """Return the path of the value that is wrong, and what is wrong with it."""
     text = _mismatch(value, form)
     path, is_whole = _path(value, text)
     while not is_whole:
         value, text = _narrowed(value, form, path)
         path, is_whole = _path(value, text)
     if unknown := _UNKNOWN.match(_AT.sub("", text)):
-        return (*path, unknown[1]), f"no such field; near: {suggest(unknown[1], words.fields)}"
+        return (
+            *path,
+            unknown[1],
+        ), f"there is no such field. {suggestion(unknown[1], words.fields)}"
     at = _AT.search(text)
     wrong = path[-1] if at is not None and at["key"] else _at(value, path)
     return path, f"{_shown(wrong)} {_complaint(text, wrong, words)}"
 
 
 def _mismatch(value: Any, form: Any) -> str:
-    """msgspec's words for what is wrong with a value; "" for nothing."""
+    """Return msgspec's message about a value, or "" if the value has the type ``form``."""
     try:
         msgspec.convert(value, form)
     except msgspec.ValidationError as problem:
@@ -83,8 +89,10 @@ def _mismatch(value: Any, form: Any) -> str:
 
 
 def _path(value: Any, text: str) -> tuple[ValuePath, bool]:
-    """Where in ``value`` a mismatch is, and whether that is all of the way: msgspec writes
-    ``[...]`` for every key of a mapping, which is clear only where there is one."""
+    """Return the path in a message, and whether it is complete.
+
+    msgspec writes ``[...]`` for any key of a mapping. The key is known only if there is just one.
+    """
     at = _AT.search(text)
     steps = [match.groups() for match in _STEP.finditer(at["path"])] if at else []
     if at is not None and at["key"]:
@@ -102,14 +110,13 @@ def _path(value: Any, text: str) -> tuple[ValuePath, bool]:
 
 
 def _narrowed(value: Any, form: Any, path: ValuePath) -> tuple[Any, str]:
-    """``value`` with but one key in the mapping at ``path``: the first that is wrong by itself; and
-    what is wrong with it."""
+    """Return ``value`` with only a wrong key left in the mapping at ``path``, and the message."""
     mapping = _at(value, path)
     for key in mapping:
         candidate = _replaced(value, path, {key: mapping[key]})
         if text := _mismatch(candidate, form):
             return candidate, text
-    raise AssertionError("a mapping is wrong, and each of its keys is right")
+    raise AssertionError("a mapping is wrong, but none of its keys is")
 
 
 def _at(value: Any, path: ValuePath) -> Any:
@@ -119,7 +126,7 @@ def _at(value: Any, path: ValuePath) -> Any:
 
 
 def _replaced(value: Any, path: ValuePath, new: Any) -> Any:
-    """A copy of ``value`` with something else at ``path``."""
+    """Return a copy of ``value`` with ``new`` at ``path``."""
     if not path:
         return new
     copy = value.copy()
@@ -129,7 +136,7 @@ def _replaced(value: Any, path: ValuePath, new: Any) -> Any:
 
 def _complaint(text: str, wrong: Any, words: Words) -> str:
     if text.startswith("Invalid enum value"):
-        return f"is not known; near: {suggest(str(wrong), words.values)}"
+        return f"is not valid. {suggestion(str(wrong), words.values)}"
     if "matching regex" in text:
         return f"is not {words.pattern}"
     if "` >= " in text or "` > " in text:
@@ -141,7 +148,7 @@ def _complaint(text: str, wrong: Any, words: Words) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as a person wrote it, cut short."""
+    """Return a value as the user wrote it, shortened."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):

@@ -1,9 +1,9 @@
-"""Read a YAML file that a person wrote: plain values only, and where in the file each stands.
+"""Read a YAML file that a person wrote: plain values only, with line and column of each value.
 
-YAML can do more than a settings file needs, and what it does can surprise or harm: an alias repeats
-a node without bound, a tag makes objects, and of two equal keys the first is lost in silence. All
-of these are refused with line and column. Keys are taken as they are written (``on`` is no truth
-value, ``2.10`` no number), and so is what only YAML takes for a number or date: ``010``, ``1:30``.
+Features of YAML that a settings file does not need are errors, with line and column: aliases can
+expand without bound, tags can construct objects, and the first of two equal keys would be lost
+without notice. Keys are text exactly as written: ``on`` is not a bool, ``2.10`` is not a number.
+Values that only YAML 1.1 reads as numbers or dates, such as ``010`` and ``1:30``, are text, too.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ import yaml
 from cxrsync.errors import UsageError
 from cxrsync.sanitize import reason_of
 
-# In bytes, and in levels of lists and mappings: more than any settings file comes to.
+# Bounds in bytes and in nested levels. No settings file of a person reaches them.
 MAX_BYTES = 256 << 10
 _MAX_DEPTH = 16
 _INT = re.compile(r"[-+]?(0|[1-9][0-9_]{0,17})", re.ASCII)
 
-# Keys of mappings and numbers of list items, from the top.
+# The way from the top of a document to a value: keys of mappings and indexes of lists.
 ValuePath = tuple[str | int, ...]
 
 
 class Place(NamedTuple):
-    """Where something stands in the file; both count from 1."""
+    """A position in the file; both numbers count from 1."""
 
     line: int
     column: int
@@ -41,10 +41,10 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class YamlDocument:
-    """What a file holds: None, texts, numbers and truth values in lists and mappings of texts.
+    """The content of a file: None, str, int, float and bool in lists and in dicts with str keys.
 
-    ``title`` names the file in messages; ``places`` says where each value (its key, in a mapping)
-    stands.
+    ``title`` names the file in messages. ``places``: the position of each list item, and of the key
+    of each value in a mapping.
     """
 
     title: str
@@ -52,7 +52,7 @@ class YamlDocument:
     places: dict[ValuePath, Place] = field(default_factory=dict)
 
     def error(self, path: ValuePath, what: str, next_step: str | None = None) -> UsageError:
-        """The error that ``what`` is wrong with the value at ``path``."""
+        """Return an error about the value at ``path``; ``what`` says what is wrong."""
         place = self.places.get(path)
         where = self.title if place is None else f"{self.title}, {place}"
         named = f"{spelled(path)}: " if path else ""
@@ -60,30 +60,33 @@ class YamlDocument:
 
 
 def spelled(path: ValuePath) -> str:
-    """A path as people write it: ``jobs[0].shard``."""
+    """Return a path as text: ``jobs[0].shard``."""
     parts = (f"[{each}]" if isinstance(each, int) else f".{each}" for each in path)
     return "".join(parts).lstrip(".")
 
 
 def read_yaml(file: Path, title: str) -> YamlDocument:
-    """Read a file. Raises UsageError, with ``title`` in front, for a file that cannot be read, that
-    is no YAML, or that holds something else than plain values."""
+    """Read a file; ``title`` names it in messages.
+
+    Raises UsageError if the file cannot be read, is not valid YAML, or contains more than plain
+    values.
+    """
     try:
         with file.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as problem:
         raise UsageError(f"cannot read {title}: {reason_of(problem)}") from None
     if len(data) > MAX_BYTES:
-        raise UsageError(f"{title}: it has more than {MAX_BYTES:,} bytes")
+        raise UsageError(f"{title}: the file has more than {MAX_BYTES:,} bytes")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UsageError(f"{title}: it is no text in UTF-8") from None
+        raise UsageError(f"{title}: the file is not UTF-8 text") from None
     return parse_yaml(text, title)
 
 
 def parse_yaml(text: str, title: str) -> YamlDocument:
-    """The document that a text is. Raises UsageError as :func:`read_yaml` does."""
+    """Return the document in a text. Raises UsageError as :func:`read_yaml` does."""
     places: dict[ValuePath, Place] = {}
     try:
         node = _Loader(text).get_single_node()
@@ -94,14 +97,15 @@ def parse_yaml(text: str, title: str) -> YamlDocument:
         mark = getattr(problem, "problem_mark", None)
         where = "" if mark is None else f", {_place(mark)}"
         raise UsageError(
-            f"{title}{where}: it is no valid YAML",
-            next_step="A text that holds ': ' or ' #', or begins with a sign, has to be in quotes.",
+            f"{title}{where}: this is not valid YAML",
+            next_step="Text that contains ': ' or ' #', or starts with a special character, needs "
+            "quotes.",
         ) from None
     return YamlDocument(title, value, places)
 
 
 class _Refused(Exception):
-    """Valid YAML that is not accepted; the words are our own."""
+    """Valid YAML that is not accepted here. The message is our own."""
 
     def __init__(self, mark: yaml.Mark, what: str) -> None:
         super().__init__(what)
@@ -113,19 +117,22 @@ def _place(mark: yaml.Mark) -> Place:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a node before anything is made of it."""
+    """Refuses nodes before they are composed."""
 
     _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        if getattr(event, "anchor", None) is not None:  # an alias bears one, too
+        if getattr(event, "anchor", None) is not None:  # aliases have the attribute, too
             _refuse(event.start_mark, "anchors and aliases (& and *) are not accepted")
         if getattr(event, "tag", None) is not None:
             _refuse(event.start_mark, "tags (!) are not accepted")
         self._depth += 1
         if self._depth > _MAX_DEPTH:
-            _refuse(event.start_mark, f"more than {_MAX_DEPTH} lists and mappings in each other")
+            _refuse(
+                event.start_mark,
+                f"lists and mappings are nested more than {_MAX_DEPTH} levels deep",
+            )
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -136,7 +143,7 @@ def _refuse(mark: yaml.Mark, what: str) -> NoReturn:
 
 
 def _value(node: yaml.Node, path: ValuePath, places: dict[ValuePath, Place]) -> Any:
-    """The plain value of a node; ``places`` gets those of everything below it."""
+    """Return the plain value of a node, and add the positions of all values below to ``places``."""
     if isinstance(node, yaml.MappingNode):
         items = _items(node, path, places)
         return {key: _value(below, (*path, key), places) for key, below in items}
@@ -152,10 +159,13 @@ def _items(
 ) -> Iterator[tuple[str, yaml.Node]]:
     for key, below in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            _refuse(key.start_mark, "a key has to be text")
+            _refuse(key.start_mark, "a key must be text")
         here = (*path, key.value)
         if here in places:
-            _refuse(key.start_mark, f"{spelled(here)} stands here twice ({places[here]}, too)")
+            _refuse(
+                key.start_mark,
+                f"{spelled(here)} is a duplicate key (the first is in {places[here]})",
+            )
         places[here] = _place(key.start_mark)
         yield key.value, below
 

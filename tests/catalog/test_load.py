@@ -1,4 +1,4 @@
-"""The catalogue: what is known of a dataset, and that not being in it closes no door."""
+"""The shipped catalogue, and the entry of a dataset that it does not contain."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from cxrsync.model import Kind
 TEN = tuple(f"p{number}" for number in range(10, 20))
 
 
-def test_the_two_that_this_is_made_for() -> None:
+def test_mimic_cxr_and_mimic_cxr_jpg() -> None:
     aliases = {known.alias: slug for slug, known in load().items() if known.alias}
     assert aliases == {"jpg": "mimic-cxr-jpg", "dicom": "mimic-cxr"}
     for slug in aliases.values():
@@ -30,7 +30,7 @@ def test_every_entry_is_complete(slug: str) -> None:
     known = dataset_info(slug)
     assert known.slug == slug
     assert known.title
-    # Unquoted, YAML would make a number of 2.2: "2.10" would come out as 2.1.
+    # Without quotes, YAML reads 2.10 as the number 2.1.
     assert all(isinstance(version, str) for version in known.versions)
     assert known.versions == tuple(sorted(known.versions))
     assert known.agreement.endswith(f"/{slug}/")
@@ -39,7 +39,7 @@ def test_every_entry_is_complete(slug: str) -> None:
     assert known.kind_of("data.zip") is Kind.ARCHIVES
 
 
-def test_a_dataset_that_is_not_in_it() -> None:
+def test_a_dataset_without_an_entry() -> None:
     unknown = dataset_info("chexchonet")
     assert unknown.slug == unknown.title == "chexchonet"
     assert unknown.versions == unknown.shards == ()
@@ -52,7 +52,7 @@ def test_a_dataset_that_is_not_in_it() -> None:
     ("dataset", "path", "kind"),
     [
         ("mimic-cxr", "files/p10/p10000032/s50414267.txt", Kind.REPORTS),
-        ("mimic-cxr", "LICENSE.txt", Kind.DOCS),  # .txt is a report below files/ only
+        ("mimic-cxr", "LICENSE.txt", Kind.DOCS),  # a .txt file is a report only below files/
         ("mimic-cxr-jpg", "files/p10/p10000032/s50414267.txt", Kind.DOCS),
         ("mimic-cxr-jpg", "figure.jpg", Kind.DOCS),
         ("mimic-cxr-jpg", "files/x.jpg.tmp", Kind.DOCS),
@@ -68,8 +68,8 @@ def test_kind(dataset: str, path: str, kind: Kind) -> None:
     [
         ("mimic-cxr-jgp", "mimic-cxr-jpg, mimic-cxr"),
         ("eicu", "eicu-crd"),
-        ("zzz", "mimic-cxr, mimic-cxr-jpg, eicu-crd"),  # nothing near: all of them
+        ("zzz", "mimic-cxr, mimic-cxr-jpg, eicu-crd"),  # no similar name: all names
     ],
 )
-def test_nearest(name: str, phrase: str) -> None:
+def test_suggest(name: str, phrase: str) -> None:
     assert suggest(name, ("mimic-cxr", "mimic-cxr-jpg", "eicu-crd")) == phrase

@@ -1,4 +1,4 @@
-"""A catalogue of the user's own: it adds datasets, or says something else of a known one."""
+"""The user's own catalogue file: it adds datasets, or changes fields of known ones."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +31,7 @@ mimic-cxr-jpg:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty home; the catalogue is read anew, here and by whoever comes after."""
+    """An empty home folder; the cache is cleared before and after the test."""
     monkeypatch.delenv("CXRSYNC_DATASETS", raising=False)
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -41,7 +41,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def place(home: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a file is to lie so that it is found in this way."""
+    """The path at which a file is loaded in this way."""
     if way == "named":
         file = home / "anywhere" / "mine.yaml"
         monkeypatch.setenv("CXRSYNC_DATASETS", str(file))
@@ -68,7 +68,7 @@ def test_it_adds_and_changes(home: Path, way: str, monkeypatch: pytest.MonkeyPat
     kinds = [added.kind_of(path) for path in ("train/a.dicom", "annotations/a.csv", "a.csv")]
     assert kinds == [Kind.IMAGES, Kind.TABLES, Kind.DOCS]
     assert added.agreement == "https://physionet.org/content/vindr-cxr/"
-    # One field of a known one; the others are as shipped.
+    # One field of a known dataset is changed; the others are as shipped.
     assert changed.title == "Ours"
     for name in dataset_info.DatasetInfo.__dataclass_fields__.keys() - {"title"}:
         assert getattr(changed, name) == getattr(shipped[JPG], name), name
@@ -77,9 +77,7 @@ def test_it_adds_and_changes(home: Path, way: str, monkeypatch: pytest.MonkeyPat
     }
 
 
-def test_the_named_file_comes_instead_of_the_usual(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_variable_replaces_the_usual_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place(home, "usual", monkeypatch).write_text("one: {title: One}")
     place(home, "named", monkeypatch).write_text("other: {title: Other}")
     assert "other" in load()
@@ -87,7 +85,7 @@ def test_the_named_file_comes_instead_of_the_usual(
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "{}", "mimic-cxr: {}", "\ufeff{}"])
-def test_a_file_that_says_nothing(home: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_file(home: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = dict(load())
     place(home, "usual", monkeypatch).write_text(text)
     load.cache_clear()
@@ -95,26 +93,30 @@ def test_a_file_that_says_nothing(home: Path, text: str, monkeypatch: pytest.Mon
 
 
 MALFORMED: dict[str, list[str]] = {
-    "a: [": ["no valid YAML", "line 1, column 5", "quotes"],
-    "a: b: c": ["line 1, column 5: it is no valid YAML"],
-    "a:\n\ttitle: A": ["line 2, column 1: it is no valid YAML"],
-    "a: {}\n---\nb: {}": ["line 2, column 1: it is no valid YAML"],
-    "[" * 5000: ["line 1, column 17: more than 16 lists and mappings in each other"],
+    "a: [": ["not valid YAML", "line 1, column 5", "quotes"],
+    "a: b: c": ["line 1, column 5: this is not valid YAML"],
+    "a:\n\ttitle: A": ["line 2, column 1: this is not valid YAML"],
+    "a: {}\n---\nb: {}": ["line 2, column 1: this is not valid YAML"],
+    "[" * 5000: ["line 1, column 17: lists and mappings are nested more than 16"],
     "a:\n  title: !!python/object/apply:os.getcwd []": ["line 2, column 10: tags (!) are not"],
     "a: &x {title: A}": ["line 1, column 4: anchors and aliases (& and *) are not accepted"],
     "a: *x": ["line 1, column 4: anchors and aliases (& and *) are not accepted"],
-    "a: {title: A}\nb: {}\na: {}": ["line 3, column 1: a stands here twice (line 1, column 1,"],
-    "a:\n  title: A\n  title: B": ["line 3, column 3: a.title stands here twice (line 2,"],
-    "? {a: b}\n: c": ["line 1, column 3: a key has to be text"],
-    "a: {<<: {title: A}}": ["a.<<: no such field"],
+    "a: {title: A}\nb: {}\na: {}": [
+        "line 3, column 1: a is a duplicate key (the first is in line 1, column 1"
+    ],
+    "a:\n  title: A\n  title: B": [
+        "line 3, column 3: a.title is a duplicate key (the first is in line 2,"
+    ],
+    "? {a: b}\n: c": ["line 1, column 3: a key must be text"],
+    "a: {<<: {title: A}}": ["a.<<: there is no such field"],
     "- mimic-cxr": ["a list is not a mapping"],
     "just words": ["'just words' is not a mapping"],
     "7": ["7 is not a mapping"],
     "a: b": ["line 1, column 1: a: 'b' is not a mapping"],
     "a:": ["a: nothing is not a mapping"],
     "../a: {}": ["'../a' is not the name of a dataset or a version"],
-    "a: {titel: A}": ["line 1, column 5: a.titel: no such field; near: title"],
-    "a: {1: A}": ["a.1: no such field"],
+    "a: {titel: A}": ["line 1, column 5: a.titel: there is no such field. Did you mean title?"],
+    "a: {1: A}": ["a.1: there is no such field"],
     "a:\n  title: 7": ["line 2, column 3: a.title: 7 is not text (put it in quotes)"],
     "a: {title: }": ["a.title: nothing is not text"],
     "a: {title: no}": ["a.title: false is not text"],
@@ -127,7 +129,9 @@ MALFORMED: dict[str, list[str]] = {
     "a: {kinds: [images]}": ["a.kinds: a list is not a mapping"],
     "a: {kinds: {docs: ['*'], images: '*.png'}}": ["column 26: a.kinds.images: '*.png' is not a l"],
     "a: {kinds: {images: ['*', 5]}}": ["a.kinds.images[1]: 5 is not text"],
-    "a: {kinds: {docs: ['*'], image: ['*.png']}}": ["a.kinds.image: 'image' is not known; near: i"],
+    "a: {kinds: {docs: ['*'], image: ['*.png']}}": [
+        "a.kinds.image: 'image' is not valid. Did you me"
+    ],
     "a: {means: {images: many}}": ["a.means.images: 'many' is not a whole number"],
     "a: {means: {images: 1.5}}": ["a.means.images: 1.5 is not a whole number"],
     "a: {means: {images: yes}}": ["a.means.images: true is not a whole number"],
@@ -136,7 +140,7 @@ MALFORMED: dict[str, list[str]] = {
     "a: {means: {images: 99999999999999999999999}}": ["is not a whole number"],
     "a: {means: {images: 1:30}}": ["a.means.images: '1:30' is not a whole number"],
     "a: {means: {images: 010}}": ["a.means.images: '010' is not a whole number"],
-    "a: {means: {scans: 7}}": ["a.means.scans: 'scans' is not known"],
+    "a: {means: {scans: 7}}": ["a.means.scans: 'scans' is not valid. Known: images, reports,"],
     "a: {tables: {split: [x.csv]}}": ["a.tables.split: a list is not text"],
     "a: {tables_in: /etc}": ["a.tables_in: '/etc' is not the name of a dataset"],
     "a: {}\nb: {title: A}\nc: {title: 3}": ["line 3, column 5: c.title: 3 is not text"],
@@ -158,8 +162,8 @@ def test_malformed(home: Path, text: str, said: list[str], monkeypatch: pytest.M
     ("content", "said"),
     [
         (None, "No such file"),
-        (b"title: \xff", "no text in UTF-8"),
-        (b"a: \0", "no valid YAML"),
+        (b"title: \xff", "the file is not UTF-8 text"),
+        (b"a: \0", "not valid YAML"),
         (b"# " + b"x" * (1 << 20), "more than 262,144 bytes"),
     ],
 )
@@ -174,13 +178,13 @@ def test_a_file_that_cannot_be_read(
     assert str(file) in str(refused.value)
 
 
-def test_a_folder_is_no_catalogue(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_as_catalogue_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXRSYNC_DATASETS", str(home))
     with pytest.raises(UsageError, match="directory"):
         load()
 
 
-def test_a_job_of_a_dataset_that_was_added(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_of_an_added_dataset(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place(home, "usual", monkeypatch).write_text("a-ct: {shards: [p10], alias: ''}")
     assert make_job({"dataset": "a-ct", "shard": ["p10"]}).selection.shards == ("p10",)
     with pytest.raises(UsageError, match="has no shard p11"):
@@ -198,7 +202,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         yield Machine(tmp_path, tmp_path / "mirror", server.base_url, server.ca_file)
 
 
-def test_the_command_line_goes_by_it(home: Path, machine: Machine) -> None:
+def test_the_command_line_uses_it(home: Path, machine: Machine) -> None:
     file = home / "mine.yaml"
     machine.environment = {"CXRSYNC_DATASETS": str(file)}
     missing = machine.run("ls", "--jpg")
@@ -207,11 +211,14 @@ def test_the_command_line_goes_by_it(home: Path, machine: Machine) -> None:
 
     file.write_text(f"{JPG}:\n  kinds:\n    docs: ['*.jpg']\n    images: ['LICENSE.txt']\n")
     assert machine.run("ls", "--jpg", "--only", "images").out == "LICENSE.txt\n"
-    # What is said of the shards still holds, and what may be chosen.
+    # Other fields of the entry, such as the shards, are unchanged.
     refused = machine.run("ls", "--jpg", "--shard", "p20")
     assert (refused.code, "p10" in refused.err) == (2, True)
     file.write_text(f"{JPG}: {{mean: {{images: 7}}}}")
     refused = machine.run("pull", "--jpg", "--dry-run")
     assert refused.code == 2
-    assert f"{file}, line 1, column 17: {JPG}.mean: no such field; near: means" in refused.err
+    assert (
+        f"{file}, line 1, column 17: {JPG}.mean: there is no such field. Did you mean means?"
+        in refused.err
+    )
     assert "configs/datasets.yaml" in refused.err

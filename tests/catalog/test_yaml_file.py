@@ -1,4 +1,4 @@
-"""YAML of a person's: plain values with their places; all else is refused where it stands."""
+"""The YAML reader: plain values with positions; anything else is refused with its position."""
 
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,12 @@ def parse(text: str) -> YamlDocument:
         ("[1.5, -2.0, 1.5e+3]", [1.5, -2.0, 1500.0]),
         ("[true, no, On]", [True, False, True]),
         ("[~, null, ]", [None, None]),
-        # Numbers to YAML alone: a person may mean text.
+        # Numbers only for YAML 1.1: a person may mean text.
         ("[010, 0x10, 0b1, 1:30, 1:30.5]", ["010", "0x10", "0b1", "1:30", "1:30.5"]),
         ("[.inf, .nan, 1.0e+400, 1234567890123456789]", [".inf", ".nan", "1.0e+400",
                                                       "1234567890123456789"]),
         ("[2020-02-31, 2020-01-01, =, 50%]", ["2020-02-31", "2020-01-01", "=", "50%"]),
-        # Keys are names, as they are written.
+        # Keys are text, as they are written.
         ("{on: 1, 2.10: 2, 7: 3, ~: 4, '': 5}", {"on": 1, "2.10": 2, "7": 3, "~": 4, "": 5}),
         ("a: |\n  b\n  c\n", {"a": "b\nc\n"}),
     ],
@@ -73,15 +73,15 @@ def test_places() -> None:
         ("&a b: c", "the file, line 1, column 1: anchors and aliases"),
         ("a: !!str 7", "the file, line 1, column 4: tags (!)"),
         ("a: ! 7", "the file, line 1, column 4: tags (!)"),
-        ("- {a: 1, b: 2, a: 3}", "the file, line 1, column 16: [0].a stands here twice (line 1, c"),
-        ("{a: 1, 'a': 2}", "line 1, column 8: a stands here twice"),
-        ("? [a]\n: b", "line 1, column 3: a key has to be text"),
-        ("{" * 20_000, "line 1, column 17: more than 16"),
-        ("- " * 20_000, "line 1, column 33: more than 16"),
-        ("? " * 20_000, "line 1, column 33: more than 16"),
-        ("a: 'b", "it is no valid YAML"),
-        ("a: \x07", "the file: it is no valid YAML"),
-        ("%YAML 9.9\n--- a", "it is no valid YAML"),
+        ("- {a: 1, b: 2, a: 3}", "the file, line 1, column 16: [0].a is a duplicate key (the firs"),
+        ("{a: 1, 'a': 2}", "line 1, column 8: a is a duplicate key"),
+        ("? [a]\n: b", "line 1, column 3: a key must be text"),
+        ("{" * 20_000, "line 1, column 17: lists and mappings are nested"),
+        ("- " * 20_000, "line 1, column 33: lists and mappings are nested"),
+        ("? " * 20_000, "line 1, column 33: lists and mappings are nested"),
+        ("a: 'b", "this is not valid YAML"),
+        ("a: \x07", "the file: this is not valid YAML"),
+        ("%YAML 9.9\n--- a", "this is not valid YAML"),
     ],
 )
 def test_refused(text: str, said: str) -> None:

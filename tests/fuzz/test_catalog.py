@@ -1,4 +1,4 @@
-"""A catalogue of the user's own, and a list of ids: what cannot be understood is a UsageError."""
+"""Mutated catalogue files and lists of ids: each is read, or refused with a UsageError."""
 
 import tempfile
 import tracemalloc
@@ -31,7 +31,7 @@ other: {kinds: {images: ['*.png']}, title: Other}
 
 
 def levels(begin: str, line: str, count: int) -> bytes:
-    """Each level names the one above it nine times."""
+    """Aliases in levels: each level repeats the one above nine times."""
     return "\n".join(
         [begin, *(line.format(n=n, above=", ".join([f"*a{n - 1}"] * 9)) for n in range(1, count))]
     ).encode()
@@ -44,7 +44,7 @@ GLOBS = b"a: {kinds: {images: [&g '" + b"x" * 9_000 + b"'" + b", *g" * 9_000 + b
 
 @pytest.fixture(autouse=True, scope="module")
 def own() -> Iterator[Path]:
-    """Where the user's own catalogue lies; afterwards it is read anew."""
+    """The path of the user's own catalogue; the cache is cleared after the tests."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("CXRSYNC_DATASETS", f"{folder}/mine.yaml")
         yield Path(folder) / "mine.yaml"
@@ -66,7 +66,7 @@ def understood(own: Path, text: bytes) -> bool:
             *dataset.versions,
             *filter(None, (dataset.tables_in, dataset.reports_in)),
         ):
-            assert NAME.fullmatch(name)  # each becomes a folder's name
+            assert NAME.fullmatch(name)  # each becomes the name of a folder
         dataset.kind_of("files/p10/a.jpg")
         assert dataset.labelers is not None
         assert all(mean >= 0 for mean in dataset.means.values())
@@ -74,7 +74,7 @@ def understood(own: Path, text: bytes) -> bool:
     return True
 
 
-def test_the_good_one(own: Path) -> None:
+def test_a_valid_file(own: Path) -> None:
     assert understood(own, GOOD)
 
 
@@ -101,7 +101,7 @@ def test_any_text(own: Path, text: bytes) -> None:
 
 
 @pytest.mark.parametrize("bomb", [MERGES, LISTS, GLOBS, b"# " + b"x" * (9 << 20)])
-def test_a_bomb_takes_no_memory(own: Path, bomb: bytes) -> None:
+def test_an_expanding_file_is_refused_in_little_memory(own: Path, bomb: bytes) -> None:
     tracemalloc.start()
     assert not understood(own, bomb)
     _now, peak = tracemalloc.get_traced_memory()
