@@ -1,4 +1,4 @@
-"""For scripts and notebooks: the same words as on the command line, as keyword arguments."""
+"""The Python API: pull with the options of the command line as keyword arguments."""
 
 from __future__ import annotations
 
@@ -16,44 +16,49 @@ from cxrsync.operations.pull import pull as run_pull
 from cxrsync.sources.credentials import Ask
 
 Report = RunSummary
-"""What a pull returns."""
+"""The result of a pull."""
 
 
 async def run_job(
     job: Job,
     emit: EventSink,
-    stop: CancelToken | None = None,
+    cancel: CancelToken | None = None,
     ask: Ask | None = None,
     distrust: Iterable[str] = (),
 ) -> RunSummary:
-    """Pull a job from its own source. Raises what :func:`cxrsync.operations.pull.pull` raises."""
+    """Open the source of a job and pull it.
+
+    Raises the errors of :func:`cxrsync.operations.pull.pull`.
+    """
     async with opened(open_source(job, emit, ask)) as source:
-        return await run_pull(job, source, emit, stop, distrust)
+        return await run_pull(job, source, emit, cancel, distrust)
 
 
 async def apull(**options: Any) -> Report:
-    """Fetch and verify what the options name; see `cxrsync pull --help`.
+    """Fetch and verify the files that the options select; see `cxrsync pull --help`.
 
-    Keyword names are the option names with ``_`` for ``-``: ``dataset="mimic-cxr-jpg"``,
-    ``shard=["p10"]``, ``dest=…``. Never asks for a password: set the environment or netrc.
+    Keywords are the names of options with ``_`` for ``-``: ``dataset="mimic-cxr-jpg"``,
+    ``shard=["p10"]``, ``dest="/data"``; ``from_dir`` stands for ``--from``. Never prompts for a
+    password: it comes from the environment, keyring or netrc.
 
-    Returns what was done. Raises :class:`cxrsync.errors.CxrsyncError` where the run ends early;
-    failures of single files are in the report (``problems``).
+    Returns the report; failures of single files are in its ``problems``. Raises UsageError for an
+    unknown option or a value of the wrong type, and any other
+    :class:`cxrsync.errors.CxrsyncError` that ends the run early.
     """
     return await run_job(make_job(options), _ignore)
 
 
 def pull(**options: Any) -> Report:
-    """:func:`apull` for scripts without an event loop of their own."""
+    """Run :func:`apull` in an event loop of its own."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(apull(**options))
     raise UsageError(
         "cxrsync.pull() was called inside a running event loop",
-        next_step="In a notebook, or another coroutine, say: await cxrsync.apull(…)",
+        next_step="In a notebook or a coroutine, use: await cxrsync.apull(…)",
     )
 
 
 def _ignore(_event: Event) -> None:
-    """Nobody listens: the report says it all at the end."""
+    """Drop events: the report contains the result."""

@@ -1,4 +1,4 @@
-"""``cxrsync demo``"""
+"""``cxrsync demo``: pull, kill, resume and verify against a server on this machine."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ from cxrsync.sanitize import reason_of
 if TYPE_CHECKING:
     from cxrsync.demo.walkthrough import DemoSetup
 
-# Slow enough that a person sees it work, quick enough that nobody waits.
+# Slow enough that a user can watch, fast enough that nobody has to wait.
 DEMO_RATE = 128 << 10
 
 
 @click.command(cls=Command)
-@click.option("--serve", is_flag=True, help="Leave the server running, to try things by hand.")
+@click.option("--serve", is_flag=True, help="Keep the server running, to try commands by hand.")
 @click.option("--patients", type=click.IntRange(10, 60_000), default=300, show_default=True)
 @click.option(
-    "--dir", "folder", metavar="DIR", help="Work here and keep it [default: a temporary folder]."
+    "--dir",
+    "folder",
+    metavar="DIR",
+    help="Work in this folder and keep it [default: a temporary folder].",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="[default: any free one]")
 @click.option(
@@ -48,14 +51,16 @@ def demo(
     port: int,
     rate: int | None,
 ) -> int:
-    """A PhysioNet in miniature on this machine: a shard is pulled, killed half-way, goes on, and
-    is verified. Needs no account and no network. The data is synthetic.
+    """Try cxrsync with a miniature PhysioNet server on this machine.
+
+    A shard is pulled, killed half-way, resumed and verified. Needs no account and no network. The
+    data is synthetic.
     """
     refuse_without_extra()
     from cxrsync.demo.walkthrough import set_up
 
     if folder is not None and not folder.strip():
-        raise UsageError("--dir is empty", next_step="Give it a value, or leave it out.")
+        raise UsageError("--dir is empty", next_step="Give a value, or leave the option out.")
 
     def say(line: str) -> None:
         verbosity.output.write(line + "\n")
@@ -67,7 +72,7 @@ def demo(
                 place, patients=patients, rate=rate or (None if serve else DEMO_RATE), port=port
             )
         except (ValueError, OSError) as problem:
-            raise UsageError(f"cannot set the demo up in {place}: {reason_of(problem)}") from None
+            raise UsageError(f"cannot set up the demo in {place}: {reason_of(problem)}") from None
         try:
             return _serve(stage, say) if serve else _show(stage, say)
         finally:
@@ -78,37 +83,39 @@ def demo(
 
 
 def refuse_without_extra() -> None:
-    """Raise UsageError where the demo's extra is not installed."""
+    """Raise UsageError if the extra ``demo`` is not installed."""
     if find_spec("trustme") is None:
         raise UsageError(
-            "cxrsync demo needs trustme, for its server's certificate: pip install trustme"
+            "cxrsync demo needs trustme for the certificate of its server: pip install trustme"
         )
 
 
 def _show(stage: DemoSetup, say: Callable[[str], None]) -> int:
     from cxrsync.demo.walkthrough import run_walkthrough
 
-    say(f"A miniature PhysioNet is at {stage.server.base_url} (synthetic data, this machine)")
+    say(
+        f"A miniature PhysioNet server is at {stage.server.base_url} (synthetic data, this machine)"
+    )
     say("")
     code = run_walkthrough(stage, say)
     say("")
     if code == 0:
-        say("That is all there is to it. With an account at physionet.org:")
+        say("With an account at physionet.org:")
         say("  export PHYSIONET_USERNAME=you; cxrsync pull --jpg --shard p10")
-        say("To try more against the miniature server: cxrsync demo --serve")
+        say("To try more commands against the miniature server: cxrsync demo --serve")
     else:
-        say(f"The demo did not end as it should: exit code {code}.")
+        say(f"The demo failed with exit code {code}.")
     return code
 
 
 def _serve(stage: DemoSetup, say: Callable[[str], None]) -> int:
-    say("A miniature PhysioNet is running. In another terminal:")
+    say("A miniature PhysioNet server is running. In another terminal:")
     say("")
     for name, value in stage.environment.items():
         say(f"  export {name}={value}")
     say("")
     for line in (
-        "cxrsync pull --jpg --shard p10        # a shard; press Ctrl-C, and run it again",
+        "cxrsync pull --jpg --shard p10        # a shard; press Ctrl-C, then run it again",
         "cxrsync pull --dicom --only reports   # one kind of file",
         "cxrsync pull --jpg --split test --with-reports --dry-run",
         "cxrsync diff --jpg 2.0.0 2.1.0",
@@ -118,7 +125,7 @@ def _serve(stage: DemoSetup, say: Callable[[str], None]) -> int:
     ):
         say(f"  {line}")
     say("")
-    say("Ctrl-C ends it.")
+    say("Press Ctrl-C to stop the server.")
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

@@ -1,7 +1,7 @@
-"""What Python and the libraries would write to stderr by themselves, in words that are ours.
+"""Replace what Python and libraries write to stderr on their own.
 
-A logger, a thread that falls over, an exception that nobody collects: each shows the text of
-exceptions that are not ours, and these can quote what the server sent, the session cookie too.
+Loggers, uncaught exceptions of threads and unraisable exceptions show the text of foreign
+exceptions. Such text can quote what the server sent, including the session cookie.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cxrsync.ui.console import to_stderr
 
 
 class _Records(logging.Handler):
-    """Of a record: where in which library it comes from; its text is a library's own."""
+    """Prints the origin of a log record, not its text, which is the library's own."""
 
     def __init__(self, *, traces: bool) -> None:
         super().__init__()
@@ -25,36 +25,39 @@ class _Records(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         file = os.path.basename(record.pathname)
-        said = [f"{record.name}: {record.levelname.lower()} ({file}, line {record.lineno})"]
+        lines = [f"{record.name}: {record.levelname.lower()} ({file}, line {record.lineno})"]
         problem = record.exc_info[1] if record.exc_info else None
         if problem is not None and self._traces:
-            said += trace(problem)
-        _say(said)
+            lines += trace(problem)
+        _print(lines)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's interface
-        """Nobody is left to be told; logging would quote the record."""
+        """Do nothing: stderr is gone, and logging's own handler would quote the record."""
 
 
-def speak_for_libraries(*, debug: bool) -> None:
-    """Take over whatever may write to stderr by itself. ``debug``: with tracebacks."""
+def capture_library_output(*, debug: bool) -> None:
+    """Install our own loggers and hooks for everything that writes to stderr on its own.
+
+    ``debug``: print tracebacks, too.
+    """
     root = logging.getLogger()
     for each in [each for each in root.handlers if isinstance(each, _Records)]:
         root.removeHandler(each)
     root.addHandler(_Records(traces=debug))
     root.setLevel(logging.INFO if debug else logging.WARNING)
-    sys.excepthook = lambda _kind, problem, _trace: _say(trace(problem))
-    threading.excepthook = lambda fallen: _say_of(fallen.exc_value)
-    sys.unraisablehook = lambda lost: _say_of(lost.exc_value)
+    sys.excepthook = lambda _kind, problem, _trace: _print(trace(problem))
+    threading.excepthook = lambda fallen: _print_error(fallen.exc_value)
+    sys.unraisablehook = lambda lost: _print_error(lost.exc_value)
 
 
-def _say_of(problem: BaseException | None) -> None:
+def _print_error(problem: BaseException | None) -> None:
     if problem is not None:
-        _say(trace(problem))
+        _print(trace(problem))
 
 
-def _say(lines: Iterable[str]) -> None:
+def _print(lines: Iterable[str]) -> None:
     try:
         for line in lines:
             to_stderr(line)
     except (OSError, ValueError):
-        pass  # nobody is left to be told
+        pass  # stderr is gone

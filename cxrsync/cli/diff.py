@@ -1,4 +1,4 @@
-"""``cxrsync diff``"""
+"""``cxrsync diff``: compare two versions of a dataset."""
 
 from __future__ import annotations
 
@@ -33,16 +33,19 @@ from cxrsync.ui.reporters import Reporters
 @option("json", "One JSON object a line.")
 @click.pass_obj
 def diff(verbosity: Verbosity, /, old: str, new: str, as_json: bool, **options: Any) -> int:
-    """What changed from version V1 to V2: added, removed, changed, and the bytes that would move.
+    """Compare versions V1 and V2: files added, removed and changed, and the bytes to fetch.
 
-    By the two manifests, fetched into DEST where they are not there yet. One path a line on
-    stdout; the totals on stderr.
+    The manifests of both versions are compared; a missing one is fetched into DEST. Paths go to
+    stdout, one a line; totals go to stderr.
     """
     if options.pop("dataset_version", None) is not None:
-        raise UsageError("--dataset-version says nothing beside the two versions")
+        raise UsageError(
+            "--dataset-version cannot be used here",
+            next_step="Name both versions as arguments: cxrsync diff V1 V2.",
+        )
     if old == new:
         raise UsageError(f"{old} and {new} are the same version")
-    for version in (old, new):  # refused as any other that is none
+    for version in (old, new):  # the job checks each version
         job = job_of_tree({**options, "dataset_version": version})
     return asyncio.run(_run(job, (old, new), verbosity, as_json=as_json))
 
@@ -54,10 +57,10 @@ async def _run(job: Job, versions: tuple[str, str], verbosity: Verbosity, *, as_
         opened(open_source(job, reporters.tell, prompt)) as source,
         AsyncExitStack() as stack,
     ):
-        with obeying_signals(prompt, reporters) as stop:
-            comparison = compare(job, versions, source, reporters.tell, stop)
+        with obeying_signals(prompt, reporters) as cancel:
+            comparison = compare(job, versions, source, reporters.tell, cancel)
             found = await stack.enter_async_context(comparison)
-        # As in `ls`: nothing is left to be saved, and the reader may have enough.
+        # As in `ls`, there is no state to save any more. The reader may close the pipe early.
         if verbosity.output.write_lines(_lines(found, as_json=as_json)):
             totals = found.totals()
             if as_json:
@@ -98,9 +101,9 @@ def _in_words(found: Comparison, totals: DiffTotals) -> str:
     old, new = found.old.target, found.new.target
     text = f"{new.dataset.slug} {old.version} → {new.version}: {changes}"
     if not totals.to_download:
-        return text + "; no bytes would move"
+        return text + "; nothing to fetch"
     guess = totals.estimate
-    text += f"; the bytes of {humanize.files(totals.to_download)} would move"
+    text += f"; {humanize.files(totals.to_download)} to fetch"
     if guess.basis:
         text += f": about {humanize.size(guess.bytes)} (by {' and '.join(guess.basis)})"
     return text + (f", and {guess.unknown:,} of unknown size" if guess.unknown else "")

@@ -1,4 +1,4 @@
-"""``cxrsync pull --dry-run``"""
+"""``cxrsync pull --dry-run``: print what a pull would fetch."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from cxrsync.ui.dry_run_text import as_fields, in_words
 from cxrsync.ui.reporters import Reporters
 
 
-def tell_forecast(job: Job, verbosity: Verbosity, *, as_json: bool) -> int:
-    """Say what a pull of the job would do; returns the exit code."""
+def print_forecast(job: Job, verbosity: Verbosity, *, as_json: bool) -> int:
+    """Print what a pull of the job would do; return the exit code."""
     found = asyncio.run(_look(job, verbosity))
     verbosity.output.write((json.dumps(as_fields(found)) if as_json else in_words(found)) + "\n")
     if found.refusal is not None and not job.force:
@@ -30,6 +30,6 @@ def tell_forecast(job: Job, verbosity: Verbosity, *, as_json: bool) -> int:
 async def _look(job: Job, verbosity: Verbosity) -> Forecast:
     reporters = Reporters(verbosity.level, json_to=None, progress="log")
     prompt = TerminalPrompt()
-    with obeying_signals(prompt, reporters) as stop:
+    with obeying_signals(prompt, reporters) as cancel:
         async with opened(open_source(job, reporters.tell, prompt)) as source:
-            return await forecast(job, source, reporters.tell, stop)
+            return await forecast(job, source, reporters.tell, cancel)

@@ -1,8 +1,8 @@
-"""Options of the option table as click has them, with their environment variables.
+"""Options of the option table as click options with environment variables.
 
-A variable that no option has is refused, as an option is that there is not: whoever wrote
-``CXRSYNC_SUBJEKT`` meant some patient, and not the whole version. So is one that is set but empty,
-a flag's too: ``CXRSYNC_METADATA_ONLY=`` is a script's unset variable, and no wish for 4.7 TB.
+An unknown variable is an error, as an unknown option is: a user who sets ``CXRSYNC_SUBJEKT`` wants
+one patient, not the whole version. An empty variable is an error, too, also for a flag:
+``CXRSYNC_METADATA_ONLY=`` comes from an unset variable of a script, and must not fetch 4.7 TB.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from cxrsync.config.option_table import BY_NAME, OPTIONS
 from cxrsync.config.option_value import parse_text
 from cxrsync.errors import UsageError
 
-# Those that are no option's: a catalogue, and the environment that the scripts make.
+# Variables without an option: the user's catalogue, and the environment that scripts/ make.
 _OTHERS = frozenset({OWN_CATALOGUE, "CXRSYNC_VENV"})
 _MAX_NAMED = 5
-# Parameters that are called otherwise than their option: the name is Python's, or a module's.
+# Options whose parameter has another name, because theirs is a builtin or a module.
 _PARAMETERS = {"json": "as_json", "all": "everything", "format": "form"}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Value(click.ParamType):  # type: ignore[type-arg]  # generic in later clicks only
-    """Text as the value that the option table wants."""
+    """Converts text to a value of the type in the option table."""
 
     name = "text"
 
@@ -47,20 +47,22 @@ class _Value(click.ParamType):  # type: ignore[type-arg]  # generic in later cli
 
 
 class _Flag(_Value, click.types.BoolParamType):
-    """The same for a flag, which click tells by this type."""
+    """The same for a flag. click recognises flags by this base class."""
 
 
 class TableOption(click.Option):
-    """An option of the table, with its variable; repeated values stand there one a line (click
-    would split them at blanks: ``No Finding=1``). Its value is None where it is absent, never an
-    empty list."""
+    """An option of the table, with its environment variable.
+
+    The variable holds the values of a repeatable option one a line: click would split them at
+    blanks, as in ``No Finding=1``. The value of an absent option is None, never an empty list.
+    """
 
     def __init__(self, names: Sequence[str], option: Option, text: str) -> None:
         is_flag = option.type is Type.FLAG
         more: dict[str, Any] = {}
         if is_flag:
             more["is_flag"] = True
-        elif not option.is_of_job:  # a job fills in its own: only then is it known what was said
+        elif not option.is_of_job:  # for the others, make_job knows the defaults
             more["default"] = option.default
         super().__init__(
             names,
@@ -74,13 +76,13 @@ class TableOption(click.Option):
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         assert isinstance(self.envvar, str)
-        # click takes an empty variable for an absent one.
+        # click treats an empty variable as absent.
         if not os.environ.get(self.envvar, "set").strip():
             raise UsageError(
                 f"the variable {self.envvar} is set, but empty",
-                next_step="Say 1 or 0, or unset it."
+                next_step="Set it to 1 or 0, or unset it."
                 if self.is_flag
-                else "Give it a value, or unset it: an empty one is not taken for everything.",
+                else "Set it to a value, or unset it: an empty value does not select everything.",
             )
         return super().resolve_envvar_value(ctx)
 
@@ -96,15 +98,14 @@ class TableOption(click.Option):
 
 
 def option(name: str, text: str = "") -> Callable[[F], F]:
-    """The option of that name in the table; ``text`` is its help where a command has its own."""
+    """Return a decorator that adds an option of the table; ``text`` replaces its help."""
     known = BY_NAME[name]
     names = [known.short, known.typed, _PARAMETERS.get(name, name)]
     return click.option(*filter(None, names), cls=TableOption, option=known, text=text)
 
 
 class Command(click.Command):
-    """A command that refuses variables which belong to no option of any command, and names the
-    option that was meant."""
+    """A command that refuses unknown variables and options, and names the one that was meant."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
@@ -118,7 +119,7 @@ class Command(click.Command):
 
 
 def refuse_unknown_variables() -> None:
-    """Raise UsageError for a variable of ours that no option has, naming what is near."""
+    """Raise UsageError if a variable ``CXRSYNC_…`` belongs to no option; name similar ones."""
     known = _OTHERS.union(option.variable for option in OPTIONS)
     left = sorted({name for name in os.environ if name.startswith(VARIABLE_PREFIX)} - known)
     if not left:
@@ -127,6 +128,6 @@ def refuse_unknown_variables() -> None:
     near = [option.variable for option in nearest(left[0].removeprefix(VARIABLE_PREFIX), OPTIONS)]
     raise UsageError(
         f"unknown variable{'s' if len(left) > 1 else ''} {named}",
-        next_step=(f"Near: {', '.join(near)}. " if near else "")
-        + f"What begins with {VARIABLE_PREFIX} has to be an option: correct it, or unset it.",
+        next_step=(f"Did you mean {' or '.join(near)}? " if near else "")
+        + f"A variable {VARIABLE_PREFIX}… must name an option: correct or unset it.",
     )

@@ -1,4 +1,4 @@
-"""``cxrsync ls``"""
+"""``cxrsync ls``: print the selected files."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ Form = Callable[[Entry], str]
 @option("format")
 @click.pass_obj
 def ls(verbosity: Verbosity, /, form: str, **options: Any) -> int:
-    """Print the files that a selection means, without fetching them.
+    """Print the selected files without fetching them.
 
-    From what is here already, without a network; a manifest or table that is not here is fetched
-    into DEST first, where a pull will find it.
+    The local manifest and tables are enough; no network is needed. If one of them is missing, it is
+    fetched into DEST, where a later pull finds it.
     """
     return asyncio.run(_run(make_job(options), form, verbosity))
 
@@ -49,9 +49,9 @@ async def _run(job: Job, form: str, verbosity: Verbosity) -> int:
         opened(open_source(job, reporters.tell, prompt)) as source,
         AsyncExitStack() as stack,
     ):
-        with obeying_signals(prompt, reporters) as stop:
-            found = await stack.enter_async_context(list_files(job, source, reporters.tell, stop))
-        # Nothing is left to be saved: from here on a signal ends it at once.
+        with obeying_signals(prompt, reporters) as cancel:
+            found = await stack.enter_async_context(list_files(job, source, reporters.tell, cancel))
+        # There is no state to save any more, so that a signal may end the process at once.
         verbosity.output.write_lines(map(_form(form, job, found.target), found.entries()))
     return ExitCode.COMPLETE
 

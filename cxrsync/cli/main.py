@@ -1,4 +1,4 @@
-"""``cxrsync``: the group, and the one place where an error becomes a message and an exit code."""
+"""The ``cxrsync`` command: its subcommands, and how an error becomes a message and an exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from importlib import import_module
 import click
 
 from cxrsync import __version__
-from cxrsync.cli.diagnostics import speak_for_libraries
+from cxrsync.cli.diagnostics import capture_library_output
 from cxrsync.cli.environment import option
 from cxrsync.cli.unknown_option import unknown_option
 from cxrsync.config.option_table import BY_NAME
@@ -21,7 +21,7 @@ from cxrsync.errors import CxrsyncError, ExitCode
 from cxrsync.sanitize import reason_of, trace
 from cxrsync.ui.console import Output, open_standard_streams, redirect_to_null, to_stderr
 
-# Name → module and function; imported only when the command is called.
+# Name → module and function. A module is imported only when its command is used.
 _COMMANDS = {
     "pull": "cxrsync.cli.pull:pull",
     "ls": "cxrsync.cli.ls:ls",
@@ -34,8 +34,7 @@ _COMMANDS = {
 
 @dataclass(slots=True)
 class Verbosity:
-    """How much a person wants to hear: -1 quiet, 0 normal, 1 verbose; and ``output``, where
-    programs read."""
+    """How much to print for people: -1 quiet, 0 normal, 1 verbose. ``output``: standard output."""
 
     level: int = 0
     output: Output = field(default_factory=Output)
@@ -74,43 +73,45 @@ def cli(ctx: click.Context, verbose: bool, quiet: bool, debug: bool) -> None:  #
     """Download and mirror PhysioNet's chest X-ray datasets: resumable, verified, gentle.
 
     \b
-      cxrsync pull --jpg --shard p10      fetch one tenth of MIMIC-CXR-JPG; run again to go on
-      cxrsync pull --jpg --split test     … or the test split; --dry-run says what it would take
-      cxrsync ls --jpg --frontal          the paths that a selection means
-      cxrsync verify --jpg                hash again what is there
-      cxrsync status --jpg                what is there, by shard
-      cxrsync demo                        try all of it on this machine, without an account
+      cxrsync pull --jpg --shard p10      fetch one tenth of MIMIC-CXR-JPG; run again to resume
+      cxrsync pull --jpg --split test     fetch the test split; --dry-run shows what and how long
+      cxrsync ls --jpg --frontal          print the paths of selected files
+      cxrsync verify --jpg                hash the local files again
+      cxrsync status --jpg                count verified and missing files, by shard
+      cxrsync demo                        try all of this on this machine, without an account
 
-    Exit codes: 0 complete and verified, 1 unexpected, 2 usage, 3 credentials refused, 4 access
-    denied, 5 some files failed, 6 some files contradict their checksum, 7 disk or output cannot be
-    written, 8 another run is at work, 9 stopped at a limit, all well, 10 server unreachable,
-    11 refused for safety (a person must look), 130 interrupted, 143 terminated. Of several the
-    first of: 130, 143, 1, 2, 3, 4, 11, 7, 10, 8, 6, 5, 9, 0.
+    Exit codes: 0 complete and verified, 1 unexpected error, 2 usage, 3 credentials refused,
+    4 access denied, 5 some files failed, 6 some files do not match their checksum, 7 disk or output
+    cannot be written, 8 another run holds the lock, 9 stopped at a limit, no failure, 10 server
+    unreachable, 11 refused for safety (a person must look), 130 interrupted, 143 terminated. If
+    several apply, the first of: 130, 143, 1, 2, 3, 4, 11, 7, 10, 8, 6, 5, 9, 0.
     """
     ctx.obj.level = int(verbose) - int(quiet)
 
 
 def entry() -> None:
-    """The ``cxrsync`` command."""
+    """Run the ``cxrsync`` command of this process."""
     open_standard_streams()
     code: int = ExitCode.UNEXPECTED
     try:
-        speak_for_libraries(debug=wants_tracebacks(sys.argv[1:]))
+        capture_library_output(debug=wants_tracebacks(sys.argv[1:]))
         code = run(sys.argv[1:])
     finally:
-        _let_output_go()
+        _flush_output()
     sys.exit(code)
 
 
 def wants_tracebacks(arguments: list[str]) -> bool:
-    """Whether ``--debug`` or its variable is set: asked before anything is parsed, as what goes
-    wrong there is shown with it, too."""
-    said = os.environ.get(BY_NAME["debug"].variable, "")
-    return "--debug" in arguments or said.strip().casefold() in TRUE_WORDS
+    """Return whether ``--debug`` or its variable is set.
+
+    The answer is needed before the arguments are parsed: errors of parsing get a traceback, too.
+    """
+    value = os.environ.get(BY_NAME["debug"].variable, "")
+    return "--debug" in arguments or value.strip().casefold() in TRUE_WORDS
 
 
-def _let_output_go() -> None:
-    """Whoever read our output may have gone: Python's own last flush must not change the code."""
+def _flush_output() -> None:
+    """Flush the output here: without its reader, Python's flush at exit would change the code."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
@@ -120,18 +121,18 @@ def _let_output_go() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line; returns its exit code."""
-    # What is written may be patients' data: for the owner only, wherever a mode is not said.
+    """Run one command line and return its exit code."""
+    # Files may hold patients' data. Without an explicit mode they are readable by the owner only.
     os.umask(os.umask(0o077) | 0o077)
     verbosity = Verbosity()
     output = verbosity.output
-    # Ours goes to the output; what is caught here is click's own, as of --help.
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    # This catches only what click prints itself, such as --help. Commands write to ``output``.
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
         code = _run(arguments, verbosity)
-    if text := said.getvalue():
+    if text := printed.getvalue():
         output.write(text)
     if output.lost is not None:
-        from cxrsync.errors import worst_of  # --help need not wait for asyncio
+        from cxrsync.errors import worst_of  # here, so that --help does not import asyncio
 
         say_error(output.lost)
         code = worst_of((code, output.lost.exit_code))
@@ -152,20 +153,20 @@ def _run(arguments: list[str], verbosity: Verbosity) -> int:
         return problem.exit_code
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
-    except Exception as problem:  # noqa: BLE001 - the last door: it is told, in our own words
+    except Exception as problem:  # noqa: BLE001 - the last handler: it reports the error in our own words
         say_error(problem, traced=wants_tracebacks(arguments))
         return ExitCode.UNEXPECTED
     return int(result or 0)
 
 
 def say_error(problem: Exception, *, traced: bool = False) -> None:
-    """What happened and what to do next, on stderr; with ``traced`` where, too."""
+    """Print an error and its next step to stderr; with ``traced``, its traceback first."""
     what = reason_of(problem)
     if isinstance(problem, CxrsyncError):
         next_step = problem.next_step
     else:
         what = f"unexpected {what}. Nothing that was downloaded is lost."
-        next_step = "Run it again with `cxrsync --debug …` and report what it says."
+        next_step = "Run the command again with `cxrsync --debug` and report the traceback."
     for line in trace(problem) if traced else ():
         to_stderr(line)
     to_stderr(f"cxrsync: {what}")

@@ -1,4 +1,4 @@
-"""Options that several commands share, out of the option table."""
+"""Groups of options that several commands share."""
 
 from __future__ import annotations
 
@@ -30,34 +30,36 @@ def _names(*groups: Group) -> list[str]:
 
 
 def selection_options(function: F) -> F:
-    """Which files: shared by pull, ls, diff, verify and status."""
+    """Add the options that select files: for pull, ls, diff, verify and status."""
     return _all(function, [*_names(Group.DATASET, Group.SELECTION), "dest"])
 
 
 def place_options(function: F) -> F:
-    """Where the bytes come from, and where they may go: shared by every command that may fetch
-    something."""
+    """Add the options of the source and its destination: for every command that may fetch."""
     return _all(function, [*_names(Group.SOURCE), "allow_synced"])
 
 
 def source_options(function: F) -> F:
-    """Where the bytes come from and how hard to try: shared by pull and verify --repair."""
+    """Add the options of source and transfer: for pull and verify --repair."""
     return _all(place_options(function), _names(Group.TRANSFER))
 
 
 def pull_options(function: F) -> F:
-    """How files come, beyond being fetched: for pull."""
+    """Add the options of pull alone."""
     return _all(function, _names(Group.PULL))
 
 
 def output_options(function: F) -> F:
-    """What is shown: shared by pull and verify."""
+    """Add the options of the output: for pull and verify."""
     return _all(function, _names(Group.OUTPUT))
 
 
 def job_of_tree(options: dict[str, Any]) -> Job:
-    """The job that the options name; without a dataset, that of the trees in the destination, if
-    they are all of one; without a version, the one that is there, if it is the only one."""
+    """Return the job of these options; the destination fills in a missing dataset and version.
+
+    The dataset is filled in if all trees in the destination belong to one; the version, if there
+    is only one tree.
+    """
     options = check_options(options)
     if not any(options.get(name) for name in ("jpg", "dicom", "dataset")):
         found = _trees_in_dest(options)

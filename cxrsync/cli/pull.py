@@ -1,4 +1,4 @@
-"""``cxrsync pull``"""
+"""``cxrsync pull``: fetch the selected files that are missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cxrsync.api import run_job
-from cxrsync.cli.dry_run import tell_forecast
+from cxrsync.cli.dry_run import print_forecast
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import (
@@ -36,16 +36,16 @@ from cxrsync.ui.reporters import Reporters
 def pull(
     verbosity: Verbosity, /, dry_run: bool, as_json: bool, progress: str, **options: Any
 ) -> int:
-    """Fetch what is selected and not there yet; resume; verify.
+    """Fetch the selected files that are missing; resume; verify.
 
-    No selection means the whole version. Run the same command again to go on: nothing is fetched
-    twice. Credentials are looked for only if the server asks: PHYSIONET_USERNAME with
-    PHYSIONET_PASSWORD or PHYSIONET_PASSWORD_FILE (for physionet.org, or the host that
-    PHYSIONET_HOST names), keyring, ~/.netrc, then a prompt.
+    Without a selection, the whole version is selected. Run the same command again to resume:
+    nothing is fetched twice. Credentials are looked up only if the server asks for them, in this
+    order: PHYSIONET_USERNAME with PHYSIONET_PASSWORD or PHYSIONET_PASSWORD_FILE (for physionet.org,
+    or the host that PHYSIONET_HOST names), keyring, ~/.netrc, a prompt.
     """
     job = make_job(options)
     if dry_run:
-        return tell_forecast(job, verbosity, as_json=as_json)
+        return print_forecast(job, verbosity, as_json=as_json)
     return pull_job(job, verbosity, as_json=as_json, progress=progress).exit_code
 
 
@@ -57,9 +57,10 @@ def pull_job(
     progress: str,
     distrust: Iterable[str] = (),
 ) -> RunSummary:
-    """Run a job in front of a person or a log. Raises what ends it early.
+    """Run a job and report it to a terminal, a log or a program.
 
-    ``distrust``: files that were found wrong, whatever the state says of them.
+    ``distrust``: paths of files that are wrong, even if the state says that they are verified.
+    Raises any CxrsyncError that ends the run early.
     """
     reporters = Reporters(
         verbosity.level, json_to=verbosity.output if as_json else None, progress=progress
@@ -72,5 +73,5 @@ def pull_job(
 
 async def _run(job: Job, reporters: Reporters, distrust: Iterable[str]) -> RunSummary:
     prompt = TerminalPrompt()
-    with obeying_signals(prompt, reporters) as stop:
-        return await run_job(job, reporters.tell, stop, prompt, distrust)
+    with obeying_signals(prompt, reporters) as cancel:
+        return await run_job(job, reporters.tell, cancel, prompt, distrust)

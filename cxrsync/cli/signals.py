@@ -1,4 +1,4 @@
-"""Ctrl-C and its kin: asked once, a run ends in good order; asked twice, at once."""
+"""Signals such as Ctrl-C: the first ends a run with its state saved, the second ends it at once."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ from cxrsync.ui.reporters import Reporters
 _SIGNALS = {
     signal.SIGINT: ExitCode.INTERRUPTED,
     signal.SIGTERM: ExitCode.TERMINATED,
-    signal.SIGHUP: ExitCode.TERMINATED,  # the terminal, or the ssh session, has gone
+    signal.SIGHUP: ExitCode.TERMINATED,  # the terminal or the ssh session was closed
 }
 
 
 @contextmanager
 def obeying_signals(prompt: TerminalPrompt, reporters: Reporters) -> Iterator[CancelToken]:
-    """Signals end what is in here by way of the Stop. Call it inside a running event loop."""
-    stop = CancelToken()
+    """Let signals cancel the yielded token. Must be called inside a running event loop."""
+    cancel = CancelToken()
     loop = asyncio.get_running_loop()
 
     def on_signal(number: signal.Signals, code: ExitCode) -> None:
-        if stop.code is not None or prompt.abandon():
-            # Asked twice, or before there was anything to save: at once. What is on the disk
-            # stays good.
+        if cancel.code is not None or prompt.abandon():
+            # The second signal, or one at the prompt, before there is any state to save. What is on
+            # the disk stays valid.
             os._exit(code)
-        stop.request(code)
-        reporters.tell(Notice(f"{number.name}: saving the state; once more to stop at once"))
+        cancel.request(code)
+        reporters.tell(
+            Notice(f"{number.name}: saving the state; repeat the signal to stop at once")
+        )
 
     for number, code in _SIGNALS.items():
         loop.add_signal_handler(number, on_signal, number, code)
     try:
-        yield stop
+        yield cancel
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)

@@ -1,4 +1,4 @@
-"""``cxrsync status``"""
+"""``cxrsync status``: count verified and missing files."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from cxrsync.ui.console import to_stderr
 from cxrsync.ui.table import as_table
 
 _HEADINGS: tuple[str, ...] = (
-    *("", "selected", "verified", "unproved"),
-    *("missing", "bytes", "unfinished"),
+    *("", "selected", "verified", "unverified"),
+    *("missing", "bytes", "partial"),
 )
 
 
 @click.command(cls=Command)
 @selection_options
 @option("base_url")
-@option("all", "Of the whole manifest.")
+@option("all", "Count the whole manifest.")
 @option("json", "One JSON object.")
 @click.pass_obj
 def status(verbosity: Verbosity, /, everything: bool, as_json: bool, **options: Any) -> int:
-    """What is there, by shard. Hashes nothing; needs no lock and no write access.
+    """Count verified and missing files, by shard. Hashes nothing; needs no lock or write access.
 
-    Without a selection: what this tree was pulled with. Beside a pull that is at work it counts
-    what was verified up to half a minute ago, and says so.
+    Without a selection, everything that this tree was pulled with is counted. While a pull is
+    running, the counts may be half a minute old; the output says so.
     """
     job = job_of_tree(options)
 
@@ -74,19 +74,20 @@ def _remarks(shares: dict[str, PartitionStatus], runs: list[dict[str, Any]]) -> 
         files = run["files"]
         done = files["present"] + files["fetched"] + files["adopted"]
         where = f"process {run['pid']}" + (f" on {run['host']}" if "host" in run else "")
-        yield f"a pull is at work ({where}): {done:,} of {files['selected']:,} files are here"
+        yield f"a pull is running ({where}): {done:,} of {files['selected']:,} files are verified"
     behind = {
         name: share.snapshot_age
         for name, share in shares.items()
         if share.snapshot_behind and share.snapshot_age is not None
     }
     if behind and runs:
-        yield f"the table is as of {humanize.duration(max(behind.values()))} ago"
+        yield f"the table is {humanize.duration(max(behind.values()))} old"
     elif behind:
         oldest = datetime.now().astimezone() - timedelta(seconds=max(behind.values()))
         yield (
-            f"what was verified of {', '.join(behind)} after {oldest.isoformat(' ', 'minutes')} is "
-            "not counted here: a pull that was killed leaves it to the next one"
+            f"files of {', '.join(behind)} that were verified after "
+            f"{oldest.isoformat(' ', 'minutes')} are not counted: a pull was killed before it "
+            "updated the snapshot; the next pull does"
         )
 
 
@@ -96,7 +97,7 @@ def _table(shares: dict[str, PartitionStatus]) -> str:
     for name, share in shares.items():
         rows.append(_row(name, share))
         total.add(share)
-    rows.append(_row("all", total))
+    rows.append(_row("total", total))
     return as_table(rows)
 
 

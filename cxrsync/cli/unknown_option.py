@@ -1,4 +1,4 @@
-"""An option that there is not: which one was meant."""
+"""The error for an unknown option: it names the option that the user may have meant."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from cxrsync.config.option import Group, Option, called, nearest
 from cxrsync.config.option_table import OPTIONS
 from cxrsync.errors import UsageError
 
-_RESUMES = "Nothing is needed for that: every run goes on where the last one stopped."
-_VERIFIES = "Nothing is needed for that: every file is verified before it gets its name."
+_RESUMES = "No option is needed: every run resumes where the last one stopped."
+_VERIFIES = "No option is needed: every file is verified before it gets its final name."
 _BY_HAND = (
-    "A password is never an argument: set PHYSIONET_PASSWORD or PHYSIONET_PASSWORD_FILE, "
-    "or let it be asked for."
+    "A password is never an argument. Set PHYSIONET_PASSWORD or PHYSIONET_PASSWORD_FILE, or wait "
+    "for the prompt."
 )
-# What other programs need an option for, and what is to be done here instead.
+# Options of other programs that are not needed here, and why.
 _NEEDLESS = {
     **dict.fromkeys(("c", "C", "N", "continue", "resume", "timestamping", "no-clobber"), _RESUMES),
     **dict.fromkeys(("checksum", "check-integrity", "verify", "sha256"), _VERIFIES),
     **dict.fromkeys(("p", "password", "http-password", "ask-password", "pass"), _BY_HAND),
     **dict.fromkeys(
         ("r", "m", "np", "recursive", "mirror", "no-parent", "no-host-directories"),
-        "Nothing is needed for that: without a selection the whole version is pulled.",
+        "No option is needed: without a selection the whole version is pulled.",
     ),
 }
 
 
 def unknown_option(name: str, ctx: click.Context) -> UsageError:
-    """The error for an option that the command has not; it names the one that was meant."""
+    """Return the error for an option that the command of ``ctx`` does not have."""
     own = [param.opts[-1] for param in ctx.command.params if isinstance(param, click.Option)]
     here = [option for option in OPTIONS if option.typed in own]
     meant = called(name, OPTIONS) if here else []
@@ -47,9 +47,9 @@ def unknown_option(name: str, ctx: click.Context) -> UsageError:
 
 def _where(option: Option, ctx: click.Context) -> str:
     if option.group is Group.PROGRAM:
-        return f"{option.typed} stands before the command: cxrsync {option.typed} {ctx.info_name}"
+        return f"Write it before the command: cxrsync {option.typed} {ctx.info_name}"
     if ctx.parent is None:
-        return f"{option.typed} stands after the command: cxrsync pull {option.typed}"
+        return f"Write it after the command: cxrsync pull {option.typed}"
     return f"{option.typed} is an option of other commands. {_help(ctx)}"
 
 

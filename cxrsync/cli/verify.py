@@ -1,4 +1,4 @@
-"""``cxrsync verify``"""
+"""``cxrsync verify``: hash the local files again, and repair them on request."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def verify(
     progress: str,
     **options: Any,
 ) -> int:
-    """Hash again what is there; tell what is missing, bad, unreadable or extra.
+    """Hash the local files again; report what is missing, bad, unreadable or extra.
 
-    Without a selection: what this tree was pulled with. Needs no network, no lock and no write
-    access (--repair needs all three). Exit 0 if everything is right, 6 if a file is bad, 5 if one
-    is missing or cannot be read, 7 if the disk fails; with --repair, as pull ends, and 6 if a bad
-    file is still in its place.
+    Without a selection, everything that this tree was pulled with is verified. Needs no network, no
+    lock and no write access (--repair needs all three). Exit 0 if all files are good, 6 if a file
+    is bad, 5 if one is missing or cannot be read, 7 if the disk fails. With --repair: as for pull,
+    and 6 if a bad file could not be replaced.
     """
     job = job_of_tree(options)
     notices: list[Event] = []
@@ -58,8 +58,8 @@ def verify(
     with expectation(target, job, everything=everything) as expected:
         if repair and expected.only_present:
             raise UsageError(
-                "this tree does not say what it ought to hold",
-                next_step="Say so: verify --repair --shard p10, for example, or --all.",
+                "this tree has no record of the selection that it was pulled with",
+                next_step="Name a selection, such as verify --repair --shard p10, or add --all.",
             )
         reporters = Reporters(
             verbosity.level, json_to=verbosity.output if as_json else None, progress=progress
@@ -77,7 +77,7 @@ def verify(
         return found.exit_code
     for line in lines:
         reporters.tell(Notice(line))
-    # Everything that was asked for of this tree; bad and unreadable files without their proof.
+    # The selections of the tree; the records of bad and unreadable files do not count.
     first, *others = expected.selections
     job = replace(
         job, version=target.version, dest=target.tree.root, selection=first, also=tuple(others)
@@ -85,7 +85,7 @@ def verify(
     done = pull_job(
         job, verbosity, as_json=as_json, progress=progress, distrust=found.bad + found.unreadable
     )
-    # What could not be replaced was set aside, or is wrong under its name as before.
+    # A bad file that could not be replaced was moved to the trash, or still has its final name.
     lost = {problem.path for problem in done.problems}.intersection(found.bad)
     wrong = [path for path in lost if target.tree.find(path) is not None]
     return worst_of((done.exit_code, exit_status(Ending(mismatched=len(wrong)))))
@@ -103,15 +103,15 @@ def _in_words(found: Verification, name: str, *, hint: bool) -> list[str]:
         lines.append(f"{humanize.files(found.acknowledged)} missing, as acknowledged")
     if found.index_pages:
         lines.append(
-            f"{humanize.files(found.index_pages)} index.html that wget left: of no use, no harm"
+            f"{humanize.files(found.index_pages)} named index.html, left by wget: harmless, not needed"
         )
     if found.refused_lines:
-        lines.append(f"{found.refused_lines:,} manifest lines are refused")
+        lines.append(f"{found.refused_lines:,} lines of the manifest are rejected")
     if hint and found.unreadable:
         lines.append(
-            "--repair sets aside and fetches anew what the disk has lost (Input/output error); "
-            "the other unreadable files are for their owner to open"
+            "--repair replaces files that the disk has lost (Input/output error); the owner of the "
+            "other unreadable files must make them readable"
         )
     if hint and (found.bad or found.missing):
-        lines.append("To fetch what is bad or missing: the same command with --repair")
+        lines.append("To fetch bad and missing files, run the same command with --repair")
     return lines

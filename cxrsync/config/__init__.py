@@ -1,5 +1,4 @@
-"""What is wanted, as frozen values, and how words become it.
+"""The configuration of a run as frozen values, and the option table and parsers that make them.
 
-Command line, environment, job files and the Python functions all say the same things under the
-same names.
+Command line, environment, job files and Python functions share one set of options.
 """

@@ -1,4 +1,4 @@
-"""One Job: dataset + selection + source + destination + limits, as frozen values."""
+"""A Job: dataset, selection, source, destination and limits, as frozen values."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from cxrsync.config.selection import Selection
 
 DEFAULT_DEST = "physionet.org/files"
 DEFAULT_BASE_URL = "https://physionet.org/files"
-# PhysioNet honours basic auth only from agents that start with "Wget/" or "libwfdb/", and asks
-# new programs to say who they are; this does both.
+# PhysioNet accepts basic auth only from agents that start with "Wget/" or "libwfdb/", and asks new
+# programs to identify themselves. This value does both.
 DEFAULT_USER_AGENT = f"Wget/1.21 (compatible; cxrsync/{__version__})"
-# Users report 24 connections ending in connect timeouts, and 8 working for weeks.
+# Users report connect timeouts with 24 connections, and weeks without trouble with 8.
 AUTO_CONNECTIONS = 8
 AUTO_FIRST_CONNECTIONS = 4
 MAX_CONNECTIONS = 32
 
 
 class Link(Enum):
-    """How a file comes over from an older version; the values of ``--link``.
+    """How a file of an older version is reused; the values of ``--link``.
 
-    Where the file system cannot, a hard link becomes a clone, and a clone a copy.
+    If the file system cannot make a hard link, a clone is made; if it cannot clone, a copy.
     """
 
     REFLINK = "reflink"
@@ -33,7 +33,7 @@ class Link(Enum):
 
 
 class Reports(Enum):
-    """How reports come; the values of ``--reports``. AUTO: as one archive where that is less."""
+    """How reports are fetched; the values of ``--reports``. AUTO: the archive, if it is smaller."""
 
     AUTO = "auto"
     ZIP = "zip"
@@ -42,7 +42,7 @@ class Reports(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SourceConfig:
-    """Where the bytes come from: a server, or a tree on a local disk (``from_dir``)."""
+    """The source of the files: a server, or a tree on a local disk (``from_dir``)."""
 
     base_url: str = DEFAULT_BASE_URL
     from_dir: Path | None = None
@@ -53,13 +53,13 @@ class SourceConfig:
 
 @dataclass(frozen=True, slots=True)
 class TransferLimits:
-    """How hard and how long to try; times in seconds.
+    """Limits of connections, retries, time and rate; times in seconds.
 
-    ``connections`` are asked at a time, ranges included: at most ``first_connections`` of them at
-    first, more where all goes well, and fewer after trouble. Where these are equal, always as many.
-    There is deliberately no total timeout: an image of 13 MB at 25 KB/s takes nine minutes.
-    ``give_up_after`` is how long the whole server may be away before the run ends; ``rate`` the
-    bytes per second of all connections together, None without limit.
+    The run starts with ``first_connections`` concurrent requests, ranges included. It adds
+    connections while all goes well, up to ``connections``, and removes some after failures. If both
+    are equal, the number is fixed. There is deliberately no total timeout: an image of 13 MB takes
+    nine minutes at 25 KB/s. ``give_up_after``: how long the server may be down before the run ends.
+    ``rate``: bytes per second of all connections together; None: no limit.
     """
 
     connections: int = AUTO_CONNECTIONS
@@ -76,13 +76,15 @@ class TransferLimits:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is wanted. ``version`` None means: the one in the destination, else the newest known.
+    """What to pull, from where, and to where.
 
-    ``also``: further selections, whose files are meant as well (what a tree was pulled with);
-    ``with_reports``: the reports of the selected studies too, from the dataset that has them;
-    ``link_from``: an older version's tree, besides those that lie beside the new one; ``force``:
-    pull although it seems not to fit on the disk; ``allow_synced``: into a drive that syncs online
-    too; ``acknowledged``: path and observed SHA-256 of contradictions that are no fault any more.
+    version: None means the version in the destination, else the newest known version.
+    also: further selections, whose files are pulled too (those that a tree was pulled with).
+    with_reports: also pull the reports of the selected studies, from the dataset that has them.
+    link_from: the tree of an older version, besides those that lie beside the new one.
+    force: pull even if the free disk space seems too small.
+    allow_synced: allow a destination that is synced online.
+    acknowledged: path and observed SHA-256 of mismatches that do not count as failures.
     """
 
     dataset: str
@@ -103,12 +105,12 @@ class Job:
 
     @property
     def selections(self) -> tuple[Selection, ...]:
-        """All of them: a file is wanted if any of them means it."""
+        """All selections. A file is selected if any of them selects it."""
         return (self.selection, *self.also)
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether ``host`` names this machine."""
+    """Return whether ``host`` is this machine."""
     if host is None:
         return False
     if host == "localhost":

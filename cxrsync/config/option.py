@@ -1,4 +1,4 @@
-"""One option: its name in every interface, its type, its default and its help text."""
+"""An option: its name in every interface, its type, its default, and what users type instead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VARIABLE_PREFIX = "CXRSYNC_"
 
 
 class Type(Enum):
-    """What values an option takes."""
+    """The type of an option's values."""
 
     FLAG = "flag"
     INT = "int"
@@ -20,11 +20,11 @@ class Type(Enum):
     PATH = "path"
     CHOICE = "choice"
     TEXT = "text"
-    IDS = "ids"  # texts; whole numbers, too
+    IDS = "ids"  # text, or whole numbers
 
 
 class Group(Enum):
-    """What an option is about."""
+    """The part of a command that an option belongs to."""
 
     DATASET = "Dataset"
     SELECTION = "Selection"
@@ -37,19 +37,22 @@ class Group(Enum):
     PROGRAM = "Program"
 
 
-# The groups whose options make a job: in Python and in job files, too.
+# The groups whose options make a job. Python and job files take only these.
 JOB_GROUPS = frozenset(Group) - {Group.COMMAND, Group.OUTPUT, Group.PROGRAM}
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option, as the command line, the environment, Python and job files have it.
+    """One option of the command line, the environment, Python and job files.
 
-    ``words``: the values of a CHOICE, or what else than a number an INT or a RATE may be.
-    ``at_least``, ``above``, ``at_most``: bounds of a number. ``near``: what people type for it in
-    other programs, separated by blanks. ``example``: a value, for error messages. ``advanced``: not
-    for everyday use. ``flag`` is the name on the command line, where it does not follow from
-    ``name``. ``{default}`` in ``help`` stands for the default.
+    name: the keyword in Python.
+    words: the values of a CHOICE; for an INT or a RATE, words that are allowed besides numbers.
+    at_least, above, at_most: bounds of a number.
+    near: names that other programs or users give the option, separated by blanks.
+    example, hint: a valid value, and a sentence, for error messages.
+    advanced: not for everyday use.
+    flag: the name on the command line, where it does not follow from ``name``.
+    help: the text for ``--help``; ``{default}`` stands for the default.
     """
 
     name: str
@@ -72,34 +75,34 @@ class Option:
 
     @property
     def typed(self) -> str:
-        """The option as it is typed on the command line."""
+        """The name on the command line."""
         return self.flag or "--" + self.name.replace("_", "-")
 
     @property
     def key(self) -> str:
-        """The option's key in a job file."""
+        """The key in a job file."""
         return self.typed.removeprefix("--").replace("-", "_")
 
     @property
     def variable(self) -> str:
-        """The environment variable of the option: no command in its name."""
+        """The environment variable. It does not name a command."""
         return VARIABLE_PREFIX + self.key.upper()
 
     @property
     def is_of_job(self) -> bool:
-        """Whether a job has it, so that Python and job files take it."""
+        """Whether the option is part of a job, so that Python and job files take it."""
         return self.group in JOB_GROUPS
 
     @property
     def help_text(self) -> str:
-        """The help text with the default in it."""
+        """The help text, with the default filled in."""
         default = self.default
         shown = f"{default:g}" if isinstance(default, float) else str(default)
         return self.help.replace("{default}", shown)
 
     @property
     def form(self) -> str:
-        """What a value has to be, as a phrase for error messages."""
+        """What a value must be, as a phrase for error messages."""
         if self.type is Type.CHOICE:
             return either(self.words)
         phrase = _FORMS[self.type]
@@ -124,13 +127,13 @@ _FORMS = {
 
 
 def either(words: tuple[str, ...]) -> str:
-    """``a, b or c``."""
+    """Return ``a, b or c``."""
     *first, last = words
     return f"{', '.join(first)} or {last}" if first else last
 
 
 def called(word: str, among: Iterable[Option]) -> list[Option]:
-    """The options of that name, the one that other programs give them included."""
+    """Return the options that have this name, here or in other programs."""
     bare = word.strip().lstrip("-").replace("-", "_")
     folded = bare if len(bare) == 1 else bare.casefold()
     return [
@@ -141,11 +144,11 @@ def called(word: str, among: Iterable[Option]) -> list[Option]:
 
 
 def nearest(word: str, among: Iterable[Option]) -> list[Option]:
-    """The options that a word which names none may stand for, best first; [] if none is near.
+    """Return the options that an unknown name may mean, best first; [] if none is similar.
 
-    What other programs call an option comes first, then what is spelled alike.
+    A name from another program counts before a name with a similar spelling.
     """
-    import difflib  # only where something is wrong
+    import difflib  # here, because only errors need it
 
     options = list(among)
     if exact := called(word, options):

@@ -1,8 +1,8 @@
-"""The one table of options: command line, environment, Python and job files read it.
+"""The option table: command line, environment, Python and job files take their options from here.
 
-The order is that of ``--help``. The options of ``cxrsync demo`` are not in it: they concern the
-demo's own server, and have no variables, so that ``CXRSYNC_DIR`` is refused rather than taken for
-the demo's when ``CXRSYNC_DEST`` was meant. Imports neither click nor YAML: every start needs it.
+The order is the order in ``--help``. The options of ``cxrsync demo`` are not in the table, and they
+have no environment variables: a user who sets ``CXRSYNC_DIR`` but means ``CXRSYNC_DEST`` must get
+an error. The module imports neither click nor YAML, because every command imports it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ def _words(kind: type[Link | Reports | Unit]) -> tuple[str, ...]:
 
 _DATASET = (
     Option(
-        "jpg", Type.FLAG, Group.DATASET,
-        help="MIMIC-CXR-JPG.",
-        near="jpeg jpgs mimic_cxr_jpg",
+        "jpg", Type.FLAG, Group.DATASET, help="MIMIC-CXR-JPG.", near="jpeg jpgs mimic_cxr_jpg",
     ),
     Option(
         "dicom", Type.FLAG, Group.DATASET,
@@ -32,12 +30,12 @@ _DATASET = (
     ),
     Option(
         "dataset", Type.TEXT, Group.DATASET, metavar="SLUG", example="mimic-cxr-jpg",
-        help="Any PhysioNet dataset, by its name there.",
+        help="Any PhysioNet dataset, by its name on PhysioNet.",
         near="slug project database db name",
     ),
     Option(
         "dataset_version", Type.TEXT, Group.DATASET, metavar="V", example="2.1.0",
-        help="Default: the one in DEST, else the newest.",
+        help="Default: the version in DEST, else the newest.",
         near="version release revision tag",
     ),
 )  # fmt: skip
@@ -45,47 +43,46 @@ _DATASET = (
 _SELECTION = (
     Option(
         "shard", Type.TEXT, Group.SELECTION, metavar="P10", repeatable=True, example="p10",
-        help="p10 … p19; also p10-p14 and p10,p12.",
+        help="p10 to p19; also p10-p14 and p10,p12; repeatable.",
         near="shards folder folders part partition chunk",
     ),
     Option(
         "split", Type.TEXT, Group.SELECTION, metavar="S", repeatable=True, example="test",
-        help="train, validate, test; repeatable.",
+        help="train, validate or test; repeatable.",
         near="splits subset fold set train test validate val",
     ),
     Option(
         "subject", Type.IDS, Group.SELECTION, metavar="ID", repeatable=True, example="p10000032",
-        help="p10000032; or @FILE, one a line.",
+        help="p10000032, or @FILE with one id a line; repeatable.",
         near="subjects subject_id subject_ids patient patients patient_id participant",
     ),
     Option(
         "study", Type.IDS, Group.SELECTION, metavar="ID", repeatable=True, example="s50414267",
-        help="s50414267; or @FILE.",
+        help="s50414267, or @FILE; repeatable.",
         near="studies study_id study_ids exam exams accession",
     ),
     Option(
         "image", Type.IDS, Group.SELECTION, metavar="ID", repeatable=True,
         example="02aa804e-bde0afdd-112c0b34-7bc16630-4e384014",
-        help="By DICOM id; or @FILE (@- reads stdin).",
+        help="A DICOM id, or @FILE (@- reads standard input); repeatable.",
         near="images image_id image_ids dicom_id dicom_ids instance files_from",
     ),
     Option(
         "view", Type.TEXT, Group.SELECTION, metavar="PA,AP", repeatable=True, example="PA",
-        help="View positions; blank: not told.",
+        help="View positions; blank: no position is recorded; repeatable.",
         near="views view_position projection position",
     ),
     Option("frontal", Type.FLAG, Group.SELECTION, help="Views PA and AP.", near="front pa ap"),
     Option("lateral", Type.FLAG, Group.SELECTION, help="Views LATERAL and LL.", near="side ll"),
     Option(
-        "label", Type.TEXT, Group.SELECTION, metavar="L=V", repeatable=True,
-        example="Pneumonia=1",
-        help='"Pneumonia=1" (or 0, -1, blank); values of one label are alternatives, '
-        "several labels all hold.",
+        "label", Type.TEXT, Group.SELECTION, metavar="L=V", repeatable=True, example="Pneumonia=1",
+        help='"Pneumonia=1" (or 0, -1, blank). Values of one label are alternatives; different '
+        "labels must all match.",
         near="labels finding findings diagnosis pathology disease class",
     ),
     Option(
-        "labeler", Type.TEXT, Group.SELECTION, metavar="NAME", example="negbio", advanced=True,
-        default=CHEXPERT,
+        "labeler", Type.TEXT, Group.SELECTION, metavar="NAME", example="negbio", default=CHEXPERT,
+        advanced=True,
         help="chexpert or negbio [default: {default}].",
         near="labeller labelers annotator chexpert negbio",
     ),
@@ -100,12 +97,12 @@ _SELECTION = (
     ),
     Option(
         "include", Type.TEXT, Group.SELECTION, metavar="GLOB", repeatable=True, example="*.dcm",
-        help="Only paths like this; * crosses /.",
+        help="Only paths that match the glob; * matches / too; repeatable.",
         near="A accept accept_regex pattern filter glob match iinclude path",
     ),
     Option(
         "exclude", Type.TEXT, Group.SELECTION, metavar="GLOB", repeatable=True, example="*.dcm",
-        help="No paths like this.",
+        help="No paths that match the glob; repeatable.",
         near="R reject reject_regex ignore skip omit iexclude",
     ),
     Option(
@@ -115,36 +112,35 @@ _SELECTION = (
     ),
     Option(
         "sample", Type.INT, Group.SELECTION, metavar="N", at_least=1,
-        help="N drawn by chance, the same everywhere.",
+        help="N units drawn at random, the same ones on every machine.",
         near="random subsample sample_size",
     ),
     Option(
         "sample_by", Type.CHOICE, Group.SELECTION, metavar="UNIT", words=_words(Unit),
         default=Unit.IMAGE.value, advanced=True,
-        help="subject, study or image [default: {default}].",
+        help="The unit of --sample: subject, study or image [default: {default}].",
         near="by group_by unit stratify",
     ),
     Option(
         "seed", Type.INT, Group.SELECTION, metavar="S", default=0, advanced=True,
-        help="Another seed, another sample [default: {default}].",
+        help="The seed of --sample, a whole number [default: {default}].",
         near="random_seed random_state",
     ),
     Option(
         "split_table", Type.PATH, Group.SELECTION, metavar="FILE", advanced=True,
-        help="Take the splits from this table of yours.",
-        near="split_file split_csv splits_file",
+        help="Read the splits from this file instead of the published table.", near="split_csv",
     ),
     Option(
-        "no_tables", Type.FLAG, Group.SELECTION, help="Images without the tables of the root.",
-        advanced=True,
+        "no_tables", Type.FLAG, Group.SELECTION, advanced=True,
+        help="Leave out the tables, which come with selected images.",
         near="skip_tables without_tables images_only no_metadata no_csv",
     ),
 )  # fmt: skip
 
 _DEST = Option(
     "dest", Type.PATH, Group.DESTINATION, metavar="DIR", default=str(_JOB.dest), example="/data",
-    help="Where the tree lies [default: {default}], as DATASET/VERSION or "
-    "in a layout of wget's. A version's own folder is taken as it is.",
+    help="The folder that holds, or will hold, DATASET/VERSION [default: {default}]. The layouts "
+    "of wget and a version's own folder are recognised.",
     near="d o O P output outdir out output_dir output_directory directory directory_prefix dir "
     "destination target target_dir local_dir prefix root to",
 )  # fmt: skip
@@ -153,54 +149,52 @@ _TRANSFER = (
     Option(
         "connections", Type.INT, Group.TRANSFER, metavar="N|auto", words=("auto",),
         default="auto", at_least=1, at_most=MAX_CONNECTIONS,
-        help="Connections in all, ranges included [default: {default}, 4 to 8].",
-        hint="Leave it out: more than 8 gets connect timeouts from PhysioNet, not speed.",
+        help="Concurrent connections, ranges included [default: {default}, 4 to 8].",
+        hint="Leave it out: more than 8 connections lead to connect timeouts, not to speed.",
         near="j x jobs threads parallel workers concurrency transfers checkers processes streams "
         "max_connections num_connections max_connection_per_server max_concurrent_downloads",
     ),
     Option(
         "retries", Type.INT, Group.TRANSFER, metavar="N", default=_LIMITS.retries, at_least=0,
         advanced=True,
-        help="Failures in a row before a file is given up [default: {default}].",
+        help="Failures in a row after which a file fails [default: {default}].",
         near="t tries retry max_tries max_retries low_level_retries attempts",
     ),
     Option(
-        "connect_timeout", Type.SECONDS, Group.TRANSFER, metavar="S",
-        default=_LIMITS.connect_timeout, above=0, advanced=True,
-        help="[default: {default}]",
-        near="contimeout dns_timeout",
+        "connect_timeout", Type.SECONDS, Group.TRANSFER, metavar="S", above=0, advanced=True,
+        default=_LIMITS.connect_timeout, near="contimeout dns_timeout",
+        help="Seconds to wait for a new connection [default: {default}].",
     ),
     Option(
         "stall_timeout", Type.SECONDS, Group.TRANSFER, metavar="S",
         default=_LIMITS.stall_timeout, above=0, advanced=True,
-        help="Drop a silent connection after this [default: {default}].",
+        help="Seconds without data after which a connection is closed [default: {default}].",
         near="T timeout read_timeout idle_timeout speed_time",
     ),
     Option(
         "give_up_after", Type.SECONDS, Group.TRANSFER, metavar="S",
         default=_LIMITS.give_up_after, above=0, advanced=True,
-        help="How long the server may be away, or ask to be left alone "
-        "(Retry-After) [default: {default}].",
+        help="Seconds to wait for a server that is down, or that asks to wait "
+        "(Retry-After), before the run ends [default: {default}].",
         near="max_wait wait waitretry retry_wait patience retry_max_time",
     ),
     Option(
         "wait_lock", Type.SECONDS, Group.TRANSFER, metavar="S", default=_LIMITS.wait_lock,
         at_least=0, advanced=True,
-        help="Wait so long for another run's lock [default: {default}]; for what all runs share "
-        "(manifest, tables) at least --give-up-after.",
+        help="Seconds to wait for another run's lock [default: {default}]; for the manifest and "
+        "the tables, which all runs share, at least --give-up-after.",
         near="retry_lock lock_wait lock_timeout wait_for_lock",
     ),
     Option(
         "limit_rate", Type.RATE, Group.TRANSFER, metavar="RATE", words=("off",), default="off",
-        help="Bytes per second of all connections together: 500k, 2M [default: {default}].",
-        hint="Bytes per second, of all connections together: 500k, 2M or 1.5M; or off.",
+        help="Bytes per second for all connections together: 500k, 2M [default: {default}].",
+        hint="Write bytes per second for all connections together: 500k, 2M or 1.5M; or off.",
         near="rate rate_limit bwlimit bandwidth bandwidth_limit limit_download speed speed_limit "
         "max_speed max_download_limit max_overall_download_limit throttle",
     ),
     Option(
         "max_files", Type.INT, Group.TRANSFER, metavar="N", at_least=0,
-        help="Stop after this many files (exit 9).",
-        near="max_downloads file_limit",
+        help="Stop after this many files (exit 9).", near="max_downloads file_limit",
     ),
     Option(
         "max_duration", Type.SECONDS, Group.TRANSFER, metavar="S", at_least=0,
@@ -208,46 +202,44 @@ _TRANSFER = (
         near="max_time time_limit duration stop_after",
     ),
     Option(
-        "no_fsync", Type.FLAG, Group.TRANSFER, advanced=True,
-        help="For scratch disks: quicker, but after a power cut only verify knows.",
-        near="nofsync no_sync",
+        "no_fsync", Type.FLAG, Group.TRANSFER, advanced=True, near="nofsync no_sync",
+        help="For scratch disks: faster, but after a power cut only verify finds lost data.",
     ),
 )  # fmt: skip
 
 _SOURCE = (
     Option(
         "from_dir", Type.PATH, Group.SOURCE, flag="--from", metavar="DIR", example="/mnt/mirror",
-        help="Copy from a tree on a local disk instead: its folder, or one that holds "
+        help="Copy from a tree on a local disk instead: a version's folder, or a folder that holds "
         "DATASET/VERSION.",
         near="source src local local_tree copy_from input",
     ),
     Option(
-        "base_url", Type.TEXT, Group.SOURCE, metavar="URL", default=_JOB.origin.base_url,
-        advanced=True,
-        help="Default: {default}.",
+        "base_url", Type.TEXT, Group.SOURCE, metavar="URL", advanced=True,
+        default=_JOB.origin.base_url,
+        help="The address of the files [default: {default}].",
         near="url base host server endpoint endpoint_url mirror http_url",
     ),
     Option(
         "user", Type.TEXT, Group.SOURCE, metavar="NAME", example="alice",
-        help="User name; the password is never an argument.",
+        help="The user name; the password is never an argument.",
         near="u user_name username http_user login account email",
     ),
     Option(
         "ca_file", Type.PATH, Group.SOURCE, metavar="PEM", advanced=True,
-        help="Trust this certificate authority too.",
-        near="cacert ca_cert ca_certificate ca_bundle cert certificate no_check_certificate "
-        "insecure",
+        help="Trust this certificate authority, too.",
+        near="cacert ca_cert ca_certificate ca_bundle certificate no_check_certificate insecure",
     ),
     Option(
         "user_agent", Type.TEXT, Group.SOURCE, metavar="STR", default=_JOB.origin.user_agent,
         advanced=True,
-        help="PhysioNet lets in only those that begin with Wget/.",
+        help="The User-Agent header; PhysioNet accepts only those that begin with Wget/.",
         near="U agent useragent",
     ),
     Option(
         "allow_synced", Type.FLAG, Group.DESTINATION, advanced=True,
-        help="Into a drive that syncs online too (Google Drive, OneDrive, Dropbox, …); ask "
-        "first whether the data use agreement lets you.",
+        help="Allow a destination that is synced online (Google Drive, OneDrive, Dropbox and the "
+        "like). Check first that your data use agreement permits it.",
         near="allow_cloud allow_cloud_sync allow_sync",
     ),
 )  # fmt: skip
@@ -255,39 +247,40 @@ _SOURCE = (
 _PULL = (
     Option(
         "with_reports", Type.FLAG, Group.PULL,
-        help="With --jpg: the reports of the selected studies too, from MIMIC-CXR.",
+        help="With --jpg: also fetch the reports of the selected studies, from MIMIC-CXR.",
         near="include_reports and_reports add_reports",
     ),
     Option(
         "reports", Type.CHOICE, Group.PULL, metavar="zip|files", words=_words(Reports),
         default=Reports.AUTO.value, advanced=True,
-        help="In one archive, or each by itself [default: for --only reports and "
-        "--with-reports the archive, where that is less]. Unpacked reports bear the "
-        "archive's time.",
+        help="Fetch reports in one archive, or one by one [default: with --only reports or "
+        "--with-reports the archive, if it is smaller]. Unpacked reports get the "
+        "archive's modification time.",
         near="report reports_as report_format",
     ),
     Option(
         "link_from", Type.PATH, Group.PULL, metavar="DIR", example="/data/2.0.0", advanced=True,
-        help="An older version that has files of this one; one that lies beside the new "
-        "one is found by itself.",
+        help="The folder of an older version, whose unchanged files are reused. An older version "
+        "beside the new one is found automatically.",
         near="link_dest copy_dest compare_dest reference parent reuse_from",
     ),
     Option(
         "link", Type.CHOICE, Group.PULL, metavar="HOW", words=_words(Link),
         default=_JOB.link.value, advanced=True,
-        help="reflink (else a copy), copy, or hardlink: then one in-place edit, as "
-        "wget's, changes both versions [default: {default}].",
+        help="How to reuse files: reflink (else a copy), copy, or hardlink. With "
+        "hardlink a program that edits a file in place, as wget does, changes both versions "
+        "[default: {default}].",
         near="link_type link_mode reflink hardlink hard_link",
     ),
     Option(
         "force", Type.FLAG, Group.PULL,
-        help="Pull although it seems not to fit on the disk.",
+        help="Pull even if the free disk space seems too small.",
         near="f ignore_space no_space_check skip_space_check",
     ),
     Option(
         "acknowledge", Type.PATH, Group.PULL, metavar="FILE", advanced=True,
-        help="Contradictions that you know of, a path and the observed SHA-256 a line: still "
-        "listed, but no fault (exit 0).",
+        help="A file with known mismatches, a path and the observed SHA-256 a line. They are "
+        "listed, but do not count as failures (exit 0).",
         near="ack acknowledged known known_bad ignore_mismatch allow_mismatch baseline",
     ),
 )  # fmt: skip
@@ -295,23 +288,22 @@ _PULL = (
 _COMMAND = (
     Option(
         "dry_run", Type.FLAG, Group.COMMAND,
-        help="Say what it would do and take; fetch no file.",
+        help="Print what would be fetched, and how long it would take; fetch no file.",
         near="n dryrun simulate spider plan preview what_if just_print",
     ),
     Option(
-        "all", Type.FLAG, Group.COMMAND, help="Against the whole manifest.",
+        "all", Type.FLAG, Group.COMMAND, help="Verify against the whole manifest.",
         near="a everything whole complete full",
     ),
     Option(
         "repair", Type.FLAG, Group.COMMAND,
-        help="Fetch what is bad, missing or lost by the disk.",
+        help="Fetch files that are bad, missing, or lost to a disk error.",
         near="fix refetch redownload heal",
     ),
     Option(
         "format", Type.CHOICE, Group.COMMAND, metavar="[paths|urls|sha256sum|json]",
         words=("paths", "urls", "sha256sum", "json"), default="paths",
-        help="sha256sum: as `sha256sum -c` reads it, from the version's folder.  "
-        "[default: {default}]",
+        help="sha256sum: input for `sha256sum -c` in the version's folder [default: {default}].",
         near="output_format as json",
     ),
 )  # fmt: skip
@@ -319,13 +311,13 @@ _COMMAND = (
 _OUTPUT = (
     Option(
         "json", Type.FLAG, Group.OUTPUT,
-        help="One JSON object a line on stdout; what is for people goes to stderr.",
+        help="One JSON object a line on stdout; messages for people go to stderr.",
         near="as_json json_output json_lines jsonl output_format use_json_log format",
     ),
     Option(
         "progress", Type.CHOICE, Group.OUTPUT, metavar="[auto|bar|log|none]",
         words=("auto", "bar", "log", "none"), default="auto",
-        help="auto: a bar on a terminal, lines elsewhere.",
+        help="auto: a bar on a terminal, lines elsewhere [default: {default}].",
         near="P progress_bar no_progress show_progress bar stats",
     ),
 )  # fmt: skip
@@ -335,7 +327,7 @@ _PROGRAM = (
         "verbose", Type.FLAG, Group.PROGRAM, short="-v", help="Name every file and every retry."
     ),
     Option(
-        "quiet", Type.FLAG, Group.PROGRAM, short="-q", help="Say nothing but errors.",
+        "quiet", Type.FLAG, Group.PROGRAM, short="-q", help="Print errors only.",
         near="silent s no_verbose nv",
     ),
     Option(
@@ -354,5 +346,5 @@ JOB_OPTIONS = tuple(option for option in OPTIONS if option.is_of_job)
 
 
 def options_of(*groups: Group) -> list[Option]:
-    """The options of some groups, in the order of ``--help``."""
+    """Return the options of these groups, in the order of ``--help``."""
     return [option for option in OPTIONS if option.group in groups]

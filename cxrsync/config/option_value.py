@@ -1,8 +1,8 @@
-"""Values of options: each has the type that the option table names, or it is refused.
+"""Check the value of an option against the type in the option table.
 
-One rule for every interface. Python and job files give typed values, which are never converted: an
-option that takes a number takes no text. The command line and the environment give text, which
-:func:`parse_text` reads.
+The same rules hold for every interface. Python and job files pass typed values, which are never
+converted: ``"3"`` is not a number. The command line and the environment pass text, which
+:func:`parse_text` converts.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from cxrsync.sanitize import reason_of
 
 TRUE_WORDS = frozenset({"1", "true", "t", "yes", "y", "on"})
 FALSE_WORDS = frozenset({"0", "false", "f", "no", "n", "off"})
-# Larger ones fit neither the state nor a message: Python refuses to print a number of 5,000 digits.
+# SQLite stores no larger number, and Python prints none of more than 4,300 digits.
 _MAX_INT = (1 << 63) - 1
-# Some 30 years: the system's timers take no more than a few times that.
+# About 30 years. The timers of the system overflow at a few times that.
 _MAX_SECONDS = 1e9
 _MAX_SHOWN = 60
 _RATE = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?)(?P<unit>[kKmMgG]?)", re.ASCII)
@@ -32,7 +32,7 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 class _Wrong(Exception):
-    """The value has not the option's form. ``next_step``: what to write instead."""
+    """The value does not have the type of its option. ``next_step``: what to write instead."""
 
     def __init__(self, next_step: str = "") -> None:
         super().__init__()
@@ -40,12 +40,12 @@ class _Wrong(Exception):
 
 
 def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a job that are set, each value checked.
+    """Return the options of a job that are set, with checked values.
 
-    None, or absence, is no filter. An empty value is refused: it is a query that found nobody, or a
-    script's unset variable, and taken for "no filter" it would fetch the whole version. Raises
-    UsageError for a name that no job has, and for a value that is empty or not of the option's
-    type.
+    An option that is absent or None is not set. An empty value is an error: it comes from a query
+    without results or from an unset variable of a script, and as "no filter" it would fetch the
+    whole version. Raises UsageError for a name that is not an option of a job, and for a value that
+    is empty or of the wrong type.
     """
     known = {option.name for option in JOB_OPTIONS}
     for name in options:
@@ -59,10 +59,11 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_value(option: Option, value: object, label: str = "") -> Any:
-    """``value`` as the type of ``option``: a path as a Path, a rate in bytes per second (None for
-    ``off``), the values of a repeatable option as a list of texts.
+    """Return ``value`` in the type of ``option``.
 
-    ``label`` is the option's name in messages. Raises UsageError, which says what to write.
+    A path becomes a Path, a rate a number of bytes per second (None for ``off``), the values of a
+    repeatable option a list of texts. ``label`` is the option's name in messages. Raises
+    UsageError, which says what to write instead.
     """
     label = label or option.typed
     if option.repeatable:
@@ -70,7 +71,7 @@ def check_value(option: Option, value: object, label: str = "") -> Any:
     if isinstance(value, str) and not value.strip():
         raise UsageError(
             f"{label} is empty",
-            next_step="An unset variable, perhaps? Give it a value, or leave it out.",
+            next_step="Is a variable of your script unset? Give a value, or leave the option out.",
         )
     try:
         return _CHECKS[option.type](option, value)
@@ -82,10 +83,10 @@ def check_value(option: Option, value: object, label: str = "") -> Any:
 
 
 def parse_text(option: Option, text: str, label: str = "") -> Any:
-    """The value that a text means on the command line or in the environment.
+    """Return the value of a text from the command line or the environment.
 
-    One value of a repeatable option stays as it is: :func:`check_options` sees them together.
-    Raises UsageError.
+    A value of a repeatable option is returned unchanged: :func:`check_options` checks all of them
+    together. Raises UsageError.
     """
     if option.repeatable:
         return text
@@ -100,7 +101,7 @@ def parse_text(option: Option, text: str, label: str = "") -> Any:
 
 
 def _read(option: Option, text: str) -> object:
-    """A text as a typed value. Raises ValueError."""
+    """Return a text as a typed value. Raises ValueError."""
     if option.type is Type.FLAG:
         folded = text.strip().casefold()
         if folded not in TRUE_WORDS | FALSE_WORDS:
@@ -112,7 +113,7 @@ def _read(option: Option, text: str) -> object:
 
 
 def existing(path: Path, label: str, *, folder: bool = False) -> Path:
-    """``path``, if there is a file, or a folder, of that name. Raises UsageError."""
+    """Return ``path`` if it is a file (or a folder). Raises UsageError otherwise."""
     try:
         is_there = path.is_dir() if folder else path.is_file()
     except OSError as problem:
@@ -123,7 +124,7 @@ def existing(path: Path, label: str, *, folder: bool = False) -> Path:
 
 
 def absolute(path: Path, label: str) -> Path:
-    """``path`` from the root. Raises UsageError where the working directory is gone."""
+    """Return the absolute path. Raises UsageError if the working directory was deleted."""
     try:
         return path.absolute()
     except OSError as problem:
@@ -205,9 +206,9 @@ def _choice(option: Option, value: object) -> str:
     if not isinstance(value, str):
         raise _Wrong(_in_quotes(option))
     if value not in option.words:
-        from cxrsync.catalog.dataset_info import suggest
+        from cxrsync.catalog.dataset_info import suggestion
 
-        raise _Wrong(f"Near: {suggest(value, option.words)}.")
+        raise _Wrong(suggestion(value, option.words))
     return value
 
 
@@ -224,15 +225,15 @@ _NUMBERS: dict[Type, Callable[[str], float]] = {Type.INT: int, Type.SECONDS: flo
 
 
 def _check_texts(option: Option, value: object, label: str) -> list[str]:
-    """The values of a repeatable option; one alone need not be a list."""
+    """Return the values of a repeatable option as texts. A single value need not be a list."""
     values = _listed(value)
     texts = ["" if each is None else _as_text(option, each, label) for each in values]
     if texts and all(text.strip() for text in texts):
         return texts
     raise UsageError(
         f"{label} has an empty value" if len(texts) > 1 else f"{label} is empty",
-        next_step="That does not mean everything. Give it a value; where no such filter is "
-        "wanted, leave it out (in Python: None).",
+        next_step="An empty value does not select everything. Give a value, or leave the option "
+        "out (in Python: None).",
     )
 
 
@@ -242,7 +243,7 @@ def _listed(value: object) -> list[object]:
         return [value]
     try:
         return list(value)  # type: ignore[call-overload, no-any-return]
-    except TypeError:  # an array of no dimension
+    except TypeError:  # a numpy array of dimension 0
         return [value]
 
 
@@ -255,11 +256,11 @@ def _as_text(option: Option, value: object, label: str) -> str:
     raise UsageError(f"{label} {_shown(value)} is not {option.form}", next_step=_in_quotes(option))
 
 
-# ── what they share ────────────────────────────────────────────────────────────────────────────
+# ── helpers ────────────────────────────────────────────────────────────────────────────────────
 
 
 def _index(value: object) -> int | None:
-    """A whole number, numpy's too; None for anything else, a truth value among it."""
+    """Return a whole number, also one of numpy; None for anything else, also for a bool."""
     if isinstance(value, bool):
         return None
     try:
@@ -286,11 +287,11 @@ def _without_quotes(text: str, kind: Callable[[str], float]) -> str:
 
 def _in_quotes(option: Option) -> str:
     example = option.example or (option.words[0] if option.words else "…")
-    return f"Write it as text, in quotes: {example!r}, for example."
+    return f"Write text, in quotes, such as {example!r}."
 
 
 def _shown(value: object) -> str:
-    """A value in a message: what a person wrote, cut short, or what sort of thing it is."""
+    """Return a value as a message shows it: shortened, or only its type if it is not simple."""
     shown = ""
     if isinstance(value, str):
         shown = str.__repr__(value)
@@ -308,13 +309,13 @@ def _shown(value: object) -> str:
 def _unknown(name: str) -> UsageError:
     if name in BY_NAME:
         return UsageError(
-            f"{name} is an option of the command line, not of a job",
-            next_step=f"It is {BY_NAME[name].typed} there.",
+            f"{name} is not an option of a job",
+            next_step=f"It exists on the command line only: {BY_NAME[name].typed}.",
         )
     near = nearest(name, JOB_OPTIONS)
     return UsageError(
         f"no such option: {name}",
         next_step=f"Did you mean {' or '.join(option.name for option in near)}?"
         if near
-        else "`cxrsync pull --help` lists them; names have _ for -.",
+        else "`cxrsync pull --help` lists the options; in Python, write _ for -.",
     )

@@ -1,4 +1,4 @@
-"""Ids of subjects, studies and images: as arguments, or one a line in a file."""
+"""Ids of subjects, studies and images, from arguments or from files with one id a line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_NAMED = 5
 
 
 class Form(NamedTuple):
-    """How one sort of id is written. ``prefix`` may be left out by whoever types it."""
+    """How ids of one sort are written. A user may leave ``prefix`` out."""
 
     name: str
     pattern: re.Pattern[str]
@@ -34,26 +34,26 @@ IMAGE = Form(
 
 
 def parse_ids(values: Iterable[str], form: Form) -> tuple[str, ...]:
-    """Arguments → ids as paths bear them, in order, each once.
+    """Return the ids as they are written in paths, sorted and without duplicates.
 
-    An argument is an id, or ``@FILE`` with one a line (``@-``: standard input). Raises UsageError,
-    naming the lines that are none.
+    A value is an id, or several with commas, or ``@FILE`` with one id a line (``@-``: standard
+    input). Raises UsageError, which names the invalid lines.
     """
-    found: set[str] = set()
+    ids: set[str] = set()
     for value in values:
         if value.startswith("@"):
-            found.update(_read_ids(value[1:], form))
+            ids.update(_read_ids(value[1:], form))
             continue
         for word in [word for word in value.split(",") if word.strip()] or [value]:
             known = _parse(word, form)
             if known is None:
                 raise UsageError(
                     f"--{form.name} {word!r} is not the id of {_a(form)}",
-                    next_step=f"It looks like {form.example}; @FILE reads them from a file, "
+                    next_step=f"An id looks like {form.example}. @FILE reads ids from a file, "
                     "one a line.",
                 )
-            found.add(known)
-    return tuple(sorted(found))
+            ids.add(known)
+    return tuple(sorted(ids))
 
 
 def _parse(word: str, form: Form) -> str | None:
@@ -63,27 +63,27 @@ def _parse(word: str, form: Form) -> str | None:
 
 def _read_ids(name: str, form: Form) -> set[str]:
     option = f"--{form.name} @{name}"
-    found: set[str] = set()
-    junk: list[tuple[int, str]] = []
+    ids: set[str] = set()
+    invalid: list[tuple[int, str]] = []
     for number, line in enumerate(_lines(name, option), start=1):
         if not line.strip():
             continue
         known = _parse(line, form)
         if known is not None:
-            found.add(known)
+            ids.add(known)
         else:
-            junk.append((number, line.strip()))
-    if junk:
-        named = ", ".join(f"line {number} ({line[:40]!r})" for number, line in junk[:_MAX_NAMED])
-        more = f" and {len(junk) - _MAX_NAMED:,} more" if len(junk) > _MAX_NAMED else ""
+            invalid.append((number, line.strip()))
+    if invalid:
+        named = ", ".join(f"line {number} ({line[:40]!r})" for number, line in invalid[:_MAX_NAMED])
+        more = f" and {len(invalid) - _MAX_NAMED:,} more" if len(invalid) > _MAX_NAMED else ""
         raise UsageError(
             f"{option}: not the id of {_a(form)}: {named}{more}",
-            next_step=f"One id a line, and nothing else: {form.example}.",
+            next_step=f"Each line must hold one id and nothing else: {form.example}.",
         )
-    if not found:
-        # An empty list is a script that went wrong, not a wish for everything.
-        raise UsageError(f"{option}: there is no id in it")
-    return found
+    if not ids:
+        # An empty list comes from a script that failed. It must not select everything.
+        raise UsageError(f"{option}: the file contains no id")
+    return ids
 
 
 def _lines(name: str, option: str) -> Iterator[str]:
@@ -94,9 +94,9 @@ def _lines(name: str, option: str) -> Iterator[str]:
             with Path(name).expanduser().open(encoding="utf-8-sig") as file:
                 yield from file
     except UnicodeDecodeError:
-        raise UsageError(f"{option}: not a text in UTF-8") from None
-    except ValueError:  # a NUL, or half a character
-        raise UsageError(f"{option}: not the name of a file") from None
+        raise UsageError(f"{option}: the file is not UTF-8 text") from None
+    except ValueError:  # a NUL character, or a lone surrogate
+        raise UsageError(f"{option}: this cannot be the name of a file") from None
     except (OSError, RuntimeError) as problem:
         raise UsageError(f"{option}: cannot be read: {reason_of(problem)}") from None
 

@@ -1,4 +1,4 @@
-"""The words of a job → a Job."""
+"""Make a Job from options."""
 
 from __future__ import annotations
 
@@ -32,18 +32,20 @@ _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 
 
 def _check_base_url(url: str) -> str:
-    # Before any message that would print the address, and with it the password.
+    # First of all checks: the messages of the others print the address, and with it the password.
     if "@" in url:
         raise UsageError(
-            "--base-url carries a user name or password",
-            next_step="Arguments are visible to everyone on the machine: use --user, and "
+            "--base-url contains a user name or a password",
+            next_step="Every user of the machine can see arguments. Use --user, and "
             "PHYSIONET_PASSWORD or ~/.netrc.",
         )
     try:
         parts = urlsplit(url)
         is_address = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-        is_address = is_address and not (parts.query or parts.fragment)  # they would be kept
-    except ValueError:  # brackets that do not close, a port that is none
+        is_address = is_address and not (
+            parts.query or parts.fragment
+        )  # they would stay in each URL
+    except ValueError:  # an unclosed bracket, or an invalid port
         is_address = False
     if not (is_address and url.isprintable()):
         raise UsageError(f"--base-url {url!r} is not an https:// address")
@@ -51,43 +53,45 @@ def _check_base_url(url: str) -> str:
 
 
 def _check_user_agent(agent: str) -> str:
-    if not agent.isprintable():  # as a newline in a variable: no header holds it
-        raise UsageError(f"--user-agent {agent!r} is not the text of a header")
+    if not agent.isprintable():  # for example a newline, which no header can contain
+        raise UsageError(f"--user-agent {agent!r} contains characters that a header cannot contain")
     return agent
 
 
 def _choose_dataset(options: Mapping[str, Any]) -> str:
-    """The slug that ``--jpg``, ``--dicom`` or ``--dataset`` names."""
-    said = [slug for slug, known in load().items() if known.alias and options.get(known.alias)]
+    """Return the slug that ``--jpg``, ``--dicom`` or ``--dataset`` names."""
+    slugs = [slug for slug, known in load().items() if known.alias and options.get(known.alias)]
     if options.get("dataset"):
-        said.append(str(options["dataset"]))
-    if len(set(said)) > 1:
-        raise UsageError(f"more than one dataset: {', '.join(said)}", next_step="Choose one.")
-    if not said:
+        slugs.append(str(options["dataset"]))
+    if len(set(slugs)) > 1:
         raise UsageError(
-            "no dataset named",
-            next_step="Say --jpg (MIMIC-CXR-JPG), --dicom (MIMIC-CXR) or --dataset SLUG.",
+            f"more than one dataset: {', '.join(slugs)}", next_step="Name one of them."
         )
-    if not _SLUG.fullmatch(said[0]):
+    if not slugs:
         raise UsageError(
-            f"{said[0]!r} is not a PhysioNet dataset's name",
-            next_step=f"Known names: {suggest(said[0], list(load()))}. It is the last part of "
-            "the dataset's address, https://physionet.org/content/NAME/.",
+            "no dataset is named",
+            next_step="Add --jpg (MIMIC-CXR-JPG), --dicom (MIMIC-CXR) or --dataset SLUG.",
         )
-    return said[0]
+    if not _SLUG.fullmatch(slugs[0]):
+        raise UsageError(
+            f"{slugs[0]!r} cannot be the name of a PhysioNet dataset",
+            next_step=f"Similar names: {suggest(slugs[0], list(load()))}. The name is part of the "
+            "dataset's address: https://physionet.org/content/NAME/.",
+        )
+    return slugs[0]
 
 
 def _limits(options: Mapping[str, Any]) -> TransferLimits:
-    said = {
+    limits = {
         field.name: options[field.name]
         for field in fields(TransferLimits)
         if options.get(field.name) is not None
     }
-    if said.get("connections") == "auto":
-        del said["connections"]
-    elif "connections" in said:
-        said["first_connections"] = said["connections"]
-    return TransferLimits(**said, rate=options.get("limit_rate"))
+    if limits.get("connections") == "auto":
+        del limits["connections"]
+    elif "connections" in limits:
+        limits["first_connections"] = limits["connections"]
+    return TransferLimits(**limits, rate=options.get("limit_rate"))
 
 
 def _source(options: Mapping[str, Any]) -> SourceConfig:
@@ -110,7 +114,7 @@ def _version(options: Mapping[str, Any], dataset: str) -> str | None:
     if version is not None and not NAME.fullmatch(version):
         raise UsageError(
             f"--dataset-version {version!r} is not a version",
-            next_step=f"Known: {', '.join(dataset_info(dataset).versions) or 'none'}.",
+            next_step=f"Known versions: {', '.join(dataset_info(dataset).versions) or 'none'}.",
         )
     return version
 
@@ -119,21 +123,22 @@ def _with_reports(options: Mapping[str, Any], selection: Selection, dataset: str
     wanted = bool(options.get("with_reports"))
     if wanted and not dataset_info(dataset).reports_in:
         raise UsageError(
-            f"--with-reports: no other dataset has reports of {dataset}",
-            next_step="It is for --jpg. With --dicom the reports come along anyway.",
+            f"--with-reports: no other dataset has the reports of {dataset}",
+            next_step="The option is for --jpg. With --dicom, images select their reports.",
         )
     if wanted and selection.only and Kind.IMAGES not in selection.only:
         raise UsageError(
-            "--with-reports brings the reports of selected images, and no image is selected",
-            next_step="Leave --only out, or say --only images too.",
+            "--with-reports adds the reports of selected images, but no image is selected",
+            next_step="Leave --only out, or add --only images.",
         )
     return wanted
 
 
 def make_job(options: Mapping[str, Any]) -> Job:
-    """A Job from option names (as in the option table) and typed values. Raises UsageError.
+    """Return the Job of these options: names as in the option table, and typed values.
 
-    A name that is missing or None takes its default; an empty value is refused.
+    An option that is missing or None has its default. Raises UsageError for an unknown name, for a
+    value that is empty or of the wrong type, and for options that exclude each other.
     """
     options = check_options(options)
     dataset = _choose_dataset(options)

@@ -1,5 +1,7 @@
-"""Which files of a version are meant, as a frozen value: what was asked for, before any table or
-manifest has been looked into."""
+"""A Selection: which files of a version the user asked for, as a frozen value.
+
+It is made before any table or manifest is read.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ _MAX_NAMED = 3
 
 
 class Unit(Enum):
-    """What a sample is drawn from; the values of ``--sample-by``."""
+    """The unit that a sample is drawn from; the values of ``--sample-by``."""
 
     SUBJECT = "subject"
     STUDY = "study"
@@ -24,7 +26,7 @@ class Unit(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One label of a labeler's table and the values of it that are meant: 1, 0, -1, blank."""
+    """A label of a labeler's table, and its selected values: 1, 0, -1, blank."""
 
     name: str
     values: tuple[str, ...]
@@ -35,7 +37,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """``count`` units drawn from what is selected: the same ones on every machine."""
+    """``count`` units drawn from the selected files: the same ones on every machine."""
 
     count: int
     by: Unit = Unit.IMAGE
@@ -44,12 +46,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which files of a version are meant. Values of one field are alternatives; fields all hold.
+    """Which files of a version are selected.
 
-    No field set means the whole version. Fields that choose among images bring the tables of the
-    root along (``tables``), and choose a report with its study's images. Subjects are written
-    p10000032, studies s50414267, images as their DICOM id; ``split_table`` is a file that takes
-    the place of the published split table.
+    Values of one field are alternatives; all fields must match. Without any field the whole version
+    is selected. Fields that select images also select the tables of the root (unless ``tables`` is
+    false), and a report with the images of its study. Subjects are written p10000032, studies
+    s50414267, images as their DICOM id. ``split_table`` is a file to use instead of the published
+    split table.
     """
 
     shards: tuple[str, ...] = ()
@@ -70,12 +73,12 @@ class Selection:
 
     @property
     def whole(self) -> bool:
-        """Whether this is every file of the manifest."""
+        """Whether every file of the manifest is selected."""
         return not (self.narrows or self.only or self.include or self.exclude)
 
     @property
     def narrows(self) -> bool:
-        """Whether it chooses among the images, so that the tables come along with them."""
+        """Whether a field selects images, so that the tables are selected with them."""
         return bool(
             self.shards or self.subjects or self.studies or self.images
             or self.splits or self.views or self.labels
@@ -84,15 +87,15 @@ class Selection:
 
     @property
     def brings_tables(self) -> bool:
-        """Whether the tables of the root come along without being asked for."""
+        """Whether the tables of the root are selected although the user did not name them."""
         return self.narrows and self.tables and not self.only
 
     def steps(self) -> Iterator[tuple[str, Selection]]:
-        """Its filters one after the other: the words of each, and the selection up to it."""
-        far = Selection(tables=self.tables, labeler=self.labeler, split_table=self.split_table)
+        """Yield the filters in order: each in words, and the selection up to that filter."""
+        upto = Selection(tables=self.tables, labeler=self.labeler, split_table=self.split_table)
         for words, fields in self._filters():
-            far = replace(far, **fields)
-            yield words, far
+            upto = replace(upto, **fields)
+            yield words, upto
 
     def __str__(self) -> str:
         if self.whole:
@@ -103,7 +106,7 @@ class Selection:
         return ", ".join(words)
 
     def _filters(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """What is set, from the widest to the narrowest: in words, and as fields."""
+        """Yield the fields that are set, widest first: in words, and as fields."""
         if self.shards:
             yield " ".join(self.shards), {"shards": self.shards}
         for name in ("subject", "study", "image"):
@@ -132,7 +135,7 @@ class Selection:
             yield f"the first {self.limit:,}", {"limit": self.limit}
 
     def as_json(self) -> dict[str, Any]:
-        """The selection as the state keeps it."""
+        """Return the selection in the form that the state stores."""
         sample = self.sample
         return {
             "shards": list(self.shards),
@@ -154,13 +157,13 @@ class Selection:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Selection:
-        """The selection that :meth:`as_json` wrote, of this version or an earlier one.
+        """Return the selection that :meth:`as_json` of this or an earlier release wrote.
 
         Raises ValueError, KeyError or TypeError.
         """
         if not isinstance(raw, Mapping) or not raw.keys() <= cls().as_json().keys():
-            # A filter that a later version wrote: without it more would be meant than was asked.
-            raise ValueError("not a selection that this version can read")
+            # A later release wrote a further filter. Without it, too many files would be selected.
+            raise ValueError("not a selection that this release can read")
 
         def texts(name: str) -> tuple[str, ...]:
             return tuple(str(each) for each in raw.get(name, ()))
@@ -193,7 +196,7 @@ class Selection:
 
 
 def _named(ids: tuple[str, ...], one: str, many: str) -> str:
-    """A few ids by name, more by number."""
+    """Return a few ids as a list, and many as their number."""
     if len(ids) > _MAX_NAMED:
         return f"{len(ids):,} {many}"
     return f"{one if len(ids) == 1 else many} " + " or ".join(ids)

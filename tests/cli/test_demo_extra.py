@@ -1,11 +1,13 @@
-"""The demo's extra: without it everything else works, and ``cxrsync demo`` says what to install."""
+"""Without the extra ``demo``: `cxrsync demo` says what to install, and all else works."""
 
 import subprocess
 import sys
 
 import pytest
 
-MESSAGE = "cxrsync: cxrsync demo needs trustme, for its server's certificate: pip install trustme\n"
+MESSAGE = (
+    "cxrsync: cxrsync demo needs trustme for the certificate of its server: pip install trustme\n"
+)
 WITHOUT = "import sys; sys.modules['trustme'] = None; from cxrsync.cli.main import run; "
 
 
@@ -17,7 +19,7 @@ WITHOUT = "import sys; sys.modules['trustme'] = None; from cxrsync.cli.main impo
         ("['demo', '--help']", 0, "--patients", ""),
     ],
 )  # fmt: skip
-def test_without_it(arguments: str, code: int, out: str, err: str) -> None:
+def test_without_the_extra(arguments: str, code: int, out: str, err: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", f"{WITHOUT} sys.exit(run({arguments}))"],
         capture_output=True, text=True, check=False, timeout=60,

@@ -1,4 +1,4 @@
-"""What Python and the libraries write to stderr by themselves: without any text of theirs."""
+"""What Python and libraries write to stderr on their own: none of their text is printed."""
 
 import subprocess
 import sys
@@ -9,9 +9,9 @@ SECRET = "sessionid=hunter2"
 
 CRASH = f"""
 import asyncio, gc, logging, sys, threading, warnings
-from cxrsync.cli.diagnostics import speak_for_libraries
+from cxrsync.cli.diagnostics import capture_library_output
 
-speak_for_libraries(debug={{debug}})
+capture_library_output(debug={{debug}})
 error = ValueError("{SECRET}")
 
 def fall(*_anything):
@@ -47,7 +47,7 @@ fall()
 
 
 @pytest.mark.parametrize("debug", [False, True])
-def test_nothing_of_a_library_is_quoted(debug: bool) -> None:
+def test_no_text_of_a_library_is_printed(debug: bool) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", CRASH.format(debug=debug)],
         capture_output=True, text=True, check=False,

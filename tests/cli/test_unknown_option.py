@@ -1,4 +1,4 @@
-"""An option that there is not: the message names the one that was meant."""
+"""Unknown options, and variables of the wrong type: the message says what to write."""
 
 import pytest
 
@@ -25,20 +25,22 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("pull --version 2.1.0", "Did you mean --dataset-version?"),
         ("ls --threads 3", "--connections is an option of other commands. `cxrsync ls --help`"),
         ("status --retries 3", "--retries is an option of other commands."),
-        ("pull -v", "--verbose stands before the command: cxrsync --verbose pull"),
-        ("pull --debug", "--debug stands before the command: cxrsync --debug pull"),
-        ("--jpg pull", "--jpg stands after the command: cxrsync pull --jpg"),
-        ("pull --continue", "every run goes on where the last one stopped"),
-        ("pull -c", "every run goes on where the last one stopped"),
+        ("pull -v", "Write it before the command: cxrsync --verbose pull"),
+        ("pull --debug", "Write it before the command: cxrsync --debug pull"),
+        ("--jpg pull", "Write it after the command: cxrsync pull --jpg"),
+        ("pull --continue", "every run resumes where the last one stopped"),
+        ("pull -c", "every run resumes where the last one stopped"),
         ("pull --recursive", "without a selection the whole version is pulled"),
-        ("pull --checksum", "every file is verified before it gets its name"),
+        ("pull --checksum", "every file is verified before it gets its final name"),
         ("pull --password secret", "PHYSIONET_PASSWORD_FILE"),
-        ("pull --ask-password", "let it be asked for"),
+        ("pull --ask-password", "wait for the prompt"),
         ("demo --patient 30", "Did you mean --patients"),
         ("pull --xyzzy", "`cxrsync pull --help` lists the options."),
     ],
 )
-def test_which_one_was_meant(capsys: pytest.CaptureFixture[str], words: str, step: str) -> None:
+def test_the_message_names_the_option(
+    capsys: pytest.CaptureFixture[str], words: str, step: str
+) -> None:
     assert step in said(capsys, *words.split())
 
 
@@ -68,22 +70,24 @@ def test_a_variable_of_the_wrong_type(
     assert words in said(capsys, "pull", "--jpg")
 
 
-def test_an_option_that_needs_a_value(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_option_without_its_value(capsys: pytest.CaptureFixture[str]) -> None:
     assert "requires an argument" in said(capsys, "pull", "--jpg", "--shard")
-    # What looks like an option is a value here.
+    # After an option that takes a value, -1 is its value.
     assert "--retries -1 is not a whole number" in said(capsys, "pull", "--jpg", "--retries", "-1")
 
 
 @pytest.mark.parametrize(
     ("text", "wanted"), [("1", True), ("yes", True), ("0", False), ("maybe", False), ("", False)]
 )
-def test_tracebacks_by_a_variable(monkeypatch: pytest.MonkeyPatch, text: str, wanted: bool) -> None:
+def test_the_variable_for_tracebacks(
+    monkeypatch: pytest.MonkeyPatch, text: str, wanted: bool
+) -> None:
     monkeypatch.setenv("CXRSYNC_DEBUG", text)
     assert wants_tracebacks(["pull"]) is wanted
     assert wants_tracebacks(["--debug", "pull"])
 
 
-def test_a_traceback_by_a_variable(
+def test_the_variable_prints_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CXRSYNC_DEBUG", "1")

@@ -34,10 +34,10 @@ def test_each_option(option: Option) -> None:
         assert check_value(option, option.example)
 
 
-def test_the_defaults_are_the_job_s_own() -> None:
-    """Said or not: the same job."""
-    # These two need a company that is no default: a label, a sample.
-    said = {name: value for name, value in DEFAULTS.items() if name not in ALONE}
+def test_the_defaults_are_those_of_the_job() -> None:
+    """Options with their defaults make the same job as no options."""
+    # Some options are valid only beside a label or a sample.
+    said = {name: value for name, value in DEFAULTS.items() if name not in NEED_OTHERS}
     assert make_job({"jpg": True, **said}) == make_job({"jpg": True})
     labelled = {"jpg": True, "label": "Edema=1", "sample": 3}
     assert make_job({**labelled, **DEFAULTS}) == make_job(labelled)
@@ -45,7 +45,7 @@ def test_the_defaults_are_the_job_s_own() -> None:
     assert make_job({"jpg": True}) == Job("mimic-cxr-jpg")
 
 
-ALONE = {"labeler", "sample_by", "seed"}
+NEED_OTHERS = {"labeler", "sample_by", "seed"}
 
 
 @pytest.mark.parametrize(
@@ -85,23 +85,23 @@ def test_one_name_for_each_interface(name: str, key: str, typed: str, variable: 
         ("--subjekt", "subject"),
     ],
 )
-def test_what_people_type_instead(words: str, name: str) -> None:
+def test_names_of_other_programs_and_typos(words: str, name: str) -> None:
     for word in words.split():
         assert nearest(word, OPTIONS)[0].name == name, word
 
 
-def test_no_other_program_s_name_stands_for_two_options_of_a_job() -> None:
+def test_each_name_means_one_option_of_a_job() -> None:
     for option in JOB_OPTIONS:
         for name in (option.key, *option.near.split()):
             assert called(name, JOB_OPTIONS) == [option], name
 
 
-def test_what_is_near_to_nothing() -> None:
+def test_names_without_a_similar_option() -> None:
     assert nearest("xyzzy", OPTIONS) == []
     assert nearest("", OPTIONS) == []
 
 
-def test_it_waits_for_no_library() -> None:
+def test_the_table_imports_no_library() -> None:
     code = (
         "import sys; from cxrsync.config import option_table, option_value; "
         "print([name for name in ('click', 'yaml', 'msgspec', 'aiohttp', 'difflib') "

@@ -1,4 +1,4 @@
-"""Values of the wrong type are refused, whatever interface they come by, with what to write."""
+"""Values of the wrong type are refused in every interface, and the message says what to write."""
 
 import datetime as dt
 import decimal
@@ -24,11 +24,11 @@ from cxrsync.model import Kind
 
 many = settings(deadline=None, max_examples=400, derandomize=True)
 
-HUGE = 10**5_000  # Python refuses to print it
+HUGE = 10**5_000  # Python refuses to print a number of so many digits
 
 
 class Index:
-    """What numpy's whole numbers look like."""
+    """Like a whole number of numpy."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -38,7 +38,7 @@ class Index:
 
 
 class Flat:
-    """An array of no dimension: a list by its type, and by nothing else."""
+    """Like a numpy array of dimension 0: iterable by its type, but not in fact."""
 
     def __iter__(self) -> Iterator[object]:
         raise TypeError
@@ -77,7 +77,7 @@ def test_a_value_of_its_type(name: str, value: Any, checked: Any) -> None:
     found = check_value(BY_NAME[name], value)
     assert found == checked
     assert type(found) is type(checked)
-    if found is not None:  # what was checked passes again
+    if found is not None:  # a checked value passes a second check
         assert check_value(BY_NAME[name], found) == found
 
 
@@ -109,20 +109,24 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("wait_lock", dt.timedelta(1), "--wait-lock (timedelta) is not a number of seconds"),
     ("stall_timeout", 0, "--stall-timeout 0 is not a number of seconds above 0"),
     ("limit_rate", True, "--limit-rate True is not off or a rate"),
-    ("limit_rate", 0, "--limit-rate 0 is not off or a rate Bytes per second"),
+    ("limit_rate", 0, "--limit-rate 0 is not off or a rate Write bytes per second"),
     ("limit_rate", "fast", "500k, 2M or 1.5M; or off."),
     ("limit_rate", math.nan, "--limit-rate nan is not off or a rate"),
-    ("dest", 3, "--dest 3 is not a path Write it as text, in quotes: '/data', for example."),
+    ("dest", 3, "--dest 3 is not a path Write text, in quotes, such as '/data'."),
     ("dest", b"/data", "--dest (bytes) is not a path"),
     ("dest", "a\0b", r"--dest 'a\x00b' is not a path"),
     ("dest", "\ud800", "is not a path"),
     ("dest", ["/a"], "--dest (list) is not a path"),
-    ("user", 3, "--user 3 is not text Write it as text, in quotes: 'alice', for example."),
-    ("dataset_version", 2.1, "--dataset-version 2.1 is not text Write it as text, in quotes: '2.1"),
+    ("user", 3, "--user 3 is not text Write text, in quotes, such as 'alice'."),
+    (
+        "dataset_version",
+        2.1,
+        "--dataset-version 2.1 is not text Write text, in quotes, such as '2.1",
+    ),
     ("base_url", None.__class__, "--base-url (type) is not text"),
-    ("link", "symlink", "--link 'symlink' is not reflink, hardlink or copy Near: reflink"),
+    ("link", "symlink", "--link 'symlink' is not reflink, hardlink or copy Did you mean reflink"),
     ("link", 3, "--link 3 is not reflink, hardlink or copy"),
-    ("shard", 10, "--shard 10 is not text Write it as text, in quotes: 'p10', for example."),
+    ("shard", 10, "--shard 10 is not text Write text, in quotes, such as 'p10'."),
     ("shard", ["p10", 11], "--shard 11 is not text"),
     ("label", {"Pneumonia": 1}, "--label (dict) is not text"),
     ("only", Kind.IMAGES, "--only (Kind) is not text"),
@@ -149,7 +153,7 @@ def test_a_long_value_is_cut_short() -> None:
     assert len(str(caught.value)) < 200
 
 
-def test_python_refuses_before_anything_is_done(tmp_path: Path) -> None:
+def test_python_refuses_before_it_writes(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--retries '3'"):
         cxrsync.pull(jpg=True, dest=tmp_path / "mirror", retries="3")
     assert not (tmp_path / "mirror").exists()
@@ -162,11 +166,14 @@ def test_python_refuses_before_anything_is_done(tmp_path: Path) -> None:
         ("shards", "no such option: shards Did you mean shard?"),
         ("threads", "Did you mean connections?"),
         ("from", "no such option: from Did you mean from_dir?"),
-        ("xyzzy", "`cxrsync pull --help` lists them; names have _ for -."),
-        ("dry_run", "dry_run is an option of the command line, not of a job It is --dry-run"),
+        ("xyzzy", "lists the options; in Python, write _ for -."),
+        (
+            "dry_run",
+            "dry_run is not an option of a job It exists on the command line only: --dry-run.",
+        ),
     ],
 )
-def test_a_name_that_there_is_not(name: str, said: str) -> None:
+def test_an_unknown_name(name: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
         cxrsync.pull(jpg=True, **{name: "x"})
     assert said in f"{caught.value} {caught.value.next_step}"
@@ -210,15 +217,15 @@ def test_text_as_a_value(name: str, text: str, value: Any) -> None:
         ("wait_lock", "nan", "CXRSYNC_X nan is not a number of seconds"),
         ("wait_lock", "90m", "CXRSYNC_X '90m' is not a number of seconds"),
         ("connections", "many", "is not auto or a whole number from 1 to 32 Leave it out"),
-        ("limit_rate", "fast", "CXRSYNC_X 'fast' is not off or a rate Bytes per second"),
+        ("limit_rate", "fast", "CXRSYNC_X 'fast' is not off or a rate Write bytes per second"),
         ("link", "sym", "CXRSYNC_X 'sym' is not reflink"),
     ],
 )
-def test_text_that_is_no_value(name: str, text: str, said: str) -> None:
+def test_invalid_text(name: str, text: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_text(BY_NAME[name], text, "CXRSYNC_X")
     assert said in f"{caught.value} {caught.value.next_step}"
-    assert "quotes" not in caught.value.next_step  # on a command line everything is text
+    assert "quotes" not in caught.value.next_step  # on a command line every value is text
 
 
 # ── anything ───────────────────────────────────────────────────────────────────────────────────
@@ -242,7 +249,7 @@ anything = st.recursive(
     ),
     max_leaves=6,
 )
-# What a person might have meant, so that values reach the checks behind the first.
+# Likely values, so that some options pass and later checks are reached.
 likely = st.sampled_from(
     ["p10", "test", "PA", "Edema=1", "10000032", "images", "2.1.0", "reflink", "subject", 1, True]
 )
@@ -259,7 +266,7 @@ likely = st.sampled_from(
 @example({"user_agent": "\ud800"})
 @example({"shard": "p٣٣"})
 @example({"base_url": "https://[::1]:٣/"})
-def test_no_value_leads_to_anything_but_a_job_or_a_usage_error(options: dict[str, Any]) -> None:
+def test_any_value_makes_a_job_or_a_usage_error(options: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for words in (options, {"jpg": True, **options}):
@@ -275,7 +282,7 @@ def test_no_value_leads_to_anything_but_a_job_or_a_usage_error(options: dict[str
 @given(
     st.sampled_from(OPTIONS), st.text(max_size=20) | st.text("0123456789.eE+-_kMnaif", max_size=9)
 )
-def test_no_text_leads_to_anything_but_a_value_or_a_usage_error(option: Any, text: str) -> None:
+def test_any_text_makes_a_value_or_a_usage_error(option: Any, text: str) -> None:
     try:
         value = parse_text(option, text)
         checked = check_options({option.name: value}) if option.is_of_job else {}

@@ -1,4 +1,4 @@
-"""The words of a selection: what they mean, what is refused, and which names are near."""
+"""make_selection: what options mean, which are refused, and which similar names are named."""
 
 import io
 from pathlib import Path
@@ -21,14 +21,14 @@ ID = "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014"
 
 
 def refusal(dataset: str = JPG, **options: Any) -> str:
-    """What a person reads: the message and the next step."""
+    """The message of the error and its next step."""
     with pytest.raises(UsageError) as caught:
         make_selection(options, dataset)
     assert caught.value.exit_code is ExitCode.USAGE
     return f"{caught.value} {caught.value.next_step}"
 
 
-# ── what the words mean ────────────────────────────────────────────────────────────────────────
+# ── what options mean ─────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,10 @@ def refusal(dataset: str = JPG, **options: Any) -> str:
         ({"subject": None, "frontal": False, "no_tables": False}, Selection()),
         ({"subject": ["10000032", "P10000032,p10000033"]},
          Selection(subjects=("p10000032", "p10000033"))),
-        ({"subject": 10000032}, Selection(subjects=("p10000032",))),  # as Python and YAML say it
+        ({"subject": 10000032}, Selection(subjects=("p10000032",))),  # an id as a number
         ({"study": [50414267, "s50414268"]}, Selection(studies=("s50414267", "s50414268"))),
         ({"image": f"files/p10/p10000032/s50414267/{ID.upper()}.jpg"}, Selection(images=(ID,))),
-        # In the tables' own order and spelling, each once.
+        # In the order and spelling of the tables, without duplicates.
         ({"split": ["Test", "train,test"]}, Selection(splits=("train", "test"))),
         ({"split": "test train"}, Selection(splits=("train", "test"))),
         ({"view": "ap axial, pa"}, Selection(views=("PA", "AP AXIAL"))),
@@ -68,7 +68,7 @@ def refusal(dataset: str = JPG, **options: Any) -> str:
 )  # fmt: skip
 @pytest.mark.parametrize("dataset", [JPG, DICOM])
 def test_words(dataset: str, options: dict[str, Any], selection: Selection) -> None:
-    # mimic-cxr knows the splits, views and labels of the dataset that holds its tables.
+    # mimic-cxr takes splits, views and labels from the dataset with its tables.
     assert make_selection(options, dataset) == selection
 
 
@@ -78,11 +78,11 @@ def test_a_split_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("mine.csv", "~/mine.csv", str(tmp_path / "mine.csv")):
         found = make_selection({"split": "test", "split_table": name}, JPG)
-        # A later run, from another folder, still finds it.
+        # The path is absolute: a later run may start in another folder.
         assert found == Selection(splits=("test",), split_table=str(tmp_path / "mine.csv"))
 
 
-def test_nobody_knows_the_values_of_an_unknown_dataset() -> None:
+def test_any_value_of_an_unknown_dataset_is_accepted() -> None:
     found = make_selection(
         {"split": "dev", "view": "OBLIQUE", "label": "Cough=1", "labeler": "gpt"}, "novel"
     )
@@ -97,45 +97,45 @@ def test_nobody_knows_the_values_of_an_unknown_dataset() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"split": "tset"}, "mimic-cxr-jpg has no split 'tset' Near: test."),
-        ({"view": "PAA"}, "has no view 'PAA' Near: PA"),
-        ({"view": "frontal"}, "has no view 'frontal' Near: "),
-        ({"label": "Pneumona=1"}, "has no label 'Pneumona' Near: Pneumonia"),
+        ({"split": "tset"}, "mimic-cxr-jpg has no split 'tset' Did you mean test?"),
+        ({"view": "PAA"}, "has no view 'PAA' Did you mean PA"),
+        ({"view": "frontal"}, "has no view 'frontal' "),
+        ({"label": "Pneumona=1"}, "has no label 'Pneumona' Did you mean Pneumonia"),
         ({"label": "=1"}, "has no label ''"),
-        ({"label": "Pneumonia"}, "'Pneumonia' does not say what the label is to be Say --label"),
-        ({"label": "Pneumonia="}, "does not say"),
+        ({"label": "Pneumonia"}, "'Pneumonia' does not name a value of the label Write --label"),
+        ({"label": "Pneumonia="}, "does not name a value"),
         ({"label": "Pneumonia=2"}, "=0 (absent), =-1 (uncertain)"),
-        ({"label": "Edema=1,"}, "does not say"),
-        ({"label": "Edema=1", "labeler": "negbioo"}, "has no labeler 'negbioo' Near: negbio."),
-        ({"label": "Edema=1", "labeler": "split"}, "has no labeler 'split' Near: chexpert, negbio"),
+        ({"label": "Edema=1,"}, "does not name a value"),
+        ({"label": "Edema=1", "labeler": "negbioo"}, "labeler 'negbioo' Did you mean negbio?"),
+        ({"label": "Edema=1", "labeler": "split"}, "labeler 'split' Known: chexpert, negbio"),
         ({"label": "Edema=1", "labeler": "images"}, "has no labeler 'images'"),
-        ({"labeler": "negbio"}, "--labeler without --label"),
+        ({"labeler": "negbio"}, "--labeler without --label selects nothing Add --label."),
         ({"sample": 5, "sample_by": "patient"},
-         "'patient' is not subject, study or image Near: subject"),
+         "'patient' is not subject, study or image Known: subject"),
         ({"sample": 5, "sample_by": 3}, "--sample-by 3 is not subject, study or image"),
         ({"sample": 0}, "--sample 0 is not a whole number of at least 1"),
         ({"sample": "5"}, "--sample '5' is not a whole number"),
         ({"sample": True}, "--sample True is not a whole number"),
         ({"sample": 5, "seed": "x"}, "--seed 'x' is not a whole number"),
         ({"sample": 5, "seed": 1.5}, "--seed 1.5 is not a whole number"),
-        ({"seed": 0}, "not how many Say --sample N too."),
-        ({"sample_by": "study"}, "not how many"),
+        ({"seed": 0}, "--sample-by and --seed need --sample Add --sample N"),
+        ({"sample_by": "study"}, "--sample-by and --seed need --sample"),
         ({"limit": -1}, "--limit -1 is not a whole number of at least 1"),
-        ({"only": "imges"}, "'imges' is not a kind of file Near: images"),
+        ({"only": "imges"}, "'imges' is not a kind of file Did you mean images"),
         ({"metadata_only": True, "only": "images"}, "--metadata-only and --only images"),
-        ({"metadata_only": True, "split": "test"}, "--metadata-only takes no images"),
-        ({"metadata_only": True, "limit": 3}, "--metadata-only takes no images"),
+        ({"metadata_only": True, "split": "test"}, "--metadata-only selects no images"),
+        ({"metadata_only": True, "limit": 3}, "--metadata-only selects no images"),
         ({"shard": "p11-p12", "subject": "10000032"},
          "subject p10000032 is not in p11 p12 It is in p10"),
-        ({"only": "reports"}, "mimic-cxr-jpg has no reports: they are in mimic-cxr Say --dicom"),
-        ({"sample": 3, "only": "tables"}, "a sample by image of tables Say --sample-by study"),
-        ({"split_table": "mine.csv"}, "--split-table without --split"),
+        ({"only": "reports"}, "mimic-cxr-jpg has no reports: they are in mimic-cxr Use --dicom"),
+        ({"sample": 3, "only": "tables"}, "of images selects no tables Add --sample-by study"),
+        ({"split_table": "mine.csv"}, "--split-table without --split selects nothing Add --split."),
         ({"split": "test", "split_table": "/no/such/file"}, "/no/such/file: no such file"),
         ({"split": "test", "split_table": "/tmp"}, "/tmp: no such file"),
         ({"split": "test", "split_table": "~nobody-of-that-name/x"}, "there is no such user"),
         ({"subject": "10000032,,x"}, "--subject 'x' is not the id of a subject"),
-        ({"study": "p50414267"}, "--study 'p50414267' is not the id of a study It looks like s5"),
-        ({"image": ID[:-1]}, "is not the id of an image It looks like 02aa"),
+        ({"study": "p50414267"}, "'p50414267' is not the id of a study An id looks like s5"),
+        ({"image": ID[:-1]}, "is not the id of an image An id looks like 02aa"),
         ({"subject": True}, "--subject True is not an id"),
     ],
 )  # fmt: skip
@@ -143,12 +143,12 @@ def test_refused(options: dict[str, Any], said: str) -> None:
     assert said in refusal(**options)
 
 
-def test_refused_elsewhere() -> None:
+def test_refused_for_other_datasets() -> None:
     for option in ("split", "view", "label", "subject", "study", "image"):
         said = refusal("mimiciv", **{option: "Edema=1"})
-        assert f"mimiciv has no images to choose among by --{option}" in said
+        assert f"mimiciv has no images, so --{option} selects nothing" in said
     said = refusal("mimiciv", frontal=True)
-    assert "has no images to choose among by --frontal" in said
+    assert "has no images, so --frontal selects nothing" in said
     assert "--sample-by study" in refusal(DICOM, sample=3, only="reports")
     assert make_selection({"only": "reports"}, DICOM).only == (Kind.REPORTS,)
 
@@ -174,19 +174,19 @@ def test_ids_in_a_file(tmp_path: Path, text: str, found: str) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "there is no id in it"),
-        (b" \n\n", "there is no id in it"),
+        (b"", "the file contains no id"),
+        (b" \n\n", "the file contains no id"),
         (b"subject_id\n10000032\n\n1000003\n", "line 1 ('subject_id'), line 4 ('1000003')"),
-        (b"10000032,10000033\n", "line 1 ('10000032,10000033') One id a line"),
+        (b"10000032,10000033\n", "line 1 ('10000032,10000033') Each line must hold one id"),
         (b"x\n" * 1_200, "line 5 ('x') and 1,195 more"),
         (b"x" * 99_999, f"line 1 ('{'x' * 40}')"),
-        (b"10000032\n\xff\xfe\n", "not a text in UTF-8"),
+        (b"10000032\n\xff\xfe\n", "the file is not UTF-8 text"),
         (b"\x00\n", "line 1 ('\\x00')"),
         (None, "cannot be read: No such file or directory"),
     ],
     ids=range(9),
 )
-def test_files_that_hold_no_ids(tmp_path: Path, data: bytes | None, said: str) -> None:
+def test_files_with_invalid_ids(tmp_path: Path, data: bytes | None, said: str) -> None:
     file = tmp_path / "ids"
     if data is not None:
         file.write_bytes(data)
@@ -196,7 +196,7 @@ def test_files_that_hold_no_ids(tmp_path: Path, data: bytes | None, said: str) -
     assert len(text) < 1_000
 
 
-def test_names_of_files_that_are_none() -> None:
+def test_invalid_names_of_files() -> None:
     assert "cannot be read: Is a directory" in refusal(study="@/tmp")
     assert "cannot be read" in refusal(study="@")
     assert "cannot be read" in refusal(study="@~nobody-of-that-name/ids")
@@ -205,8 +205,8 @@ def test_names_of_files_that_are_none() -> None:
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("50414267\ns50414268\n"))
     assert parse_ids(["@-"], STUDY) == ("s50414267", "s50414268")
-    # It can be read once only.
-    assert "--study @-: there is no id in it" in refusal(study="@-")
+    # Standard input can be read only once.
+    assert "--study @-: the file contains no id" in refusal(study="@-")
 
 
 @many

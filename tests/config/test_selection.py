@@ -1,4 +1,4 @@
-"""A selection as a value: what the state keeps of it, its steps, its words."""
+"""The Selection: its JSON in the state, its steps, its description in words."""
 
 import json
 from typing import Any
@@ -39,24 +39,24 @@ selections = st.builds(
 
 @many
 @given(selections)
-def test_it_comes_back_from_json(selection: Selection) -> None:
+def test_it_survives_json(selection: Selection) -> None:
     assert Selection.from_json(json.loads(json.dumps(selection.as_json()))) == selection
 
 
 @many
 @given(selections)
-def test_the_last_step_is_all_of_it(selection: Selection) -> None:
+def test_the_last_step_is_the_whole_selection(selection: Selection) -> None:
     steps = list(selection.steps())
     if selection.whole:
         assert steps == []
         return
     assert steps[-1][1] == selection
-    # One filter more with each step, and each in the words of the whole.
+    # Each step adds one filter, whose words are part of the whole description.
     assert len({far for _words, far in steps}) == len(steps)
     assert all(words in str(selection) for words, _far in steps)
 
 
-def test_what_an_earlier_version_kept() -> None:
+def test_a_selection_stored_by_an_earlier_release() -> None:
     raw = {
         "shards": ["p10"],
         "only": ["images"],
@@ -72,7 +72,7 @@ def test_what_an_earlier_version_kept() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"patients": ["p10000032"]},  # a filter of a later version: not to be passed over
+        {"patients": ["p10000032"]},  # a filter of a later release must not be ignored
         {"sample": [5, "patient", 0]},
         {"sample": [5]},
         {"limit": "ten"},
@@ -80,7 +80,7 @@ def test_what_an_earlier_version_kept() -> None:
         {"subjects": 3},
     ],
 )
-def test_json_that_is_none(change: dict[str, Any]) -> None:
+def test_invalid_json(change: dict[str, Any]) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):
         Selection.from_json({**Selection().as_json(), **change})
 
@@ -106,7 +106,7 @@ def test_json_that_is_none(change: dict[str, Any]) -> None:
         (Selection(limit=1, only=(Kind.IMAGES,)), False, True, False),
     ],
 )
-def test_what_brings_the_tables(
+def test_when_the_tables_are_selected(
     selection: Selection, whole: bool, narrows: bool, brings: bool
 ) -> None:
     assert (selection.whole, selection.narrows, selection.brings_tables) == (whole, narrows, brings)

@@ -144,7 +144,7 @@ def test_diff(machine: Machine, server: MiniPhysioNet, files_root: Path) -> None
     assert done.code == 0, done.err
     found = dict(reversed(line.split(None, 1)) for line in done.out.splitlines())
     assert found == expected
-    assert "would move" in done.err
+    assert "to fetch" in done.err
     assert server.request_log.snapshot().password_checks == 1
     asked = set(server.request_log.snapshot().by_path)
     assert asked == {f"{JPG}/{version}/SHA256SUMS.txt" for version in ("2.0.0", VERSION)}

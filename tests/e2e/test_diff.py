@@ -140,7 +140,7 @@ def test_for_a_person_and_without_a_network(
     [line] = again.err.splitlines()
     assert line.startswith(
         f"{JPG} {OLD} → {VERSION}: {counts['added']} added, {counts['removed']} removed, "
-        f"{counts['changed']} changed; the bytes of {counts['added'] + counts['changed']} files"
+        f"{counts['changed']} changed; {counts['added'] + counts['changed']} files to fetch"
     )
     assert "by the catalogue's means" in line
     quiet = machine.run("-q", *words)
@@ -217,7 +217,7 @@ def test_bytes_that_are_there_under_another_name_do_not_move(few: Machine) -> No
         "added    sub/c again.txt",
     ]
     assert done.err.splitlines()[-1] == (
-        f"{FEW} 1.0 → 2.0: 1 added, 1 removed, 1 changed; no bytes would move"
+        f"{FEW} 1.0 → 2.0: 1 added, 1 removed, 1 changed; nothing to fetch"
     )
     summary = few.run("diff", "1.0", "2.0", "--dataset", FEW, "--json").events[-1]
     assert (summary["files_moving"], summary["bytes_moving"], summary["basis"]) == (0, 0, [])
@@ -234,7 +234,7 @@ def test_versions_that_do_not_differ(few: Machine, tmp_path: Path) -> None:
     (root / "3.0" / MANIFEST).write_bytes((root / "2.0" / MANIFEST).read_bytes())
     done = few.run("diff", "2.0", "3.0", "--dataset", FEW)
     assert (done.code, done.out) == (0, "")
-    assert "0 added, 0 removed, 0 changed; no bytes would move" in done.err
+    assert "0 added, 0 removed, 0 changed; nothing to fetch" in done.err
 
 
 # ── where the destination is a version's own folder ────────────────────────────────────────────
@@ -268,7 +268,7 @@ def test_in_a_version_s_own_folder(
         (f"../{OLD} {VERSION} --jpg", f"../{OLD}"),
         (f"{OLD} {VERSION} --jpg --dataset-version {VERSION}", "--dataset-version"),
         (f"{OLD} {VERSION} --jpg --shard p20", "p20"),
-        (f"{OLD} {VERSION} --jpg --split tset", "Near: test"),
+        (f"{OLD} {VERSION} --jpg --split tset", "Did you mean test?"),
         (f"{OLD} {VERSION}", "--jpg"),
         (f"{OLD} --jpg", "V2"),
     ],

@@ -1,5 +1,7 @@
-"""An empty value is not everything: not in Python, not on the command line, not in the environment.
-A variable that no option has is no option."""
+"""An empty value is an error in Python, on the command line and in the environment.
+
+So is an environment variable that belongs to no option.
+"""
 
 import os
 import subprocess
@@ -30,7 +32,7 @@ def server(shared_server: MiniPhysioNet) -> MiniPhysioNet:
 
 @pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A destination for commands in this process, and a server that is not there."""
+    """A destination for commands in this process, and a server that does not exist."""
     monkeypatch.setenv("CXRSYNC_DEST", str(tmp_path / "mirror"))
     monkeypatch.setenv("CXRSYNC_BASE_URL", "http://127.0.0.1:1/files")
     return tmp_path / "mirror"
@@ -38,7 +40,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def umask() -> Iterator[None]:
-    """Commands in this process change it."""
+    """Restore the umask, which commands in this process change."""
     before = os.umask(0o077)
     os.umask(before)
     yield
@@ -78,7 +80,7 @@ def test_an_empty_list_in_python(tmp_path: Path, name: str, value: Any) -> None:
             **{name: value() if callable(value) else value},
         )  # fmt: skip
     assert "empty" in str(caught.value)
-    assert "leave it out (in Python: None)" in caught.value.next_step
+    assert "leave the option out (in Python: None)" in caught.value.next_step
     assert not (tmp_path / "mirror").exists()
 
 
@@ -128,7 +130,7 @@ def test_an_empty_argument(
     assert not nowhere.exists()
 
 
-def test_an_empty_version_is_none_beside_the_two(
+def test_diff_refuses_an_empty_dataset_version(
     nowhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(words("diff", "--dataset-version", "")) == ExitCode.USAGE
@@ -144,7 +146,7 @@ def test_the_dataset_is_not_guessed_for_an_unset_variable(machine: Machine) -> N
         assert "--dataset is empty" in ended.err
 
 
-def test_the_demo_s_folder(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_folder_of_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["demo", "--dir", ""]) == ExitCode.USAGE
     assert "--dir is empty" in capsys.readouterr().err
 
@@ -159,7 +161,7 @@ def test_an_empty_variable(
     capsys: pytest.CaptureFixture[str],
     command: str,
 ) -> None:
-    """Of a flag as well: CXRSYNC_METADATA_ONLY= is no wish for all the images."""
+    """Also of a flag: CXRSYNC_METADATA_ONLY= must not fetch all images."""
     arguments = [command, *(("2.0.0", "2.1.0") if command == "diff" else ())]
     for number, variable in enumerate(params(command)):
         with monkeypatch.context() as patch:
@@ -182,7 +184,7 @@ def test_an_empty_variable_of_all_commands(
     assert variable in capsys.readouterr().err
 
 
-def test_what_the_command_line_says_comes_first(
+def test_an_argument_overrides_an_empty_variable(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], nowhere: Path
 ) -> None:
     monkeypatch.setenv("CXRSYNC_SUBJECT", "")
@@ -190,8 +192,8 @@ def test_what_the_command_line_says_comes_first(
     assert "no mimic-cxr-jpg" in capsys.readouterr().err  # nothing is there yet
 
 
-def test_a_query_that_found_nobody(machine: Machine, server: MiniPhysioNet) -> None:
-    """The whole way: a child process, a server that would give everything."""
+def test_an_empty_variable_in_a_child_process(machine: Machine, server: MiniPhysioNet) -> None:
+    """In a child process, with a server that would send everything."""
     for variable in ("CXRSYNC_SUBJECT", "CXRSYNC_METADATA_ONLY", "CXRSYNC_DEST"):
         machine.environment = {variable: ""}
         ended = machine.pull("--jpg")
@@ -203,7 +205,7 @@ def test_a_query_that_found_nobody(machine: Machine, server: MiniPhysioNet) -> N
     assert done.event("start")["selection"] == "subject p10000032"
 
 
-def test_an_empty_name_of_a_catalogue(machine: Machine) -> None:
+def test_an_empty_variable_of_the_catalogue(machine: Machine) -> None:
     machine.environment = {"CXRSYNC_DATASETS": ""}
     ended = machine.pull("--jpg")
     assert ended.code == 2
@@ -216,16 +218,16 @@ def test_an_empty_name_of_a_catalogue(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("variable", "near"),
     [
-        ("CXRSYNC_SUBJEKT", "Near: CXRSYNC_SUBJECT. "),
-        ("CXRSYNC_SUBJECTS", "Near: CXRSYNC_SUBJECT"),
-        ("CXRSYNC_METADATAONLY", "Near: CXRSYNC_METADATA_ONLY"),
+        ("CXRSYNC_SUBJEKT", "Did you mean CXRSYNC_SUBJECT? "),
+        ("CXRSYNC_SUBJECTS", "Did you mean CXRSYNC_SUBJECT"),
+        ("CXRSYNC_METADATAONLY", "Did you mean CXRSYNC_METADATA_ONLY"),
         ("CXRSYNC_FROM_DIR", "CXRSYNC_FROM"),
         ("CXRSYNC_CATALOGUE", ""),
         ("CXRSYNC_PATIENT_OF_MINE", ""),
     ],
 )
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_variable_that_no_option_has(
+def test_an_unknown_variable(
     nowhere: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -254,7 +256,7 @@ def test_variables_of_other_commands_and_of_scripts(
         assert ended.code in (0, 5), ended.err
 
 
-def test_help_is_there_for_whoever_looks_for_the_name(
+def test_help_works_with_unknown_variables(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CXRSYNC_SUBJEKT", "10000032")
@@ -264,8 +266,8 @@ def test_help_is_there_for_whoever_looks_for_the_name(
     assert run(["--version"]) == 0
 
 
-def test_other_commands_are_not_loaded_where_every_variable_is_known(machine: Machine) -> None:
-    """Their modules cost time at each start."""
+def test_other_commands_are_not_imported(machine: Machine) -> None:
+    """Each module costs time at the start."""
     code = (
         "import sys; from cxrsync.cli.main import run; run(['status', '--jpg']); "
         "sys.exit('cxrsync.cli.demo' in sys.modules or 'cxrsync.cli.ls' in sys.modules)"
@@ -277,7 +279,7 @@ def test_other_commands_are_not_loaded_where_every_variable_is_known(machine: Ma
 
 
 def test_every_option_has_a_variable() -> None:
-    """Those of the demo's server have none; --help and --version are click's."""
+    """The options of demo have none; --help and --version belong to click."""
     names = [name for name in cli.list_commands(click.Context(cli)) if name != "demo"]
     commands = [cli, *(cli.get_command(click.Context(cli), name) for name in names)]
     found = set()

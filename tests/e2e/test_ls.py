@@ -327,7 +327,7 @@ def test_ctrl_c_while_the_manifest_comes(
     ("words", "said"),
     [
         ("--jpg --format csv", "sha256sum"),
-        ("--jpg --split tset", "Near: test"),
+        ("--jpg --split tset", "Did you mean test?"),
         ("--jpg --shard p20", "p10"),
         ("--jpg --dataset-version 2.2.0", "2.0.0, 2.1.0"),
         ("--jpg --include *.dcm", "none of them is left"),

@@ -654,10 +654,10 @@ def test_a_server_without_the_dataset_of_the_reports(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--dicom", "It is for --jpg"),
+        ("--dicom", "The option is for --jpg"),
         ("--jpg --only tables", "no image is selected"),
         ("--jpg --metadata-only", "no image is selected"),
-        ("--jpg --reports zap", "Near: zip"),
+        ("--jpg --reports zap", "Did you mean zip?"),
     ],
 )
 def test_what_cannot_be_meant(

@@ -100,7 +100,7 @@ def test_the_second_interrupt_stops_at_once(
             break
     process.send_signal(signal.SIGINT)
     for line in process.stderr:
-        if "once more to stop at once" in line:
+        if "repeat the signal to stop at once" in line:
             break
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=PATIENCE)

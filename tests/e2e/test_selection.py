@@ -503,7 +503,7 @@ def settled(module_server: MiniPhysioNet, tmp_path_factory: pytest.TempPathFacto
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--split tset", ["'tset'", "Near: test"]),
+        ("--split tset", ["'tset'", "Did you mean test?"]),
         ("--metadata-only --split test", ["--metadata-only"]),
         ("--image @/no/such/list", ["/no/such/list", "No such file"]),
     ],
@@ -558,7 +558,7 @@ def test_ids_from_files(machine: Machine, server: MiniPhysioNet, tmp_path: Path)
 
     ids.write_text("\n  \n")
     refused = machine.pull("--jpg", "--image", f"@{ids}")
-    assert (refused.code, "there is no id in it" in refused.err) == (2, True)
+    assert (refused.code, "the file contains no id" in refused.err) == (2, True)
 
     ids.write_text(f"dicom_id\n{IMAGE}\nfiles/p10/\n")
     refused = machine.pull("--jpg", "--image", f"@{ids}")
