@@ -102,9 +102,8 @@ def _in_words(found: Verification, name: str, *, hint: bool) -> list[str]:
     if found.acknowledged:
         lines.append(f"{humanize.files(found.acknowledged)} missing, as acknowledged")
     if found.index_pages:
-        lines.append(
-            f"{humanize.files(found.index_pages)} named index.html, left by wget: harmless, not needed"
-        )
+        pages = humanize.files(found.index_pages)
+        lines.append(f"{pages} named index.html, left by wget: harmless, not needed")
     if found.refused_lines:
         lines.append(f"{found.refused_lines:,} lines of the manifest are rejected")
     if hint and found.unreadable:
