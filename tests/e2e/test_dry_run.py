@@ -285,7 +285,7 @@ def test_words_for_a_person(machine: Machine, server: MiniPhysioNet) -> None:
     assert "to fetch: about" in done.out
     assert f"(by {PUBLISHED})" in done.out
     assert "duration: unknown" in done.out
-    assert "a quota of yours may be lower" in done.out
+    assert "your quota may be lower" in done.out
     assert "resum" not in done.out
 
 

@@ -134,7 +134,7 @@ class Watch:
 
 def sessions(server: MiniPhysioNet) -> list[str]:
     """The values of the session cookies that are good; they are as good as the password."""
-    return list(server._gate._sessions)
+    return list(server._authenticator._sessions)
 
 
 @pytest.fixture

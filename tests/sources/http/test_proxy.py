@@ -231,13 +231,13 @@ async def test_signing_in_through_a_proxy(
 ) -> None:
     server = make_server(NAME)
     seen: list[Mapping[str, str]] = []
-    admit = server._gate.admit
+    admit = server._authenticator.admit
 
     async def see(headers: Mapping[str, str], *rest: Any, **kinds: Any) -> Any:
         seen.append(headers)
         return await admit(headers, *rest, **kinds)
 
-    monkeypatch.setattr(server._gate, "admit", see)
+    monkeypatch.setattr(server._authenticator, "admit", see)
     tls = https_proxy_tls(server.ca_file) if is_tls else None
     with ConnectProxy(server._port, pair=PAIR, tls=tls) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.address(PAIR))
