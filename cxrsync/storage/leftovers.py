@@ -1,8 +1,8 @@
 """Partials that other runs left in a folder, made usable for us; and what this run leaves.
 
 An unclaimed partial is named by its digest alone. While a run works on a partial, its name also
-holds the token of that run's lock: see :mod:`cxrsync.storage.partial_names`. Whoever takes a lock
-recovers the partials in its folder before anything else:
+holds the token of that run's lock: see :mod:`cxrsync.storage.partial_names`. A run that takes
+a lock recovers the partials in its folder before anything else:
 
 1. A partial of an owner that certainly ended, or an unclaimed one, keeps its file and gets its
    unclaimed name.

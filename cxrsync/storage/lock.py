@@ -5,8 +5,8 @@ stat, unlink and create lets two owners in (97 times of 100). So the lock is a f
 file, and every change of it is one rename or unlink of a name that was seen: see
 :mod:`cxrsync.storage.lock_folder`.
 
-Whoever holds the lock renames its file every 30 seconds (the heartbeat), and whenever it checks
-that the lock is still its own. Whoever wants the lock looks at the owner's file:
+The owner of the lock renames its file every 30 seconds (the heartbeat), and whenever it checks
+that the lock is still its own. A run that wants the lock looks at the owner's file:
 
 * The owner is *dead* if this boot of this machine has no such process any more.
 * The owner is *silent* if its file kept the same name for five minutes of our own clock.
@@ -186,8 +186,8 @@ class Lock:
         )
 
     def watch_owner(self) -> None:
-        """Look at the owner's file before it is our turn to take the lock, so that its silence is
-        measured from now on."""
+        """Look at the owner's file before we try to take the lock, so that its silence is measured
+        from now on."""
         with contextlib.suppress(OSError):  # try_acquire will meet the error, and report it
             found = self._disk.read_owner()
             if found is not None:

@@ -19,7 +19,7 @@ next owner removes.
 
 Files of other programs (``.DS_Store``, ``@eaDir``, ``Thumbs.db``, ``.nfs…``) never count as an
 owner: no owner's file can have such a name. But a folder that holds one cannot be replaced by a
-rename. So whoever enters moves them out of the lock first, to ``aside.<random>.<name>``. This is
+rename. So a run that enters first moves them out of the lock, to ``aside.<random>.<name>``. This is
 safe with any number of racers: each of these names can only be another program's.
 """
 
@@ -65,7 +65,7 @@ class LockFolder:
         self.path = folder / LOCK_NAME
         self.candidate = folder / f"{LOCK_NAME}.{token}"
         self._token = token
-        # Never counted back: whoever watched a name must not see it a second time.
+        # Never counted back: a run that watched a name must not see it a second time.
         self._beats = 0
 
     @property

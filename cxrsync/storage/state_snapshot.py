@@ -203,7 +203,7 @@ class StateFiles:
         sync_folders([str(self.folder)])
 
     def _keep_access(self, source: Path) -> None:
-        """Keep the permissions of the snapshot: whoever could read it can read the next one."""
+        """Keep the permissions of the snapshot, so that the same users can read the next one."""
         try:
             old = os.lstat(self.snapshot)
         except FileNotFoundError:
