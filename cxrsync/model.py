@@ -9,9 +9,13 @@ from typing import NamedTuple
 
 ROOT = "root"
 MANIFEST_NAME = "SHA256SUMS.txt"
+# Our own folder in the root of a version's tree.
+OWN_FOLDER = ".cxrsync"
+# The name of a shard: p10 … p19 in MIMIC-CXR.
+SHARD_NAME = re.compile(r"p[0-9]{2}")
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_SHARD = re.compile(r"files/(p[0-9]{2})/")
+_SHARD_FOLDER = re.compile(rf"files/({SHARD_NAME.pattern})/")
 
 
 class Kind(Enum):
@@ -135,7 +139,7 @@ def partition_of(path: str) -> str:
     Each partition has a state, a lock and partials of its own. So a lost state costs the
     verification of one shard, and a job array with one shard per task can work on one tree.
     """
-    shard = _SHARD.match(path)
+    shard = _SHARD_FOLDER.match(path)
     return shard.group(1) if shard else ROOT
 
 

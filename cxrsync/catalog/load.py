@@ -10,7 +10,7 @@ import fnmatch
 import os
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -108,14 +108,29 @@ def _tables(named: Mapping[str, str]) -> dict[str, str]:
     return {**lists, **named}
 
 
-@cache
 def load() -> Mapping[str, DatasetInfo]:
     """Return the catalogue by slug: the shipped entries in order, then those of the user's file.
 
+    A file is read once, until it is changed or another one is named.
+
     Raises UsageError for a file that cannot be read or has a wrong form.
     """
-    known = _read(_shipped())
     own = _own()
+    return _load(own, _state_of(own))
+
+
+def _state_of(file: Path | None) -> tuple[int, ...]:
+    """Return what changes with a file's content; nothing for a file that is not there."""
+    try:
+        found = os.stat(file) if file is not None else None
+    except OSError:
+        return ()  # reading it says why
+    return () if found is None else (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _load(own: Path | None, _state: tuple[int, ...]) -> Mapping[str, DatasetInfo]:
+    known = _read(_shipped())
     for slug, fields in (_read(own) if own is not None else {}).items():
         known[slug] = {**known.get(slug, {}), **fields}
     return {slug: _info(slug, msgspec.convert(fields, _Entry)) for slug, fields in known.items()}

@@ -22,7 +22,7 @@ FRONTAL = ("PA", "AP")
 LATERAL = ("LATERAL", "LL")
 BLANK = "blank"
 _LABEL_VALUES = ("1", "0", "-1", BLANK)
-_SHARD = re.compile(r"p(\d\d)(?:-p?(\d\d))?")
+_SHARDS = re.compile(r"p(\d\d)(?:-p?(\d\d))?", re.ASCII)
 # Options that select images: by the folders files/p10/p10000032/s50414267/, or by tables.
 _BY_IMAGE = ("split", "subject", "study", "image", "view", "frontal", "lateral", "label")
 
@@ -34,7 +34,7 @@ def parse_shards(values: Iterable[str]) -> tuple[str, ...]:
     """
     shards: set[str] = set()
     for word in _words(values):
-        match = _SHARD.fullmatch(word)
+        match = _SHARDS.fullmatch(word)
         if match is None:
             raise UsageError(
                 f"--shard {word!r} is not a shard",

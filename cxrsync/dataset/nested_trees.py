@@ -12,18 +12,18 @@ from pathlib import Path
 from cxrsync.catalog.dataset_info import NAME
 from cxrsync.dataset.tree_identity import identity_of
 from cxrsync.errors import UsageError
-from cxrsync.storage.layout import OWN_FOLDER, is_version_root
+from cxrsync.model import OWN_FOLDER, SHARD_NAME
+from cxrsync.storage.layout import is_version_root
 
 # In ``.cxrsync`` of a version's root that is itself the destination: the trees of sibling datasets.
 SIBLINGS_FOLDER = "beside"
 
 # The levels of folders below files/, and the option that selects one of each level.
-_SHARD = re.compile(r"p\d\d", re.ASCII)
 _SUBJECT = re.compile(r"p\d{8}", re.ASCII)
 _STUDY = re.compile(r"s\d{8}", re.ASCII)
-_DEPTHS = ((_SHARD, "--shard"), (_SUBJECT, "--subject"), (_STUDY, "--study"))
+_DEPTHS = ((SHARD_NAME, "--shard"), (_SUBJECT, "--subject"), (_STUDY, "--study"))
 # Where each such folder belongs in a tree.
-_PLACES = {_SHARD: "files", _SUBJECT: "files/p10", _STUDY: "files/p10/p10000032"}
+_PLACES = {SHARD_NAME: "files", _SUBJECT: "files/p10", _STUDY: "files/p10/p10000032"}
 
 
 def refuse_part_of_tree(folder: Path, dataset: str, option: str = "--dest") -> None:
@@ -60,7 +60,7 @@ def refuse_folder_in_tree(folder: Path, dataset: str = "", option: str = "--dest
 def _refuse_moved_parts(folder: Path, option: str) -> None:
     for pattern, place in _PLACES.items():
         parts = [name for name in list_names(folder) if pattern.fullmatch(name)]
-        if pattern is _SHARD:  # unrelated folders have such names, too
+        if pattern is SHARD_NAME:  # unrelated folders have such names, too
             parts = [name for name in parts if _is_shard(folder / name)]
         if parts:
             raise UsageError(

@@ -31,11 +31,24 @@ def local_source(job: Job, folder: Path) -> Location:
     return Location(folder, wget_folders(job.origin.base_url), "--from")
 
 
-async def choose_version(job: Job, source: Source, emit: EventSink) -> str:
-    """Return the version that the job is about.
+def pick_version(
+    named: str | None, local: Sequence[str], offered: Sequence[str] = (), known: Sequence[str] = ()
+) -> str | None:
+    """Return the version that a job is about; None if nothing tells.
 
-    It is the one that the job names. If the job names none, it is the newest one in the
-    destination; else the newest one in the folder of ``--from``; else the newest one known.
+    It is the one that the job names; else the newest one that the destination (``local``) and the
+    folder of ``--from`` (``offered``) have in common; else the newest one that one of them has,
+    the destination first; else the newest one known.
+    """
+    if named is not None:
+        return named
+    common = [version for version in local if version in offered]
+    candidates = next((each for each in (common, local, offered, known) if each), ())
+    return max(candidates, key=_version_key, default=None)
+
+
+async def choose_version(job: Job, source: Source, emit: EventSink) -> str:
+    """Return the version that the job is about, as :func:`pick_version` does.
 
     Raises: UsageError if no version is known, or if destination and ``--from`` have none in common.
     """
@@ -49,23 +62,21 @@ async def choose_version(job: Job, source: Source, emit: EventSink) -> str:
         refuse_part_of_tree(location.top, job.dataset)
     if job.origin.from_dir is not None:
         return _version_of_source(job, job.origin.from_dir, local, emit)
-    if local:
-        newest = _newest(local)
-        if not is_version_root(job.dest):
-            emit(Notice(f"using version {newest} of {job.dataset}, which is in {job.dest}"))
-        return newest
     known: Sequence[str] = dataset_info(job.dataset).versions
-    if job.dataset not in load():
+    if not local and job.dataset not in load():
         known = await source.versions(job.dataset)
-    if not known:
+    version = pick_version(None, local, known=known)
+    if version is None:
         raise UsageError(
             f"no dataset {job.dataset} is known",
             next_step=f"Near: {suggest(job.dataset, list(load()))}. If the name is right, "
             "say --dataset-version too.",
         )
-    newest = _newest(known)
-    emit(Notice(f"using version {newest} of {job.dataset}, the newest one known"))
-    return newest
+    if not local:
+        emit(Notice(f"using version {version} of {job.dataset}, the newest one known"))
+    elif not is_version_root(job.dest):
+        emit(Notice(f"using version {version} of {job.dataset}, which is in {job.dest}"))
+    return version
 
 
 def _version_of_source(job: Job, folder: Path, local: Sequence[str], emit: EventSink) -> str:
@@ -73,17 +84,16 @@ def _version_of_source(job: Job, folder: Path, local: Sequence[str], emit: Event
     offered = location.versions(job.dataset)
     if not offered:
         raise UsageError(f"--from {folder} holds no {job.dataset}")
-    common = [version for version in local if version in offered]
-    if local and not common:
+    version = pick_version(None, local, offered)
+    if version not in offered:
         raise UsageError(
             f"{job.dest} holds {job.dataset} {', '.join(local)}, and --from {folder} holds "
             f"{', '.join(offered)}",
-            next_step=f"Say --dataset-version {_newest(offered)} to have that one too.",
+            next_step=f"Say --dataset-version {pick_version(None, offered)} to have that one too.",
         )
-    newest = _newest(common or offered)
-    location.find_existing(job.dataset, newest)  # raises if there are two trees of it
-    emit(Notice(f"using version {newest} of {job.dataset}, which is in {folder}"))
-    return newest
+    location.find_existing(job.dataset, version)  # raises if there are two trees of it
+    emit(Notice(f"using version {version} of {job.dataset}, which is in {folder}"))
+    return version
 
 
 def find_target(job: Job, emit: EventSink) -> Target:
@@ -93,11 +103,9 @@ def find_target(job: Job, emit: EventSink) -> Target:
     there are two such trees.
     """
     location = destination(job)
-    version = job.version
-    if version is None:
-        # The root of a version that wget filled may not say which version it is.
-        versions = location.versions(job.dataset) or list(dataset_info(job.dataset).versions)
-        version = _newest(versions) if versions else "?"
+    # The root of a version that wget filled may not say which version it is.
+    known = dataset_info(job.dataset).versions
+    version = pick_version(job.version, location.versions(job.dataset), known=known) or "?"
     found = location.find_existing(job.dataset, version)
     if found is None or not is_version_root(found.root):
         refuse_part_of_tree(location.top, job.dataset)
@@ -127,10 +135,6 @@ async def unknown_version_error(source: Source, dataset: str, version: str) -> U
         f"there is no dataset {dataset} (version {version})",
         next_step=f"Near: {suggest(dataset, list(load()))}.",
     )
-
-
-def _newest(versions: Sequence[str]) -> str:
-    return max(versions, key=_version_key)
 
 
 def _version_key(version: str) -> list[tuple[int, int, str]]:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 from unicodedata import category
 
-from cxrsync.model import Entry, RejectedLine
+from cxrsync.model import OWN_FOLDER, Entry, RejectedLine
 
 # Longer than any path of a file system. A longer line is not a line of a manifest.
 MAX_LINE = 8192
 MAX_NAME_BYTES = 255
-OWN_FOLDER = ".cxrsync"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 COMMENT = b"#"
 

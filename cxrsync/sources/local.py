@@ -6,9 +6,12 @@ import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Protocol
+
+import aiofiles
+from aiofiles.threadpool.binary import AsyncFileIO
 
 from cxrsync.errors import InvalidResponse, NotFound, Unreachable
 from cxrsync.model import RemotePath, is_time
@@ -57,28 +60,28 @@ class LocalTree:
         root = self._root_of(ref.dataset, ref.version)
         if root is None:
             raise NotFound(f"there is no {ref.dataset} {ref.version} in {self.identity}")
-        try:
-            # O_NONBLOCK: opening a named pipe must not wait for a writer, and block the event loop.
-            fd = os.open(root / ref.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except (FileNotFoundError, NotADirectoryError):
-            raise NotFound(f"no such file: {root / ref.path}") from None
-        except OSError as problem:
-            raise InvalidResponse(f"cannot read {root / ref.path}: {reason_of(problem)}") from None
-        try:
-            found = os.fstat(fd)
+        path = root / ref.path
+        async with AsyncExitStack() as stack:
+            try:
+                # In a thread: a mount that does not answer must not stop the event loop.
+                opening = aiofiles.open(path, "rb", buffering=0, opener=_open_without_waiting)
+                file = await stack.enter_async_context(opening)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise NotFound(f"no such file: {path}") from None
+            except OSError as problem:
+                raise InvalidResponse(f"cannot read {path}: {reason_of(problem)}") from None
+            found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
-                raise NotFound(f"not a file: {root / ref.path}")
+                raise NotFound(f"not a file: {path}")
             validator = f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
             if validator == skip_if:
                 yield Unchanged()
             elif start and resume_if not in {None, validator}:
-                yield self._opened(fd, 0, None, found, validator)
+                yield await _opened(file, 0, None, found)
             elif start and start >= found.st_size:
                 yield PastEnd(found.st_size)
             else:
-                yield self._opened(fd, start, stop, found, validator)
-        finally:
-            os.close(fd)
+                yield await _opened(file, start, stop, found)
 
     async def versions(self, dataset: str) -> list[str]:
         return self._trees.versions(dataset)
@@ -99,26 +102,31 @@ class LocalTree:
             self._roots[key] = root
         return self._roots[key]
 
-    @staticmethod
-    def _opened(
-        fd: int, start: int, stop: int | None, found: os.stat_result, validator: str
-    ) -> Opened:
-        end = found.st_size if stop is None else min(stop, found.st_size)
 
-        async def chunks() -> AsyncIterator[bytes]:
-            at = start
-            while at < end:
-                try:
-                    data = await asyncio.to_thread(os.pread, fd, min(_CHUNK, end - at), at)
-                except OSError as problem:  # an error of this tree, not of the destination
-                    raise InvalidResponse(f"cannot read further: {reason_of(problem)}") from None
-                if not data:
-                    raise InvalidResponse("the file became shorter while it was read")
-                at += len(data)
-                yield data
+def _open_without_waiting(path: str, flags: int) -> int:
+    # O_NONBLOCK: opening a named pipe must not wait for a writer.
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK)
 
-        modified = found.st_mtime if is_time(found.st_mtime) else None
-        return Opened(start, found.st_size, validator, modified, chunks())
+
+async def _opened(file: AsyncFileIO, start: int, stop: int | None, found: os.stat_result) -> Opened:
+    end = found.st_size if stop is None else min(stop, found.st_size)
+    await file.seek(start)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        left = end - start
+        while left > 0:
+            try:
+                data = await file.read(min(_CHUNK, left))
+            except OSError as problem:  # an error of this tree, not of the destination
+                raise InvalidResponse(f"cannot read further: {reason_of(problem)}") from None
+            if not data:
+                raise InvalidResponse("the file became shorter while it was read")
+            left -= len(data)
+            yield data
+
+    modified = found.st_mtime if is_time(found.st_mtime) else None
+    validator = f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
+    return Opened(start, found.st_size, validator, modified, chunks())
 
 
 def _size_of(root: Path) -> int:

@@ -13,9 +13,8 @@ from typing import Any, NamedTuple, Never
 from unicodedata import normalize
 
 from cxrsync.errors import DiskError
-from cxrsync.model import FileStat, NameRules
+from cxrsync.model import OWN_FOLDER, FileStat, NameRules
 from cxrsync.sanitize import reason_of
-from cxrsync.storage.layout import OWN_FOLDER
 
 
 class FolderStatus(NamedTuple):

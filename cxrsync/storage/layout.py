@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
-from cxrsync.model import MANIFEST_NAME
+from cxrsync.model import MANIFEST_NAME, OWN_FOLDER, SHARD_NAME
 
-OWN_FOLDER = ".cxrsync"
 PARTIAL_FOLDER = "partial"
-
-_SHARD_FOLDER = re.compile(r"p\d\d")
 
 
 def holds_version(folder: Path) -> bool:
@@ -23,7 +19,7 @@ def holds_version(folder: Path) -> bool:
         names = os.listdir(folder / "files")
     except OSError:
         return False
-    return any(_SHARD_FOLDER.fullmatch(name) for name in names)
+    return any(SHARD_NAME.fullmatch(name) for name in names)
 
 
 def is_version_root(folder: Path) -> bool:

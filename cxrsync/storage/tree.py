@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxrsync.errors import DiskError, UsageError
-from cxrsync.model import MANIFEST_NAME, ROOT, FileStat, NameRules
+from cxrsync.model import MANIFEST_NAME, OWN_FOLDER, ROOT, FileStat, NameRules
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.filesystem import (
     FILE_MODE,
@@ -26,7 +26,7 @@ from cxrsync.storage.filesystem import (
     probe_name_rules,
     sync_folders,
 )
-from cxrsync.storage.layout import OWN_FOLDER, PARTIAL_FOLDER
+from cxrsync.storage.layout import PARTIAL_FOLDER
 
 _MAX_SAFE_FOLDERS = 4096
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

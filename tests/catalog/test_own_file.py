@@ -30,14 +30,12 @@ mimic-cxr-jpg:
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty home folder; the cache is cleared before and after the test."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home folder."""
     monkeypatch.delenv("CXRSYNC_DATASETS", raising=False)
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    load.cache_clear()
-    yield tmp_path
-    load.cache_clear()
+    return tmp_path
 
 
 def place(home: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -58,7 +56,6 @@ def place(home: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_adds_and_changes(home: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = dict(load())
     place(home, way, monkeypatch).write_text(ADDED)
-    load.cache_clear()
 
     added, changed = describe("vindr-cxr"), describe(JPG)
 
@@ -88,7 +85,6 @@ def test_the_variable_replaces_the_usual_file(home: Path, monkeypatch: pytest.Mo
 def test_an_empty_file(home: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = dict(load())
     place(home, "usual", monkeypatch).write_text(text)
-    load.cache_clear()
     assert load() == shipped
 
 
@@ -222,3 +218,13 @@ def test_the_command_line_uses_it(home: Path, machine: Machine) -> None:
         in refused.err
     )
     assert "configs/datasets.yaml" in refused.err
+
+
+def test_a_file_that_is_changed_is_read_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook lives longer than its owner's first try."""
+    file = place(home, "named", monkeypatch)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("alpha: {title: First}\n")
+    assert load()["alpha"].title == "First"
+    file.write_text("alpha: {title: Second try}\n")
+    assert load()["alpha"].title == "Second try"

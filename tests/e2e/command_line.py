@@ -24,7 +24,6 @@ from typing import Any
 
 from e2e.forked import ForkedProcess, can_fork, is_usual
 
-from cxrsync.catalog.load import load as catalogue
 from cxrsync.cli.main import entry
 
 
@@ -147,13 +146,11 @@ def _own_process_state(environment: Mapping[str, str]) -> Iterator[None]:
     signals = [signal.getsignal(number) for number in _SIGNALS]
     umask = os.umask(0o022)
     _replace_environment(environment)
-    catalogue.cache_clear()  # the environment says where a catalogue of the user's own is
     gc.freeze()  # what the tests hold is not gone through at the end of each command
     try:
         yield
     finally:
         gc.unfreeze()
-        catalogue.cache_clear()
         _replace_environment(before)
         os.umask(umask)
         resource.setrlimit(resource.RLIMIT_NOFILE, limit)

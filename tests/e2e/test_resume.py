@@ -132,7 +132,7 @@ def test_a_damaged_state_is_rebuilt_and_nothing_is_fetched_again(
     assert again.event("plan")["to_hash"] > 0
     assert fingerprint(machine.dest) == before
     if damage is not Path.unlink:
-        assert any("set aside" in event.get("text", "") for event in again.events)
+        assert any("it is kept as" in event.get("text", "") for event in again.events)
         assert list(state.parent.glob("state.sqlite3.damaged-*"))
     assert machine.pull(*SHARD).event("plan")["to_hash"] == 0
 
@@ -200,5 +200,5 @@ def test_a_state_that_cannot_be_read_narrows_no_verification(machine: Machine) -
     for command in ("verify", "status"):
         ended = machine.run(command, "--jpg")
         assert ended.code == 2
-        assert "the state of p11 cannot be read" in ended.err
+        assert "the state of p11, which records what was pulled, cannot be read" in ended.err
     assert machine.run("verify", "--jpg", "--shard", "p11").code == 5

@@ -10,6 +10,7 @@ from fuzz.mutations import many, mutated
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from cxrsync.catalog import load as catalogue
 from cxrsync.catalog.dataset_info import NAME
 from cxrsync.catalog.load import dataset_info, load
 from cxrsync.config.parse_ids import IMAGE, STUDY, SUBJECT, Form, parse_ids
@@ -44,16 +45,15 @@ GLOBS = b"a: {kinds: {images: [&g '" + b"x" * 9_000 + b"'" + b", *g" * 9_000 + b
 
 @pytest.fixture(autouse=True, scope="module")
 def own() -> Iterator[Path]:
-    """The path of the user's own catalogue; the cache is cleared after the tests."""
+    """The path of the user's own catalogue; as the environment names it."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("CXRSYNC_DATASETS", f"{folder}/mine.yaml")
         yield Path(folder) / "mine.yaml"
-    load.cache_clear()
 
 
 def understood(own: Path, text: bytes) -> bool:
     own.write_bytes(text)
-    load.cache_clear()
+    catalogue._load.cache_clear()  # written faster than the clock of the file system ticks
     try:
         known = load()
     except UsageError as problem:

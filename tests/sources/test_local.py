@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from aiofiles.threadpool.binary import AsyncFileIO
 from sources.trees import local_tree
 
 from cxrsync.dataset.tree_identity import Identity
@@ -120,10 +121,10 @@ async def test_what_cannot_be_read(source: LocalTree, root: Path) -> None:
 async def test_a_disk_that_fails_in_the_middle_is_the_source_s(
     source: LocalTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_fd: int, _count: int, _at: int) -> bytes:
+    async def fail(_file: AsyncFileIO, _count: int) -> bytes:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(local.os, "pread", fail)
+    monkeypatch.setattr(AsyncFileIO, "read", fail)
     await fails(source, REF.path, InvalidResponse)
 
 
