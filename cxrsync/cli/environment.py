@@ -61,7 +61,8 @@ class TableOption(click.Option):
         is_flag = option.type is Type.FLAG
         more: dict[str, Any] = {}
         if is_flag:
-            more["is_flag"] = True
+            # Explicit values, because click 8.2.0 infers others for a flag with a type.
+            more = {"is_flag": True, "flag_value": True, "default": False}
         elif not option.is_of_job:  # for the others, make_job knows the defaults
             more["default"] = option.default
         super().__init__(
@@ -74,7 +75,7 @@ class TableOption(click.Option):
             **more,
         )
 
-    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:  # noqa: ARG002 - click's
         assert isinstance(self.envvar, str)
         # click treats an empty variable as absent.
         if not os.environ.get(self.envvar, "set").strip():
@@ -84,7 +85,8 @@ class TableOption(click.Option):
                 if self.is_flag
                 else "Set it to a value, or unset it: an empty value does not select everything.",
             )
-        return super().resolve_envvar_value(ctx)
+        # Not click's own method: that of 8.2 turns "0" of a flag into True.
+        return os.environ.get(self.envvar)
 
     def value_from_envvar(self, ctx: click.Context) -> Any:
         if not self.multiple:
