@@ -8,19 +8,16 @@ import click
 
 from cxrsync.config.option import Group, Option, called, nearest
 from cxrsync.config.option_table import OPTIONS
+from cxrsync.config.option_value import SIGN_IN_HINT
 from cxrsync.errors import UsageError
 
 _RESUMES = "No option is needed: every run resumes where the last one stopped."
 _VERIFIES = "No option is needed: every file is verified before it gets its final name."
-_BY_HAND = (
-    "A password is never an argument. Set PHYSIONET_PASSWORD or PHYSIONET_PASSWORD_FILE, or wait "
-    "for the prompt."
-)
 # Options of other programs that are not needed here, and why.
 _NEEDLESS = {
     **dict.fromkeys(("c", "C", "N", "continue", "resume", "timestamping", "no-clobber"), _RESUMES),
     **dict.fromkeys(("checksum", "check-integrity", "verify", "sha256"), _VERIFIES),
-    **dict.fromkeys(("p", "password", "http-password", "ask-password", "pass"), _BY_HAND),
+    **dict.fromkeys(("p", "password", "http-password", "ask-password", "pass"), SIGN_IN_HINT),
     **dict.fromkeys(
         ("r", "m", "np", "recursive", "mirror", "no-parent", "no-host-directories"),
         "No option is needed: without a selection the whole version is pulled.",

@@ -22,6 +22,10 @@ from cxrsync.sanitize import reason_of
 
 TRUE_WORDS = frozenset({"1", "true", "t", "yes", "y", "on"})
 FALSE_WORDS = frozenset({"0", "false", "f", "no", "n", "off"})
+SIGN_IN_HINT = (
+    "A password is never an argument. Set PHYSIONET_PASSWORD or PHYSIONET_PASSWORD_FILE, or use "
+    "~/.netrc."
+)
 # SQLite stores no larger number, and Python prints none of more than 4,300 digits.
 _MAX_INT = (1 << 63) - 1
 # About 30 years. The timers of the system overflow at a few times that.
@@ -184,13 +188,16 @@ def _rate(option: Option, value: object) -> float | None:
 def _path(option: Option, value: object) -> Path:
     if not isinstance(value, str | os.PathLike):
         raise _Wrong(_in_quotes(option))
-    text = os.fspath(value)
+    try:
+        text = os.fspath(value)
+    except TypeError:  # an object whose __fspath__ returns neither str nor bytes
+        raise _Wrong from None
     if not isinstance(text, str) or "\0" in text:
         raise _Wrong
     try:
         os.fsencode(text)
         return Path(text).expanduser()
-    except UnicodeError:
+    except UnicodeError:  # a lone surrogate
         raise _Wrong from None
     except RuntimeError:
         raise UsageError(f"{option.typed} {text}: there is no such user") from None
@@ -312,10 +319,11 @@ def _unknown(name: str) -> UsageError:
             f"{name} is not an option of a job",
             next_step=f"It exists on the command line only: {BY_NAME[name].typed}.",
         )
-    near = nearest(name, JOB_OPTIONS)
-    return UsageError(
-        f"no such option: {name}",
-        next_step=f"Did you mean {' or '.join(option.name for option in near)}?"
-        if near
-        else "`cxrsync pull --help` lists the options; in Python, write _ for -.",
-    )
+    near = [option.name for option in nearest(name, JOB_OPTIONS)]
+    if "password" in name:
+        step = SIGN_IN_HINT
+    elif near:
+        step = f"Did you mean {' or '.join(near)}?"
+    else:
+        step = "`cxrsync pull --help` lists the options; in Python, write _ for -."
+    return UsageError(f"no such option: {name}", next_step=step)

@@ -33,7 +33,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("pull --recursive", "without a selection the whole version is pulled"),
         ("pull --checksum", "every file is verified before it gets its final name"),
         ("pull --password secret", "PHYSIONET_PASSWORD_FILE"),
-        ("pull --ask-password", "wait for the prompt"),
+        ("pull --ask-password", "or use ~/.netrc"),
         ("demo --patient 30", "Did you mean --patients"),
         ("pull --xyzzy", "`cxrsync pull --help` lists the options."),
     ],

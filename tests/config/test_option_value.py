@@ -44,6 +44,13 @@ class Flat:
         raise TypeError
 
 
+class OddPath:
+    """Like a path, but without a name."""
+
+    def __fspath__(self) -> object:
+        return 3
+
+
 ACCEPTED: list[tuple[str, Any, Any]] = [
     ("force", True, True),
     ("force", False, False),
@@ -117,6 +124,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("dest", "a\0b", r"--dest 'a\x00b' is not a path"),
     ("dest", "\ud800", "is not a path"),
     ("dest", ["/a"], "--dest (list) is not a path"),
+    ("dest", OddPath(), "--dest (OddPath) is not a path"),
     ("user", 3, "--user 3 is not text Write text, in quotes, such as 'alice'."),
     (
         "dataset_version",
@@ -165,6 +173,7 @@ def test_python_refuses_before_it_writes(tmp_path: Path) -> None:
         ("user_name", "no such option: user_name Did you mean user?"),
         ("shards", "no such option: shards Did you mean shard?"),
         ("threads", "Did you mean connections?"),
+        ("password", "A password is never an argument."),
         ("from", "no such option: from Did you mean from_dir?"),
         ("xyzzy", "lists the options; in Python, write _ for -."),
         (
