@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from cxrsync.api import run_job
 from cxrsync.cli.dry_run import print_forecast
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
@@ -21,7 +20,9 @@ from cxrsync.cli.options import (
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
+from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.events import RunSummary
+from cxrsync.operations.pull import pull as run_pull
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.reporters import Reporters
 
@@ -74,4 +75,5 @@ def pull_job(
 async def _run(job: Job, reporters: Reporters, distrust: Iterable[str]) -> RunSummary:
     prompt = TerminalPrompt()
     with obeying_signals(prompt, reporters) as cancel:
-        return await run_job(job, reporters.tell, cancel, prompt, distrust)
+        async with opened(open_source(job, reporters.tell, prompt)) as source:
+            return await run_pull(job, source, reporters.tell, cancel, distrust)

@@ -69,7 +69,8 @@ async def _pull(run: RunContext, distrust: frozenset[str]) -> None:
     with closing(prerequisites.manifest):
         selected = await resolve(run, prerequisites)
         async with progress_file(run):
-            await _sync(run, prerequisites, selected, distrust)
+            await sync_partitions(run, _order(run, prerequisites, selected, distrust))
+            _refuse_nothing(run, selected)
             for sibling in siblings:
                 if (follower := await follow(run, selected, sibling)) is not None:
                     await _pull_follower(follower)
@@ -78,19 +79,22 @@ async def _pull(run: RunContext, distrust: frozenset[str]) -> None:
 async def _pull_follower(run: RunContext) -> None:
     prerequisites = await fetch_prerequisites(run)
     with closing(prerequisites.manifest):
-        await _sync(run, prerequisites, await resolve(run, prerequisites), frozenset())
+        selected = await resolve(run, prerequisites)
+        await sync_partitions(run, _order(run, prerequisites, selected, frozenset()))
 
 
-async def _sync(
+def _order(
     run: RunContext,
     prerequisites: Prerequisites,
     selected: ResolvedSelection,
     distrust: frozenset[str],
-) -> None:
-    """Sync the selected files, except the tables that the prerequisites have fetched."""
+) -> SyncOrder:
+    """Everything that is selected, except the tables that the prerequisites have fetched."""
     fetched = prerequisites.fetched
-    order = SyncOrder(selected.without(fetched), run.job.selections, distrust - fetched)
-    await sync_partitions(run, order)
+    return SyncOrder(selected.without(fetched), run.job.selections, distrust - fetched)
+
+
+def _refuse_nothing(run: RunContext, selected: ResolvedSelection) -> None:
     if not run.stats.selected:
         raise UsageError(
             f"nothing is selected by: {run.job.selection}",
