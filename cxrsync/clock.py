@@ -1,9 +1,10 @@
-"""Clocks that keep running while the machine sleeps, as ``time.monotonic`` does not."""
+"""Clocks: the wall clock, and those that keep running while the machine sleeps."""
 
 from __future__ import annotations
 
 import sys
 import time
+from datetime import UTC, datetime
 
 # Linux calls this clock CLOCK_BOOTTIME. On macOS it is CLOCK_MONOTONIC: Python's time.monotonic()
 # reads another clock there, one that stops while the machine sleeps. None: the system has no such
@@ -27,3 +28,8 @@ def slept_seconds() -> float:
     Without a clock that could tell, this is 0.
     """
     return 0.0 if _BOOT_CLOCK is None else time.clock_gettime(_BOOT_CLOCK) - time.monotonic()
+
+
+def utc_now() -> datetime:
+    """The time by the wall clock, which somebody may set back or forward."""
+    return datetime.now(UTC)

@@ -173,6 +173,13 @@ class FileDenied(AccessDenied):
 # ── what ends a run on this machine ───────────────────────────────────────────────────────────────
 
 
+class StoppedAtLimit(CxrsyncError):
+    """A limit of the user's was reached before what every other file depends on was there."""
+
+    exit_code = ExitCode.LIMIT
+    next_step = "Run the same command again to go on from here."
+
+
 class DiskError(CxrsyncError):
     """The disk is full, read-only or failing, or may not be written by this user."""
 

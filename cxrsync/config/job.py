@@ -9,6 +9,8 @@ from pathlib import Path
 
 from cxrsync import __version__
 from cxrsync.config.selection import Selection
+from cxrsync.config.timetable import Timetable
+from cxrsync.config.window import Window
 
 DEFAULT_DEST = "physionet.org/files"
 DEFAULT_BASE_URL = "https://physionet.org/files"
@@ -59,7 +61,9 @@ class TransferLimits:
     connections while all goes well, up to ``connections``, and removes some after failures. If both
     are equal, the number is fixed. There is deliberately no total timeout: an image of 13 MB takes
     nine minutes at 25 KB/s. ``give_up_after``: how long the server may be down before the run ends.
-    ``rate``: bytes per second of all connections together; None: no limit.
+    ``rate``: which bytes per second, of all connections together, hold when. ``max_bytes``: how
+    many bytes may be received (small files that have begun are finished); ``keep_free``: how many
+    of the disk stay free. The run works in ``window`` only.
     """
 
     connections: int = AUTO_CONNECTIONS
@@ -70,7 +74,10 @@ class TransferLimits:
     wait_lock: float = 0.0
     max_files: int | None = None
     max_duration: float | None = None
-    rate: float | None = None
+    max_bytes: int | None = None
+    keep_free: int = 0
+    window: Window | None = None
+    rate: Timetable = field(default_factory=Timetable)
     first_connections: int = AUTO_FIRST_CONNECTIONS
 
 

@@ -16,7 +16,9 @@ class Type(Enum):
     FLAG = "flag"
     INT = "int"
     SECONDS = "seconds"
-    RATE = "rate"
+    RATE = "rate"  # or rates by the time of day
+    SIZE = "size"
+    WINDOW = "window"
     PATH = "path"
     CHOICE = "choice"
     TEXT = "text"
@@ -120,6 +122,8 @@ _FORMS = {
     Type.INT: "a whole number",
     Type.SECONDS: "a number of seconds",
     Type.RATE: "a rate",
+    Type.SIZE: "a number of bytes",
+    Type.WINDOW: "a span of the day",
     Type.PATH: "a path",
     Type.TEXT: "text",
     Type.IDS: "an id",

@@ -8,6 +8,7 @@ an error. The module imports neither click nor YAML, because every command impor
 from __future__ import annotations
 
 from cxrsync.config.job import MAX_CONNECTIONS, Job, Link, Reports
+from cxrsync.config.limit_options import LIMITS
 from cxrsync.config.option import Group, Option, Type
 from cxrsync.config.selection import CHEXPERT, Unit
 
@@ -185,22 +186,7 @@ _TRANSFER = (
         "the tables, which all runs share, at least --give-up-after.",
         near="retry_lock lock_wait lock_timeout wait_for_lock",
     ),
-    Option(
-        "limit_rate", Type.RATE, Group.TRANSFER, metavar="RATE", words=("off",), default="off",
-        help="Bytes per second for all connections together: 500k, 2M [default: {default}].",
-        hint="Write bytes per second for all connections together: 500k, 2M or 1.5M; or off.",
-        near="rate rate_limit bwlimit bandwidth bandwidth_limit limit_download speed speed_limit "
-        "max_speed max_download_limit max_overall_download_limit throttle",
-    ),
-    Option(
-        "max_files", Type.INT, Group.TRANSFER, metavar="N", at_least=0,
-        help="Stop after this many files (exit 9).", near="max_downloads file_limit",
-    ),
-    Option(
-        "max_duration", Type.SECONDS, Group.TRANSFER, metavar="S", at_least=0,
-        help="Stop after this many seconds (exit 9).",
-        near="max_time time_limit duration stop_after",
-    ),
+    *LIMITS,
     Option(
         "no_fsync", Type.FLAG, Group.TRANSFER, advanced=True, near="nofsync no_sync",
         help="For scratch disks: faster, but after a power cut only verify finds lost data.",

@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 import operator
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cxrsync.config.option import Option, Type, nearest
 from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS
+from cxrsync.config.quantities import parse_amount
+from cxrsync.config.timetable import parse_timetable
+from cxrsync.config.window import parse_window
 from cxrsync.errors import UsageError
 from cxrsync.sanitize import reason_of
 
@@ -31,8 +33,6 @@ _MAX_INT = (1 << 63) - 1
 # About 30 years. The timers of the system overflow at a few times that.
 _MAX_SECONDS = 1e9
 _MAX_SHOWN = 60
-_RATE = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?)(?P<unit>[kKmMgG]?)", re.ASCII)
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 class _Wrong(Exception):
@@ -65,7 +65,7 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
 def check_value(option: Option, value: object, label: str = "") -> Any:
     """Return ``value`` in the type of ``option``.
 
-    A path becomes a Path, a rate a number of bytes per second (None for ``off``), the values of a
+    A path becomes a Path, a rate a Timetable, a size a number of bytes, the values of a
     repeatable option a list of texts. ``label`` is the option's name in messages. Raises
     UsageError, which says what to write instead.
     """
@@ -77,6 +77,8 @@ def check_value(option: Option, value: object, label: str = "") -> Any:
             f"{label} is empty",
             next_step="Is a variable of your script unset? Give a value, or leave the option out.",
         )
+    if option.type in _PARSERS:
+        return _PARSERS[option.type](value, label)
     try:
         return _CHECKS[option.type](option, value)
     except _Wrong as wrong:
@@ -169,20 +171,11 @@ def _seconds(option: Option, value: object) -> float:
     return float(number)
 
 
-def _rate(option: Option, value: object) -> float | None:
-    if isinstance(value, str) and value in option.words:
-        return None
-    number: float | None = None
-    if isinstance(value, str):
-        match = _RATE.fullmatch(value)
-        number = float(match["number"]) * _UNITS[match["unit"].lower()] if match else None
-    elif isinstance(value, float):
-        number = value
-    else:
-        number = _index(value)
-    if number is None or not 1 <= number <= _MAX_INT:
-        raise _Wrong
-    return float(number)
+def _size(_option: Option, value: object) -> int:
+    amount = parse_amount(value)
+    if amount is None:
+        raise _Wrong("Write it as 500M, 50G or 1.5T, by powers of 1,024; or a number of bytes.")
+    return int(amount)
 
 
 def _path(option: Option, value: object) -> Path:
@@ -223,10 +216,15 @@ _CHECKS: dict[Type, Callable[[Option, object], Any]] = {
     Type.FLAG: _flag,
     Type.INT: _int,
     Type.SECONDS: _seconds,
-    Type.RATE: _rate,
+    Type.SIZE: _size,
     Type.PATH: _path,
     Type.TEXT: _text,
     Type.CHOICE: _choice,
+}
+# These say by themselves what is wrong.
+_PARSERS: dict[Type, Callable[[object, str], Any]] = {
+    Type.RATE: parse_timetable,
+    Type.WINDOW: parse_window,
 }
 _NUMBERS: dict[Type, Callable[[str], float]] = {Type.INT: int, Type.SECONDS: float}
 

@@ -25,6 +25,7 @@ from cxrsync.config.option_value import absolute, check_options, existing
 from cxrsync.config.parse_acknowledged_mismatches import read_acknowledged
 from cxrsync.config.parse_selection import selection_of
 from cxrsync.config.selection import Selection
+from cxrsync.config.timetable import Timetable
 from cxrsync.errors import UsageError
 from cxrsync.model import Kind
 
@@ -91,7 +92,7 @@ def _limits(options: Mapping[str, Any]) -> TransferLimits:
         del limits["connections"]
     elif "connections" in limits:
         limits["first_connections"] = limits["connections"]
-    return TransferLimits(**limits, rate=options.get("limit_rate"))
+    return TransferLimits(**limits, rate=options.get("limit_rate", Timetable()))
 
 
 def _source(options: Mapping[str, Any]) -> SourceConfig:

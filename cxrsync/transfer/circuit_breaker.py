@@ -12,9 +12,9 @@ import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from math import inf, isinf
-from time import monotonic
 
 from cxrsync import humanize
+from cxrsync.config.timetable import Timetable
 from cxrsync.errors import (
     AccessDenied,
     CredentialsRefused,
@@ -28,24 +28,36 @@ from cxrsync.errors import (
 from cxrsync.events import EventSink, Retrying
 from cxrsync.transfer.breaker_state import BreakerState, RequestStart
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
+from cxrsync.transfer.rate_limit import RateLimiter
 from cxrsync.transfer.retry_policy import backoff
 
 # After an outage the connections of one client, and many clients, come back at different moments.
 _RETURN_SECONDS = 1.0
 # The longest Retry-After, in seconds, that is shown as a date: dates have an end.
 _MAX_SHOWN_SECONDS = 1e9
+# Rounding may leave a wait so short that its timer fires before any time has passed.
+_MIN_WAIT_SECONDS = 0.001
 
 
 class CircuitBreaker:
     """What all connections of a run know together about the server.
 
-    ``give_up_after``: for how many seconds the server may be away before the run ends.
+    ``give_up_after``: for how many seconds the server may be away before the run ends. During a
+    pause of ``rate_limiter`` nothing is requested, and no time here counts one.
     """
 
-    def __init__(self, give_up_after: float, emit: EventSink, limiter: ConcurrencyLimiter) -> None:
+    def __init__(
+        self,
+        give_up_after: float,
+        emit: EventSink,
+        limiter: ConcurrencyLimiter,
+        rate_limiter: RateLimiter | None = None,
+    ) -> None:
         self._give_up_after = give_up_after
         self._emit = emit
         self._limiter = limiter
+        self._rate_limiter = rate_limiter or RateLimiter(Timetable())
+        self._clock = self._rate_limiter.clock
         self._state = BreakerState(give_up_after)
         self._outages = 0
         # When a request last began that was answered, and when access last proved to be back.
@@ -62,37 +74,38 @@ class CircuitBreaker:
 
     def begin_request(self) -> RequestStart:
         """Note that a request begins. Its result is reported with the value returned here."""
-        return self._state.begin_request(monotonic())
+        return self._state.begin_request(self._clock())
 
     async def wait_closed(self) -> bool:
         """Wait until a request may be made. Returns whether there was anything to wait for."""
-        waited = False
-        while (wait := self._state.seconds_until_allowed(monotonic())) > 0:
+        waited = await self._rate_limiter.wait_unpaused()
+        while (wait := self._state.seconds_until_allowed(self._clock())) > 0:
             waited = True
             await self._wait_for_change(wait)
             if isinf(wait):
                 await asyncio.sleep(random.random() * _RETURN_SECONDS)  # noqa: S311
+            await self._rate_limiter.wait_unpaused()
         return waited
 
     def record_success(self, request: RequestStart) -> None:
         """Note that a request was answered with bytes: the server is there, and lets us in."""
         self._last_admitted_at = max(self._last_admitted_at, request.at)
         active = self._limiter.active + 1
-        if self._state.record_success(request, monotonic(), active):
+        if self._state.record_success(request, self._clock(), active):
             self._outages += 1
             self._limiter.server_up()
         self._notify()
 
     def record_bytes(self) -> None:
         """Note that bytes have arrived, whenever they were requested: the server is there."""
-        if self._state.record_bytes(monotonic()):
+        if self._state.record_bytes(self._clock()):
             self._limiter.forget_requests()
         self._limiter.record_bytes()
         self._notify()
 
     def record_interruption(self) -> None:
         """Note that an answer broke off; the file will be requested again."""
-        self._state.record_interruption(monotonic())
+        self._state.record_interruption(self._clock())
 
     def record_failure(
         self, problem: SourceError, request: RequestStart, *, by_probe: bool = False
@@ -103,7 +116,7 @@ class CircuitBreaker:
         been away for longer than the run waits, or asks the probe for a longer wait; and at once
         if its certificate was not trusted and it has never answered.
         """
-        now = monotonic()
+        now = self._clock()
         retry_after = problem.after if isinstance(problem, Throttled) else None
         jitter = random.random()  # noqa: S311 - spreads clients in time, guards nothing
         if self.answers != request.answers:
@@ -134,7 +147,8 @@ class CircuitBreaker:
         outages = self._outages
         async with self._probe_lock:
             while self.answers == request.answers:
-                if (wait := self._state.seconds_until_probe(monotonic())) > 0:
+                await self._rate_limiter.wait_unpaused()
+                if (wait := self._state.seconds_until_probe(self._clock())) > 0:
                     await self._wait_for_change(wait)
                     continue
                 probing = self.begin_request()
@@ -161,16 +175,17 @@ class CircuitBreaker:
         the manifest, which every reader of the dataset may have.
         Raises ``problem`` once access has been gone for longer than the run waits for a server.
         """
-        denied_at = monotonic()
+        denied_at = self._clock()
         async with self._probe_lock:
             if request.at <= self._access_back_at:
                 return False
             # Only a request made after the 403 proves that access is still there.
             if self._last_admitted_at >= denied_at:
                 return True
-            began = monotonic()
+            began = self._clock()
             failures = 0
             while True:
+                await self._rate_limiter.wait_unpaused()
                 try:
                     await probe()
                 except CredentialsRefused:
@@ -178,20 +193,21 @@ class CircuitBreaker:
                 except SourceError as still:  # denied again, or no answer: keep waiting
                     failures += 1
                     wait = backoff(failures, random.random())  # noqa: S311
-                    if monotonic() - began + wait > self._give_up_after:
+                    if self._clock() - began + wait > self._give_up_after:
                         raise problem from None
                     self._emit(Retrying("", wait, str(still)))
                     await asyncio.sleep(wait)
                 else:
                     if failures:
-                        self._access_back_at = monotonic()
+                        self._access_back_at = self._clock()
                     return not failures
 
     async def _wait_for_change(self, seconds: float) -> None:
         """Wait until the state changes, for at most so many seconds."""
         self._waiting += 1
         try:
-            async with asyncio.timeout(None if isinf(seconds) else seconds):
+            limit = None if isinf(seconds) else max(seconds, _MIN_WAIT_SECONDS)
+            async with asyncio.timeout(limit):
                 await self._changed.wait()
         except TimeoutError:
             pass

@@ -76,6 +76,13 @@ class Segments:
         return any(segment.busy for segment in self._missing)
 
     @property
+    def lacking(self) -> int | None:
+        """The number of bytes that are still wanted; None while the end of the file is unknown."""
+        if any(segment.stop is None for segment in self._missing):
+            return None
+        return sum(segment.remaining for segment in self._missing)
+
+    @property
     def longest(self) -> int:
         """How many bytes are left of the longest segment."""
         return max((segment.remaining for segment in self._missing), default=0)

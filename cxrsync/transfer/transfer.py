@@ -172,6 +172,8 @@ class Transfer:
                         self.failure = failure or self.failure
         finally:
             segment.busy = False
+            if self.finished:
+                self._context.disk.reserve(self, 0)
 
     # ── one request ────────────────────────────────────────────────────────────────────────────
 
@@ -280,6 +282,7 @@ class Transfer:
         held: list[bytes] = []
         size = 0
         written_at = monotonic()
+        await self._context.disk.admit(self, self.segments.lacking)
         try:
             async for data in opened.chunks:
                 self._context.circuit_breaker.record_bytes()
@@ -287,11 +290,15 @@ class Transfer:
                 held.append(chunk)
                 size += len(chunk)
                 segment.offset += len(chunk)
+                self._context.budget.record_received(len(chunk))
                 await self._context.rate_limiter.consume(len(chunk))
                 is_void = generation != self._generation
-                if segment.done or is_void or self._is_too_large(segment.offset):
+                if segment.done or is_void or self._must_stop(segment.offset):
                     break
+                if self._context.rate_limiter.paused:
+                    return  # the rest is requested after the pause
                 if size >= HANDOVER_BYTES or monotonic() - written_at >= HANDOVER_SECONDS:
+                    await self._context.disk.admit(self, self.segments.lacking)
                     offset, chunks = written, held
                     held, written, size = [], segment.offset, 0
                     await self._write(offset, chunks, generation)
@@ -308,6 +315,11 @@ class Transfer:
             self._learn(opened, segment.offset)
         elif segment.offset == first and not segment.done:
             raise InvalidResponse("an answer without a single byte")
+
+    def _must_stop(self, offset: int) -> bool:
+        stopped = self._context.budget.stop(self.ref.path, self.segments.lacking)
+        self.failure = self.failure or stopped
+        return self._is_too_large(offset)
 
     def _is_too_large(self, size: int) -> bool:
         most = self._options.max_bytes
@@ -330,4 +342,5 @@ class Transfer:
             # discarded meanwhile are not.
             if is_written and generation == self._generation:
                 self._received += size
+                self._context.disk.record_write(self, size)
                 self._context.emit(Received(size))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cxrsync.config.job import TransferLimits
+from cxrsync.config.timetable import Timetable
 from cxrsync.events import EventSink
 from cxrsync.sources.base import Source
 from cxrsync.storage.executors import Writers
+from cxrsync.transfer.budget import Budget
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
+from cxrsync.transfer.disk_guard import DiskGuard
 from cxrsync.transfer.rate_limit import RateLimiter
 
 
@@ -20,7 +24,8 @@ class TransferContext:
 
     ``probe`` requests a file that every reader of the dataset may have. None while that file itself
     is fetched: then a refusal ends the run at once.
-    ``can_share`` is called when a file proves large enough for several connections.
+    ``can_share`` is called when a file proves large enough for several connections. ``budget`` and
+    ``disk`` say what may still be received, and written.
     """
 
     source: Source
@@ -31,4 +36,6 @@ class TransferContext:
     writers: Writers
     probe: Callable[[], Awaitable[None]] | None = None
     can_share: Callable[[], None] = lambda: None
-    rate_limiter: RateLimiter = field(default_factory=lambda: RateLimiter(None))
+    rate_limiter: RateLimiter = field(default_factory=lambda: RateLimiter(Timetable()))
+    budget: Budget = field(default_factory=Budget)
+    disk: DiskGuard = field(default_factory=lambda: DiskGuard(Path(), 0))

@@ -19,6 +19,9 @@ from cxrsync.config.option import Type
 from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS, OPTIONS
 from cxrsync.config.option_value import check_options, check_value, parse_text
 from cxrsync.config.parse_job import make_job
+from cxrsync.config.timetable import Timetable
+from cxrsync.config.wall_clock import DaySpan
+from cxrsync.config.window import Window
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.model import Kind
 
@@ -62,11 +65,16 @@ ACCEPTED: list[tuple[str, Any, Any]] = [
     ("connections", 8, 8),
     ("wait_lock", 2, 2.0),
     ("wait_lock", 1.5, 1.5),
-    ("limit_rate", "off", None),
-    ("limit_rate", "500k", float(500 << 10)),
-    ("limit_rate", "1.5m", float(3 << 19)),
-    ("limit_rate", 500_000, 500_000.0),
-    ("limit_rate", 1e5, 100_000.0),
+    ("limit_rate", "off", Timetable()),
+    ("limit_rate", "500k", Timetable(otherwise=float(500 << 10))),
+    ("limit_rate", "1.5m", Timetable(otherwise=float(3 << 19))),
+    ("limit_rate", 500_000, Timetable(otherwise=500_000.0)),
+    ("limit_rate", 1e5, Timetable(otherwise=100_000.0)),
+    ("window", "22:00-06:00", Window(DaySpan(22 * 60, 6 * 60))),
+    ("max_bytes", "1.5M", 3 << 19),
+    ("max_bytes", 0, 0),
+    ("keep_free", "50G", 50 << 30),
+    ("keep_free", "2TB", 2 << 40),
     ("dest", "/data", Path("/data")),
     ("dest", PurePosixPath("/data"), Path("/data")),
     ("user", "alice", "alice"),
@@ -115,10 +123,15 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("wait_lock", HUGE, "--wait-lock (int) is not a number of seconds"),
     ("wait_lock", dt.timedelta(1), "--wait-lock (timedelta) is not a number of seconds"),
     ("stall_timeout", 0, "--stall-timeout 0 is not a number of seconds above 0"),
-    ("limit_rate", True, "--limit-rate True is not off or a rate"),
-    ("limit_rate", 0, "--limit-rate 0 is not off or a rate Write bytes per second"),
-    ("limit_rate", "fast", "500k, 2M or 1.5M; or off."),
-    ("limit_rate", math.nan, "--limit-rate nan is not off or a rate"),
+    ("window", 1320, 'Write both times, in quotes: "22:00-06:00".'),
+    ("window", "22:00", "--window: '22:00' is not a span of the day"),
+    ("max_bytes", "much", "--max-bytes 'much' is not a number of bytes Write it as 500M, 50G"),
+    ("keep_free", -1, "--keep-free -1 is not a number of bytes"),
+    ("keep_free", True, "--keep-free True is not a number of bytes"),
+    ("limit_rate", True, "--limit-rate: True is not a rate YAML reads off without quotes as false"),
+    ("limit_rate", 0, "--limit-rate: a rate of 0 all day would never fetch anything Write off"),
+    ("limit_rate", "fast", "--limit-rate: 'fast' is not a rate Write bytes per second of all"),
+    ("limit_rate", math.nan, "--limit-rate: nan is not a rate"),
     ("dest", 3, "--dest 3 is not a path Write text, in quotes, such as '/data'."),
     ("dest", b"/data", "--dest (bytes) is not a path"),
     ("dest", "a\0b", r"--dest 'a\x00b' is not a path"),
@@ -202,8 +215,8 @@ def test_an_unknown_name(name: str, said: str) -> None:
         ("connections", "auto", "auto"),
         ("connections", "3", 3),
         ("wait_lock", "1.5", 1.5),
-        ("limit_rate", "2M", 2 << 20),
-        ("limit_rate", "off", None),
+        ("limit_rate", "2M", Timetable(otherwise=float(2 << 20))),
+        ("limit_rate", "off", Timetable()),
         ("dest", "/data", Path("/data")),
         ("progress", "bar", "bar"),
         ("shard", "p10", "p10"),
@@ -226,7 +239,7 @@ def test_text_as_a_value(name: str, text: str, value: Any) -> None:
         ("wait_lock", "nan", "CXRSYNC_X nan is not a number of seconds"),
         ("wait_lock", "90m", "CXRSYNC_X '90m' is not a number of seconds"),
         ("connections", "many", "is not auto or a whole number from 1 to 32 Leave it out"),
-        ("limit_rate", "fast", "CXRSYNC_X 'fast' is not off or a rate Write bytes per second"),
+        ("limit_rate", "fast", "CXRSYNC_X: 'fast' is not a rate Write bytes per second"),
         ("link", "sym", "CXRSYNC_X 'sym' is not reflink"),
     ],
 )

@@ -24,6 +24,7 @@ from cxrsync.config.option_table import JOB_OPTIONS
 from cxrsync.config.parse_job import make_job
 from cxrsync.config.parse_selection import parse_shards
 from cxrsync.config.selection import Selection
+from cxrsync.config.timetable import Timetable
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.model import Kind
 
@@ -277,7 +278,7 @@ def test_connections_refused(value: str | int) -> None:
     ],
 )  # fmt: skip
 def test_a_rate(value: Any, rate: float | None) -> None:
-    assert job(limit_rate=value).limits.rate == rate
+    assert job(limit_rate=value).limits.rate == Timetable(otherwise=rate)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from cxrsync.errors import (
 from cxrsync.events import Event, Retrying
 from cxrsync.transfer import circuit_breaker as module
 from cxrsync.transfer import concurrency as concurrency_module
+from cxrsync.transfer import rate_limit
 from cxrsync.transfer.breaker_state import FIRST_ANSWER_SECONDS
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
@@ -34,7 +35,7 @@ DENIED = AccessDenied("403")
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    clock.rules(monkeypatch, module, concurrency_module)
+    clock.rules(monkeypatch, rate_limit, concurrency_module)
     monkeypatch.setattr(module, "random", SimpleNamespace(random=lambda: 1.0))
     return clock
 

@@ -10,6 +10,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ import pytest
 from transfer.virtual_clock import Clock, run
 
 from cxrsync.config.job import TransferLimits
+from cxrsync.config.timetable import parse_timetable
 from cxrsync.errors import Interrupted, Throttled, Unreachable
 from cxrsync.events import Event
 from cxrsync.model import RemotePath
@@ -27,14 +29,18 @@ from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.transfer import circuit_breaker as breaker_module
 from cxrsync.transfer import concurrency as concurrency_module
 from cxrsync.transfer import pool as pool_module
+from cxrsync.transfer import rate_limit
 from cxrsync.transfer import retry as recovery_module
 from cxrsync.transfer import transfer as transfer_module
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.pool import TransferPool, fetch_alone
+from cxrsync.transfer.rate_limit import RateLimiter
 from cxrsync.transfer.transfer import Transfer
 from cxrsync.transfer.transfer_context import TransferContext
 
+SIX_HOURS = replace(parse_timetable("08:00-14:00=0"), zone=UTC)
+EIGHT = datetime(2026, 11, 26, 8, tzinfo=UTC)
 EACH = 50_000  # bytes per second of each connection
 CHUNK = 12_500
 LATENCY = 0.1
@@ -83,7 +89,8 @@ class SimulatedServer:
     identity: str = "simulated:"
     requests: int = 0
     refused: int = 0
-    received: list[int] = field(default_factory=lambda: [0] * 10_000)
+    received: list[int] = field(default_factory=lambda: [0] * 30_000)
+    asked: list[float] = field(default_factory=list)
     back_at: float | None = None
 
     def __post_init__(self) -> None:
@@ -113,6 +120,7 @@ class SimulatedServer:
     ) -> AsyncIterator[Answer]:
         self.requests += 1
         asked = self.clock.now
+        self.asked.append(asked)
         await asyncio.sleep(LATENCY)
         if self.is_away:
             self.refused += 1
@@ -187,18 +195,22 @@ class Pull:
     limits: TransferLimits
     whole: bool = False
     probe: bool = False
+    pause_after: float | None = None
     events: list[Event] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
 
     async def go(self) -> None:
         emit = self.events.append
         self.limiter = ConcurrencyLimiter(self.limits, emit)
-        circuit_breaker = CircuitBreaker(self.limits.give_up_after, emit, self.limiter)
+        rate_limiter = RateLimiter(SIX_HOURS, emit, self._time_of_day)
+        circuit_breaker = CircuitBreaker(
+            self.limits.give_up_after, emit, self.limiter, rate_limiter
+        )
         pool = TransferPool()
         self.context = TransferContext(
             self.server, self.limits, circuit_breaker, emit, self.limiter,
             cast("Writers", SimpleNamespace(run=write_at_once)),
-            self._probe if self.probe else None, pool.notify,
+            self._probe if self.probe else None, pool.notify, rate_limiter,
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             if self.whole:
@@ -208,7 +220,7 @@ class Pull:
                     group.create_task(self._fetch_many(number))
                     for number in range(self.limits.connections)
                 ]
-            while self.server.back_at is None or self._clock.now < self.server.back_at + WATCHED:
+            while self.server.back_at is None or self._clock.now < self._watched_until:
                 await asyncio.sleep(1.0)
             for each in work:
                 each.cancel()
@@ -216,6 +228,20 @@ class Pull:
     @property
     def _clock(self) -> Clock:
         return self.server.clock
+
+    @property
+    def _watched_until(self) -> float:
+        back_at = self.server.back_at
+        assert back_at is not None
+        if self.pause_after is not None:
+            back_at = max(back_at, self.server.began + self.pause_after + 6 * 3600)
+        return back_at + WATCHED
+
+    def _time_of_day(self) -> datetime:
+        """08:00 when the pause is to begin; always earlier where there is none."""
+        if self.pause_after is None:
+            return EIGHT - timedelta(hours=1)
+        return EIGHT + timedelta(seconds=self._clock.now - self.server.began - self.pause_after)
 
     async def _probe(self) -> None:
         async with self.server.open(RemotePath("alpha", "1.0", "manifest"), 0, 1):
@@ -250,11 +276,12 @@ def pull(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pull]:
         limits: TransferLimits,
         size: int = FILE,
         outage_at: float = OUTAGE_AT,
+        pause_after: float | None = None,
     ) -> Pull:
         clock = Clock()
         clock.rules(
             monkeypatch,
-            breaker_module,
+            rate_limit,
             concurrency_module,
             transfer_module,
             recovery_module,
@@ -265,6 +292,7 @@ def pull(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pull]:
             monkeypatch.setattr(module, "random", rng)
         server = SimulatedServer(clock, kind, seconds, size, outage_at)
         done = Pull(server, limits, whole=size >= LARGE, probe=size != MANIFEST)
+        done.pause_after = pause_after
 
         async def go() -> None:
             if kind.asleep:
@@ -336,3 +364,19 @@ def test_the_manifest_does_not_fail_for_an_outage(
     limits = replace(AUTO, retries=1)
     done = pull(OUTAGE_KINDS["refused"], seconds, limits, MANIFEST)
     assert done.failures == []
+
+
+@pytest.mark.parametrize(("size", "seconds"), [(FILE, 0.0), (FILE, 30.0), (MANIFEST, 6 * 3600.0)])
+def test_a_pause_of_the_rate_limit(pull: Callable[..., Pull], seconds: float, size: int) -> None:
+    """A pause of six hours begins ten seconds after the server went away: nothing is requested
+    meanwhile, no timeout counts the pause, and afterwards the rate is as it was before."""
+    patient = replace(AUTO, give_up_after=120.0, retries=1)
+    begins, ends = int(OUTAGE_AT + 10.0), int(OUTAGE_AT + 10.0 + 6 * 3600)
+    kind = OUTAGE_KINDS["502, answers go on"]
+    done = pull(kind, seconds, patient, size, pause_after=float(begins))
+    server = done.server
+    assert done.failures == []
+    assert sum(server.received[begins + 2 : ends]) == 0
+    assert not [at for at in server.asked if begins + 1 < at - server.began < ends]
+    before = server.rate(server.down_at - 30, server.down_at)
+    assert server.rate(server.began + ends + 50, server.began + ends + 60) >= 0.9 * before

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.transfer.rate_limit import due_at
 from cxrsync.transfer.retry_policy import RetryState, backoff, next_delay
 
 many = settings(max_examples=200)
@@ -94,34 +93,3 @@ def test_a_file_fails_after_too_many_failures_in_a_row(retries: int, progress: l
             expected = survived
             break
     assert attempts(retries, progress) == expected
-
-
-# ── the rate limit ───────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "count", "then"),
-    [
-        (0.0, 100.0, 100, 100.8),  # idle for long: only a moment is made up for
-        (100.0, 100.0, 100, 101.0),
-        (105.0, 100.0, 100, 106.0),  # after the bytes consumed before
-        (99.9, 100.0, 100, 100.9),  # a timer that fired late: the schedule does not move
-        (100.0, 100.0, 0, 100.0),
-    ],
-)
-def test_when_bytes_are_due(before: float, now: float, count: int, then: float) -> None:
-    assert due_at(before, now, count, 100.0) == pytest.approx(then)
-
-
-@many
-@given(
-    takes=st.lists(st.tuples(st.integers(1, 10_000), st.floats(0, 0.5)), min_size=5, max_size=50)
-)
-def test_late_timers_never_exceed_the_rate(takes: list[tuple[int, float]]) -> None:
-    rate, now, due = 1000.0, 0.0, 0.0
-    consumed = 0
-    for count, late in takes:
-        due = due_at(due, now, count, rate)
-        now = max(now, due) + late
-        consumed += count
-        assert consumed <= rate * (now + 0.2) + 1e-6

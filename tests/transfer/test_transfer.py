@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrsync.config.job import TransferLimits
+from cxrsync.config.timetable import Timetable
 from cxrsync.errors import (
     AccessDenied,
     CredentialsRefused,
@@ -514,6 +515,45 @@ async def test_every_byte_passes_the_rate_limiter(
     harness = make_harness(tmp_path)
     harness.assert_right(await harness.fetch(3))
     assert sum(taken) == len(DATA)
+
+
+class Pausing(RateLimiter):
+    """Pauses each time so many bytes have come, until somebody waits for the end of the pause."""
+
+    def __init__(self, every: int) -> None:
+        super().__init__(Timetable())
+        self.every, self.left, self.pauses = every, every, 0
+
+    @property
+    def paused(self) -> bool:
+        return self.left <= 0
+
+    async def consume(self, count: int) -> None:
+        assert not self.paused
+        self.left -= count
+
+    async def wait_unpaused(self) -> bool:
+        was_paused = self.paused
+        if was_paused:
+            self.left, self.pauses = self.every, self.pauses + 1
+        return was_paused
+
+
+@pytest.mark.parametrize("total", [len(DATA), None])
+async def test_a_pause_ends_the_request_and_the_rest_is_asked_for_after_it(
+    tmp_path: Path, total: int | None
+) -> None:
+    harness = make_harness(tmp_path)
+    harness.source.ever = Give(total=total)
+    pausing = Pausing(every=700)
+    limiter, emit = harness.context.limiter, harness.events.append
+    circuit_breaker = CircuitBreaker(60, emit, limiter, pausing)
+    harness.context = replace(
+        harness.context, rate_limiter=pausing, circuit_breaker=circuit_breaker
+    )
+    harness.assert_right(await harness.fetch())
+    assert pausing.pauses == 4
+    assert [start for start, *_ in harness.source.asked] == [0, 700, 1400, 2100, 2800]
 
 
 @pytest.mark.parametrize("total", [len(DATA), None])

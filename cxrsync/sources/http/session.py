@@ -51,6 +51,7 @@ from cxrsync.errors import (
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.credentials import Credentials
 from cxrsync.sources.http.auth import AuthMethod, basic_header
+from cxrsync.sources.http.buffers import read_buffer
 from cxrsync.sources.http.proxy import Proxy, proxy_for
 from cxrsync.sources.http.responses import TEMPORARY_REDIRECTS, TRY_LATER, refusal
 from cxrsync.sources.http.timeouts import RequestTimeouts
@@ -60,8 +61,6 @@ from cxrsync.sources.http.timeouts import RequestTimeouts
 _KEEPALIVE_SECONDS = 50.0
 # A run of several weeks must notice that the server's address has changed.
 _DNS_SECONDS = 300
-_READ_BUFFER = 1 << 18
-_MIN_BUFFER = 1 << 12
 # How long a peer has to answer the TLS close_notify.
 _CLOSING_SECONDS = 0.25
 # The body of an error response is read up to this size, so that the connection can be reused.
@@ -101,10 +100,7 @@ class Session:
         self._files_are_public = False
         self.requests = 0
         self._limits = limits
-        self._buffer = _READ_BUFFER
-        if limits.rate is not None:  # about a quarter second of a connection's share
-            share = limits.rate / limits.connections / 4
-            self._buffer = int(min(_READ_BUFFER, max(_MIN_BUFFER, share)))
+        self._buffer = read_buffer(limits)
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -213,7 +209,7 @@ class Session:
     def _make_socket(self, info: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _name, _address = info
         made = socket.socket(family, kind, protocol)
-        if self._limits.rate is not None:
+        if self._limits.rate.slowest is not None:
             # Otherwise the system would receive megabytes, however little we read.
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer)
         self._sockets.add(made)
