@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cxrsync.errors import CxrsyncError, ExitCode
+
+_LOOK_SECONDS = 60.0
 
 
 class CancelToken:
@@ -43,6 +45,31 @@ class CancelToken:
                 self._task.uncancel()
                 self._cancelled = False
             self._task = None
+
+    @contextmanager
+    def ending(self, seconds_left: Callable[[], float]) -> Iterator[None]:
+        """End the run (exit 9) once ``seconds_left()`` is 0.
+
+        It is called every minute at least: it goes by the wall clock, which somebody may set, and
+        the machine may sleep.
+        """
+        timer: asyncio.TimerHandle | None = None
+        loop = asyncio.get_running_loop()
+
+        def look() -> None:
+            nonlocal timer
+            left = seconds_left()
+            if left <= 0:
+                self.request(ExitCode.LIMIT)
+            else:
+                timer = loop.call_later(min(left, _LOOK_SECONDS), look)
+
+        look()
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def request(self, code: ExitCode) -> None:
         """End the run in good order, with ``code``. To be called in the event loop's thread."""

@@ -161,7 +161,6 @@ class RunStats:
         self.began = monotonic()
         self.started: Started | None = None
         self.selected = 0
-        self._blocked = 0
         self.present = Totals()
         self.received = 0
         self.resumed = Totals()
@@ -173,11 +172,6 @@ class RunStats:
         # By dataset: each plan names the rejected lines of the whole manifest.
         self._refused: dict[str, Planned] = {}
         self.open_to_others = 0
-
-    @property
-    def tried(self) -> int:
-        """How many files were fetched, or failed to be fetched."""
-        return sum(self.files.values()) - self.files[Result.ADOPTED] - self._blocked
 
     @property
     def refused_lines(self) -> int:
@@ -193,7 +187,6 @@ class RunStats:
             self.books.settle(event.outcome.path)
         elif isinstance(event, Planned):
             self.selected += event.selected
-            self._blocked += event.blocked
             self.present = _plus(self.present, event.present, event.present_bytes)
             self.books.open(event)
             known = self._refused.get(event.prefix)

@@ -13,8 +13,10 @@ from cxrsync.model import MANIFEST_NAME
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
 from cxrsync.storage.executors import Writers
+from cxrsync.transfer.budget import Budget
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
+from cxrsync.transfer.disk_guard import DiskGuard
 from cxrsync.transfer.pool import TransferPool
 from cxrsync.transfer.rate_limit import RateLimiter
 from cxrsync.transfer.transfer_context import TransferContext
@@ -36,7 +38,8 @@ class RunContext:
 
     ``stats``: counts the events of the run, for all its targets. ``stamp``: the UTC time at which
     the run began, as file names on disk contain it. ``batch_files``: the number of files that are
-    published together; each of them is held open until then.
+    is held open until then. ``budget``: what the run may still take, of all its targets together;
+    ``disk``: what must stay free on the target's disk.
     """
 
     job: Job
@@ -49,6 +52,8 @@ class RunContext:
     stamp: str
     batch_files: int
     writers: Writers
+    budget: Budget
+    disk: DiskGuard
 
     def transfer_context(
         self, pool: TransferPool, probe: Callable[[], Awaitable[None]] | None = None
@@ -64,6 +69,8 @@ class RunContext:
             probe,
             pool.notify,
             self.network.rate_limiter,
+            self.budget,
+            self.disk,
         )
 
     async def probe(self) -> None:

@@ -51,7 +51,8 @@ def sibling_run(run: RunContext, sibling: Target, selection: Selection) -> RunCo
     if not run.job.allow_synced:  # checked again: the sibling's tree may be a link to another disk
         refuse_synced_drive(inspect(sibling.tree.root))
     claim_tree(sibling.tree, sibling.dataset.slug, sibling.version)
-    return replace(run, job=job, emit=emit, target=sibling)
+    disk = run.disk.for_folder(sibling.tree.root)
+    return replace(run, job=job, emit=emit, target=sibling, disk=disk)
 
 
 def _with_prefix(event: Event, prefix: str) -> Event:

@@ -21,19 +21,20 @@ from cxrsync.operations.prepare import prepare
 from cxrsync.operations.prerequisites import fetch_prerequisites
 from cxrsync.operations.resolve import resolve
 from cxrsync.plan.capacity import (
+    beyond_keep_free,
     describe_space,
     needed_bytes,
     needed_files,
     partial_usage,
     published_estimate,
     shortage_of,
+    usable_space,
 )
 from cxrsync.plan.forecast import Forecast
 from cxrsync.plan.planner import Plan, make_plan
 from cxrsync.plan.reusable_files import find_reusable
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
-from cxrsync.storage.disk_space import free_space
 from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.state_db import State
 
@@ -64,11 +65,11 @@ async def _forecast(run: RunContext, plan: Plan) -> Forecast:
         run.emit(Notice(f"{blocked} cannot be created: {_reasons(plan)}"))
     partials = await run_in_thread(lambda: partial_usage(run, plan))
     partial_bytes = partials[1]
-    free = await run_in_thread(lambda: free_space(run.target.tree.root))
+    free = await usable_space(run)
     refusal = None
     if shortage_of(plan, size_estimate, free, partial_bytes) is not None:
         space = describe_space(plan, size_estimate, free, partial_bytes)
-        refusal = WillNotFit(f"it will not fit on the disk: {space}")
+        refusal = WillNotFit(f"it will not fit on the disk: {space}{beyond_keep_free(run)}")
     return Forecast(
         root=str(run.target.tree.root),
         dataset=run.target.dataset.slug,

@@ -23,8 +23,11 @@ from cxrsync.stats import RunStats
 from cxrsync.storage.executors import Writers, run_in_thread
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.open_file_limit import file_budget
+from cxrsync.transfer.budget import Budget
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
+from cxrsync.transfer.disk_guard import DiskGuard
+from cxrsync.transfer.paced_source import PacedSource
 from cxrsync.transfer.rate_limit import RateLimiter
 
 
@@ -37,6 +40,8 @@ async def prepare(
     Raises: UsageError if version or tree are ambiguous, if the tree belongs to another dataset, or
     if it lies on a drive that syncs online; DiskError.
     """
+    rate_limiter = RateLimiter(job.limits.rate, emit)
+    source = PacedSource(source, rate_limiter)
     version = await choose_version(job, source, emit)
     target = Target(await _create_tree(job, version, emit), dataset_info(job.dataset), version)
     asked = job.limits.connections
@@ -56,19 +61,21 @@ async def prepare(
     if warning := await run_in_thread(lambda: git_warning(inspect(target.tree.root))):
         emit(Notice(warning))
     limiter = ConcurrencyLimiter(job.limits, emit)
-    breaker = CircuitBreaker(job.limits.give_up_after, emit, limiter)
+    breaker = CircuitBreaker(job.limits.give_up_after, emit, limiter, rate_limiter)
     with Writers() as writers:
         yield RunContext(
             job=job,
             target=target,
             source=source,
-            network=Network(limiter, RateLimiter(job.limits.rate), breaker),
+            network=Network(limiter, rate_limiter, breaker),
             emit=emit,
             stats=stats,
             cancel=cancel,
             stamp=datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"),
             batch_files=budget.batch_files,
             writers=writers,
+            budget=Budget(job.limits.max_files, job.limits.max_bytes),
+            disk=DiskGuard(target.tree.root, job.limits.keep_free),
         )
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import closing
+from functools import partial
+from math import inf
 
 from cxrsync.cancellation import CancelToken
+from cxrsync.clock import utc_now
 from cxrsync.config.job import Job
+from cxrsync.config.window import Window
 from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.run_context import RunContext
 from cxrsync.errors import UsageError
-from cxrsync.events import Event, EventSink, RunSummary
+from cxrsync.events import Event, EventSink, LimitReached, Notice, RunSummary
 from cxrsync.operations.exit_status import explain, is_callers_cancellation
 from cxrsync.operations.linked_reports import check_followers, follow
 from cxrsync.operations.prepare import prepare
@@ -48,8 +52,12 @@ async def pull(
     error: BaseException | None = None
     try:
         with cancel.watching(job.limits.max_duration):
-            async with prepare(job, source, record, stats, cancel) as run:
-                await _pull(run, frozenset(distrust))
+            if _is_outside(job.limits.window, record):
+                record(LimitReached())
+            else:
+                with cancel.ending(partial(_seconds_left, job.limits.window)):
+                    async with prepare(job, source, record, stats, cancel) as run:
+                        await _pull(run, frozenset(distrust))
     except BaseException as problem:
         if is_callers_cancellation(problem, cancel):
             raise
@@ -60,6 +68,19 @@ async def pull(
     if report.error is not None:
         raise report.error
     return summary
+
+
+def _seconds_left(window: Window | None) -> float:
+    """How long the run may go on by its window."""
+    return inf if window is None else window.seconds_left(utc_now())
+
+
+def _is_outside(window: Window | None, emit: EventSink) -> bool:
+    """Whether it is not yet, or no longer, the time to run; says so."""
+    if window is None or _seconds_left(window):
+        return False
+    emit(Notice(f"nothing is fetched now: it is not the time of --window {window}"))
+    return True
 
 
 async def _pull(run: RunContext, distrust: frozenset[str]) -> None:

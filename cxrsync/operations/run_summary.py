@@ -35,7 +35,8 @@ class Report:
         stats = self._stats
         if stats.open_to_others:
             self._emit(Notice(_open_to_others(stats.open_to_others)))
-        stats.limited = stats.limited or self._cancel.code is ExitCode.LIMIT
+        codes = {self._cancel.code, None if self.error is None else code_of(self.error)}
+        stats.limited = stats.limited or ExitCode.LIMIT in codes
         is_balanced = self._balance()
         code = exit_status(
             Ending(

@@ -24,14 +24,26 @@ async def check_free_space(run: RunContext, plan: Plan) -> None:
     if run.job.force or not plan.to_fetch:
         return
     size_estimate = estimate(plan.inventory, run.target.dataset.means)
-    free = await run_in_thread(lambda: free_space(run.target.tree.root))
+    free = await usable_space(run)
     if shortage_of(plan, size_estimate, free) is None:
         return
     size_estimate = await published_estimate(run, plan)
     _files, partial_bytes = await run_in_thread(lambda: partial_usage(run, plan))
     if shortage_of(plan, size_estimate, free, partial_bytes) is not None:
         space = describe_space(plan, size_estimate, free, partial_bytes)
-        raise WillNotFit(f"it will not fit on the disk: {space}")
+        raise WillNotFit(f"it will not fit on the disk: {space}{beyond_keep_free(run)}")
+
+
+async def usable_space(run: RunContext) -> FreeSpace:
+    """Return what is free on the disk beyond ``--keep-free``."""
+    free = await run_in_thread(lambda: free_space(run.target.tree.root))
+    return free._replace(bytes=max(0, free.bytes - run.disk.keep_free))
+
+
+def beyond_keep_free(run: RunContext) -> str:
+    """Return what to add to a text about free space, where some of it is not to be used."""
+    keep = run.disk.keep_free
+    return f"; {humanize.size(keep)} more are to stay free (--keep-free)" if keep else ""
 
 
 def partial_usage(run: RunContext, plan: Plan) -> tuple[int, int]:

@@ -11,8 +11,9 @@ from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import reading_error
 from cxrsync.storage.parallel_hash import map_on_all_cores
 from cxrsync.storage.publish import remove_access_of_others
+from cxrsync.sync.file_job import FileJob
 from cxrsync.sync.publisher import Adopted
-from cxrsync.sync.scheduler import FileJob, Scheduler
+from cxrsync.sync.scheduler import Scheduler
 from cxrsync.sync.sync_context import SyncContext
 
 

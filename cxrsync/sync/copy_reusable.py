@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import suppress
 
 from cxrsync.config.job import Link
@@ -14,8 +15,9 @@ from cxrsync.storage.parallel_hash import map_on_all_cores
 from cxrsync.storage.publish import VerifiedFile
 from cxrsync.storage.reflink import clone_link_or_copy
 from cxrsync.storage.sidecar import ObjectVersion
+from cxrsync.sync.file_job import FileJob
 from cxrsync.sync.publisher import PublishItem
-from cxrsync.sync.scheduler import FileJob, Scheduler
+from cxrsync.sync.scheduler import Scheduler
 from cxrsync.sync.sync_context import SyncContext
 
 
@@ -31,10 +33,20 @@ class CarryOver:
         self._plan = plan
         self._scheduler = scheduler
         self._method = method
+        self._budget = sync.context.budget
+        self._disk = sync.context.disk
 
     async def run(self) -> None:
         """Copy and hash all reusable files, on every core."""
-        await map_on_all_cores(self._plan.entries_to_reuse(), self._copy, self._dispatch)
+        await map_on_all_cores(self._allowed(), self._copy, self._dispatch)
+
+    def _allowed(self) -> Iterator[tuple[Entry, str]]:
+        """Yield the files to copy, as long as the run's budget allows any."""
+        for item in self._plan.entries_to_reuse():
+            if not self._budget.take_file():
+                self._scheduler.stopped_at_limit = True
+                return
+            yield item
 
     async def _dispatch(
         self, item: tuple[Entry, str], verified: VerifiedFile | OSError | None
@@ -42,7 +54,7 @@ class CarryOver:
         if isinstance(verified, VerifiedFile):
             await self._publisher.submit(PublishItem(verified, copied=True))
         else:
-            self._scheduler.add(FileJob(item[0]))
+            self._scheduler.add(FileJob(item[0], drawn=True))
             await asyncio.sleep(0)
 
     def _copy(self, item: tuple[Entry, str]) -> VerifiedFile | None:
@@ -56,7 +68,8 @@ class CarryOver:
             partial = self._partitions.copy(entry)
             try:
                 make_folders(partial.path.parent)
-                method = clone_link_or_copy(tree.final(path), partial.path, self._method)
+                with self._disk.space_for(found.size if self._plan.copies_take_space else 0):
+                    method = clone_link_or_copy(tree.final(path), partial.path, self._method)
                 if sha256_file(str(partial.path)) == entry.sha256:
                     partial.load()
                     # PhysioNet hard-links files between versions, so their time is the same there.

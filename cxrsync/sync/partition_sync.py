@@ -162,12 +162,10 @@ class _PlanExecution:
         for offset, reason in self._plan.blocked:
             path = self._plan.manifest.entry_at(offset).path
             sync.outcomes.failed(Outcome(path, Result.FAILED, reason=reason))
-        attempted, limit = run.stats.tried, run.job.limits.max_files
         scheduler = Scheduler(
             sync,
             partials=sync.partitions.partials(),
             known=await sync.partitions.known_mismatches(),
-            max_files=None if limit is None else max(0, limit - attempted),
         )
         began, received_before = monotonic(), run.stats.received
         problems: list[BaseException] = []

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from cxrsync.config.job import Job, Reports
 from cxrsync.dataset.run_context import RunContext
-from cxrsync.errors import FileDenied, InvalidResponse, NotFound, SourceError
+from cxrsync.errors import FileDenied, InvalidResponse, NotFound, SourceError, StoppedAtLimit
 from cxrsync.events import Notice
 from cxrsync.model import ROOT, Entry, Kind
 from cxrsync.plan.planner import Plan
@@ -92,6 +92,7 @@ class ReportArchive:
             modified = partial.object_version.modified if partial.object_version else None
             plan = await self._unpack_file(str(partial.path), modified)
             if selected:
+                self._run.budget.take_file()
                 await self._sync.publisher.submit(PublishItem(VerifiedFile(entry, partial)))
                 submitted = True
                 remaining = array("Q", (each for each in plan.in_root if each != offset))
@@ -106,10 +107,10 @@ class ReportArchive:
     def _find_entry(self) -> tuple[int, Entry] | None:
         """Return offset and entry of the archive; None if it may not be used.
 
-        It is not used if the limit on files is lower than the number of reports.
+        It is not used if the run's budget has fewer files left than there are reports.
         """
         name = self._run.target.dataset.reports_archive
-        count, limit = len(self._plan.reports), self._run.job.limits.max_files
+        count, limit = len(self._plan.reports), self._run.budget.files_left
         if not count or (limit is not None and limit < count) or not may_unpack(self._run.job):
             return None
         if not name or ROOT not in self._sync.partitions.names:
@@ -148,6 +149,8 @@ class ReportArchive:
         transfer = Transfer(self._sync.context, self._run.target.remote(entry.path), partial)
         await transfer.begin(load=False)  # the partial is loaded already
         await fetch_alone(self._sync.pool, transfer, self._run.job.limits.connections)
+        if isinstance(transfer.failure, StoppedAtLimit):
+            return False  # the scheduler will start no report, and say so
         if transfer.failure is not None:
             self._notify_fallback(f"{entry.path} cannot be fetched ({transfer.failure})")
             return False
@@ -167,10 +170,12 @@ class ReportArchive:
             reports = self._reports(fd, wanted, modified)
             problem = None
             while problem is None:
+                await self._run.disk.check()
                 batch, problem = await run_in_thread(
                     lambda: _next_batch(reports, self._run.batch_files)
                 )
                 for verified in batch:
+                    self._run.budget.take_file()
                     await self._sync.publisher.submit(PublishItem(verified, copied=True))
         finally:
             os.close(fd)

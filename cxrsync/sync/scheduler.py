@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 
-from cxrsync.errors import AccessDenied, Corrupted, CxrsyncError, NotFound, unwrapped
+from cxrsync.errors import (
+    AccessDenied,
+    Corrupted,
+    CxrsyncError,
+    NotFound,
+    StoppedAtLimit,
+    unwrapped,
+)
 from cxrsync.model import DigestMismatch, Entry, Outcome, Result, partition_of
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.executors import run_in_thread
@@ -16,6 +23,7 @@ from cxrsync.storage.filesystem import disk_error
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import VerifiedFile, continue_short_file, copy_published
 from cxrsync.sync.digest_mismatch import Observation, Verdict, judge
+from cxrsync.sync.file_job import FileJob
 from cxrsync.sync.publisher import PublishItem
 from cxrsync.sync.sync_context import SyncContext
 from cxrsync.transfer.segments import Segment
@@ -26,28 +34,12 @@ Producer = Callable[[], Coroutine[None, None, None]]
 """Work that runs next to the connections and may add files to the scheduler."""
 
 
-@dataclass(slots=True)
-class FileJob:
-    """One file to fetch.
-
-    ``found_wrong``: the file under the final name has a wrong digest; it may be the beginning of
-    the right file. ``copy_of``: the path of a published file with the same digest to copy; only
-    size and time are asked for. ``followers``: jobs with the same digest that wait for this one.
-    """
-
-    entry: Entry
-    found_wrong: bool = False
-    copy_of: str | None = None
-    observations: list[Observation] = field(default_factory=list)
-    followers: list[FileJob] = field(default_factory=list)
-
-
 class Scheduler:
     """Fetch the files of one sync in order, several at a time, each until it has an outcome.
 
     An entry is read only when a connection is free. ``partials``: the digests of the files that
-    have a partial. ``known``: the mismatches of earlier runs, by path. ``max_files``: the number of
-    files that may be started.
+    have a partial. ``known``: the mismatches of earlier runs, by path. Each file is drawn from the
+    run's budget before it is started.
     """
 
     def __init__(
@@ -56,12 +48,11 @@ class Scheduler:
         *,
         partials: set[str],
         known: Mapping[str, DigestMismatch],
-        max_files: int | None = None,
     ) -> None:
         self._sync = sync
         self._with_partial = partials
         self._known = known
-        self._files_left = max_files
+        self._budget = sync.context.budget
         self._entries: Iterator[Entry] = iter(())
         self._queued: deque[FileJob] = deque()
         self._jobs: dict[Transfer, FileJob] = {}
@@ -145,17 +136,23 @@ class Scheduler:
         self._sync.pool.notify()
 
     def _next_job(self) -> FileJob | None:
-        if self._queued:
-            return self._queued.popleft()
-        if self._files_left == 0:
+        while self._queued:
+            job = self._queued.popleft()
+            if self._may_start(job):
+                return job
+            self.stopped_at_limit = True
+        if self._budget.is_spent:
             self.stopped_at_limit = self.stopped_at_limit or next(self._entries, None) is not None
             return None
         entry = next(self._entries, None)
-        if entry is None:
-            return None
-        if self._files_left is not None:
-            self._files_left -= 1
-        return FileJob(entry)
+        return FileJob(entry, drawn=self._budget.take_file()) if entry is not None else None
+
+    def _may_start(self, job: FileJob) -> bool:
+        """Return whether the budget allows a queued file; a second attempt is not charged."""
+        if job.drawn:
+            return job.copy_of is not None or not self._budget.bytes_are_spent
+        job.drawn = self._budget.take_file()
+        return job.drawn
 
     def _is_done(self) -> bool:
         if self._by_digest or self._copies or self._queued or self._producers:
@@ -164,7 +161,8 @@ class Scheduler:
             # Another pass over the failed files, as long as the last pass has fetched any.
             self._pass_gained = False
             self._queued.extend(
-                FileJob(job.entry, found_wrong=job.found_wrong) for job in self._next_pass
+                FileJob(job.entry, found_wrong=job.found_wrong, drawn=True)
+                for job in self._next_pass
             )
             self._next_pass.clear()
             return False
@@ -207,7 +205,7 @@ class Scheduler:
         try:
             if job.copy_of is not None:
                 original = self._sync.target.tree.final(job.copy_of)
-                await run_in_thread(lambda: copy_published(original, partial))
+                await run_in_thread(lambda: self._copy(original, partial))
             elif job.found_wrong:
                 # Only now: until here another path's transfer may have used the partial.
                 begun = self._sync.partitions.partial(entry)
@@ -225,6 +223,10 @@ class Scheduler:
         self._sync.pool.add(transfer)
         if transfer.finished:  # the partial was complete
             await self._finish(transfer)
+
+    def _copy(self, original: str, partial: Partial) -> None:
+        with self._sync.context.disk.space_for(os.stat(original).st_size):
+            copy_published(original, partial)
 
     def _known_mismatch(self, entry: Entry) -> DigestMismatch | None:
         """Return the mismatch that an earlier run recorded, if the manifest is still the same."""
@@ -294,7 +296,9 @@ class Scheduler:
     def _fail(self, job: FileJob, problem: CxrsyncError) -> None:
         self._release(job, copied_from=None)
         self._with_partial.add(job.entry.sha256)  # a later pass resumes the partial
-        if isinstance(problem, NotFound | AccessDenied | Corrupted):
+        if isinstance(problem, StoppedAtLimit):
+            self.stopped_at_limit = True
+        elif isinstance(problem, NotFound | AccessDenied | Corrupted):
             # The server's answer is final: asking again would not change it.
             self._exhausted.pop(job.entry.path, None)
             self._sync.outcomes.failed(Outcome(job.entry.path, Result.FAILED, reason=str(problem)))

@@ -14,6 +14,8 @@ def as_text(summary: RunSummary) -> str:
     """The summary in a few lines. Newlines in names are escaped, so that there are no more."""
     if not summary.selected.files and summary.error:
         return ""  # the run ended before its plan; the error says why
+    if not (summary.dataset or summary.selected.files) and summary.limited:
+        return "stopped at a limit before anything was requested"
     rate = summary.fetched.bytes / summary.seconds if summary.seconds else 0.0
     lines = [
         f"{summary.dataset} {summary.version} ({summary.selection}): "

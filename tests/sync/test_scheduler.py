@@ -30,6 +30,7 @@ from cxrsync.sync.publisher import Publisher
 from cxrsync.sync.scheduler import Scheduler
 from cxrsync.sync.sync_context import SyncContext
 from cxrsync.transfer import retry_policy
+from cxrsync.transfer.budget import Budget
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.pool import TransferPool
@@ -132,7 +133,7 @@ class Run:
         entries: list[Entry] | None = None,
         to_hash: tuple[Entry, ...] = (),
         connections: int = 3,
-        max_files: int | None = None,
+        budget: Budget | None = None,
     ) -> Scheduler:
         if entries is None:
             entries = [Entry(path, sha(data)) for path, data in self.source.files.items()]
@@ -152,13 +153,12 @@ class Run:
             limiter,
             Writers(),
             can_share=pool.notify,
+            budget=budget or Budget(),
         )
         publisher = Publisher(self.tree, partitions, self.trash, outcomes, fsync=False)
         target = Target(self.tree, dataset_info("alpha"), "1.0")
         sync = SyncContext(target, partitions, self.trash, outcomes, publisher, pool, context)
-        scheduler = Scheduler(
-            sync, partials=partitions.partials(), known=self.known, max_files=max_files
-        )
+        scheduler = Scheduler(sync, partials=partitions.partials(), known=self.known)
         adopter = Adopter(sync, iter(to_hash), scheduler, fsync=True)
         ended: DiskError | None = None
         try:
@@ -300,7 +300,7 @@ async def test_another_pass_resumes_the_partial(tmp_path: Path) -> None:
 
 async def test_a_limit_on_files(tmp_path: Path) -> None:
     run = Run(tmp_path, ScriptedSource({A: BYTES, B: b"b", C: b"c"}))
-    assert (await run.go(max_files=2)).stopped_at_limit
+    assert (await run.go(budget=Budget(max_files=2))).stopped_at_limit
     assert len(run.results()) == 2
 
 
