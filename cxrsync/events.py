@@ -153,7 +153,8 @@ class RunSummary:
     ``resumed``: continued from a partial; its bytes were not fetched again. ``adopted``: were there
     and have been verified. ``mismatched``: the source's copy does not have the published digest.
     ``acknowledged``: the same, but the user has accepted it. ``selection``: in words.
-    ``limited``: a limit of the user's left files out.
+    ``limited``: a limit of the user's left files out. ``samples``: seconds since the beginning
+    and bytes received so far; only the log in the tree has them.
     """
 
     dataset: str
@@ -176,6 +177,7 @@ class RunSummary:
     refused: tuple[RejectedLine, ...] = field(default=())
     error: str = ""
     limited: bool = False
+    samples: tuple[tuple[float, int], ...] = field(default=(), repr=False)
 
     def as_json(self) -> dict[str, object]:
         """The summary as users' scripts read it. Its keys never change."""

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from time import monotonic
 
+from cxrsync.byte_samples import ByteSamples
 from cxrsync.events import (
     Event,
     FileDone,
@@ -163,6 +164,7 @@ class RunStats:
         self.selected = 0
         self.present = Totals()
         self.received = 0
+        self.samples = ByteSamples()
         self.resumed = Totals()
         self.files: Counter[Result] = Counter()
         self.bytes: Counter[Result] = Counter()
@@ -182,6 +184,7 @@ class RunStats:
         """Count an event."""
         if isinstance(event, Received):
             self.received += event.count
+            self.samples.add(monotonic() - self.began, self.received)
         elif isinstance(event, FileDone):
             self._add(event.outcome)
             self.books.settle(event.outcome.path)
@@ -237,6 +240,7 @@ class RunStats:
             refused=tuple(each for plan in self._refused.values() for each in plan.refused),
             error=error,
             limited=self.limited,
+            samples=self.samples.samples(),
         )
 
 

@@ -1,8 +1,8 @@
 """Imports go down only and form no circle; only the sources and the demo import aiohttp.
 
     cli → api → operations, ui → sync → plan → dataset → transfer, preflight → sources, storage,
-    manifest → config → catalog → stats → events, cancellation → model → errors, humanize, sanitize,
-    sorted_merge, clock
+    manifest → config → catalog → stats → events, cancellation, report_data, byte_samples → model →
+    errors, humanize, sanitize, sorted_merge, clock
 
 Packages of one level do not import each other: ``ui`` receives events, ``dataset`` connects
 ``sources``, ``storage`` and ``manifest``. ``demo`` has no level; only ``cli`` imports it.
@@ -36,7 +36,7 @@ LEVELS: list[set[str]] = [
     {"config"},
     {"catalog"},
     {"stats"},
-    {"events", "cancellation"},
+    {"events", "cancellation", "report_data", "byte_samples"},
     {"model"},
     {"errors", "humanize", "sanitize", "sorted_merge", "clock"},
 ]

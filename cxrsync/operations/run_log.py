@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,9 @@ from cxrsync.storage.lock_owner import is_running, this_process
 from cxrsync.storage.tree import Tree
 
 PROGRESS_FOLDER = "progress"
+RUNS_FOLDER = "runs"
+KEPT_RUNS = 400
+_RUN_NAME = re.compile(r"[0-9]{8}T[0-9]{6}(\.[0-9]{1,6})?Z\.json")
 # Version 0.1.0 wrote one file for all runs of a tree.
 OLD_PROGRESS_NAME = "progress.json"
 PROGRESS_SECONDS = 5.0
@@ -91,12 +95,26 @@ def active_runs(tree: Tree) -> list[dict[str, Any]]:
     return sorted(runs, key=lambda raw: str(raw["run"]), reverse=True)
 
 
-def write_summary(tree: Tree, stamp: str, summary: RunSummary) -> None:
-    """Write the summary of a run into the tree."""
+def write_summary(tree: Tree, stamp: str, summary: RunSummary, keep: int = KEPT_RUNS) -> None:
+    """Write the summary of a run into the tree; of all summaries the newest ``keep`` stay."""
+    folder = tree.own / RUNS_FOLDER
     with suppress(OSError, ValueError):  # a full disk must not hide the error of the run
-        make_folders(tree.own / "runs")
-        text = json.dumps(summary.as_json(), indent=1)
-        write_file(tree.own / "runs" / f"{stamp}.json", text.encode())
+        make_folders(folder)
+        # The samples on one line: indented, they would be most of the file.
+        samples = f',\n "samples": {json.dumps(summary.samples)}\n}}'
+        text = json.dumps(summary.as_json(), indent=1).removesuffix("\n}") + samples
+        write_file(folder / f"{stamp}.json", text.encode())
+        for name in run_names(folder)[:-keep]:
+            with suppress(OSError):
+                (folder / name).unlink()
+
+
+def run_names(folder: Path) -> list[str]:
+    """The names of the summaries in a folder, the oldest first; files of others are left out.
+
+    Raises OSError where the folder cannot be listed.
+    """
+    return sorted(name for name in os.listdir(folder) if _RUN_NAME.fullmatch(name))
 
 
 def _progress_files(tree: Tree) -> list[Path]:
