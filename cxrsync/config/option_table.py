@@ -7,6 +7,7 @@ an error. The module imports neither click nor YAML, because every command impor
 
 from __future__ import annotations
 
+from cxrsync.config.command_options import COMMAND, OUTPUT, PROGRAM
 from cxrsync.config.job import MAX_CONNECTIONS, Job, Link, Reports
 from cxrsync.config.limit_options import LIMITS
 from cxrsync.config.option import Group, Option, Type
@@ -242,7 +243,7 @@ _PULL = (
         help="Fetch reports in one archive, or one by one [default: with --only reports or "
         "--with-reports the archive, if it is smaller]. Unpacked reports get the "
         "archive's modification time.",
-        near="report reports_as report_format",
+        near="reports_as report_format",
     ),
     Option(
         "link_from", Type.PATH, Group.PULL, metavar="DIR", example="/data/2.0.0", advanced=True,
@@ -271,61 +272,10 @@ _PULL = (
     ),
 )  # fmt: skip
 
-_COMMAND = (
-    Option(
-        "dry_run", Type.FLAG, Group.COMMAND,
-        help="Print what would be fetched, and how long it would take; fetch no file.",
-        near="n dryrun simulate spider plan preview what_if just_print",
-    ),
-    Option(
-        "all", Type.FLAG, Group.COMMAND, help="Verify against the whole manifest.",
-        near="a everything whole complete full",
-    ),
-    Option(
-        "repair", Type.FLAG, Group.COMMAND,
-        help="Fetch files that are bad, missing, or lost to a disk error.",
-        near="fix refetch redownload heal",
-    ),
-    Option(
-        "format", Type.CHOICE, Group.COMMAND, metavar="[paths|urls|sha256sum|json]",
-        words=("paths", "urls", "sha256sum", "json"), default="paths",
-        help="sha256sum: input for `sha256sum -c` in the version's folder [default: {default}].",
-        near="output_format as json",
-    ),
-)  # fmt: skip
-
-_OUTPUT = (
-    Option(
-        "json", Type.FLAG, Group.OUTPUT,
-        help="One JSON object a line on stdout; messages for people go to stderr.",
-        near="as_json json_output json_lines jsonl output_format use_json_log format",
-    ),
-    Option(
-        "progress", Type.CHOICE, Group.OUTPUT, metavar="[auto|bar|log|none]",
-        words=("auto", "bar", "log", "none"), default="auto",
-        help="auto: a bar on a terminal, lines elsewhere [default: {default}].",
-        near="P progress_bar no_progress show_progress bar stats",
-    ),
-)  # fmt: skip
-
-_PROGRAM = (
-    Option(
-        "verbose", Type.FLAG, Group.PROGRAM, short="-v", help="Name every file and every retry."
-    ),
-    Option(
-        "quiet", Type.FLAG, Group.PROGRAM, short="-q", help="Print errors only.",
-        near="silent s no_verbose nv",
-    ),
-    Option(
-        "debug", Type.FLAG, Group.PROGRAM, help="Show tracebacks.", advanced=True,
-        near="trace traceback tracebacks",
-    ),
-)  # fmt: skip
-
 OPTIONS: tuple[Option, ...] = (
     *(*_DATASET, *_SELECTION, _DEST),
     *(*_TRANSFER, *_SOURCE, *_PULL),
-    *(*_COMMAND, *_OUTPUT, *_PROGRAM),
+    *(*COMMAND, *OUTPUT, *PROGRAM),
 )
 BY_NAME = {option.name: option for option in OPTIONS}
 JOB_OPTIONS = tuple(option for option in OPTIONS if option.is_of_job)

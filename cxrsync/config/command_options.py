@@ -1,0 +1,66 @@
+"""The part of the option table that concerns single commands and the program, not a job."""
+
+from __future__ import annotations
+
+from cxrsync.config.option import Group, Option, Type
+
+COMMAND = (
+    Option(
+        "dry_run", Type.FLAG, Group.COMMAND,
+        help="Print what would be fetched, and how long it would take; fetch no file.",
+        near="n dryrun simulate spider plan preview what_if just_print",
+    ),
+    Option(
+        "report", Type.PATH, Group.COMMAND, metavar="FILE", example="report.html",
+        help="Write an HTML report to FILE at the end, also if the run fails.",
+        near="html_report write_report report_to",
+    ),
+    Option(
+        "html", Type.PATH, Group.COMMAND, metavar="FILE", example="status.html",
+        help="Also write an HTML report to FILE: one page with pictures.",
+        near="html_file to_html page",
+    ),
+    Option(
+        "all", Type.FLAG, Group.COMMAND, help="Verify against the whole manifest.",
+        near="a everything whole complete full",
+    ),
+    Option(
+        "repair", Type.FLAG, Group.COMMAND,
+        help="Fetch files that are bad, missing, or lost to a disk error.",
+        near="fix refetch redownload heal",
+    ),
+    Option(
+        "format", Type.CHOICE, Group.COMMAND, metavar="[paths|urls|sha256sum|json]",
+        words=("paths", "urls", "sha256sum", "json"), default="paths",
+        help="sha256sum: input for `sha256sum -c` in the version's folder [default: {default}].",
+        near="output_format as json",
+    ),
+)  # fmt: skip
+
+OUTPUT = (
+    Option(
+        "json", Type.FLAG, Group.OUTPUT,
+        help="One JSON object a line on stdout; messages for people go to stderr.",
+        near="as_json json_output json_lines jsonl output_format use_json_log format",
+    ),
+    Option(
+        "progress", Type.CHOICE, Group.OUTPUT, metavar="[auto|bar|log|none]",
+        words=("auto", "bar", "log", "none"), default="auto",
+        help="auto: a bar on a terminal, lines elsewhere [default: {default}].",
+        near="P progress_bar no_progress show_progress bar stats",
+    ),
+)  # fmt: skip
+
+PROGRAM = (
+    Option(
+        "verbose", Type.FLAG, Group.PROGRAM, short="-v", help="Name every file and every retry."
+    ),
+    Option(
+        "quiet", Type.FLAG, Group.PROGRAM, short="-q", help="Print errors only.",
+        near="silent s no_verbose nv",
+    ),
+    Option(
+        "debug", Type.FLAG, Group.PROGRAM, help="Show tracebacks.", advanced=True,
+        near="trace traceback tracebacks",
+    ),
+)  # fmt: skip
