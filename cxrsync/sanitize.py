@@ -44,6 +44,12 @@ _SQLITE = {
     "SQLITE_READONLY": "it cannot be written to",
 }
 _NAME = re.compile(r"[A-Z0-9_]{1,80}")
+# p10000032, s50414267, either without its letter, a DICOM id (five groups of eight), a digest.
+_ID = re.compile(
+    r"(?<![0-9a-z])(?:[ps][0-9]{5,}|[15][0-9]{7}(?![0-9a-z])|[0-9a-f]{8}(?:-[0-9a-f]{8})+"
+    r"|[0-9a-f]{32,})",
+    re.IGNORECASE,
+)
 
 
 def reason_of(problem: BaseException) -> str:
@@ -118,6 +124,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else _escaped(each) for each in text)
+
+
+def without_ids(text: str) -> str:
+    """``text`` with "…" in place of whatever looks like the id of a subject, a study or an image,
+    or like a digest: for reports that people without access to the data may read."""
+    return _ID.sub("…", text)
 
 
 def _escaped(char: str) -> str:

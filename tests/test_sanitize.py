@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cxrsync.errors import CxrsyncError, Interrupted
-from cxrsync.sanitize import printable, reason_of, trace
+from cxrsync.sanitize import printable, reason_of, trace, without_ids
 from cxrsync.storage.filesystem import UnexpectedFile
 
 many = settings(max_examples=200)
@@ -189,3 +189,21 @@ def test_printable_text_has_no_control_characters(text: str) -> None:
     assert len(io.StringIO(shown).readlines()) <= 1
     if text.isprintable():
         assert shown == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("files/p10/p10000032/s50414267/x.jpg: denied", "files/p10/…/…/x.jpg: denied"),
+        ("02aa804e-bde0afdd-112c0b34-7bc16630-4e384014.jpg", "….jpg"),
+        ("subject P10000032, study S50414267", "subject …, study …"),
+        ("subject 10000032, study 50414267", "subject …, study …"),
+        ("it has " + "ab" * 32, "it has …"),
+        ("p10 p19 root 377,110 files, 12 GB", "p10 p19 root 377,110 files, 12 GB"),
+        ("mimic-cxr-jpg 2.1.0, https://physionet.org", "mimic-cxr-jpg 2.1.0, https://physionet.org"),
+        ("20261126T042813Z, status 404, seed 7", "20261126T042813Z, status 404, seed 7"),
+        ("/scratch/job12345678/mirror", "/scratch/job12345678/mirror"),
+    ],
+)  # fmt: skip
+def test_without_ids(text: str, shown: str) -> None:
+    assert without_ids(text) == shown

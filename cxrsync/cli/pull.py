@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from pathlib import Path
+from time import time
 from typing import Any
 
 import click
 
 from cxrsync.cli.dry_run import print_forecast
 from cxrsync.cli.environment import Command, option
-from cxrsync.cli.main import Verbosity
+from cxrsync.cli.html_report import report_file, write_report
+from cxrsync.cli.main import Verbosity, say_error
 from cxrsync.cli.options import (
     output_options,
     pull_options,
@@ -21,7 +24,8 @@ from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
 from cxrsync.dataset.source_factory import open_source, opened
-from cxrsync.events import RunSummary
+from cxrsync.errors import CxrsyncError, UsageError, worst_of
+from cxrsync.events import Event, EventSink, Finished, RunSummary
 from cxrsync.operations.pull import pull as run_pull
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.reporters import Reporters
@@ -32,10 +36,17 @@ from cxrsync.ui.reporters import Reporters
 @source_options
 @pull_options
 @option("dry_run")
+@option("report")
 @output_options
 @click.pass_obj
 def pull(
-    verbosity: Verbosity, /, dry_run: bool, as_json: bool, progress: str, **options: Any
+    verbosity: Verbosity,
+    /,
+    dry_run: bool,
+    report: Path | None,
+    as_json: bool,
+    progress: str,
+    **options: Any,
 ) -> int:
     """Fetch the selected files that are missing; resume; verify.
 
@@ -44,10 +55,52 @@ def pull(
     order: PHYSIONET_USERNAME with PHYSIONET_PASSWORD or PHYSIONET_PASSWORD_FILE (for physionet.org,
     or the host that PHYSIONET_HOST names), keyring, ~/.netrc, a prompt.
     """
+    file = report_file(report, "--report")
     job = make_job(options)
+    if dry_run and file is not None:
+        raise UsageError(
+            "--dry-run has no run that --report could describe",
+            next_step="Leave out one of them; `cxrsync status --html FILE` describes the tree.",
+        )
     if dry_run:
         return print_forecast(job, verbosity, as_json=as_json)
-    return pull_job(job, verbosity, as_json=as_json, progress=progress).exit_code
+    if file is None:
+        return pull_job(job, verbosity, as_json=as_json, progress=progress).exit_code
+    return _pull_and_report(job, verbosity, file, as_json=as_json, progress=progress)
+
+
+def _pull_and_report(
+    job: Job, verbosity: Verbosity, file: Path, *, as_json: bool, progress: str
+) -> int:
+    """Run a job and write its report, however the run ends. Returns the exit code.
+
+    Raises any CxrsyncError that ends the run early.
+    """
+    began = time()
+    summary: RunSummary | None = None
+
+    def listen(event: Event) -> None:
+        nonlocal summary
+        if isinstance(event, Finished):
+            summary = event.summary
+
+    report_error: CxrsyncError | None = None
+    try:
+        code = pull_job(job, verbosity, as_json=as_json, progress=progress, listen=listen).exit_code
+    finally:
+        try:
+            _write_report(job, file, summary, began)
+        except CxrsyncError as problem:
+            say_error(problem)
+            report_error = problem
+    return code if report_error is None else worst_of((code, report_error.exit_code))
+
+
+def _write_report(job: Job, file: Path, summary: RunSummary | None, began: float) -> None:
+    # Imported here: a pull without a report does not need it.
+    from cxrsync.operations.html_report import gather_after
+
+    write_report(file, gather_after(job, summary, began))
 
 
 def pull_job(
@@ -57,23 +110,30 @@ def pull_job(
     as_json: bool,
     progress: str,
     distrust: Iterable[str] = (),
+    listen: EventSink = lambda _event: None,
 ) -> RunSummary:
     """Run a job and report it to a terminal, a log or a program.
 
     ``distrust``: paths of files that are wrong, even if the state says that they are verified.
-    Raises any CxrsyncError that ends the run early.
+    ``listen`` is called with each event, too. Raises any CxrsyncError that ends the run early.
     """
     reporters = Reporters(
         verbosity.level, json_to=verbosity.output if as_json else None, progress=progress
     )
     try:
-        return asyncio.run(_run(job, reporters, distrust))
+        return asyncio.run(_run(job, reporters, distrust, listen))
     finally:
         reporters.close()
 
 
-async def _run(job: Job, reporters: Reporters, distrust: Iterable[str]) -> RunSummary:
+async def _run(
+    job: Job, reporters: Reporters, distrust: Iterable[str], listen: EventSink
+) -> RunSummary:
+    def tell(event: Event) -> None:
+        reporters.tell(event)
+        listen(event)
+
     prompt = TerminalPrompt()
     with obeying_signals(prompt, reporters) as cancel:
-        async with opened(open_source(job, reporters.tell, prompt)) as source:
-            return await run_pull(job, source, reporters.tell, cancel, distrust)
+        async with opened(open_source(job, tell, prompt)) as source:
+            return await run_pull(job, source, tell, cancel, distrust)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import click
 
 from cxrsync import humanize
 from cxrsync.cli.environment import Command, option
+from cxrsync.cli.html_report import report_file, write_report
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import job_of_tree, selection_options
 from cxrsync.dataset.version import find_target
 from cxrsync.events import Event, TreeNotice
 from cxrsync.operations.expected_files import expectation
+from cxrsync.operations.html_report import gather
+from cxrsync.operations.proof_ages import RECENT_DAYS
 from cxrsync.operations.run_log import active_runs
-from cxrsync.operations.status import PartitionStatus
+from cxrsync.operations.status import PartitionStatus, total_of
 from cxrsync.operations.status import status as status_of
 from cxrsync.sanitize import printable
 from cxrsync.ui.console import to_stderr
@@ -33,14 +37,18 @@ _HEADINGS: tuple[str, ...] = (
 @selection_options
 @option("base_url")
 @option("all", "Count the whole manifest.")
+@option("html")
 @option("json", "One JSON object.")
 @click.pass_obj
-def status(verbosity: Verbosity, /, everything: bool, as_json: bool, **options: Any) -> int:
+def status(
+    verbosity: Verbosity, /, everything: bool, html: Path | None, as_json: bool, **options: Any
+) -> int:
     """Count verified and missing files, by shard. Hashes nothing; needs no lock or write access.
 
     Without a selection, everything that this tree was pulled with is counted. While a pull is
     running, the counts may be half a minute old; the output says so.
     """
+    file = report_file(html, "--html")
     job = job_of_tree(options)
 
     def say(event: Event) -> None:
@@ -49,8 +57,11 @@ def status(verbosity: Verbosity, /, everything: bool, as_json: bool, **options: 
 
     target = find_target(job, say)
     with expectation(target, job, everything=everything) as expected:
-        shares = status_of(expected)
+        gathered = None if file is None else gather(expected)
+        shares = status_of(expected) if gathered is None else gathered.statuses
     runs = active_runs(target.tree)
+    if file is not None and gathered is not None:
+        write_report(file, gathered.data)
     if as_json:
         answer = {
             "dataset": job.dataset,
@@ -58,6 +69,7 @@ def status(verbosity: Verbosity, /, everything: bool, as_json: bool, **options: 
             "root": str(target.tree.root),
             "selection": expected.description,
             "partitions": {name: share.as_json() for name, share in shares.items()},
+            "proofs": total_of(shares).proofs.as_json(),
             "running": runs[0] if runs else None,
             "runs": runs,
         }
@@ -65,11 +77,20 @@ def status(verbosity: Verbosity, /, everything: bool, as_json: bool, **options: 
         return 0
     title = f"{target.name} ({expected.description}) in {target.tree.root}"
     lines = [title, *_table(shares).split("\n"), *_remarks(shares, runs)]
+    if file is not None:
+        lines.append(f"the report is in {file}")
     verbosity.output.write_lines(map(printable, lines))
     return 0
 
 
 def _remarks(shares: dict[str, PartitionStatus], runs: list[dict[str, Any]]) -> Iterator[str]:
+    proofs = total_of(shares).proofs
+    if proofs.oldest is not None:
+        yield (
+            f"the oldest proof is {humanize.duration(proofs.oldest)} old; "
+            f"{humanize.files(proofs.recent_files)} ({humanize.size(proofs.recent_bytes)}) were "
+            f"verified in the last {RECENT_DAYS} days"
+        )
     for run in runs:
         files = run["files"]
         done = files["present"] + files["fetched"] + files["adopted"]
@@ -93,11 +114,8 @@ def _remarks(shares: dict[str, PartitionStatus], runs: list[dict[str, Any]]) -> 
 
 def _table(shares: dict[str, PartitionStatus]) -> str:
     rows = [_HEADINGS]
-    total = PartitionStatus()
-    for name, share in shares.items():
-        rows.append(_row(name, share))
-        total.add(share)
-    rows.append(_row("total", total))
+    rows += [_row(name, share) for name, share in shares.items()]
+    rows.append(_row("total", total_of(shares)))
     return as_table(rows)
 
 

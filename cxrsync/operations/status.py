@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import time
 
 from cxrsync.dataset.partition_states import partition_names
 from cxrsync.model import FileStat, partition_of
 from cxrsync.operations.expected_files import Expectation
-from cxrsync.plan.survey import FileStatus, file_status, survey
+from cxrsync.operations.proof_ages import ProofAges
+from cxrsync.plan.survey import FileStatus, Surveyed, file_status, survey
 from cxrsync.storage.partial_readers import count_partials
 from cxrsync.storage.state_db import State
 
@@ -20,6 +22,7 @@ class PartitionStatus:
 
     ``snapshot_age``: the age in seconds of the snapshot that was read, None if there is none.
     ``snapshot_behind``: whether a run, active or killed, has newer records in its working copy.
+    ``proofs``: how long ago the verified files were hashed.
     """
 
     selected: int = 0
@@ -30,6 +33,7 @@ class PartitionStatus:
     partial_bytes: int = 0
     snapshot_age: float | None = None
     snapshot_behind: bool = False
+    proofs: ProofAges = field(default_factory=ProofAges)
 
     def add(self, other: PartitionStatus) -> None:
         """Add the files and bytes of another partition."""
@@ -39,6 +43,7 @@ class PartitionStatus:
         self.missing += other.missing
         self.verified_bytes += other.verified_bytes
         self.partial_bytes += other.partial_bytes
+        self.proofs.add(other.proofs)
 
     def as_json(self) -> dict[str, object]:
         """Return the status under the keys of the JSON output."""
@@ -51,12 +56,28 @@ class PartitionStatus:
             "partial_bytes": self.partial_bytes,
             "snapshot_age": self.snapshot_age,
             "snapshot_behind": self.snapshot_behind,
+            "proofs": self.proofs.as_json(),
         }
 
 
-def status(expected: Expectation) -> dict[str, PartitionStatus]:
-    """Return the status of each partition, by state, size and time of the files."""
+def total_of(statuses: Mapping[str, PartitionStatus]) -> PartitionStatus:
+    """Return the sum of all partitions."""
+    total = PartitionStatus()
+    for partition in statuses.values():
+        total.add(partition)
+    return total
+
+
+def status(
+    expected: Expectation,
+    on_unverified: Callable[[Surveyed, FileStatus], None] = lambda _surveyed, _decision: None,
+) -> dict[str, PartitionStatus]:
+    """Return the status of each partition, by state, size and time of the files.
+
+    ``on_unverified`` is called with each selected file that is not verified.
+    """
     tree = expected.target.tree
+    now = time()
     statuses: dict[str, PartitionStatus] = {}
     with ExitStack() as stack:
         states = {
@@ -68,23 +89,24 @@ def status(expected: Expectation) -> dict[str, PartitionStatus]:
             name: states[name].records() if name in states else iter(())
             for name in expected.manifest.partitions
         }
-        for _offset, entry, record, found in survey(
-            expected.manifest, expected.selected.is_wanted, records, tree
-        ):
+        for surveyed in survey(expected.manifest, expected.selected.is_wanted, records, tree):
+            _offset, entry, record, found = surveyed
             stat = found if isinstance(found, FileStat) else None
             if stat is None and expected.only_present:
                 continue
             partition = statuses.setdefault(partition_of(entry.path), PartitionStatus())
             partition.selected += 1
             decision = file_status(entry, record, stat)
-            if decision is FileStatus.PRESENT and stat is not None:
+            if decision is FileStatus.PRESENT and stat is not None and record is not None:
                 partition.verified += 1
                 partition.verified_bytes += stat.size
-            elif decision is FileStatus.HASH:
+                partition.proofs.count(record.verified_at, stat.size, now)
+                continue
+            on_unverified(surveyed, decision)
+            if decision is FileStatus.HASH:
                 partition.unverified += 1
             else:
                 partition.missing += 1
-        now = time()
         for name, partition in statuses.items():
             _files, partition.partial_bytes = count_partials(tree.partials(name))
             if name in states and (at := states[name].snapshot_at) is not None:

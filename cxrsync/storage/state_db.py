@@ -236,6 +236,16 @@ class State:
         found = self._db.execute("SELECT path, expected, observed, validator FROM contradiction")
         return [known for row in found if _is_possible_mismatch(known := DigestMismatch._make(row))]
 
+    def failures(self) -> Iterator[tuple[str, str]]:
+        """Return path and reason of the files that the last run to try them could not fetch.
+
+        Raises DiskError."""
+        with _disk_errors("read", self._folder, self._files):
+            found = self._db.execute("SELECT path, reason FROM failure").fetchall()
+        for path, reason in found:
+            if type(path) is str and type(reason) is str:
+                yield path, reason
+
     def record_rate(self, count: int, seconds: float, *, at: float) -> None:
         """Record a measured rate for estimates: ``count`` bytes in ``seconds``."""
         with self._commit():

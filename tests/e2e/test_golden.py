@@ -44,7 +44,7 @@ NAMES = {
 MEASURED = {
     "seconds", "requests", "size", "resumed", "bytes_from_source", "bytes_moving", "present_bytes",
     "verified_bytes", "partial_bytes", "snapshot_age", "need", "free", "bytes", "pid",
-    "connections",
+    "connections", "oldest_age", "recent_bytes",
 }  # fmt: skip
 # Told when something takes long, or goes wrong on the way: not each time.
 BY_CHANCE = {"progress", "retry", "connections"}

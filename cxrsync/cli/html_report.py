@@ -1,0 +1,63 @@
+"""Where the HTML report goes: the file is checked before any work, and written at its end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cxrsync.errors import DiskError, UsageError
+from cxrsync.report_data import ReportData
+from cxrsync.sanitize import reason_of
+from cxrsync.storage.atomic_write import write_file
+
+_SUFFIXES = (".html", ".htm")
+
+
+def report_file(file: Path | None, option: str) -> Path | None:
+    """The file that ``option`` names, None for none.
+
+    Raises UsageError where a report could not be written there: that is known before any work.
+    """
+    if file is None:
+        return None
+    if str(file) == "-":
+        raise UsageError(
+            f"{option} needs a file: the report does not go to standard output",
+            next_step=f"Name it, for example {option} report.html.",
+        )
+    if file.suffix.lower() not in _SUFFIXES:
+        hint = (
+            " To choose how radiology reports come, say --reports." if str(file) in _REPORTS else ""
+        )
+        raise UsageError(
+            f"{option} {file}: the report is an HTML file, and its name ends in .html",
+            next_step=f"Say, for example, {option} report.html.{hint}",
+        )
+    if not file.parent.is_dir():
+        raise UsageError(
+            f"{option} {file}: there is no folder {file.parent}",
+            next_step="Make the folder, or name another file.",
+        )
+    if file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
+        what = "is a folder" if file.is_dir() else "lies in a folder that you may not write to"
+        raise UsageError(f"{option} {file}: it {what}", next_step="Name another file.")
+    return file
+
+
+# Values of --reports, which is another option.
+_REPORTS = {"zip", "files"}
+
+
+def write_report(file: Path, data: ReportData) -> None:
+    """Render the report and put it in place: whole, or not at all. Raises DiskError."""
+    # Imported here: jinja2 is slow to import, and no other command needs it.
+    from cxrsync.ui.html_report import render
+
+    page = render(data).encode("utf-8", "replace")
+    try:
+        write_file(file, page)
+    except OSError as problem:
+        raise DiskError(
+            f"cannot write the report {file}: {reason_of(problem)}",
+            next_step="Make room, or name another file. The tree itself is not touched by that.",
+        ) from None
