@@ -72,7 +72,7 @@ class FailureRecovery:
         )
 
     async def _probe(self) -> None:
-        """RequestStart the first byte of this file: the run has no better probe."""
+        """Request the first byte of this file: the run has no better probe."""
         async with self._context.source.open(self._ref, 0, 1):
             pass
 
