@@ -189,7 +189,7 @@ def test_a_password_never_goes_over_plain_http(machine: Machine) -> None:
     # A name that is not loopback, whatever it resolves to: refused before anything is sent.
     refused = machine.run("pull", *SHARD, "--base-url", "http://user:pw@example.invalid/files")
     assert refused.code == 2
-    assert "user name or password" in refused.err
+    assert "user name or a password" in refused.err
 
 
 def test_a_certificate_that_cannot_be_trusted(machine: Machine, server: MiniPhysioNet) -> None:
