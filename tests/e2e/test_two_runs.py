@@ -19,8 +19,13 @@ QUIET = ("--json", "--progress", "none")
 
 @pytest.fixture
 def slow(serve: Callable[..., MiniPhysioNet]) -> MiniPhysioNet:
-    """A shard lasts for about a second, so that two runs overlap."""
-    return serve(rate=64 << 10)
+    """A shard lasts for ten seconds, so that two runs overlap; then :func:`hurry`."""
+    return serve(rate=6 << 10)
+
+
+def hurry(server: MiniPhysioNet) -> None:
+    """Nothing more has to happen while a pull is at work."""
+    server.set_behaviour(rate=None)
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def user(slow: MiniPhysioNet, make_machine: Callable[[MiniPhysioNet], Machine]) 
 
 
 @pytest.fixture
-def stopped(user: Machine) -> Iterator[subprocess.Popen[str]]:
+def stopped(user: Machine, slow: MiniPhysioNet) -> Iterator[subprocess.Popen[str]]:
     """A pull of p10 that has been stopped at its work: nothing can wait for its end."""
     process = user.start("pull", *QUIET, *P10)
     wait_until(lambda: is_at_work(user))
@@ -37,6 +42,7 @@ def stopped(user: Machine) -> Iterator[subprocess.Popen[str]]:
     # The signal is only on its way: its heart may beat once more.
     state = Path(f"/proc/{process.pid}/stat")
     wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T")
+    hurry(slow)
     yield process
     process.kill()
     process.communicate()
@@ -48,9 +54,21 @@ def end_of(process: subprocess.Popen[str]) -> Ended:
     return Ended(process.returncode, out, err)
 
 
-def pull_both(user: Machine, *words: tuple[str, ...]) -> list[tuple[int, Ended]]:
-    """Pulls that start at the same moment: their process ids, and how each ended."""
+def pull_both(
+    user: Machine, slow: MiniPhysioNet, *words: tuple[str, ...]
+) -> list[tuple[int, Ended]]:
+    """Pulls that start at the same moment: their process ids, and how each ended. The server is
+    slow until one has ended, or each is at work on a shard of its own."""
     processes = [user.start("pull", *QUIET, *each) for each in words]
+    shards = {each[each.index("--shard") + 1] for each in words}
+    wait_until(
+        lambda: (
+            any(process.poll() is not None for process in processes)
+            or (len(shards) == 2 and all(is_at_work(user, shard) for shard in shards))
+            or ("--wait-lock" in words[0] and is_at_work(user))
+        )
+    )
+    hurry(slow)
     return [(process.pid, end_of(process)) for process in processes]
 
 
@@ -88,7 +106,7 @@ def assert_right(user: Machine, jpg: Path, *shards: str) -> None:
 def test_one_shard_at_the_same_moment(
     user: Machine, slow: MiniPhysioNet, jpg: Path, attempt: int
 ) -> None:
-    ended = sorted(pull_both(user, P10, P10), key=lambda each: each[1].code)
+    ended = sorted(pull_both(user, slow, P10, P10), key=lambda each: each[1].code)
     (winner, done), (_loser, refused) = ended
     assert (done.code, refused.code) == (0, 8), refused.err
     assert re.search(rf"process {winner} on .+, since \d{{4}}-\d\d-\d\d", refused.err)
@@ -100,7 +118,7 @@ def test_one_shard_at_the_same_moment(
 
 def test_one_shard_and_patience(user: Machine, slow: MiniPhysioNet, jpg: Path) -> None:
     words = (*P10, "--wait-lock", "60")
-    (_, one), (_, other) = pull_both(user, words, words)
+    (_, one), (_, other) = pull_both(user, slow, words, words)
     assert (one.code, other.code) == (0, 0), one.err + other.err
     fetched = sorted(each.summary["files"]["fetched"] for each in (one, other))
     assert fetched[0] == 0
@@ -110,7 +128,7 @@ def test_one_shard_and_patience(user: Machine, slow: MiniPhysioNet, jpg: Path) -
 
 def test_two_shards_at_the_same_moment(user: Machine, slow: MiniPhysioNet, jpg: Path) -> None:
     """Both want the tables, which one of them brings."""
-    (_, one), (_, other) = pull_both(user, P10, P11)
+    (_, one), (_, other) = pull_both(user, slow, P10, P11)
     assert (one.code, other.code) == (0, 0), one.err + other.err
     assert asked_twice(slow) == []
     assert_right(user, jpg, "files/p10/", "files/p11/")
@@ -124,9 +142,10 @@ def test_patience_that_ends(user: Machine, stopped: subprocess.Popen[str]) -> No
     assert end_of(stopped).code == 0
 
 
-def test_a_killed_run_keeps_nobody_out(user: Machine, jpg: Path) -> None:
+def test_a_killed_run_keeps_nobody_out(user: Machine, slow: MiniPhysioNet, jpg: Path) -> None:
     killed = user.interrupt(lambda: is_at_work(user), signal.SIGKILL, *P10)
     assert killed.code == -signal.SIGKILL
+    hurry(slow)
     assert user.pull(*P10).code == 0
     assert_right(user, jpg, "files/p10/")
 
