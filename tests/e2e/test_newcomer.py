@@ -164,7 +164,7 @@ def test_the_time_limit_counts_from_the_start(serve: Serve, make_machine: MakeMa
     server = serve(rate=2 << 10)
     done = make_machine(server).pull(*SHARD, "--max-duration", "1")
     assert done.code == 9
-    assert done.summary["seconds"] < 10
+    assert done.summary["seconds"] < 30  # all of it takes a minute
 
 
 def test_reports_and_images_of_dicom_lie_as_wget_lays_them(
