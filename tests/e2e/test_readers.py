@@ -121,7 +121,7 @@ def test_what_a_killed_pull_had_committed_is_there_for_the_next(
 
     assert done.code == 0, done.err
     assert done.event("plan")["present"] == committed > 0
-    assert not any("set aside" in event.get("text", "") for event in done.events)
+    assert not any("was damaged" in event.get("text", "") for event in done.events)
     assert {path.name for path in (own(user) / "p10").iterdir()} == {"state.sqlite3", "partial"}
     assert list((own(user) / "progress").iterdir()) == []
 

@@ -58,7 +58,12 @@ def test_killed_half_way(
 
     assert done.code == 0, done.err
     assert fingerprint(root, below="files/") == fingerprint(jpg, below="files/p10/")
-    assert image_bytes_sent(slow) < 1.25 * size_of_images(jpg)
+    # Sent again is at most what each connection had in hand when the client, which may have been
+    # slow to read, was killed.
+    largest = max(path.stat().st_size for path in (jpg / "files/p10").rglob("*.jpg"))
+    assert (
+        image_bytes_sent(slow) <= size_of_images(jpg) + done.event("start")["connections"] * largest
+    )
     assert not list((root / ".cxrsync/p10/partial").iterdir())
 
 
