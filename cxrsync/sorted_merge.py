@@ -39,3 +39,22 @@ def merge_join(
     while b is not None:
         yield None, b
         b = next(rights, None)
+
+
+def left_join(
+    left: Iterable[L],
+    right: Iterable[R],
+    left_key: Callable[[L], str],
+    right_key: Callable[[R], str],
+) -> Iterator[tuple[L, R | None]]:
+    """Yield every item of ``left``, with the item of ``right`` that has the same key, or None.
+
+    The streams are as for :func:`merge_join`. ``right`` is read only as far as ``left`` goes.
+    """
+    rights = iter(right)
+    b = next(rights, None)
+    for a in left:
+        key = left_key(a)
+        while b is not None and right_key(b) < key:
+            b = next(rights, None)
+        yield a, b if b is not None and right_key(b) == key else None

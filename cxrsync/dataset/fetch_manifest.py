@@ -45,10 +45,10 @@ from cxrsync.manifest.key_ranges import KeyRange
 from cxrsync.model import MANIFEST_NAME, FileStat
 from cxrsync.sources.base import BodyEnd, Opened, PastEnd
 from cxrsync.storage.checksum import sha256_file
-from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.trash import Trash
+from cxrsync.threads import run_in_thread
 from cxrsync.transfer.pool import TransferPool, fetch_alone
 from cxrsync.transfer.transfer import Transfer
 from cxrsync.transfer.transfer_context import TransferContext

@@ -12,8 +12,8 @@ from cxrsync.manifest.bisect import ManifestNotSorted, Range
 from cxrsync.manifest.file import FAN_OUT, ManifestFile
 from cxrsync.manifest.key_ranges import KeyRange, find_slices
 from cxrsync.model import RemotePath
-from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.partial import Partial
+from cxrsync.threads import run_in_thread
 from cxrsync.transfer.pool import TransferPool, fetch_alone
 from cxrsync.transfer.transfer import Transfer
 from cxrsync.transfer.transfer_context import TransferContext

@@ -21,9 +21,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 from cxrsync import humanize
 from cxrsync.config.job import TransferLimits
 from cxrsync.events import EventSink, Notice, Waiting
-from cxrsync.storage.executors import run_in_cancellable_thread, run_in_thread
 from cxrsync.storage.leftovers import recover_partials, release_partials
 from cxrsync.storage.lock import Holder, Lock
+from cxrsync.threads import run_in_cancellable_thread, run_in_thread
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from cxrsync.events import EventSink
 from cxrsync.model import MANIFEST_NAME
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
-from cxrsync.storage.executors import Writers
+from cxrsync.threads import Writers
 from cxrsync.transfer.budget import Budget
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter

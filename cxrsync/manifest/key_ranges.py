@@ -91,5 +91,5 @@ def find_slices(
 
 def is_in_key_ranges(keys: Sequence[KeyRange], path: str) -> bool:
     """Return whether a path is within the key ranges."""
-    key = path.encode()
+    key = path.encode("utf-8", "surrogateescape")
     return any(low <= key and (high is None or key < high) for low, high in keys)

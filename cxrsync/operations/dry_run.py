@@ -35,8 +35,8 @@ from cxrsync.plan.planner import Plan, make_plan
 from cxrsync.plan.reusable_files import find_reusable
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
-from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.state_db import State
+from cxrsync.threads import run_in_thread
 
 
 async def forecast(job: Job, source: Source, emit: EventSink, cancel: CancelToken) -> Forecast:

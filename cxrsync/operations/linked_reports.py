@@ -21,7 +21,7 @@ from cxrsync.errors import (
 from cxrsync.events import Notice
 from cxrsync.manifest.path_ids import parse_image_path
 from cxrsync.model import Kind
-from cxrsync.storage.executors import run_in_thread
+from cxrsync.threads import run_in_thread
 
 
 async def check_followers(run: RunContext) -> tuple[Target, ...]:

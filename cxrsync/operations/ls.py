@@ -22,7 +22,7 @@ from cxrsync.operations.prerequisites import fetch_prerequisites
 from cxrsync.operations.resolve import resolve
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
-from cxrsync.storage.executors import run_in_thread
+from cxrsync.threads import run_in_thread
 
 
 @asynccontextmanager
@@ -35,8 +35,12 @@ async def list_files(
     """
     with ExitStack() as stack:
         with explained_errors(cancel):
-            selected = await run_in_thread(lambda: _resolve_offline(job, emit, stack))
-            if selected is None:
+            notices: list[Event] = []
+            selected = await run_in_thread(lambda: _resolve_offline(job, notices, stack))
+            if selected is not None:
+                for notice in notices:
+                    emit(notice)
+            else:
                 async with prepare(job, source, emit, RunStats(), cancel) as run:
                     prerequisites = await fetch_prerequisites(run)
                     stack.enter_context(closing(prerequisites.manifest))
@@ -44,15 +48,12 @@ async def list_files(
         yield selected
 
 
-def _resolve_offline(job: Job, emit: EventSink, stack: ExitStack) -> ResolvedSelection | None:
+def _resolve_offline(job: Job, notices: list[Event], stack: ExitStack) -> ResolvedSelection | None:
     """Resolve the selection by local files; None if manifest or table are missing. ``stack`` closes
     the manifest."""
-    notices: list[Event] = []
     try:
         target = find_target(job, notices.append)
         expected = stack.enter_context(expectation(target, job, everything=True))
     except NotFetchedYet:
         return None
-    for notice in notices:
-        emit(notice)
     return expected.selected

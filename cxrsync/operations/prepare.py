@@ -20,9 +20,9 @@ from cxrsync.preflight.checks import git_warning, refuse_synced_drive
 from cxrsync.preflight.destination import inspect
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
-from cxrsync.storage.executors import Writers, run_in_thread
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.open_file_limit import file_budget
+from cxrsync.threads import Writers, in_loop_thread, run_in_thread
 from cxrsync.transfer.budget import Budget
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
@@ -40,6 +40,7 @@ async def prepare(
     Raises: UsageError if version or tree are ambiguous, if the tree belongs to another dataset, or
     if it lies on a drive that syncs online; DiskError.
     """
+    emit = in_loop_thread(emit)
     rate_limiter = RateLimiter(job.limits.rate, emit)
     source = PacedSource(source, rate_limiter)
     version = await choose_version(job, source, emit)

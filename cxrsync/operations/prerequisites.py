@@ -34,8 +34,8 @@ from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.filters import tables_needed
 from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, key_ranges_for, needs_lookup
 from cxrsync.model import Entry
-from cxrsync.storage.executors import run_in_thread
 from cxrsync.sync.partition_sync import SyncOrder, sync_partitions
+from cxrsync.threads import run_in_thread
 
 
 @dataclass(frozen=True, slots=True)

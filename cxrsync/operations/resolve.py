@@ -5,7 +5,7 @@ from __future__ import annotations
 from cxrsync.dataset.resolve_selection import ResolvedSelection, resolve_selection
 from cxrsync.dataset.run_context import RunContext
 from cxrsync.operations.prerequisites import Prerequisites
-from cxrsync.storage.executors import run_in_thread
+from cxrsync.threads import run_in_thread
 
 
 async def resolve(run: RunContext, prerequisites: Prerequisites) -> ResolvedSelection:

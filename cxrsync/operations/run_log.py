@@ -18,10 +18,10 @@ import aiofiles
 from cxrsync.dataset.run_context import RunContext
 from cxrsync.events import RunSummary
 from cxrsync.storage.atomic_write import UNFINISHED, write_file
-from cxrsync.storage.executors import run_in_thread, wait_to_end
 from cxrsync.storage.filesystem import FILE_MODE, make_folders, read_json
 from cxrsync.storage.lock_owner import is_running, this_process
 from cxrsync.storage.tree import Tree
+from cxrsync.threads import run_in_thread, wait_to_end
 
 PROGRESS_FOLDER = "progress"
 RUNS_FOLDER = "runs"

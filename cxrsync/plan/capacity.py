@@ -12,8 +12,8 @@ from cxrsync.model import Kind
 from cxrsync.plan.estimate import Estimate, estimate
 from cxrsync.plan.planner import Plan
 from cxrsync.storage.disk_space import FreeSpace, Shortage, free_space, shortage
-from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.partial_readers import count_partials
+from cxrsync.threads import run_in_thread
 
 
 async def check_free_space(run: RunContext, plan: Plan) -> None:

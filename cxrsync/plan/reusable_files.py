@@ -21,7 +21,7 @@ from cxrsync.events import Notice
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Entry
 from cxrsync.plan.planner import Plan
-from cxrsync.sorted_merge import merge_join
+from cxrsync.sorted_merge import left_join
 from cxrsync.storage.atomic_write import COPY_SUFFIX
 from cxrsync.storage.reflink import clone_link_or_copy
 from cxrsync.storage.tree import Tree
@@ -84,12 +84,12 @@ def reuse_same_path(plan: Plan, older: ManifestFile) -> Plan:
     lists: dict[str, Any] = {}
     for name in _TO_FETCH:
         remaining = lists[name] = array("Q")
-        older_entries = older.entries()
-        for item, other in merge_join(_with_entries(plan, name), older_entries, _path, _path):
-            if item is not None:
-                offset, entry = item
-                is_same = other is not None and other[1].sha256 == entry.sha256
-                (reusable if is_same else remaining).append(offset)
+        if not getattr(plan, name):
+            continue
+        joined = left_join(_with_entries(plan, name), older.entries(), _path, _path)
+        for (offset, entry), other in joined:
+            is_same = other is not None and other[1].sha256 == entry.sha256
+            (reusable if is_same else remaining).append(offset)
     return replace(plan, **lists, reusable=reusable)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Entry, FileRecord, FileStat, partition_of
-from cxrsync.sorted_merge import merge_join
+from cxrsync.sorted_merge import left_join
 from cxrsync.storage.tree import Tree
 
 # Copies and file systems round times: exFAT to 2 s.
@@ -76,10 +76,8 @@ def survey(
     )
     recorded = heapq.merge(*records.values(), key=_PATH)
     missing_folder = "//"
-    for item, record in merge_join(wanted, recorded, lambda item: item[1].path, _PATH):
-        if item is None:
-            continue
-        offset, entry = item
+    joined = left_join(wanted, recorded, lambda item: item[1].path, _PATH)
+    for (offset, entry), record in joined:
         folder = entry.path.rpartition("/")[0]
         found: FileStat | OSError | None = None
         if folder != missing_folder:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import stat
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-import aiofiles
-from aiofiles.threadpool.binary import AsyncFileIO
+import aiofiles.threadpool
 
 from cxrsync.errors import InvalidResponse, NotFound, Unreachable
 from cxrsync.model import RemotePath, is_time
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.base import Answer, Opened, PastEnd, Unchanged
+from cxrsync.threads import run_in_thread
 
 _CHUNK = 1 << 20
 
@@ -61,27 +62,30 @@ class LocalTree:
         if root is None:
             raise NotFound(f"there is no {ref.dataset} {ref.version} in {self.identity}")
         path = root / ref.path
-        async with AsyncExitStack() as stack:
+        opened: list[int] = []
+        try:
             try:
                 # In a thread: a mount that does not answer must not stop the event loop.
-                opening = aiofiles.open(path, "rb", buffering=0, opener=_open_without_waiting)
-                file = await stack.enter_async_context(opening)
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                await run_in_thread(lambda: opened.append(_open_without_waiting(path)))
+            except (FileNotFoundError, NotADirectoryError):
                 raise NotFound(f"no such file: {path}") from None
             except OSError as problem:
                 raise InvalidResponse(f"cannot read {path}: {reason_of(problem)}") from None
-            found = os.fstat(file.fileno())
+            found = os.fstat(opened[0])
             if not stat.S_ISREG(found.st_mode):
                 raise NotFound(f"not a file: {path}")
             validator = f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
             if validator == skip_if:
                 yield Unchanged()
             elif start and resume_if not in {None, validator}:
-                yield await _opened(file, 0, None, found)
+                yield _opened(opened[0], 0, None, found)
             elif start and start >= found.st_size:
                 yield PastEnd(found.st_size)
             else:
-                yield await _opened(file, start, stop, found)
+                yield _opened(opened[0], start, stop, found)
+        finally:
+            for fd in opened:
+                os.close(fd)
 
     async def versions(self, dataset: str) -> list[str]:
         return self._trees.versions(dataset)
@@ -103,16 +107,17 @@ class LocalTree:
         return self._roots[key]
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
+def _open_without_waiting(path: Path) -> int:
     # O_NONBLOCK: opening a named pipe must not wait for a writer.
-    return os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK)
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
 
-async def _opened(file: AsyncFileIO, start: int, stop: int | None, found: os.stat_result) -> Opened:
+def _opened(fd: int, start: int, stop: int | None, found: os.stat_result) -> Opened:
     end = found.st_size if stop is None else min(stop, found.st_size)
-    await file.seek(start)
 
     async def chunks() -> AsyncIterator[bytes]:
+        os.lseek(fd, start, os.SEEK_SET)
+        file = aiofiles.threadpool.wrap(io.FileIO(fd, closefd=False))
         left = end - start
         while left > 0:
             try:

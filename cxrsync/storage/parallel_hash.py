@@ -11,7 +11,7 @@ from itertools import islice
 from time import monotonic
 from typing import TypeVar
 
-from cxrsync.storage.executors import run_in_thread
+from cxrsync.threads import run_in_thread
 
 # How many files are handed to a thread at a time, and for how many seconds at most.
 _BATCH = 32

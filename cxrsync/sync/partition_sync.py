@@ -21,7 +21,6 @@ from cxrsync.plan.capacity import check_free_space
 from cxrsync.plan.planner import Plan, make_plan
 from cxrsync.plan.reusable_files import find_reusable
 from cxrsync.stats import MAX_NAMED
-from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.trash import Trash
 from cxrsync.sync.adopt import Adopter
 from cxrsync.sync.copy_reusable import CarryOver
@@ -31,6 +30,7 @@ from cxrsync.sync.publisher import Publisher
 from cxrsync.sync.reports_zip import ReportArchive, may_unpack
 from cxrsync.sync.scheduler import Producer, Scheduler
 from cxrsync.sync.sync_context import SyncContext
+from cxrsync.threads import run_in_thread
 from cxrsync.transfer.pool import TransferPool
 
 

@@ -19,13 +19,13 @@ from cxrsync.dataset.locking import LockedFolder, call_in_loop
 from cxrsync.errors import DiskError, LockLost
 from cxrsync.events import EventSink
 from cxrsync.model import ROOT, DigestMismatch, Entry, FileRecord, Outcome, partition_of
-from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.partial_readers import unclaimed_names
 from cxrsync.storage.publish import copy_partial_name
 from cxrsync.storage.state_db import State
 from cxrsync.storage.tree import Tree
+from cxrsync.threads import run_in_thread
 
 T = TypeVar("T")
 
@@ -120,15 +120,18 @@ class Partitions:
             if state is not None:
                 state.close()
 
-        def remove() -> LockedFolder:
+        def remove() -> None:
             with self._checking:
-                return self._held.pop(name)
+                del self._held[name]
 
+        folder = self._held[name]
         try:
             await self._in_state_thread(close_state)
         finally:
-            folder = await run_in_thread(remove)
-            await folder.release()
+            try:
+                await run_in_thread(remove)
+            finally:  # also if cancelled meanwhile: nobody else knows of the lock any more
+                await folder.release()
 
     def check(self, names: Iterable[str] | None = None) -> None:
         """Check that this run still holds the locks of these partitions (None: of all).

@@ -12,13 +12,13 @@ from time import time
 from cxrsync.errors import DiskError
 from cxrsync.model import Entry, FileRecord, FileStat, Outcome, Result
 from cxrsync.sanitize import reason_of
-from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.filesystem import disk_error
 from cxrsync.storage.publish import VerifiedFile, publish
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.outcome_log import OutcomeLog
 from cxrsync.sync.partitions import Partitions
+from cxrsync.threads import run_in_thread
 
 BATCH_FILES = 64
 BATCH_SECONDS = 2.0

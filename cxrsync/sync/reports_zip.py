@@ -22,13 +22,13 @@ from cxrsync.model import ROOT, Entry, Kind
 from cxrsync.plan.planner import Plan
 from cxrsync.sources.base import Opened
 from cxrsync.storage.checksum import sha256_file
-from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import VerifiedFile
 from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.storage.zip_reader import InvalidArchive, Member, members, read_member
 from cxrsync.sync.publisher import PublishItem
 from cxrsync.sync.sync_context import SyncContext
+from cxrsync.threads import run_in_thread
 from cxrsync.transfer.pool import fetch_alone
 from cxrsync.transfer.transfer import Transfer
 
@@ -83,7 +83,7 @@ class ReportArchive:
         published = self._run.target.tree.final(entry.path)
         if await run_in_thread(lambda: _is_verified(published, entry)):
             return await self._unpack_file(published, None)
-        if not (selected or await self._is_worth_it(entry, partial)):
+        if self._run.budget.is_spent or not (selected or await self._is_worth_it(entry, partial)):
             return self._plan
         submitted = False
         try:

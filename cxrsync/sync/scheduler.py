@@ -18,7 +18,6 @@ from cxrsync.errors import (
 )
 from cxrsync.model import DigestMismatch, Entry, Outcome, Result, partition_of
 from cxrsync.sanitize import reason_of
-from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.filesystem import disk_error
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import VerifiedFile, continue_short_file, copy_published
@@ -26,6 +25,7 @@ from cxrsync.sync.digest_mismatch import Observation, Verdict, judge
 from cxrsync.sync.file_job import FileJob
 from cxrsync.sync.publisher import PublishItem
 from cxrsync.sync.sync_context import SyncContext
+from cxrsync.threads import run_in_thread
 from cxrsync.transfer.segments import Segment
 from cxrsync.transfer.transfer import Transfer
 from cxrsync.transfer.transfer_options import TransferOptions

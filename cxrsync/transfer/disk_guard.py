@@ -17,7 +17,7 @@ from cxrsync import humanize
 from cxrsync.errors import DiskError
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.disk_space import FreeSpace, free_space
-from cxrsync.storage.executors import run_in_thread
+from cxrsync.threads import run_in_thread
 
 # Other programs fill the disk, too: this is how old a measurement may be.
 _MEASURE_SECONDS = 0.5

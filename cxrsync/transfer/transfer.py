@@ -12,9 +12,9 @@ from cxrsync.events import Received
 from cxrsync.model import RemotePath
 from cxrsync.sources.base import BodyEnd, Opened, PastEnd
 from cxrsync.storage.byte_ranges import is_whole
-from cxrsync.storage.executors import run_in_thread
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import ObjectVersion
+from cxrsync.threads import run_in_thread
 from cxrsync.transfer.breaker_state import RequestStart
 from cxrsync.transfer.object_version import version_after, version_at
 from cxrsync.transfer.response_policy import Action, LocalState, decide

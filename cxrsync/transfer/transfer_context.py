@@ -10,7 +10,7 @@ from cxrsync.config.job import TransferLimits
 from cxrsync.config.timetable import Timetable
 from cxrsync.events import EventSink
 from cxrsync.sources.base import Source
-from cxrsync.storage.executors import Writers
+from cxrsync.threads import Writers
 from cxrsync.transfer.budget import Budget
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter

@@ -195,3 +195,14 @@ def test_where_the_tables_are_that_people_look_for_in_vain(machine: Machine) -> 
         "cxr-record-list.csv.gz",
         "cxr-study-list.csv.gz",
     }
+
+
+def test_a_file_whose_name_is_not_utf8_is_extra_and_ends_nothing(machine: Machine) -> None:
+    assert machine.pull("--jpg", "--only", "docs").code == 0
+    root = machine.dest / JPG / VERSION
+    with open(bytes(root) + b"/caf\xe9.txt", "wb"):
+        pass
+    for words in ((), ("--json",), ("--repair",)):
+        done = machine.run("verify", "--jpg", *words)
+        assert done.code == 0, done.err
+    assert "1 extra" in machine.run("verify", "--jpg").out + machine.run("verify", "--jpg").err

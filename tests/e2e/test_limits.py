@@ -1,6 +1,7 @@
 """The limits of a run: bytes, files, hours, and what must stay free on the disk."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,7 @@ from time import monotonic
 
 import pytest
 from e2e.scripted import SLUG, VERSION, ScriptedServer, differences, noise, pull_from
+from e2e.stage import Machine
 
 from cxrsync.errors import ExitCode
 from cxrsync.events import Notice, Retrying, Waiting
@@ -196,3 +198,12 @@ async def test_within_its_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         pulled = await pull_from(server, tmp_path, window="22:00-06:00", limit_rate="1M")
     assert pulled.code == ExitCode.COMPLETE
     assert not [event for event in pulled.events if isinstance(event, Waiting)]
+
+
+@pytest.mark.parametrize("reports", ["zip", "files"])
+def test_spent_bytes_hold_for_the_archive_of_reports_too(machine: Machine, reports: str) -> None:
+    words = ("--dicom", "--only", "reports", "--reports", reports)
+    stopped = machine.run("pull", *words, "--max-bytes", "0", "--json")
+    assert stopped.code == ExitCode.LIMIT
+    summary = json.loads(stopped.out.splitlines()[-1])
+    assert summary["files"]["fetched"] == 0

@@ -245,3 +245,9 @@ def test_covers(path: str, within: bool) -> None:
     keys = key_ranges_for([Selection(subjects=(P10,))], JPG, {})
     assert keys is not None
     assert is_in_key_ranges(keys, path) is within
+
+
+def test_a_name_that_is_not_utf8_is_in_a_range_too() -> None:
+    """Another program's file may have one, and ``verify`` asks this of every extra file."""
+    assert is_in_key_ranges(((b"", None),), "files/x\udcff.bin")
+    assert not is_in_key_ranges(((b"files/p10/", b"files/p100"),), "files/x\udcff.bin")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -184,3 +185,27 @@ def test_the_identity_tells_trees_apart(tmp_path: Path) -> None:
     assert local_tree(tmp_path / "link").identity == local_tree(tmp_path / "a b").identity
     with pytest.raises(Unreachable, match="no such folder"):
         local_tree(tmp_path / "none")
+
+
+async def test_a_cancelled_open_leaves_no_file_open(
+    source: LocalTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+    begun, go_on = asyncio.Event(), threading.Event()
+    loop, original = asyncio.get_running_loop(), local._open_without_waiting
+
+    def open_slowly(path: Path) -> int:
+        loop.call_soon_threadsafe(begun.set)
+        assert go_on.wait(60)
+        opened.append(original(path))
+        return opened[0]
+
+    monkeypatch.setattr(local, "_open_without_waiting", open_slowly)
+    asking = asyncio.create_task(ask(source))
+    await begun.wait()
+    asking.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(opened[0])

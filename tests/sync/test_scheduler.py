@@ -19,7 +19,6 @@ from cxrsync.errors import DiskError, Interrupted, InvalidResponse, NotFound
 from cxrsync.events import Event, FileDone, Received
 from cxrsync.model import DigestMismatch, Entry, Outcome, RemotePath, Result
 from cxrsync.sources.base import Answer, Opened
-from cxrsync.storage.executors import Writers
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
@@ -29,6 +28,7 @@ from cxrsync.sync.partitions import Partitions
 from cxrsync.sync.publisher import Publisher
 from cxrsync.sync.scheduler import Scheduler
 from cxrsync.sync.sync_context import SyncContext
+from cxrsync.threads import Writers
 from cxrsync.transfer import retry_policy
 from cxrsync.transfer.budget import Budget
 from cxrsync.transfer.circuit_breaker import CircuitBreaker

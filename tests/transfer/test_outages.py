@@ -23,9 +23,9 @@ from cxrsync.errors import Interrupted, Throttled, Unreachable
 from cxrsync.events import Event
 from cxrsync.model import RemotePath
 from cxrsync.sources.base import Answer, Opened
-from cxrsync.storage.executors import Writers
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import ObjectVersion
+from cxrsync.threads import Writers
 from cxrsync.transfer import circuit_breaker as breaker_module
 from cxrsync.transfer import concurrency as concurrency_module
 from cxrsync.transfer import pool as pool_module

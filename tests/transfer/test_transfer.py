@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxrsync import threads
 from cxrsync.config.job import TransferLimits
 from cxrsync.config.timetable import Timetable
 from cxrsync.errors import (
@@ -32,10 +33,9 @@ from cxrsync.errors import (
 from cxrsync.events import Event, Received
 from cxrsync.model import RemotePath
 from cxrsync.sources.base import Answer, BodyEnd, Opened, PastEnd, Unchanged
-from cxrsync.storage import executors
-from cxrsync.storage.executors import Writers
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import ObjectVersion
+from cxrsync.threads import Writers
 from cxrsync.transfer import retry_policy, segments
 from cxrsync.transfer import transfer as module
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
@@ -584,7 +584,7 @@ async def test_bytes_written_during_a_cancellation_are_counted(
         assert go.wait(60)
         return original(partial, offset, chunks, generation)
 
-    monkeypatch.setattr(executors, "SMALL", 0)  # in a thread
+    monkeypatch.setattr(threads, "SMALL", 0)  # in a thread
     monkeypatch.setattr(Partial, "write", write)
     harness = make_harness(tmp_path)
     task = asyncio.create_task(harness.fetch())

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from cxrsync.storage import executors as module
-from cxrsync.storage.executors import SMALL, Writers
+from cxrsync import threads as module
+from cxrsync.threads import SMALL, Writers
 
 
 class Clock:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cxrsync.storage.executors import run_in_thread
+from cxrsync.threads import in_loop_thread, run_in_thread
 
 
 class Work:
@@ -124,3 +124,18 @@ async def test_a_timeout_around_it_comes_late_but_comes() -> None:
     with pytest.raises(TimeoutError):
         await impatient()
     assert work.done
+
+
+async def test_a_call_from_a_thread_is_run_in_the_loop_s_own() -> None:
+    seen: list[tuple[str, bool]] = []
+    own = threading.get_ident()
+
+    def listen(word: str) -> None:
+        seen.append((word, threading.get_ident() == own))
+
+    emit = in_loop_thread(listen)
+    emit("at once")
+    assert seen == [("at once", True)]
+    await run_in_thread(lambda: emit("from a thread"))
+    # It was scheduled before the end of the thread was.
+    assert seen == [("at once", True), ("from a thread", True)]

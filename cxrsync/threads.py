@@ -60,6 +60,22 @@ async def wait_to_end(future: asyncio.Future[T]) -> T:
         raise
 
 
+def in_loop_thread(call: Callable[[T], None]) -> Callable[[T], None]:
+    """Return ``call`` for use in any thread: it is always run in the event loop's own thread.
+
+    From another thread it is scheduled, before whatever that thread's end makes possible.
+    """
+    loop, own = asyncio.get_running_loop(), threading.get_ident()
+
+    def run(argument: T) -> None:
+        if threading.get_ident() == own:
+            call(argument)
+        else:
+            loop.call_soon_threadsafe(call, argument)
+
+    return run
+
+
 SMALL = 256 << 10
 # A disk that takes longer than this for a small piece counts as slow for a while.
 _LONG_SECONDS = 0.02
