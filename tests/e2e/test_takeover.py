@@ -81,7 +81,7 @@ class Line:
         if self.waits and request.path == LARGE:
             await writer.drain()
             self.waiting.set()
-            await asyncio.to_thread(self.go_on.wait, 60)
+            assert await asyncio.to_thread(self.go_on.wait, 200)
         if self.is_bad:
             body[-1] ^= 1
         writer.write(body[middle:])
@@ -129,7 +129,7 @@ async def begun(server: ScriptedServer, line: Line, dest: Path) -> asyncio.Task[
     task = asyncio.create_task(
         pull_from(server, dest, user_agent=SLEEPER, stall_timeout=60, connections=1)
     )
-    await asyncio.to_thread(line.waiting.wait, 60)
+    assert await asyncio.to_thread(line.waiting.wait, 60)
     folder = dest / SLUG / VERSION / ".cxrsync/p10/partial"
     name = f"{sha256(FILES[LARGE])}.*"
     await asyncio.to_thread(
@@ -175,9 +175,10 @@ async def test_a_heart_that_finds_the_lock_lost_ends_the_run(
     server: ScriptedServer, line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At once, though nothing arrives that it could write."""
+    monkeypatch.setattr(locks, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(transfer, "HANDOVER_BYTES", 50_000)
     sleeper = await begun(server, line, tmp_path)
     before = identities(tmp_path)
-    monkeypatch.setattr(locks, "HEARTBEAT_SECONDS", 0.01)
     shutil.rmtree(tmp_path / SLUG / VERSION / ".cxrsync/p10/lock")
     ended = await sleeper
     line.go_on.set()
