@@ -90,8 +90,18 @@ class Publisher:
         self._batch_timeout = FIRST_BATCH_SECONDS
 
     async def submit(self, item: Item) -> None:
-        """Queue a verified file; wait while the queue is full because the disk is slow."""
-        await self._items.put(item)
+        """Queue a verified file; wait while the queue is full because the disk is slow.
+
+        From now on the publisher closes the item's file, also if the caller is cancelled meanwhile
+        or the publisher has ended.
+        """
+        try:
+            await self._items.put(item)
+        except asyncio.CancelledError:
+            _close_partials([item])
+            raise
+        if self._ended:
+            self._close_queued()
 
     def flush(self) -> None:
         """Publish the files queued so far, without waiting for a full batch."""
@@ -115,11 +125,23 @@ class Publisher:
         finally:
             # Empty the queue: a task that waits in submit() must not wait for ever.
             self._ended = True
-            while not self._items.empty():
-                _close_partials([self._items.get_nowait()])
+            self._close_queued()
+
+    def _close_queued(self) -> None:
+        while not self._items.empty():
+            _close_partials([self._items.get_nowait()])
 
     async def _gather(self) -> tuple[list[Item], bool]:
+        """Return the next batch, and whether there may be more."""
         batch: list[Item] = []
+        try:
+            return batch, await self._fill(batch)
+        except asyncio.CancelledError:
+            _close_partials(batch)
+            raise
+
+    async def _fill(self, batch: list[Item]) -> bool:
+        """Add items to a batch until it is full or due. Return False after the last item."""
         deadline = None
         while len(batch) < self._batch_files:
             try:
@@ -128,7 +150,7 @@ class Publisher:
             except TimeoutError:
                 break
             if item is None:
-                return batch, False
+                return False
             if isinstance(item, _Flush):
                 if batch:
                     break
@@ -137,7 +159,7 @@ class Publisher:
             if deadline is None:
                 deadline = asyncio.get_running_loop().time() + self._batch_timeout
                 self._batch_timeout = BATCH_SECONDS
-        return batch, True
+        return True
 
     async def _publish(self, batch: list[Item], pool: ThreadPoolExecutor) -> None:
         fetched = [item for item in batch if isinstance(item, PublishItem)]

@@ -109,8 +109,7 @@ class Scheduler:
         while True:
             work = self._sync.pool.free_segment()
             if work is None:
-                job = self._next_job()
-                if job is not None:
+                if (job := self._next_job()) is not None:
                     await self._start(job)
                     continue
                 work = self._sync.pool.shared_segment()
@@ -202,24 +201,23 @@ class Scheduler:
                 set_aside=self._set_aside(entry) if job.copy_of is None else None,
             ),
         )
+        self._jobs[transfer] = job  # from now on close() closes its file
         try:
             if job.copy_of is not None:
                 original = self._sync.target.tree.final(job.copy_of)
                 await run_in_thread(lambda: self._copy(original, partial))
             elif job.found_wrong:
                 # Only now: until here another path's transfer may have used the partial.
-                begun = self._sync.partitions.partial(entry)
+                begun, tree = self._sync.partitions.partial(entry), self._sync.target.tree
                 with suppress(FileNotFoundError):
                     await run_in_thread(
-                        lambda: continue_short_file(
-                            self._sync.target.tree, entry, begun, self._sync.trash
-                        )
+                        lambda: continue_short_file(tree, entry, begun, self._sync.trash)
                     )
             await transfer.begin(load=may_have_bytes)
         except OSError as problem:
-            self._fail(job, self._error_of(problem, entry.path))
+            partial.close()
+            self._fail(self._jobs.pop(transfer), self._error_of(problem, entry.path))
             return
-        self._jobs[transfer] = job
         self._sync.pool.add(transfer)
         if transfer.finished:  # the partial was complete
             await self._finish(transfer)
@@ -255,14 +253,16 @@ class Scheduler:
             if digest == job.entry.sha256:
                 copied = job.copy_of is not None
                 resumed = 0 if copied else transfer.resumed
-                await self._sync.publisher.submit(
-                    PublishItem(VerifiedFile(job.entry, partial), resumed, copied)
-                )
+                item = PublishItem(VerifiedFile(job.entry, partial), resumed, copied)
+                await self._sync.publisher.submit(item)
                 return
             await self._judge(job, transfer, digest)
         except OSError as problem:
             partial.close()
             self._fail(job, self._error_of(problem, job.entry.path))
+        except BaseException:
+            self._jobs[transfer] = job  # close() closes its file
+            raise
 
     async def _judge(self, job: FileJob, transfer: Transfer, digest: str) -> None:
         entry = job.entry
@@ -289,9 +289,8 @@ class Scheduler:
         reason = (
             f"the source's copy has the SHA-256 {found.observed}, the manifest has {found.expected}"
         )
-        self._sync.outcomes.mismatched(
-            found, Outcome(found.path, Result.CONTRADICTED, size, reason=reason)
-        )
+        outcome = Outcome(found.path, Result.CONTRADICTED, size, reason=reason)
+        self._sync.outcomes.mismatched(found, outcome)
 
     def _fail(self, job: FileJob, problem: CxrsyncError) -> None:
         self._release(job, copied_from=None)
@@ -335,8 +334,7 @@ class Scheduler:
         """Return the error of one file for an OSError. Raises: LockLost if another run has taken
         the partition over, DiskError for an error of the whole disk."""
         self._sync.partitions.check([partition_of(path)])
-        error = disk_error(problem, f"cannot write {path}")
-        if error is not None:
+        if error := disk_error(problem, f"cannot write {path}"):
             raise error
         return CxrsyncError(f"cannot write: {reason_of(problem)}")
 

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,7 +108,19 @@ def cxrsync(words: Sequence[str], environment: Mapping[str, str]) -> Ended:
             code = done.code
         gc.collect()  # what the command forgot to close complains now, on its own stderr
     assert isinstance(code, int)
+    assert open_below(environment.get("CXRSYNC_DEST")) == [], "the command left files open"
     return Ended(code, out.text(), err.text())
+
+
+def open_below(folder: str | None) -> list[str]:
+    """The files below a folder that this process holds open, where the system tells."""
+    found = []
+    for descriptor in (
+        os.listdir("/proc/self/fd") if folder and os.path.isdir("/proc/self/fd") else ()
+    ):
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    return [path for path in found if path.startswith(f"{folder}/")]
 
 
 class _Stream(io.TextIOWrapper):

@@ -93,7 +93,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         return folder
 
     yield mount
-    subprocess.run(["umount", folder], capture_output=True, check=False)
+    subprocess.run(["umount", "--lazy", folder], capture_output=True, check=False)
 
 
 @pytest.fixture
