@@ -44,12 +44,13 @@ class YamlDocument:
     """The content of a file: None, str, int, float and bool in lists and in dicts with str keys.
 
     ``title`` names the file in messages. ``places``: the position of each list item, and of the key
-    of each value in a mapping.
+    of each value in a mapping. ``texts``: how the file spells each value that is not text.
     """
 
     title: str
     value: Any
     places: dict[ValuePath, Place] = field(default_factory=dict)
+    texts: dict[ValuePath, str] = field(default_factory=dict)
 
     def error(self, path: ValuePath, what: str, next_step: str | None = None) -> UsageError:
         """Return an error about the value at ``path``; ``what`` says what is wrong."""
@@ -88,9 +89,10 @@ def read_yaml(file: Path, title: str) -> YamlDocument:
 def parse_yaml(text: str, title: str) -> YamlDocument:
     """Return the document in a text. Raises UsageError as :func:`read_yaml` does."""
     places: dict[ValuePath, Place] = {}
+    texts: dict[ValuePath, str] = {}
     try:
         node = _Loader(text).get_single_node()
-        value = None if node is None else _value(node, (), places)
+        value = None if node is None else _value(node, (), places, texts)
     except _Refused as refused:
         raise UsageError(f"{title}, {refused.place}: {refused}") from None
     except yaml.YAMLError as problem:
@@ -101,7 +103,7 @@ def parse_yaml(text: str, title: str) -> YamlDocument:
             next_step="Text that contains ': ' or ' #', or starts with a special character, needs "
             "quotes.",
         ) from None
-    return YamlDocument(title, value, places)
+    return YamlDocument(title, value, places, texts)
 
 
 class _Refused(Exception):
@@ -142,16 +144,26 @@ def _refuse(mark: yaml.Mark, what: str) -> NoReturn:
     raise _Refused(mark, what)
 
 
-def _value(node: yaml.Node, path: ValuePath, places: dict[ValuePath, Place]) -> Any:
-    """Return the plain value of a node, and add the positions of all values below to ``places``."""
+def _value(
+    node: yaml.Node,
+    path: ValuePath,
+    places: dict[ValuePath, Place],
+    texts: dict[ValuePath, str],
+) -> Any:
+    """Return the plain value of a node, and add what the document says of all values below."""
     if isinstance(node, yaml.MappingNode):
         items = _items(node, path, places)
-        return {key: _value(below, (*path, key), places) for key, below in items}
+        return {key: _value(below, (*path, key), places, texts) for key, below in items}
     if isinstance(node, yaml.SequenceNode):
         for number, below in enumerate(node.value):
             places[(*path, number)] = _place(below.start_mark)
-        return [_value(below, (*path, number), places) for number, below in enumerate(node.value)]
-    return _scalar(node)
+        return [
+            _value(below, (*path, number), places, texts) for number, below in enumerate(node.value)
+        ]
+    value = _scalar(node)
+    if not isinstance(value, str):
+        texts[path] = node.value
+    return value
 
 
 def _items(

@@ -37,10 +37,11 @@ class Group(Enum):
     COMMAND = "Command"
     OUTPUT = "Output"
     PROGRAM = "Program"
+    MIRROR = "Mirror"  # keys of job files only
 
 
 # The groups whose options make a job. Python and job files take only these.
-JOB_GROUPS = frozenset(Group) - {Group.COMMAND, Group.OUTPUT, Group.PROGRAM}
+JOB_GROUPS = frozenset(Group) - {Group.COMMAND, Group.OUTPUT, Group.PROGRAM, Group.MIRROR}
 
 
 @dataclass(frozen=True, slots=True)

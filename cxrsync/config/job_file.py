@@ -1,0 +1,266 @@
+"""Read a job file: YAML with ``defaults`` and ``jobs``, whose keys are the options of pull.
+
+Each error names line, column and key. A relative path starts at the folder of the file, because
+cron and systemd run a command in other folders than a person does. Variables of the environment
+count only where the file names them, as ``${NAME}``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cxrsync.catalog.load import dataset_info, load
+from cxrsync.catalog.yaml_file import ValuePath, YamlDocument, read_yaml
+from cxrsync.config.job import DEFAULT_DEST, Job
+from cxrsync.config.job_values import Value, checked_value, is_secret, secret_error
+from cxrsync.config.mirror_options import FILE_OPTIONS, JOB_SETTINGS
+from cxrsync.config.option import Option, nearest
+from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS
+from cxrsync.config.parse_job import make_job
+from cxrsync.errors import UsageError
+
+JOBS, DEFAULTS, NAME_KEY = "jobs", "defaults", "name"
+JOB_NAME = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z._-]{0,62}[0-9A-Za-z])?", re.ASCII)
+LATEST = "latest"
+_SEE = "`cxrsync mirror --schema` prints the form; configs/nightly.yaml is an example."
+# The options that name a dataset: a job's own replace those of the defaults.
+_DATASET = ("dataset", "jpg", "dicom")
+# What the dataset does not have: "mimic-cxr-jpg has no shard p99".
+_MISSING_IN_TEXT = re.compile(r" has no ([a-z]+) ")
+_OPTION_IN_TEXT = re.compile(r"(?<![\w/-])--([a-z][a-z-]*[a-z])")
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorJob:
+    """One job of a file. ``settings``: what the mirror does besides pulling, by option name."""
+
+    name: str
+    job: Job
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorFile:
+    """The jobs of a file, in its order. ``settings``: of the whole mirror, by option name."""
+
+    path: Path
+    jobs: tuple[MirrorJob, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def only(self, name: str) -> MirrorFile:
+        """Return the file with one job only. Raises UsageError if there is no such job."""
+        chosen = tuple(each for each in self.jobs if each.name == name)
+        if not chosen:
+            names = ", ".join(each.name for each in self.jobs)
+            raise UsageError(f"{self.path} has no job {name!r}", next_step=f"Its jobs: {names}.")
+        return replace(self, jobs=chosen)
+
+
+def read_job_file(path: Path, environ: Mapping[str, str] = os.environ) -> MirrorFile:
+    """Return the jobs of a file, with checked values.
+
+    Raises UsageError for whatever is wrong in the file, with line, column and key.
+    """
+    return _Reader(read_yaml(path, str(path)), path, environ).read()
+
+
+class _Reader:
+    """Reads one document."""
+
+    def __init__(self, document: YamlDocument, path: Path, environ: Mapping[str, str]) -> None:
+        self._document = document
+        self._path = path
+        self._environ = environ
+        self._folder = Path(os.path.abspath(path)).parent
+
+    def read(self) -> MirrorFile:
+        top = self._mapping((), self._document.value)
+        for key in top:
+            if key not in {JOBS, DEFAULTS}:
+                self._check_key((key,), FILE_OPTIONS, (JOBS, DEFAULTS))
+        defaults = self._values(
+            (DEFAULTS,), self._mapping((DEFAULTS,), top.get(DEFAULTS, {})), JOB_KEYS
+        )
+        listed = top.get(JOBS)
+        if not isinstance(listed, list) or not listed:
+            what = "there are no jobs" if not listed else "this is not a list of jobs"
+            where: ValuePath = (JOBS,) if JOBS in top else ()
+            raise self._document.error(where, what, f"Write jobs: and one - for each job. {_SEE}")
+        jobs = [self._job((JOBS, at), each, defaults) for at, each in enumerate(listed)]
+        self._refuse_doubles(jobs)
+        options = {key: value for key, value in top.items() if key not in {JOBS, DEFAULTS}}
+        settings = {
+            each.option.name: each.value
+            for each in self._values((), options, FILE_OPTIONS).values()
+        }
+        return MirrorFile(self._path, tuple(jobs), settings)
+
+    # ── one job ────────────────────────────────────────────────────────────────────────────────
+
+    def _job(self, path: ValuePath, raw: Any, defaults: Mapping[str, Value]) -> MirrorJob:
+        fields = dict(self._mapping(path, raw))
+        name = fields.pop(NAME_KEY, None)
+        own = self._values(path, fields, JOB_KEYS, more=(NAME_KEY,))
+        if any(key in own for key in _DATASET):
+            defaults = {key: each for key, each in defaults.items() if key not in _DATASET}
+        values = {**defaults, **own}
+        options = {each.option.name: each.value for each in values.values()}
+        settings = {
+            each.name: options.pop(each.name) for each in JOB_SETTINGS if each.name in options
+        }
+        options.setdefault("dest", self._folder / DEFAULT_DEST)
+        self._check_dataset(path, values, options)
+        try:
+            job = make_job(options)
+        except UsageError as problem:
+            raise self._placed(problem, path, values) from None
+        return MirrorJob(self._name(path, name, job), job, settings)
+
+    def _check_dataset(
+        self, path: ValuePath, values: Mapping[str, Value], options: Mapping[str, Any]
+    ) -> None:
+        """Raise UsageError unless the job says which version of which dataset it mirrors."""
+        if not any(options.get(name) for name in _DATASET):
+            raise self._document.error(
+                path, "the job names no dataset", "Add dataset: mimic-cxr-jpg, for example."
+            )
+        if "dataset_version" not in options:
+            raise self._document.error(
+                path,
+                "the job names no dataset_version",
+                f'Add dataset_version: "{self._newest(options)}", with the quotes.',
+            )
+        if options["dataset_version"] == LATEST:
+            raise self._document.error(
+                values["dataset_version"].path,
+                "a job that follows the newest version is not possible yet",
+                f'Name a version: dataset_version: "{self._newest(options)}".',
+            )
+
+    @staticmethod
+    def _newest(options: Mapping[str, Any]) -> str:
+        slugs = [slug for slug, known in load().items() if known.alias and options.get(known.alias)]
+        known = dataset_info(str(options.get("dataset") or slugs[0])).versions
+        return known[-1] if known else "2.1.0"
+
+    def _name(self, path: ValuePath, raw: Any, job: Job) -> str:
+        name = job.dataset if raw is None else raw
+        if not isinstance(name, str) or not JOB_NAME.fullmatch(name):
+            raise self._document.error(
+                (*path, NAME_KEY),
+                "this is not a name for a job",
+                'Write up to 64 letters, digits, dots, dashes and underscores: "jpg-frontal".',
+            )
+        return name
+
+    def _refuse_doubles(self, jobs: Sequence[MirrorJob]) -> None:
+        """Raise UsageError for two jobs of one name or one tree."""
+        names: dict[str, int] = {}
+        trees: dict[tuple[str, str, str | None], int] = {}
+        for at, each in enumerate(jobs):
+            job = each.job
+            tree = (os.path.realpath(job.dest), job.dataset, job.version)
+            if (first := trees.setdefault(tree, at)) != at:
+                raise self._document.error(
+                    (JOBS, at),
+                    f"the jobs {jobs[first].name!r} and {each.name!r} are for one tree: "
+                    f"{job.dataset} {job.version} in {job.dest}",
+                    "Put both selections into one job, or give one of them another dest.",
+                )
+            if names.setdefault(each.name, at) != at:
+                raise self._document.error(
+                    (JOBS, at),
+                    f"two jobs have the name {each.name!r}",
+                    "Give each job a name: of its own.",
+                )
+
+    # ── keys and values ────────────────────────────────────────────────────────────────────────
+
+    def _mapping(self, path: ValuePath, raw: Any) -> Mapping[str, Any]:
+        if isinstance(raw, dict):
+            return raw
+        what = "this is empty" if raw is None else "this is not a mapping of keys to values"
+        raise self._document.error(path, what, f"Write key: value, one a line. {_SEE}")
+
+    def _values(
+        self,
+        path: ValuePath,
+        fields: Mapping[str, Any],
+        options: Sequence[Option],
+        more: Sequence[str] = (),
+    ) -> dict[str, Value]:
+        """Return the checked values of a mapping, by key."""
+        known = {option.key: option for option in options}
+        found = {}
+        for key, raw in fields.items():
+            here = (*path, key)
+            if key not in known:
+                self._check_key(here, options, more)
+            value = checked_value(self._document, here, known[key], raw, self._environ)
+            found[key] = Value(known[key], here, _from_folder(known[key], value, self._folder))
+        return found
+
+    def _check_key(self, path: ValuePath, options: Sequence[Option], more: Sequence[str]) -> None:
+        """Raise UsageError if the last part of ``path`` is none of the options' keys."""
+        key = str(path[-1])
+        if key in {option.key for option in options}:
+            return
+        if is_secret(key):
+            raise secret_error(self._document, path)
+        raise self._document.error(path, "there is no such key", _advice(key, path, options, more))
+
+    def _placed(
+        self, problem: UsageError, path: ValuePath, values: Mapping[str, Value]
+    ) -> UsageError:
+        """Return the error of an option as one about its place in the file, by its key."""
+        text = str(problem)
+        named = [key.replace("-", "_") for key in _OPTION_IN_TEXT.findall(text)]
+        named += _MISSING_IN_TEXT.findall(text)
+        where = next((values[key].path for key in named if key in values), path)
+        text = text.removeprefix(f"--{str(where[-1]).replace('_', '-')}").lstrip(": ")
+        step = problem.next_step or None
+        return self._document.error(where, _as_keys(text), step if step is None else _as_keys(step))
+
+
+JOB_KEYS: tuple[Option, ...] = (*JOB_OPTIONS, *JOB_SETTINGS)
+
+
+def _as_keys(text: str) -> str:
+    """Return a text about options of the command line with the keys of a job file."""
+    return _OPTION_IN_TEXT.sub(lambda match: match[1].replace("-", "_"), text)
+
+
+def _from_folder(option: Option, value: Any, folder: Path) -> Any:
+    """Return a value whose relative paths start at ``folder``."""
+    if isinstance(value, Path):
+        return folder / value
+    if isinstance(value, list) and option.name in {"subject", "study", "image"}:
+        return [_id_file(each, folder) for each in value]
+    return value
+
+
+def _id_file(text: str, folder: Path) -> str:
+    return f"@{folder / Path(text[1:]).expanduser()}" if text.startswith("@") else text
+
+
+def _advice(key: str, path: ValuePath, options: Sequence[Option], more: Sequence[str]) -> str:
+    """Return what to write instead of an unknown key."""
+    import difflib  # here, because only errors need it
+
+    is_top = len(path) == 1
+    if is_top and key in {option.key for option in JOB_KEYS}:
+        return f"{key} belongs into a job, or into defaults: for all of them."
+    if not is_top and key in {option.key for option in FILE_OPTIONS}:
+        return f"{key} is for all jobs: it belongs to the top of the file, beside jobs."
+    if close := difflib.get_close_matches(key, more, n=1, cutoff=0.6):
+        return f"Did you mean {close[0]}?"
+    if near := [option.key for option in nearest(key, options)]:
+        return f"Did you mean {' or '.join(near)}?"
+    if key in BY_NAME or key in {option.key for option in BY_NAME.values()}:
+        return f"{key} is an option of the command line only."
+    return _SEE

@@ -1,0 +1,228 @@
+"""Job files: what they say, and what is refused with its place and what to write instead."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cxrsync.config.job import Job
+from cxrsync.config.job_file import MirrorFile, read_job_file
+from cxrsync.config.parse_job import make_job
+from cxrsync.errors import UsageError
+from cxrsync.model import Kind
+
+MINIMAL = 'jobs:\n  - dataset: mimic-cxr-jpg\n    dataset_version: "2.1.0"\n'
+
+
+def read(folder: Path, text: str, **environ: str) -> MirrorFile:
+    file = folder / "jobs.yaml"
+    file.write_text(text, "utf-8")
+    return read_job_file(file, environ)
+
+
+def only_job(folder: Path, text: str, **environ: str) -> Job:
+    [found] = read(folder, text, **environ).jobs
+    return found.job
+
+
+def with_key(line: str) -> str:
+    return f"{MINIMAL}    {line}\n"
+
+
+def refusal(folder: Path, text: str, **environ: str) -> tuple[str, str]:
+    """The message without the file's name, and the next step."""
+    with pytest.raises(UsageError) as refused:
+        read(folder, text, **environ)
+    said = str(refused.value)
+    assert said.startswith(f"{folder / 'jobs.yaml'}")
+    return said.removeprefix(f"{folder / 'jobs.yaml'}").lstrip(", :"), refused.value.next_step
+
+
+def test_a_minimal_file(tmp_path: Path) -> None:
+    found = read(tmp_path, MINIMAL)
+    assert found.settings == {}
+    [job] = found.jobs
+    assert (job.name, job.settings) == ("mimic-cxr-jpg", {})
+    dest = tmp_path / "physionet.org/files"
+    assert job.job == make_job({"jpg": True, "dataset_version": "2.1.0", "dest": dest})
+
+
+def test_a_whole_file(tmp_path: Path) -> None:
+    text = """
+    defaults:
+      dest: ${DATA}/files
+      user: alice
+      connections: auto
+      limit_rate: {"08:00-20:00": 1M, 20:00-08:00: "off"}
+      jpg: true
+      dataset_version: "2.1.0"
+      retries: ${RETRIES}
+    jobs:
+      - name: jpg
+        shard: [p10-p11, p14]
+        split: train
+        view: [PA, AP]
+        window: 22:00-06:00
+        max_bytes: 100G
+      - name: dicom
+        dicom: true
+        only: [tables, docs]
+        subject: ["@subjects.txt", 10000032]
+        connections: 6
+        from: mirror
+    log: log/cxrsync.log
+    """
+    (tmp_path / "subjects.txt").write_text("p10000084\n")
+    (tmp_path / "mirror").mkdir()
+    found = read(tmp_path, text, DATA="/data", RETRIES="7")
+    assert found.settings == {"log": tmp_path / "log/cxrsync.log"}
+    jpg, dicom = found.jobs
+    assert (jpg.name, dicom.name) == ("jpg", "dicom")
+    common = {
+        "dest": "/data/files", "user": "alice", "dataset_version": "2.1.0", "retries": 7,
+        "limit_rate": {"08:00-20:00": "1M", "20:00-08:00": "off"},
+    }  # fmt: skip
+    assert jpg.job == make_job(
+        {**common, "jpg": True, "shard": ["p10-p11", "p14"], "split": ["train"],
+         "view": ["PA", "AP"], "window": "22:00-06:00", "max_bytes": "100G"}
+    )  # fmt: skip
+    assert dicom.job.dataset == "mimic-cxr"
+    assert dicom.job.selection.only == (Kind.TABLES, Kind.DOCS)
+    assert dicom.job.selection.subjects == ("p10000032", "p10000084")
+    assert (dicom.job.limits.connections, dicom.job.limits.retries) == (6, 7)
+    assert dicom.job.origin.from_dir == tmp_path / "mirror"
+    assert [each.name for each in found.only("dicom").jobs] == ["dicom"]
+    with pytest.raises(UsageError, match=r"has no job 'jpeg'") as refused:
+        found.only("jpeg")
+    assert refused.value.next_step == "Its jobs: jpg, dicom."
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "step"),
+    [
+        # Keys.
+        ("shrad: p10", "line 4, column 5: jobs[0].shrad: there is no such key",
+         "Did you mean shard?"),
+        ("threads: 4", "there is no such key", "Did you mean connections?"),
+        ("nmae: x", "there is no such key", "Did you mean name?"),
+        ("dry_run: true", "there is no such key", "dry_run is an option of the command line only."),
+        ("log: x", "there is no such key", "log is for all jobs: it belongs to the top"),
+        ("from_dir: /x", "there is no such key", "Did you mean from"),
+        ("dataset: mimic-cxr", "jobs[0].dataset is a duplicate key (the first is in line 2", ""),
+        # Values.
+        ("shard: p99", "line 4, column 5: jobs[0].shard: mimic-cxr-jpg has no shard p99", "p10"),
+        ("shard: q", "line 4, column 5: jobs[0].shard: 'q' is not a shard", "Write p10 to p19"),
+        ("shard:", "jobs[0].shard: is empty", "leave the option out"),
+        ("shard: []", "jobs[0].shard: is empty", "leave the option out"),
+        ("retries: many", "jobs[0].retries: 'many' is not a whole number of at least 0", ""),
+        ('retries: "3"', "jobs[0].retries: '3' is not a whole number", "Write 3, without quotes."),
+        ("no_fsync: 'yes'", "'yes' is not true or false", "Write True, without quotes."),
+        ("sample_by: week", "jobs[0].sample_by: 'week' is not", "Known: subject"),
+        ("labeler: negbio", "jobs[0].labeler: without label selects nothing", "Add label."),
+        ("jpg: 7", "jobs[0].jpg: 7 is not true or false", ""),
+        ("window: 22:00", "jobs[0].window: '22:00' is not a span of the day", "22:00-06:00"),
+        ("base_url: https://u:p@example.org", "jobs[0].base_url: contains a user name", ""),
+        ("link_from: nowhere", "jobs[0].link_from:", ""),
+        ("name: a b", "jobs[0].name: this is not a name for a job", "jpg-frontal"),
+        ("name: [a]", "jobs[0].name: this is not a name for a job", "jpg-frontal"),
+        ('subject: "@-"', "jobs[0].subject: @- reads standard input", ""),
+        # Traps of YAML.
+        ("view: no", "jobs[0].view: YAML reads no without quotes as true or false",
+         'Write "no", in quotes.'),
+        ("label: [On]", "line 4, column 13: jobs[0].label[0]: YAML reads On without quotes",
+         'Write "On", in quotes.'),
+        ("labeler: 1.10", "YAML reads 1.10 without quotes as a number",
+         'Write "1.10", in quotes.'),
+        ("limit_rate: off", "YAML reads off without quotes as true or false",
+         'Write "off", in quotes.'),
+        ("user: 1_000", "YAML reads 1_000 without quotes as a number", 'Write "1_000", in'),
+        # Secrets.
+        ("password: hunter2", "jobs[0].password: a password does not belong in a job file",
+         "PHYSIONET_PASSWORD_FILE, or use ~/.netrc"),
+        ("http_password: hunter2", "a password does not belong", "chmod 600"),
+        ("api-token: hunter2", "a password does not belong", "chmod 600"),
+        ("user: ${PHYSIONET_PASSWORD}", "jobs[0].user: a password does not belong", "chmod 600"),
+        # Variables.
+        ("user: ${NOBODY}", "jobs[0].user: the variable NOBODY is not set", "cron and systemd"),
+        ("user: ${EMPTY}", "jobs[0].user: the variable EMPTY is empty", "Set it"),
+        ("user: a${b", "${ begins the name of a variable", "Write ${NAME}."),
+        ("user: ${a-b}", "${ begins the name of a variable", "Write ${NAME}."),
+        ("retries: ${WORD}", "jobs[0].retries: 'word' is not a whole number", ""),
+        ("shard: [p10, '${NOBODY}']", "line 4, column 18: jobs[0].shard[1]: the variable", "cron"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_in_a_job(tmp_path: Path, line: str, said: str, step: str) -> None:
+    variables = {"EMPTY": " ", "WORD": "word", "PHYSIONET_PASSWORD": "hunter2"}
+    what, next_step = refusal(tmp_path, with_key(line), **variables)
+    assert said in what
+    assert step in next_step
+    assert "hunter2" not in what + next_step
+    assert "--" not in what + next_step  # keys, not options of the command line
+
+
+VERSION = 'dataset_version: "2.1.0"'
+TWO_ON_ONE_TREE = f"""jobs:
+  - jpg: true
+    {VERSION}
+  - name: b
+    jpg: true
+    {VERSION}
+    dest: ./physionet.org//files
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "step"),
+    [
+        ("", "this is empty", "Write key: value"),
+        ("- a", "this is not a mapping", "configs/nightly.yaml"),
+        ("defaults:\n  jpg: true\n", "there are no jobs", "Write jobs:"),
+        ("jobs:\n", "line 1, column 1: jobs: there are no jobs", "Write jobs:"),
+        ("jobs: {a: 1}", "jobs: this is not a list of jobs", "Write jobs:"),
+        ("jobs: [a]", "jobs[0]: this is not a mapping", "key: value"),
+        ("jobs:\n  -\n", "jobs[0]: this is empty", "key: value"),
+        (MINIMAL + "defaults:\n", "defaults: this is empty", "key: value"),
+        (MINIMAL + "shard: p10\n", "line 4, column 1: shard: there is no such key",
+         "shard belongs into a job, or into defaults"),
+        (MINIMAL + "job: x\n", "job: there is no such key", "Did you mean jobs?"),
+        (MINIMAL + "password: x\n", "password: a password does not belong", "chmod 600"),
+        (MINIMAL + "log: 7\n", "log: YAML reads 7 without quotes as a number", '"7"'),
+        (MINIMAL + "defaults:\n  shrad: x\n", "line 5, column 3: defaults.shrad: there is no",
+         "Did you mean shard?"),
+        (MINIMAL + "defaults:\n  shard: p9\n", "line 5, column 3: defaults.shard: 'p9' is not",
+         "p10"),
+        ("jobs:\n\t- jpg: true\n", "this is not valid YAML", ""),
+        (f"jobs:\n  - {VERSION}\n", "line 2, column 5: jobs[0]: the job names no dataset", "Add"),
+        ("jobs:\n  - jpg: true\n", "jobs[0]: the job names no dataset_version",
+         'Add dataset_version: "2.1.0", with the quotes.'),
+        ("jobs:\n  - jpg: true\n    dataset_version: 2.10\n",
+         "line 3, column 5: jobs[0].dataset_version: YAML reads 2.10 without quotes as a number",
+         'Write "2.10", in quotes.'),
+        ("jobs:\n  - jpg: true\n    dataset_version: latest\n", "not possible yet", '"2.1.0"'),
+        (f"jobs:\n  - jpg: true\n    dicom: true\n    {VERSION}\n",
+         "jobs[0]: more than one dataset", "Name one"),
+        (TWO_ON_ONE_TREE,
+         "line 4, column 5: jobs[1]: the jobs 'mimic-cxr-jpg' and 'b' are for one tree",
+         "another dest"),
+        (f"jobs:\n  - jpg: true\n    {VERSION}\n  - jpg: true\n    dataset_version: '2.0.0'\n",
+         "jobs[1]: two jobs have the name 'mimic-cxr-jpg'", "Give each job a name"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_in_a_file(tmp_path: Path, text: str, said: str, step: str) -> None:
+    what, next_step = refusal(tmp_path, text)
+    assert said in what
+    assert step in next_step
+    assert not re.search(r"(?<!\w)--", what + next_step.replace("mirror --schema", ""))
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot read .*: No such file"):
+        read_job_file(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("key", ["dataset", "jpg", "dicom"])
+def test_a_dataset_of_the_job_replaces_that_of_the_defaults(tmp_path: Path, key: str) -> None:
+    values: dict[str, Any] = {"dataset": "mimic-cxr", "jpg": "true", "dicom": "true"}
+    text = f"defaults:\n  dataset: eicu-crd\n  {VERSION}\njobs:\n  - {key}: {values[key]}\n"
+    assert only_job(tmp_path, text).dataset != "eicu-crd"
