@@ -19,6 +19,16 @@ class CancelToken:
         self.error: CxrsyncError | None = None
         self._task: asyncio.Task[object] | None = None
         self._cancelled = False
+        self._children: list[CancelToken] = []
+
+    def child(self) -> CancelToken:
+        """Return a token for one of several runs: what ends all of them ends it, but its own limits
+        and errors do not end the others."""
+        child = CancelToken()
+        self._children.append(child)
+        if self.code is not None:
+            child.request(self.code)
+        return child
 
     @contextmanager
     def watching(self, most_seconds: float | None) -> Iterator[None]:
@@ -76,6 +86,8 @@ class CancelToken:
         if self.code is None:
             self.code = code
             self._cancel()
+            for child in self._children:
+                child.request(code)
 
     def fail(self, error: CxrsyncError) -> None:
         """End the run at once, with ``error``. To be called in the event loop's thread."""

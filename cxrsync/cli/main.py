@@ -28,6 +28,7 @@ _COMMANDS = {
     "diff": "cxrsync.cli.diff:diff",
     "verify": "cxrsync.cli.verify:verify",
     "status": "cxrsync.cli.status:status",
+    "mirror": "cxrsync.cli.mirror:mirror",
     "demo": "cxrsync.cli.demo:demo",
 }
 
@@ -78,6 +79,7 @@ def cli(ctx: click.Context, verbose: bool, quiet: bool, debug: bool) -> None:  #
       cxrsync ls --jpg --frontal          print the paths of selected files
       cxrsync verify --jpg                hash the local files again
       cxrsync status --jpg                count verified and missing files, by shard
+      cxrsync mirror jobs.yaml            run a file of jobs unattended, as from cron
       cxrsync demo                        try all of this on this machine, without an account
 
     Exit codes: 0 complete and verified, 1 unexpected error, 2 usage, 3 credentials refused,

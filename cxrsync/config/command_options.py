@@ -35,6 +35,26 @@ COMMAND = (
         help="sha256sum: input for `sha256sum -c` in the version's folder [default: {default}].",
         near="output_format as json",
     ),
+    Option(
+        "job", Type.TEXT, Group.COMMAND, metavar="NAME", example="jpg",
+        help="Only the job of this name.", near="only_job job_name",
+    ),
+    Option(
+        "check", Type.FLAG, Group.COMMAND,
+        help="Check the file, and print what each job would do, how large it is, how long it takes "
+        "and which credentials are found; fetch no file.",
+        near="check_config validate test_config lint",
+    ),
+    Option(
+        "schema", Type.FLAG, Group.COMMAND,
+        help="Print the JSON Schema of job files, for editors.", near="json_schema print_schema",
+    ),
+    Option(
+        "init", Type.FLAG, Group.COMMAND,
+        help="Mark the destination of each job as a mirror's, once: a new folder, or a tree that "
+        "wget made.",
+        near="initialize initialise setup create mark",
+    ),
 )  # fmt: skip
 
 OUTPUT = (

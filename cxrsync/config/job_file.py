@@ -224,15 +224,21 @@ class _Reader:
         where = next((values[key].path for key in named if key in values), path)
         text = text.removeprefix(f"--{str(where[-1]).replace('_', '-')}").lstrip(": ")
         step = problem.next_step or None
-        return self._document.error(where, _as_keys(text), step if step is None else _as_keys(step))
+        return self._document.error(where, as_keys(text), step if step is None else as_keys(step))
 
 
 JOB_KEYS: tuple[Option, ...] = (*JOB_OPTIONS, *JOB_SETTINGS)
 
 
-def _as_keys(text: str) -> str:
+def as_keys(text: str) -> str:
     """Return a text about options of the command line with the keys of a job file."""
-    return _OPTION_IN_TEXT.sub(lambda match: match[1].replace("-", "_"), text)
+    keys = {option.key for option in JOB_KEYS}
+
+    def key(match: re.Match[str]) -> str:
+        name = match[1].replace("-", "_")
+        return name if name in keys else match[0]
+
+    return _OPTION_IN_TEXT.sub(key, text)
 
 
 def _from_folder(option: Option, value: Any, folder: Path) -> Any:

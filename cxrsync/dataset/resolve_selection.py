@@ -47,6 +47,17 @@ class ResolvedSelection:
             return self
         return replace(self, is_wanted=lambda path: path not in paths and is_wanted(path))
 
+    def in_root(self, kinds: frozenset[Kind]) -> ResolvedSelection:
+        """Return those of the selected files that are in the root and of one of ``kinds``."""
+        is_wanted, kind_of = self.is_wanted, self.target.dataset.kind_of
+        return replace(
+            self,
+            is_wanted=lambda path: (
+                partition_of(path) == ROOT and kind_of(path) in kinds and is_wanted(path)
+            ),
+            partitions=self.partitions & {ROOT},
+        )
+
 
 def one_file(target: Target, manifest: ManifestFile, entry: Entry) -> ResolvedSelection:
     """Return the resolved selection of one entry."""

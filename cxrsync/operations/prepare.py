@@ -44,7 +44,7 @@ async def prepare(
     rate_limiter = RateLimiter(job.limits.rate, emit)
     source = PacedSource(source, rate_limiter)
     version = await choose_version(job, source, emit)
-    target = Target(await _create_tree(job, version, emit), dataset_info(job.dataset), version)
+    target = Target(await create_tree(job, version, emit), dataset_info(job.dataset), version)
     asked = job.limits.connections
     budget, open_files = file_budget(asked)
     job = replace(job, limits=replace(job.limits, connections=budget.connections))
@@ -80,8 +80,11 @@ async def prepare(
         )
 
 
-async def _create_tree(job: Job, version: str, emit: EventSink) -> Tree:
-    """Check, create and claim the tree of the version in the job's destination."""
+async def create_tree(job: Job, version: str, emit: EventSink) -> Tree:
+    """Check, create and claim the tree of the version in the job's destination.
+
+    Raises: UsageError, DiskError.
+    """
     location = destination(job)
     found = location.find(job.dataset, version)
     tree = Tree(found.root)

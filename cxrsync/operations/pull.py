@@ -13,8 +13,9 @@ from cxrsync.config.job import Job
 from cxrsync.config.window import Window
 from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.run_context import RunContext
-from cxrsync.errors import UsageError
+from cxrsync.errors import ExitCode, UsageError
 from cxrsync.events import Event, EventSink, LimitReached, Notice, RunSummary
+from cxrsync.model import Kind
 from cxrsync.operations.exit_status import explain, is_callers_cancellation
 from cxrsync.operations.linked_reports import check_followers, follow
 from cxrsync.operations.prepare import prepare
@@ -33,10 +34,13 @@ async def pull(
     emit: EventSink,
     cancel: CancelToken | None = None,
     distrust: Iterable[str] = (),
+    root_kinds: frozenset[Kind] | None = None,
 ) -> RunSummary:
     """Fetch and verify the selected files that the tree does not have yet.
 
     ``distrust``: paths of files that were found wrong; their records do not count.
+    ``root_kinds``: of the selected files, fetch only those of these kinds in the root. If all goes
+    well, the tree has no log of such a run: it is the first part of another run.
 
     Returns the summary. If the run ended early, its error is raised after the summary, with
     ``exit_code`` and ``error``, was emitted.
@@ -57,14 +61,19 @@ async def pull(
             else:
                 with cancel.ending(partial(_seconds_left, job.limits.window)):
                     async with prepare(job, source, record, stats, cancel) as run:
-                        await _pull(run, frozenset(distrust))
+                        if root_kinds is None:
+                            await _pull(run, frozenset(distrust))
+                        else:
+                            await _pull_root(run, root_kinds)
     except BaseException as problem:
         if is_callers_cancellation(problem, cancel):
             raise
         error = explain(problem, cancel)
     report = Report(stats, cancel, record, error)
     summary = report.finish(source.requests)
-    report.publish(summary, run.target if run else None, run.stamp if run else "")
+    is_part = root_kinds is not None and summary.exit_code == ExitCode.COMPLETE
+    target = run.target if run is not None and not is_part else None
+    report.publish(summary, target, run.stamp if run else "")
     if report.error is not None:
         raise report.error
     return summary
@@ -95,6 +104,16 @@ async def _pull(run: RunContext, distrust: frozenset[str]) -> None:
             for sibling in siblings:
                 if (follower := await follow(run, selected, sibling)) is not None:
                     await _pull_follower(follower)
+
+
+async def _pull_root(run: RunContext, kinds: frozenset[Kind]) -> None:
+    """Fetch the manifest, and of the selected files only those of ``kinds`` in the root."""
+    prerequisites = await fetch_prerequisites(run)
+    with closing(prerequisites.manifest):
+        selected = (await resolve(run, prerequisites)).in_root(kinds)
+        if selected.partitions:
+            async with progress_file(run):
+                await sync_partitions(run, _order(run, prerequisites, selected, frozenset()))
 
 
 async def _pull_follower(run: RunContext) -> None:

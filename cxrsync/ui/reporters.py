@@ -63,6 +63,10 @@ class Reporters:
             self._reporters.append(TreeReporter(to_stderr))
         self._reporters.append(SummaryReporter(to_stderr))
 
+    def add(self, reporter: Reporter) -> None:
+        """Add a reporter, such as one that writes to a file."""
+        self._reporters.append(reporter)
+
     def tell(self, event: Event) -> None:
         """Pass the event to every reporter."""
         self._each(lambda reporter: reporter.listen(event))

@@ -1,0 +1,180 @@
+"""``cxrsync mirror``: run the jobs of a file, unattended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from cxrsync.cli.environment import Command, option
+from cxrsync.cli.main import Verbosity, say_error
+from cxrsync.cli.mirror_text import QUIET, check_lines, report_lines
+from cxrsync.cli.signals import obeying_signals
+from cxrsync.config.job_file import MirrorFile, MirrorJob, read_job_file
+from cxrsync.config.job_schema import job_schema
+from cxrsync.errors import CxrsyncError, ExitCode, UsageError, worst_of
+from cxrsync.events import EventSink
+from cxrsync.operations.mirror import MirrorResult, init
+from cxrsync.operations.mirror import mirror as run_jobs
+from cxrsync.operations.mirror_check import JobCheck
+from cxrsync.operations.mirror_check import check as check_job
+from cxrsync.sources.prompt import TerminalPrompt
+from cxrsync.ui.console import to_stderr
+from cxrsync.ui.log_file import LogFile
+from cxrsync.ui.log_lines import LineReporter
+from cxrsync.ui.reporters import Reporters, SummaryReporter
+
+
+@click.command(cls=Command)
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@option("job")
+@option("check")
+@option("init")
+@option("schema")
+@click.pass_obj
+def mirror(
+    verbosity: Verbosity,
+    /,
+    file: Path | None,
+    job: str | None,
+    check: bool,
+    init: bool,
+    schema: bool,
+) -> int:
+    """Run the jobs of FILE one after the other, unattended, as from cron.
+
+    FILE is YAML: configs/nightly.yaml is an example, and explains the form. Manifests and tables
+    of all jobs come first, and then the job whose last complete run is the longest ago. A job that
+    fails does not stop the next; the exit code is the worst of all jobs.
+
+    Nobody is asked for a password. Without a terminal nothing is printed at exit 0 or 9; otherwise
+    one paragraph on stderr says what failed, and what to do. Progress goes to the file that the key
+    `log` names. A job whose tree another run works on has nothing to do (9), unless that run has
+    published no file for 24 hours (8).
+
+    Each tree must have been marked once by --init, so that an unmounted disk does not look like a
+    mirror in which everything is missing (else exit 11, and nothing is created).
+    """
+    if schema:
+        verbosity.output.write(json.dumps(job_schema(), indent=1) + "\n")
+        return ExitCode.COMPLETE
+    if file is None:
+        raise UsageError("no job file is named", next_step="Say cxrsync mirror FILE.")
+    if check and init:
+        raise UsageError("--check and --init exclude each other", next_step="Use one of the two.")
+    jobs = read_job_file(file)
+    jobs = jobs if job is None else jobs.only(job)
+    if init:
+        return _init(jobs, verbosity)
+    if check:
+        return _check(jobs, verbosity)
+    return _run(jobs, verbosity)
+
+
+class _JobReporters:
+    """The reporters of each job: the terminal, if there is one, and the log."""
+
+    def __init__(self, verbosity: Verbosity, log: LogFile | None) -> None:
+        self._level = verbosity.level
+        self._log = log
+        self._of_jobs: dict[str, Reporters] = {}
+
+    def of(self, job: MirrorJob) -> Reporters:
+        """Return the reporters of a job."""
+        if job.name not in self._of_jobs:
+            level = self._level if sys.stderr.isatty() else -1
+            reporters = Reporters(level, json_to=None, progress="auto")
+            if (log := self._log) is not None:
+
+                def write(line: str) -> None:
+                    log.write(f"{job.name}: {line}")
+
+                reporters.add(LineReporter(write, verbose=self._level > 0))
+                reporters.add(SummaryReporter(write))
+            self._of_jobs[job.name] = reporters
+        return self._of_jobs[job.name]
+
+    def sink(self, job: MirrorJob) -> EventSink:
+        """Return where the events of a job go."""
+        return self.of(job).tell
+
+    def close(self) -> None:
+        """Close the reporters of all jobs."""
+        for each in self._of_jobs.values():
+            each.close()
+
+
+@contextmanager
+def _job_reporters(verbosity: Verbosity, log: LogFile | None) -> Iterator[_JobReporters]:
+    reporters = _JobReporters(verbosity, log)
+    try:
+        yield reporters
+    finally:
+        reporters.close()
+
+
+# ── run ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _run(file: MirrorFile, verbosity: Verbosity) -> int:
+    log = LogFile(file.settings["log"]) if "log" in file.settings else None
+    with _job_reporters(verbosity, log) as reporters:
+        result = asyncio.run(_run_jobs(file.jobs, reporters))
+    lines = report_lines(f"cxrsync: mirror {file.path}", result)
+    if log is not None:
+        for line in lines:
+            log.write(line)
+    is_loud = result.code not in QUIET
+    for line in lines if is_loud or (sys.stderr.isatty() and verbosity.level >= 0) else ():
+        to_stderr(line)
+    if log is None or log.lost is None:
+        return result.code
+    say_error(log.lost)
+    return worst_of((result.code, log.lost.exit_code))
+
+
+async def _run_jobs(jobs: Sequence[MirrorJob], reporters: _JobReporters) -> MirrorResult:
+    with obeying_signals(TerminalPrompt(), reporters.of(jobs[0])) as cancel:
+        return await run_jobs(jobs, reporters.sink, cancel)
+
+
+# ── --check and --init ─────────────────────────────────────────────────────────────────────────
+
+
+def _check(file: MirrorFile, verbosity: Verbosity) -> int:
+    codes = []
+    for job in file.jobs:
+        found = asyncio.run(_check_job(job, verbosity))
+        verbosity.output.write_lines([*check_lines(found), ""])
+        error = found.error
+        if error is None and found.code != ExitCode.COMPLETE and found.forecast is not None:
+            error = found.forecast.refusal
+        if error is not None:
+            say_error(error)
+        codes.append(found.code)
+    return worst_of(codes)
+
+
+async def _check_job(job: MirrorJob, verbosity: Verbosity) -> JobCheck:
+    reporters = Reporters(verbosity.level, json_to=None, progress="log")
+    with obeying_signals(TerminalPrompt(), reporters) as cancel:
+        return await check_job(job, reporters.tell, cancel)
+
+
+def _init(file: MirrorFile, verbosity: Verbosity) -> int:
+    codes = [ExitCode.COMPLETE]
+    for job in file.jobs:
+        reporters = Reporters(verbosity.level, json_to=None, progress="tree")
+        try:
+            tree = asyncio.run(init(job, reporters.tell))
+        except CxrsyncError as problem:
+            say_error(problem)
+            codes.append(problem.exit_code)
+        else:
+            verbosity.output.write_lines([f"{job.name}: {tree.root} is ready"])
+    return worst_of(codes)

@@ -1,0 +1,100 @@
+"""What ``mirror`` says to people: the report of a night that needs attention, and the check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cxrsync import humanize
+from cxrsync.catalog.load import dataset_info
+from cxrsync.config.job_file import as_keys
+from cxrsync.errors import CxrsyncError, ExitCode
+from cxrsync.operations.mirror import JobResult, MirrorResult
+from cxrsync.operations.mirror_check import JobCheck
+from cxrsync.sanitize import reason_of
+from cxrsync.ui.dry_run_text import in_words
+
+QUIET = frozenset({ExitCode.COMPLETE, ExitCode.LIMIT})
+_MAX_NAMED = 3
+_RENEW = (
+    "Trainings expire: see https://physionet.org/settings/training/, and renew yours there if it "
+    "has."
+)
+
+
+def report_lines(title: str, result: MirrorResult) -> list[str]:
+    """Return the report of all jobs in a paragraph. ``title`` names the job file."""
+    bad = [each for each in result.jobs if each.code not in QUIET]
+    if not bad:
+        return [f"{title}: {len(result.jobs)} of {len(result.jobs)} jobs are well"]
+    lines = [f"{title}: {len(bad)} of {len(result.jobs)} jobs failed (exit {result.code:d})"]
+    for each in result.jobs:
+        lines += [f"  {line}" for line in _job(each)]
+    return lines
+
+
+def _job(result: JobResult) -> Iterator[str]:
+    if result.code == ExitCode.COMPLETE:
+        yield f"{result.name}: complete and verified"
+    elif result.code == ExitCode.LIMIT:
+        yield f"{result.name}: all well, to be continued by the next run (exit 9)"
+    else:
+        yield f"{result.name} (exit {result.code:d}): {_reason(result)}"
+        yield from (f"  {line}" for line in _advice(result))
+
+
+def _reason(result: JobResult) -> str:
+    if result.error is not None:
+        return as_keys(reason_of(result.error))
+    summary = result.summary
+    assert summary is not None
+    parts = [
+        f"{humanize.files(totals.files)} {word}"
+        for totals, word in (
+            (summary.failed, "failed"),
+            (summary.mismatched, "without the published digest"),
+        )
+        if totals.files
+    ]
+    return f"{' and '.join(parts)}, of {summary.selected.files:,}"
+
+
+def _advice(result: JobResult) -> Iterator[str]:
+    if isinstance(result.error, CxrsyncError) and result.error.next_step:
+        yield from as_keys(result.error.next_step).split("\n")
+    if result.code == ExitCode.ACCESS:
+        yield _RENEW
+    summary = result.summary
+    if summary is not None and result.error is None:
+        for problem in summary.problems[:_MAX_NAMED]:
+            yield f"{problem.result.value}: {problem.path}: {problem.reason}"
+        yield f"The newest file in {summary.root}/.cxrsync/runs names all of them."
+
+
+def check_lines(check: JobCheck) -> Iterator[str]:
+    """Yield what a job would do, in words."""
+    job = check.job.job
+    yield f"job {check.job.name}: {job.dataset} {job.version} ({job.selection})"
+    if check.forecast is not None:
+        yield f"destination: {check.forecast.root}"
+        yield from in_words(check.forecast).split("\n")
+    limits = job.limits
+    if limits.window is not None:
+        yield f"works from {limits.window} only, local time"
+    if job.origin.from_dir is not None:
+        yield f"source: {job.origin.from_dir}"
+    found = check.credentials
+    if found is not None:
+        yield f"source: {job.origin.base_url}"
+        yield f"credentials: {found.place or 'none were found'}"
+        if found.is_risky:
+            yield (
+                "warning: cron and systemd open no keyring. Set PHYSIONET_USERNAME and "
+                "PHYSIONET_PASSWORD_FILE, or use ~/.netrc"
+            )
+        elif found.problem:
+            yield f"warning: {found.problem} (A dataset that is open to all needs none.)"
+    agreement = dataset_info(job.dataset).agreement
+    yield (
+        "Everyone who can read the mirror must be credentialed and have signed the data use "
+        f"agreement: {agreement}"
+    )

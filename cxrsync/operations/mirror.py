@@ -1,0 +1,229 @@
+"""``mirror``: run the jobs of a file, one after the other, unattended.
+
+1. Manifests and tables of all jobs come first: they are small, and tell what is new.
+2. Then each job is pulled, first the one whose last complete run is the longest ago.
+3. A job that fails does not stop the next. The exit code is the worst of all jobs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+
+from cxrsync.cancellation import CancelToken
+from cxrsync.clock import utc_now
+from cxrsync.config.job import Job, SourceConfig
+from cxrsync.config.job_file import MirrorJob
+from cxrsync.dataset.source_factory import open_source, opened
+from cxrsync.errors import (
+    CredentialsRefused,
+    CxrsyncError,
+    ExitCode,
+    Locked,
+    Stopped,
+    UsageError,
+    code_of,
+    worst_of,
+)
+from cxrsync.events import Event, EventSink, Finished, Notice, RunSummary
+from cxrsync.model import Kind
+from cxrsync.operations.mirror_trees import marked_tree, run_at_work, waiting_since
+from cxrsync.operations.prepare import create_tree
+from cxrsync.operations.pull import pull
+from cxrsync.sources.base import Source
+from cxrsync.storage.tree import Tree
+from cxrsync.threads import run_in_thread
+
+FIRST_KINDS = frozenset({Kind.TABLES, Kind.DOCS})
+_LOOK_AT_IT = (
+    "Look at that process, and at the disk and the network that it uses; end it if it hangs. "
+    "Nothing that it has fetched is lost."
+)
+EmitFor = Callable[[MirrorJob], EventSink]
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What became of one job.
+
+    ``summary``: of its run, None if none reached its end. ``error``: what ended it early.
+    """
+
+    name: str
+    code: ExitCode
+    summary: RunSummary | None = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorResult:
+    """What became of all jobs, in the order of the file."""
+
+    jobs: tuple[JobResult, ...]
+
+    @property
+    def code(self) -> ExitCode:
+        """The worst exit code of all jobs."""
+        return worst_of(each.code for each in self.jobs)
+
+
+async def mirror(jobs: Sequence[MirrorJob], emit_for: EmitFor, cancel: CancelToken) -> MirrorResult:
+    """Run the jobs. ``emit_for``: where the events of a job go. Never asks for a password.
+
+    Errors are in the result: nothing is raised but the caller's own cancellation.
+    """
+    running = _Mirror(jobs, emit_for, cancel)
+    async with running.sources():
+        await running.run()
+    return MirrorResult(tuple(running.results[each.name] for each in jobs))
+
+
+async def init(job: MirrorJob, emit: EventSink) -> Tree:
+    """Create the marker of a job's tree. Raises: UsageError, DiskError."""
+    assert job.job.version is not None
+    return await create_tree(job.job, job.job.version, emit)
+
+
+class _Mirror:
+    """The jobs of one night."""
+
+    def __init__(self, jobs: Sequence[MirrorJob], emit_for: EmitFor, cancel: CancelToken) -> None:
+        self._jobs = jobs
+        self._emit_for = emit_for
+        self._cancel = cancel
+        self._stack = AsyncExitStack()
+        self._sources: dict[str, Source] = {}
+        self._trees: dict[str, Tree] = {}
+        self._refused: dict[tuple[str, str | None], CredentialsRefused] = {}
+        self.results: dict[str, JobResult] = {}
+
+    @asynccontextmanager
+    async def sources(self) -> AsyncIterator[None]:
+        """Close the sources of all jobs at the end. A job keeps its own, and so its sign-in."""
+        async with self._stack:
+            yield
+
+    async def run(self) -> None:
+        """Run all jobs; their results are in ``results`` afterwards."""
+        jobs = [each for each in self._jobs if await self._can_begin(each)]
+        if len(self._jobs) > 1:
+            jobs = [each for each in jobs if await self._pull_tables(each)]
+        order = {each.name: waiting_since(self._trees[each.name]) for each in jobs}
+        for each in sorted(jobs, key=lambda each: order[each.name]):
+            if await self._can_begin(each):
+                await self._pull(each)
+
+    # ── one job ────────────────────────────────────────────────────────────────────────────────
+
+    async def _can_begin(self, job: MirrorJob) -> bool:
+        """Whether a job may begin now; if not, its result says why."""
+        if self._cancel.code is not None:
+            stopped = Stopped("stopped as asked")
+            stopped.exit_code = self._cancel.code
+            return self._end(job, stopped)
+        if (refused := self._refused.get(_account(job.job.origin))) is not None:
+            return self._end(job, refused)  # the same password is not sent twice
+        try:
+            tree = await run_in_thread(lambda: marked_tree(job.job))
+            self._refuse_double(job, tree)
+        except (CxrsyncError, OSError) as problem:
+            return self._end(job, problem)
+        self._trees[job.name] = tree
+        return await self._is_alone(job, tree)
+
+    def _refuse_double(self, job: MirrorJob, tree: Tree) -> None:
+        for name, other in self._trees.items():
+            if name != job.name and os.path.samefile(other.root, tree.root):
+                raise UsageError(
+                    f"the jobs {name} and {job.name} are for one tree: {tree.root}",
+                    next_step="Put both selections into one job.",
+                )
+
+    async def _is_alone(self, job: MirrorJob, tree: Tree) -> bool:
+        """Whether no other run works on the tree. If one does, all is well: it does this work."""
+        at_work = await run_in_thread(lambda: run_at_work(tree, utc_now()))
+        if at_work is None:
+            return True
+        if at_work.is_stuck:
+            stuck = Locked(str(at_work))
+            stuck.next_step = _LOOK_AT_IT
+            return self._end(job, stuck)
+        self._emit_for(job)(Notice(f"{at_work}. Nothing is done now"))
+        self.results[job.name] = JobResult(job.name, ExitCode.LIMIT)
+        return False
+
+    async def _pull_tables(self, job: MirrorJob) -> bool:
+        """Fetch manifest and tables; return whether the job's other files are to be pulled."""
+        if not await self._can_begin(job):
+            return False
+        await self._pull(job, FIRST_KINDS)
+        result = self.results[job.name]
+        return result.error is None and result.code is not ExitCode.LIMIT
+
+    async def _pull(self, job: MirrorJob, root_kinds: frozenset[Kind] | None = None) -> None:
+        emit = self._emit_for(job)
+        told = emit if root_kinds is None else _without_summary(emit)
+        before = self.results.get(job.name)
+        summary: RunSummary | None = None
+
+        def note(event: Event) -> None:
+            nonlocal summary
+            if isinstance(event, Finished):
+                summary = event.summary
+            told(event)
+
+        try:
+            source = await self._source(job, emit)
+            left = _left_of(job.job, before)
+            await pull(left, source, note, self._cancel.child(), root_kinds=root_kinds)
+        except Locked as locked:
+            # The other run may have begun after the look at the tree.
+            if await self._is_alone(job, self._trees[job.name]):
+                self._end(job, locked, summary)
+        except Exception as problem:  # noqa: BLE001 - one job's error must not stop the next
+            self._end(job, problem, summary)
+        else:
+            assert summary is not None
+            self.results[job.name] = JobResult(job.name, ExitCode(summary.exit_code), summary)
+
+    async def _source(self, job: MirrorJob, emit: EventSink) -> Source:
+        if job.name not in self._sources:
+            source = open_source(job.job, emit)
+            self._sources[job.name] = await self._stack.enter_async_context(opened(source))
+        return self._sources[job.name]
+
+    def _end(self, job: MirrorJob, problem: Exception, summary: RunSummary | None = None) -> bool:
+        """Note the error that ended a job; return False."""
+        if isinstance(problem, CredentialsRefused):
+            self._refused[_account(job.job.origin)] = problem
+        self.results[job.name] = JobResult(job.name, code_of(problem), summary, problem)
+        return False
+
+
+def _account(origin: SourceConfig) -> tuple[str, str | None]:
+    """Return what decides which password is sent: the server and the user."""
+    return (str(origin.from_dir or origin.base_url), origin.user)
+
+
+def _without_summary(emit: EventSink) -> EventSink:
+    """Return a sink without the summary of a run that is only a part of a job."""
+    return lambda event: None if isinstance(event, Finished) else emit(event)
+
+
+def _left_of(job: Job, before: JobResult | None) -> Job:
+    """Return the job with what its first part has left of its limits."""
+    if before is None or before.summary is None:
+        return job
+    limits, done = job.limits, before.summary
+    files, size, seconds = limits.max_files, limits.max_bytes, limits.max_duration
+    return replace(
+        job,
+        limits=replace(
+            limits,
+            max_files=None if files is None else max(0, files - done.fetched.files),
+            max_bytes=None if size is None else max(0, size - done.fetched.bytes),
+            max_duration=None if seconds is None else max(0.0, seconds - done.seconds),
+        ),
+    )

@@ -1,0 +1,118 @@
+"""The trees of a mirror: the marker that each must have, its last complete run, a run at work.
+
+The marker is the version's folder ``.cxrsync``. Without it nothing is created: an unmounted disk
+must not look like a tree in which everything is missing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cxrsync import humanize
+from cxrsync.config.job import Job
+from cxrsync.dataset.partition_states import partition_names
+from cxrsync.dataset.version import destination
+from cxrsync.errors import ExitCode, RefusedForSafety
+from cxrsync.model import OWN_FOLDER
+from cxrsync.operations.run_log import RUNS_FOLDER, active_runs, run_names
+from cxrsync.storage.filesystem import read_json
+from cxrsync.storage.state_snapshot import STATE_NAME
+from cxrsync.storage.tree import Tree
+
+# A run that has published nothing for so long is not at work any more, whatever it seems.
+IDLE_SECONDS = 86_400.0
+_STAMP = "%Y%m%dT%H%M%S"
+
+
+def marked_tree(job: Job) -> Tree:
+    """Return the tree of a job that names its version; create nothing.
+
+    Raises: RefusedForSafety if the tree has no marker; UsageError if there are two such trees, or
+    if the tree is of another dataset or version.
+    """
+    assert job.version is not None
+    location = destination(job)
+    location.refuse_file()
+    found = location.find_existing(job.dataset, job.version)
+    if found is not None and os.path.isdir(found.root / OWN_FOLDER):
+        return Tree(found.root)
+    name = f"{job.dataset} {job.version}"
+    if not os.path.isdir(job.dest):
+        what = f"{job.dest} does not exist, so there is no mirror of {name}"
+    elif found is None:
+        what = f"{job.dest} holds no mirror of {name}"
+    else:
+        what = f"{found.root} holds no folder {OWN_FOLDER}, so it is no mirror of cxrsync's"
+    raise RefusedForSafety(
+        f"{what}: nothing was created",
+        next_step="Is the disk mounted? For a new mirror, or a tree that wget made, run once: "
+        "cxrsync mirror --init FILE",
+    )
+
+
+def waiting_since(tree: Tree) -> tuple[str, str]:
+    """Return the sort key of a job: the time of its last complete run, then of its last run.
+
+    The job that has waited longest is the smallest. A time is empty if there was no such run.
+    """
+    folder = tree.own / RUNS_FOLDER
+    try:
+        names = run_names(folder)
+    except OSError:
+        return "", ""
+    for name in reversed(names):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            if read_json(folder / name)["exit_code"] == ExitCode.COMPLETE:
+                return name, names[-1]
+    return "", names[-1] if names else ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunAtWork:
+    """A run that works on a tree now. ``idle``: for how many seconds it has published nothing."""
+
+    words: str
+    idle: float
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a person should look at it."""
+        return self.idle > IDLE_SECONDS
+
+    def __str__(self) -> str:
+        return f"{self.words}; its last file was published {humanize.duration(self.idle)} ago"
+
+
+def run_at_work(tree: Tree, now: datetime) -> RunAtWork | None:
+    """Return the run that works on a tree, None if there is none. ``now``: an aware datetime."""
+    runs = active_runs(tree)
+    if not runs:
+        return None
+    raw = runs[0]
+    where = f"process {raw['pid']}" + (f" on {raw['host']}" if "host" in raw else "")
+    last = max(_began(raw), _last_published(tree))
+    return RunAtWork(
+        f"another run works on {tree.root} ({where})", max(0.0, now.timestamp() - last)
+    )
+
+
+def _began(raw: Mapping[str, Any]) -> float:
+    try:
+        stamp = str(raw["run"]).partition(".")[0].removesuffix("Z")
+        return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC).timestamp()
+    except (KeyError, ValueError):
+        return 0.0
+
+
+def _last_published(tree: Tree) -> float:
+    """Return when a state was written last: a run writes it after each batch of files."""
+    times = [0.0]
+    for name in partition_names(tree):
+        with suppress(OSError):
+            times.append(os.stat(tree.partition(name) / STATE_NAME).st_mtime)
+    return max(times)

@@ -1,0 +1,41 @@
+"""A log file that logrotate may move away at any time."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+from cxrsync.errors import OutputLost
+from cxrsync.sanitize import printable, reason_of
+
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+_MODE = 0o600  # names of files are ids of patients
+
+
+class LogFile:
+    """Appends lines, each with the local time.
+
+    The file is opened for each line, so that a file that was moved away gets no more lines. After
+    an error the run goes on without its log; ``lost`` says why.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.lost: OutputLost | None = None
+
+    def write(self, line: str) -> None:
+        """Append one line. Newlines and control characters in it are escaped."""
+        stamp = datetime.now().astimezone().isoformat(timespec="seconds")
+        data = f"{stamp} {printable(line)}\n".encode(errors="surrogateescape")
+        try:
+            descriptor = os.open(self._path, _FLAGS, _MODE)
+            try:
+                os.write(descriptor, data)
+            finally:
+                os.close(descriptor)
+        except OSError as problem:
+            self.lost = self.lost or OutputLost(
+                f"cannot write the log {self._path}: {reason_of(problem)}",
+                next_step="Create its folder, or free disk space. The jobs were run all the same.",
+            )

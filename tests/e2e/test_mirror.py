@@ -1,0 +1,278 @@
+"""``cxrsync mirror``: a file of jobs, run unattended against the miniature PhysioNet."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from e2e.stage import DICOM, JPG, VERSION, Ended, Machine, fingerprint
+
+from cxrsync.cancellation import CancelToken
+from cxrsync.demo.server.server import MiniPhysioNet
+from cxrsync.errors import ExitCode
+from cxrsync.storage.lock_owner import this_process
+
+JOBS = f"""
+defaults:
+  dest: ${{CXRSYNC_DEST}}
+  base_url: ${{CXRSYNC_BASE_URL}}
+  ca_file: ${{CXRSYNC_CA_FILE}}
+  dataset_version: "{VERSION}"
+jobs:
+  - name: jpg
+    jpg: true
+    shard: p10
+  - name: dicom
+    dicom: true
+    metadata_only: true
+log: mirror.log
+"""
+
+
+@pytest.fixture
+def machine(
+    shared_server: MiniPhysioNet, make_machine: Callable[[MiniPhysioNet], Machine]
+) -> Machine:
+    return make_machine(shared_server)
+
+
+@pytest.fixture
+def jobs(machine: Machine) -> Path:
+    return write(machine, JOBS)
+
+
+def write(machine: Machine, text: str) -> Path:
+    file = machine.home / "jobs.yaml"
+    file.write_text(text)
+    return file
+
+
+def init(machine: Machine, file: Path) -> None:
+    done = machine.run("mirror", "--init", str(file))
+    assert (done.code, done.err) == (0, "")
+
+
+def tree(machine: Machine, dataset: str = JPG) -> Path:
+    return machine.dest / dataset / VERSION
+
+
+def log(machine: Machine) -> str:
+    return (machine.home / "mirror.log").read_text()
+
+
+def run_logs(root: Path) -> list[dict[str, object]]:
+    return [json.loads(each.read_text()) for each in sorted((root / ".cxrsync/runs").iterdir())]
+
+
+def test_two_jobs_are_mirrored_without_a_byte_of_output(
+    machine: Machine, jobs: Path, jpg: Path
+) -> None:
+    init(machine, jobs)
+    done = machine.run("mirror", str(jobs))
+    assert done == Ended(0, "", "")
+    expected = fingerprint(jpg)
+    expected = {path: each for path, each in expected.items() if "/p1" not in path[5:9]} | {
+        path: each for path, each in expected.items() if path.startswith("files/p10/")
+    }
+    got = fingerprint(tree(machine))
+    assert {path for path in got if path.startswith("files/")} == {
+        path for path in expected if path.startswith("files/p10/")
+    }
+    assert all(expected[path] == each for path, each in got.items() if path in expected)
+    assert list(fingerprint(tree(machine, DICOM)))
+    # One log of a run for each job: fetching the tables first is a part of it.
+    assert [len(run_logs(tree(machine, each))) for each in (JPG, DICOM)] == [1, 1]
+    text = log(machine)
+    assert "jpg: complete and verified" in text
+    assert "dicom: complete and verified" in text
+    assert text.count("complete and verified") == 2
+    assert (machine.home / "mirror.log").stat().st_mode & 0o077 == 0
+    # Once more: nothing changed, and the tables come before the images of any job.
+    assert machine.run("mirror", str(jobs)) == Ended(0, "", "")
+
+
+def test_the_log_may_be_moved_away(machine: Machine, jobs: Path) -> None:
+    init(machine, jobs)
+    assert machine.run("mirror", "--job", "dicom", str(jobs)).code == 0
+    os.rename(machine.home / "mirror.log", machine.home / "mirror.log.1")
+    assert machine.run("mirror", "--job", "dicom", str(jobs)).code == 0
+    assert "dicom: complete and verified" in log(machine)
+    assert not tree(machine).joinpath("SHA256SUMS.txt").exists()  # the other job
+
+
+def test_a_log_that_cannot_be_written_is_said(machine: Machine) -> None:
+    file = write(machine, JOBS.replace("mirror.log", "no/such/folder.log"))
+    init(machine, file)
+    done = machine.run("mirror", str(file))
+    assert (done.code, done.out) == (ExitCode.DISK, "")
+    assert "cannot write the log" in done.err
+    assert tree(machine).joinpath("SHA256SUMS.txt").exists()
+
+
+def test_one_failing_job_does_not_stop_the_next(machine: Machine) -> None:
+    text = JOBS.replace("    jpg: true\n", '    jpg: true\n    include: "nothing/*"\n')
+    file = write(machine, text)
+    init(machine, file)
+    done = machine.run("mirror", str(file))
+    assert (done.code, done.out) == (ExitCode.USAGE, "")
+    assert done.err.startswith(f"cxrsync: mirror {file}: 1 of 2 jobs failed (exit 2)\n")
+    assert "\n  jpg (exit 2): " in done.err
+    assert done.err.rstrip().endswith("dicom: complete and verified")
+    assert "jpg (exit 2)" in log(machine)
+
+
+def test_a_missing_marker_is_no_empty_mirror(machine: Machine, jobs: Path) -> None:
+    """As with a disk that is not mounted."""
+    done = machine.run("mirror", str(jobs))
+    assert (done.code, done.out) == (ExitCode.REFUSED, "")
+    assert "does not exist" in done.err
+    assert "--init" in done.err
+    assert not machine.dest.exists()
+    machine.dest.mkdir()
+    done = machine.run("mirror", str(jobs))
+    assert (done.code, "holds no mirror of mimic-cxr-jpg 2.1.0" in done.err) == (11, True)
+    assert list(machine.dest.iterdir()) == []
+    # One job with a marker runs.
+    assert machine.run("mirror", "--init", "--job", "dicom", str(jobs)).code == 0
+    assert machine.run("mirror", str(jobs)).code == ExitCode.REFUSED
+    assert tree(machine, DICOM).joinpath("SHA256SUMS.txt").exists()
+    assert not tree(machine).exists()
+
+
+def test_a_tree_of_wgets_is_adopted_after_init(machine: Machine, jobs: Path, jpg: Path) -> None:
+    root = machine.dest / "physionet.org/files" / JPG / VERSION
+    image = next(jpg.glob("files/p10/*/*/*.jpg")).relative_to(jpg)
+    (root / image).parent.mkdir(parents=True)
+    (root / image).write_bytes((jpg / image).read_bytes())
+    done = machine.run("mirror", "--job", "jpg", str(jobs))
+    assert (done.code, "holds no folder .cxrsync" in done.err) == (11, True)
+    done = machine.run("mirror", "--init", "--job", "jpg", str(jobs))
+    assert (done.code, done.out) == (0, f"jpg: {root} is ready\n")
+    assert machine.run("mirror", "--job", "jpg", str(jobs)) == Ended(0, "", "")
+    [run] = run_logs(root)
+    assert run["files"]["adopted"] == 1  # type: ignore[index]
+
+
+def at_work(root: Path, began: float, **process: object) -> None:
+    """Leave the progress file of a run: this process is alive, so the run is."""
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(began)) + ".000000Z"
+    folder = root / ".cxrsync/progress"
+    folder.mkdir(parents=True, exist_ok=True)
+    counts = dict.fromkeys(("selected", "present", "fetched", "adopted"), 0)
+    record = {**this_process(), "run": stamp, "files": counts, **process}
+    (folder / f"{stamp}.json").write_text(json.dumps(record))
+
+
+def test_a_run_at_work_is_left_alone(machine: Machine, jobs: Path) -> None:
+    init(machine, jobs)
+    at_work(tree(machine), time.time() - 3600)
+    assert machine.run("mirror", str(jobs)) == Ended(ExitCode.LIMIT, "", "")
+    assert "jpg: note: another run works on" in log(machine)
+    assert "Nothing is done now" in log(machine)
+    assert not tree(machine).joinpath("SHA256SUMS.txt").exists()
+    assert tree(machine, DICOM).joinpath("SHA256SUMS.txt").exists()
+
+
+def test_a_run_that_published_nothing_for_a_day_is_said(machine: Machine, jobs: Path) -> None:
+    init(machine, jobs)
+    at_work(tree(machine), time.time() - 90_000)
+    done = machine.run("mirror", str(jobs))
+    assert (done.code, done.out) == (ExitCode.LOCKED, "")
+    assert "its last file was published 1 d 1 h ago" in done.err
+    assert "Look at that process" in done.err
+    assert tree(machine, DICOM).joinpath("SHA256SUMS.txt").exists()
+
+
+def test_the_job_that_has_waited_longest_is_first(machine: Machine, jobs: Path) -> None:
+    init(machine, jobs)
+    assert machine.run("mirror", "--job", "jpg", str(jobs)).code == 0
+    (machine.home / "mirror.log").unlink()
+    assert machine.run("mirror", str(jobs)).code == 0
+    assert log(machine).index("dicom: complete and") < log(machine).index("jpg: complete and")
+    (machine.home / "mirror.log").unlink()
+    assert machine.run("mirror", "--job", "dicom", str(jobs)).code == 0
+    (machine.home / "mirror.log").unlink()
+    assert machine.run("mirror", str(jobs)).code == 0
+    assert log(machine).index("jpg: complete and") < log(machine).index("dicom: complete and")
+
+
+def test_a_refused_password_is_sent_once(
+    machine: Machine, jobs: Path, shared_server: MiniPhysioNet
+) -> None:
+    init(machine, jobs)
+    machine.environment["PHYSIONET_PASSWORD"] = "wrong"
+    shared_server.request_log.reset()
+    done = machine.run("mirror", str(jobs))
+    assert (done.code, done.out) == (ExitCode.CREDENTIALS, "")
+    assert "2 of 2 jobs failed" in done.err
+    assert shared_server.request_log.snapshot().password_checks == 1
+
+
+def test_no_password_is_asked_for(machine: Machine, jobs: Path) -> None:
+    init(machine, jobs)
+    machine.environment["PHYSIONET_PASSWORD"] = None
+    done = machine.run("mirror", str(jobs))
+    assert (done.code, done.out) == (ExitCode.CREDENTIALS, "")
+    assert "asks for a user name and a password" in done.err
+
+
+def test_a_limit_is_quiet(machine: Machine) -> None:
+    file = write(machine, JOBS.replace("defaults:\n", "defaults:\n  max_files: 3\n"))
+    init(machine, file)
+    assert machine.run("mirror", str(file)) == Ended(ExitCode.LIMIT, "", "")
+    assert run_logs(tree(machine))[-1]["limited"]
+
+
+def test_check(machine: Machine, jobs: Path) -> None:
+    done = machine.run("mirror", "--check", str(jobs))
+    assert done.code == ExitCode.REFUSED
+    assert not machine.dest.exists()
+    init(machine, jobs)
+    done = machine.run("mirror", "--check", str(jobs))
+    assert done.code == 0
+    assert f"job jpg: mimic-cxr-jpg {VERSION} (p10, with the tables)" in done.out
+    assert "to fetch: about " in done.out
+    assert "duration: " in done.out
+    assert "disk space needed: " in done.out
+    assert "credentials: PHYSIONET_PASSWORD" in done.out
+    assert "must be credentialed and have signed the data use agreement: https://" in done.out
+    assert "demo-password" not in done.out + done.err
+    assert not list(tree(machine).glob("files/*"))
+    machine.environment["PHYSIONET_PASSWORD"] = None
+    done = machine.run("mirror", "--check", str(jobs))
+    assert (done.code, "credentials: none were found" in done.out) == (ExitCode.CREDENTIALS, True)
+
+
+def test_schema_and_usage(machine: Machine, jobs: Path) -> None:
+    done = machine.run("mirror", "--schema")
+    assert (done.code, json.loads(done.out)["required"]) == (0, ["jobs"])
+    assert machine.run("mirror").code == ExitCode.USAGE
+    both = machine.run("mirror", "--check", "--init", str(jobs))
+    assert (both.code, "exclude each other" in both.err) == (ExitCode.USAGE, True)
+    unknown = machine.run("mirror", "--job", "jpeg", str(jobs))
+    assert (unknown.code, "Its jobs: jpg, dicom." in unknown.err) == (ExitCode.USAGE, True)
+    wrong = write(machine, JOBS.replace("shard:", "shrad:"))
+    done = machine.run("mirror", str(wrong))
+    assert (done.code, "line 10, column 5: jobs[0].shrad" in done.err) == (ExitCode.USAGE, True)
+    assert "Did you mean shard?" in done.err
+
+
+def test_two_destinations_that_are_one_tree(machine: Machine) -> None:
+    root = f"${{CXRSYNC_DEST}}/mimic-cxr-jpg/{VERSION}"
+    second = f"  - name: b\n    jpg: true\n    dest: {root}\nlog:"
+    file = write(machine, JOBS.replace("log:", second))
+    init(machine, file)
+    done = machine.run("mirror", str(file))
+    assert done.code == ExitCode.USAGE
+    assert "are for one tree" in done.err
+
+
+def test_a_signal_ends_the_mirror(machine: Machine, jobs: Path) -> None:
+    token = CancelToken()
+    before = token.child()
+    before.request(ExitCode.LIMIT)
+    assert (token.code, before.code) == (None, ExitCode.LIMIT)
+    token.request(ExitCode.TERMINATED)
+    assert token.child().code is ExitCode.TERMINATED
