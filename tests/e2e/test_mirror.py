@@ -1,13 +1,17 @@
 """``cxrsync mirror``: a file of jobs, run unattended against the miniature PhysioNet."""
 
+import contextlib
 import json
 import os
+import pty
+import re
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e.stage import DICOM, JPG, VERSION, Ended, Machine, fingerprint
+from e2e.stage import DICOM, JPG, VERSION, Ended, Machine, fingerprint, wait_until
 
 from cxrsync.cancellation import CancelToken
 from cxrsync.demo.server.server import MiniPhysioNet
@@ -269,10 +273,77 @@ def test_two_destinations_that_are_one_tree(machine: Machine) -> None:
     assert "are for one tree" in done.err
 
 
-def test_a_signal_ends_the_mirror(machine: Machine, jobs: Path) -> None:
+def test_the_token_of_one_of_several_runs() -> None:
     token = CancelToken()
     before = token.child()
     before.request(ExitCode.LIMIT)
     assert (token.code, before.code) == (None, ExitCode.LIMIT)
     token.request(ExitCode.TERMINATED)
     assert token.child().code is ExitCode.TERMINATED
+
+
+# ── the files that are shipped ─────────────────────────────────────────────────────────────────
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.mark.parametrize(
+    ("name", "job", "datasets"),
+    [
+        ("nightly", "jpg", [JPG]),
+        ("metadata-only", "jpg-tables", [JPG, DICOM]),
+        ("test-split", "test-split", [JPG]),
+        ("full-dicom", "dicom", [DICOM]),
+    ],
+)
+def test_a_shipped_file(machine: Machine, name: str, job: str, datasets: list[str]) -> None:
+    """As it is, but for the place of the mirror, the server, and the limits."""
+    text = (CONFIGS / f"{name}.yaml").read_text()
+    here = (
+        "dest: ${CXRSYNC_DEST}\n  base_url: ${CXRSYNC_BASE_URL}\n  ca_file: ${CXRSYNC_CA_FILE}\n"
+        "  # "
+    )
+    text = text.replace("dest: /data/physionet.org/files", here)
+    text = re.sub("  (window|keep_free|limit_rate): ", r"  # \1: ", text)
+    text = text.replace("  limit_rate:", "  # ").replace('    "08:00', '    # "08:00')
+    file = write(machine, text)
+    init(machine, file)
+    check = machine.run("mirror", "--check", str(file))
+    assert (check.code, f"job {job}: " in check.out) == (0, True)
+    assert machine.run("mirror", str(file)) == Ended(0, "", "")
+    for dataset in datasets:
+        done = machine.run("verify", "--dataset", dataset)
+        assert done.code == 0, done.err
+
+
+# ── a process of its own ───────────────────────────────────────────────────────────────────────
+
+
+def test_a_signal_ends_all_jobs(
+    serve: Callable[..., MiniPhysioNet], make_machine: Callable[[MiniPhysioNet], Machine]
+) -> None:
+    machine = make_machine(serve(rate=20_000))
+    file = write(machine, JOBS)
+    init(machine, file)
+    process = machine.start("mirror", str(file))
+    wait_until(lambda: tree(machine).joinpath("SHA256SUMS.txt").exists())
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (ExitCode.TERMINATED, "")
+    assert "2 of 2 jobs failed (exit 143)" in err
+    assert "stopped as asked" in err
+
+
+def test_on_a_terminal_the_usual_lines_are_shown(machine: Machine, jobs: Path) -> None:
+    init(machine, jobs)
+    controller, terminal = pty.openpty()
+    process = machine.start("mirror", str(jobs), stderr=terminal)
+    os.close(terminal)
+    said = b""
+    with contextlib.suppress(OSError):  # the other side was closed
+        while chunk := os.read(controller, 65_536):
+            said += chunk
+    os.close(controller)
+    assert process.wait(timeout=60) == 0
+    assert said.count(b"complete and verified: ") == 2
+    assert b"2 of 2 jobs are well" in said
