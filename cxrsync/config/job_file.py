@@ -106,7 +106,7 @@ class _Reader:
         fields = dict(self._mapping(path, raw))
         name = fields.pop(NAME_KEY, None)
         own = self._values(path, fields, JOB_KEYS, more=(NAME_KEY,))
-        if any(key in own for key in _DATASET):
+        if any(own[key].value for key in _DATASET if key in own):
             defaults = {key: each for key, each in defaults.items() if key not in _DATASET}
         values = {**defaults, **own}
         options = {each.option.name: each.value for each in values.values()}

@@ -15,7 +15,7 @@ from cxrsync.errors import UsageError
 _VARIABLE = re.compile(r"\$\{([^}]*)\}?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _SECRET = re.compile(
-    r"pass(?:word|wd|phrase)?|(?:.*_)?(?:password|passwd|passphrase|secret|token|api_key|apikey)"
+    r"pass|.*(?:password|passwd|passphrase).*|(?:.*_)?(?:secret|token|api_key|apikey)"
 )
 _WHERE_IT_BELONGS = (
     "Everyone who reads or copies the file would have it. Put it into a file that only you can "
@@ -54,6 +54,10 @@ def checked_value(
 
     Raises UsageError, with line and column.
     """
+    if raw is None:
+        text = document.texts.get(path)
+        step = f'Write "{text}", in quotes.' if text == "~" else "Give a value, or leave the key out."
+        raise document.error(path, "is empty", step)
     _refuse_traps(document, path, option)
     value = _expanded(document, path, raw, environ)
     if _names_standard_input(option, value):
@@ -77,9 +81,11 @@ def _refuse_traps(document: YamlDocument, path: ValuePath, option: Option) -> No
         if where[: len(path)] != path or not text:
             continue
         value = _at(document.value, where)
+        if value is None:
+            continue
         is_rate = option.type is Type.RATE and not isinstance(value, bool)
         is_id = option.type is Type.IDS and type(value) is int
-        if value is None or is_rate or is_id:
+        if is_rate or is_id:
             continue
         kind = "true or false" if isinstance(value, bool) else "a number"
         raise document.error(

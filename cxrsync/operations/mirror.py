@@ -29,6 +29,7 @@ from cxrsync.errors import (
 )
 from cxrsync.events import Event, EventSink, Finished, Notice, RunSummary
 from cxrsync.model import Kind
+from cxrsync.operations.exit_status import disk_error_of
 from cxrsync.operations.mirror_trees import marked_tree, run_at_work, waiting_since
 from cxrsync.operations.prepare import create_tree
 from cxrsync.operations.pull import pull
@@ -128,8 +129,10 @@ class _Mirror:
         try:
             tree = await run_in_thread(lambda: marked_tree(job.job))
             self._refuse_double(job, tree)
-        except (CxrsyncError, OSError) as problem:
-            return self._end(job, problem)
+        except CxrsyncError as refusal:
+            return self._end(job, refusal)
+        except OSError as problem:
+            return self._end(job, disk_error_of(problem))
         self._trees[job.name] = tree
         return await self._is_alone(job, tree)
 

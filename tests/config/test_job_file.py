@@ -113,7 +113,10 @@ def test_a_whole_file(tmp_path: Path) -> None:
         # Values.
         ("shard: p99", "line 4, column 5: jobs[0].shard: mimic-cxr-jpg has no shard p99", "p10"),
         ("shard: q", "line 4, column 5: jobs[0].shard: 'q' is not a shard", "Write p10 to p19"),
-        ("shard:", "jobs[0].shard: is empty", "leave the option out"),
+        ("shard:", "jobs[0].shard: is empty", "leave the key out"),
+        ("with_reports: null", "jobs[0].with_reports: is empty", "leave the key out"),
+        ("dest: ~", "jobs[0].dest: is empty", 'Write "~", in quotes.'),
+        ("shard: [p10, null]", "jobs[0].shard: has an empty value", "leave the option"),
         ("shard: []", "jobs[0].shard: is empty", "leave the option out"),
         ("retries: many", "jobs[0].retries: 'many' is not a whole number of at least 0", ""),
         ('retries: "3"', "jobs[0].retries: '3' is not a whole number", "Write 3, without quotes."),
@@ -140,6 +143,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         # Secrets.
         ("password: hunter2", "jobs[0].password: a password does not belong in a job file",
          "PHYSIONET_PASSWORD_FILE, or use ~/.netrc"),
+        ("password_file: hunter2", "a password does not belong", "PHYSIONET_PASSWORD_FILE"),
         ("http_password: hunter2", "a password does not belong", "chmod 600"),
         ("api-token: hunter2", "a password does not belong", "chmod 600"),
         ("user: ${PHYSIONET_PASSWORD}", "jobs[0].user: a password does not belong", "chmod 600"),
@@ -219,6 +223,11 @@ def test_what_is_refused_in_a_file(tmp_path: Path, text: str, said: str, step: s
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read .*: No such file"):
         read_job_file(tmp_path / "none.yaml")
+
+
+def test_a_flag_that_is_false_replaces_nothing(tmp_path: Path) -> None:
+    text = f"defaults:\n  dataset: eicu-crd\n  {VERSION}\njobs:\n  - jpg: false\n"
+    assert only_job(tmp_path, text).dataset == "eicu-crd"
 
 
 @pytest.mark.parametrize("key", ["dataset", "jpg", "dicom"])
