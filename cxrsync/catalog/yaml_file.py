@@ -99,11 +99,18 @@ def parse_yaml(text: str, title: str) -> YamlDocument:
         mark = getattr(problem, "problem_mark", None)
         where = "" if mark is None else f", {_place(mark)}"
         raise UsageError(
-            f"{title}{where}: this is not valid YAML",
-            next_step="Text that contains ': ' or ' #', or starts with a special character, needs "
-            "quotes.",
+            f"{title}{where}: this is not valid YAML", next_step=_advice(text, mark)
         ) from None
     return YamlDocument(title, value, places, texts)
+
+
+def _advice(text: str, mark: yaml.Mark | None) -> str:
+    """Return what is probably wrong where YAML could not be read on."""
+    lines = text.splitlines()
+    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
+    if line[: len(line) - len(line.lstrip())].count("\t"):
+        return "The line begins with a tab, which YAML does not allow there. Use spaces."
+    return "Text that contains ': ' or ' #', or starts with a special character, needs quotes."
 
 
 class _Refused(Exception):

@@ -104,7 +104,7 @@ class _Reader:
 
     def _job(self, path: ValuePath, raw: Any, defaults: Mapping[str, Value]) -> MirrorJob:
         fields = dict(self._mapping(path, raw))
-        name = fields.pop(NAME_KEY, None)
+        named = {NAME_KEY: fields.pop(NAME_KEY)} if NAME_KEY in fields else {}
         own = self._values(path, fields, JOB_KEYS, more=(NAME_KEY,))
         if any(own[key].value for key in _DATASET if key in own):
             defaults = {key: each for key, each in defaults.items() if key not in _DATASET}
@@ -119,7 +119,7 @@ class _Reader:
             job = make_job(options)
         except UsageError as problem:
             raise self._placed(problem, path, values) from None
-        return MirrorJob(self._name(path, name, job), job, settings)
+        return MirrorJob(self._name(path, named, job), job, settings)
 
     def _check_dataset(
         self, path: ValuePath, values: Mapping[str, Value], options: Mapping[str, Any]
@@ -148,8 +148,8 @@ class _Reader:
         known = dataset_info(str(options.get("dataset") or slugs[0])).versions
         return known[-1] if known else "2.1.0"
 
-    def _name(self, path: ValuePath, raw: Any, job: Job) -> str:
-        name = job.dataset if raw is None else raw
+    def _name(self, path: ValuePath, named: Mapping[str, Any], job: Job) -> str:
+        name = named.get(NAME_KEY, job.dataset)
         if not isinstance(name, str) or not JOB_NAME.fullmatch(name):
             raise self._document.error(
                 (*path, NAME_KEY),
@@ -251,7 +251,8 @@ def _from_folder(option: Option, value: Any, folder: Path) -> Any:
 
 
 def _id_file(text: str, folder: Path) -> str:
-    return f"@{folder / Path(text[1:]).expanduser()}" if text.startswith("@") else text
+    is_relative = text.startswith("@") and not text.startswith(("@/", "@~"))
+    return f"@{folder / text[1:]}" if is_relative else text
 
 
 def _advice(key: str, path: ValuePath, options: Sequence[Option], more: Sequence[str]) -> str:

@@ -56,7 +56,9 @@ def checked_value(
     """
     if raw is None:
         text = document.texts.get(path)
-        step = f'Write "{text}", in quotes.' if text == "~" else "Give a value, or leave the key out."
+        step = (
+            f'Write "{text}", in quotes.' if text == "~" else "Give a value, or leave the key out."
+        )
         raise document.error(path, "is empty", step)
     _refuse_traps(document, path, option)
     value = _expanded(document, path, raw, environ)

@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cxrsync.config.job import Job
-from cxrsync.config.job_file import MirrorFile, read_job_file
+from cxrsync.config.job_file import JOB_KEYS, MirrorFile, read_job_file
 from cxrsync.config.parse_job import make_job
 from cxrsync.errors import UsageError
 from cxrsync.model import Kind
@@ -128,6 +131,8 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ("base_url: https://u:p@example.org", "jobs[0].base_url: contains a user name", ""),
         ("link_from: nowhere", "jobs[0].link_from:", ""),
         ("name: a b", "jobs[0].name: this is not a name for a job", "jpg-frontal"),
+        ("name:", "jobs[0].name: this is not a name for a job", "jpg-frontal"),
+        ('subject: "@~nobody-here/ids"', "jobs[0].subject:", ""),
         ("name: [a]", "jobs[0].name: this is not a name for a job", "jpg-frontal"),
         ('subject: "@-"', "jobs[0].subject: @- reads standard input", ""),
         # Traps of YAML.
@@ -196,7 +201,10 @@ TWO_ON_ONE_TREE = f"""jobs:
          "Did you mean shard?"),
         (MINIMAL + "defaults:\n  shard: p9\n", "line 5, column 3: defaults.shard: 'p9' is not",
          "p10"),
-        ("jobs:\n\t- jpg: true\n", "this is not valid YAML", ""),
+        ("jobs:\n\t- jpg: true\n", "line 2, column 1: this is not valid YAML",
+         "The line begins with a tab, which YAML does not allow there. Use spaces."),
+        ("jobs: [\n", "this is not valid YAML", "needs quotes"),
+        ("jobs: a: b\n", "line 1, column 8: this is not valid YAML", "needs quotes"),
         (f"jobs:\n  - {VERSION}\n", "line 2, column 5: jobs[0]: the job names no dataset", "Add"),
         ("jobs:\n  - jpg: true\n", "jobs[0]: the job names no dataset_version",
          'Add dataset_version: "2.1.0", with the quotes.'),
@@ -235,3 +243,34 @@ def test_a_dataset_of_the_job_replaces_that_of_the_defaults(tmp_path: Path, key:
     values: dict[str, Any] = {"dataset": "mimic-cxr", "jpg": "true", "dicom": "true"}
     text = f"defaults:\n  dataset: eicu-crd\n  {VERSION}\njobs:\n  - {key}: {values[key]}\n"
     assert only_job(tmp_path, text).dataset != "eicu-crd"
+
+
+ODD = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-2, 99), st.floats(), st.text(max_size=8),
+        st.sampled_from(["p10", "off", "@x", "@-", "${HOME}", "${", "1M", "22:00-06:00", "2.1.0"]),
+    ),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["08:00-20:00", "a", ""]), inner, max_size=2),
+    max_leaves=4,
+)  # fmt: skip
+KEYS = st.sampled_from([*(option.key for option in JOB_KEYS), "name", "log", "password", "x"])
+JOB = st.dictionaries(KEYS, ODD, max_size=4)
+GOOD = {"dataset": "mimic-cxr-jpg", "dataset_version": "2.1.0"}
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    defaults=JOB,
+    jobs=st.lists(JOB.map(lambda job: {**GOOD, **job}) | JOB, max_size=2) | ODD,
+    top=st.dictionaries(st.sampled_from(["log", "x", "dest"]), ODD, max_size=1),
+)
+def test_whatever_stands_there_is_read_or_refused(
+    tmp_path: Path, defaults: object, jobs: object, top: dict[str, object]
+) -> None:
+    text = yaml.safe_dump({"defaults": defaults, "jobs": jobs, **top}, allow_unicode=True)
+    try:
+        found = read(tmp_path, text, HOME="/home")
+    except UsageError:
+        return
+    assert all(each.job.dest.is_absolute() for each in found.jobs)
