@@ -88,7 +88,8 @@ class _JobReporters:
         """Return the reporters of a job."""
         if job.name not in self._of_jobs:
             level = self._level if sys.stderr.isatty() else -1
-            reporters = Reporters(level, json_to=None, progress="auto")
+            # No bar: the tables of all jobs come first, so each job begins twice.
+            reporters = Reporters(level, json_to=None, progress="log")
             if (log := self._log) is not None:
 
                 def write(line: str) -> None:
@@ -118,11 +119,15 @@ def _job_reporters(verbosity: Verbosity, log: LogFile | None) -> Iterator[_JobRe
         reporters.close()
 
 
+def _log_of(file: MirrorFile) -> LogFile | None:
+    return LogFile(file.settings["log"]) if "log" in file.settings else None
+
+
 # ── run ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _run(file: MirrorFile, verbosity: Verbosity) -> int:
-    log = LogFile(file.settings["log"]) if "log" in file.settings else None
+    log = _log_of(file)
     with _job_reporters(verbosity, log) as reporters:
         result = asyncio.run(_run_jobs(file.jobs, reporters))
     lines = report_lines(f"cxrsync: mirror {file.path}", result)
@@ -148,6 +153,10 @@ async def _run_jobs(jobs: Sequence[MirrorJob], reporters: _JobReporters) -> Mirr
 
 def _check(file: MirrorFile, verbosity: Verbosity) -> int:
     codes = []
+    if (log := _log_of(file)) is not None:
+        log.check()
+        if log.lost is not None:
+            verbosity.output.write_lines([f"warning: {log.lost}"])
     for job in file.jobs:
         found = asyncio.run(_check_job(job, verbosity))
         verbosity.output.write_lines([*check_lines(found), ""])

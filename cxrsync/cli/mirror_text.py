@@ -6,15 +6,20 @@ from collections.abc import Iterator
 
 from cxrsync import humanize
 from cxrsync.catalog.load import dataset_info
+from cxrsync.config.job import Job, TransferLimits
 from cxrsync.config.job_file import as_keys
+from cxrsync.config.wall_clock import MINUTES_A_DAY
 from cxrsync.errors import CxrsyncError, ExitCode
 from cxrsync.operations.mirror import JobResult, MirrorResult
 from cxrsync.operations.mirror_check import JobCheck
+from cxrsync.plan.forecast import Forecast
 from cxrsync.sanitize import reason_of
 from cxrsync.ui.dry_run_text import in_words
 
 QUIET = frozenset({ExitCode.COMPLETE, ExitCode.LIMIT})
 _MAX_NAMED = 3
+# Bytes per second of eight connections together (docs/PHYSIONET.md).
+_RATES = (0.35 * (1 << 20), 0.7 * (1 << 20))
 _RENEW = (
     "Trainings expire: see https://physionet.org/settings/training/, and renew yours there if it "
     "has."
@@ -26,7 +31,8 @@ def report_lines(title: str, result: MirrorResult) -> list[str]:
     bad = [each for each in result.jobs if each.code not in QUIET]
     if not bad:
         return [f"{title}: {len(result.jobs)} of {len(result.jobs)} jobs are well"]
-    lines = [f"{title}: {len(bad)} of {len(result.jobs)} jobs failed (exit {result.code:d})"]
+    count = f"{len(bad)} of {len(result.jobs)}"
+    lines = [f"{title}: {count} jobs did not complete (exit {result.code:d})"]
     for each in result.jobs:
         lines += [f"  {line}" for line in _job(each)]
     return lines
@@ -70,6 +76,27 @@ def _advice(result: JobResult) -> Iterator[str]:
         yield f"The newest file in {summary.root}/.cxrsync/runs names all of them."
 
 
+def _usual_duration(forecast: Forecast, job: Job) -> Iterator[str]:
+    """Yield how long it will take at PhysioNet's usual rates, if no pull has measured the rate."""
+    if forecast.rate is not None or not forecast.from_source or job.origin.from_dir is not None:
+        return
+    slowest, fastest = (usual_seconds(forecast.from_source, rate, job.limits) for rate in _RATES)
+    shown = f"{humanize.duration(fastest)} to {humanize.duration(slowest)}"
+    hours = "" if job.limits.window is None else ", in these hours of each day"
+    yield f"at the rates that PhysioNet usually has: {shown}{hours}"
+
+
+def usual_seconds(size: float, rate: float, limits: TransferLimits) -> float:
+    """Return the seconds until ``size`` bytes are there at ``rate``, within limit and window."""
+    if len(limits.rate.rates) == 1:  # the same limit all day
+        rate = min(rate, limits.rate.slowest or rate)
+    share = 1.0
+    if limits.window is not None:
+        minutes = sum(end - start for start, end in limits.window.span.within_days())
+        share = minutes / MINUTES_A_DAY
+    return size / rate / share
+
+
 def check_lines(check: JobCheck) -> Iterator[str]:
     """Yield what a job would do, in words."""
     job = check.job.job
@@ -77,9 +104,10 @@ def check_lines(check: JobCheck) -> Iterator[str]:
     if check.forecast is not None:
         yield f"destination: {check.forecast.root}"
         yield from in_words(check.forecast).split("\n")
+        yield from _usual_duration(check.forecast, job)
     limits = job.limits
     if limits.window is not None:
-        yield f"works from {limits.window} only, local time"
+        yield f"hours: {limits.window} only, local time"
     if job.origin.from_dir is not None:
         yield f"source: {job.origin.from_dir}"
     found = check.credentials

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from cxrsync import humanize
@@ -19,6 +19,7 @@ from cxrsync.dataset.partition_states import partition_names
 from cxrsync.dataset.version import destination
 from cxrsync.errors import ExitCode, RefusedForSafety
 from cxrsync.model import OWN_FOLDER
+from cxrsync.operations.run_history import time_of
 from cxrsync.operations.run_log import RUNS_FOLDER, active_runs, run_names
 from cxrsync.storage.filesystem import read_json
 from cxrsync.storage.state_snapshot import STATE_NAME
@@ -26,7 +27,6 @@ from cxrsync.storage.tree import Tree
 
 # A run that has published nothing for so long is not at work any more, whatever it seems.
 IDLE_SECONDS = 86_400.0
-_STAMP = "%Y%m%dT%H%M%S"
 
 
 def marked_tree(job: Job) -> Tree:
@@ -103,8 +103,7 @@ def run_at_work(tree: Tree, now: datetime) -> RunAtWork | None:
 
 def _began(raw: Mapping[str, Any]) -> float:
     try:
-        stamp = str(raw["run"]).partition(".")[0].removesuffix("Z")
-        return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC).timestamp()
+        return time_of(str(raw["run"]))
     except (KeyError, ValueError):
         return 0.0
 

@@ -27,7 +27,13 @@ class LogFile:
     def write(self, line: str) -> None:
         """Append one line. Newlines and control characters in it are escaped."""
         stamp = datetime.now().astimezone().isoformat(timespec="seconds")
-        data = f"{stamp} {printable(line)}\n".encode(errors="surrogateescape")
+        self._append(f"{stamp} {printable(line)}\n".encode(errors="surrogateescape"))
+
+    def check(self) -> None:
+        """Find out whether lines can be written; create the file, but write nothing."""
+        self._append(b"")
+
+    def _append(self, data: bytes) -> None:
         try:
             descriptor = os.open(self._path, _FLAGS, _MODE)
             try:
@@ -36,6 +42,6 @@ class LogFile:
                 os.close(descriptor)
         except OSError as problem:
             self.lost = self.lost or OutputLost(
-                f"cannot write the log {self._path}: {reason_of(problem)}",
+                f"the log {self._path} cannot be written: {reason_of(problem)}",
                 next_step="Create its folder, or free disk space. The jobs were run all the same.",
             )
