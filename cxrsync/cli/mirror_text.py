@@ -13,11 +13,10 @@ from cxrsync.errors import CxrsyncError, ExitCode
 from cxrsync.operations.mirror import JobResult, MirrorResult
 from cxrsync.operations.mirror_check import JobCheck
 from cxrsync.plan.forecast import Forecast
-from cxrsync.sanitize import reason_of
+from cxrsync.sanitize import reason_of, without_ids
 from cxrsync.ui.dry_run_text import in_words
 
 QUIET = frozenset({ExitCode.COMPLETE, ExitCode.LIMIT})
-_MAX_NAMED = 3
 # Bytes per second of eight connections together (docs/PHYSIONET.md).
 _RATES = (0.35 * (1 << 20), 0.7 * (1 << 20))
 _RENEW = (
@@ -27,14 +26,17 @@ _RENEW = (
 
 
 def report_lines(title: str, result: MirrorResult) -> list[str]:
-    """Return the report of all jobs in a paragraph. ``title`` names the job file."""
+    """Return the report of all jobs in a paragraph. ``title`` names the job file.
+
+    No subject, study or image is named in it, because cron mails it.
+    """
     bad = [each for each in result.jobs if each.code not in QUIET]
     if not bad:
         return [f"{title}: {len(result.jobs)} of {len(result.jobs)} jobs are well"]
     count = f"{len(bad)} of {len(result.jobs)}"
     lines = [f"{title}: {count} jobs did not complete (exit {result.code:d})"]
     for each in result.jobs:
-        lines += [f"  {line}" for line in _job(each)]
+        lines += [f"  {without_ids(line)}" for line in _job(each)]
     return lines
 
 
@@ -71,9 +73,7 @@ def _advice(result: JobResult) -> Iterator[str]:
         yield _RENEW
     summary = result.summary
     if summary is not None and result.error is None:
-        for problem in summary.problems[:_MAX_NAMED]:
-            yield f"{problem.result.value}: {problem.path}: {problem.reason}"
-        yield f"The newest file in {summary.root}/.cxrsync/runs names all of them."
+        yield f"The newest file in {summary.root}/.cxrsync/runs names them, with the reasons."
 
 
 def _usual_duration(forecast: Forecast, job: Job) -> Iterator[str]:

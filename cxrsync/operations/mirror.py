@@ -125,7 +125,9 @@ class _Mirror:
             stopped.exit_code = self._cancel.code
             return self._end(job, stopped)
         if (refused := self._refused.get(_account(job.job.origin))) is not None:
-            return self._end(job, refused)  # the same password is not sent twice
+            # The same password is not sent twice.
+            not_begun = CredentialsRefused(f"not begun, because {refused}", next_step="")
+            return self._end(job, not_begun)
         try:
             tree = await run_in_thread(lambda: marked_tree(job.job))
             self._refuse_double(job, tree)
@@ -200,7 +202,7 @@ class _Mirror:
     def _end(self, job: MirrorJob, problem: Exception, summary: RunSummary | None = None) -> bool:
         """Note the error that ended a job; return False."""
         if isinstance(problem, CredentialsRefused):
-            self._refused[_account(job.job.origin)] = problem
+            self._refused.setdefault(_account(job.job.origin), problem)
         self.results[job.name] = JobResult(job.name, code_of(problem), summary, problem)
         return False
 

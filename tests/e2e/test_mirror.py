@@ -204,6 +204,7 @@ def test_a_refused_password_is_sent_once(
     assert (done.code, done.out) == (ExitCode.CREDENTIALS, "")
     assert "2 of 2 jobs did not complete" in done.err
     assert shared_server.request_log.snapshot().password_checks == 1
+    assert done.err.count("not begun, because the server refuses the password") == 1
 
 
 def test_no_password_is_asked_for(machine: Machine, jobs: Path) -> None:
@@ -212,6 +213,25 @@ def test_no_password_is_asked_for(machine: Machine, jobs: Path) -> None:
     done = machine.run("mirror", str(jobs))
     assert (done.code, done.out) == (ExitCode.CREDENTIALS, "")
     assert "asks for a user name and a password" in done.err
+
+
+def test_a_failed_file_is_not_named_in_what_cron_mails(
+    serve: Callable[..., MiniPhysioNet],
+    make_machine: Callable[[MiniPhysioNet], Machine],
+    own_files: Path,
+) -> None:
+    machine = make_machine(serve(own_files))
+    file = write(machine, JOBS)
+    init(machine, file)
+    image = next((own_files / JPG / VERSION).glob("files/p10/*/*/*.jpg"))
+    image.unlink()
+    done = machine.run("mirror", str(file))
+    assert (done.code, done.out) == (ExitCode.FILES_FAILED, "")
+    assert "  jpg (exit 5): 1 file failed, of " in done.err
+    assert f"The newest file in {tree(machine)}/.cxrsync/runs names them" in done.err
+    assert image.name not in done.err
+    assert image.parent.name not in done.err
+    assert image.name in log(machine)
 
 
 def test_a_limit_is_quiet(machine: Machine) -> None:
