@@ -86,7 +86,7 @@ def settled(value: Any, machine: Machine, key: str = "") -> Any:
         return renamed(value, machine)
     # 0 tells something (nothing came from the source), but for an age, which is small by chance.
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if key in MEASURED and is_number and (value or key == "snapshot_age"):
+    if key in MEASURED and is_number and (value or key.endswith("_age")):
         return "<number>"
     return value
 
