@@ -21,8 +21,10 @@ from cxrsync.config.option_table import BY_NAME, OPTIONS
 from cxrsync.config.option_value import parse_text
 from cxrsync.errors import UsageError
 
-# Variables without an option: the user's catalogue, and the environment that scripts/ make.
+# Variables without an option: the user's catalogue, and the environment that scripts/ make. Those
+# with the result of a mirror are set where a hook runs, which may run cxrsync itself.
 _OTHERS = frozenset({OWN_CATALOGUE, "CXRSYNC_VENV"})
+_OF_HOOKS = f"{VARIABLE_PREFIX}RESULT_"
 _MAX_NAMED = 5
 # Options whose parameter has another name, because theirs is a builtin or a module.
 _PARAMETERS = {"json": "as_json", "all": "everything", "format": "form"}
@@ -123,7 +125,8 @@ class Command(click.Command):
 def refuse_unknown_variables() -> None:
     """Raise UsageError if a variable ``CXRSYNC_…`` belongs to no option; name similar ones."""
     known = _OTHERS.union(option.variable for option in OPTIONS)
-    left = sorted({name for name in os.environ if name.startswith(VARIABLE_PREFIX)} - known)
+    given = {name for name in os.environ if name.startswith(VARIABLE_PREFIX)}
+    left = sorted(name for name in given - known if not name.startswith(_OF_HOOKS))
     if not left:
         return
     named = ", ".join(left[:_MAX_NAMED]) + (" and more" if len(left) > _MAX_NAMED else "")

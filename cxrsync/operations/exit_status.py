@@ -94,3 +94,39 @@ def disk_error_of(problem: OSError) -> DiskError:
     """Return the error for an OSError that was not handled where it happened; it names the file."""
     place = f" at {problem.filename}" if problem.filename else ""
     return DiskError(f"cannot continue{place}: {reason_of(problem)}")
+
+
+_SENTENCES = {
+    ExitCode.COMPLETE: "complete and verified",
+    ExitCode.UNEXPECTED: "an unexpected error",
+    ExitCode.USAGE: "an error in the command or in the job file",
+    ExitCode.CREDENTIALS: "the credentials are missing or were refused",
+    ExitCode.ACCESS: "access was denied",
+    ExitCode.FILES_FAILED: "some files failed",
+    ExitCode.CONTRADICTED: "some files do not match their published checksum",
+    ExitCode.DISK: "the disk is full or cannot be used",
+    ExitCode.LOCKED: "another run holds the lock",
+    ExitCode.LIMIT: "stopped at a limit, all well",
+    ExitCode.UNREACHABLE: "the server or the network cannot be reached",
+    ExitCode.REFUSED: "refused for safety: a person must look",
+    ExitCode.INTERRUPTED: "interrupted; the state is saved",
+    ExitCode.TERMINATED: "terminated; the state is saved",
+}
+# For a mirror that ran for months and is denied access one night.
+ACCESS_EXPIRED = (
+    "If this mirror worked before, the training of its user has probably expired: PhysioNet asks "
+    "for a new CITI completion report every few years, and answers 403 until it has one. Renew it "
+    "at https://physionet.org/settings/training. Each new version of a dataset may also need its "
+    "agreement to be signed again, at the foot of the page of the dataset."
+)
+
+
+def sentence_of(exit_code: int) -> str:
+    """Return an exit code in words that contain no path, no id and no name."""
+    known = {int(code): words for code, words in _SENTENCES.items()}
+    return known.get(exit_code, f"exit code {exit_code}")
+
+
+def advice_of(exit_code: int) -> str:
+    """Return what an unattended run adds to the error of this exit code; "" for most codes."""
+    return ACCESS_EXPIRED if exit_code == ExitCode.ACCESS else ""

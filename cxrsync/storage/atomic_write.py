@@ -21,9 +21,12 @@ def write_file(
     data: bytes,
     *,
     fsync: bool = True,
+    mode: int = FILE_MODE,
     check_lock: Callable[[], None] = lambda: None,
 ) -> None:
     """Put a small file of our own in place, whole or not at all. Raises OSError, LockLost.
+
+    ``mode``: its permissions, whatever the umask; only a file without data may be for others.
 
     ``check_lock``, for a name that a lock guards, raises LockLost if another run has the lock. If
     the lock is taken over after that check, the new owner deletes the new file, and the rename
@@ -36,6 +39,8 @@ def write_file(
     try:
         try:
             write_all(fd, [data], 0)
+            if mode != FILE_MODE:
+                os.fchmod(fd, mode)
             if fsync:
                 os.fsync(fd)
         finally:

@@ -1,0 +1,66 @@
+"""The URL that a mirror pings, in the manner of healthchecks.io. The URL is a secret.
+
+Whoever knows the URL can report success. So its ``repr`` and ``str`` show the host only, and no
+error quotes the text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, urlsplit
+
+from cxrsync.errors import UsageError
+
+_START = "start"
+_NEXT_STEP = (
+    "Copy the ping URL of the check, as in https://hc-ping.com/UUID, without /start, /fail or an "
+    "exit code: cxrsync adds these itself."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PingURL:
+    """The address of a check. ``host``: the only part that messages may show."""
+
+    host: str
+    _parts: SplitResult = field(repr=False)
+
+    def __str__(self) -> str:
+        return self.host
+
+    def for_start(self) -> str:
+        """Return the URL that says that a run begins. It is a secret."""
+        return self._below(_START)
+
+    def for_end(self, exit_code: int, *, is_success: bool) -> str:
+        """Return the URL that says how a run ended. It is a secret.
+
+        Success is the URL itself, a failure is ``URL/<exit code>``. An exit code that the service
+        would not take (it knows 1 to 255) is ``URL/fail``.
+        """
+        if is_success:
+            return self._parts.geturl()
+        return self._below(str(exit_code) if 0 < exit_code < 256 else "fail")
+
+    def _below(self, word: str) -> str:
+        # Not urljoin, which would replace the last part of the path. The query stays: it may hold
+        # "create=1".
+        return self._parts._replace(path=f"{self._parts.path.rstrip('/')}/{word}").geturl()
+
+
+def parse_ping_url(value: object, label: str = "ping") -> PingURL:
+    """Return the checked URL. Raises UsageError, whose text does not contain the URL."""
+    if isinstance(value, PingURL):
+        return value
+    if not isinstance(value, str):
+        raise UsageError(f"{label} is not text", next_step=_NEXT_STEP)
+    try:
+        parts = urlsplit(value.strip())
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        raise UsageError(f"{label} is not a valid address", next_step=_NEXT_STEP) from None
+    if parts.scheme not in {"http", "https"} or not host:
+        raise UsageError(f"{label} is not an http:// or https:// address", next_step=_NEXT_STEP)
+    if not value.strip().isprintable() or any(each.isspace() for each in value.strip()):
+        raise UsageError(f"{label} contains blanks or control characters", next_step=_NEXT_STEP)
+    return PingURL(host, parts._replace(fragment=""))

@@ -1,0 +1,177 @@
+"""Pings against a real server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from cxrsync.config.ping_url import PingURL, parse_ping_url
+from cxrsync.operations.mirror_result import FileCounts, JobResult, MirrorResult
+from cxrsync.operations.ping import ping_body, ping_end, ping_start
+from cxrsync.sources.http import ping
+
+SECRET = "7c0a1f4e-secret"
+RESULT = MirrorResult(
+    5, 61.4, (JobResult("jpg-p10", "mimic-cxr-jpg", 5, 1e9, 60.0, FileCounts(9, 2, 3, 1)),)
+)
+
+
+@dataclass
+class Check:
+    """A check of a monitoring service. ``statuses``: its answers in order; the last one repeats."""
+
+    statuses: list[int] = field(default_factory=lambda: [200])
+    pause: float = 0.0
+    location: str = ""
+    requests: list[tuple[str, str, str, dict[str, str]]] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def url(self) -> PingURL:
+        return parse_ping_url(f"http://127.0.0.1:{self.port}/ping/{SECRET}?create=1")
+
+    @property
+    def asked(self) -> list[str]:
+        return [f"{method} {path}" for method, path, _body, _headers in self.requests]
+
+
+@contextmanager
+def served(check: Check) -> Iterator[Check]:
+    released = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+            check.requests.append((self.command, self.path, body, dict(self.headers)))
+            released.wait(check.pause)
+            at = min(len(check.requests), len(check.statuses)) - 1
+            self.send_response(check.statuses[at])
+            if check.location:
+                self.send_header("Location", check.location)
+            self.send_header("Set-Cookie", "a=b")
+            self.send_header("Content-Length", "0")
+            with suppress(OSError):  # the client has gone
+                self.end_headers()
+
+        do_GET = do_POST  # noqa: N815 - http.server's interface
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    check.port = server.server_address[1]
+    try:
+        yield check
+    finally:
+        released.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ping, "_FIRST_PAUSE", 0.01)
+
+
+async def test_begin_and_end_well() -> None:
+    with served(Check()) as check:
+        assert await ping_start(check.url) is None
+        assert await ping_end(check.url, MirrorResult(0, 1.0)) is None
+        assert await ping_end(check.url, MirrorResult(9, 1.0)) is None
+    well = f"POST /ping/{SECRET}?create=1"
+    assert check.asked == [f"POST /ping/{SECRET}/start?create=1", well, well]
+
+
+async def test_a_failure_has_its_code_and_counts_only() -> None:
+    with served(Check()) as check:
+        assert await ping_end(check.url, RESULT) is None
+    [(_method, path, body, headers)] = check.requests
+    assert path == f"/ping/{SECRET}/5?create=1"
+    assert body.splitlines() == [
+        "exit code 5: some files failed", "jobs: 1", "files verified: 9", "files missing: 2",
+        "files fetched: 3", "files failed: 1", "files mismatched: 0", "bytes fetched: 0",
+        "bytes scrubbed: 0", "seconds: 61",
+    ]  # fmt: skip
+    assert "mimic" not in body
+    assert not {"Cookie", "Authorization"} & headers.keys()
+
+
+async def test_a_temporary_error_is_retried() -> None:
+    with served(Check([503, 500, 200])) as check:
+        assert await ping_start(check.url) is None
+    assert len(check.requests) == 3
+    assert all("Cookie" not in headers for *_others, headers in check.requests)
+
+
+@pytest.mark.parametrize(
+    ("status", "requests", "words"),
+    [(503, 3, "the answer is 503"), (404, 1, "404: there is no such check"), (400, 1, "400")],
+)
+async def test_a_refused_ping_is_a_warning(status: int, requests: int, words: str) -> None:
+    with served(Check([status])) as check:
+        warning = await ping_end(check.url, RESULT)
+    assert warning is not None
+    assert words in warning
+    assert "127.0.0.1" in warning
+    assert SECRET not in warning
+    assert len(check.requests) == requests
+
+
+async def test_no_redirect_is_followed() -> None:
+    with (
+        served(Check()) as other,
+        served(Check([302], location=f"http://127.0.0.1:{other.port}/x")) as check,
+    ):
+        warning = await ping_start(check.url)
+    assert "redirect (302)" in str(warning)
+    assert other.requests == []
+
+
+async def test_no_server() -> None:
+    with served(Check()) as check:
+        url = check.url
+    warning = await ping_start(url)
+    assert warning == "the ping to 127.0.0.1 failed: Connection refused; the mirror is not affected"
+
+
+async def test_all_attempts_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ping, "_ATTEMPT_SECONDS", 0.2)
+    loop = asyncio.get_running_loop()
+    with served(Check(pause=5.0)) as check:
+        began = loop.time()
+        warning = await ping_start(check.url, seconds=0.5)
+        took = loop.time() - began
+    assert "no answer within 0.5 s" in str(warning)
+    assert 0.4 < took < 3
+    assert len(check.requests) >= 2
+
+
+async def test_a_cancellation_is_passed_on() -> None:
+    with served(Check(pause=5.0)) as check:
+        task = asyncio.create_task(ping_start(check.url))
+        while not check.requests:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_a_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "socks5://u:hidden@proxy.test:1080")
+    warning = await ping_start(parse_ping_url(f"https://hc.test/{SECRET}"))
+    assert "https_proxy" in str(warning)
+    assert "hidden" not in str(warning)
+    assert SECRET not in str(warning)
+
+
+def test_the_body_has_no_name() -> None:
+    assert "jpg-p10" not in ping_body(RESULT)
