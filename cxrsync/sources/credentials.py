@@ -101,7 +101,7 @@ def _from_environment(
     if password is None and file:
         place = "PHYSIONET_PASSWORD_FILE"
         path = Path(os.path.expanduser(file))
-        _refuse_if_others_can_read(path, place)
+        _refuse_if_others_can_read(path, place, environ.get("CREDENTIALS_DIRECTORY", ""))
         try:
             password = path.read_text("utf-8").rstrip("\r\n")
         except UnicodeDecodeError:  # its message would quote a byte of the password
@@ -159,14 +159,23 @@ def _unusable(path: Path, what: str, why: str) -> CredentialsRefused:
     )
 
 
-def _refuse_if_others_can_read(path: Path, what: str) -> None:
+def _refuse_if_others_can_read(path: Path, what: str, of_systemd: str = "") -> None:
+    """Raise CredentialsRefused if other users can read a file with a password.
+
+    ``of_systemd``: the folder in which systemd puts the credentials of a service. It lets the
+    service's user read them by an access control list, whose mask stands where the permissions of
+    the group are shown otherwise: the mode is 0440, and no group can read the file.
+    """
+    others = stat.S_IRGRP | stat.S_IROTH
+    if of_systemd and path.parent == Path(of_systemd):
+        others = stat.S_IROTH
     try:
         mode = path.stat().st_mode
     except OSError:
         return
     if not stat.S_ISREG(mode):
         raise _unusable(path, what, "it is not a file")
-    if mode & (stat.S_IRGRP | stat.S_IROTH):
+    if mode & others:
         raise CredentialsRefused(
             f"{path} ({what}) can be read by other users", next_step=f"chmod 600 {path}"
         )

@@ -165,6 +165,21 @@ def test_what_only_we_can_read_is_taken(tmp_path: Path, mode: int) -> None:
     assert find(HOST, None, {"NETRC": private(tmp_path / "n", NETRC, mode)}).username == "net"
 
 
+def test_a_credential_of_systemd_may_show_the_mask_of_its_access_control_list(
+    tmp_path: Path,
+) -> None:
+    # systemd 254 and later, with User=: https://github.com/systemd/systemd/issues/29435
+    folder = tmp_path / "cxrsync.service"
+    folder.mkdir()
+    environ = by_file(private(folder / "physionet", "hush", 0o440))
+    assert "can be read by other users" in str(refused(environ))
+    assert "other users" in str(refused({**environ, "CREDENTIALS_DIRECTORY": str(tmp_path)}))
+    environ["CREDENTIALS_DIRECTORY"] = str(folder)
+    assert find(HOST, None, environ).password == "hush"
+    private(folder / "physionet", "hush", 0o444)
+    assert "can be read by other users" in str(refused(environ))
+
+
 # ── netrc ──────────────────────────────────────────────────────────────────────────────────────
 
 

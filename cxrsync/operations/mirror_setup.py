@@ -1,0 +1,104 @@
+"""What a machine needs to run a mirror each night, as values: paths, user, hours.
+
+``mirror --print`` makes a systemd unit or a line of a crontab of it; both are text for a person to
+read and install. Nothing here changes the machine.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxrsync.config.window import Window
+from cxrsync.errors import UsageError
+
+PASSWORD_FILE = Path("/etc/cxrsync/physionet-password")
+_HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
+_TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - asks for them, and writes nothing
+_NOT_IN_A_NAME = re.compile(r"[^0-9A-Za-z_.-]+", re.ASCII)
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,255}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorSetup:
+    """How a mirror is run. All paths are absolute.
+
+    command: the program and its first words, without ``mirror``.
+    destinations: the folders with datasets. writes: other folders that the mirror writes to, of its
+    log, report and metrics. reads: the program's folders, local sources, files with ids.
+    user: the system's user who runs the mirror. physionet_user: the name to sign in with.
+    password_file: a file with the password alone, which only root reads.
+    sets_permissions: whether a job sets the group or the mode of files.
+    """
+
+    command: tuple[str, ...]
+    job_file: Path
+    destinations: tuple[Path, ...]
+    user: str
+    writes: tuple[Path, ...] = ()
+    reads: tuple[Path, ...] = ()
+    physionet_user: str | None = None
+    password_file: Path = PASSWORD_FILE
+    window: Window | None = None
+    sets_permissions: bool = False
+    has_hooks: bool = False
+
+    def __post_init__(self) -> None:
+        texts = (*self.command, self.user, self.physionet_user or "", *map(str, self._paths))
+        if any(not text.isprintable() for text in texts):
+            raise UsageError(
+                "a path or a name contains control characters, which no unit and no crontab can "
+                "hold"
+            )
+        if not all(path.is_absolute() for path in (*self._paths, Path(self.command[0]))):
+            raise UsageError("a setup needs absolute paths")
+        if not _USER.fullmatch(self.user):
+            raise UsageError(f"{self.user!r} is not the name of a user of this machine")
+
+    @property
+    def _paths(self) -> tuple[Path, ...]:
+        return (*self.writable, *self.readable, self.password_file)
+
+    @property
+    def writable(self) -> tuple[Path, ...]:
+        """Every folder that the mirror writes to, without those inside of others."""
+        return outermost((*self.destinations, *self.writes))
+
+    @property
+    def readable(self) -> tuple[Path, ...]:
+        """Every path that the mirror reads, without those inside of others or of writable ones."""
+        program = Path(self.command[0])
+        reads = outermost((program, self.job_file, *self.reads))
+        return tuple(path for path in reads if not any(map(path.is_relative_to, self.writable)))
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The whole command line."""
+        return (*self.command, "mirror", str(self.job_file))
+
+    @property
+    def name(self) -> str:
+        """The name of the units and of the crontab's file: ``cxrsync-nightly``."""
+        stem = _NOT_IN_A_NAME.sub("-", self.job_file.stem).strip("-.") or "mirror"
+        return stem if stem.startswith("cxrsync") else f"cxrsync-{stem}"
+
+
+def outermost(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Return the paths in their order, without those that are inside of others."""
+    unique = tuple(dict.fromkeys(paths))
+    return tuple(
+        path
+        for path in unique
+        if not any(other != path and path.is_relative_to(other) for other in unique)
+    )
+
+
+def is_in_home(path: Path) -> bool:
+    """Return whether a path is where ``ProtectHome=`` of systemd applies."""
+    return any(map(path.is_relative_to, _HOMES))
+
+
+def is_temporary(path: Path) -> bool:
+    """Return whether a path is where ``PrivateTmp=`` of systemd applies."""
+    return any(map(path.is_relative_to, _TEMPORARY))
