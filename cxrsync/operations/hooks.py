@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from cxrsync import humanize
-from cxrsync.operations.mirror_result import MirrorResult
+from cxrsync.operations.mirror_report import MirrorReport
 from cxrsync.sanitize import printable, reason_of
 
 HOOK_SECONDS = 600.0
@@ -74,7 +74,7 @@ async def run_before(
 
 async def run_after(
     command: tuple[str, ...],
-    result: MirrorResult,
+    result: MirrorReport,
     log: LogLine,
     *,
     seconds: float = HOOK_SECONDS,
@@ -86,7 +86,7 @@ async def run_after(
 
 
 def hook_environment(
-    environ: Mapping[str, str], result: MirrorResult | None, secrets: tuple[str, ...] = ()
+    environ: Mapping[str, str], result: MirrorReport | None, secrets: tuple[str, ...] = ()
 ) -> dict[str, str]:
     """Return the environment of a hook.
 
@@ -103,7 +103,7 @@ def hook_environment(
     return kept if result is None else kept | result_variables(result)
 
 
-def result_variables(result: MirrorResult) -> dict[str, str]:
+def result_variables(result: MirrorReport) -> dict[str, str]:
     """Return the variables that tell a hook how the mirror ended."""
     files = result.files
     values: dict[str, object] = {

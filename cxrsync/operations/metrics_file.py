@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxrsync.operations.mirror_result import GOOD_CODES, FileCounts, JobResult
+from cxrsync.operations.mirror_report import GOOD_CODES, FileCounts, JobReport
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.atomic_write import write_file
 
@@ -65,7 +65,7 @@ JobKey = tuple[str, str]
 
 
 def metrics_after(
-    before: Mapping[JobKey, JobMetrics], results: Iterable[JobResult], jobs: Collection[str]
+    before: Mapping[JobKey, JobMetrics], results: Iterable[JobReport], jobs: Collection[str]
 ) -> dict[JobKey, JobMetrics]:
     """Return the metrics after a run. ``jobs``: the names of all jobs of the job file, also of
     those that did not run; metrics of other jobs are dropped."""
@@ -76,7 +76,7 @@ def metrics_after(
     return after
 
 
-def _job_metrics(before: JobMetrics, result: JobResult) -> JobMetrics:
+def _job_metrics(before: JobMetrics, result: JobReport) -> JobMetrics:
     old = before.values
     values: dict[str, float] = {
         "last_run": result.ended_at,
@@ -152,7 +152,7 @@ def parse_metrics(text: str) -> dict[JobKey, JobMetrics]:
     return found
 
 
-def write_metrics(path: Path, results: Iterable[JobResult], jobs: Collection[str]) -> str | None:
+def write_metrics(path: Path, results: Iterable[JobReport], jobs: Collection[str]) -> str | None:
     """Replace the metrics file at once. Return a warning if that failed, else None.
 
     ``jobs``: see :func:`metrics_after`.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from cxrsync.config.ping_url import PingURL
 from cxrsync.errors import CxrsyncError
-from cxrsync.operations.mirror_result import MirrorResult
+from cxrsync.operations.mirror_report import MirrorReport
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.http.ping import PING_SECONDS, send_ping
 
@@ -22,19 +22,19 @@ async def ping_start(url: PingURL, *, seconds: float = PING_SECONDS) -> str | No
 
 
 async def ping_end(
-    url: PingURL, result: MirrorResult, *, seconds: float = PING_SECONDS
+    url: PingURL, result: MirrorReport, *, seconds: float = PING_SECONDS
 ) -> str | None:
     """Say how a run ended. Return a warning if that failed, else None."""
     target = url.for_end(result.exit_code, is_success=result.is_good)
     return await _ping(url, target, ping_body(result), seconds)
 
 
-def ping_body(result: MirrorResult) -> str:
+def ping_body(result: MirrorReport) -> str:
     """Return the text that the service shows with the ping: one count a line."""
     return "".join(f"{line}\n" for line in _lines(result))
 
 
-def _lines(result: MirrorResult) -> Iterator[str]:
+def _lines(result: MirrorReport) -> Iterator[str]:
     files = result.files
     yield f"exit code {result.exit_code}: {result.sentence}"
     yield f"jobs: {len(result.jobs)}"

@@ -14,16 +14,16 @@ from cxrsync.config.hook_command import parse_hook_command
 from cxrsync.errors import UsageError
 from cxrsync.operations import hooks
 from cxrsync.operations.hooks import HookResult, hook_environment, run_after, run_before
-from cxrsync.operations.mirror_result import FileCounts, JobResult, MirrorResult
+from cxrsync.operations.mirror_report import FileCounts, JobReport, MirrorReport
 
-RESULT = MirrorResult(
+RESULT = MirrorReport(
     5,
     61.4,
     (
-        JobResult(
+        JobReport(
             "jpg", "mimic-cxr-jpg", 5, 1e9, 60.0, FileCounts(9, 2, 3, 1), run_file=Path("/a b")
         ),
-        JobResult("dicom", "mimic-cxr", 0, 1e9, 1.0, FileCounts(1), run_file=Path("/c")),
+        JobReport("dicom", "mimic-cxr", 0, 1e9, 1.0, FileCounts(1), run_file=Path("/c")),
     ),
 )
 ENVIRONMENT = {"PATH": os.environ["PATH"]}

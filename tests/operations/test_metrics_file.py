@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from cxrsync.operations.metrics_file import metrics_after, parse_metrics, write_metrics
-from cxrsync.operations.mirror_result import FileCounts, JobResult
+from cxrsync.operations.mirror_report import FileCounts, JobReport
 
-GOOD = JobResult(
+GOOD = JobReport(
     "jpg", "mimic-cxr-jpg", 0, 1_800_000_000.5, 61.5, FileCounts(9, 2, 3, 1, 4), 1 << 42,
     fetched_bytes=5, scrubbed_bytes=700, oldest_proof=1_790_000_000.0, run_file=Path("/secret/p10"),
 )  # fmt: skip
-BAD = JobResult("jpg", "mimic-cxr-jpg", 10, 1_800_086_400.0, 3600.0, scrubbed_bytes=50)
-OTHER = JobResult("dicom", "mimic-cxr", 9, 1_800_000_100.0, 1.0, oldest_proof=None)
+BAD = JobReport("jpg", "mimic-cxr-jpg", 10, 1_800_086_400.0, 3600.0, scrubbed_bytes=50)
+OTHER = JobReport("dicom", "mimic-cxr", 9, 1_800_000_100.0, 1.0, oldest_proof=None)
 
 
 def samples(path: Path) -> list[str]:
@@ -91,6 +91,6 @@ def test_a_folder_that_is_missing_is_a_warning(tmp_path: Path) -> None:
 
 def test_odd_names_of_jobs_survive(tmp_path: Path) -> None:
     path = tmp_path / "cxrsync.prom"
-    odd = JobResult('a"b\\c\nd', "mimic-cxr", 0, 5.0, 1.0)
+    odd = JobReport('a"b\\c\nd', "mimic-cxr", 0, 5.0, 1.0)
     write_metrics(path, [odd], {odd.job})
     assert list(parse_metrics(path.read_text())) == [(odd.job, "mimic-cxr")]

@@ -12,13 +12,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from cxrsync.config.ping_url import PingURL, parse_ping_url
-from cxrsync.operations.mirror_result import FileCounts, JobResult, MirrorResult
+from cxrsync.operations.mirror_report import FileCounts, JobReport, MirrorReport
 from cxrsync.operations.ping import ping_body, ping_end, ping_start
 from cxrsync.sources.http import ping
 
 SECRET = "7c0a1f4e-secret"
-RESULT = MirrorResult(
-    5, 61.4, (JobResult("jpg-p10", "mimic-cxr-jpg", 5, 1e9, 60.0, FileCounts(9, 2, 3, 1)),)
+RESULT = MirrorReport(
+    5, 61.4, (JobReport("jpg-p10", "mimic-cxr-jpg", 5, 1e9, 60.0, FileCounts(9, 2, 3, 1)),)
 )
 
 
@@ -85,8 +85,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_begin_and_end_well() -> None:
     with served(Check()) as check:
         assert await ping_start(check.url) is None
-        assert await ping_end(check.url, MirrorResult(0, 1.0)) is None
-        assert await ping_end(check.url, MirrorResult(9, 1.0)) is None
+        assert await ping_end(check.url, MirrorReport(0, 1.0)) is None
+        assert await ping_end(check.url, MirrorReport(9, 1.0)) is None
     well = f"POST /ping/{SECRET}?create=1"
     assert check.asked == [f"POST /ping/{SECRET}/start?create=1", well, well]
 

@@ -36,7 +36,7 @@ class FileCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class JobResult:
+class JobReport:
     """How one job of a mirror ended.
 
     ``ended_at``, ``oldest_proof``: Unix time; ``oldest_proof`` is when the file that was hashed
@@ -58,12 +58,12 @@ class JobResult:
 
 
 @dataclass(frozen=True, slots=True)
-class MirrorResult:
+class MirrorReport:
     """How a mirror ended. ``exit_code``: the worst of its jobs, or of the mirror itself."""
 
     exit_code: int
     seconds: float
-    jobs: tuple[JobResult, ...] = ()
+    jobs: tuple[JobReport, ...] = ()
 
     @property
     def is_good(self) -> bool:
