@@ -115,7 +115,7 @@ def load() -> Mapping[str, DatasetInfo]:
 
     Raises UsageError for a file that cannot be read or has a wrong form.
     """
-    own = _own()
+    own = own_catalogue()
     return _load(own, _state_of(own))
 
 
@@ -146,8 +146,8 @@ def _shipped() -> Path:
     )
 
 
-def _own() -> Path | None:
-    """Return the path of the user's own file, or None."""
+def own_catalogue() -> Path | None:
+    """Return the path of the user's own file, or None. Raises UsageError."""
     named = os.environ.get(OWN_CATALOGUE)
     if named is not None:
         if not named.strip():

@@ -27,7 +27,7 @@ _OTHERS = frozenset({OWN_CATALOGUE, "CXRSYNC_VENV"})
 _OF_HOOKS = f"{VARIABLE_PREFIX}RESULT_"
 _MAX_NAMED = 5
 # Options whose parameter has another name, because theirs is a builtin or a module.
-_PARAMETERS = {"json": "as_json", "all": "everything", "format": "form"}
+_PARAMETERS = {"json": "as_json", "all": "everything", "format": "form", "print": "form"}
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -13,6 +13,7 @@ import click
 
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity, say_error
+from cxrsync.cli.mirror_print import setup_text
 from cxrsync.cli.mirror_text import QUIET, check_lines, report_lines
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job_file import MirrorFile, MirrorJob, read_job_file
@@ -23,6 +24,7 @@ from cxrsync.operations.mirror import MirrorResult, init
 from cxrsync.operations.mirror import mirror as run_jobs
 from cxrsync.operations.mirror_check import JobCheck
 from cxrsync.operations.mirror_check import check as check_job
+from cxrsync.operations.mirror_notify import Notifier, Write, notifications_of
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.console import to_stderr
 from cxrsync.ui.log_file import LogFile
@@ -36,6 +38,7 @@ from cxrsync.ui.reporters import Reporters, SummaryReporter
 @option("check")
 @option("init")
 @option("schema")
+@option("print")
 @click.pass_obj
 def mirror(
     verbosity: Verbosity,
@@ -45,6 +48,7 @@ def mirror(
     check: bool,
     init: bool,
     schema: bool,
+    form: str | None,
 ) -> int:
     """Run the jobs of FILE one after the other, unattended, as from cron.
 
@@ -67,13 +71,16 @@ def mirror(
         raise UsageError("no job file is named", next_step="Say cxrsync mirror FILE.")
     if check and init:
         raise UsageError("--check and --init exclude each other", next_step="Use one of the two.")
-    jobs = read_job_file(file)
-    jobs = jobs if job is None else jobs.only(job)
+    whole = read_job_file(file)
+    if form is not None:
+        verbosity.output.write(setup_text(form, whole))
+        return ExitCode.COMPLETE
+    jobs = whole if job is None else whole.only(job)
     if init:
         return _init(jobs, verbosity)
     if check:
         return _check(jobs, verbosity)
-    return _run(jobs, verbosity)
+    return _run(jobs, whole.jobs, verbosity)
 
 
 class _JobReporters:
@@ -126,10 +133,20 @@ def _log_of(file: MirrorFile) -> LogFile | None:
 # ── run ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _run(file: MirrorFile, verbosity: Verbosity) -> int:
+def _run(file: MirrorFile, jobs: Sequence[MirrorJob], verbosity: Verbosity) -> int:
+    """Run the jobs of ``file``. ``jobs``: all that it has, also those that do not run now."""
     log = _log_of(file)
+
+    def write(line: str) -> None:
+        if log is not None:
+            log.write(line)
+        if sys.stderr.isatty() and verbosity.level >= 0:
+            to_stderr(f"cxrsync: {line}")
+
     with _job_reporters(verbosity, log) as reporters:
-        result = asyncio.run(_run_jobs(file.jobs, reporters))
+        result = asyncio.run(_run_jobs(file, jobs, reporters, write))
+    if result is None:
+        return ExitCode.LIMIT
     lines = report_lines(f"cxrsync: mirror {file.path}", result)
     if log is not None:
         for line in lines:
@@ -143,9 +160,17 @@ def _run(file: MirrorFile, verbosity: Verbosity) -> int:
     return worst_of((result.code, log.lost.exit_code))
 
 
-async def _run_jobs(jobs: Sequence[MirrorJob], reporters: _JobReporters) -> MirrorResult:
-    with obeying_signals(TerminalPrompt(), reporters.of(jobs[0])) as cancel:
-        return await run_jobs(jobs, reporters.sink, cancel)
+async def _run_jobs(
+    file: MirrorFile, jobs: Sequence[MirrorJob], reporters: _JobReporters, write: Write
+) -> MirrorResult | None:
+    """Run the jobs of ``file``, with what surrounds them. Return None if a hook skips them."""
+    with obeying_signals(TerminalPrompt(), reporters.of(file.jobs[0])) as cancel:
+        notifier = Notifier(notifications_of(file.settings), jobs, write, cancel)
+        if not await notifier.begin():
+            return None
+        result = await run_jobs(file.jobs, reporters.sink, cancel)
+        await notifier.end(result)
+        return result
 
 
 # ── --check and --init ─────────────────────────────────────────────────────────────────────────

@@ -55,6 +55,12 @@ COMMAND = (
         "wget made.",
         near="initialize initialise setup create mark",
     ),
+    Option(
+        "print", Type.CHOICE, Group.COMMAND, metavar="[systemd|cron]", words=("systemd", "cron"),
+        help="Print what runs FILE each night on this machine, to be read and installed: a "
+        "systemd service in a sandbox with its timer, or the lines of a crontab.",
+        near="print_unit unit systemd cron crontab install timer service",
+    ),
 )  # fmt: skip
 
 OUTPUT = (

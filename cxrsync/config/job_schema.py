@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cxrsync.config.job_file import DEFAULTS, JOB_KEYS, JOB_NAME, JOBS, NAME_KEY
+from cxrsync.config.job_values import PING_FORM
 from cxrsync.config.mirror_options import FILE_OPTIONS
 from cxrsync.config.option import Option, Type
 
@@ -63,7 +64,15 @@ def _property(option: Option) -> dict[str, Any]:
     forms = [_form(option)]
     if option.repeatable:
         forms.append({"type": "array", "minItems": 1, "items": _form(option)})
-    if option.type not in {Type.TEXT, Type.PATH, Type.WINDOW, Type.RATE, Type.SIZE}:
+    if option.type not in {
+        Type.HOOK,
+        Type.PING,
+        Type.TEXT,
+        Type.PATH,
+        Type.WINDOW,
+        Type.RATE,
+        Type.SIZE,
+    }:
         forms.append(_VARIABLE)
     said: dict[str, Any] = {"description": option.help_text}
     if option.default is not None:
@@ -87,6 +96,10 @@ def _form(option: Option) -> dict[str, Any]:
     if option.type in {Type.INT, Type.SECONDS}:
         number = _number(option)
         return {"anyOf": [number, {"enum": list(option.words)}]} if option.words else number
+    if option.type is Type.HOOK:
+        return {"anyOf": [_TEXT, {"type": "array", "minItems": 1, "items": {"type": "string"}}]}
+    if option.type is Type.PING:
+        return {"type": "string", "pattern": PING_FORM.pattern}
     return _TEXT
 
 

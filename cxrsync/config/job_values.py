@@ -21,7 +21,12 @@ _WHERE_IT_BELONGS = (
     "Everyone who reads or copies the file would have it. Put it into a file that only you can "
     "read (chmod 600) and set PHYSIONET_USERNAME and PHYSIONET_PASSWORD_FILE, or use ~/.netrc."
 )
-_TEXTS = frozenset({Type.TEXT, Type.IDS, Type.PATH, Type.CHOICE, Type.WINDOW, Type.RATE})
+# A variable or a file: whoever reads the job file must not learn the address.
+PING_FORM = re.compile(r"^(\$\{[A-Za-z_][A-Za-z0-9_]*\}|@.+)$", re.ASCII)
+_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
+_TEXTS = frozenset(
+    {Type.TEXT, Type.IDS, Type.HOOK, Type.PING, Type.PATH, Type.CHOICE, Type.WINDOW, Type.RATE}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ def checked_value(
         )
         raise document.error(path, "is empty", step)
     _refuse_traps(document, path, option)
+    _refuse_address(document, path, option, raw)
     value = _expanded(document, path, raw, environ)
     if _names_standard_input(option, value):
         raise document.error(path, "@- reads standard input, which a mirror does not have")
@@ -94,6 +100,23 @@ def _refuse_traps(document: YamlDocument, path: ValuePath, option: Option) -> No
             where,
             f"YAML reads {text} without quotes as {kind}, and text is needed here",
             f'Write "{text}", in quotes.',
+        )
+
+
+def _refuse_address(document: YamlDocument, path: ValuePath, option: Option, raw: Any) -> None:
+    """Raise UsageError, which does not quote it, where the file itself holds a secret address."""
+    if option.type is Type.PING and isinstance(raw, str) and not PING_FORM.fullmatch(raw):
+        raise document.error(
+            path,
+            "this address is a secret, and does not belong in a job file",
+            "Write ${PING_URL} and set that variable, or @/path/of/a/file that holds the address.",
+        )
+    words = raw if isinstance(raw, list) else [raw]
+    if option.type is Type.HOOK and any(_ADDRESS.search(str(word)) for word in words):
+        raise document.error(
+            path,
+            "an address in a hook is often a secret, and does not belong in a job file",
+            "Put the command into a script that only you can read, and name the script here.",
         )
 
 

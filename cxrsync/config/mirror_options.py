@@ -15,6 +15,33 @@ FILE_OPTIONS: tuple[Option, ...] = (
         help="Append what happens to FILE, with the time; logrotate may move it away at any time.",
         near="logfile log_file output logs",
     ),
+    Option(
+        "ping", Type.PING, Group.MIRROR, metavar="URL", example="${PING_URL}",
+        help="Ping URL of a check, as of healthchecks.io: URL/start at the begin, URL at exit 0 "
+        "or 9, else URL/EXIT_CODE. It is a secret: ${VARIABLE}, or @FILE that holds it.",
+        near="ping_url healthcheck healthchecks healthchecks_url heartbeat monitor",
+    ),
+    Option(
+        "before", Type.HOOK, Group.MIRROR, metavar="COMMAND", example="/usr/local/bin/before",
+        help="Run a command first. If it ends with exit code 75, the mirror does nothing (9).",
+        near="pre pre_hook run_before before_hook on_start",
+    ),
+    Option(
+        "after", Type.HOOK, Group.MIRROR, metavar="COMMAND", example="/usr/local/bin/after",
+        help="Run a command at the end, with the result in variables CXRSYNC_RESULT_….",
+        near="post post_hook run_after after_hook on_end notify",
+    ),
+    Option(
+        "hook_timeout", Type.SECONDS, Group.MIRROR, metavar="S", default=600.0, above=0,
+        help="End a hook that takes longer [default: {default}].",
+        near="timeout hooks_timeout hook_time",
+    ),
+    Option(
+        "metrics_file", Type.PATH, Group.MIRROR, metavar="FILE", example="/var/lib/x/cxrsync.prom",
+        help="Write metrics for node_exporter's textfile collector to FILE, whose name ends with "
+        ".prom.",
+        near="metrics prometheus textfile prom metrics_path",
+    ),
 )  # fmt: skip
 
 JOB_SETTINGS: tuple[Option, ...] = ()

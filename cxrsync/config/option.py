@@ -23,6 +23,8 @@ class Type(Enum):
     CHOICE = "choice"
     TEXT = "text"
     IDS = "ids"  # text, or whole numbers
+    HOOK = "hook"  # a command
+    PING = "ping"  # an address that is a secret
 
 
 class Group(Enum):
@@ -128,6 +130,8 @@ _FORMS = {
     Type.PATH: "a path",
     Type.TEXT: "text",
     Type.IDS: "an id",
+    Type.HOOK: "a command",
+    Type.PING: "an address",
 }
 
 

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cxrsync.config.hook_command import parse_hook_command
 from cxrsync.config.option import Option, Type, nearest
 from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS
+from cxrsync.config.ping_url import parse_ping_url
 from cxrsync.config.quantities import parse_amount
 from cxrsync.config.timetable import parse_timetable
 from cxrsync.config.window import parse_window
@@ -225,6 +227,8 @@ _CHECKS: dict[Type, Callable[[Option, object], Any]] = {
 _PARSERS: dict[Type, Callable[[object, str], Any]] = {
     Type.RATE: parse_timetable,
     Type.WINDOW: parse_window,
+    Type.HOOK: parse_hook_command,
+    Type.PING: parse_ping_url,
 }
 _NUMBERS: dict[Type, Callable[[str], float]] = {Type.INT: int, Type.SECONDS: float}
 

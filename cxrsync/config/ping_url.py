@@ -6,12 +6,16 @@ error quotes the text.
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from cxrsync.errors import UsageError
+from cxrsync.sanitize import reason_of
 
 _START = "start"
+_MAX_TEXT = 1 << 14
 _NEXT_STEP = (
     "Copy the ping URL of the check, as in https://hc-ping.com/UUID, without /start, /fail or an "
     "exit code: cxrsync adds these itself."
@@ -27,6 +31,11 @@ class PingURL:
 
     def __str__(self) -> str:
         return self.host
+
+    @property
+    def secret(self) -> str:
+        """The part of the URL that nobody else may learn."""
+        return self._parts.path.strip("/") or self._parts.netloc
 
     def for_start(self) -> str:
         """Return the URL that says that a run begins. It is a secret."""
@@ -49,18 +58,43 @@ class PingURL:
 
 
 def parse_ping_url(value: object, label: str = "ping") -> PingURL:
-    """Return the checked URL. Raises UsageError, whose text does not contain the URL."""
+    """Return the checked URL: of a text, or of the file that ``@FILE`` names.
+
+    Raises UsageError, whose text does not contain the URL.
+    """
     if isinstance(value, PingURL):
         return value
     if not isinstance(value, str):
         raise UsageError(f"{label} is not text", next_step=_NEXT_STEP)
+    text = _read(value[1:], label) if value.startswith("@") else value
+    text = text.strip()
     try:
-        parts = urlsplit(value.strip())
+        parts = urlsplit(text)
         host, _port = parts.hostname, parts.port
     except ValueError:
         raise UsageError(f"{label} is not a valid address", next_step=_NEXT_STEP) from None
     if parts.scheme not in {"http", "https"} or not host:
         raise UsageError(f"{label} is not an http:// or https:// address", next_step=_NEXT_STEP)
-    if not value.strip().isprintable() or any(each.isspace() for each in value.strip()):
+    if not text.isprintable() or any(each.isspace() for each in text):
         raise UsageError(f"{label} contains blanks or control characters", next_step=_NEXT_STEP)
     return PingURL(host, parts._replace(fragment=""))
+
+
+def _read(name: str, label: str) -> str:
+    path = os.path.expanduser(name)
+    if not os.path.isabs(path):
+        raise UsageError(
+            f"{label} names the file {name}, which is not an absolute path",
+            next_step="Write @/etc/cxrsync/ping-url, for example.",
+        )
+    try:
+        with open(path, encoding="utf-8") as file:
+            if os.fstat(file.fileno()).st_mode & stat.S_IROTH:
+                raise UsageError(
+                    f"{path} ({label}) can be read by other users", next_step=f"chmod 600 {path}"
+                )
+            return file.read(_MAX_TEXT)
+    except UnicodeDecodeError:
+        raise UsageError(f"cannot read {path} ({label}): not UTF-8") from None
+    except OSError as problem:
+        raise UsageError(f"cannot read {path} ({label}): {reason_of(problem)}") from None

@@ -22,12 +22,19 @@ def crontab_text(setup: MirrorSetup, host: str) -> str:
     """Return the variables and the line for ``crontab -e``, with comments."""
     lines = [
         f"# Add these lines to the crontab of {setup.user}, with `crontab -e`. cron mails what a",
-        "# run prints; cxrsync prints nothing if all is well. It needs no other variable.",
-        "# The password, alone in a file that only this user can read (chmod 600):",
-        _variable("PHYSIONET_PASSWORD_FILE", str(setup.password_file)),
+        "# run prints; cxrsync prints nothing if all is well.",
+        "# Variables that the job file names stand here, too: NAME=VALUE, one a line.",
     ]
-    if setup.physionet_user is not None:
-        lines.append(_variable("PHYSIONET_USERNAME", setup.physionet_user))
+    if setup.needs_password:
+        lines += [
+            "# The password, alone in a file that only this user can read (chmod 600):",
+            _variable("PHYSIONET_PASSWORD_FILE", str(setup.password_file)),
+        ]
+        if setup.physionet_user is None:
+            lines.append("# The name that you sign in with at physionet.org:")
+            lines.append("#PHYSIONET_USERNAME=NAME")
+        else:
+            lines.append(_variable("PHYSIONET_USERNAME", setup.physionet_user))
     lines.append(crontab_line(setup, host))
     return "\n".join(lines) + "\n"
 

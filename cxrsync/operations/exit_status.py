@@ -112,21 +112,9 @@ _SENTENCES = {
     ExitCode.INTERRUPTED: "interrupted; the state is saved",
     ExitCode.TERMINATED: "terminated; the state is saved",
 }
-# For a mirror that ran for months and is denied access one night.
-ACCESS_EXPIRED = (
-    "If this mirror worked before, the training of its user has probably expired: PhysioNet asks "
-    "for a new CITI completion report every few years, and answers 403 until it has one. Renew it "
-    "at https://physionet.org/settings/training. Each new version of a dataset may also need its "
-    "agreement to be signed again, at the foot of the page of the dataset."
-)
 
 
 def sentence_of(exit_code: int) -> str:
     """Return an exit code in words that contain no path, no id and no name."""
     known = {int(code): words for code, words in _SENTENCES.items()}
     return known.get(exit_code, f"exit code {exit_code}")
-
-
-def advice_of(exit_code: int) -> str:
-    """Return what an unattended run adds to the error of this exit code; "" for most codes."""
-    return ACCESS_EXPIRED if exit_code == ExitCode.ACCESS else ""

@@ -93,7 +93,7 @@ def _job_metrics(before: JobMetrics, result: JobReport) -> JobMetrics:
         values["oldest_proof"] = result.oldest_proof
     elif "oldest_proof" in old:
         values["oldest_proof"] = old["oldest_proof"]
-    if result.exit_code not in GOOD_CODES and result.files == FileCounts():
+    if result.files == FileCounts():  # it ended before it counted, or left the work to another run
         values["verified_bytes"] = old.get("verified_bytes", result.verified_bytes)
         return JobMetrics(values, before.files)
     values["verified_bytes"] = result.verified_bytes

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from time import time
 
-from cxrsync.errors import ExitCode
+from cxrsync.config.job import Job
+from cxrsync.config.job_file import MirrorJob
+from cxrsync.dataset.partition_states import partition_names
+from cxrsync.errors import CxrsyncError, ExitCode
 from cxrsync.operations.exit_status import sentence_of
+from cxrsync.operations.mirror import JobResult, MirrorResult
+from cxrsync.operations.mirror_trees import marked_tree
+from cxrsync.operations.run_log import RUNS_FOLDER, run_names
+from cxrsync.storage.state_db import State
+from cxrsync.storage.tree import Tree
 
 # A mirror that stopped at a limit of its user's did what it was asked to do.
 GOOD_CODES = frozenset({ExitCode.COMPLETE, ExitCode.LIMIT})
@@ -89,3 +99,65 @@ class MirrorReport:
     def scrubbed_bytes(self) -> int:
         """The bytes that all jobs hashed again."""
         return sum(each.scrubbed_bytes for each in self.jobs)
+
+
+def report_of(result: MirrorResult, jobs: Mapping[str, MirrorJob], seconds: float) -> MirrorReport:
+    """Return the report of a mirror that took so many seconds. ``jobs``: by their names.
+
+    Reads the states of the trees, and changes nothing.
+    """
+    reports = tuple(_job_report(each, jobs[each.name].job) for each in result.jobs)
+    return MirrorReport(int(result.code), seconds, reports)
+
+
+def _job_report(result: JobResult, job: Job) -> JobReport:
+    report = JobReport(result.name, job.dataset, int(result.code), time(), 0.0)
+    try:
+        tree = marked_tree(job)
+        report = replace(report, oldest_proof=oldest_proof(tree))
+    except (CxrsyncError, OSError):
+        return report  # the result says why, if this is why the job failed
+    summary = result.summary
+    if summary is None:
+        return report
+    verified = summary.present.files + summary.fetched.files + summary.adopted.files
+    mismatched = summary.mismatched.files + summary.acknowledged.files
+    lost = summary.failed.files + mismatched
+    return replace(
+        report,
+        seconds=summary.seconds,
+        files=FileCounts(
+            verified=verified,
+            missing=max(0, summary.selected.files - verified - lost),
+            fetched=summary.fetched.files,
+            failed=summary.failed.files,
+            mismatched=mismatched,
+        ),
+        verified_bytes=summary.selected.bytes,  # only sizes of verified files are known
+        fetched_bytes=summary.fetched.bytes,
+        run_file=_newest_run(tree),
+    )
+
+
+def oldest_proof(tree: Tree) -> float | None:
+    """Return when the file of a tree that was hashed longest ago was hashed (Unix time); None if
+    none was. Raises DiskError."""
+    oldest = None
+    for name in partition_names(tree):
+        state = State.read(tree.partition(name))
+        if state is None:
+            continue
+        with state:
+            at = state.oldest_proof()
+        if at is not None:
+            oldest = at if oldest is None else min(oldest, at)
+    return oldest
+
+
+def _newest_run(tree: Tree) -> Path | None:
+    folder = tree.own / RUNS_FOLDER
+    try:
+        names = run_names(folder)
+    except OSError:
+        return None
+    return folder / names[-1] if names else None

@@ -6,10 +6,12 @@ read and install. Nothing here changes the machine.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxrsync.config.job_file import MirrorFile
 from cxrsync.config.window import Window
 from cxrsync.errors import UsageError
 
@@ -29,7 +31,8 @@ class MirrorSetup:
     log, report and metrics. reads: the program's folders, local sources, files with ids.
     user: the system's user who runs the mirror. physionet_user: the name to sign in with.
     password_file: a file with the password alone, which only root reads.
-    sets_permissions: whether a job sets the group or the mode of files.
+    needs_password: whether a job asks a server. sets_permissions: whether a job sets the group or
+    the mode of files. has_hooks: whether the mirror runs commands of the user's.
     """
 
     command: tuple[str, ...]
@@ -41,6 +44,7 @@ class MirrorSetup:
     physionet_user: str | None = None
     password_file: Path = PASSWORD_FILE
     window: Window | None = None
+    needs_password: bool = True
     sets_permissions: bool = False
     has_hooks: bool = False
 
@@ -82,6 +86,44 @@ class MirrorSetup:
         """The name of the units and of the crontab's file: ``cxrsync-nightly``."""
         stem = _NOT_IN_A_NAME.sub("-", self.job_file.stem).strip("-.") or "mirror"
         return stem if stem.startswith("cxrsync") else f"cxrsync-{stem}"
+
+
+def setup_of(
+    file: MirrorFile,
+    command: tuple[str, ...],
+    user: str,
+    password_file: Path,
+    reads: tuple[Path, ...] = (),
+) -> MirrorSetup:
+    """Return the setup for a job file. ``reads``: what the program itself needs to read.
+
+    Raises UsageError for what no unit and no crontab can hold.
+    """
+    jobs = [each.job for each in file.jobs]
+    job_file = _absolute(file.path)
+    local = [each.origin.from_dir for each in jobs] + [each.link_from for each in jobs]
+    local += [each.origin.ca_file for each in jobs]
+    written = [file.settings.get(name) for name in ("log", "report", "metrics_file")]
+    return MirrorSetup(
+        command=command,
+        job_file=job_file,
+        destinations=outermost(tuple(_absolute(each.dest) for each in jobs)),
+        user=user,
+        # The folder: each of these files is replaced, or moved away by logrotate.
+        writes=tuple(_absolute(path).parent for path in written if path is not None),
+        # The folder of the job file, because its relative paths start there.
+        reads=(*reads, job_file.parent, *(_absolute(path) for path in local if path is not None)),
+        physionet_user=next((each.origin.user for each in jobs if each.origin.user), None),
+        password_file=password_file,
+        window=next((each.limits.window for each in jobs if each.limits.window), None),
+        needs_password=any(each.origin.from_dir is None for each in jobs),
+        sets_permissions=any("permissions" in each.settings for each in file.jobs),
+        has_hooks=bool(file.settings.get("before") or file.settings.get("after")),
+    )
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))
 
 
 def outermost(paths: tuple[Path, ...]) -> tuple[Path, ...]:

@@ -98,10 +98,9 @@ def service_lines(setup: MirrorSetup) -> Iterator[str]:
     yield "Type=oneshot"
     yield f"ExecStart={' '.join(_argument(word) for word in setup.arguments)}"
     yield f"User={setup.user}"
-    yield f"LoadCredential={CREDENTIAL}:{_percent(str(setup.password_file))}"
-    yield f"Environment=PHYSIONET_PASSWORD_FILE=%d/{CREDENTIAL}"
-    if setup.physionet_user is not None:
-        yield f"Environment={_quoted(f'PHYSIONET_USERNAME={setup.physionet_user}')}"
+    yield from _credential_lines(setup)
+    yield "# Variables that the job file names, one NAME=VALUE a line. Only root need read them."
+    yield f"EnvironmentFile=-{_percent(str(setup.password_file.parent / setup.name))}.env"
     yield "# 9: stopped at a limit, all well. 143: ended by systemctl stop; the state is saved."
     yield "SuccessExitStatus=9 143"
     yield "# SIGTERM is for cxrsync alone: it saves its state, and ends its hook itself."
@@ -120,6 +119,19 @@ def service_lines(setup: MirrorSetup) -> Iterator[str]:
     if not any(map(is_temporary, (*setup.writable, *setup.readable))):
         yield "PrivateTmp=yes"
     yield from _home_lines(setup)
+
+
+def _credential_lines(setup: MirrorSetup) -> Iterator[str]:
+    if not setup.needs_password:
+        return
+    yield "# The service gets a copy of the password that no other user can read."
+    yield f"LoadCredential={CREDENTIAL}:{_percent(str(setup.password_file))}"
+    yield f"Environment=PHYSIONET_PASSWORD_FILE=%d/{CREDENTIAL}"
+    if setup.physionet_user is not None:
+        yield f"Environment={_quoted(f'PHYSIONET_USERNAME={setup.physionet_user}')}"
+    else:
+        yield "# The name that you sign in with at physionet.org:"
+        yield "#Environment=PHYSIONET_USERNAME=NAME"
 
 
 def _home_lines(setup: MirrorSetup) -> Iterator[str]:

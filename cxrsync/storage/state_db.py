@@ -231,6 +231,11 @@ class State:
         with self._commit():
             self._db.executemany("DELETE FROM file WHERE path = ?", [(path,) for path in paths])
 
+    def oldest_proof(self) -> float | None:
+        """Return when the file that was hashed longest ago was hashed; None without files."""
+        [(at,)] = self._db.execute("SELECT min(CAST(verified_at AS REAL)) FROM file")
+        return None if at is None else float(at)
+
     def mismatches(self) -> list[DigestMismatch]:
         """Return the files whose bytes at the source do not have the published digest."""
         found = self._db.execute("SELECT path, expected, observed, validator FROM contradiction")

@@ -248,7 +248,8 @@ def test_variables_of_other_commands_and_of_scripts(
 ) -> None:
     machine.environment = {
         "CXRSYNC_CONNECTIONS": "2", "CXRSYNC_REPAIR": "0", "CXRSYNC_FORMAT": "urls",
-        "CXRSYNC_VENV": "/somewhere", "CXRSYNC_QUIET": "1", "CXRSYNC": "/usr/bin/cxrsync",
+        "CXRSYNC_VENV": "/somewhere", "CXRSYNC_RESULT_EXIT_CODE": "5",
+        "CXRSYNC_QUIET": "1", "CXRSYNC": "/usr/bin/cxrsync",
     }  # fmt: skip
     assert machine.pull("--jpg", "--only", "docs").code == 0
     for command in ("status", "verify", "ls"):

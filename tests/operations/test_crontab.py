@@ -27,11 +27,7 @@ def test_the_text() -> None:
     minute, hour, *rest = lines[2].split(" ", 5)
     assert (int(hour), int(minute)) == time_for(SETUP, "host")
     assert rest[:3] == ["*", "*", "*"]
-    assert rest[3] == (
-        "nice -n 10 '/opt/my venv/bin/cxrsync' mirror '/etc/cxrsync/100\\%.yaml'"
-        if "'/etc" in rest[3]
-        else "nice -n 10 '/opt/my venv/bin/cxrsync' mirror /etc/cxrsync/100\\%.yaml"
-    )
+    assert rest[3] == "nice -n 10 '/opt/my venv/bin/cxrsync' mirror /etc/cxrsync/100\\%.yaml"
 
 
 def test_the_shell_gets_the_words() -> None:

@@ -73,14 +73,19 @@ class _Temporary(Unreachable):
 
 async def _send_once(session: aiohttp.ClientSession, url: str, body: str) -> None:
     proxy = proxy_for(url)
+    headers = {"Content-Type": "text/plain; charset=utf-8"}
     through: dict[str, Any] = {}
     if proxy is not None:
-        through = {"proxy": proxy.url, "proxy_headers": proxy.headers}
+        through = {"proxy": proxy.url}
+        if url.startswith("https:"):  # for CONNECT only: the proxy cannot read the request inside
+            through["proxy_headers"] = proxy.headers
+        else:
+            headers |= proxy.headers
     try:
         async with session.post(
             URL(url, encoded=True),
             data=body.encode(),
-            headers={"Content-Type": "text/plain; charset=utf-8"},
+            headers=headers,
             allow_redirects=False,
             **through,
         ) as response:
