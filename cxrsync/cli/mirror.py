@@ -45,10 +45,8 @@ def mirror(
     /,
     file: Path | None,
     job: str | None,
-    check: bool,
-    init: bool,
-    schema: bool,
     form: str | None,
+    **flags: bool,
 ) -> int:
     """Run the jobs of FILE one after the other, unattended, as from cron.
 
@@ -64,7 +62,8 @@ def mirror(
     Each tree must have been marked once by --init, so that an unmounted disk does not look like a
     mirror in which everything is missing (else exit 11, and nothing is created).
     """
-    if schema:
+    check, init = flags["check"], flags["init"]
+    if flags["schema"]:
         verbosity.output.write(json.dumps(job_schema(), indent=1) + "\n")
         return ExitCode.COMPLETE
     if file is None:

@@ -8,7 +8,6 @@ import socket
 import sys
 from pathlib import Path
 
-import cxrsync
 from cxrsync.catalog.load import own_catalogue
 from cxrsync.config.job_file import MirrorFile
 from cxrsync.operations.crontab import crontab_text
@@ -55,7 +54,8 @@ def _user(file: MirrorFile) -> str:
 
 def _reads() -> tuple[Path, ...]:
     """Return what the program reads: Python, the packages, and the user's own catalogue."""
-    package = Path(cxrsync.__file__).parent
-    paths = [Path(sys.prefix), Path(sys.base_prefix), package.parent]
+    # The folder of the packages: with an editable installation it is outside of both others.
+    packages = Path(__file__).parent.parent.parent
+    paths = [Path(sys.prefix), Path(sys.base_prefix), packages]
     catalogue = own_catalogue()
     return (*paths, *([] if catalogue is None else [Path(os.path.abspath(catalogue))]))

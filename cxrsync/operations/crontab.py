@@ -23,7 +23,8 @@ def crontab_text(setup: MirrorSetup, host: str) -> str:
     lines = [
         f"# Add these lines to the crontab of {setup.user}, with `crontab -e`. cron mails what a",
         "# run prints; cxrsync prints nothing if all is well.",
-        "# Variables that the job file names stand here, too: NAME=VALUE, one a line.",
+        "# Variables that the job file names stand here, too: NAME=VALUE, one a line. None of them",
+        "# may be a secret: cron writes them into its mails. For a ping use a file: ping: '@FILE'.",
     ]
     if setup.needs_password:
         lines += [

@@ -27,7 +27,10 @@ def job(**more: Any) -> dict[str, Any]:
 
 def test_the_schema_is_valid() -> None:
     Draft202012Validator.check_schema(job_schema())
-    assert set(job_schema()["properties"]) == {"defaults", "jobs", "log"}
+    assert set(job_schema()["properties"]) == {
+        *("defaults", "jobs", "log"),
+        *("ping", "before", "after", "hook_timeout", "metrics_file"),
+    }
 
 
 @pytest.mark.parametrize("name", SHIPPED)

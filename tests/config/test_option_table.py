@@ -29,7 +29,7 @@ def test_each_option(option: Option) -> None:
     assert bool(option.metavar) == (option.type is not Type.FLAG)
     assert "{" not in option.help_text
     if option.type is Type.CHOICE:
-        assert option.default in option.words
+        assert option.default in (None, *option.words)
     if option.example:
         assert check_value(option, option.example)
 
