@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import click
 
 from cxrsync import humanize
+from cxrsync.cli import scrub as scrubbing
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import (
@@ -18,11 +21,12 @@ from cxrsync.cli.options import (
     source_options,
 )
 from cxrsync.cli.pull import pull_job
+from cxrsync.config.job import Job
 from cxrsync.dataset.version import find_target
 from cxrsync.errors import ExitCode, UsageError, worst_of
 from cxrsync.events import Event, Notice
 from cxrsync.operations.exit_status import Ending, exit_status
-from cxrsync.operations.expected_files import expectation
+from cxrsync.operations.expected_files import Expectation, expectation
 from cxrsync.operations.verify import Verification
 from cxrsync.operations.verify import verify as verify_tree
 from cxrsync.ui.reporters import Reporters
@@ -33,6 +37,7 @@ from cxrsync.ui.reporters import Reporters
 @source_options
 @option("all")
 @option("repair")
+@option("scrub")
 @option("acknowledge")
 @output_options
 @click.pass_obj
@@ -41,6 +46,7 @@ def verify(
     /,
     everything: bool,
     repair: bool,
+    scrub: float | None,
     as_json: bool,
     progress: str,
     **options: Any,
@@ -48,9 +54,9 @@ def verify(
     """Hash the local files again; report what is missing, bad, unreadable or extra.
 
     Without a selection, everything that this tree was pulled with is verified. Needs no network, no
-    lock and no write access (--repair needs all three). Exit 0 if all files are good, 6 if a file
-    is bad, 5 if one is missing or cannot be read, 7 if the disk fails. With --repair: as for pull,
-    and 6 if a bad file could not be replaced.
+    lock and no write access (--repair needs all three, --scrub the lock and write access). Exit 0
+    if all files are good, 6 if a file is bad, 5 if one is missing or cannot be read, 7 if the disk
+    fails. With --repair: as for pull, and 6 if a bad file could not be replaced.
     """
     job = job_of_tree(options)
     notices: list[Event] = []
@@ -67,20 +73,75 @@ def verify(
         for notice in notices:
             reporters.tell(notice)
         try:
-            found = asyncio.run(verify_tree(expected, reporters.tell, job.acknowledged))
+            found = _find(expected, job, scrub, reporters)
         finally:
             reporters.close()
-    repairing = repair and found.exit_code != ExitCode.COMPLETE
-    lines = _in_words(found, target.name, hint=not repairing)
+    is_whole = found.error is None
+    repairing = repair and is_whole and found.exit_code not in {ExitCode.COMPLETE, ExitCode.LIMIT}
+    lines = found.lines(target.name, hint=not repairing)
     if not repairing:
-        reporters.say_summary(found.as_json(), lines)
+        reporters.say_summary(found.fields, lines)
+        if found.error is not None:
+            raise found.error
         return found.exit_code
     for line in lines:
         reporters.tell(Notice(line))
+    return _repair(job, expected, found, verbosity, as_json=as_json, progress=progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a verification or a scrub has found. ``error``: what ended it early."""
+
+    bad: list[str]
+    unreadable: list[str]
+    exit_code: ExitCode
+    fields: dict[str, object]
+    lines: Callable[..., list[str]]
+    error: BaseException | None = None
+
+
+def _find(expected: Expectation, job: Job, period: float | None, reporters: Reporters) -> _Found:
+    if period is None:
+        verified = asyncio.run(verify_tree(expected, reporters.tell, job.acknowledged))
+        return _Found(
+            verified.bad,
+            verified.unreadable,
+            verified.exit_code,
+            verified.as_json(),
+            partial(_in_words, verified),
+        )
+    scrubbed = scrubbing.scrub(expected, job, period, reporters)
+    return _Found(
+        scrubbed.found.bad,
+        scrubbed.found.unreadable,
+        scrubbed.exit_code,
+        scrubbed.as_json(),
+        partial(scrubbing.in_words, scrubbed),
+        scrubbed.error,
+    )
+
+
+def _repair(
+    job: Job,
+    expected: Expectation,
+    found: _Found,
+    verbosity: Verbosity,
+    *,
+    as_json: bool,
+    progress: str,
+) -> int:
+    """Fetch the files that are bad, unreadable or missing. Return the exit code."""
+    target = expected.target
     # The selections of the tree; the records of bad and unreadable files do not count.
     first, *others = expected.selections
     job = replace(
-        job, version=target.version, dest=target.tree.root, selection=first, also=tuple(others)
+        job,
+        version=target.version,
+        dest=target.tree.root,
+        selection=first,
+        also=tuple(others),
+        refresh=replace(job.refresh, refetch=True),  # it is what the user has asked for
     )
     done = pull_job(
         job, verbosity, as_json=as_json, progress=progress, distrust=found.bad + found.unreadable

@@ -27,7 +27,13 @@ COMMAND = (
     Option(
         "repair", Type.FLAG, Group.COMMAND,
         help="Fetch files that are bad, missing, or lost to a disk error.",
-        near="fix refetch redownload heal",
+        near="fix heal",
+    ),
+    Option(
+        "scrub", Type.DURATION, Group.COMMAND, metavar="30d", example="30d", above=0,
+        help="Hash only the share that is due tonight, so that no proof gets older than that if it "
+        "is run each night; record the proofs. --max-duration ends it earlier.",
+        near="rolling share due period rehash bitrot",
     ),
     Option(
         "format", Type.CHOICE, Group.COMMAND, metavar="[paths|urls|sha256sum|json]",

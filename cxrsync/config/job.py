@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from cxrsync import __version__
+from cxrsync.config.quantities import Share
 from cxrsync.config.selection import Selection
 from cxrsync.config.timetable import Timetable
 from cxrsync.config.window import Window
@@ -81,6 +82,25 @@ class TransferLimits:
     first_connections: int = AUTO_FIRST_CONNECTIONS
 
 
+_DEFAULT_SHARE = Share(percent=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """What a pull may do to a tree that was pulled before.
+
+    ``delete``: move files that left the manifest to the trash, at most ``max_delete`` of them.
+    ``trash_keep``: seconds after which the trash is emptied; None: never. ``max_refetch``: how many
+    verified files may be gone from the disk, unless ``refetch`` is set.
+    """
+
+    delete: bool = False
+    max_delete: Share = _DEFAULT_SHARE
+    trash_keep: float | None = None
+    max_refetch: Share = _DEFAULT_SHARE
+    refetch: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What to pull, from where, and to where.
@@ -92,6 +112,7 @@ class Job:
     force: pull even if the free disk space seems too small.
     allow_synced: allow a destination that is synced online.
     acknowledged: path and observed SHA-256 of mismatches that do not count as failures.
+    refresh: what may be deleted or fetched again.
     """
 
     dataset: str
@@ -109,6 +130,7 @@ class Job:
     force: bool = False
     allow_synced: bool = False
     acknowledged: frozenset[tuple[str, str]] = frozenset()
+    refresh: Refresh = Refresh()
 
     @property
     def selections(self) -> tuple[Selection, ...]:

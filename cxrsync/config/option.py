@@ -18,6 +18,8 @@ class Type(Enum):
     SECONDS = "seconds"
     RATE = "rate"  # or rates by the time of day
     SIZE = "size"
+    DURATION = "duration"
+    SHARE = "share"
     WINDOW = "window"
     PATH = "path"
     CHOICE = "choice"
@@ -126,6 +128,8 @@ _FORMS = {
     Type.SECONDS: "a number of seconds",
     Type.RATE: "a rate",
     Type.SIZE: "a number of bytes",
+    Type.DURATION: "a duration",
+    Type.SHARE: "a number of files or a percentage",
     Type.WINDOW: "a span of the day",
     Type.PATH: "a path",
     Type.TEXT: "text",

@@ -11,6 +11,7 @@ from cxrsync.config.command_options import COMMAND, OUTPUT, PROGRAM
 from cxrsync.config.job import MAX_CONNECTIONS, Job, Link, Reports
 from cxrsync.config.limit_options import LIMITS
 from cxrsync.config.option import Group, Option, Type
+from cxrsync.config.refresh_options import REFRESH
 from cxrsync.config.selection import CHEXPERT, Unit
 
 _JOB = Job("")
@@ -270,6 +271,7 @@ _PULL = (
         "listed, but do not count as failures (exit 0).",
         near="ack acknowledged known known_bad ignore_mismatch allow_mismatch baseline",
     ),
+    *REFRESH,
 )  # fmt: skip
 
 OPTIONS: tuple[Option, ...] = (

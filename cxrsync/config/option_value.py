@@ -18,7 +18,7 @@ from cxrsync.config.hook_command import parse_hook_command
 from cxrsync.config.option import Option, Type, nearest
 from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS
 from cxrsync.config.ping_url import parse_ping_url
-from cxrsync.config.quantities import parse_amount
+from cxrsync.config.quantities import Share, parse_amount, parse_duration, parse_share
 from cxrsync.config.timetable import parse_timetable
 from cxrsync.config.window import parse_window
 from cxrsync.errors import UsageError
@@ -180,6 +180,20 @@ def _size(_option: Option, value: object) -> int:
     return int(amount)
 
 
+def _duration(option: Option, value: object) -> float:
+    seconds = parse_duration(value)
+    if seconds is None or not _is_within(option, seconds):
+        raise _Wrong("Write it as 30d, 2h or 90m; or a number of seconds.")
+    return seconds
+
+
+def _share(_option: Option, value: object) -> Share:
+    share = parse_share(value)
+    if share is None:
+        raise _Wrong("Write a number of files, such as 20, or a percentage up to 100, such as 1%.")
+    return share
+
+
 def _path(option: Option, value: object) -> Path:
     if not isinstance(value, str | os.PathLike):
         raise _Wrong(_in_quotes(option))
@@ -219,6 +233,8 @@ _CHECKS: dict[Type, Callable[[Option, object], Any]] = {
     Type.INT: _int,
     Type.SECONDS: _seconds,
     Type.SIZE: _size,
+    Type.DURATION: _duration,
+    Type.SHARE: _share,
     Type.PATH: _path,
     Type.TEXT: _text,
     Type.CHOICE: _choice,

@@ -17,6 +17,7 @@ from cxrsync.config.job import (
     DEFAULT_USER_AGENT,
     Job,
     Link,
+    Refresh,
     Reports,
     SourceConfig,
     TransferLimits,
@@ -95,6 +96,16 @@ def _limits(options: Mapping[str, Any]) -> TransferLimits:
     return TransferLimits(**limits, rate=options.get("limit_rate", Timetable()))
 
 
+def _refresh(options: Mapping[str, Any]) -> Refresh:
+    return Refresh(
+        **{
+            field.name: options[field.name]
+            for field in fields(Refresh)
+            if options.get(field.name) is not None
+        }
+    )
+
+
 def _source(options: Mapping[str, Any]) -> SourceConfig:
     ca_file, from_dir = options.get("ca_file"), options.get("from_dir")
     return SourceConfig(
@@ -161,4 +172,5 @@ def make_job(options: Mapping[str, Any]) -> Job:
         force=bool(options.get("force")),
         allow_synced=bool(options.get("allow_synced")),
         acknowledged=frozenset() if known is None else read_acknowledged(known),
+        refresh=_refresh(options),
     )

@@ -1,9 +1,11 @@
-"""Sizes and rates as people write them: ``500k``, ``2M``, ``2MB``, ``50G``."""
+"""Quantities as people write them: sizes (``500k``), durations (``30d``), shares (``1%``)."""
 
 from __future__ import annotations
 
+import math
 import operator
 import re
+from dataclasses import dataclass
 
 # Powers of 1,024, as wget, curl and rclone have them; with or without a B.
 _AMOUNT = re.compile(
@@ -31,3 +33,69 @@ def parse_amount(value: object) -> float | None:
         except TypeError:
             return None
     return float(amount) if 0 <= amount <= _MAX_AMOUNT else None  # nor NaN
+
+
+_DURATION = re.compile(r"(?P<number>[0-9]{1,12}(?:\.[0-9]{1,9})?)(?P<unit>[smhdw]?)", re.ASCII)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+# About 300 years: no time that is later can be stored for a file.
+_MAX_DURATION = 1e10
+
+
+def parse_duration(value: object) -> float | None:
+    """Seconds, from text like ``30d``, ``2h``, ``90m`` or from a number; None for anything else."""
+    if isinstance(value, str):
+        match = _DURATION.fullmatch(value.strip())
+        if match is None:
+            return None
+        seconds = float(match["number"]) * _SECONDS[match["unit"]]
+    else:
+        amount = parse_amount(value)
+        if amount is None:
+            return None
+        seconds = amount
+    return seconds if seconds <= _MAX_DURATION else None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A number of files, or a part of all of them (``percent``)."""
+
+    count: int | None = None
+    percent: float = 0.0
+
+    def of(self, total: int, at_least: int = 0) -> int:
+        """Return how many of ``total`` files this is, a percentage rounded up.
+
+        ``at_least``: what a percentage is at least; a number is exact.
+        """
+        if self.count is not None:
+            return self.count
+        return max(at_least, math.ceil(total * self.percent / 100)) if self.percent else 0
+
+    def __str__(self) -> str:
+        return f"{self.percent:g}%" if self.count is None else str(self.count)
+
+
+_SHARE = re.compile(
+    r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,6})?)\s*%|(?P<count>[0-9]{1,15})", re.ASCII
+)
+_MAX_PERCENT = 100
+
+
+def parse_share(value: object) -> Share | None:
+    """A number of files or a percentage, from text like ``20`` or ``1%`` or from a whole number;
+    None for anything else."""
+    if isinstance(value, Share):
+        return value
+    if isinstance(value, str):
+        match = _SHARE.fullmatch(value.strip())
+        if match is None:
+            return None
+        if match["count"] is not None:
+            return Share(int(match["count"]))
+        percent = float(match["number"])
+        return Share(percent=percent) if percent <= _MAX_PERCENT else None
+    if isinstance(value, float):
+        return None
+    count = parse_amount(value)
+    return None if count is None else Share(int(count))

@@ -38,6 +38,7 @@ class Plan:
     reusable files become copies, and not links or clones. ``to_hash``: files that are on the disk
     and unverified. ``blocked``: files that cannot be published, each with the reason. ``due``: the
     hash of the path of each selected file that is not verified; each of them gets one outcome.
+    ``gone``: how many files a state records as verified that are not on the disk any more.
     """
 
     manifest: ManifestFile
@@ -55,6 +56,7 @@ class Plan:
     moved: Mapping[int, str] = field(default_factory=dict)
     older: tuple[Tree, ...] = ()
     copies_take_space: bool = True
+    gone: int = 0
 
     @property
     def to_fetch(self) -> int:
@@ -132,6 +134,7 @@ class _PlanBuilder:
         self._to_hash = array("Q")
         self._blocked: list[tuple[int, str]] = []
         self._due = array("q")
+        self._gone = 0
 
     def add(self, surveyed: Surveyed, status: FileStatus, obstacle: str | None) -> None:
         """Add one selected file to the list of its status. ``obstacle``: why it is blocked."""
@@ -151,6 +154,7 @@ class _PlanBuilder:
             self.inventory.add_unverified(entry.path, found.size)
         else:
             is_known = record is not None and record.sha256 == entry.sha256
+            self._gone += is_known and found is None
             kind = self._kind_of(entry.path)
             self.inventory.add_missing(
                 entry.path, kind, record.size if is_known and record else None
@@ -177,6 +181,7 @@ class _PlanBuilder:
             blocked=tuple(self._blocked),
             rejected=tuple(manifest.refused),
             due=self._due,
+            gone=self._gone,
         )
 
 

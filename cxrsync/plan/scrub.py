@@ -1,10 +1,10 @@
 """Choose the files to hash tonight, so that every proof stays younger than a period.
 
 A proof is the moment at which the bytes of a file were last verified. The rule is one straight
-line: of all bytes, the part with proofs of at least the age ``a`` may be at most ``1 - a / horizon``
-(none at the horizon, all at age 0). What is above the line is hashed, oldest first. So each night
-has the same share; a missed night is made up for in the next; and a run that was stopped goes on
-with the rest, because what it proved is young by then.
+line: of all bytes, at most the part ``1 - a / horizon`` may have a proof of age ``a`` or more (all
+at age 0, none at the horizon). What is above the line is hashed, oldest first. So each night has
+the same share; a missed night is made up for in the next; and a run that was stopped goes on with
+the rest, because what it proved is young by then.
 
 The horizon is shorter than the period by four nights: two nights may be missed in a row, and the
 next run still comes before any proof is too old, also if it begins some hours late.

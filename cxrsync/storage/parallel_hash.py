@@ -22,12 +22,17 @@ R = TypeVar("R")
 
 
 async def map_on_all_cores(
-    items: Iterator[T], work: Callable[[T], R], done: Callable[[T, R | OSError], Awaitable[None]]
+    items: Iterator[T],
+    work: Callable[[T], R],
+    done: Callable[[T, R | OSError], Awaitable[None]],
+    *,
+    begin_thread: Callable[[], None] | None = None,
 ) -> None:
     """Call ``work`` on each item in threads, one for each core, and ``done`` with each result.
 
     ``items`` is read as threads become free, in small batches: handing over each small file singly
     would cost more than hashing it. An OSError of ``work`` is passed to ``done`` as a result.
+    ``begin_thread`` is called once in each thread, before any work.
     """
 
     def attempt(item: T) -> R | OSError:
@@ -53,7 +58,7 @@ async def map_on_all_cores(
                 some = some[len(results) :]
 
     cores = os.cpu_count() or 1
-    with ThreadPoolExecutor(cores, thread_name_prefix="hash") as pool:
+    with ThreadPoolExecutor(cores, thread_name_prefix="hash", initializer=begin_thread) as pool:
         async with asyncio.TaskGroup() as group:
             for _ in range(cores):
                 group.create_task(core())

@@ -19,6 +19,7 @@ from cxrsync.events import LimitReached, Notice, Planned, Unaccounted
 from cxrsync.model import ROOT, Outcome, Result, partition_of
 from cxrsync.plan.capacity import check_free_space
 from cxrsync.plan.planner import Plan, make_plan
+from cxrsync.plan.refetch import check_refetch
 from cxrsync.plan.reusable_files import find_reusable
 from cxrsync.stats import MAX_NAMED
 from cxrsync.storage.trash import Trash
@@ -115,6 +116,8 @@ async def _make_plan(run: RunContext, order: SyncOrder, partitions: Partitions) 
             manifest, order.selected.is_wanted, records, target.tree, target.dataset.kind_of
         )
     )
+    verified = drafted.present.files
+    check_refetch(run.job.refresh, drafted.gone, verified, str(target.tree.root))
     plan = await run_in_thread(lambda: find_reusable(run, drafted))
     run.emit(
         Planned(

@@ -313,3 +313,54 @@ def test_any_text_makes_a_value_or_a_usage_error(option: Any, text: str) -> None
     assert option.type is not Type.FLAG or isinstance(value, bool)
     if option.is_of_job and not option.repeatable:
         assert checked == ({} if value is None else {option.name: value})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("30d", 2_592_000), ("2h", 7200), ("90m", 5400), ("1.5h", 5400), ("45s", 45),
+        ("2w", 1_209_600), ("60", 60), (60, 60), (0.5, 0.5), ("0", 0), (" 30d ", 2_592_000),
+    ],
+)  # fmt: skip
+def test_a_duration(value: object, expected: float) -> None:
+    assert check_value(BY_NAME["trash_keep"], value) == expected
+    if isinstance(value, str):
+        assert parse_text(BY_NAME["trash_keep"], value) == expected
+
+
+@pytest.mark.parametrize(
+    "value", ["30 d", "d", "-1d", "1y", "1e3", "1 day", -1, float("nan"), True, "9" * 12 + "d"]
+)
+def test_what_is_no_duration(value: object) -> None:
+    with pytest.raises(UsageError, match="is not a duration"):
+        check_value(BY_NAME["trash_keep"], value)
+
+
+def test_a_period_of_no_length_is_refused() -> None:
+    with pytest.raises(UsageError, match="is not a duration above 0"):
+        check_value(BY_NAME["scrub"], "0d")
+
+
+@pytest.mark.parametrize(
+    ("value", "total", "expected"),
+    [
+        ("1%", 1000, 10), ("1%", 1001, 11), ("1%", 5, 1), ("0%", 1000, 0), ("0.5 %", 1000, 5),
+        ("100%", 7, 7), ("20", 1000, 20), (20, 5, 20), (0, 1000, 0), ("1%", 0, 0),
+    ],
+)  # fmt: skip
+def test_a_share(value: object, total: int, expected: int) -> None:
+    assert check_value(BY_NAME["max_delete"], value).of(total) == expected
+    if isinstance(value, str):
+        assert parse_text(BY_NAME["max_delete"], value).of(total) == expected
+
+
+def test_a_percentage_may_have_a_least_number_and_a_count_is_exact() -> None:
+    assert check_value(BY_NAME["max_refetch"], "1%").of(50, at_least=100) == 100
+    assert check_value(BY_NAME["max_refetch"], "0%").of(50, at_least=100) == 0
+    assert check_value(BY_NAME["max_refetch"], 3).of(50, at_least=100) == 3
+
+
+@pytest.mark.parametrize("value", ["101%", "-1%", "%", "1 percent", "1.5", 1.5, -1, True])
+def test_what_is_no_share(value: object) -> None:
+    with pytest.raises(UsageError, match="is not a number of files or a percentage"):
+        check_value(BY_NAME["max_delete"], value)

@@ -1,0 +1,42 @@
+"""The options of a tree that is pulled again and again: what may be deleted or fetched again."""
+
+from __future__ import annotations
+
+from cxrsync.config.job import Refresh
+from cxrsync.config.option import Group, Option, Type
+
+_DEFAULTS = Refresh()
+
+REFRESH = (
+    Option(
+        "delete", Type.FLAG, Group.PULL, advanced=True,
+        help="Move files that a newer manifest no longer lists to .cxrsync/trash. Only files that "
+        "an earlier manifest lists with the same SHA-256 are moved.",
+        near="delete_after delete_before delete_during del prune remove withdraw",
+    ),
+    Option(
+        "max_delete", Type.SHARE, Group.PULL, metavar="N|N%", example="1%", advanced=True,
+        default=str(_DEFAULTS.max_delete),
+        help="If --delete would move more files than that, move none (exit 11) "
+        "[default: {default} of the files that the manifest lists].",
+        near="delete_limit max_deletions",
+    ),
+    Option(
+        "trash_keep", Type.DURATION, Group.PULL, metavar="30d", example="30d", advanced=True,
+        help="Delete from .cxrsync/trash what was moved there longer ago: 30d, 12h "
+        "[default: nothing is deleted].",
+        near="keep_trash trash_age trash empty_trash backup_dir keep_deleted",
+    ),
+    Option(
+        "max_refetch", Type.SHARE, Group.PULL, metavar="N|N%", example="1%", advanced=True,
+        default=str(_DEFAULTS.max_refetch),
+        help="If more verified files than that are gone from the disk, fetch none (exit 11) "
+        "[default: {default} of the verified files, but not less than 100].",
+        near="refetch_limit max_missing",
+    ),
+    Option(
+        "refetch", Type.FLAG, Group.PULL, advanced=True,
+        help="Fetch verified files that are gone again, however many.",
+        near="redownload fetch_again re_fetch",
+    ),
+)  # fmt: skip

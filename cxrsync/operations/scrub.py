@@ -1,0 +1,215 @@
+"""Scrub a tree: hash each night the share of its files that is due, and record the proofs.
+
+Which files are due is decided by what readers see, without a lock. Each partition is then locked
+for its own share only, so that a pull of another partition need not wait.
+"""
+
+from __future__ import annotations
+
+import heapq
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from operator import attrgetter
+from time import time
+
+from cxrsync.cancellation import CancelToken
+from cxrsync.config.job import Job
+from cxrsync.errors import ExitCode, Locked, code_of
+from cxrsync.events import EventSink, Planned, Totals
+from cxrsync.model import FileRecord, partition_of
+from cxrsync.operations.exit_status import Ending, exit_status, explain, is_callers_cancellation
+from cxrsync.operations.expected_files import Expectation
+from cxrsync.plan.scrub import Proofs, due_share
+from cxrsync.sorted_merge import merge_join
+from cxrsync.storage.state_db import State
+from cxrsync.sync.partitions import Partitions
+from cxrsync.sync.scrub import DueFile, Scrubber, ScrubResult
+from cxrsync.threads import run_in_thread
+
+_PATH = attrgetter("path")
+
+
+@dataclass(slots=True)
+class Scrubbing:
+    """The result of a scrub.
+
+    ``total``: files with a proof; ``due``: the share of this night. ``oldest``: the age of the
+    oldest proof afterwards, in seconds; None if there is none. ``stopped``: the exit code that a
+    signal or a limit asked for. ``error``: what ended the scrub early.
+    """
+
+    selection: str
+    period: float
+    total: Totals = field(default_factory=Totals)
+    due: Totals = field(default_factory=Totals)
+    found: ScrubResult = field(default_factory=ScrubResult)
+    oldest: float | None = None
+    stopped: ExitCode | None = None
+    error: BaseException | None = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code: 0 if every due file is there and right."""
+        return exit_status(
+            Ending(
+                requested=self.stopped,
+                errors=() if self.error is None else (code_of(self.error),),
+                mismatched=len(self.found.bad),
+                failed=len(self.found.missing) + len(self.found.unreadable),
+            )
+        )
+
+    def as_json(self) -> dict[str, object]:
+        """Return the result under the keys of the JSON output."""
+        found = self.found
+        return {
+            "selection": self.selection,
+            "period": self.period,
+            "files": {
+                "total": self.total.files,
+                "due": self.due.files,
+                "good": found.good.files,
+                "bad": len(found.bad),
+                "unreadable": len(found.unreadable),
+                "missing": len(found.missing),
+            },
+            "bytes": {
+                "total": self.total.bytes,
+                "due": self.due.bytes,
+                "good": found.good.bytes,
+            },
+            "oldest_proof": None if self.oldest is None else round(self.oldest),
+            "exit_code": int(self.exit_code),
+        }
+
+
+async def scrub(
+    expected: Expectation,
+    job: Job,
+    period: float,
+    emit: EventSink,
+    cancel: CancelToken,
+    *,
+    now: Callable[[], float] = time,
+) -> Scrubbing:
+    """Hash the share of the expected files that is due, so that no proof reaches the age ``period``
+    (seconds).
+
+    ``now``: returns the POSIX time. The job's limit on time ends the scrub (exit 9). An error that
+    ended the scrub is returned in the result, with what was proven before.
+    """
+    result = Scrubbing(expected.description, period)
+    try:
+        with cancel.watching(job.limits.max_duration):
+            await _scrub(expected, job, result, emit, cancel, now)
+    except BaseException as problem:
+        if is_callers_cancellation(problem, cancel):
+            raise
+        result.error = explain(problem, cancel)
+    result.stopped = cancel.code
+    return result
+
+
+async def _scrub(
+    expected: Expectation,
+    job: Job,
+    result: Scrubbing,
+    emit: EventSink,
+    cancel: CancelToken,
+    now: Callable[[], float],
+) -> None:
+    """Raises: Locked if other runs hold partitions with due files, after the other partitions were
+    scrubbed; DiskError, LockLost."""
+    tree = expected.target.tree
+    survey = await run_in_thread(lambda: _Survey(expected))
+    proofs = survey.proofs
+    due = await run_in_thread(lambda: due_share(proofs, result.period, now()))
+    result.total = Totals(len(proofs), proofs.bytes)
+    result.due = Totals(len(due), sum(proofs.sizes[number] for number in due))
+    emit(Planned(len(due), 0, 0, 0, len(due)))
+
+    def proven(number: int, at: float) -> None:
+        proofs.times[number] = at
+
+    scrubber = Scrubber(tree, emit, now, proven)
+    result.found = scrubber.result
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    refused: list[Locked] = []
+    try:
+        for name, numbers in survey.by_partition(due):
+            partitions = Partitions(tree, [name], stamp)
+            try:
+                await partitions.open(job.limits.wait_lock, emit, cancel.fail)
+            except Locked as locked:
+                refused.append(locked)
+                continue
+            try:
+                await scrubber.scrub(partitions, survey.due_files(numbers))
+            finally:
+                await partitions.close()
+    finally:
+        result.oldest = proofs.oldest(now())
+    if refused:
+        raise refused[0]
+
+
+class _Survey:
+    """The proofs of the expected files: what the states record as verified, in manifest order."""
+
+    def __init__(self, expected: Expectation) -> None:
+        self.proofs = Proofs()
+        self._manifest = expected.manifest
+        self._offsets = array("Q")
+        self._names = sorted(expected.selected.partitions)
+        self._partitions = array("H")  # of each file, as an index of names
+        with ExitStack() as stack:
+            records = {name: _records(expected, name, stack) for name in self._names}
+            self._read(expected, records)
+
+    def _read(self, expected: Expectation, records: dict[str, Iterator[FileRecord]]) -> None:
+        index_of = {name: index for index, name in enumerate(self._names)}
+        wanted = (
+            (offset, entry)
+            for offset, entry in self._manifest.entries()
+            if expected.selected.is_wanted(entry.path)
+        )
+        recorded = _merged(records)
+        for item, record in merge_join(wanted, recorded, lambda item: item[1].path, _PATH):
+            if item is None or record is None or record.sha256 != item[1].sha256:
+                continue
+            self.proofs.add(record.size, _time_of(record))
+            self._offsets.append(item[0])
+            self._partitions.append(index_of[partition_of(record.path)])
+
+    def by_partition(self, due: array[int]) -> Iterator[tuple[str, array[int]]]:
+        """Yield each partition with the numbers of its due files, in the order of the manifest. The
+        partition with the oldest proof comes first."""
+        found: dict[int, array[int]] = {}
+        for number in due:
+            found.setdefault(self._partitions[number], array("Q")).append(number)
+        for index, numbers in found.items():
+            yield self._names[index], array("Q", sorted(numbers))
+
+    def due_files(self, numbers: array[int]) -> Iterator[DueFile]:
+        """Yield the files with these numbers."""
+        entries = self._manifest.entries_at(self._offsets[number] for number in numbers)
+        for number, entry in zip(numbers, entries, strict=True):
+            yield DueFile(number, entry)
+
+
+def _time_of(record: FileRecord) -> float:
+    """Return the time of the last proof; 0 if a damaged state has something else there."""
+    at: object = record.verified_at
+    return float(at) if isinstance(at, int | float) else 0.0
+
+
+def _records(expected: Expectation, name: str, stack: ExitStack) -> Iterator[FileRecord]:
+    state = State.read(expected.target.tree.partition(name))
+    return iter(()) if state is None else stack.enter_context(state).records()
+
+
+def _merged(records: dict[str, Iterator[FileRecord]]) -> Iterator[FileRecord]:
+    return heapq.merge(*records.values(), key=_PATH)

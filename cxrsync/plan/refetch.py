@@ -1,0 +1,36 @@
+"""Refuse to fetch very many files again that were verified, and are gone from the disk.
+
+A scratch disk that purged them would be filled, and purged, each night; a disk that is not mounted
+would be written to under its mount point.
+"""
+
+from __future__ import annotations
+
+from cxrsync import humanize
+from cxrsync.config.job import Refresh
+from cxrsync.errors import RefusedForSafety
+
+# A percentage of a small tree is soon reached, and so few files are soon fetched.
+MIN_REFETCHED = 100
+
+
+def check_refetch(refresh: Refresh, gone: int, verified: int, root: str) -> None:
+    """Check how many files are to be fetched again.
+
+    ``gone``: files that are recorded as verified and are not on the disk. ``verified``: recorded
+    files that are there.
+
+    Raises: RefusedForSafety for more of them than ``max_refetch`` allows, unless ``refetch`` is
+    set.
+    """
+    recorded = gone + verified
+    most = refresh.max_refetch.of(recorded, MIN_REFETCHED)
+    if refresh.refetch or gone <= most:
+        return
+    raise RefusedForSafety(
+        f"{gone:,} of {humanize.files(recorded)} that were verified in {root} are gone "
+        f"(--max-refetch {refresh.max_refetch} allows {most:,}): nothing was fetched",
+        next_step="Likely causes: a disk that is not mounted, or a scratch disk that purges files. "
+        "Mount the disk and run the same command again; or, if the files are to be fetched again, "
+        "add --refetch.",
+    )

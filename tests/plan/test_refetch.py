@@ -1,0 +1,36 @@
+"""How many verified files may be gone from the disk before a pull fetches them again."""
+
+import pytest
+
+from cxrsync.config.job import Refresh
+from cxrsync.config.quantities import Share
+from cxrsync.errors import ExitCode, RefusedForSafety
+from cxrsync.plan.refetch import MIN_REFETCHED, check_refetch
+
+
+@pytest.mark.parametrize(
+    ("refresh", "gone", "verified", "allowed"),
+    [
+        (Refresh(), 0, 0, True),
+        (Refresh(), MIN_REFETCHED, 0, True),
+        (Refresh(), MIN_REFETCHED + 1, 0, False),
+        (Refresh(), 3771, 377_110 - 3771, True),
+        (Refresh(), 3773, 377_110 - 3773, False),
+        (Refresh(), 377_110, 0, False),
+        (Refresh(refetch=True), 377_110, 0, True),
+        (Refresh(max_refetch=Share(0)), 1, 1000, False),
+        (Refresh(max_refetch=Share(5)), 5, 0, True),
+        (Refresh(max_refetch=Share(5)), 6, 10_000, False),
+        (Refresh(max_refetch=Share(percent=0.0)), 1, 1000, False),
+        (Refresh(max_refetch=Share(percent=100.0)), 1000, 0, True),
+    ],
+)
+def test_refetch(refresh: Refresh, gone: int, verified: int, allowed: bool) -> None:
+    if allowed:
+        check_refetch(refresh, gone, verified, "/data")
+        return
+    with pytest.raises(RefusedForSafety, match="are gone") as refused:
+        check_refetch(refresh, gone, verified, "/data")
+    assert refused.value.exit_code is ExitCode.REFUSED
+    for word in ("purges", "not mounted", "--refetch"):
+        assert word in refused.value.next_step
