@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from functools import partial
 from math import inf
+from time import time
 
 from cxrsync.cancellation import CancelToken
 from cxrsync.clock import utc_now
@@ -25,7 +26,10 @@ from cxrsync.operations.run_log import progress_file
 from cxrsync.operations.run_summary import Report
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
+from cxrsync.storage.trash import empty_trash
+from cxrsync.sync.delete import delete_withdrawn
 from cxrsync.sync.partition_sync import SyncOrder, sync_partitions
+from cxrsync.threads import run_in_thread
 
 
 async def pull(
@@ -98,12 +102,29 @@ async def _pull(run: RunContext, distrust: frozenset[str]) -> None:
     prerequisites = await fetch_prerequisites(run)
     with closing(prerequisites.manifest):
         selected = await resolve(run, prerequisites)
+        await _empty_trash(run)
         async with progress_file(run):
             await sync_partitions(run, _order(run, prerequisites, selected, distrust))
             _refuse_nothing(run, selected)
             for sibling in siblings:
                 if (follower := await follow(run, selected, sibling)) is not None:
                     await _pull_follower(follower)
+            if run.job.refresh.delete:
+                await delete_withdrawn(run, prerequisites.manifest)
+
+
+async def _empty_trash(run: RunContext) -> None:
+    """Delete what is in the trash for too long. It comes before the files of the run: they may need
+    the space."""
+    keep, tree = run.job.refresh.trash_keep, run.target.tree
+    if keep is None:
+        return
+    deleted, left = await run_in_thread(lambda: empty_trash(tree, time(), keep, run.stamp))
+    if deleted:
+        folders = "1 folder" if deleted == 1 else f"{deleted:,} folders"
+        run.emit(Notice(f"{folders} older than --trash-keep deleted from {tree.own}/trash"))
+    for folder in left:
+        run.emit(Notice(f"{folder} is older than --trash-keep, but cannot be deleted"))
 
 
 async def _pull_root(run: RunContext, kinds: frozenset[Kind]) -> None:

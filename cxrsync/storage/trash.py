@@ -1,15 +1,65 @@
-"""The trash: files that are in the way are moved there, never deleted."""
+"""The trash: files that are in the way are moved there. Only old folders of it are ever deleted."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.shared_names import take_names
 from cxrsync.storage.tree import Tree
+
+TRASH_FOLDER = "trash"
+_STAMP = re.compile(r"[0-9]{8}T[0-9]{6}(?:\.[0-9]{1,6})?Z")
+
+
+def expired(names: Iterable[str], now: float, keep: float) -> list[str]:
+    """Return the names of the trash's folders that are older than ``keep`` seconds, sorted.
+
+    ``now``: POSIX time. The name of a folder says when its run began; any other name is not ours.
+    """
+    return sorted(name for name in names if (at := _time_of(name)) is not None and now - at > keep)
+
+
+def _time_of(stamp: str) -> float | None:
+    if not _STAMP.fullmatch(stamp):
+        return None
+    with suppress(ValueError):  # the 31st of June
+        form = "%Y%m%dT%H%M%S.%fZ" if "." in stamp else "%Y%m%dT%H%M%SZ"
+        return datetime.strptime(stamp, form).replace(tzinfo=UTC).timestamp()
+    return None
+
+
+def empty_trash(tree: Tree, now: float, keep: float, own: str) -> tuple[int, list[str]]:
+    """Delete the folders of the trash that are older than ``keep`` seconds.
+
+    ``own``: the stamp of this run, whose folder is in use. Returns how many folders were deleted,
+    and the paths of those that could not be.
+    """
+    trash = tree.own / TRASH_FOLDER
+    try:
+        if trash.is_symlink():
+            return 0, []  # it leads out of the tree
+        with os.scandir(trash) as found:
+            names = [each.name for each in found if each.is_dir(follow_symlinks=False)]
+    except OSError:
+        return 0, []
+    deleted, left = 0, []
+    for name in expired(names, now, keep):
+        if name == own:
+            continue
+        shutil.rmtree(trash / name, ignore_errors=True)  # it follows no link
+        if (trash / name).exists():
+            left.append(str(trash / name))
+        else:
+            deleted += 1
+    return deleted, left
 
 
 class Trash:
@@ -23,7 +73,7 @@ class Trash:
     ) -> None:
         self._tree = tree
         self.check_lock = check_lock
-        self.folder = tree.own / "trash" / stamp
+        self.folder = tree.own / TRASH_FOLDER / stamp
 
     def link_or_move(self, path: str) -> Path | None:
         """Give the file under the final name of ``path`` a second name in the trash, and return it.

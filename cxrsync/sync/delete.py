@@ -1,0 +1,130 @@
+"""Move files that left the manifest to the trash.
+
+A file may go only if an earlier manifest, which was kept, lists its path, if its bytes are those of
+that manifest, and if the present manifest does not list the path. What merely left the selection
+is still listed, and stays; what was never the dataset's is in no manifest, and is not touched.
+
+The candidates are found without a lock. Their partitions are locked before their bytes are hashed.
+Each file is moved by one rename, after its record is deleted: a run that is killed in between
+leaves files that the next run moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
+from functools import partial
+
+from cxrsync import humanize
+from cxrsync.dataset.local_manifest import manifests_folder
+from cxrsync.dataset.run_context import RunContext
+from cxrsync.errors import CxrsyncError
+from cxrsync.events import Notice
+from cxrsync.manifest.clashes import name_key
+from cxrsync.manifest.file import ManifestFile
+from cxrsync.manifest.key_ranges import is_in_key_ranges
+from cxrsync.model import MANIFEST_NAME, Entry, partition_of
+from cxrsync.plan.deletions import Withdrawn, check_deletions, withdrawn
+from cxrsync.storage.checksum import sha256_file
+from cxrsync.storage.trash import Trash
+from cxrsync.storage.tree import Tree
+from cxrsync.sync.partitions import Partitions
+from cxrsync.threads import run_in_thread
+
+_BATCH = 64
+
+
+async def delete_withdrawn(run: RunContext, manifest: ManifestFile) -> None:
+    """Move the files of the run's target that left ``manifest`` to the trash.
+
+    With slices of a manifest, only files within the slices are considered.
+
+    Raises: RefusedForSafety if they are too many (then none is moved), Locked, LockLost, DiskError.
+    """
+    tree = run.target.tree
+    candidates = await run_in_thread(lambda: _candidates(tree, manifest))
+    if not candidates:
+        return
+    if manifest.refused_lines:
+        run.emit(
+            Notice(
+                f"nothing is deleted: {manifest.refused_lines:,} lines of the manifest are "
+                "rejected, and may be those of files that seem to have left it"
+            )
+        )
+        return
+    names = {partition_of(each.path) for each in candidates}
+    partitions = Partitions(tree, names, run.stamp)
+    await partitions.open(run.job.limits.wait_lock, run.emit, run.cancel.fail)
+    try:
+        await _delete(run, manifest, partitions, candidates)
+    except BaseException:
+        with suppress(CxrsyncError):  # the first error is the one to raise
+            await partitions.close()
+        raise
+    await partitions.close()
+
+
+async def _delete(
+    run: RunContext, manifest: ManifestFile, partitions: Partitions, candidates: list[Withdrawn]
+) -> None:
+    tree, root = run.target.tree, str(run.target.tree.root)
+    listed = await run_in_thread(lambda: sum(1 for _entry in manifest.entries()))
+    most = run.job.refresh.max_delete
+    paths: list[str] = []
+    for each in candidates:
+        if await run_in_thread(partial(_has_known_bytes, tree, each)):
+            paths.append(each.path)
+            check_deletions(most, len(paths), listed, root)  # before more files are hashed
+    trash = Trash(tree, run.stamp, lambda path: partitions.check([partition_of(path)]))
+    moved = 0
+    for start in range(0, len(paths), _BATCH):
+        batch = paths[start : start + _BATCH]
+        await partitions.delete_records(batch)
+        for path in batch:
+            moved += await run_in_thread(partial(_move, trash, path))
+    if moved:
+        run.emit(Notice(f"{humanize.files(moved)} that left the manifest: now in {trash.folder}"))
+
+
+def _move(trash: Trash, path: str) -> bool:
+    """Move a file to the trash; return whether it was there."""
+    try:
+        trash.move(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _has_known_bytes(tree: Tree, each: Withdrawn) -> bool:
+    """Return whether the file has the bytes that an earlier manifest lists. A file that cannot be
+    read stays where it is."""
+    try:
+        tree.check_parent(each.path)
+        return sha256_file(tree.final(each.path)) in each.digests
+    except OSError:
+        return False
+
+
+def _candidates(tree: Tree, manifest: ManifestFile) -> list[Withdrawn]:
+    """Return what left the manifest and is on the disk. Raises OSError."""
+    with ExitStack() as stack:
+        earlier = [
+            _entries(stack.enter_context(closing(ManifestFile(path))))
+            for path in sorted(manifests_folder(tree).glob(f"*-{MANIFEST_NAME}"))
+        ]
+        found = [
+            each
+            for each in withdrawn(earlier, _entries(manifest))
+            if is_in_key_ranges(manifest.keys, each.path) and tree.find(each.path) is not None
+        ]
+    if found and any(tree.names):
+        # A disk that cannot tell a from A: under the name that left may lie a file that is listed.
+        keys = {name_key(each.path, tree.names) for each in found}
+        keys &= {name_key(path, tree.names) for path in manifest.paths()}
+        found = [each for each in found if name_key(each.path, tree.names) not in keys]
+    return found
+
+
+def _entries(manifest: ManifestFile) -> Iterator[Entry]:
+    return (entry for _offset, entry in manifest.entries())
