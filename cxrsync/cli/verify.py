@@ -91,14 +91,17 @@ def verify(
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a verification or a scrub has found. ``error``: what ended it early."""
+    """What a verification (``of_everything``) or a scrub has found. ``error``: what ended it early;
+    ``stopped``: the exit code that a limit or a signal asked for."""
 
     bad: list[str]
     unreadable: list[str]
     exit_code: ExitCode
     fields: dict[str, object]
     lines: Callable[..., list[str]]
+    of_everything: bool = True
     error: BaseException | None = None
+    stopped: ExitCode | None = None
 
 
 def _find(expected: Expectation, job: Job, period: float | None, reporters: Reporters) -> _Found:
@@ -118,7 +121,9 @@ def _find(expected: Expectation, job: Job, period: float | None, reporters: Repo
         scrubbed.exit_code,
         scrubbed.as_json(),
         partial(scrubbing.in_words, scrubbed),
-        scrubbed.error,
+        of_everything=False,
+        error=scrubbed.error,
+        stopped=scrubbed.stopped,
     )
 
 
@@ -141,7 +146,8 @@ def _repair(
         dest=target.tree.root,
         selection=first,
         also=tuple(others),
-        refresh=replace(job.refresh, refetch=True),  # it is what the user has asked for
+        # Whoever verifies everything asks for every file. A scrub is run each night by nobody.
+        refresh=replace(job.refresh, refetch=found.of_everything),
     )
     done = pull_job(
         job, verbosity, as_json=as_json, progress=progress, distrust=found.bad + found.unreadable
@@ -149,7 +155,8 @@ def _repair(
     # A bad file that could not be replaced was moved to the trash, or still has its final name.
     lost = {problem.path for problem in done.problems}.intersection(found.bad)
     wrong = [path for path in lost if target.tree.find(path) is not None]
-    return worst_of((done.exit_code, exit_status(Ending(mismatched=len(wrong)))))
+    limited = found.stopped is ExitCode.LIMIT
+    return worst_of((done.exit_code, exit_status(Ending(mismatched=len(wrong), limited=limited))))
 
 
 def _in_words(found: Verification, name: str, *, hint: bool) -> list[str]:

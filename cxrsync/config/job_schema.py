@@ -56,6 +56,13 @@ def job_schema() -> dict[str, Any]:
     }
 
 
+# Any text is a value of these types for the schema, a variable too.
+_HOLD_TEXT = {
+    *(Type.TEXT, Type.PATH, Type.WINDOW, Type.RATE, Type.SIZE),
+    *(Type.DURATION, Type.SHARE, Type.HOOK, Type.PING),
+}
+
+
 def _properties(options: Iterable[Option]) -> dict[str, Any]:
     return {option.key: _property(option) for option in options}
 
@@ -64,15 +71,7 @@ def _property(option: Option) -> dict[str, Any]:
     forms = [_form(option)]
     if option.repeatable:
         forms.append({"type": "array", "minItems": 1, "items": _form(option)})
-    if option.type not in {
-        Type.HOOK,
-        Type.PING,
-        Type.TEXT,
-        Type.PATH,
-        Type.WINDOW,
-        Type.RATE,
-        Type.SIZE,
-    }:
+    if option.type not in _HOLD_TEXT:
         forms.append(_VARIABLE)
     said: dict[str, Any] = {"description": option.help_text}
     if option.default is not None:
@@ -91,6 +90,10 @@ def _form(option: Option) -> dict[str, Any]:
     if option.type is Type.RATE:
         times = {"type": "object", "minProperties": 1, "additionalProperties": _AMOUNT}
         return {"anyOf": [*_AMOUNT["anyOf"], times]}
+    if option.type is Type.DURATION:
+        return {"type": ["string", "number"], "minLength": 1, "minimum": 0}
+    if option.type is Type.SHARE:
+        return {"type": ["string", "integer"], "minLength": 1, "minimum": 0}
     if option.type is Type.IDS:
         return {"type": ["string", "integer"], "minLength": 1}
     if option.type in {Type.INT, Type.SECONDS}:

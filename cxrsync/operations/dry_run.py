@@ -13,7 +13,7 @@ from cxrsync.config.job import Job
 from cxrsync.dataset.partition_states import partition_names
 from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.run_context import RunContext
-from cxrsync.errors import WillNotFit
+from cxrsync.errors import RefusedForSafety, WillNotFit
 from cxrsync.events import EventSink, Notice
 from cxrsync.model import FileRecord
 from cxrsync.operations.exit_status import explained_errors
@@ -32,10 +32,12 @@ from cxrsync.plan.capacity import (
 )
 from cxrsync.plan.forecast import Forecast
 from cxrsync.plan.planner import Plan, make_plan
+from cxrsync.plan.refetch import check_refetch
 from cxrsync.plan.reusable_files import find_reusable
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
 from cxrsync.storage.state_db import State
+from cxrsync.sync.delete import find_withdrawn
 from cxrsync.threads import run_in_thread
 
 
@@ -52,6 +54,7 @@ async def forecast(job: Job, source: Source, emit: EventSink, cancel: CancelToke
             with closing(prerequisites.manifest):
                 selected = await resolve(run, prerequisites)
                 plan = await run_in_thread(lambda: _make_plan(run, selected))
+                await _announce_refresh(run, selected, plan)
                 return await _forecast(run, plan)
 
 
@@ -86,6 +89,23 @@ async def _forecast(run: RunContext, plan: Plan) -> Forecast:
         rate=await run_in_thread(lambda: _last_rate(run)),
         refusal=refusal,
     )
+
+
+async def _announce_refresh(run: RunContext, selected: ResolvedSelection, plan: Plan) -> None:
+    """Emit what the pull would refuse to fetch again, and what it would delete."""
+    refresh = run.job.refresh
+    try:
+        check_refetch(refresh, plan.gone, plan.present.files, str(run.target.tree.root))
+    except RefusedForSafety as refused:
+        run.emit(Notice(f"a pull would be refused: {refused}. {refused.next_step}"))
+    if refresh.delete:
+        left = await run_in_thread(lambda: find_withdrawn(run, selected))
+        run.emit(
+            Notice(
+                f"{humanize.files(len(left))} on the disk left the manifest; --delete moves those "
+                "that were not changed to the trash"
+            )
+        )
 
 
 def _make_plan(run: RunContext, selected: ResolvedSelection) -> Plan:

@@ -22,7 +22,7 @@ from cxrsync.operations.linked_reports import check_followers, follow
 from cxrsync.operations.prepare import prepare
 from cxrsync.operations.prerequisites import Prerequisites, fetch_prerequisites
 from cxrsync.operations.resolve import resolve
-from cxrsync.operations.run_log import progress_file
+from cxrsync.operations.run_log import active_runs, progress_file
 from cxrsync.operations.run_summary import Report
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
@@ -63,7 +63,7 @@ async def pull(
             if _is_outside(job.limits.window, record):
                 record(LimitReached())
             else:
-                with cancel.ending(partial(_seconds_left, job.limits.window)):
+                with cancel.ending(partial(seconds_left, job.limits.window)):
                     async with prepare(job, source, record, stats, cancel) as run:
                         if root_kinds is None:
                             await _pull(run, frozenset(distrust))
@@ -83,14 +83,14 @@ async def pull(
     return summary
 
 
-def _seconds_left(window: Window | None) -> float:
-    """How long the run may go on by its window."""
+def seconds_left(window: Window | None) -> float:
+    """Return how many seconds a run may go on by its window."""
     return inf if window is None else window.seconds_left(utc_now())
 
 
 def _is_outside(window: Window | None, emit: EventSink) -> bool:
     """Whether it is not yet, or no longer, the time to run; says so."""
-    if window is None or _seconds_left(window):
+    if window is None or seconds_left(window):
         return False
     emit(Notice(f"nothing is fetched now: it is not the time of --window {window}"))
     return True
@@ -110,7 +110,7 @@ async def _pull(run: RunContext, distrust: frozenset[str]) -> None:
                 if (follower := await follow(run, selected, sibling)) is not None:
                     await _pull_follower(follower)
             if run.job.refresh.delete:
-                await delete_withdrawn(run, prerequisites.manifest)
+                await delete_withdrawn(run, selected)
 
 
 async def _empty_trash(run: RunContext) -> None:
@@ -119,7 +119,12 @@ async def _empty_trash(run: RunContext) -> None:
     keep, tree = run.job.refresh.trash_keep, run.target.tree
     if keep is None:
         return
-    deleted, left = await run_in_thread(lambda: empty_trash(tree, time(), keep, run.stamp))
+
+    def empty() -> tuple[int, list[str]]:
+        in_use = {run.stamp, *(str(each["run"]) for each in active_runs(tree))}
+        return empty_trash(tree, time(), keep, in_use)
+
+    deleted, left = await run_in_thread(empty)
     if deleted:
         folders = "1 folder" if deleted == 1 else f"{deleted:,} folders"
         run.emit(Notice(f"{folders} older than --trash-keep deleted from {tree.own}/trash"))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from operator import attrgetter
 from time import time
 
@@ -22,8 +23,9 @@ from cxrsync.events import EventSink, Planned, Totals
 from cxrsync.model import FileRecord, partition_of
 from cxrsync.operations.exit_status import Ending, exit_status, explain, is_callers_cancellation
 from cxrsync.operations.expected_files import Expectation
+from cxrsync.operations.pull import seconds_left
 from cxrsync.plan.scrub import Proofs, due_share
-from cxrsync.sorted_merge import merge_join
+from cxrsync.sorted_merge import left_join
 from cxrsync.storage.state_db import State
 from cxrsync.sync.partitions import Partitions
 from cxrsync.sync.scrub import DueFile, Scrubber, ScrubResult
@@ -81,7 +83,7 @@ class Scrubbing:
                 "due": self.due.bytes,
                 "good": found.good.bytes,
             },
-            "oldest_proof": None if self.oldest is None else round(self.oldest),
+            "oldest_age": None if self.oldest is None else round(self.oldest, 1),
             "exit_code": int(self.exit_code),
         }
 
@@ -98,12 +100,15 @@ async def scrub(
     """Hash the share of the expected files that is due, so that no proof reaches the age ``period``
     (seconds).
 
-    ``now``: returns the POSIX time. The job's limit on time ends the scrub (exit 9). An error that
-    ended the scrub is returned in the result, with what was proven before.
+    ``now``: returns the POSIX time. The job's limit on time and its window end the scrub (exit 9).
+    An error that ended the scrub is returned in the result, with what was proven before.
     """
     result = Scrubbing(expected.description, period)
     try:
-        with cancel.watching(job.limits.max_duration):
+        with (
+            cancel.watching(job.limits.max_duration),
+            cancel.ending(partial(seconds_left, job.limits.window)),
+        ):
             await _scrub(expected, job, result, emit, cancel, now)
     except BaseException as problem:
         if is_callers_cancellation(problem, cancel):
@@ -177,12 +182,11 @@ class _Survey:
             if expected.selected.is_wanted(entry.path)
         )
         recorded = _merged(records)
-        for item, record in merge_join(wanted, recorded, lambda item: item[1].path, _PATH):
-            if item is None or record is None or record.sha256 != item[1].sha256:
-                continue
-            self.proofs.add(record.size, _time_of(record))
-            self._offsets.append(item[0])
-            self._partitions.append(index_of[partition_of(record.path)])
+        for (offset, entry), record in left_join(wanted, recorded, lambda it: it[1].path, _PATH):
+            if record is not None and record.sha256 == entry.sha256:
+                self.proofs.add(record.size, _time_of(record))
+                self._offsets.append(offset)
+                self._partitions.append(index_of[partition_of(record.path)])
 
     def by_partition(self, due: array[int]) -> Iterator[tuple[str, array[int]]]:
         """Yield each partition with the numbers of its due files, in the order of the manifest. The

@@ -32,5 +32,5 @@ def check_refetch(refresh: Refresh, gone: int, verified: int, root: str) -> None
         f"(--max-refetch {refresh.max_refetch} allows {most:,}): nothing was fetched",
         next_step="Likely causes: a disk that is not mounted, or a scratch disk that purges files. "
         "Mount the disk and run the same command again; or, if the files are to be fetched again, "
-        "add --refetch.",
+        "use `cxrsync pull --refetch`.",
     )

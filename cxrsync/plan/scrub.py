@@ -13,9 +13,7 @@ next run still comes before any proof is too old, also if it begins some hours l
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from operator import mul
 
 NIGHT = 86_400.0
 # Two nights may be missed, so the next run may come after three; one more for a late beginning.
@@ -55,11 +53,6 @@ class Proofs:
         ages = (now - each for each in self.times if each <= now + NIGHT)
         return max((max(0.0, age) for age in ages), default=None)
 
-    def since(self, moment: float) -> int:
-        """Return how many bytes were proven at that moment or later."""
-        recent: Iterable[bool] = (each >= moment for each in self.times)
-        return sum(map(mul, self.sizes, recent))
-
 
 def horizon(period: float) -> float:
     """Return the age in seconds at which a proof is renewed at the latest, for a period."""
@@ -76,7 +69,7 @@ def due_share(proofs: Proofs, period: float, now: float) -> array[int]:
     """
     limit = horizon(period)
     ages = array("d", (_age(now, each, period) for each in proofs.times))
-    order = sorted(range(len(ages)), key=lambda index: (-ages[index], index))
+    order = sorted(range(len(ages)), key=ages.__getitem__, reverse=True)
     costs = array("q", (size + _FILE_COST for size in proofs.sizes))
     share = sum(costs) * NIGHT / limit
     wanted = _above_line(costs, ages, order, limit) + _ROUNDING

@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,11 +36,13 @@ def _time_of(stamp: str) -> float | None:
     return None
 
 
-def empty_trash(tree: Tree, now: float, keep: float, own: str) -> tuple[int, list[str]]:
+def empty_trash(
+    tree: Tree, now: float, keep: float, in_use: Collection[str]
+) -> tuple[int, list[str]]:
     """Delete the folders of the trash that are older than ``keep`` seconds.
 
-    ``own``: the stamp of this run, whose folder is in use. Returns how many folders were deleted,
-    and the paths of those that could not be.
+    ``in_use``: the stamps of the runs that work on the tree now, and may move files there. Returns
+    how many folders were deleted, and the paths of those that could not be.
     """
     trash = tree.own / TRASH_FOLDER
     try:
@@ -52,7 +54,7 @@ def empty_trash(tree: Tree, now: float, keep: float, own: str) -> tuple[int, lis
         return 0, []
     deleted, left = 0, []
     for name in expired(names, now, keep):
-        if name == own:
+        if name in in_use:
             continue
         shutil.rmtree(trash / name, ignore_errors=True)  # it follows no link
         if (trash / name).exists():

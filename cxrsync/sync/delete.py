@@ -17,13 +17,15 @@ from functools import partial
 
 from cxrsync import humanize
 from cxrsync.dataset.local_manifest import manifests_folder
+from cxrsync.dataset.locking import shared_lock_timeout
+from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.run_context import RunContext
 from cxrsync.errors import CxrsyncError
 from cxrsync.events import Notice
 from cxrsync.manifest.clashes import name_key
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import is_in_key_ranges
-from cxrsync.model import MANIFEST_NAME, Entry, partition_of
+from cxrsync.model import MANIFEST_NAME, ROOT, Entry, partition_of
 from cxrsync.plan.deletions import Withdrawn, check_deletions, withdrawn
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.trash import Trash
@@ -34,15 +36,16 @@ from cxrsync.threads import run_in_thread
 _BATCH = 64
 
 
-async def delete_withdrawn(run: RunContext, manifest: ManifestFile) -> None:
-    """Move the files of the run's target that left ``manifest`` to the trash.
+async def delete_withdrawn(run: RunContext, selected: ResolvedSelection) -> None:
+    """Move the files of the run's target that left the manifest to the trash.
 
-    With slices of a manifest, only files within the slices are considered.
+    Only files in the partitions of the selection are considered; with slices of a manifest, only
+    those within the slices.
 
     Raises: RefusedForSafety if they are too many (then none is moved), Locked, LockLost, DiskError.
     """
-    tree = run.target.tree
-    candidates = await run_in_thread(lambda: _candidates(tree, manifest))
+    tree, manifest = run.target.tree, selected.manifest
+    candidates = await run_in_thread(lambda: find_withdrawn(run, selected))
     if not candidates:
         return
     if manifest.refused_lines:
@@ -55,7 +58,9 @@ async def delete_withdrawn(run: RunContext, manifest: ManifestFile) -> None:
         return
     names = {partition_of(each.path) for each in candidates}
     partitions = Partitions(tree, names, run.stamp)
-    await partitions.open(run.job.limits.wait_lock, run.emit, run.cancel.fail)
+    limits = run.job.limits
+    timeout = shared_lock_timeout(limits) if names == {ROOT} else limits.wait_lock
+    await partitions.open(timeout, run.emit, run.cancel.fail)
     try:
         await _delete(run, manifest, partitions, candidates)
     except BaseException:
@@ -106,17 +111,27 @@ def _has_known_bytes(tree: Tree, each: Withdrawn) -> bool:
         return False
 
 
-def _candidates(tree: Tree, manifest: ManifestFile) -> list[Withdrawn]:
-    """Return what left the manifest and is on the disk. Raises OSError."""
+def find_withdrawn(run: RunContext, selected: ResolvedSelection) -> list[Withdrawn]:
+    """Return what left the manifest and is on the disk, whatever its bytes are.
+
+    Raises: OSError.
+    """
+    tree, manifest = run.target.tree, selected.manifest
+    kept = sorted(manifests_folder(tree).glob(f"*-{MANIFEST_NAME}"))
+    if not kept:
+        return []
+    is_whole = any(each.whole for each in run.job.selections)
+
+    def is_in_scope(path: str) -> bool:
+        is_selected = is_whole or partition_of(path) in selected.partitions
+        return is_selected and is_in_key_ranges(manifest.keys, path)
+
     with ExitStack() as stack:
-        earlier = [
-            _entries(stack.enter_context(closing(ManifestFile(path))))
-            for path in sorted(manifests_folder(tree).glob(f"*-{MANIFEST_NAME}"))
-        ]
+        earlier = [_entries(stack.enter_context(closing(ManifestFile(path)))) for path in kept]
         found = [
             each
             for each in withdrawn(earlier, _entries(manifest))
-            if is_in_key_ranges(manifest.keys, each.path) and tree.find(each.path) is not None
+            if is_in_scope(each.path) and tree.find(each.path) is not None
         ]
     if found and any(tree.names):
         # A disk that cannot tell a from A: under the name that left may lie a file that is listed.

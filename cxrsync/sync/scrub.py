@@ -10,7 +10,7 @@ from time import monotonic
 from cxrsync.events import Checked, EventSink, Finding, Notice, Totals
 from cxrsync.model import Entry, FileRecord, FileStat
 from cxrsync.sanitize import reason_of
-from cxrsync.sorted_merge import merge_join
+from cxrsync.sorted_merge import left_join
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import reading_error
 from cxrsync.storage.low_priority import lower_thread_priority
@@ -112,7 +112,8 @@ class Scrubber:
     def _judge(self, item: tuple[DueFile, FileRecord], found: _Hashed | OSError) -> None:
         due, record = item
         path, result = due.entry.path, self.result
-        if isinstance(found, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+        no_file = isinstance(found, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+        if no_file and self._tree.root.is_dir():
             result.missing.append(path)
             self._emit(Checked(path, Finding.MISSING))
         elif isinstance(found, OSError):
@@ -145,6 +146,6 @@ def _still_due(
 ) -> Iterator[tuple[DueFile, FileRecord]]:
     """Yield the due files that the state still records as verified."""
     [recorded] = records.values()
-    for each, record in merge_join(due, recorded, lambda item: item.entry.path, _PATH):
-        if each is not None and record is not None and record.sha256 == each.entry.sha256:
+    for each, record in left_join(due, recorded, lambda item: item.entry.path, _PATH):
+        if record is not None and record.sha256 == each.entry.sha256:
             yield each, record

@@ -9,7 +9,6 @@ import pytest
 from e2e.stage import JPG, VERSION, Machine, files_below
 
 from cxrsync.demo.server.server import MiniPhysioNet
-from cxrsync.storage.lock import Lock
 from cxrsync.storage.trash import Trash
 
 
@@ -115,11 +114,24 @@ def test_only_the_datasets_own_bytes_are_deleted(mirror: Machine, publisher: Pub
 
 
 def test_what_left_the_selection_stays(mirror: Machine, publisher: Publisher) -> None:
+    """With a selection, only what left the manifest in its shards is deleted."""
     before = set(files_below(root_of(mirror)))
-    publisher.withdraw(publisher.images[0])
-    done = mirror.pull("--jpg", "--metadata-only", "--delete", "--max-delete", "100%")
+    other = next(path for path in publisher.manifest() if path.startswith("files/p11/"))
+    publisher.withdraw(publisher.images[0], other)
+    done = mirror.pull("--jpg", "--shard", "p10", "--delete", "--max-delete", "100%")
     assert done.code == 0, done.err
     assert set(files_below(root_of(mirror))) == before - {Path(publisher.images[0])}
+    done = mirror.pull("--jpg", "--metadata-only", "--delete", "--max-delete", "100%")
+    assert done.code == 0, done.err
+    assert (root_of(mirror) / other).exists()
+
+
+def test_a_dry_run_says_what_would_be_deleted(mirror: Machine, publisher: Publisher) -> None:
+    publisher.withdraw(publisher.images[0])
+    done = mirror.run("pull", "--jpg", "--dry-run", "--delete")
+    assert done.code == 0, done.err
+    assert "1 file on the disk left the manifest" in done.err
+    assert (root_of(mirror) / publisher.images[0]).exists()
 
 
 def test_a_rejected_line_is_no_withdrawal(mirror: Machine, publisher: Publisher) -> None:
@@ -155,19 +167,6 @@ def test_a_deletion_that_was_killed_goes_on(
     assert in_trash(mirror) == set(gone[:2])
     assert mirror.pull("--jpg", "--delete", "--max-delete", "100%").code == 0
     assert in_trash(mirror) == set(gone)
-
-
-def test_a_locked_partition_is_left_alone(mirror: Machine, publisher: Publisher) -> None:
-    publisher.withdraw(publisher.images[0])
-    assert mirror.pull("--jpg").code == 0
-    lock = Lock(root_of(mirror) / ".cxrsync/p10", describe="shard p10", on_loss=lambda _lost: None)
-    assert lock.try_acquire() is None
-    try:
-        words = ("--jpg", "--metadata-only", "--delete", "--max-delete", "100%")
-        assert mirror.pull(*words).code == 8
-    finally:
-        lock.release()
-    assert (root_of(mirror) / publisher.images[0]).exists()
 
 
 def test_the_trash_is_emptied_by_age(mirror: Machine) -> None:

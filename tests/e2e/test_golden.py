@@ -157,6 +157,7 @@ def test_verify(machine: Machine, pulled: Ended) -> None:
     assert pulled.code == 0
     words = ("verify", "--json", "--progress", "none")
     compare_json("verify.json", told(machine.run(*words), machine))
+    compare_json("verify-scrub.json", told(machine.run(*words, "--scrub", "30d"), machine))
     first, second, *_others = sorted((machine.dest / JPG / VERSION).rglob("*.jpg"))
     first.write_bytes(b"not that")
     second.unlink()

@@ -25,6 +25,9 @@ def test_many_files_that_are_gone_are_fetched_only_on_request(
     assert image_bytes_sent(server) == 0
     assert refused.summary["files"]["fetched"] == 0
 
+    looked = machine.run("pull", "--jpg", "--shard", "p10", "--max-refetch", "2", "--dry-run")
+    assert "a pull would be refused" in looked.err
+
     again = machine.pull("--jpg", "--shard", "p10", "--max-refetch", "2", "--refetch")
     assert again.code == 0, again.err
     assert again.summary["files"]["fetched"] == 3

@@ -149,6 +149,5 @@ def test_a_run_that_is_stopped_goes_on_with_the_rest(ages: list[float], stops: l
 def test_statistics_of_proofs() -> None:
     proofs = proofs_of((10, 3), (20, 1), (40, -400))
     assert proofs.oldest(NOW) == 3 * NIGHT
-    assert proofs.since(NOW - 2 * NIGHT) == 60
     assert (len(proofs), proofs.bytes) == (3, 70)
     assert Proofs().oldest(NOW) is None

@@ -48,17 +48,17 @@ def test_only_old_folders_are_deleted(tmp_path: Path) -> None:
     (trash / names[0] / "link").symlink_to(outside)
     (trash / "20260103T000000.000000Z").write_text("a file")
 
-    assert empty_trash(tree, NOW, 30 * DAY, OWN) == (1, [])
+    assert empty_trash(tree, NOW, 30 * DAY, {OWN}) == (1, [])
     assert sorted(os.listdir(trash)) == sorted(
         [*names[1:], "20260102T000000.000000Z", "20260103T000000.000000Z"]
     )
     assert (outside / "kept").exists()
-    assert empty_trash(tree, NOW + 300 * DAY, 30 * DAY, OWN) == (1, [])
+    assert empty_trash(tree, NOW + 300 * DAY, 30 * DAY, {OWN}) == (1, [])
     assert (trash / OWN).exists()
 
 
 def test_a_tree_without_trash(tmp_path: Path) -> None:
-    assert empty_trash(Tree(tmp_path), NOW, DAY, OWN) == (0, [])
+    assert empty_trash(Tree(tmp_path), NOW, DAY, ()) == (0, [])
     (tmp_path / ".cxrsync").mkdir()
     (tmp_path / ".cxrsync/trash").symlink_to(tmp_path)
-    assert empty_trash(Tree(tmp_path), NOW, DAY, OWN) == (0, [])
+    assert empty_trash(Tree(tmp_path), NOW, DAY, ()) == (0, [])
