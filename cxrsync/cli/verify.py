@@ -21,7 +21,7 @@ from cxrsync.cli.options import (
     source_options,
 )
 from cxrsync.cli.pull import pull_job
-from cxrsync.config.job import Job
+from cxrsync.config.job import Job, unattended
 from cxrsync.dataset.version import find_target
 from cxrsync.errors import ExitCode, UsageError, worst_of
 from cxrsync.events import Event, Notice
@@ -146,9 +146,9 @@ def _repair(
         dest=target.tree.root,
         selection=first,
         also=tuple(others),
-        # Whoever verifies everything asks for every file. A scrub is run each night by nobody.
-        refresh=replace(job.refresh, refetch=found.of_everything),
     )
+    if not found.of_everything:
+        job = unattended(job)  # a scrub runs each night; who verifies all asks for every file
     done = pull_job(
         job, verbosity, as_json=as_json, progress=progress, distrust=found.bad + found.unreadable
     )

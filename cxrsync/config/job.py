@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
@@ -83,6 +83,8 @@ class TransferLimits:
 
 
 _DEFAULT_SHARE = Share(percent=1.0)
+# Of a run that nobody watches: a person who deleted files means to fetch them again.
+UNATTENDED_MAX_REFETCH = Share(percent=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +93,13 @@ class Refresh:
 
     ``delete``: move files that left the manifest to the trash, at most ``max_delete`` of them.
     ``trash_keep``: seconds after which the trash is emptied; None: never. ``max_refetch``: how many
-    verified files may be gone from the disk, unless ``refetch`` is set.
+    verified files may be gone from the disk, None for any number; ``refetch`` lifts the limit.
     """
 
     delete: bool = False
     max_delete: Share = _DEFAULT_SHARE
     trash_keep: float | None = None
-    max_refetch: Share = _DEFAULT_SHARE
+    max_refetch: Share | None = None
     refetch: bool = False
 
 
@@ -148,3 +150,10 @@ def is_loopback(host: str | None) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def unattended(job: Job) -> Job:
+    """Return the job with the limits of a run that nobody watches, where it sets none itself."""
+    if job.refresh.max_refetch is not None:
+        return job
+    return replace(job, refresh=replace(job.refresh, max_refetch=UNATTENDED_MAX_REFETCH))

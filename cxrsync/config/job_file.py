@@ -16,7 +16,7 @@ from typing import Any
 
 from cxrsync.catalog.load import dataset_info, load
 from cxrsync.catalog.yaml_file import ValuePath, YamlDocument, read_yaml
-from cxrsync.config.job import DEFAULT_DEST, Job
+from cxrsync.config.job import DEFAULT_DEST, Job, unattended
 from cxrsync.config.job_values import Value, checked_value, is_secret, secret_error
 from cxrsync.config.mirror_options import FILE_OPTIONS, JOB_SETTINGS
 from cxrsync.config.option import Option, nearest
@@ -116,7 +116,7 @@ class _Reader:
         options.setdefault("dest", self._folder / DEFAULT_DEST)
         self._check_dataset(path, values, options)
         try:
-            job = make_job(options)
+            job = unattended(make_job(options))
         except UsageError as problem:
             raise self._placed(problem, path, values) from None
         return MirrorJob(self._name(path, named, job), job, settings)

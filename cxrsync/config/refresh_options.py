@@ -29,9 +29,8 @@ REFRESH = (
     ),
     Option(
         "max_refetch", Type.SHARE, Group.PULL, metavar="N|N%", example="1%", advanced=True,
-        default=str(_DEFAULTS.max_refetch),
         help="If more verified files than that are gone from the disk, fetch none (exit 11) "
-        "[default: {default} of the verified files, but not less than 100].",
+        "[default: no limit; for a mirror 1 %, but not less than 100].",
         near="refetch_limit max_missing",
     ),
     Option(

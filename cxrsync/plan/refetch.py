@@ -23,6 +23,8 @@ def check_refetch(refresh: Refresh, gone: int, verified: int, root: str) -> None
     Raises: RefusedForSafety for more of them than ``max_refetch`` allows, unless ``refetch`` is
     set.
     """
+    if refresh.max_refetch is None:
+        return
     recorded = gone + verified
     most = refresh.max_refetch.of(recorded, MIN_REFETCHED)
     if refresh.refetch or gone <= most:

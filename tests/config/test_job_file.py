@@ -48,7 +48,9 @@ def test_a_minimal_file(tmp_path: Path) -> None:
     [job] = found.jobs
     assert (job.name, job.settings) == ("mimic-cxr-jpg", {})
     dest = tmp_path / "physionet.org/files"
-    assert job.job == make_job({"jpg": True, "dataset_version": "2.1.0", "dest": dest})
+    # Nobody watches a mirror: a purged or unmounted disk must not be filled again.
+    options = {"jpg": True, "dataset_version": "2.1.0", "dest": dest, "max_refetch": "1%"}
+    assert job.job == make_job(options)
 
 
 def test_a_whole_file(tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         "limit_rate": {"08:00-20:00": "1M", "20:00-08:00": "off"},
     }  # fmt: skip
     assert jpg.job == make_job(
-        {**common, "jpg": True, "shard": ["p10-p11", "p14"], "split": ["train"],
+        {**common, "jpg": True, "max_refetch": "1%", "shard": ["p10-p11", "p14"], "split": ["train"],
          "view": ["PA", "AP"], "window": "22:00-06:00", "max_bytes": "100G"}
     )  # fmt: skip
     assert dicom.job.dataset == "mimic-cxr"

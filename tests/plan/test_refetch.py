@@ -1,23 +1,28 @@
 """How many verified files may be gone from the disk before a pull fetches them again."""
 
+from dataclasses import replace
+
 import pytest
 
-from cxrsync.config.job import Refresh
+from cxrsync.config.job import UNATTENDED_MAX_REFETCH, Refresh
 from cxrsync.config.quantities import Share
 from cxrsync.errors import ExitCode, RefusedForSafety
 from cxrsync.plan.refetch import MIN_REFETCHED, check_refetch
+
+NIGHTLY = Refresh(max_refetch=UNATTENDED_MAX_REFETCH)
 
 
 @pytest.mark.parametrize(
     ("refresh", "gone", "verified", "allowed"),
     [
-        (Refresh(), 0, 0, True),
-        (Refresh(), MIN_REFETCHED, 0, True),
-        (Refresh(), MIN_REFETCHED + 1, 0, False),
-        (Refresh(), 3771, 377_110 - 3771, True),
-        (Refresh(), 3773, 377_110 - 3773, False),
-        (Refresh(), 377_110, 0, False),
-        (Refresh(refetch=True), 377_110, 0, True),
+        (NIGHTLY, 0, 0, True),
+        (NIGHTLY, MIN_REFETCHED, 0, True),
+        (NIGHTLY, MIN_REFETCHED + 1, 0, False),
+        (NIGHTLY, 3771, 377_110 - 3771, True),
+        (NIGHTLY, 3773, 377_110 - 3773, False),
+        (NIGHTLY, 377_110, 0, False),
+        (Refresh(), 377_110, 0, True),  # a person deleted them
+        (replace(NIGHTLY, refetch=True), 377_110, 0, True),
         (Refresh(max_refetch=Share(0)), 1, 1000, False),
         (Refresh(max_refetch=Share(5)), 5, 0, True),
         (Refresh(max_refetch=Share(5)), 6, 10_000, False),
