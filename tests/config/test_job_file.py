@@ -89,8 +89,8 @@ def test_a_whole_file(tmp_path: Path) -> None:
         "limit_rate": {"08:00-20:00": "1M", "20:00-08:00": "off"},
     }  # fmt: skip
     assert jpg.job == make_job(
-        {**common, "jpg": True, "max_refetch": "1%", "shard": ["p10-p11", "p14"], "split": ["train"],
-         "view": ["PA", "AP"], "window": "22:00-06:00", "max_bytes": "100G"}
+        {**common, "jpg": True, "max_refetch": "1%", "shard": ["p10-p11", "p14"],
+         "split": ["train"], "view": ["PA", "AP"], "window": "22:00-06:00", "max_bytes": "100G"}
     )  # fmt: skip
     assert dicom.job.dataset == "mimic-cxr"
     assert dicom.job.selection.only == (Kind.TABLES, Kind.DOCS)
