@@ -104,11 +104,18 @@ class State:
         Returns None if there is no state that can be read. Raises NewerFormat.
         """
         path = folder / STATE_NAME
-        try:
-            at = os.lstat(path).st_mtime
-            db = _open_snapshot(path)
-        except (sqlite3.Error, OSError, UnicodeDecodeError):
+        for _ in range(_REOPENINGS):
+            found = None
+            try:
+                found = os.lstat(path)
+                db = _open_snapshot(path)
+                break
+            except (sqlite3.Error, OSError, UnicodeDecodeError):
+                if not _is_replaced(path, found):
+                    return None
+        else:
             return None
+        at = found.st_mtime
         try:
             behind = bool(working_copies(folder))
         except OSError:  # a folder that may be entered, but not listed
@@ -314,6 +321,15 @@ def _is_possible_mismatch(known: DigestMismatch) -> bool:
         and is_digest(known.observed)
         and (not known.validator or is_validator(known.validator))
     )
+
+
+def _is_replaced(path: Path, found: os.stat_result | None) -> bool:
+    """Whether a snapshot has been replaced since: what failed may have met two of them."""
+    try:
+        now = os.lstat(path)
+    except OSError:
+        return False
+    return found is None or (now.st_ino, now.st_mtime_ns) != (found.st_ino, found.st_mtime_ns)
 
 
 def _open_snapshot(path: Path) -> sqlite3.Connection:
