@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+from authorities import NO_AUTHORITIES
 from hypothesis import HealthCheck, settings
 
 # The suite says the same of the same code each time, and nothing of how busy the machine is.
@@ -17,6 +18,7 @@ _NO_CLOCK = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("suite", derandomize=True, **_NO_CLOCK)
 settings.register_profile("search", derandomize=False, print_blob=True, **_NO_CLOCK)
 settings.load_profile("suite")
+os.environ.update(NO_AUTHORITIES)
 
 _ACCEPTED = tomllib.loads(Path(__file__).with_name("skips.toml").read_text())["accepted"]
 

@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from authorities import NO_AUTHORITIES
 from e2e.forked import ForkedProcess, can_fork, is_usual
 
 from cxrsync.cli.main import entry
@@ -64,11 +65,12 @@ def cxrsync_process(
         "text": True, **options,
     }  # fmt: skip
     process: subprocess.Popen[str]
+    environment = {**NO_AUTHORITIES, **environment}
     if not through and can_fork(environment, options):
-        process = ForkedProcess(list(words), env=dict(environment), **options)
+        process = ForkedProcess(list(words), env=environment, **options)
     else:
         command = [*through, sys.executable, "-m", "cxrsync", *words]
-        process = subprocess.Popen(command, env=dict(environment), **options)
+        process = subprocess.Popen(command, env=environment, **options)
     _started.append(process)
     return process
 
@@ -92,7 +94,7 @@ def end_processes() -> None:
 def cxrsync(words: Sequence[str], environment: Mapping[str, str]) -> Ended:
     """Run ``cxrsync words`` in this process, from its real entry point to its exit code.
 
-    The command has ``environment`` and nothing else, an empty stdin, and an event loop of its own.
+    The command has ``environment`` and NO_AUTHORITIES, an empty stdin, and an event loop of its own.
     What it changes of the process is put back. Call it in the main thread, outside of any event
     loop: it takes signals, as the command line does.
     """
@@ -157,7 +159,7 @@ def _own_process_state(environment: Mapping[str, str]) -> Iterator[None]:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     signals = [signal.getsignal(number) for number in _SIGNALS]
     umask = os.umask(0o022)
-    _replace_environment(environment)
+    _replace_environment({**NO_AUTHORITIES, **environment})
     gc.freeze()  # what the tests hold is not gone through at the end of each command
     try:
         yield

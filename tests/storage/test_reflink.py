@@ -68,11 +68,22 @@ def cloning(disk: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    """A folder on a file system that cannot clone, and is not the one of tmp_path."""
+    """A folder on a file system that cannot clone."""
     if not os.path.ismount("/dev/shm"):
         pytest.skip("no file system in memory at /dev/shm")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, memory: Path) -> Iterator[Path]:
+    """A folder on another file system than tmp_path's, which may be in memory, too."""
+    for parent in (memory, Path("/var/tmp"), Path.cwd()):
+        if parent.stat().st_dev != tmp_path.stat().st_dev:
+            with tempfile.TemporaryDirectory(prefix="cxrsync-test-", dir=parent) as folder:
+                yield Path(folder)
+            return
+    pytest.skip("there is one file system only")
 
 
 @pytest.fixture
@@ -138,8 +149,8 @@ def test_where_none_are(memory: Path, how: Link, done: Link, data: bytes) -> Non
 
 
 @pytest.mark.parametrize("how", Link)
-def test_from_one_file_system_to_another(tmp_path: Path, memory: Path, how: Link) -> None:
-    original, target = make(memory), tmp_path / "target"
+def test_from_one_file_system_to_another(tmp_path: Path, elsewhere: Path, how: Link) -> None:
+    original, target = make(elsewhere), tmp_path / "target"
     assert clone_link_or_copy(str(original), target, how) is COPY
     check(original, target, COPY)
 

@@ -1,0 +1,5 @@
+"""The tests trust no certificate authority of this machine: reading them takes each command 35 ms."""
+
+import os
+
+NO_AUTHORITIES = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
