@@ -94,7 +94,7 @@ def end_processes() -> None:
 def cxrsync(words: Sequence[str], environment: Mapping[str, str]) -> Ended:
     """Run ``cxrsync words`` in this process, from its real entry point to its exit code.
 
-    The command has ``environment`` and NO_AUTHORITIES, an empty stdin, and an event loop of its own.
+    The command has ``environment`` and NO_AUTHORITIES, an empty stdin, and its own event loop.
     What it changes of the process is put back. Call it in the main thread, outside of any event
     loop: it takes signals, as the command line does.
     """
