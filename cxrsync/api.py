@@ -12,6 +12,7 @@ from cxrsync.config.parse_job import make_job
 from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.errors import UsageError
 from cxrsync.events import Event, EventSink, RunSummary
+from cxrsync.operations.pull import Scope
 from cxrsync.operations.pull import pull as run_pull
 from cxrsync.sources.credentials import Ask
 
@@ -31,7 +32,7 @@ async def run_job(
     Raises the errors of :func:`cxrsync.operations.pull.pull`.
     """
     async with opened(open_source(job, emit, ask)) as source:
-        return await run_pull(job, source, emit, cancel, distrust)
+        return await run_pull(job, source, emit, cancel, Scope(frozenset(distrust)))
 
 
 async def apull(**options: Any) -> Report:

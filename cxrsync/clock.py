@@ -1,10 +1,19 @@
-"""Clocks: the wall clock, and those that keep running while the machine sleeps."""
+"""Clocks: the wall clock, and those that keep running while the machine sleeps.
+
+Whatever a run decides or records by the date goes by its :data:`Clock`, a parameter. So a season of
+nights can be simulated. What compares with times of the disk, with a network or with another
+process goes by the machine's own clocks.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+
+Clock = Callable[[], float]
+"""Returns the POSIX time. Two runs on one tree must not begin at the same time by it."""
 
 # Linux calls this clock CLOCK_BOOTTIME. On macOS it is CLOCK_MONOTONIC: Python's time.monotonic()
 # reads another clock there, one that stops while the machine sleeps. None: the system has no such
@@ -30,6 +39,11 @@ def slept_seconds() -> float:
     return 0.0 if _BOOT_CLOCK is None else time.clock_gettime(_BOOT_CLOCK) - time.monotonic()
 
 
-def utc_now() -> datetime:
+def utc_now(now: Clock = time.time) -> datetime:
     """The time by the wall clock, which somebody may set back or forward."""
-    return datetime.now(UTC)
+    return datetime.fromtimestamp(now(), UTC)
+
+
+def stamp_of(now: float) -> str:
+    """Return a POSIX time as the names of files on disk contain it: 20261126T042813.123456Z."""
+    return datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S.%fZ")

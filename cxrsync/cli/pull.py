@@ -26,6 +26,7 @@ from cxrsync.config.parse_job import make_job
 from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.errors import CxrsyncError, UsageError, worst_of
 from cxrsync.events import Event, EventSink, Finished, RunSummary
+from cxrsync.operations.pull import Scope
 from cxrsync.operations.pull import pull as run_pull
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.reporters import Reporters
@@ -136,4 +137,4 @@ async def _run(
     prompt = TerminalPrompt()
     with obeying_signals(prompt, reporters) as cancel:
         async with opened(open_source(job, tell, prompt)) as source:
-            return await run_pull(job, source, tell, cancel, distrust)
+            return await run_pull(job, source, tell, cancel, Scope(frozenset(distrust)))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from time import time
 
 from cxrsync.cancellation import CancelToken
+from cxrsync.clock import Clock
 from cxrsync.config.job import Job
 from cxrsync.dataset.target import Target
 from cxrsync.events import EventSink
@@ -39,7 +41,7 @@ class RunContext:
     ``stats``: counts the events of the run, for all its targets. ``stamp``: the UTC time at which
     the run began, as file names on disk contain it. ``batch_files``: the number of files that are
     is held open until then. ``budget``: what the run may still take, of all its targets together;
-    ``disk``: what must stay free on the target's disk.
+    ``disk``: what must stay free on the target's disk. ``now``: the clock of proofs and records.
     """
 
     job: Job
@@ -54,6 +56,7 @@ class RunContext:
     writers: Writers
     budget: Budget
     disk: DiskGuard
+    now: Clock = time
 
     def transfer_context(
         self, pool: TransferPool, probe: Callable[[], Awaitable[None]] | None = None

@@ -14,6 +14,7 @@ from time import time
 from typing import Any
 
 from cxrsync import __version__
+from cxrsync.clock import Clock
 from cxrsync.config.job import Job
 from cxrsync.dataset.partition_states import partition_names
 from cxrsync.dataset.version import find_target
@@ -102,12 +103,12 @@ class Gathered:
     statuses: dict[str, PartitionStatus]
 
 
-def gather(expected: Expectation) -> Gathered:
+def gather(expected: Expectation, now: Clock = time) -> Gathered:
     """What a report tells of the tree that is expected. Raises what ``status`` does."""
     target = expected.target
     history = read_history(target.tree)
     counter = trouble_counter(target.tree, history.acknowledged)
-    statuses = status(expected, counter.note)
+    statuses = status(expected, counter.note, now)
     troubles = counter.groups()
     if expected.manifest.refused_lines:
         refused = TroubleGroup(Trouble.REFUSED, "", "", expected.manifest.refused_lines)
@@ -117,7 +118,7 @@ def gather(expected: Expectation) -> Gathered:
         version=target.version,
         root=str(target.tree.root),
         selection=expected.description,
-        made_at=time(),
+        made_at=now(),
         made_by=f"cxrsync {__version__}",
         partitions=tuple(_partition(name, each, troubles) for name, each in statuses.items()),
         proofs=total_of(statuses).proofs.as_data(),
@@ -138,7 +139,9 @@ def _with_run(data: ReportData, summary: RunSummary | None, began: float) -> Rep
     return replace(data, runs=(*data.runs, _run_of(summary, began)))
 
 
-def gather_after(job: Job, summary: RunSummary | None, began: float) -> ReportData:
+def gather_after(
+    job: Job, summary: RunSummary | None, began: float, now: Clock = time
+) -> ReportData:
     """What a report tells at the end of a run, also of one that failed before it had a manifest.
 
     ``summary``: the run's own, None where it did not come so far. ``began``: its POSIX time.
@@ -146,12 +149,12 @@ def gather_after(job: Job, summary: RunSummary | None, began: float) -> ReportDa
     try:
         target = find_target(job, lambda _: None)
         with expectation(target, job, everything=True) as expected:
-            return _with_run(gather(expected).data, summary, began)
+            return _with_run(gather(expected, now).data, summary, began)
     except (CxrsyncError, OSError) as problem:
-        return _with_run(_uncounted(job, reason_of(problem)), summary, began)
+        return _with_run(_uncounted(job, reason_of(problem), now), summary, began)
 
 
-def _uncounted(job: Job, unknown: str) -> ReportData:
+def _uncounted(job: Job, unknown: str, now: Clock) -> ReportData:
     """The report where no files can be counted. ``unknown``: why."""
     try:
         target = find_target(job, lambda _: None)
@@ -165,7 +168,7 @@ def _uncounted(job: Job, unknown: str) -> ReportData:
         version=version,
         root=root,
         selection=str(job.selection),
-        made_at=time(),
+        made_at=now(),
         made_by=f"cxrsync {__version__}",
         runs=history.runs,
         unread_runs=history.unread,

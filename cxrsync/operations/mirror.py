@@ -11,9 +11,10 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from time import time
 
 from cxrsync.cancellation import CancelToken
-from cxrsync.clock import utc_now
+from cxrsync.clock import Clock, utc_now
 from cxrsync.config.job import Job, SourceConfig
 from cxrsync.config.job_file import MirrorJob
 from cxrsync.dataset.source_factory import open_source, opened
@@ -32,7 +33,7 @@ from cxrsync.model import Kind
 from cxrsync.operations.exit_status import disk_error_of
 from cxrsync.operations.mirror_trees import marked_tree, run_at_work, waiting_since
 from cxrsync.operations.prepare import create_tree
-from cxrsync.operations.pull import pull
+from cxrsync.operations.pull import Scope, pull
 from cxrsync.sources.base import Source
 from cxrsync.storage.tree import Tree
 from cxrsync.threads import run_in_thread
@@ -70,12 +71,14 @@ class MirrorResult:
         return worst_of(each.code for each in self.jobs)
 
 
-async def mirror(jobs: Sequence[MirrorJob], emit_for: EmitFor, cancel: CancelToken) -> MirrorResult:
+async def mirror(
+    jobs: Sequence[MirrorJob], emit_for: EmitFor, cancel: CancelToken, now: Clock = time
+) -> MirrorResult:
     """Run the jobs. ``emit_for``: where the events of a job go. Never asks for a password.
 
     Errors are in the result: nothing is raised but the caller's own cancellation.
     """
-    running = _Mirror(jobs, emit_for, cancel)
+    running = _Mirror(jobs, emit_for, cancel, now)
     async with running.sources():
         await running.run()
     return MirrorResult(tuple(running.results[each.name] for each in jobs))
@@ -90,10 +93,13 @@ async def init(job: MirrorJob, emit: EventSink) -> Tree:
 class _Mirror:
     """The jobs of one night."""
 
-    def __init__(self, jobs: Sequence[MirrorJob], emit_for: EmitFor, cancel: CancelToken) -> None:
+    def __init__(
+        self, jobs: Sequence[MirrorJob], emit_for: EmitFor, cancel: CancelToken, now: Clock
+    ) -> None:
         self._jobs = jobs
         self._emit_for = emit_for
         self._cancel = cancel
+        self._now = now
         self._stack = AsyncExitStack()
         self._sources: dict[str, Source] = {}
         self._trees: dict[str, Tree] = {}
@@ -148,7 +154,7 @@ class _Mirror:
 
     async def _is_alone(self, job: MirrorJob, tree: Tree) -> bool:
         """Whether no other run works on the tree. If one does, all is well: it does this work."""
-        at_work = await run_in_thread(lambda: run_at_work(tree, utc_now()))
+        at_work = await run_in_thread(lambda: run_at_work(tree, utc_now(self._now)))
         if at_work is None:
             return True
         if at_work.is_stuck:
@@ -182,7 +188,8 @@ class _Mirror:
         try:
             source = await self._source(job, emit)
             left = _left_of(job.job, before)
-            await pull(left, source, note, self._cancel.child(), root_kinds=root_kinds)
+            scope = Scope(root_kinds=root_kinds)
+            await pull(left, source, note, self._cancel.child(), scope, self._now)
         except Locked as locked:
             # The other run may have begun after the look at the tree.
             if await self._is_alone(job, self._trees[job.name]):

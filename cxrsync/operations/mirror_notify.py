@@ -14,10 +14,11 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 from cxrsync.cancellation import CancelToken
+from cxrsync.clock import Clock
 from cxrsync.config.job_file import MirrorJob
 from cxrsync.config.ping_url import PingURL
 from cxrsync.operations.exit_status import is_callers_cancellation
@@ -65,12 +66,18 @@ class Notifier:
     """
 
     def __init__(
-        self, wanted: Notifications, jobs: Sequence[MirrorJob], write: Write, cancel: CancelToken
+        self,
+        wanted: Notifications,
+        jobs: Sequence[MirrorJob],
+        write: Write,
+        cancel: CancelToken,
+        now: Clock = time,
     ) -> None:
         self._wanted = wanted
         self._jobs = {each.name: each for each in jobs}
         self._write = write
         self._cancel = cancel
+        self._now = now
         self._began = monotonic()
 
     async def begin(self) -> bool:
@@ -107,7 +114,7 @@ class Notifier:
         if wanted == Notifications():
             return
         seconds = monotonic() - self._began
-        report = await run_in_thread(lambda: report_of(result, self._jobs, seconds))
+        report = await run_in_thread(lambda: report_of(result, self._jobs, seconds, self._now))
         if (path := wanted.metrics_file) is not None:
             self._warn(await run_in_thread(lambda: write_metrics(path, report.jobs, self._jobs)))
         if wanted.ping is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time
 
+from cxrsync.clock import Clock
 from cxrsync.config.job import Job
 from cxrsync.config.job_file import MirrorJob
 from cxrsync.dataset.partition_states import partition_names
@@ -101,17 +102,19 @@ class MirrorReport:
         return sum(each.scrubbed_bytes for each in self.jobs)
 
 
-def report_of(result: MirrorResult, jobs: Mapping[str, MirrorJob], seconds: float) -> MirrorReport:
+def report_of(
+    result: MirrorResult, jobs: Mapping[str, MirrorJob], seconds: float, now: Clock = time
+) -> MirrorReport:
     """Return the report of a mirror that took so many seconds. ``jobs``: by their names.
 
     Reads the states of the trees, and changes nothing.
     """
-    reports = tuple(_job_report(each, jobs[each.name].job) for each in result.jobs)
+    reports = tuple(_job_report(each, jobs[each.name].job, now()) for each in result.jobs)
     return MirrorReport(int(result.code), seconds, reports)
 
 
-def _job_report(result: JobResult, job: Job) -> JobReport:
-    report = JobReport(result.name, job.dataset, int(result.code), time(), 0.0)
+def _job_report(result: JobResult, job: Job, now: float) -> JobReport:
+    report = JobReport(result.name, job.dataset, int(result.code), now, 0.0)
     try:
         tree = marked_tree(job)
         report = replace(report, oldest_proof=oldest_proof(tree))

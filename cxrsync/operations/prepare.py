@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from functools import partial
+from time import time
 
 from cxrsync.cancellation import CancelToken
 from cxrsync.catalog.load import dataset_info
+from cxrsync.clock import Clock, stamp_of, utc_now
 from cxrsync.config.job import Job
 from cxrsync.dataset.run_context import Network, RunContext
 from cxrsync.dataset.target import Target
@@ -33,7 +35,12 @@ from cxrsync.transfer.rate_limit import RateLimiter
 
 @asynccontextmanager
 async def prepare(
-    job: Job, source: Source, emit: EventSink, stats: RunStats, cancel: CancelToken
+    job: Job,
+    source: Source,
+    emit: EventSink,
+    stats: RunStats,
+    cancel: CancelToken,
+    now: Clock = time,
 ) -> AsyncIterator[RunContext]:
     """Choose version and tree, create and check the tree, and yield the context of the run.
 
@@ -41,7 +48,7 @@ async def prepare(
     if it lies on a drive that syncs online; DiskError.
     """
     emit = in_loop_thread(emit)
-    rate_limiter = RateLimiter(job.limits.rate, emit)
+    rate_limiter = RateLimiter(job.limits.rate, emit, partial(utc_now, now))
     source = PacedSource(source, rate_limiter)
     version = await choose_version(job, source, emit)
     target = Target(await create_tree(job, version, emit), dataset_info(job.dataset), version)
@@ -72,11 +79,12 @@ async def prepare(
             emit=emit,
             stats=stats,
             cancel=cancel,
-            stamp=datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ"),
+            stamp=stamp_of(now()),
             batch_files=budget.batch_files,
             writers=writers,
             budget=Budget(job.limits.max_files, job.limits.max_bytes),
             disk=DiskGuard(target.tree.root, job.limits.keep_free),
+            now=now,
         )
 
 

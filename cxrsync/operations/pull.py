@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from math import inf
 from time import time
 
 from cxrsync.cancellation import CancelToken
-from cxrsync.clock import utc_now
+from cxrsync.clock import Clock, utc_now
 from cxrsync.config.job import Job
 from cxrsync.config.window import Window
 from cxrsync.dataset.resolve_selection import ResolvedSelection
@@ -32,19 +32,31 @@ from cxrsync.sync.partition_sync import SyncOrder, sync_partitions
 from cxrsync.threads import run_in_thread
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which of the selected files a run is for.
+
+    ``distrust``: paths of files that were found wrong; their records do not count.
+    ``root_kinds``: only the files of these kinds in the root. If all goes well, the tree has no log
+    of such a run: it is the first part of another run.
+    """
+
+    distrust: frozenset[str] = frozenset()
+    root_kinds: frozenset[Kind] | None = None
+
+
+EVERYTHING = Scope()
+
+
 async def pull(
     job: Job,
     source: Source,
     emit: EventSink,
     cancel: CancelToken | None = None,
-    distrust: Iterable[str] = (),
-    root_kinds: frozenset[Kind] | None = None,
+    scope: Scope = EVERYTHING,
+    now: Clock = time,
 ) -> RunSummary:
     """Fetch and verify the selected files that the tree does not have yet.
-
-    ``distrust``: paths of files that were found wrong; their records do not count.
-    ``root_kinds``: of the selected files, fetch only those of these kinds in the root. If all goes
-    well, the tree has no log of such a run: it is the first part of another run.
 
     Returns the summary. If the run ended early, its error is raised after the summary, with
     ``exit_code`` and ``error``, was emitted.
@@ -60,22 +72,22 @@ async def pull(
     error: BaseException | None = None
     try:
         with cancel.watching(job.limits.max_duration):
-            if _is_outside(job.limits.window, record):
+            if _is_outside(job.limits.window, now, record):
                 record(LimitReached())
             else:
-                with cancel.ending(partial(seconds_left, job.limits.window)):
-                    async with prepare(job, source, record, stats, cancel) as run:
-                        if root_kinds is None:
-                            await _pull(run, frozenset(distrust))
+                with cancel.ending(partial(seconds_left, job.limits.window, now)):
+                    async with prepare(job, source, record, stats, cancel, now) as run:
+                        if scope.root_kinds is None:
+                            await _pull(run, scope.distrust)
                         else:
-                            await _pull_root(run, root_kinds)
+                            await _pull_root(run, scope.root_kinds)
     except BaseException as problem:
         if is_callers_cancellation(problem, cancel):
             raise
         error = explain(problem, cancel)
     report = Report(stats, cancel, record, error)
     summary = report.finish(source.requests)
-    is_part = root_kinds is not None and summary.exit_code == ExitCode.COMPLETE
+    is_part = scope.root_kinds is not None and summary.exit_code == ExitCode.COMPLETE
     target = run.target if run is not None and not is_part else None
     report.publish(summary, target, run.stamp if run else "")
     if report.error is not None:
@@ -83,14 +95,14 @@ async def pull(
     return summary
 
 
-def seconds_left(window: Window | None) -> float:
+def seconds_left(window: Window | None, now: Clock = time) -> float:
     """Return how many seconds a run may go on by its window."""
-    return inf if window is None else window.seconds_left(utc_now())
+    return inf if window is None else window.seconds_left(utc_now(now))
 
 
-def _is_outside(window: Window | None, emit: EventSink) -> bool:
+def _is_outside(window: Window | None, now: Clock, emit: EventSink) -> bool:
     """Whether it is not yet, or no longer, the time to run; says so."""
-    if window is None or seconds_left(window):
+    if window is None or seconds_left(window, now):
         return False
     emit(Notice(f"nothing is fetched now: it is not the time of --window {window}"))
     return True
@@ -122,7 +134,7 @@ async def _empty_trash(run: RunContext) -> None:
 
     def empty() -> tuple[int, list[str]]:
         in_use = {run.stamp, *(str(each["run"]) for each in active_runs(tree))}
-        return empty_trash(tree, time(), keep, in_use)
+        return empty_trash(tree, run.now(), keep, in_use)
 
     deleted, left = await run_in_thread(empty)
     if deleted:

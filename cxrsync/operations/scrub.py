@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from operator import attrgetter
 from time import time
 
 from cxrsync.cancellation import CancelToken
+from cxrsync.clock import Clock, stamp_of
 from cxrsync.config.job import Job
 from cxrsync.errors import ExitCode, Locked, code_of
 from cxrsync.events import EventSink, Planned, Totals
@@ -95,7 +95,7 @@ async def scrub(
     emit: EventSink,
     cancel: CancelToken,
     *,
-    now: Callable[[], float] = time,
+    now: Clock = time,
 ) -> Scrubbing:
     """Hash the share of the expected files that is due, so that no proof reaches the age ``period``
     (seconds).
@@ -107,7 +107,7 @@ async def scrub(
     try:
         with (
             cancel.watching(job.limits.max_duration),
-            cancel.ending(partial(seconds_left, job.limits.window)),
+            cancel.ending(partial(seconds_left, job.limits.window, now)),
         ):
             await _scrub(expected, job, result, emit, cancel, now)
     except BaseException as problem:
@@ -124,7 +124,7 @@ async def _scrub(
     result: Scrubbing,
     emit: EventSink,
     cancel: CancelToken,
-    now: Callable[[], float],
+    now: Clock,
 ) -> None:
     """Raises: Locked if other runs hold partitions with due files, after the other partitions were
     scrubbed; DiskError, LockLost."""
@@ -141,11 +141,11 @@ async def _scrub(
 
     scrubber = Scrubber(tree, emit, now, proven)
     result.found = scrubber.result
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    stamp = stamp_of(now())
     refused: list[Locked] = []
     try:
         for name, numbers in survey.by_partition(due):
-            partitions = Partitions(tree, [name], stamp)
+            partitions = Partitions(tree, [name], stamp, now)
             try:
                 await partitions.open(job.limits.wait_lock, emit, cancel.fail)
             except Locked as locked:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from time import time
 
+from cxrsync.clock import Clock
 from cxrsync.dataset.partition_states import partition_names
 from cxrsync.model import FileStat, partition_of
 from cxrsync.operations.expected_files import Expectation
@@ -71,13 +72,14 @@ def total_of(statuses: Mapping[str, PartitionStatus]) -> PartitionStatus:
 def status(
     expected: Expectation,
     on_unverified: Callable[[Surveyed, FileStatus], None] = lambda _surveyed, _decision: None,
+    clock: Clock = time,
 ) -> dict[str, PartitionStatus]:
     """Return the status of each partition, by state, size and time of the files.
 
     ``on_unverified`` is called with each selected file that is not verified.
     """
     tree = expected.target.tree
-    now = time()
+    now = clock()
     statuses: dict[str, PartitionStatus] = {}
     with ExitStack() as stack:
         states = {

@@ -57,7 +57,7 @@ async def delete_withdrawn(run: RunContext, selected: ResolvedSelection) -> None
         )
         return
     names = {partition_of(each.path) for each in candidates}
-    partitions = Partitions(tree, names, run.stamp)
+    partitions = Partitions(tree, names, run.stamp, run.now)
     limits = run.job.limits
     timeout = shared_lock_timeout(limits) if names == {ROOT} else limits.wait_lock
     await partitions.open(timeout, run.emit, run.cancel.fail)

@@ -66,7 +66,7 @@ async def sync_partitions(run: RunContext, order: SyncOrder) -> None:
     )
     while waiting:
         batch, timeout = waiting.popleft()
-        partitions = Partitions(run.target.tree, batch, run.stamp)
+        partitions = Partitions(run.target.tree, batch, run.stamp, run.now)
         try:
             await partitions.open(timeout, run.emit, run.cancel.fail)
         except Locked as locked:

@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic, time
 from typing import TypeVar
 
+from cxrsync.clock import Clock
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.locking import LockedFolder, call_in_loop
 from cxrsync.errors import DiskError, LockLost
@@ -52,14 +53,16 @@ class _Commit:
 class Partitions:
     """Locks and states of some partitions of one tree, acquired and released together.
 
-    ``stamp``: is part of the name of a damaged state that is set aside.
+    ``stamp``: is part of the name of a damaged state that is set aside. ``clock``: tells when a
+    failure or a selection was recorded.
     """
 
-    def __init__(self, tree: Tree, names: Iterable[str], stamp: str) -> None:
+    def __init__(self, tree: Tree, names: Iterable[str], stamp: str, clock: Clock = time) -> None:
         self.names = sorted(names)  # all runs lock in this order: two never wait for each other
         self.set_aside: list[Path] = []
         self._tree = tree
         self._stamp = stamp
+        self.clock = clock
         self._held: dict[str, LockedFolder] = {}
         # Guards ``_held``: without it, a check could take a lock that is being released for lost.
         self._checking = threading.Lock()
@@ -173,7 +176,7 @@ class Partitions:
             work[partition_of(mismatch.path)].mismatches.append(mismatch)
         for failure in failures:
             work[partition_of(failure.path)].failures.append(failure)
-        now = time()
+        now = self.clock()
 
         def write() -> None:
             self.check(work)
@@ -184,7 +187,7 @@ class Partitions:
 
     async def record_selections(self, selections: Iterable[Selection]) -> None:
         """Record in each partition that these selections were pulled."""
-        now = time()
+        now = self.clock()
 
         def write() -> None:
             self.check(self._states)
@@ -196,7 +199,7 @@ class Partitions:
 
     async def record_rate(self, count: int, seconds: float) -> None:
         """Record the download rate for later estimates: ``count`` bytes in ``seconds``."""
-        now = time()
+        now = self.clock()
 
         def write() -> None:
             self.check(self._states)

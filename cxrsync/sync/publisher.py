@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from time import time
 
 from cxrsync.errors import DiskError
 from cxrsync.model import Entry, FileRecord, FileStat, Outcome, Result
@@ -181,7 +180,7 @@ class Publisher:
             raise DiskError(f"cannot publish files: {reason_of(problem)}") from None
         finally:
             _close_partials(batch)
-        now = time()
+        now = self._partitions.clock()
         records: list[FileRecord] = []
         outcomes: list[tuple[Entry, Outcome]] = []
         disk_problem: DiskError | None = None
