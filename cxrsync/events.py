@@ -144,6 +144,52 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class ScrubCounts:
+    """What a scrub did.
+
+    ``total``: files with a proof; ``due``: the share of this night; ``good``: those of the share
+    whose bytes are right, and whose proofs are new. ``bad``, ``unreadable``, ``missing``: numbers
+    of files. ``period``: the age in seconds that no proof may reach; ``oldest``: the age of the
+    oldest proof at ``ended_at`` (POSIX time), None without any. ``stopped``: a limit ended it
+    before the whole share was hashed.
+    """
+
+    period: float
+    total: Totals = Totals()
+    due: Totals = Totals()
+    good: Totals = Totals()
+    bad: int = 0
+    unreadable: int = 0
+    missing: int = 0
+    oldest: float | None = None
+    seconds: float = 0.0
+    ended_at: float = 0.0
+    stopped: bool = False
+
+    def as_json(self) -> dict[str, object]:
+        """The counts as users' scripts read them. The keys never change."""
+        return {
+            "period": self.period,
+            "files": {
+                "total": self.total.files,
+                "due": self.due.files,
+                "good": self.good.files,
+                "bad": self.bad,
+                "unreadable": self.unreadable,
+                "missing": self.missing,
+            },
+            "bytes": {
+                "total": self.total.bytes,
+                "due": self.due.bytes,
+                "good": self.good.bytes,
+            },
+            "oldest_age": None if self.oldest is None else round(self.oldest, 1),
+            "seconds": self.seconds,
+            "stopped": self.stopped,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class RunSummary:
     """What a run did.
 
@@ -154,7 +200,8 @@ class RunSummary:
     and have been verified. ``mismatched``: the source's copy does not have the published digest.
     ``acknowledged``: the same, but the user has accepted it. ``selection``: in words.
     ``limited``: a limit of the user's left files out. ``samples``: seconds since the beginning
-    and bytes received so far; only the log in the tree has them.
+    and bytes received so far; only the log in the tree has them. ``run``: the name of that log
+    without .json, empty if there is none. ``scrub``: what a mirror hashed again beside the run.
     """
 
     dataset: str
@@ -177,6 +224,8 @@ class RunSummary:
     refused: tuple[RejectedLine, ...] = field(default=())
     error: str = ""
     limited: bool = False
+    run: str = ""
+    scrub: ScrubCounts | None = None
     samples: tuple[tuple[float, int], ...] = field(default=(), repr=False)
 
     def as_json(self) -> dict[str, object]:
@@ -200,6 +249,7 @@ class RunSummary:
                 for each in self.problems
             ],
             "refused": [each.as_json() for each in self.refused],
+            **({} if self.scrub is None else {"scrub": self.scrub.as_json()}),
         }
 
 

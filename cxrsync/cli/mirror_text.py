@@ -13,6 +13,7 @@ from cxrsync.errors import CxrsyncError, ExitCode
 from cxrsync.operations.mirror import JobResult, MirrorResult
 from cxrsync.operations.mirror_check import JobCheck
 from cxrsync.plan.forecast import Forecast
+from cxrsync.plan.scrub import NIGHT, horizon
 from cxrsync.sanitize import reason_of, without_ids
 from cxrsync.ui.dry_run_text import in_words
 
@@ -42,7 +43,7 @@ def report_lines(title: str, result: MirrorResult) -> list[str]:
 
 def _job(result: JobResult) -> Iterator[str]:
     if result.code == ExitCode.COMPLETE:
-        yield f"{result.name}: complete and verified"
+        yield f"{result.name}: complete and verified{_scrubbed(result)}"
     elif result.code == ExitCode.LIMIT:
         yield f"{result.name}: all well, to be continued by the next run (exit 9)"
     else:
@@ -54,7 +55,8 @@ def _reason(result: JobResult) -> str:
     if result.error is not None:
         return as_keys(reason_of(result.error))
     summary = result.summary
-    assert summary is not None
+    if summary is None:
+        return _unread(result)
     parts = [
         f"{humanize.files(totals.files)} {word}"
         for totals, word in (
@@ -63,7 +65,21 @@ def _reason(result: JobResult) -> str:
         )
         if totals.files
     ]
+    if not parts:
+        return _unread(result)
     return f"{' and '.join(parts)}, of {summary.selected.files:,}"
+
+
+def _unread(result: JobResult) -> str:
+    count = 0 if result.scrub is None else result.scrub.unreadable
+    return f"{humanize.files(count)} that were verified before cannot be read"
+
+
+def _scrubbed(result: JobResult) -> str:
+    """What was hashed again, if any file was rotten: it was fetched again."""
+    scrub = result.scrub
+    rotten = 0 if scrub is None else scrub.bad + scrub.unreadable
+    return f"; {humanize.files(rotten)} had rotted, and were fetched again" if rotten else ""
 
 
 def _advice(result: JobResult) -> Iterator[str]:
@@ -108,6 +124,12 @@ def check_lines(check: JobCheck) -> Iterator[str]:
     limits = job.limits
     if limits.window is not None:
         yield f"hours: {limits.window} only, local time"
+    if (period := check.job.settings.get("scrub")) is not None:
+        share = horizon(period) / NIGHT
+        yield (
+            f"scrub: every file within {humanize.duration(period)}; each night about "
+            + (f"1/{share:.0f} of the bytes" if share > 1 else "all bytes")
+        )
     if job.origin.from_dir is not None:
         yield f"source: {job.origin.from_dir}"
     found = check.credentials

@@ -82,6 +82,8 @@ class TransferLimits:
     first_connections: int = AUTO_FIRST_CONNECTIONS
 
 
+# How many logs of runs a tree keeps.
+KEPT_RUNS = 400
 _DEFAULT_SHARE = Share(percent=1.0)
 # Of a run that nobody watches: a person who deleted files means to fetch them again.
 UNATTENDED_MAX_REFETCH = Share(percent=1.0)
@@ -115,6 +117,7 @@ class Job:
     allow_synced: allow a destination that is synced online.
     acknowledged: path and observed SHA-256 of mismatches that do not count as failures.
     refresh: what may be deleted or fetched again.
+    keep_runs: how many logs of runs the tree keeps.
     """
 
     dataset: str
@@ -133,6 +136,7 @@ class Job:
     allow_synced: bool = False
     acknowledged: frozenset[tuple[str, str]] = frozenset()
     refresh: Refresh = Refresh()
+    keep_runs: int = KEPT_RUNS
 
     @property
     def selections(self) -> tuple[Selection, ...]:

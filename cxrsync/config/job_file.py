@@ -119,6 +119,7 @@ class _Reader:
             job = unattended(make_job(options))
         except UsageError as problem:
             raise self._placed(problem, path, values) from None
+        job = replace(job, keep_runs=settings.get("keep_runs", job.keep_runs))
         return MirrorJob(self._name(path, named, job), job, settings)
 
     def _check_dataset(

@@ -7,7 +7,10 @@ value is in ``MirrorJob.settings``. Both by the option's name, and only if the f
 
 from __future__ import annotations
 
+from cxrsync.config.job import KEPT_RUNS
 from cxrsync.config.option import Group, Option, Type
+
+DAY_SECONDS = 86_400.0
 
 FILE_OPTIONS: tuple[Option, ...] = (
     Option(
@@ -44,4 +47,16 @@ FILE_OPTIONS: tuple[Option, ...] = (
     ),
 )  # fmt: skip
 
-JOB_SETTINGS: tuple[Option, ...] = ()
+JOB_SETTINGS: tuple[Option, ...] = (
+    Option(
+        "scrub", Type.DURATION, Group.MIRROR, metavar="30d", example="30d", at_least=DAY_SECONDS,
+        help="Hash each night the share of the files that is due, oldest proof first, so that no "
+        "proof gets older than that; fetch rotten files again.",
+        near="rolling rehash bitrot verify reverify check_period scrub_period",
+    ),
+    Option(
+        "keep_runs", Type.INT, Group.MIRROR, metavar="N", at_least=1, default=KEPT_RUNS,
+        help="Keep the logs of the last N runs in .cxrsync/runs [default: {default}].",
+        near="keep_logs kept_runs runs_kept history max_runs keep_history",
+    ),
+)  # fmt: skip

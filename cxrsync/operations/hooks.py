@@ -116,6 +116,8 @@ def result_variables(result: MirrorReport) -> dict[str, str]:
         "FILES_FETCHED": files.fetched,
         "FILES_FAILED": files.failed,
         "FILES_MISMATCHED": files.mismatched,
+        "FILES_SCRUBBED": result.scrubbed_files,
+        "FILES_ROTTEN": result.rotten_files,
         "BYTES_FETCHED": result.fetched_bytes,
         "BYTES_SCRUBBED": result.scrubbed_bytes,
         "SECONDS": round(result.seconds),

@@ -46,6 +46,10 @@ _METRICS = {
     "scrubbed_bytes": (
         "cxrsync_scrubbed_bytes_total", "counter", "Bytes that were hashed again by all runs.",
     ),
+    "rotten_files": (
+        "cxrsync_rotten_files_total", "counter",
+        "Files that all runs found to have lost their right bytes.",
+    ),
     "seconds": ("cxrsync_run_duration_seconds", "gauge", "Duration of the last run."),
 }  # fmt: skip
 _FILES_HELP = "Files of the selection by state, after the last run."
@@ -82,6 +86,7 @@ def _job_metrics(before: JobMetrics, result: JobReport) -> JobMetrics:
         "last_run": result.ended_at,
         "exit_code": result.exit_code,
         "scrubbed_bytes": old.get("scrubbed_bytes", 0.0) + result.scrubbed_bytes,
+        "rotten_files": old.get("rotten_files", 0.0) + result.rotten_files,
         "seconds": result.seconds,
     }
     # A run that failed early knows neither of these; what was known stays true or gets older.

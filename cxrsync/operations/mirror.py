@@ -1,21 +1,26 @@
 """``mirror``: run the jobs of a file, one after the other, unattended.
 
 1. Manifests and tables of all jobs come first: they are small, and tell what is new.
-2. Then each job is pulled, first the one whose last complete run is the longest ago.
-3. A job that fails does not stop the next. The exit code is the worst of all jobs.
+2. Then come the scrubs: see :mod:`cxrsync.operations.mirror_scrub`.
+3. Then each job is pulled, first the one whose last complete run is the longest ago.
+4. A job that fails does not stop the next. The exit code is the worst of all jobs.
+
+A pull may take months. With a scrub in the file, all of this begins anew after a day.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from time import time
+from math import inf
+from time import monotonic, time
 
 from cxrsync.cancellation import CancelToken
-from cxrsync.clock import Clock, utc_now
-from cxrsync.config.job import Job, SourceConfig
+from cxrsync.clock import Clock, stamp_of, utc_now
+from cxrsync.config.job import SourceConfig
 from cxrsync.config.job_file import MirrorJob
 from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.errors import (
@@ -28,22 +33,27 @@ from cxrsync.errors import (
     code_of,
     worst_of,
 )
-from cxrsync.events import Event, EventSink, Finished, Notice, RunSummary
+from cxrsync.events import Event, EventSink, Finished, Notice, RunSummary, ScrubCounts
 from cxrsync.model import Kind
 from cxrsync.operations.exit_status import disk_error_of
+from cxrsync.operations.mirror_limits import Spent, is_used_up, within
+from cxrsync.operations.mirror_scrub import EmitFor, Scrubs, logged_summary
 from cxrsync.operations.mirror_trees import marked_tree, run_at_work, waiting_since
 from cxrsync.operations.prepare import create_tree
 from cxrsync.operations.pull import Scope, pull
+from cxrsync.operations.run_log import write_summary
+from cxrsync.sanitize import reason_of
 from cxrsync.sources.base import Source
 from cxrsync.storage.tree import Tree
 from cxrsync.threads import run_in_thread
 
+# After so long a job with a scrub is due again, also while a pull is at work.
+DAY_SECONDS = 86_400.0
 FIRST_KINDS = frozenset({Kind.TABLES, Kind.DOCS})
 _LOOK_AT_IT = (
     "Look at that process, and at the disk and the network that it uses; end it if it hangs. "
     "Nothing that it has fetched is lost."
 )
-EmitFor = Callable[[MirrorJob], EventSink]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +61,14 @@ class JobResult:
     """What became of one job.
 
     ``summary``: of its run, None if none reached its end. ``error``: what ended it early.
+    ``scrub``: what was hashed again, None if that is not asked for.
     """
 
     name: str
     code: ExitCode
     summary: RunSummary | None = None
     error: Exception | None = None
+    scrub: ScrubCounts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,9 @@ class _Mirror:
         self._sources: dict[str, Source] = {}
         self._trees: dict[str, Tree] = {}
         self._refused: dict[tuple[str, str | None], CredentialsRefused] = {}
+        self._spent: dict[str, Spent] = defaultdict(Spent)
+        self._scrubs = Scrubs(jobs, emit_for, self._spent, cancel, now)
+        self._day_ends = inf
         self.results: dict[str, JobResult] = {}
 
     @asynccontextmanager
@@ -114,13 +129,64 @@ class _Mirror:
 
     async def run(self) -> None:
         """Run all jobs; their results are in ``results`` afterwards."""
-        jobs = [each for each in self._jobs if await self._can_begin(each)]
+        while await self._run_night():
+            pass
+
+    async def _run_night(self) -> bool:
+        """Run all jobs once; return whether a pull was ended because a day was over."""
+        self._scrubs.begin_night()
+        self._day_ends = monotonic() + DAY_SECONDS if self._scrubs.nights else inf
+        present = [each for each in self._jobs if await self._can_begin(each)]
+        jobs = present
         if len(self._jobs) > 1:
-            jobs = [each for each in jobs if await self._pull_tables(each)]
+            jobs = [each for each in present if await self._pull_tables(each)]
+        await self._scrubs.run(present, self._trees)
         order = {each.name: waiting_since(self._trees[each.name]) for each in jobs}
         for each in sorted(jobs, key=lambda each: order[each.name]):
             if await self._can_begin(each):
                 await self._pull(each)
+            await self._scrub_rest(each)
+        for each in present:
+            if each not in jobs:
+                await self._scrub_rest(each)
+            await self._add_scrub(each)
+        return self._is_day_over()
+
+    # ── the day and its scrubs ─────────────────────────────────────────────────────────────────
+
+    def _is_day_over(self) -> bool:
+        """Whether a job was ended by the end of the day, and by nothing else."""
+        if self._cancel.code is not None or monotonic() < self._day_ends:
+            return False
+        return any(
+            self.results[each.name].code is ExitCode.LIMIT
+            and not is_used_up(self._spent[each.name].left_of(each.job), self._now)
+            for each in self._jobs
+        )
+
+    async def _scrub_rest(self, job: MirrorJob) -> None:
+        """Scrub what is left of a job's share, and fetch what that has discarded."""
+        is_pulled = self.results[job.name].code in {ExitCode.COMPLETE, ExitCode.LIMIT}
+        found = await self._scrubs.run_rest(job, self._trees[job.name])
+        if found and is_pulled and await self._can_begin(job):
+            await self._pull(job)
+
+    async def _add_scrub(self, job: MirrorJob) -> None:
+        """Add the scrubs of the night to the job's result, and to the log of its run."""
+        night = self._scrubs.nights.get(job.name)
+        if night is None or not (night.parts or night.error):
+            return
+        result, error = self.results[job.name], night.error
+        if result.error is None and isinstance(error, Exception) and not isinstance(error, Locked):
+            result = replace(result, error=error)
+        code = worst_of((result.code, *night.codes))
+        result = replace(result, code=code, scrub=self._scrubs.counts_of(job.name))
+        self.results[job.name] = result
+        reason = "" if result.error is None else reason_of(result.error)
+        summary = logged_summary(job.job, result.summary, code, reason, stamp_of(self._now()))
+        summary = replace(summary, root=str(self._trees[job.name].root), scrub=night.counts)
+        tree = self._trees[job.name]
+        await run_in_thread(lambda: write_summary(tree, summary.run, summary, job.job.keep_runs))
 
     # ── one job ────────────────────────────────────────────────────────────────────────────────
 
@@ -176,7 +242,6 @@ class _Mirror:
     async def _pull(self, job: MirrorJob, root_kinds: frozenset[Kind] | None = None) -> None:
         emit = self._emit_for(job)
         told = emit if root_kinds is None else _without_summary(emit)
-        before = self.results.get(job.name)
         summary: RunSummary | None = None
 
         def note(event: Event) -> None:
@@ -187,7 +252,7 @@ class _Mirror:
 
         try:
             source = await self._source(job, emit)
-            left = _left_of(job.job, before)
+            left = within(self._spent[job.name].left_of(job.job), self._day_ends - monotonic())
             scope = Scope(root_kinds=root_kinds)
             await pull(left, source, note, self._cancel.child(), scope, self._now)
         except Locked as locked:
@@ -199,6 +264,8 @@ class _Mirror:
         else:
             assert summary is not None
             self.results[job.name] = JobResult(job.name, ExitCode(summary.exit_code), summary)
+        if summary is not None:
+            self._spent[job.name].add(summary)
 
     async def _source(self, job: MirrorJob, emit: EventSink) -> Source:
         if job.name not in self._sources:
@@ -222,20 +289,3 @@ def _account(origin: SourceConfig) -> tuple[str, str | None]:
 def _without_summary(emit: EventSink) -> EventSink:
     """Return a sink without the summary of a run that is only a part of a job."""
     return lambda event: None if isinstance(event, Finished) else emit(event)
-
-
-def _left_of(job: Job, before: JobResult | None) -> Job:
-    """Return the job with what its first part has left of its limits."""
-    if before is None or before.summary is None:
-        return job
-    limits, done = job.limits, before.summary
-    files, size, seconds = limits.max_files, limits.max_bytes, limits.max_duration
-    return replace(
-        job,
-        limits=replace(
-            limits,
-            max_files=None if files is None else max(0, files - done.fetched.files),
-            max_bytes=None if size is None else max(0, size - done.fetched.bytes),
-            max_duration=None if seconds is None else max(0.0, seconds - done.seconds),
-        ),
-    )

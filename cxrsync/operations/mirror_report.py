@@ -12,10 +12,11 @@ from cxrsync.config.job import Job
 from cxrsync.config.job_file import MirrorJob
 from cxrsync.dataset.partition_states import partition_names
 from cxrsync.errors import CxrsyncError, ExitCode
+from cxrsync.events import ScrubCounts
 from cxrsync.operations.exit_status import sentence_of
 from cxrsync.operations.mirror import JobResult, MirrorResult
 from cxrsync.operations.mirror_trees import marked_tree
-from cxrsync.operations.run_log import RUNS_FOLDER, run_names
+from cxrsync.operations.run_log import RUNS_FOLDER
 from cxrsync.storage.state_db import State
 from cxrsync.storage.tree import Tree
 
@@ -52,7 +53,8 @@ class JobReport:
 
     ``ended_at``, ``oldest_proof``: Unix time; ``oldest_proof`` is when the file that was hashed
     longest ago was hashed, None without any. ``verified_bytes``: of the tree, for the selection.
-    ``fetched_bytes``, ``scrubbed_bytes``: of this run. ``run_file``: the run's log in the tree.
+    ``fetched_bytes``, ``scrubbed_bytes``, ``scrubbed_files``: of this run. ``rotten_files``: those
+    that the run found to have lost their right bytes. ``run_file``: the run's log in the tree.
     """
 
     job: str
@@ -64,6 +66,8 @@ class JobReport:
     verified_bytes: int = 0
     fetched_bytes: int = 0
     scrubbed_bytes: int = 0
+    scrubbed_files: int = 0
+    rotten_files: int = 0
     oldest_proof: float | None = None
     run_file: Path | None = None
 
@@ -98,8 +102,18 @@ class MirrorReport:
 
     @property
     def scrubbed_bytes(self) -> int:
-        """The bytes that all jobs hashed again."""
+        """The bytes that all jobs hashed again and found right."""
         return sum(each.scrubbed_bytes for each in self.jobs)
+
+    @property
+    def scrubbed_files(self) -> int:
+        """How many files all jobs hashed again and found right."""
+        return sum(each.scrubbed_files for each in self.jobs)
+
+    @property
+    def rotten_files(self) -> int:
+        """How many files of all jobs had lost their right bytes."""
+        return sum(each.rotten_files for each in self.jobs)
 
 
 def report_of(
@@ -115,9 +129,17 @@ def report_of(
 
 def _job_report(result: JobResult, job: Job, now: float) -> JobReport:
     report = JobReport(result.name, job.dataset, int(result.code), now, 0.0)
+    if (scrub := result.scrub) is not None:
+        report = replace(
+            report,
+            seconds=scrub.seconds,
+            scrubbed_bytes=scrub.good.bytes,
+            scrubbed_files=scrub.good.files,
+            rotten_files=scrub.bad + scrub.unreadable,
+        )
     try:
         tree = marked_tree(job)
-        report = replace(report, oldest_proof=oldest_proof(tree))
+        report = replace(report, oldest_proof=_oldest_proof(tree, scrub))
     except (CxrsyncError, OSError):
         return report  # the result says why, if this is why the job failed
     summary = result.summary
@@ -128,7 +150,7 @@ def _job_report(result: JobResult, job: Job, now: float) -> JobReport:
     lost = summary.failed.files + mismatched
     return replace(
         report,
-        seconds=summary.seconds,
+        seconds=report.seconds + summary.seconds,
         files=FileCounts(
             verified=verified,
             missing=max(0, summary.selected.files - verified - lost),
@@ -138,8 +160,20 @@ def _job_report(result: JobResult, job: Job, now: float) -> JobReport:
         ),
         verified_bytes=summary.selected.bytes,  # only sizes of verified files are known
         fetched_bytes=summary.fetched.bytes,
-        run_file=_newest_run(tree),
+        run_file=tree.own / RUNS_FOLDER / f"{summary.run}.json" if summary.run else None,
     )
+
+
+def _oldest_proof(tree: Tree, scrub: ScrubCounts | None) -> float | None:
+    """Return when the selected file that was hashed longest ago was hashed.
+
+    The states also have files that left the manifest, which a scrub leaves out; a scrub does not
+    know what a pull has fetched since. Both are early at most, so the later one is right.
+    """
+    recorded = oldest_proof(tree)
+    if recorded is None or scrub is None or scrub.oldest is None:
+        return recorded
+    return max(recorded, scrub.ended_at - scrub.oldest)
 
 
 def oldest_proof(tree: Tree) -> float | None:
@@ -155,12 +189,3 @@ def oldest_proof(tree: Tree) -> float | None:
         if at is not None:
             oldest = at if oldest is None else min(oldest, at)
     return oldest
-
-
-def _newest_run(tree: Tree) -> Path | None:
-    folder = tree.own / RUNS_FOLDER
-    try:
-        names = run_names(folder)
-    except OSError:
-        return None
-    return folder / names[-1] if names else None

@@ -40,6 +40,8 @@ def _lines(result: MirrorReport) -> Iterator[str]:
     yield f"jobs: {len(result.jobs)}"
     for name in ("verified", "missing", "fetched", "failed", "mismatched"):
         yield f"files {name}: {getattr(files, name)}"
+    yield f"files scrubbed: {result.scrubbed_files}"
+    yield f"files rotten: {result.rotten_files}"
     yield f"bytes fetched: {result.fetched_bytes}"
     yield f"bytes scrubbed: {result.scrubbed_bytes}"
     yield f"seconds: {result.seconds:.0f}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from time import time
@@ -89,7 +89,9 @@ async def pull(
     summary = report.finish(source.requests)
     is_part = scope.root_kinds is not None and summary.exit_code == ExitCode.COMPLETE
     target = run.target if run is not None and not is_part else None
-    report.publish(summary, target, run.stamp if run else "")
+    if run is not None and target is not None:
+        summary = replace(summary, run=run.stamp)
+    report.publish(summary, target, job.keep_runs)
     if report.error is not None:
         raise report.error
     return summary

@@ -15,6 +15,7 @@ from typing import Any
 
 import aiofiles
 
+from cxrsync.config.job import KEPT_RUNS
 from cxrsync.dataset.run_context import RunContext
 from cxrsync.events import RunSummary
 from cxrsync.storage.atomic_write import UNFINISHED, write_file
@@ -25,7 +26,6 @@ from cxrsync.threads import run_in_thread, wait_to_end
 
 PROGRESS_FOLDER = "progress"
 RUNS_FOLDER = "runs"
-KEPT_RUNS = 400
 _RUN_NAME = re.compile(r"[0-9]{8}T[0-9]{6}(\.[0-9]{1,6})?Z\.json")
 # Version 0.1.0 wrote one file for all runs of a tree.
 OLD_PROGRESS_NAME = "progress.json"
@@ -96,7 +96,8 @@ def active_runs(tree: Tree) -> list[dict[str, Any]]:
 
 
 def write_summary(tree: Tree, stamp: str, summary: RunSummary, keep: int = KEPT_RUNS) -> None:
-    """Write the summary of a run into the tree; of all summaries the newest ``keep`` stay."""
+    """Write the summary of a run into the tree, or replace it; of all summaries the newest ``keep``
+    stay."""
     folder = tree.own / RUNS_FOLDER
     with suppress(OSError, ValueError):  # a full disk must not hide the error of the run
         make_folders(folder)

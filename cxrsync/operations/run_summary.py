@@ -54,10 +54,11 @@ class Report:
         reason = reason_of(self.error) if self.error else ""
         return stats.summary(requests=requests, exit_code=code, error=reason)
 
-    def publish(self, summary: RunSummary, target: Target | None, stamp: str) -> None:
-        """Write the summary into the tree, if there is one, and emit it."""
+    def publish(self, summary: RunSummary, target: Target | None, keep: int) -> None:
+        """Write the summary into the tree, if there is one, and emit it. ``keep``: how many logs of
+        runs the tree keeps."""
         if target is not None and os.path.isdir(target.tree.own):
-            write_summary(target.tree, stamp, summary)
+            write_summary(target.tree, summary.run, summary, keep)
         self._emit(Finished(summary))
 
     def _balance(self) -> bool:

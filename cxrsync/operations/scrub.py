@@ -13,13 +13,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
-from time import time
+from time import monotonic, time
 
+from cxrsync import humanize
 from cxrsync.cancellation import CancelToken
 from cxrsync.clock import Clock, stamp_of
 from cxrsync.config.job import Job
 from cxrsync.errors import ExitCode, Locked, code_of
-from cxrsync.events import EventSink, Planned, Totals
+from cxrsync.events import EventSink, Planned, ScrubCounts, Totals
 from cxrsync.model import FileRecord, partition_of
 from cxrsync.operations.exit_status import Ending, exit_status, explain, is_callers_cancellation
 from cxrsync.operations.expected_files import Expectation
@@ -40,7 +41,8 @@ class Scrubbing:
 
     ``total``: files with a proof; ``due``: the share of this night. ``oldest``: the age of the
     oldest proof afterwards, in seconds; None if there is none. ``stopped``: the exit code that a
-    signal or a limit asked for. ``error``: what ended the scrub early.
+    signal or a limit asked for. ``error``: what ended the scrub early. ``seconds``: its duration;
+    ``ended_at``: POSIX time.
     """
 
     selection: str
@@ -51,6 +53,8 @@ class Scrubbing:
     oldest: float | None = None
     stopped: ExitCode | None = None
     error: BaseException | None = None
+    seconds: float = 0.0
+    ended_at: float = 0.0
 
     @property
     def exit_code(self) -> ExitCode:
@@ -64,28 +68,43 @@ class Scrubbing:
             )
         )
 
+    @property
+    def counts(self) -> ScrubCounts:
+        """The result in numbers."""
+        found = self.found
+        return ScrubCounts(
+            period=self.period,
+            total=self.total,
+            due=self.due,
+            good=found.good,
+            bad=len(found.bad),
+            unreadable=len(found.unreadable),
+            missing=len(found.missing),
+            oldest=self.oldest,
+            seconds=self.seconds,
+            ended_at=self.ended_at,
+            stopped=self.stopped is ExitCode.LIMIT,
+        )
+
     def as_json(self) -> dict[str, object]:
         """Return the result under the keys of the JSON output."""
+        counts = self.counts.as_json()
+        return {"selection": self.selection, **counts, "exit_code": int(self.exit_code)}
+
+    def in_words(self) -> list[str]:
+        """Return the result as lines for people."""
         found = self.found
-        return {
-            "selection": self.selection,
-            "period": self.period,
-            "files": {
-                "total": self.total.files,
-                "due": self.due.files,
-                "good": found.good.files,
-                "bad": len(found.bad),
-                "unreadable": len(found.unreadable),
-                "missing": len(found.missing),
-            },
-            "bytes": {
-                "total": self.total.bytes,
-                "due": self.due.bytes,
-                "good": found.good.bytes,
-            },
-            "oldest_age": None if self.oldest is None else round(self.oldest, 1),
-            "exit_code": int(self.exit_code),
-        }
+        text = (
+            f"{self.due.files:,} of {humanize.files(self.total.files)} "
+            f"({humanize.size(self.due.bytes)} of {humanize.size(self.total.bytes)}) were due: "
+            f"{found.good.files:,} good, {len(found.bad):,} bad"
+        )
+        text += f", {len(found.unreadable):,} unreadable" if found.unreadable else ""
+        text += f", {len(found.missing):,} missing" if found.missing else ""
+        if self.oldest is None:
+            return [text]
+        oldest = f"the oldest proof is {humanize.duration(self.oldest)} old"
+        return [text, f"{oldest}; none should reach {humanize.duration(self.period)}"]
 
 
 async def scrub(
@@ -104,6 +123,7 @@ async def scrub(
     An error that ended the scrub is returned in the result, with what was proven before.
     """
     result = Scrubbing(expected.description, period)
+    began = monotonic()
     try:
         with (
             cancel.watching(job.limits.max_duration),
@@ -115,6 +135,8 @@ async def scrub(
             raise
         result.error = explain(problem, cancel)
     result.stopped = cancel.code
+    result.seconds = round(monotonic() - began, 3)
+    result.ended_at = now()
     return result
 
 

@@ -1,7 +1,8 @@
-"""Refuse to fetch very many files again that were verified, and are gone from the disk.
+"""Refuse to fetch very many files again that were verified, and are gone from the disk or rotten.
 
 A scratch disk that purged them would be filled, and purged, each night; a disk that is not mounted
-would be written to under its mount point.
+would be written to under its mount point; a disk that returns wrong bytes would be filled with
+copies.
 """
 
 from __future__ import annotations
@@ -35,4 +36,24 @@ def check_refetch(refresh: Refresh, gone: int, verified: int, root: str) -> None
         next_step="Likely causes: a disk that is not mounted, or a scratch disk that purges files. "
         "Mount the disk and run the same command again; or, if the files are to be fetched again, "
         "use `cxrsync pull --refetch`.",
+    )
+
+
+def check_rotten(refresh: Refresh, rotten: int, verified: int, root: str) -> None:
+    """Check how many of the ``verified`` files were found rotten, and are to be fetched again.
+
+    Raises: RefusedForSafety for more of them than ``max_refetch`` allows, unless ``refetch`` is
+    set.
+    """
+    if refresh.max_refetch is None:
+        return
+    most = refresh.max_refetch.of(verified, MIN_REFETCHED)
+    if refresh.refetch or rotten <= most:
+        return
+    raise RefusedForSafety(
+        f"{rotten:,} of {humanize.files(verified)} in {root} have lost their right bytes "
+        f"(--max-refetch {refresh.max_refetch} allows {most:,}): they were left as they are",
+        next_step="Likely causes: a failing disk or controller, or a program that wrote to the "
+        "files. Look at the system's log first; then `cxrsync verify --repair` fetches the files "
+        "again.",
     )

@@ -1,9 +1,11 @@
-"""Hash files of one partition again, under its lock, and record the new proofs."""
+"""Hash files of one partition again, under its lock: record new proofs, discard rotten files."""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from operator import attrgetter
 from time import monotonic
 
@@ -15,8 +17,10 @@ from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import reading_error
 from cxrsync.storage.low_priority import lower_thread_priority
 from cxrsync.storage.parallel_hash import map_on_all_cores
+from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.partitions import Partitions
+from cxrsync.threads import run_in_thread
 
 # New proofs are committed when there are so many, or after so many seconds.
 _BATCH = 256
@@ -35,12 +39,14 @@ class DueFile:
 @dataclass(slots=True)
 class ScrubResult:
     """What was found. ``good``: files whose proof is new; ``bad``, ``unreadable``: paths of files
-    whose bytes are wrong, or could not be read. ``missing``: paths of files that are gone."""
+    whose bytes are wrong, or could not be read. ``missing``: paths of files that are gone.
+    ``rotten``: the files that only another copy can replace, bad or lost to the disk."""
 
     good: Totals = field(default_factory=Totals)
     bad: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    rotten: list[Entry] = field(default_factory=list)
 
 
 class Scrubber:
@@ -120,9 +126,11 @@ class Scrubber:
             if error := reading_error(found, f"cannot read {path}"):
                 raise error
             result.unreadable.append(path)
+            result.rotten += [due.entry] if found.errno == errno.EIO else []
             self._emit(Checked(path, Finding.UNREADABLE, record.size, reason_of(found)))
         elif found.digest != due.entry.sha256:
             result.bad.append(path)
+            result.rotten.append(due.entry)
             self._emit(Checked(path, Finding.BAD, record.size))
         elif found.stat is not None:  # else it was written to meanwhile: it stays due
             now = self._now()
@@ -149,3 +157,35 @@ def _still_due(
     for each, record in left_join(due, recorded, lambda item: item.entry.path, _PATH):
         if record is not None and record.sha256 == each.entry.sha256:
             yield each, record
+
+
+async def discard_rotten(
+    partitions: Partitions, tree: Tree, trash: Trash, rotten: Iterable[Entry]
+) -> int:
+    """Move those of the files to the trash that are still rotten; return how many were moved.
+
+    Their partition is locked. A file that another run has replaced meanwhile stays. The record goes
+    first: a run that is killed in between leaves a file without a proof; the next pull hashes it.
+
+    Raises: LockLost, DiskError, OSError.
+    """
+    moved = 0
+    for entry in rotten:
+        if not await run_in_thread(partial(_is_rotten, tree, entry)):
+            continue
+        await partitions.delete_records([entry.path])
+        try:
+            await run_in_thread(partial(trash.move, entry.path))
+        except FileNotFoundError:
+            continue
+        moved += 1
+    return moved
+
+
+def _is_rotten(tree: Tree, entry: Entry) -> bool:
+    """Return whether the bytes of a file are wrong, or lost to the disk."""
+    try:
+        tree.check_parent(entry.path)
+        return sha256_file(tree.final(entry.path)) != entry.sha256
+    except OSError as problem:
+        return problem.errno == errno.EIO

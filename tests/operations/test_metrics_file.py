@@ -10,7 +10,8 @@ from cxrsync.operations.mirror_report import FileCounts, JobReport
 
 GOOD = JobReport(
     "jpg", "mimic-cxr-jpg", 0, 1_800_000_000.5, 61.5, FileCounts(9, 2, 3, 1, 4), 1 << 42,
-    fetched_bytes=5, scrubbed_bytes=700, oldest_proof=1_790_000_000.0, run_file=Path("/secret/p10"),
+    fetched_bytes=5, scrubbed_bytes=700, rotten_files=2,
+    oldest_proof=1_790_000_000.0, run_file=Path("/secret/p10"),
 )  # fmt: skip
 BAD = JobReport("jpg", "mimic-cxr-jpg", 10, 1_800_086_400.0, 3600.0, scrubbed_bytes=50)
 OTHER = JobReport("dicom", "mimic-cxr", 9, 1_800_000_100.0, 1.0, oldest_proof=None)
@@ -32,6 +33,7 @@ def test_the_whole_file(tmp_path: Path) -> None:
         f"cxrsync_bytes{labels} 4.398046511104e+12",
         f"cxrsync_oldest_proof_timestamp_seconds{labels} 1.79e+09",
         f"cxrsync_scrubbed_bytes_total{labels} 700.0",
+        f"cxrsync_rotten_files_total{labels} 2.0",
         f"cxrsync_run_duration_seconds{labels} 61.5",
         f"cxrsync_files{of_state % 'verified'} 9.0",
         f"cxrsync_files{of_state % 'missing'} 2.0",

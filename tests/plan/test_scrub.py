@@ -110,6 +110,26 @@ def test_no_proof_gets_older_than_the_period(
 
 @many
 @given(
+    sizes=st.lists(st.integers(0, 2_000_000), min_size=1, max_size=40),
+    gaps=st.lists(st.sampled_from([1, 1, 2, 3]), min_size=20, max_size=40),
+    period=st.sampled_from([1, 2, 3, 4, 5, 6, 7]),
+)
+def test_short_periods_bear_fewer_missed_nights(
+    sizes: list[int], gaps: list[int], period: int
+) -> None:
+    """From 6 days on two in a row, from 4 on one, below that none. The runs begin on time."""
+    missed = 2 if period >= 6 else 1 if period >= 4 else 0
+    proofs = proofs_of(*((size, 0) for size in sizes))
+    now = NOW
+    for gap in gaps:
+        now += min(gap, missed + 1) * NIGHT
+        assert now - min(proofs.times) <= period * NIGHT
+        for index in due_share(proofs, period * NIGHT, now):
+            proofs.times[index] = now
+
+
+@many
+@given(
     files=st.lists(
         st.tuples(st.integers(0, 10**7), st.floats(-500, 500)), min_size=1, max_size=120
     ),
