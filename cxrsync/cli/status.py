@@ -20,7 +20,7 @@ from cxrsync.events import Event, TreeNotice
 from cxrsync.operations.expected_files import expectation
 from cxrsync.operations.html_report import gather
 from cxrsync.operations.proof_ages import RECENT_DAYS
-from cxrsync.operations.run_log import active_runs
+from cxrsync.operations.run_log import active_runs, scrub_of
 from cxrsync.operations.status import PartitionStatus, total_of
 from cxrsync.operations.status import status as status_of
 from cxrsync.sanitize import printable
@@ -92,10 +92,7 @@ def _remarks(shares: dict[str, PartitionStatus], runs: list[dict[str, Any]]) -> 
             f"verified in the last {RECENT_DAYS} days"
         )
     for run in runs:
-        files = run["files"]
-        done = files["present"] + files["fetched"] + files["adopted"]
-        where = f"process {run['pid']}" + (f" on {run['host']}" if "host" in run else "")
-        yield f"a pull is running ({where}): {done:,} of {files['selected']:,} files are verified"
+        yield _running(run)
     behind = {
         name: share.snapshot_age
         for name, share in shares.items()
@@ -110,6 +107,15 @@ def _remarks(shares: dict[str, PartitionStatus], runs: list[dict[str, Any]]) -> 
             f"{oldest.isoformat(' ', 'minutes')} are not counted: a pull was killed before it "
             "updated the snapshot; the next pull does"
         )
+
+
+def _running(run: dict[str, Any]) -> str:
+    files = run["files"]
+    where = f"process {run['pid']}" + (f" on {run['host']}" if "host" in run else "")
+    if (scrub := scrub_of(run)) is not None:
+        return f"a scrub is running ({where}): {scrub[0]:,} of {scrub[1]:,} due files are hashed"
+    done = files["present"] + files["fetched"] + files["adopted"]
+    return f"a pull is running ({where}): {done:,} of {files['selected']:,} files are verified"
 
 
 def _table(shares: dict[str, PartitionStatus]) -> str:

@@ -45,8 +45,17 @@ async def progress_file(run: RunContext) -> AsyncIterator[None]:
     def snapshot() -> RunSummary:
         return run.stats.summary(requests=run.source.requests, exit_code=-1)
 
+    async with progress_written(run.target.tree, run.stamp, snapshot):
+        yield
+
+
+@asynccontextmanager
+async def progress_written(
+    tree: Tree, stamp: str, snapshot: Callable[[], RunSummary]
+) -> AsyncIterator[None]:
+    """Keep the progress file of a run up to date with what ``snapshot`` returns."""
     async with asyncio.TaskGroup() as group:
-        writing = group.create_task(write_progress(run.target.tree, run.stamp, snapshot))
+        writing = group.create_task(write_progress(tree, stamp, snapshot))
         yield
         writing.cancel()
 
@@ -136,6 +145,16 @@ def _read_progress(path: Path) -> dict[str, Any]:
     if not raw["files"].keys() >= _REQUIRED_COUNTS:
         raise ValueError("a count is missing")
     return {"run": "", **raw}
+
+
+def scrub_of(raw: dict[str, Any]) -> tuple[int, int] | None:
+    """Return how many files the scrub that wrote a progress file has hashed, and how many are due;
+    None if a pull wrote it."""
+    with suppress(KeyError, TypeError, ValueError):
+        files = raw["scrub"]["files"]
+        done = files["good"] + files["bad"] + files["unreadable"] + files["missing"]
+        return int(done), int(files["due"])
+    return None
 
 
 def _process_of(raw: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import heapq
 from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import attrgetter
 from time import monotonic, time
@@ -20,13 +20,15 @@ from cxrsync.cancellation import CancelToken
 from cxrsync.clock import Clock, stamp_of
 from cxrsync.config.job import Job
 from cxrsync.errors import ExitCode, Locked, code_of
-from cxrsync.events import EventSink, Planned, ScrubCounts, Totals
+from cxrsync.events import EventSink, Planned, RunSummary, ScrubCounts, Totals
 from cxrsync.model import FileRecord, partition_of
 from cxrsync.operations.exit_status import Ending, exit_status, explain, is_callers_cancellation
 from cxrsync.operations.expected_files import Expectation
 from cxrsync.operations.pull import seconds_left
+from cxrsync.operations.run_log import progress_written
 from cxrsync.plan.scrub import Proofs, due_share
 from cxrsync.sorted_merge import left_join
+from cxrsync.stats import RunStats
 from cxrsync.storage.state_db import State
 from cxrsync.sync.partitions import Partitions
 from cxrsync.sync.scrub import DueFile, Scrubber, ScrubResult
@@ -166,21 +168,38 @@ async def _scrub(
     stamp = stamp_of(now())
     refused: list[Locked] = []
     try:
-        for name, numbers in survey.by_partition(due):
-            partitions = Partitions(tree, [name], stamp, now)
-            try:
-                await partitions.open(job.limits.wait_lock, emit, cancel.fail)
-            except Locked as locked:
-                refused.append(locked)
-                continue
-            try:
-                await scrubber.scrub(partitions, survey.due_files(numbers))
-            finally:
-                await partitions.close()
+        if not due:
+            return
+        async with progress_written(tree, stamp, lambda: _progress(expected, result)):
+            for name, numbers in survey.by_partition(due):
+                partitions = Partitions(tree, [name], stamp, now)
+                try:
+                    await partitions.open(job.limits.wait_lock, emit, cancel.fail)
+                except Locked as locked:
+                    refused.append(locked)
+                    continue
+                try:
+                    await scrubber.scrub(partitions, survey.due_files(numbers))
+                finally:
+                    await partitions.close()
     finally:
         result.oldest = proofs.oldest(now())
     if refused:
         raise refused[0]
+
+
+def _progress(expected: Expectation, result: Scrubbing) -> RunSummary:
+    """Return how far the scrub is, for whoever looks at the tree meanwhile."""
+    return replace(
+        RunStats().summary(requests=0, exit_code=-1),
+        dataset=expected.target.dataset.slug,
+        version=expected.target.version,
+        root=str(expected.target.tree.root),
+        selection=expected.description,
+        selected=result.total,
+        present=result.total,
+        scrub=result.counts,
+    )
 
 
 class _Survey:

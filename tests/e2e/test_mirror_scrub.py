@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.stage import DICOM, JPG, VERSION, Ended, Machine
+from e2e.stage import DICOM, JPG, VERSION, Ended, Machine, wait_until
 from e2e.test_scrub import make_older, records
 
 from cxrsync.cancellation import CancelToken
@@ -21,8 +21,11 @@ from cxrsync.operations import mirror as mirror_module
 from cxrsync.operations import mirror_scrub
 from cxrsync.operations.metrics_file import parse_metrics
 from cxrsync.operations.mirror import MirrorResult, mirror
+from cxrsync.operations.run_log import active_runs, scrub_of
 from cxrsync.plan import refetch
 from cxrsync.storage.lock import Lock
+from cxrsync.storage.tree import Tree
+from cxrsync.sync.scrub import Scrubber
 
 JOBS = f"""
 defaults:
@@ -178,6 +181,31 @@ def test_a_refused_password_does_not_stop_a_scrub(machine: Machine, file: Path, 
     assert (run["exit_code"], run["scrub"]["files"]["bad"]) == (3, 1)
     assert "not begun" in run["error"]
     assert not (machine.dest / DICOM / VERSION / "SHA256SUMS.txt").exists()
+
+
+def test_a_scrub_at_work_is_seen(
+    machine: Machine, file: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second mirror would leave the tree alone; status says what goes on."""
+    rot(root)
+    seen: list[dict[str, Any]] = []
+    real = Scrubber._hash
+
+    def hash_when_seen(scrubber: Scrubber, item: Any) -> Any:
+        wait_until(lambda: active_runs(Tree(root)) != [])
+        seen.extend(active_runs(Tree(root)))
+        return real(scrubber, item)
+
+    monkeypatch.setattr(Scrubber, "_hash", hash_when_seen)
+    assert machine.run("mirror", str(file)).code == 0
+    [run] = seen
+    assert scrub_of(run) == (0, 1)
+    assert active_runs(Tree(root)) == []
+    (root / ".cxrsync/progress" / f"{run['run']}.json").write_text(json.dumps(run))
+    done = machine.run("status", "--jpg")
+    assert f"a scrub is running (process {os.getpid()} on " in done.out
+    assert ": 0 of 1 due files are hashed" in done.out
+    assert machine.run("mirror", str(file)) == Ended(ExitCode.LIMIT, "", "")
 
 
 def test_a_window_that_is_closed(machine: Machine, file: Path, root: Path) -> None:
