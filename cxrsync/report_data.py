@@ -73,6 +73,8 @@ class RunData:
 
     ``samples``: seconds since its beginning, and bytes received so far. ``problems``: what is
     known of the files that failed, which may be less than ``failed`` and ``mismatched``.
+    ``scrubbed``, ``scrubbed_bytes``: what was hashed again and right; ``rotten``: how many files
+    had lost their right bytes.
     """
 
     began: float
@@ -91,6 +93,9 @@ class RunData:
     limited: bool = False
     problems: tuple[TroubleGroup, ...] = ()
     samples: tuple[tuple[float, int], ...] = ()
+    scrubbed: int = 0
+    scrubbed_bytes: int = 0
+    rotten: int = 0
 
     @property
     def verified(self) -> int:

@@ -166,7 +166,10 @@ def _without(partition: PartitionData, gone: int, changed: int = 0) -> Partition
 
 
 def _idle(total: int, began: float) -> RunData:
-    return RunData(began, 4.2, 0, _SELECTION, total, total, requests=2)
+    return RunData(
+        began, 4.2, 0, _SELECTION, total, total, requests=2, scrubbed=total // 26,
+        scrubbed_bytes=total // 26 * IMAGE,
+    )  # fmt: skip
 
 
 def _curve(seconds: float, bytes_: int) -> tuple[tuple[float, int], ...]:

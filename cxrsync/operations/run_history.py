@@ -84,6 +84,7 @@ def parse_run(began: float, raw: dict[str, Any]) -> RunData:
         limited=raw.get("limited") is True,
         problems=_problems(raw["problems"]),
         samples=_samples(raw.get("samples", [])),
+        **_scrubbed(raw.get("scrub")),
     )
 
 
@@ -128,6 +129,18 @@ def _samples(raw: Any) -> tuple[tuple[float, int], ...]:
     if len(samples) > MAX_SAMPLES or any(a[0] > b[0] for a, b in pairwise(samples)):
         raise ValueError("samples")
     return samples
+
+
+def _scrubbed(raw: Any) -> dict[str, int]:
+    """What the scrub beside a run did; nothing where there was none."""
+    if raw is None:
+        return {}
+    files = raw["files"]
+    return {
+        "scrubbed": _count(files["good"]),
+        "scrubbed_bytes": _count(raw["bytes"]["good"]),
+        "rotten": _count(files["bad"]) + _count(files["unreadable"]),
+    }
 
 
 def _count(value: Any) -> int:

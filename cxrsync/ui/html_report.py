@@ -16,7 +16,7 @@ from cxrsync.ui.pictures.completeness import completeness_bar
 from cxrsync.ui.pictures.proof_ages import age_histogram
 from cxrsync.ui.pictures.run_strip import MAX_RUNS, run_strip
 from cxrsync.ui.pictures.transfer_history import daily_transfer, rate_in_run, rates
-from cxrsync.ui.report_changes import changes
+from cxrsync.ui.report_changes import changes, scrubs
 from cxrsync.ui.report_headline import age_words, headline
 from cxrsync.ui.report_troubles import TROUBLE_WORDS, next_step, run_step
 from cxrsync.ui.run_words import class_of, day, moment, result_of, when
@@ -63,6 +63,7 @@ def render(data: ReportData) -> str:
         sections=list(trouble_sections(data.troubles)),
         run_step=run_step(data),
         changes=list(changes(data)),
+        scrubs=list(scrubs(data)),
         shown=min(len(data.runs), MAX_RUNS),
         rows=list(run_rows(data.runs[-MAX_RUNS:], data.made_at)),
     )

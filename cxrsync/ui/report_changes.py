@@ -32,10 +32,41 @@ def changes(data: ReportData) -> Iterator[str]:
     elif class_of(last) == "complete":
         asked = "1 request" if last.requests == 1 else f"{last.requests:,} requests"
         yield f"It had nothing to fetch ({asked})."
+    yield from _scrubbed(last)
     before = next((run for run in reversed(data.runs[:-1]) if run.selected), None)
     if before is not None and last.selected:
         yield from _compared(before, last)
     yield from _since(data, last)
+
+
+def _scrubbed(run: RunData) -> Iterator[str]:
+    if run.scrubbed:
+        yield f"It hashed {again(run.scrubbed, run.scrubbed_bytes)}."
+    if run.rotten:
+        yield rotten_words(run.rotten)
+
+
+def again(files: int, size: int) -> str:
+    """Files that were hashed again and found right, in words."""
+    return f"{humanize.files(files)} ({humanize.size(size)}) again and found them right"
+
+
+def rotten_words(files: int) -> str:
+    """Files that a scrub found to be wrong, as a sentence."""
+    return f"{humanize.files(files)} had lost the right bytes: such files are fetched again."
+
+
+def scrubs(data: ReportData) -> Iterator[str]:
+    """What the scrubs of the last days did, a sentence each; nothing without scrubs."""
+    since = data.made_at - data.proofs.recent_days * DAY
+    runs = [run for run in data.runs if run.ended > since and (run.scrubbed or run.rotten)]
+    if not runs:
+        return
+    files, size = sum(run.scrubbed for run in runs), sum(run.scrubbed_bytes for run in runs)
+    nights = "1 run" if len(runs) == 1 else f"{len(runs):,} runs"
+    yield f"In these days {nights} of a mirror hashed {again(files, size)}."
+    if rotten := sum(run.rotten for run in runs):
+        yield rotten_words(rotten)
 
 
 def _compared(before: RunData, last: RunData) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cxrsync.events import RunSummary, Totals
+from cxrsync.events import RunSummary, ScrubCounts, Totals
 from cxrsync.model import Outcome, Result
 from cxrsync.operations.run_history import read_history, time_of
 from cxrsync.operations.run_log import KEPT_RUNS, write_summary
@@ -37,6 +37,15 @@ def put(tree: Tree, stamp: str, content: object) -> Path:
     file.parent.mkdir(exist_ok=True)
     file.write_text(content if isinstance(content, str) else json.dumps(content))
     return file
+
+
+def test_what_was_scrubbed_is_read(tree: Tree) -> None:
+    scrub = ScrubCounts(30.0, good=Totals(7, 700), bad=2, unreadable=1)
+    write_summary(tree, STAMP, replace(SUMMARY, scrub=scrub))
+    [run] = read_history(tree).runs
+    assert (run.scrubbed, run.scrubbed_bytes, run.rotten) == (7, 700, 3)
+    put(tree, STAMP, raw(scrub={"files": "?"}))
+    assert read_history(tree).unread == 1
 
 
 def test_what_was_kept_is_read(tree: Tree) -> None:

@@ -19,7 +19,7 @@ from cxrsync.report_data import (
     WorkingRun,
 )
 from cxrsync.ui.html_report import render, run_rows, trouble_sections
-from cxrsync.ui.report_changes import changes
+from cxrsync.ui.report_changes import changes, scrubs
 from cxrsync.ui.report_headline import Tone, days_left, headline
 from cxrsync.ui.report_troubles import TROUBLE_WORDS, next_step, run_step
 
@@ -176,6 +176,22 @@ def test_every_trouble_has_words_and_a_next_step() -> None:
     for trouble in Trouble:
         assert TROUBLE_WORDS[trouble]
         assert next_step(trouble)
+
+
+def test_what_was_scrubbed() -> None:
+    nights = [
+        replace(RUN, began=NOW - back * DAY, scrubbed=10, scrubbed_bytes=4_000)
+        for back in (40, 3, 2)
+    ]
+    last = replace(RUN, scrubbed=12, scrubbed_bytes=5_000, rotten=1)
+    data = replace(WHOLE, runs=(*nights, last))
+    assert list(scrubs(data)) == [
+        "In these days 3 runs of a mirror hashed 32 files (13.0 kB) again and found them right.",
+        "1 file had lost the right bytes: such files are fetched again.",
+    ]
+    assert "It hashed 12 files (5.0 kB) again and found them right." in changes(data)
+    assert "In these days 3 runs" in Page(render(data)).words
+    assert list(scrubs(replace(WHOLE, runs=(RUN,)))) == []
 
 
 def test_what_changed() -> None:
