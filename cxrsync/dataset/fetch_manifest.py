@@ -13,7 +13,8 @@ published, so nothing proves its bytes directly. These rules decide which bytes 
    answer, the manifest must arrive twice with the same bytes. If even the end of the stream can be
    forged (TLS without a closing alert), two equal arrivals prove nothing: an attacker on the
    network can cut both at the same byte.
-4. A manifest that has lost more than a tenth of its lines does not replace the local one.
+4. A manifest that has lost more than a tenth of its lines does not replace the local one; nor does
+   one that is not sorted, although the local one is.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ async def fetch_manifest(
     they are current, because this run has asked before.
 
     Raises: NotFound if the version does not exist, RefusedForSafety if the manifest has lost too
-    many lines, and any CxrsyncError that ends the run.
+    many lines or is not sorted any more, and any CxrsyncError that ends the run.
     """
     tree = run.target.tree
     folder = manifests_folder(tree)

@@ -1,12 +1,17 @@
 """Replace the earlier manifest with the new one, unless the new one has lost too many lines.
 
 The earlier manifest is kept in ``manifests/``. A manifest that lacks more than a tenth of the
-earlier lines is refused: a fault of the server is more likely than so many withdrawn files.
+earlier lines is refused: a fault of the server is more likely than so many withdrawn files. So is
+one that is not sorted although the earlier one was: parts of it may be missing or of another file.
+
+A refused manifest changes nothing. Each run refuses it again, until a person moves the earlier one
+to ``manifests/``, as the error says: then the new one is the first of the tree, and is accepted.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -24,6 +29,8 @@ from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import VerifiedFile, publish
+
+_UNSORTED = "is not sorted any more, as the earlier one was"
 
 
 class ManifestPublisher:
@@ -52,7 +59,7 @@ class ManifestPublisher:
         lost = find_losses(self._earlier.entries(slices.keys), _entries(slices))
         if lost.too_many:
             slices.close()
-            raise self._refuse_slices(self._earlier, lost)
+            raise self._refuse_slices(self._earlier, f"has lost {lost}")
         if lost.count:
             self._run.emit(Notice(f"the new manifest no longer lists {lost}"))
 
@@ -60,7 +67,7 @@ class ManifestPublisher:
         """Give the whole manifest its final name. Blocks: call it in a thread.
 
         Raises: InvalidResponse if the file is not a manifest, RefusedForSafety if too many lines
-        are lost; DiskError, LockLost.
+        are lost, or if it is not sorted any more; DiskError, LockLost.
         """
         tree, partial = self._tree, self._partial
         version = partial.object_version
@@ -68,7 +75,7 @@ class ManifestPublisher:
         self._check_content()
         lost = self._losses()
         digest = partial.digest()
-        backup = manifests_folder(tree) / f"{self._run.stamp}-{MANIFEST_NAME}"
+        backup = self._backup
 
         def keep(_path: str) -> None:
             if sha256_file(str(tree.manifest)) != digest:
@@ -98,10 +105,15 @@ class ManifestPublisher:
                 partial.discard()
             raise InvalidResponse(f"what the server sends as {MANIFEST_NAME} is not a manifest")
 
+    @property
+    def _backup(self) -> Path:
+        """The name under which the earlier manifest is kept."""
+        return manifests_folder(self._tree) / f"{self._run.stamp}-{MANIFEST_NAME}"
+
     def _losses(self) -> Losses | None:
         """Return the lines of the earlier manifest, or of its slices, that the new one lacks.
 
-        Raises: RefusedForSafety if they are too many.
+        Raises: RefusedForSafety if they are too many, or if the new one is not sorted any more.
         """
         tree, partial = self._tree, self._partial
         if tree.find(MANIFEST_NAME) is not None:
@@ -110,29 +122,37 @@ class ManifestPublisher:
                 closing(ManifestFile(partial.path)) as new,
             ):
                 lost = find_losses(_entries(old), _entries(new))
+                if old.is_sorted and not new.is_sorted:
+                    raise self._refuse(_UNSORTED)
             if lost.too_many:
-                raise RefusedForSafety(
-                    f"the server's {MANIFEST_NAME} has lost {lost}: the local one is kept",
-                    next_step=f"Compare it with the new one, {partial.unclaimed_path}. If the "
-                    f"publisher did withdraw these files, move {tree.manifest} away and run the "
-                    "command again.",
-                )
+                raise self._refuse(f"has lost {lost}")
             return lost
         if self._earlier is None or partial.generation == self._earlier.generation:
             return None
         with closing(ManifestFile(partial.path)) as new:
             lost = find_losses(self._earlier.entries(), _entries(new))
-        if lost.too_many:
-            raise self._refuse_slices(self._earlier, lost)
+            is_sorted = new.is_sorted
+        if lost.too_many or not is_sorted:  # only a sorted manifest is read in slices
+            raise self._refuse_slices(self._earlier, f"has lost {lost}" if is_sorted else _UNSORTED)
         return lost
 
-    def _refuse_slices(self, earlier: EarlierSlices, lost: Losses) -> RefusedForSafety:
-        """Restore the earlier slices, and return the error for the lost lines."""
+    def _refuse(self, what: str) -> RefusedForSafety:
+        """Return the error for a new manifest that does not replace the local one."""
+        tree = self._tree
+        accept = f"mv {shlex.quote(str(tree.manifest))} {shlex.quote(str(self._backup))}"
+        return RefusedForSafety(
+            f"the server's {MANIFEST_NAME} {what}: the local one is kept, and nothing was changed",
+            next_step=f"Compare it with the new one, {self._partial.unclaimed_path}. If the "
+            f"publisher means the new one, accept it, and run the command again: {accept}",
+        )
+
+    def _refuse_slices(self, earlier: EarlierSlices, what: str) -> RefusedForSafety:
+        """Restore the earlier slices, and return the error for the new manifest."""
         earlier.restore(self._partial)
         return RefusedForSafety(
-            f"the server's {MANIFEST_NAME} has lost {lost}: the local part of the earlier one is "
-            "kept",
-            next_step=f"Look at it in a browser. If the publisher did withdraw these files, move "
+            f"the server's {MANIFEST_NAME} {what}: the local part of the earlier one is kept, and "
+            "nothing was changed",
+            next_step=f"Look at it in a browser. If the publisher means it, move "
             f"{self._partial.unclaimed_path} away and run the command again.",
         )
 

@@ -73,6 +73,11 @@ class ManifestFile:
         """Whether every line is on the disk."""
         return self._slices is None
 
+    @property
+    def is_sorted(self) -> bool:
+        """Whether the lines of the file were in byte order of the path when it was opened."""
+        return self._is_sorted
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()

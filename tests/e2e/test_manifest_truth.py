@@ -4,9 +4,11 @@ to it, in this run or in an earlier one."""
 import asyncio
 import json
 import os
+import shlex
 import shutil
 import socket
 import ssl
+import subprocess
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -370,11 +372,48 @@ async def test_many_lost_lines_are_refused(tmp_path: Path) -> None:
             if again:  # it is asked after, not fetched again
                 assert server.log[-1].range == (len(manifest_of(without(11))) - 1, None)
 
-        # What the message says helps.
-        (root_of(tmp_path) / MANIFEST).rename(tmp_path / "aside")
+        # What the message says helps, and keeps the earlier manifest.
+        accept(pulled)
         pulled = await pull_from(server, tmp_path)
         assert pulled.code == 0
         assert manifest_in(tmp_path) == manifest_of(without(11))
+        [kept] = (root_of(tmp_path) / ".cxrsync/manifests").glob(f"*-{MANIFEST}")
+        assert kept.read_bytes() == manifest_of(MANY)
+
+
+async def test_a_manifest_that_is_not_sorted_any_more_is_refused(tmp_path: Path) -> None:
+    lines = manifest_of(MANY).splitlines(keepends=True)
+    shuffled = b"".join([*lines[50:], *lines[:50]])
+    with ScriptedServer(dict(MANY)) as server:
+        assert (await pull_from(server, tmp_path)).code == 0
+        server.manifest = shuffled
+        for _again in range(2):
+            pulled = await pull_from(server, tmp_path)
+            assert isinstance(pulled.error, RefusedForSafety)
+            assert (pulled.code, "is not sorted any more" in str(pulled.error)) == (11, True)
+            assert manifest_in(tmp_path) == manifest_of(MANY)
+            assert differences(tmp_path, MANY) == []
+        accept(pulled)
+        for _again in range(2):  # from now on the order of this publisher is no fault
+            assert (await pull_from(server, tmp_path)).code == 0
+        assert manifest_in(tmp_path) == shuffled
+        server.manifest = shuffled + shuffled
+        assert (await pull_from(server, tmp_path)).code == 0
+
+
+async def test_a_manifest_that_was_never_sorted_is_no_fault(tmp_path: Path) -> None:
+    lines = manifest_of(MANY).splitlines(keepends=True)
+    with ScriptedServer(dict(MANY), manifest=b"".join(lines[::-1])) as server:
+        assert (await pull_from(server, tmp_path)).code == 0
+        server.manifest = b"".join([*lines[50:], *lines[:50]])
+        assert (await pull_from(server, tmp_path)).code == 0
+
+
+def accept(pulled: Pulled) -> None:
+    """Do what the error says."""
+    assert isinstance(pulled.error, RefusedForSafety)
+    command = pulled.error.next_step.partition("run the command again: ")[2]
+    subprocess.run(shlex.split(command), check=True)
 
 
 async def test_a_manifest_that_is_whole_again_after_it_was_refused(tmp_path: Path) -> None:

@@ -377,6 +377,24 @@ def test_slices_that_lost_too_much_are_refused(
     assert machine.pull(*SLICE).code == 0
 
 
+def test_slices_of_a_manifest_that_is_not_sorted_any_more_are_kept(
+    serve: Serve, make_machine: MakeMachine, own: Large
+) -> None:
+    machine = make_machine(serve(own.root.parents[1]))
+    assert machine.pull(*SLICE).code == 0
+    lines = (own.root / MANIFEST).read_bytes().splitlines(keepends=True)
+    shuffled = b"".join([*lines[LINES // 2 :], *lines[: LINES // 2]])
+    own.write(MANIFEST, shuffled)
+    for _again in range(2):
+        refused = machine.pull(*SLICE)
+        assert (refused.code, "is not sorted any more" in refused.err) == (11, True), refused.err
+        assert not (machine.dest / JPG / VERSION / MANIFEST).exists()
+        assert machine.run("verify", *SLICE).code == 0
+    partial_of(machine).rename(machine.home / "aside")  # as the message says
+    assert machine.pull(*SLICE).code == 0
+    assert (machine.dest / JPG / VERSION / MANIFEST).read_bytes() == shuffled
+
+
 def test_a_manifest_that_became_small_is_held_against_the_slices(
     serve: Serve, make_machine: MakeMachine, own: Large
 ) -> None:
