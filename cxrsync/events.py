@@ -59,6 +59,14 @@ class FileDone:
 
 
 @dataclass(frozen=True, slots=True)
+class Deleted:
+    """So many files that left the manifest, and their bytes, were moved to the trash."""
+
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Retrying:
     """A request is repeated after so many seconds. ``path`` is empty if the server is away."""
 
@@ -198,7 +206,8 @@ class RunSummary:
     carried. ``copied``: those of the fetched files that came from a file or archive on this disk.
     ``resumed``: continued from a partial; its bytes were not fetched again. ``adopted``: were there
     and have been verified. ``mismatched``: the source's copy does not have the published digest.
-    ``acknowledged``: the same, but the user has accepted it. ``selection``: in words.
+    ``acknowledged``: the same, but the user has accepted it. ``deleted``: left the manifest, and
+    were moved to the trash; they are not selected. ``selection``: in words.
     ``limited``: a limit of the user's left files out. ``samples``: seconds since the beginning
     and bytes received so far; only the log in the tree has them. ``run``: the name of that log
     without .json, empty if there is none. ``scrub``: what a mirror hashed again beside the run.
@@ -226,12 +235,13 @@ class RunSummary:
     limited: bool = False
     run: str = ""
     scrub: ScrubCounts | None = None
+    deleted: Totals = Totals()
     samples: tuple[tuple[float, int], ...] = field(default=(), repr=False)
 
     def as_json(self) -> dict[str, object]:
         """The summary as users' scripts read it. Its keys never change."""
         names: tuple[str, ...] = ("selected", "present", "fetched", "copied", "resumed")
-        names += ("adopted", "failed", "mismatched", "acknowledged")
+        names += ("adopted", "failed", "mismatched", "acknowledged", "deleted")
         return {
             "dataset": self.dataset,
             "version": self.version,
@@ -265,6 +275,7 @@ Event = (
     | Planned
     | Received
     | FileDone
+    | Deleted
     | Retrying
     | Waiting
     | ConcurrencyChanged

@@ -15,6 +15,7 @@ from time import monotonic
 
 from cxrsync.byte_samples import ByteSamples
 from cxrsync.events import (
+    Deleted,
     Event,
     FileDone,
     LimitReached,
@@ -166,6 +167,7 @@ class RunStats:
         self.received = 0
         self.samples = ByteSamples()
         self.resumed = Totals()
+        self.deleted = Totals()
         self.files: Counter[Result] = Counter()
         self.bytes: Counter[Result] = Counter()
         self.problems: list[Outcome] = []
@@ -195,6 +197,8 @@ class RunStats:
             known = self._refused.get(event.prefix)
             if known is None or known.refused_lines < event.refused_lines:
                 self._refused[event.prefix] = replace(event, due=())
+        elif isinstance(event, Deleted):
+            self.deleted = _plus(self.deleted, event.files, event.bytes)
         elif isinstance(event, Started):
             self.started = event
         elif isinstance(event, LimitReached):
@@ -240,6 +244,7 @@ class RunStats:
             refused=tuple(each for plan in self._refused.values() for each in plan.refused),
             error=error,
             limited=self.limited,
+            deleted=self.deleted,
             samples=self.samples.samples(),
         )
 

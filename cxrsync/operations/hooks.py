@@ -118,6 +118,7 @@ def result_variables(result: MirrorReport) -> dict[str, str]:
         "FILES_MISMATCHED": files.mismatched,
         "FILES_SCRUBBED": result.scrubbed_files,
         "FILES_ROTTEN": result.rotten_files,
+        "FILES_DELETED": files.deleted,
         "BYTES_FETCHED": result.fetched_bytes,
         "BYTES_SCRUBBED": result.scrubbed_bytes,
         "SECONDS": round(result.seconds),

@@ -50,6 +50,10 @@ _METRICS = {
         "cxrsync_rotten_files_total", "counter",
         "Files that all runs found to have lost their right bytes.",
     ),
+    "deleted_files": (
+        "cxrsync_deleted_files_total", "counter",
+        "Files that left the manifest and were moved to the trash by all runs.",
+    ),
     "seconds": ("cxrsync_run_duration_seconds", "gauge", "Duration of the last run."),
 }  # fmt: skip
 _FILES_HELP = "Files of the selection by state, after the last run."
@@ -87,6 +91,7 @@ def _job_metrics(before: JobMetrics, result: JobReport) -> JobMetrics:
         "exit_code": result.exit_code,
         "scrubbed_bytes": old.get("scrubbed_bytes", 0.0) + result.scrubbed_bytes,
         "rotten_files": old.get("rotten_files", 0.0) + result.rotten_files,
+        "deleted_files": old.get("deleted_files", 0.0) + result.files.deleted,
         "seconds": result.seconds,
     }
     # A run that failed early knows neither of these; what was known stays true or gets older.

@@ -29,6 +29,7 @@ class FileCounts:
     """Numbers of files at the end of a run, by state.
 
     ``verified`` and ``missing`` are of the whole selection; the others count what this run did.
+    ``deleted``: left the manifest, and were moved to the trash.
     """
 
     verified: int = 0
@@ -36,6 +37,7 @@ class FileCounts:
     fetched: int = 0
     failed: int = 0
     mismatched: int = 0
+    deleted: int = 0
 
     def __add__(self, other: FileCounts) -> FileCounts:
         return FileCounts(
@@ -44,6 +46,7 @@ class FileCounts:
             self.fetched + other.fetched,
             self.failed + other.failed,
             self.mismatched + other.mismatched,
+            self.deleted + other.deleted,
         )
 
 
@@ -157,6 +160,7 @@ def _job_report(result: JobResult, job: Job, now: float) -> JobReport:
             fetched=summary.fetched.files,
             failed=summary.failed.files,
             mismatched=mismatched,
+            deleted=summary.deleted.files,
         ),
         verified_bytes=summary.selected.bytes,  # only sizes of verified files are known
         fetched_bytes=summary.fetched.bytes,

@@ -21,7 +21,7 @@ from cxrsync.dataset.locking import shared_lock_timeout
 from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.run_context import RunContext
 from cxrsync.errors import CxrsyncError
-from cxrsync.events import Notice
+from cxrsync.events import Deleted, Notice
 from cxrsync.manifest.clashes import name_key
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import is_in_key_ranges
@@ -87,18 +87,22 @@ async def _delete(
         batch = paths[start : start + _BATCH]
         await partitions.delete_records(batch)
         for path in batch:
-            moved += await run_in_thread(partial(_move, trash, path))
+            size = await run_in_thread(partial(_move, trash, tree, path))
+            if size is not None:
+                moved += 1
+                run.emit(Deleted(1, size))
     if moved:
         run.emit(Notice(f"{humanize.files(moved)} that left the manifest: now in {trash.folder}"))
 
 
-def _move(trash: Trash, path: str) -> bool:
-    """Move a file to the trash; return whether it was there."""
+def _move(trash: Trash, tree: Tree, path: str) -> int | None:
+    """Move a file to the trash; return its size, None if it was not there."""
+    found = tree.find(path)
     try:
         trash.move(path)
     except FileNotFoundError:
-        return False
-    return True
+        return None
+    return 0 if found is None else found.size
 
 
 def _has_known_bytes(tree: Tree, each: Withdrawn) -> bool:

@@ -25,7 +25,8 @@ def as_text(summary: RunSummary) -> str:
         + (f", {summary.adopted.files:,} adopted" if summary.adopted.files else "")
         + (f", {summary.failed.files:,} failed" if summary.failed.files else "")
         + (f", {summary.mismatched.files:,} mismatched" if summary.mismatched.files else "")
-        + (f", {summary.acknowledged.files:,} acknowledged" if summary.acknowledged.files else ""),
+        + (f", {summary.acknowledged.files:,} acknowledged" if summary.acknowledged.files else "")
+        + (f", {summary.deleted.files:,} moved to the trash" if summary.deleted.files else ""),
         f"{humanize.size(summary.fetched.bytes)} in {humanize.duration(summary.seconds)}"
         f" ({humanize.size(rate)}/s), {summary.requests:,} requests"
         + (

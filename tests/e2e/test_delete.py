@@ -76,6 +76,11 @@ def test_what_left_the_manifest_goes_to_the_trash(mirror: Machine, publisher: Pu
     done = mirror.pull("--jpg", "--delete", "--max-delete", "2")
 
     assert done.code == 0, done.err
+    assert done.summary["files"]["deleted"] == 2
+    sizes = [
+        path.stat().st_size for path in root_of(mirror).glob(".cxrsync/trash/*/files/p10/*/*/*")
+    ]
+    assert (len(sizes), done.summary["bytes"]["deleted"]) == (2, sum(sizes))
     assert in_trash(mirror) == set(gone)
     assert not any((root_of(mirror) / path).exists() for path in gone)
     [kept] = root_of(mirror).glob(f".cxrsync/trash/*/{gone[0]}")

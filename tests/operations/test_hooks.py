@@ -63,7 +63,8 @@ async def test_after_gets_the_result() -> None:
         "after: CXRSYNC_RESULT_FILES_VERIFIED=10", "after: CXRSYNC_RESULT_FILES_MISSING=2",
         "after: CXRSYNC_RESULT_FILES_FETCHED=3", "after: CXRSYNC_RESULT_FILES_FAILED=1",
         "after: CXRSYNC_RESULT_FILES_MISMATCHED=0", "after: CXRSYNC_RESULT_FILES_SCRUBBED=0",
-        "after: CXRSYNC_RESULT_FILES_ROTTEN=0", "after: CXRSYNC_RESULT_BYTES_FETCHED=0",
+        "after: CXRSYNC_RESULT_FILES_ROTTEN=0", "after: CXRSYNC_RESULT_FILES_DELETED=0",
+        "after: CXRSYNC_RESULT_BYTES_FETCHED=0",
         "after: CXRSYNC_RESULT_BYTES_SCRUBBED=0", "after: CXRSYNC_RESULT_SECONDS=61",
         "after: CXRSYNC_RESULT_RUN_FILES=/a b", "after: /c",
     }  # fmt: skip

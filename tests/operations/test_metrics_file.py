@@ -9,7 +9,7 @@ from cxrsync.operations.metrics_file import metrics_after, parse_metrics, write_
 from cxrsync.operations.mirror_report import FileCounts, JobReport
 
 GOOD = JobReport(
-    "jpg", "mimic-cxr-jpg", 0, 1_800_000_000.5, 61.5, FileCounts(9, 2, 3, 1, 4), 1 << 42,
+    "jpg", "mimic-cxr-jpg", 0, 1_800_000_000.5, 61.5, FileCounts(9, 2, 3, 1, 4, 6), 1 << 42,
     fetched_bytes=5, scrubbed_bytes=700, rotten_files=2,
     oldest_proof=1_790_000_000.0, run_file=Path("/secret/p10"),
 )  # fmt: skip
@@ -34,6 +34,7 @@ def test_the_whole_file(tmp_path: Path) -> None:
         f"cxrsync_oldest_proof_timestamp_seconds{labels} 1.79e+09",
         f"cxrsync_scrubbed_bytes_total{labels} 700.0",
         f"cxrsync_rotten_files_total{labels} 2.0",
+        f"cxrsync_deleted_files_total{labels} 6.0",
         f"cxrsync_run_duration_seconds{labels} 61.5",
         f"cxrsync_files{of_state % 'verified'} 9.0",
         f"cxrsync_files{of_state % 'missing'} 2.0",
@@ -62,7 +63,7 @@ def test_a_failure_keeps_the_last_success_and_counts_on(tmp_path: Path) -> None:
     jpg = metrics["jpg", "mimic-cxr-jpg"].values
     assert jpg["last_success"] == GOOD.ended_at
     assert (jpg["last_run"], jpg["exit_code"]) == (BAD.ended_at, 10)
-    assert jpg["scrubbed_bytes"] == 750
+    assert (jpg["scrubbed_bytes"], jpg["deleted_files"]) == (750, 6)
     assert jpg["oldest_proof"] == GOOD.oldest_proof
     assert jpg["verified_bytes"] == GOOD.verified_bytes  # BAD ended before it counted
     assert metrics["jpg", "mimic-cxr-jpg"].files["verified"] == 9
