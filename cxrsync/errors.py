@@ -6,8 +6,9 @@ of a single file is a value, an :class:`~cxrsync.model.Outcome`.
 
     CxrsyncError
       UsageError              NotFetchedYet, NewerFormat, EmptySelection
-      SourceError             Unreachable (Untrusted), Interrupted, InvalidResponse, NotFound,
-                              Corrupted, Throttled, CredentialsRefused, AccessDenied (FileDenied)
+      SourceError             Unreachable (Untrusted), Interrupted, InvalidResponse, Corrupted,
+                              NotServed (NotFound, Gone), Throttled, Unanswered,
+                              CredentialsRefused, AccessDenied (FileDenied)
       DiskError               WillNotFit, OutputLost
       ManifestDamaged, RefusedForSafety, RequiredFileFailed, Unbalanced, Locked, LockLost, Stopped
 """
@@ -83,11 +84,12 @@ class EmptySelection(UsageError):
 class SourceError(CxrsyncError):
     """A request without a usable answer."""
 
+    exit_code = ExitCode.UNREACHABLE
+
 
 class Unreachable(SourceError):
     """No connection to the server: its name is unknown, it refused, it timed out, or TLS failed."""
 
-    exit_code = ExitCode.UNREACHABLE
     next_step = (
         "Check the network and --base-url, then run the same command again: "
         "verified files are kept and are not fetched again."
@@ -111,8 +113,22 @@ class InvalidResponse(SourceError):
     """An answer does not fit the request: another range, another total, an encoded body."""
 
 
-class NotFound(SourceError):
-    """The source has no such file."""
+class NotServed(SourceError):
+    """A final answer without the file, as 301 or 400: another request would get the same."""
+
+
+class NotFound(NotServed):
+    """The source has no such file (404)."""
+
+
+class Gone(NotServed):
+    """The source had the file, and has removed it for good (410)."""
+
+    exit_code = ExitCode.USAGE
+
+
+class Unanswered(SourceError):
+    """The source does not say now which versions a dataset has, or how large a version is."""
 
 
 class Corrupted(SourceError):
@@ -128,30 +144,33 @@ class Throttled(SourceError):
     just fail for one file. ``by_us``: it says that this client makes too many requests (429).
     """
 
-    exit_code = ExitCode.UNREACHABLE
     next_step = Unreachable.next_step
 
     def __init__(
         self,
         what: str,
         *,
+        next_step: str | None = None,
         after: float | None = None,
         overloaded: bool = False,
         by_us: bool = False,
     ) -> None:
-        super().__init__(what)
+        super().__init__(what, next_step=next_step)
         self.after = after
         self.overloaded = overloaded
         self.by_us = by_us
 
 
 class CredentialsRefused(SourceError):
-    """User name or password is missing or wrong. Never tried twice: that can lock an account."""
+    """User name or password is missing or wrong, or the account is deactivated (401). Never tried
+    twice: each check costs the site half a second."""
 
     exit_code = ExitCode.CREDENTIALS
     next_step = (
-        "Sign in at https://physionet.org/login/ to check the password, then set "
-        "PHYSIONET_USERNAME and PHYSIONET_PASSWORD (or PHYSIONET_PASSWORD_FILE, or ~/.netrc)."
+        "Sign in at https://physionet.org/login/ to check user name and password, then set "
+        "PHYSIONET_USERNAME and PHYSIONET_PASSWORD (or PHYSIONET_PASSWORD_FILE, or ~/.netrc). "
+        "A deactivated account is refused with the right password, too: if you cannot sign in "
+        "there, ask PhysioNet."
     )
 
 

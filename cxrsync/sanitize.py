@@ -43,6 +43,11 @@ _SQLITE = {
     "SQLITE_PERM": os.strerror(errno.EACCES),
     "SQLITE_READONLY": "it cannot be written to",
 }
+_CONNECTION = {
+    "ServerDisconnectedError": "it was closed before the answer",
+    "ClientPayloadError": "it was closed in the middle of the answer",
+    "ClientConnectionResetError": "it was closed while the request was sent",
+}
 _NAME = re.compile(r"[A-Z0-9_]{1,80}")
 # p10000032, s50414267, either without its letter, a DICOM id (five groups of eight), a digest.
 _ID = re.compile(
@@ -106,12 +111,17 @@ def _of_sqlite(problem: Any) -> str | None:
     return next((words for known, words in _SQLITE.items() if name.startswith(known)), name or None)
 
 
+def _of_connection(problem: Any) -> str | None:
+    return _CONNECTION.get(type(problem).__name__)
+
+
 _LIBRARIES: dict[tuple[str, str], Callable[[Any], str | None]] = {
     ("ssl", "SSLCertVerificationError"): _of_certificate,
     ("ssl", "SSLError"): _of_tls,
     ("socket", "gaierror"): _of_lookup,
     ("socket", "herror"): _of_lookup,
     ("sqlite3", "Error"): _of_sqlite,
+    **{("aiohttp.client_exceptions", name): _of_connection for name in _CONNECTION},
 }
 
 

@@ -28,6 +28,7 @@ class DatasetInfo:
     tables_in, reports_in: the dataset with the tables or the reports of these images, if it is
     another one.
     reports_archive: a file of the root that contains all reports.
+    agreement: the dataset's page on PhysioNet, or another page where its agreement is signed.
     """
 
     slug: str
@@ -53,6 +54,15 @@ class DatasetInfo:
             if pattern.match(path):
                 return kind
         return Kind.DOCS
+
+    def page(self, version: str) -> str:
+        """Return the page at whose foot the data use agreement of a version is signed.
+
+        PhysioNet's agreements are signed for each version, and the page without a version leads
+        to the newest one.
+        """
+        ours = self.agreement.rstrip("/")
+        return f"{ours}/{version}/" if ours.endswith(f"/content/{self.slug}") else self.agreement
 
     @property
     def labelers(self) -> tuple[str, ...]:

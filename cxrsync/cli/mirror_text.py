@@ -143,7 +143,8 @@ def check_lines(check: JobCheck) -> Iterator[str]:
             )
         elif found.problem:
             yield f"warning: {found.problem} (A dataset that is open to all needs none.)"
-    agreement = dataset_info(job.dataset).agreement
+    dataset = dataset_info(job.dataset)
+    agreement = dataset.agreement if job.version is None else dataset.page(job.version)
     yield (
         "Everyone who can read the mirror must be credentialed and have signed the data use "
         f"agreement: {agreement}"

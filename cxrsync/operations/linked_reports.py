@@ -15,6 +15,7 @@ from cxrsync.errors import (
     Interrupted,
     InvalidResponse,
     NotFound,
+    NotServed,
     Throttled,
     UsageError,
 )
@@ -30,7 +31,7 @@ async def check_followers(run: RunContext) -> tuple[Target, ...]:
     The check comes before any image is fetched.
 
     Raises: UsageError if the source does not have the dataset, AccessDenied if the user may not
-    read it.
+    read it, NotServed if the source answers otherwise.
     """
     if not run.job.with_reports:
         return ()
@@ -48,8 +49,13 @@ async def check_followers(run: RunContext) -> tuple[Target, ...]:
         sibling.tree.remove_created()
         raise AccessDenied(
             f"the reports are in {slug}, which has its own data use agreement: {refused}",
-            next_step=f"Sign it at the foot of {sibling.dataset.agreement}, or run the command "
-            "without --with-reports.",
+            next_step=f"{refused.next_step}\nOr run the command without --with-reports.",
+        ) from None
+    except NotServed as refused:
+        sibling.tree.remove_created()
+        raise type(refused)(
+            f"the reports are in {sibling.name}, which cannot be fetched: {refused}",
+            next_step=f"{refused.next_step}\nOr run the command without --with-reports.",
         ) from None
     except (Interrupted, InvalidResponse, Throttled):
         pass  # temporary: the fetch of the manifest waits and retries

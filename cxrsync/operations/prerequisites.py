@@ -24,6 +24,7 @@ from cxrsync.errors import (
     Interrupted,
     InvalidResponse,
     NotFound,
+    NotServed,
     RequiredFileFailed,
     Throttled,
     Unreachable,
@@ -109,8 +110,9 @@ async def manifest_of(
 ) -> ManifestFile:
     """Fetch the target's manifest, or its slices with ``keys``.
 
-    Raises: UsageError if the source has no such version, Unreachable if the manifest cannot be
-    fetched, and any CxrsyncError that ends the run.
+    Raises: UsageError if the source has no such version (404); NotServed with the server's word if
+    it answers otherwise; Unreachable if the manifest cannot be fetched now; and any CxrsyncError
+    that ends the run.
     """
     try:
         return await fetch_manifest(run, keys, revalidate=revalidate)
@@ -118,8 +120,13 @@ async def manifest_of(
         run.target.tree.remove_created()
         slug, version = run.target.dataset.slug, run.target.version
         raise await unknown_version_error(run.source, slug, version) from None
+    except NotServed as refused:
+        run.target.tree.remove_created()
+        what = f"cannot fetch the manifest of {run.target.name}: {refused}"
+        raise type(refused)(what, next_step=refused.next_step) from None
     except (Interrupted, InvalidResponse, Throttled) as problem:
-        raise Unreachable(f"cannot fetch the manifest: {problem}") from None
+        next_step = problem.next_step or Unreachable.next_step
+        raise Unreachable(f"cannot fetch the manifest: {problem}", next_step=next_step) from None
 
 
 async def _fetch_table(
@@ -163,8 +170,8 @@ async def _fetch_sibling_table(run: RunContext, sibling: Target, role: str) -> N
         raise AccessDenied(
             f"the selection depends on the {role} table, which is in {slug}, and {slug} has its "
             f"own data use agreement: {refused}",
-            next_step=f"Sign it at the foot of {sibling.dataset.agreement}; or, if you have the "
-            "split table, name it with --split-table FILE.",
+            next_step=f"{refused.next_step}\nOr, if you have the split table, name it with "
+            "--split-table FILE.",
         ) from None
 
 

@@ -28,6 +28,9 @@ from cxrsync.sanitize import reason_of
 from cxrsync.sources import credentials
 from cxrsync.sources.base import Answer, BodyEnd, Opened
 from cxrsync.sources.http import responses
+from cxrsync.sources.http.access import Asker, explain_denial
+from cxrsync.sources.http.redirects import explain_redirect
+from cxrsync.sources.http.refusals import TRY_LATER
 from cxrsync.sources.http.session import Session, drain
 
 _API_PAUSE = 0.5
@@ -74,12 +77,9 @@ class PhysioNet:
             head = responses.interpret_response(
                 asked, response.status, response.headers, datetime.now(UTC)
             )
-        except AccessDenied:
+        except SourceError as refused:
             await drain(response)
-            raise self._denied(ref) from None
-        except SourceError:
-            await drain(response)
-            raise
+            raise self._explained(refused, response, ref) from None
         if not isinstance(head, responses.ResponseBody):
             await drain(response)
             yield head
@@ -132,7 +132,7 @@ class PhysioNet:
         url = self._base.origin().joinpath("api/v1/project/published", *names, "")
         response = await self._session.get_public(url, {"Accept": "application/json"})
         try:
-            if response.status in responses.TRY_LATER:
+            if response.status in TRY_LATER:
                 raise Throttled(f"the API answers {response.status}")
             return await self._json(response) if response.status == 200 else None
         finally:
@@ -183,23 +183,16 @@ class PhysioNet:
         async with asyncio.timeout(self._stall_timeout):
             return await response.content.readany()
 
-    def _denied(self, ref: RemotePath) -> AccessDenied:
-        """Return the error for a 403: it refuses the agent before the sign-in, else the user."""
-        if self._session.user is None:
-            return AccessDenied(
-                f"{self._base.host} refuses the user agent {self._origin.user_agent!r} (403)",
-                next_step="PhysioNet lets programs sign in only if their user agent begins with "
-                "'Wget/' or 'libwfdb/': leave out --user-agent.",
-            )
-        dataset = dataset_info(ref.dataset)
-        return AccessDenied(
-            f"{self._session.user} is signed in, but has no access to {ref.dataset} "
-            f"{ref.version} (403)",
-            next_step="One step of PhysioNet's access process is missing or has expired:\n"
-            f"  agreement: sign the data use agreement of this project, at the foot of "
-            f"{dataset.agreement}\n"
-            "  training: upload the CITI completion report, or renew it: "
-            "https://physionet.org/settings/training\n"
-            "  credentialing: apply, or see how far it is: "
-            "https://physionet.org/settings/credentialing",
-        )
+    def _explained(
+        self, refused: SourceError, response: aiohttp.ClientResponse, ref: RemotePath
+    ) -> SourceError:
+        """Return the error for a refusal, with what only the address and the sign-in can tell."""
+        status = response.status
+        if isinstance(refused, AccessDenied):
+            origin = self._origin
+            asker = Asker(self._session.user, origin.user_agent, self._base.host)
+            return explain_denial(status, refused, asker, dataset_info(ref.dataset), ref.version)
+        if 300 <= status < 400 and status != 304:
+            location = response.headers.get("Location")
+            return explain_redirect(refused, status, location, self._url(ref), self._base)
+        return refused

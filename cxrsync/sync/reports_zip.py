@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from cxrsync.config.job import Job, Reports
 from cxrsync.dataset.run_context import RunContext
-from cxrsync.errors import FileDenied, InvalidResponse, NotFound, SourceError, StoppedAtLimit
+from cxrsync.errors import FileDenied, InvalidResponse, NotServed, SourceError, StoppedAtLimit
 from cxrsync.events import Notice
 from cxrsync.model import ROOT, Entry, Kind
 from cxrsync.plan.planner import Plan
@@ -135,7 +135,7 @@ class ReportArchive:
                     self._run.target.remote(entry.path), 0, 1
                 ) as answer:
                     total = answer.total if isinstance(answer, Opened) else None
-            except (NotFound, InvalidResponse, FileDenied):
+            except (NotServed, InvalidResponse, FileDenied):
                 return False
             except SourceError:
                 return True  # temporary: the transfer that follows waits and retries

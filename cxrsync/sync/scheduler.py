@@ -12,7 +12,7 @@ from cxrsync.errors import (
     AccessDenied,
     Corrupted,
     CxrsyncError,
-    NotFound,
+    NotServed,
     StoppedAtLimit,
     unwrapped,
 )
@@ -297,7 +297,7 @@ class Scheduler:
         self._with_partial.add(job.entry.sha256)  # a later pass resumes the partial
         if isinstance(problem, StoppedAtLimit):
             self.stopped_at_limit = True
-        elif isinstance(problem, NotFound | AccessDenied | Corrupted):
+        elif isinstance(problem, NotServed | AccessDenied | Corrupted):
             # The server's answer is final: asking again would not change it.
             self._exhausted.pop(job.entry.path, None)
             self._sync.outcomes.failed(Outcome(job.entry.path, Result.FAILED, reason=str(problem)))

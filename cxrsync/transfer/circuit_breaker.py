@@ -19,7 +19,7 @@ from cxrsync.errors import (
     AccessDenied,
     CredentialsRefused,
     Interrupted,
-    NotFound,
+    NotServed,
     SourceError,
     Throttled,
     Unreachable,
@@ -156,7 +156,7 @@ class CircuitBreaker:
                     await probe()
                 except (CredentialsRefused, AccessDenied):
                     raise
-                except NotFound:
+                except NotServed:
                     self.record_success(probing)  # the server is there, whatever files it has
                 except SourceError as problem:
                     self.record_failure(problem, probing, by_probe=True)
@@ -229,5 +229,6 @@ class CircuitBreaker:
         then = datetime.now().astimezone() + timedelta(seconds=seconds)  # in the reader's zone
         return Throttled(
             f"{problem}: not before {then:%Y-%m-%d %H:%M %Z}, in {humanize.duration(seconds)}",
+            next_step=problem.next_step,
             after=seconds,
         )

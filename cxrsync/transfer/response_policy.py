@@ -14,7 +14,7 @@ from cxrsync.errors import (
     FileDenied,
     Interrupted,
     InvalidResponse,
-    NotFound,
+    NotServed,
     SourceError,
     Throttled,
     Unreachable,
@@ -77,7 +77,7 @@ def decide(local: LocalState, answer: Answer | SourceError) -> tuple[Action, str
 
 
 def _after(local: LocalState, problem: SourceError) -> Action:
-    if isinstance(problem, NotFound | FileDenied):
+    if isinstance(problem, NotServed | FileDenied):
         return Action.FILE_FAILED
     if isinstance(problem, AccessDenied):
         return Action.PROBE_ACCESS

@@ -20,11 +20,13 @@ from cxrsync.events import (
     TreeNotice,
     Waiting,
 )
-from cxrsync.model import Outcome
+from cxrsync.model import MANIFEST_NAME, Outcome
 from cxrsync.ui.progress import Progress, is_problem
 
 _LOG_SECONDS = 30.0
 _MAX_NAMED = 20
+# A retry of one file of many is a detail; of the server, or of the manifest, everything waits.
+_ALWAYS_NAMED = {"", MANIFEST_NAME}
 _FAULTS = {Finding.BAD, Finding.UNREADABLE, Finding.MISSING}
 
 
@@ -65,7 +67,7 @@ class LineReporter:
             return _file(event.outcome, verbose=self._verbose)
         if isinstance(event, Checked) and (self._verbose or event.finding in _FAULTS):
             return self._fault(event)
-        if isinstance(event, Retrying) and (self._verbose or not event.path):
+        if isinstance(event, Retrying) and (self._verbose or event.path in _ALWAYS_NAMED):
             what = event.path or "the server"
             return f"waiting {humanize.duration(event.after)} for {what}: {event.reason}"
         if isinstance(event, Waiting):

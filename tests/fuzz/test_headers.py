@@ -9,12 +9,12 @@ from multidict import CIMultiDict
 
 from cxrsync.errors import SourceError, Throttled
 from cxrsync.sources.base import PastEnd, Unchanged
+from cxrsync.sources.http.refusals import retry_after
 from cxrsync.sources.http.responses import (
     RangeRequest,
     ResponseBody,
     interpret_response,
     request_headers,
-    retry_after,
 )
 
 NOW = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)

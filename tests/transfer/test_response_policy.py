@@ -12,6 +12,7 @@ from cxrsync.errors import (
     AccessDenied,
     CredentialsRefused,
     FileDenied,
+    Gone,
     Interrupted,
     InvalidResponse,
     NotFound,
@@ -106,10 +107,10 @@ CASES = [
         for local in REQUESTS
         for status, headers, action in [
             (200, {**whole(), **PAGE}, Action.WAIT),
-            *[(status, {}, Action.WAIT) for status in (302, 303, 307, 408, 425, 429)],
+            *[(status, {}, Action.WAIT) for status in (302, 303, 307, 408, 425, 429, 511, 522)],
             *[(status, {"Retry-After": "9"}, Action.WAIT) for status in (500, 502, 503, 504)],
             *[(status, {}, Action.FILE_FAILED) for status in (301, 308, 400, 404, 410, 412)],
-            (403, {}, Action.PROBE_ACCESS),
+            *[(status, {}, Action.PROBE_ACCESS) for status in (403, 451)],
             *[(status, {}, Action.RETRY) for status in (201, 204, 304, 501, 599)],
         ]
     ],
@@ -142,6 +143,7 @@ BROKE = Interrupted("broke")
         (LocalState(progress=True), Throttled("x", after=9), Action.WAIT),
         (LocalState(failures=9), InvalidResponse("x"), Action.RETRY),
         (LocalState(), NotFound("x"), Action.FILE_FAILED),
+        (LocalState(), Gone("x"), Action.FILE_FAILED),
         (LocalState(), AccessDenied("x"), Action.PROBE_ACCESS),
         (LocalState(), FileDenied("x"), Action.FILE_FAILED),
         (LocalState(progress=True), CredentialsRefused("x"), Action.RUN_FAILED),

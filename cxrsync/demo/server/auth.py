@@ -56,25 +56,35 @@ class Authenticator:
         self._sessions.clear()
 
     async def admit(
-        self, headers: Mapping[str, str], cookies: Mapping[str, str], *, sessions: bool
+        self,
+        headers: Mapping[str, str],
+        cookies: Mapping[str, str],
+        *,
+        sessions: bool,
+        active: bool = True,
     ) -> Admission:
         """Sign a client in by the cookie of a session, or by a password check.
 
         Both require an Authorization header. With a session its content does not matter. Without
         one the password is checked, and a session begins if the client sent any cookie: the 401
-        sets `testcookie` for this.
+        sets `testcookie` for this. An account that is not `active` has no session, and its right
+        password is checked and refused.
         """
         authorization = headers.get("Authorization")
         if authorization is None:
             return _DENIED
-        if sessions and self._sessions.get(cookies.get("sessionid", "")) == self._account.digest:
+        if (
+            sessions
+            and active
+            and self._sessions.get(cookies.get("sessionid", "")) == self._account.digest
+        ):
             return _ADMITTED
         pair = _parse_basic(authorization)
         if pair is None:
             return _DENIED
         self._request_log.checked_password()
         account = self._account
-        if not await asyncio.to_thread(account.fits, *pair):
+        if not await asyncio.to_thread(account.fits, *pair) or not active:
             return _DENIED
         if not (sessions and cookies):
             return _ADMITTED

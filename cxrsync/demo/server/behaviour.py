@@ -23,7 +23,16 @@ class ServerBehaviour:
     password_check_seconds: float = 0.1
     """The minimum cost of one password check, in seconds of CPU."""
     agreements: frozenset[str] | None = None
-    """Slugs whose agreement the user has signed; None means all. The others answer 403."""
+    """What the user has signed the agreement of: "slug/version", or "slug" for all its versions.
+    None means everything. The others answer 403."""
+    withdrawn: frozenset[str] = frozenset()
+    """Each "slug/version" whose files the site no longer gives out: 403, to everybody."""
+    active: bool = True
+    """False: the account is deactivated, and its right password answers 401."""
+    api_requests: int | None = None
+    """After so many requests the public API answers 429."""
+    api_retry_after: str | None = "3600"
+    """The Retry-After of that answer."""
     open_datasets: frozenset[str] = frozenset()
     """Slugs served without credentials."""
     rate: int | None = None

@@ -150,6 +150,12 @@ def says(status: HTTPStatus, *headers: tuple[str, str]) -> Fault:
     return lambda _request, _answer: page(status, *headers)
 
 
+def headed(lines: int, size: int) -> Fault:
+    """The right answer with so many more headers, each of so many bytes."""
+    more = tuple((f"X-Policy-{number}", "x" * size) for number in range(lines))
+    return lambda request, answer: answer(request).adding(*more)
+
+
 def redirects(to: str) -> Fault:
     """302 to another address."""
     return says(HTTPStatus.FOUND, ("Location", to))

@@ -75,6 +75,7 @@ class MiniPhysioNet:
         self._host = host
         self._port = port
         self._attempts: Counter[str] = Counter()
+        self._api_requests = 0
         self._cleanup = contextlib.ExitStack()
 
     @property
@@ -183,6 +184,8 @@ class MiniPhysioNet:
 
     async def _answer(self, request: web.BaseRequest, raw_path: str) -> Reply:
         if api := _API.fullmatch(raw_path):
+            if (limited := self._limit_api()) is not None:
+                return limited
             found = await asyncio.to_thread(self._file_tree.describe, api[1], api[2])
             status = HTTPStatus.NOT_FOUND if found is None else HTTPStatus.OK
             text = json.dumps({"detail": "Not found."} if found is None else found)
@@ -191,8 +194,21 @@ class MiniPhysioNet:
             return await self._answer_project(request, split(raw_path)[2:])
         return page(HTTPStatus.NOT_FOUND)
 
+    def _limit_api(self) -> Reply | None:
+        """Count a request to the public API; return the refusal if there were too many."""
+        self._api_requests += 1
+        behaviour = self.behaviour
+        if behaviour.api_requests is None or self._api_requests <= behaviour.api_requests:
+            return None
+        after = behaviour.api_retry_after
+        text = json.dumps({"detail": "Request was throttled."})
+        headers = () if after is None else (("Retry-After", after),)
+        kind = ("Content-Type", "application/json")
+        return Reply(HTTPStatus.TOO_MANY_REQUESTS, (kind, *headers), (text.encode(),))
+
     async def _answer_project(self, request: web.BaseRequest, parts: tuple[str, ...]) -> Reply:
-        """Answer in the real site's order: unknown project, sign-in, agreement, unknown file."""
+        """Answer in the real site's order: unknown project, sign-in, agreement of this version,
+        withdrawn files, unknown file."""
         if not self._file_tree.has_version(parts):
             return page(HTTPStatus.NOT_FOUND)
         behaviour, slug = self.behaviour, parts[0]
@@ -201,12 +217,18 @@ class MiniPhysioNet:
         if not may_sign_in(request.method, request.headers.get(hdrs.USER_AGENT, "")):
             return page(HTTPStatus.FORBIDDEN)
         admission = await self._authenticator.admit(
-            request.headers, request.cookies, sessions=behaviour.sessions
+            request.headers,
+            request.cookies,
+            sessions=behaviour.sessions,
+            active=behaviour.active,
         )
         if not admission.signed_in:
             refusal = page(HTTPStatus.UNAUTHORIZED, _CHALLENGE)
             return refusal.adding(_TEST_COOKIE) if behaviour.sessions else refusal
-        if behaviour.agreements is not None and slug not in behaviour.agreements:
+        version = "/".join(parts[:2])
+        signed = behaviour.agreements
+        is_signed = signed is None or not signed.isdisjoint({slug, version})
+        if not is_signed or version in behaviour.withdrawn:
             reply = page(HTTPStatus.FORBIDDEN)
         else:
             reply = self._file_reply(request, parts)

@@ -28,7 +28,7 @@ from cxrsync.errors import (
 )
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.http.proxy import proxy_for
-from cxrsync.sources.http.responses import TRY_LATER
+from cxrsync.sources.http.refusals import TRY_LATER
 
 PING_SECONDS = 10.0
 ATTEMPTS = 3

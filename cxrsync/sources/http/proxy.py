@@ -17,7 +17,7 @@ from yarl import URL
 
 from cxrsync.config.job import is_loopback
 from cxrsync.errors import AccessDenied, CredentialsRefused, SourceError, Unreachable, UsageError
-from cxrsync.sources.http.responses import TRY_LATER
+from cxrsync.sources.http.refusals import TRY_LATER
 
 _VARIABLES = {
     "https": ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),

@@ -9,22 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 
-from cxrsync.errors import AccessDenied, InvalidResponse, NotFound, SourceError, Throttled
+from cxrsync.errors import InvalidResponse, Throttled
 from cxrsync.model import is_size, is_time, is_validator
 from cxrsync.sources.base import BodyEnd, PastEnd, Unchanged
+from cxrsync.sources.http.refusals import http_date, refusal
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
 _UNSATISFIED = re.compile(r"bytes \*/([0-9]{1,19})")
 _MAX_DIGITS = 19
-# "Not now": they say nothing about the file or the user.
-TRY_LATER = {408, 425, 429, 500, 502, 503, 504}
-# To a login page, or a notice of repairs: tomorrow the file is there again.
-TEMPORARY_REDIRECTS = {302, 303, 307}
-# Too many requests at a time. nginx answers 502 and 504 if no process behind it is free.
-_OVERLOADED = {429, 503, 502, 504}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,41 +115,6 @@ def _range(headers: Mapping[str, str]) -> tuple[int, int, int | None]:
     return start, last + 1, total
 
 
-def refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceError:
-    """Return the error for a status other than 200, 206 and 401."""
-    if status == 403:
-        return AccessDenied("the server refuses access (403)")
-    if status in {404, 410}:
-        return NotFound(f"the server has no such file ({status})")
-    if status in TRY_LATER:
-        return Throttled(
-            f"the server asks to try later ({status})",
-            after=retry_after(headers.get("Retry-After"), now),
-            overloaded=status in _OVERLOADED,
-            by_us=status == 429,
-        )
-    if status in TEMPORARY_REDIRECTS:
-        return Throttled(f"the server points elsewhere for now ({status})")
-    if 300 <= status < 400 and status != 304:
-        # No redirect is followed. PhysioNet redirects a folder without its slash to a useless
-        # address, and a redirect to another origin must not get the password.
-        return NotFound(f"the server points elsewhere ({status})")
-    if 400 <= status < 500 and status not in {401, 416}:
-        return NotFound(f"the server will not give the file ({status})")
-    return InvalidResponse(f"the server answers {status}")
-
-
-def retry_after(value: str | None, now: datetime) -> float | None:
-    """Return Retry-After (seconds or a date) in seconds from ``now``; None if absent or invalid."""
-    if value is None:
-        return None
-    value = value.strip()
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    then = _date(value)
-    return None if then is None else max(0.0, (then - now).total_seconds())
-
-
 def _strong(tag: str | None) -> str | None:
     """Return a strong ETag, or None: only byte-for-byte equality is good enough for If-Range."""
     return tag if tag is not None and is_validator(tag) else None
@@ -178,14 +137,5 @@ def _length(headers: Mapping[str, str]) -> int | None:
 
 
 def _modified(headers: Mapping[str, str]) -> float | None:
-    then = _date(headers.get("Last-Modified", ""))
+    then = http_date(headers.get("Last-Modified", ""))
     return then.timestamp() if then is not None and is_time(then.timestamp()) else None
-
-
-def _date(value: str) -> datetime | None:
-    """Return an HTTP date, or None if it is invalid. Without a zone it is in UTC."""
-    try:
-        date = parsedate_to_datetime(value)
-    except (ValueError, OverflowError, TypeError, IndexError):
-        return None
-    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)

@@ -41,19 +41,18 @@ from cxrsync.errors import (
     CredentialsRefused,
     CxrsyncError,
     FileDenied,
-    Interrupted,
-    InvalidResponse,
     SourceError,
-    Unreachable,
-    Untrusted,
     UsageError,
 )
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.credentials import Credentials
 from cxrsync.sources.http.auth import AuthMethod, basic_header
 from cxrsync.sources.http.buffers import read_buffer
+from cxrsync.sources.http.failures import explain_failure
 from cxrsync.sources.http.proxy import Proxy, proxy_for
-from cxrsync.sources.http.responses import TEMPORARY_REDIRECTS, TRY_LATER, refusal
+from cxrsync.sources.http.redirects import redirected_sign_in
+from cxrsync.sources.http.refusals import TEMPORARY_REDIRECTS, TRY_LATER, refusal
+from cxrsync.sources.http.response_head import MAX_LINE_BYTES, MAX_LINES, StatusConnector
 from cxrsync.sources.http.timeouts import RequestTimeouts
 
 # nginx closes an idle connection after 65 to 75 s. We close it earlier, so that no request is sent
@@ -103,7 +102,7 @@ class Session:
         self._buffer = read_buffer(limits)
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=StatusConnector(
                 limit=limits.connections,
                 ssl=_tls(origin),
                 ttl_dns_cache=_DNS_SECONDS,
@@ -125,6 +124,9 @@ class Session:
             trace_configs=[RequestTimeouts.tracing(limits)],
             auto_decompress=False,
             read_bufsize=self._buffer,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_LINE_BYTES,
+            max_headers=MAX_LINES,
         )
 
     @property
@@ -238,7 +240,7 @@ class Session:
         response = await self._send(url, headers, AuthMethod.PASSWORD)
         if response.status == 401 or response.status in TEMPORARY_REDIRECTS:
             await drain(response)
-            self._refuse(response.status)
+            self._refuse(response)
         if response.status in TRY_LATER:
             return response  # a temporary error, which says nothing about sessions
         self._sign_ins += 1
@@ -247,13 +249,17 @@ class Session:
         self._proof = AuthMethod.COOKIE if session else AuthMethod.PASSWORD
         return response
 
-    def _refuse(self, status: int = 401) -> Never:
+    def _refuse(self, answer: aiohttp.ClientResponse | None = None) -> Never:
+        """Raise CredentialsRefused. ``answer``: what the password got, if it was not refused
+        before."""
         who = self._credentials
         assert who is not None
-        how = "" if status == 401 else f" with a redirect ({status}), as to a login page"
-        self._refused = CredentialsRefused(
-            f"the server refuses the password of {who.username} (from {who.found_in}){how}"
-        )
+        whose = f"the password of {who.username} (from {who.found_in})"
+        self._refused = CredentialsRefused(f"the server refuses {whose}")
+        if answer is not None and answer.status != 401:
+            self._refused = redirected_sign_in(
+                whose, answer.status, answer.headers.get("Location"), answer.url
+            )
         raise self._refused
 
     def _check_refused(self) -> None:
@@ -298,28 +304,12 @@ class Session:
 
     def _failure(self, problem: Exception, url: URL, *, connected: bool) -> CxrsyncError:
         """Return the error for a request that got no response head."""
-        where = f"{url.host}" if self._proxy is None else f"{url.host} through {self._proxy}"
-        match problem:
-            case aiohttp.ClientHttpProxyError() if self._proxy is not None:
-                return self._proxy_refusal(self._proxy, problem.status, url)
-            case aiohttp.ClientConnectorCertificateError():
-                whom = (
-                    where if problem.host == url.raw_host else problem.host
-                )  # the proxy's certificate
-                return Untrusted(f"cannot trust {whom}: {reason_of(problem.certificate_error)}")
-            case aiohttp.ClientConnectorError():
-                return Unreachable(f"cannot reach {where}: {reason_of(problem.os_error)}")
-            case TimeoutError() if not connected:
-                return Unreachable(f"cannot reach {where}: timed out")
-            case TimeoutError():
-                return Interrupted(f"no response for {self._limits.stall_timeout:g} s")
-            case UnicodeError():  # an empty label, or one of more than 63 letters
-                return UsageError(f"cannot reach {where}: not a valid host name")
-            case _ if self._proxy is not None and not connected:
-                return Unreachable(f"cannot reach {where}: invalid response")
-            case aiohttp.ClientConnectionError() | OSError():
-                return Interrupted(f"the connection broke: {reason_of(problem)}")
-        return InvalidResponse(f"an invalid response: {type(problem).__name__}")
+        if isinstance(problem, aiohttp.ClientHttpProxyError) and self._proxy is not None:
+            return self._proxy_refusal(self._proxy, problem.status, url)
+        stall_timeout = self._limits.stall_timeout
+        return explain_failure(
+            problem, url, self._proxy, connected=connected, stall_timeout=stall_timeout
+        )
 
 
 async def drain(response: aiohttp.ClientResponse) -> None:

@@ -12,14 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from cxrsync.errors import AccessDenied, InvalidResponse, NotFound, SourceError, Throttled
+from cxrsync.errors import (
+    AccessDenied,
+    Gone,
+    InvalidResponse,
+    NotFound,
+    NotServed,
+    SourceError,
+    Throttled,
+)
 from cxrsync.sources.base import BodyEnd, PastEnd, Unchanged
+from cxrsync.sources.http.refusals import retry_after
 from cxrsync.sources.http.responses import (
     RangeRequest,
     ResponseBody,
     interpret_response,
     request_headers,
-    retry_after,
 )
 
 many = settings(max_examples=200)
@@ -318,14 +326,16 @@ def test_a_page_instead_of_the_file(asked: RangeRequest, kind: str) -> None:
     [
         (403, AccessDenied),
         (404, NotFound),
-        (410, NotFound),
-        *[(status, NotFound) for status in (300, 301, 305, 308)],
+        (410, Gone),
+        *[(status, NotServed) for status in (300, 301, 305, 308)],
         # To a sign-in, or a notice of repairs: for now only.
         *[(status, Throttled) for status in (302, 303, 307)],
         *[(status, Throttled) for status in (408, 425, 429, 500, 502, 503, 504)],
         *[(status, InvalidResponse) for status in (201, 204, 207, 501, 505)],
         # Answers, not accidents: asking again would not change them.
-        *[(status, NotFound) for status in (400, 405, 412, 418, 451)],
+        *[(status, NotServed) for status in (400, 402, 405, 412, 418, 431)],
+        (451, AccessDenied),
+        *[(status, Throttled) for status in (511, 520, 521, 522, 523, 524, 530)],
         (401, InvalidResponse),  # the session answers it; one that gets here is no sign-in
     ],
 )
