@@ -7,6 +7,7 @@ byte order mark, and comments (``#``).
 
 from __future__ import annotations
 
+import os
 import re
 from unicodedata import category
 
@@ -45,7 +46,17 @@ def check_path(path: str) -> str | None:
             return f"our own folder ({OWN_FOLDER})"
         if len(name.encode()) > MAX_NAME_BYTES:
             return f"a name of more than {MAX_NAME_BYTES} bytes"
+    if not path.isascii() and not _is_written_as_utf8(path):
+        return "a name with letters that this locale does not write as UTF-8 (set PYTHONUTF8=1)"
     return None
+
+
+def _is_written_as_utf8(path: str) -> bool:
+    """Return whether a file of this path gets the name that it has at the source."""
+    try:
+        return os.fsencode(path) == path.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _as_disks_see(name: str) -> str:

@@ -104,7 +104,10 @@ def without_path(reason: str, path: str) -> str:
 
 def _without_files(error: str, root: str) -> str:
     """An error without the names of the tree's files."""
-    return re.sub(rf"{re.escape(root)}/[^\s:]+", f"{root}/…", error) if root else error
+    if not root:
+        return error
+    # A function, because a backslash of the root's is an escape in a replacement text.
+    return re.sub(rf"{re.escape(root)}/[^\s:]+", lambda _path: f"{root}/…", error)
 
 
 def _problems(raw: Any) -> tuple[TroubleGroup, ...]:

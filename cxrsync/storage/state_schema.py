@@ -106,7 +106,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     head = _check_size(path)
     if not head.writable:
         raise Damage("not written by cxrsync")
-    db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
+    db = sqlite3.connect(f"{_uri(path)}?mode=ro&immutable=1", uri=True)
     try:
         _check_pages(db)
         _check_shape(db)
@@ -127,7 +127,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     with suppress(FileNotFoundError):
         _check_regular(journal_of(path))
     # nolock: our own lock guards it, and fcntl locks do not work on some network file systems.
-    db = sqlite3.connect(f"file:{quote(str(path))}?nolock=1", uri=True)
+    db = sqlite3.connect(f"{_uri(path)}?nolock=1", uri=True)
     try:
         db.execute("PRAGMA journal_mode = DELETE")
         db.execute("PRAGMA synchronous = FULL")
@@ -149,6 +149,11 @@ def open_empty() -> sqlite3.Connection:
     db = sqlite3.connect(":memory:")
     _migrate(db)
     return db
+
+
+def _uri(path: Path) -> str:
+    # From the bytes that the system has for the name: they need not be UTF-8.
+    return f"file:{quote(os.fsencode(path))}"
 
 
 def is_damage(problem: Exception, path: Path) -> bool:

@@ -252,10 +252,15 @@ def command(dest: Path, *words: str, base_url: str = "") -> Ended:
 
 
 def command_process(
-    dest: Path, *words: str, base_url: str = "", through: Sequence[str] = ()
+    dest: Path,
+    *words: str,
+    base_url: str = "",
+    through: Sequence[str] = (),
+    variables: Mapping[str, str] | None = None,
 ) -> Ended:
-    """The same in a process of its own; ``through``: a command that runs it."""
-    environment = _variables(dest, base_url)
+    """The same in a process of its own. ``through``: a command that runs it; ``variables``: more of
+    its environment."""
+    environment = {**_variables(dest, base_url), **(variables or {})}
     with cxrsync_process(words, environment, through=through) as process:
         out, err = process.communicate()
     return Ended(process.returncode, out, err)
