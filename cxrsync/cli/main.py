@@ -14,6 +14,7 @@ import click
 from cxrsync import __version__
 from cxrsync.cli.diagnostics import capture_library_output
 from cxrsync.cli.environment import option
+from cxrsync.cli.signal_codes import end_at_warnings
 from cxrsync.cli.unknown_option import unknown_option
 from cxrsync.config.option_table import BY_NAME
 from cxrsync.config.option_value import TRUE_WORDS
@@ -94,6 +95,7 @@ def cli(ctx: click.Context, verbose: bool, quiet: bool, debug: bool) -> None:  #
 def entry() -> None:
     """Run the ``cxrsync`` command of this process."""
     open_standard_streams()
+    end_at_warnings()
     code: int = ExitCode.UNEXPECTED
     try:
         capture_library_output(debug=wants_tracebacks(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Signals such as Ctrl-C: the first ends a run with its state saved, the second ends it at once."""
+"""Signals such as Ctrl-C: the first ends a run with its state saved, the second at once."""
 
 from __future__ import annotations
 
@@ -9,16 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cxrsync.cancellation import CancelToken
+from cxrsync.cli.signal_codes import CODES, STOP_AT_ONCE, is_ignored
 from cxrsync.errors import ExitCode
 from cxrsync.events import Notice
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.reporters import Reporters
-
-_SIGNALS = {
-    signal.SIGINT: ExitCode.INTERRUPTED,
-    signal.SIGTERM: ExitCode.TERMINATED,
-    signal.SIGHUP: ExitCode.TERMINATED,  # the terminal or the ssh session was closed
-}
 
 
 @contextmanager
@@ -28,19 +23,24 @@ def obeying_signals(prompt: TerminalPrompt, reporters: Reporters) -> Iterator[Ca
     loop = asyncio.get_running_loop()
 
     def on_signal(number: signal.Signals, code: ExitCode) -> None:
-        if cancel.code is not None or prompt.abandon():
+        is_second = cancel.code is not None
+        if prompt.abandon() or (is_second and number in STOP_AT_ONCE):
             # The second signal, or one at the prompt, before there is any state to save. What is on
             # the disk stays valid.
             os._exit(code)
+        if is_second:
+            return
         cancel.request(code)
-        reporters.tell(
-            Notice(f"{number.name}: saving the state; repeat the signal to stop at once")
-        )
+        again = "repeat the signal" if number in STOP_AT_ONCE else "SIGTERM or Ctrl-C"
+        reporters.tell(Notice(f"{number.name}: saving the state; {again} to stop at once"))
 
-    for number, code in _SIGNALS.items():
-        loop.add_signal_handler(number, on_signal, number, code)
+    obeyed = [number for number in CODES if not is_ignored(number)]
+    before = {number: signal.getsignal(number) for number in obeyed}
+    for number in obeyed:
+        loop.add_signal_handler(number, on_signal, number, CODES[number])
     try:
         yield cancel
     finally:
-        for number in _SIGNALS:
+        for number in obeyed:
             loop.remove_signal_handler(number)
+            signal.signal(number, before[number])

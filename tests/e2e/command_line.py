@@ -145,7 +145,10 @@ class _Stream(io.TextIOWrapper):
         return io.TextIOWrapper(io.BytesIO(self._kept.getvalue()), encoding="utf-8").read()
 
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
+_SIGNALS = (
+    *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU),
+)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Names that are not UTF-8, locales that have no such letters, and streams with another encoding."""
+"""Names that are not UTF-8, locales without such letters, and streams with another encoding."""
 
 import json
 import os

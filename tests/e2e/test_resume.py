@@ -68,7 +68,9 @@ def test_killed_half_way(
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143), (signal.SIGUSR1, 143)],
+    ids=["INT", "TERM", "HUP", "USR1"],
 )
 def test_a_signal_stops_it_in_good_order(
     slow: MiniPhysioNet,
