@@ -2,7 +2,8 @@
 
     cli → api → operations, ui → sync → plan → dataset → transfer, preflight → sources, storage,
     manifest → config → catalog → stats → events, cancellation, report_data, byte_samples → model →
-    errors, humanize, sanitize, sorted_merge, clock, threads
+    errors, humanize, sanitize, sorted_merge, clock, threads,
+    utf8_stream
 
 Packages of one level do not import each other: ``ui`` receives events, ``dataset`` connects
 ``sources``, ``storage`` and ``manifest``. ``demo`` has no level; only ``cli`` imports it.
@@ -38,7 +39,7 @@ LEVELS: list[set[str]] = [
     {"stats"},
     {"events", "cancellation", "report_data", "byte_samples"},
     {"model"},
-    {"errors", "humanize", "sanitize", "sorted_merge", "clock", "threads"},
+    {"errors", "humanize", "sanitize", "sorted_merge", "clock", "threads", "utf8_stream"},
 ]
 HEIGHT = {package: -number for number, level in enumerate(LEVELS) for package in level}
 MAY_IMPORT_AIOHTTP = {"sources", "demo"}

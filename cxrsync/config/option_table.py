@@ -56,18 +56,19 @@ _SELECTION = (
     ),
     Option(
         "subject", Type.IDS, Group.SELECTION, metavar="ID", repeatable=True, example="p10000032",
-        help="p10000032, or @FILE with one id a line; repeatable.",
+        help="p10000032, or @FILE with ids (one a line, a CSV or TSV table with a column "
+        "subject_id, JSON; also .gz; @- reads standard input); repeatable.",
         near="subjects subject_id subject_ids patient patients patient_id participant",
     ),
     Option(
         "study", Type.IDS, Group.SELECTION, metavar="ID", repeatable=True, example="s50414267",
-        help="s50414267, or @FILE; repeatable.",
+        help="s50414267, or @FILE with ids, as above; repeatable.",
         near="studies study_id study_ids exam exams accession",
     ),
     Option(
         "image", Type.IDS, Group.SELECTION, metavar="ID", repeatable=True,
         example="02aa804e-bde0afdd-112c0b34-7bc16630-4e384014",
-        help="A DICOM id, or @FILE (@- reads standard input); repeatable.",
+        help="A DICOM id, or @FILE with ids, as above; repeatable.",
         near="images image_id image_ids dicom_id dicom_ids instance files_from",
     ),
     Option(

@@ -1,105 +1,116 @@
-"""Ids of subjects, studies and images, from arguments or from files with one id a line."""
+"""Ids of subjects, studies and images, from arguments or from files that list them."""
 
 from __future__ import annotations
 
-import re
+import io
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO
 
+from cxrsync.config.id_forms import FORMS, IMAGE, STUDY, SUBJECT, Form, other_form
+from cxrsync.config.id_list import IdList, read_id_list
 from cxrsync.errors import UsageError
 from cxrsync.sanitize import reason_of
+from cxrsync.utf8_stream import UnreadableStream, utf8_pieces
 
-_MAX_NAMED = 5
-
-
-class Form(NamedTuple):
-    """How ids of one sort are written. A user may leave ``prefix`` out."""
-
-    name: str
-    pattern: re.Pattern[str]
-    prefix: str
-    example: str
-
-
-SUBJECT = Form("subject", re.compile(r"p?([0-9]{8})"), "p", "p10000032 or 10000032")
-STUDY = Form("study", re.compile(r"s?([0-9]{8})"), "s", "s50414267 or 50414267")
-IMAGE = Form(
-    "image",
-    re.compile(r"(?:.*/)?([0-9a-f]{8}(?:-[0-9a-f]{8}){4})(?:\.dcm|\.jpg)?"),
-    "",
-    "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014",
-)
+__all__ = ["IMAGE", "STUDY", "SUBJECT", "Form", "parse_ids"]
 
 
 def parse_ids(values: Iterable[str], form: Form) -> tuple[str, ...]:
     """Return the ids as they are written in paths, sorted and without duplicates.
 
-    A value is an id, or several with commas, or ``@FILE`` with one id a line (``@-``: standard
-    input). Raises UsageError, which names the invalid lines.
+    A value is an id, a path or a URL that shows it, several of them with commas, or ``@FILE``
+    (``@-``: standard input). Raises UsageError, which names the invalid lines, but never shows
+    them: they may be a report's.
     """
-    ids: set[str] = set()
+    ids: dict[str, None] = {}
     for value in values:
         if value.startswith("@"):
             ids.update(_read_ids(value[1:], form))
             continue
         for word in [word for word in value.split(",") if word.strip()] or [value]:
-            known = _parse(word, form)
+            known = form.parse(word)
             if known is None:
-                raise UsageError(
-                    f"--{form.name} {word!r} is not the id of {_a(form)}",
-                    next_step=f"An id looks like {form.example}. @FILE reads ids from a file, "
-                    "one a line.",
-                )
-            ids.add(known)
+                raise _invalid_word(word, form)
+            ids[known] = None
     return tuple(sorted(ids))
 
 
-def _parse(word: str, form: Form) -> str | None:
-    match = form.pattern.fullmatch(word.strip().lower())
-    return form.prefix + match[1] if match else None
+def _invalid_word(word: str, form: Form) -> UsageError:
+    other = other_form(word, form)
+    step = f"An id looks like {form.example}. @FILE reads ids from a file: one a line, or a table."
+    if other is not None:
+        step = f"It is the id of {other.described}: use --{other.name}."
+    elif Path(word).suffix and len(word) < 4096 and Path(word).is_file():
+        step = f"It is a file: write --{form.name} @{word} to read the ids in it."
+    return UsageError(f"--{form.name} {word!r} is not the id of {form.described}", next_step=step)
 
 
-def _read_ids(name: str, form: Form) -> set[str]:
+def _read_ids(name: str, form: Form) -> dict[str, None]:
     option = f"--{form.name} @{name}"
-    ids: set[str] = set()
-    invalid: list[tuple[int, str]] = []
-    for number, line in enumerate(_lines(name, option), start=1):
-        if not line.strip():
-            continue
-        known = _parse(line, form)
-        if known is not None:
-            ids.add(known)
-        else:
-            invalid.append((number, line.strip()))
-    if invalid:
-        named = ", ".join(f"line {number} ({line[:40]!r})" for number, line in invalid[:_MAX_NAMED])
-        more = f" and {len(invalid) - _MAX_NAMED:,} more" if len(invalid) > _MAX_NAMED else ""
-        raise UsageError(
-            f"{option}: not the id of {_a(form)}: {named}{more}",
-            next_step=f"Each line must hold one id and nothing else: {form.example}.",
-        )
-    if not ids:
+    try:
+        with open_list(name, option) as stream:
+            found = read_id_list(utf8_pieces(stream), form)
+    except UnreadableStream as problem:
+        raise UsageError(f"{option}: the file is {reason_of(problem)}") from None
+    except OSError as problem:
+        raise UsageError(f"{option}: cannot be read: {reason_of(problem)}") from None
+    if found.problem or found.not_understood:
+        raise _invalid_list(found, form, option)
+    if not found.ids:
         # An empty list comes from a script that failed. It must not select everything.
         raise UsageError(f"{option}: the file contains no id")
-    return ids
+    return found.ids
 
 
-def _lines(name: str, option: str) -> Iterator[str]:
+@contextmanager
+def open_list(name: str, option: str) -> Iterator[BinaryIO]:
+    """Open a file that lists something, or standard input (``-``). Raises UsageError."""
+    if name == "-":
+        yield _standard_input(option)
+        return
     try:
-        if name == "-":
-            yield from sys.stdin
-        else:
-            with Path(name).expanduser().open(encoding="utf-8-sig") as file:
-                yield from file
-    except UnicodeDecodeError:
-        raise UsageError(f"{option}: the file is not UTF-8 text") from None
+        file = Path(name).expanduser().open("rb")
     except ValueError:  # a NUL character, or a lone surrogate
         raise UsageError(f"{option}: this cannot be the name of a file") from None
     except (OSError, RuntimeError) as problem:
         raise UsageError(f"{option}: cannot be read: {reason_of(problem)}") from None
+    with file:
+        yield file
 
 
-def _a(form: Form) -> str:
-    return f"an {form.name}" if form is IMAGE else f"a {form.name}"
+def _standard_input(option: str) -> BinaryIO:
+    if sys.stdin is None:
+        raise UsageError(f"{option}: standard input is closed")
+    found: BinaryIO | None = getattr(sys.stdin, "buffer", None)
+    return io.BytesIO(sys.stdin.read().encode()) if found is None else found
+
+
+def _invalid_list(found: IdList, form: Form, option: str) -> UsageError:
+    """Return the error for a list that holds something else than ids; it shows nothing of it."""
+    step = (
+        f"One id a line ({form.example}), a table with a column {form.columns[0]}, or a JSON list "
+        "of ids."
+    )
+    if found.problem:
+        what = f"{option}: {found.problem}"
+    else:
+        units = "entries" if found.unit == "entry" else f"{found.unit}s"
+        more = found.not_understood - len(found.first)
+        numbers = ", ".join(f"{number:,}" for number in found.first)
+        numbers += f" and {more:,} more" if more else ""
+        verb, named = ("is", found.unit) if found.not_understood == 1 else ("are", units)
+        of = f"{found.lines:,} {found.unit if found.lines == 1 else units}"
+        what = (
+            f"{option}: {found.not_understood:,} of {of} {verb} not the id of {form.described}: "
+            f"{named} {numbers}"
+        )
+    is_other = found.problem or found.not_understood == found.lines
+    others = [
+        f"--{each.name} {option.split(' ', 1)[1]}" for each in FORMS if each.name in found.others
+    ]
+    if others and is_other:
+        step = f"Did you mean {' or '.join(others)}?"
+    return UsageError(what, next_step=step)

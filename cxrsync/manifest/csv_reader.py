@@ -1,4 +1,4 @@
-"""Reads columns of a CSV table as a stream: the dataset's tables or a user's, plain or gzip.
+"""Reads columns of a CSV or TSV table as a stream: the dataset's tables or a user's.
 
 Columns are found by name, not by position. A table is never trusted: anything odd in it raises
 :class:`InvalidTable`, and never gives a shorter table. The message names lines and columns, but
@@ -8,29 +8,21 @@ shows no value: people paste messages into public issues.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import re
 import textwrap
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from operator import itemgetter
 from typing import BinaryIO
 
 from cxrsync.catalog.dataset_info import suggest
 from cxrsync.errors import CxrsyncError, ExitCode
+from cxrsync.sanitize import reason_of
+from cxrsync.utf8_stream import UnreadableStream, utf8_pieces
 
-# The limit for a table, in uncompressed bytes. The largest real one has about 50 MB.
-MAX_BYTES = 4 << 30
 # The limit for a row, give or take a piece: an unclosed quote must not fill the memory.
 MAX_ROW_BYTES = 1 << 20
-# After the first bytes no table is compressed this well; gzip's own limit is about 1,030.
-BOMB_FROM_BYTES = 64 << 20
-BOMB_RATIO = 1000
-
-_PIECE = 128 << 10
-_GZIP = b"\x1f\x8b"
 # How many columns an error message considers, and how many characters it shows of them.
 _MAX_NAMED = 100
 _MAX_SHOWN = 400
@@ -66,11 +58,12 @@ class InvalidTable(CxrsyncError):
 def read_rows(stream: BinaryIO, name: str, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Yield the values of ``columns``, in that order, for each row. Blank lines are not rows.
 
-    ``name`` is for messages. Gzip is recognized by its first bytes. The stream is read from its
+    ``name`` is for messages. Gzip and UTF-16 are recognized by the first bytes, tabs and semicolons
+    between the columns by the header. The stream is read from its
     current position and stays open. Raises InvalidTable during the iteration, possibly after the
     last row (a gzip stream that is cut off): do not use the rows before the end is reached.
     """
-    rows = _rows(stream, name)
+    rows = _rows(stream, name, columns)
     header = _header(rows, name)
     pick = _picker([_position(column, header, name) for column in columns])
     first = next(rows, None)
@@ -125,12 +118,32 @@ def _picker(positions: list[int]) -> Callable[[list[str]], tuple[str, ...]]:
 # ── bytes → lines → rows ───────────────────────────────────────────────────────────────────────
 
 
-def _rows(stream: BinaryIO, name: str) -> Iterator[list[str]]:
+def _delimiter(header: str, columns: Sequence[str]) -> str:
+    """Return what separates the columns: a comma, unless the wanted ones show another."""
+    for delimiter in "\t;" if columns else "":
+        names = [each.strip().strip('"') for each in header.split(delimiter)]
+        if len(names) > 1 and all(names) and all(column in names for column in columns):
+            return delimiter
+    return ","
+
+
+def _rows(stream: BinaryIO, name: str, columns: Sequence[str] = ()) -> Iterator[list[str]]:
     """Yield the header and the rows. Every row has as many fields as the header."""
     lines = _Lines(stream, name)
-    # Strict: otherwise an unclosed quote would silently swallow the rows after it.
     split = chain.from_iterable(io.StringIO(text, newline="") for text in lines)
-    reader = csv.reader(split, strict=True)
+    blanks, head = 0, ""
+    for line in split:
+        lines.open_bytes = 0
+        if line.strip("\r\n"):
+            head = line
+            break
+        blanks += 1
+    # Strict: otherwise an unclosed quote would silently swallow the rows after it.
+    reader = csv.reader(
+        chain(repeat("\n", blanks), [head], split),
+        delimiter=_delimiter(head, columns),
+        strict=True,
+    )
     width = 0
     try:
         for row in reader:
@@ -166,7 +179,7 @@ class _Lines:
 
     def __iter__(self) -> Iterator[str]:
         rest = b""
-        for piece in _pieces(self._stream, self._name):
+        for piece in self._pieces():
             self.open_bytes += len(piece)
             if self.open_bytes > MAX_ROW_BYTES:
                 raise InvalidTable(
@@ -182,6 +195,12 @@ class _Lines:
         if rest:
             yield self._decode(rest)
 
+    def _pieces(self) -> Iterator[bytes]:
+        try:
+            yield from utf8_pieces(self._stream)
+        except UnreadableStream as problem:
+            raise InvalidTable(self._name, reason_of(problem)) from None
+
     def _decode(self, data: bytes) -> str:
         try:
             text = data.decode("utf-8")
@@ -190,60 +209,9 @@ class _Lines:
         nul = data.find(b"\0")
         if nul >= 0:
             raise self._odd("a NUL character", data, nul)
-        if self._line == 1:
-            text = text.removeprefix("\ufeff")
         self._line += data.count(b"\n")
         return text
 
     def _odd(self, what: str, data: bytes, place: int) -> InvalidTable:
         line = self._line + data.count(b"\n", 0, place)
         return InvalidTable(self._name, f"line {line}: {what}")
-
-
-# ── gzip or not ────────────────────────────────────────────────────────────────────────────────
-
-
-def _pieces(stream: BinaryIO, name: str) -> Iterator[bytes]:
-    """Yield the table's uncompressed bytes in pieces of at most _PIECE."""
-    source = _Counted(stream)
-    total = 0
-    for piece in _uncompressed(source, name) if source.is_gzip else iter(source.piece, b""):
-        total += len(piece)
-        if total > MAX_BYTES:
-            raise InvalidTable(name, f"more than {MAX_BYTES:,} bytes")
-        if total > BOMB_FROM_BYTES and total > BOMB_RATIO * source.bytes_read:
-            raise InvalidTable(name, f"expands to more than {BOMB_RATIO:,} times its size")
-        yield piece
-
-
-def _uncompressed(source: _Counted, name: str) -> Iterator[bytes]:
-    unpacked = gzip.GzipFile(fileobj=source)
-    try:
-        while piece := unpacked.read1(_PIECE):
-            yield piece
-    except EOFError:
-        raise InvalidTable(name, "cut off: its gzip stream does not end") from None
-    except (gzip.BadGzipFile, zlib.error):
-        raise InvalidTable(name, "damaged gzip") from None
-
-
-class _Counted(io.BufferedIOBase):
-    """A stream that recognizes gzip by its first bytes, and counts the bytes read from it."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._head = stream.read(len(_GZIP))
-        if len(self._head) == 1:  # an unbuffered stream may return less than was asked for
-            self._head += stream.read(1)
-        self.is_gzip = self._head == _GZIP
-        self.bytes_read = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        data = self._head or self._stream.read(-1 if size is None else size)
-        self._head = b""
-        self.bytes_read += len(data)
-        return data
-
-    def piece(self) -> bytes:
-        """Return the next piece of bytes."""
-        return self.read(_PIECE)

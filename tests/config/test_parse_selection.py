@@ -1,20 +1,14 @@
 """make_selection: what options mean, which are refused, and which similar names are named."""
 
-import io
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from cxrsync.config.parse_ids import IMAGE, STUDY, SUBJECT, Form, parse_ids
 from cxrsync.config.parse_selection import make_selection
 from cxrsync.config.selection import Label, Sample, Selection, Unit
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.model import Kind
-
-many = settings(max_examples=200)
 
 JPG, DICOM = "mimic-cxr-jpg", "mimic-cxr"
 ID = "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014"
@@ -134,7 +128,7 @@ def test_any_value_of_an_unknown_dataset_is_accepted() -> None:
         ({"split": "test", "split_table": "/tmp"}, "/tmp: no such file"),
         ({"split": "test", "split_table": "~nobody-of-that-name/x"}, "there is no such user"),
         ({"subject": "10000032,,x"}, "--subject 'x' is not the id of a subject"),
-        ({"study": "p50414267"}, "'p50414267' is not the id of a study An id looks like s5"),
+        ({"study": "p50414267"}, "'p50414267' is not the id of a study It is the id of a subject"),
         ({"image": ID[:-1]}, "is not the id of an image An id looks like 02aa"),
         ({"subject": True}, "--subject True is not an id"),
     ],
@@ -151,80 +145,3 @@ def test_refused_for_other_datasets() -> None:
     assert "has no images, so --frontal selects nothing" in said
     assert "--sample-by study" in refusal(DICOM, sample=3, only="reports")
     assert make_selection({"only": "reports"}, DICOM).only == (Kind.REPORTS,)
-
-
-# ── ids ────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("10000032\n", "p10000032"),
-        ("p10000033\r\n\r\n  P10000032  \n\n", "p10000032 p10000033"),
-        ("\ufeff10000032", "p10000032"),
-    ],
-)
-def test_ids_in_a_file(tmp_path: Path, text: str, found: str) -> None:
-    (tmp_path / "ids").write_text(text, encoding="utf-8", newline="")
-    assert parse_ids([f"@{tmp_path}/ids"], SUBJECT) == tuple(found.split())
-    both = parse_ids(["p19999999", f"@{tmp_path}/ids"], SUBJECT)
-    assert both == (*found.split(), "p19999999")
-
-
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        (b"", "the file contains no id"),
-        (b" \n\n", "the file contains no id"),
-        (b"subject_id\n10000032\n\n1000003\n", "line 1 ('subject_id'), line 4 ('1000003')"),
-        (b"10000032,10000033\n", "line 1 ('10000032,10000033') Each line must hold one id"),
-        (b"x\n" * 1_200, "line 5 ('x') and 1,195 more"),
-        (b"x" * 99_999, f"line 1 ('{'x' * 40}')"),
-        (b"10000032\n\xff\xfe\n", "the file is not UTF-8 text"),
-        (b"\x00\n", "line 1 ('\\x00')"),
-        (None, "cannot be read: No such file or directory"),
-    ],
-    ids=range(9),
-)
-def test_files_with_invalid_ids(tmp_path: Path, data: bytes | None, said: str) -> None:
-    file = tmp_path / "ids"
-    if data is not None:
-        file.write_bytes(data)
-    text = refusal(subject=["p10000032", f"@{file}"])
-    assert f"--subject @{file}: " in text
-    assert said in text
-    assert len(text) < 1_000
-
-
-def test_invalid_names_of_files() -> None:
-    assert "cannot be read: Is a directory" in refusal(study="@/tmp")
-    assert "cannot be read" in refusal(study="@")
-    assert "cannot be read" in refusal(study="@~nobody-of-that-name/ids")
-
-
-def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("50414267\ns50414268\n"))
-    assert parse_ids(["@-"], STUDY) == ("s50414267", "s50414268")
-    # Standard input can be read only once.
-    assert "--study @-: the file contains no id" in refusal(study="@-")
-
-
-@many
-@given(st.lists(st.text(max_size=50), max_size=3), st.sampled_from([SUBJECT, STUDY, IMAGE]))
-def test_no_text_makes_it_raise_anything_else(values: list[str], form: Form) -> None:
-    values = [value for value in values if not value.startswith("@")]
-    try:
-        found = parse_ids(values, form)
-    except UsageError:
-        return
-    assert list(found) == sorted(set(found))
-    assert all(form.pattern.fullmatch(each) for each in found)
-
-
-@many
-@given(st.lists(st.integers(0, 99_999_999), min_size=1, max_size=5), st.booleans())
-def test_ids_as_numbers(numbers: list[int], prefix: bool) -> None:
-    words = [f"{'p' * prefix}{number:08}" for number in numbers]
-    assert parse_ids([",".join(words)], SUBJECT) == tuple(
-        f"p{number:08}" for number in sorted(set(numbers))
-    )

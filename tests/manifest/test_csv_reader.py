@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxrsync import utf8_stream
 from cxrsync.demo.data import tables as demo
 from cxrsync.errors import ExitCode
 from cxrsync.manifest import csv_reader
@@ -51,6 +52,11 @@ def rows(data: bytes, *columns: str) -> list[tuple[str, ...]]:
         (b'a,b\n"1\n2","3""4"\n', ["a", "b"], [("1\n2", '3"4')]),
         ("a\nx\u2028y\x85z\x0b\n".encode(), ["a"], [("x\u2028y\x85z\x0b",)]),  # no line ends
         (b"a,a,b\n1,2,3\n", ["b"], [("3",)]),
+        (SPLIT.decode().encode("utf-16"), ["dicom_id"], [("a",), ("b",)]),
+        (SPLIT.decode().encode("utf-16-be"), ["dicom_id"], [("a",), ("b",)]),
+        (SPLIT.replace(b",", b"\t"), ["split", "dicom_id"], [("train", "a"), ("test", "b")]),
+        (b"\n\n" + SPLIT.replace(b",", b";"), ["split"], [("train",), ("test",)]),
+        (b'"a";b\n"x;y";"2,3"\n', ["b", "a"], [("2,3", "x;y")]),
     ],
 )
 def test_what_is_read(data: bytes, columns: list[str], expected: list[tuple[str, ...]]) -> None:
@@ -83,7 +89,8 @@ PACKED = gzip.compress(BODY, mtime=0)
         (BODY + VALUE.encode(), "line 4: not as many fields as the header has (1, not 2)"),
         (b'a,b\n"1\n\n",2\n1,2,3\n', "line 5: not as many"),
         (BODY + b"\xff\n", "line 4: not UTF-8"),
-        (BODY.decode().encode("utf-16"), "line 1: not UTF-8"),
+        (BODY.decode().encode("utf-16")[:-1], "not valid UTF-16"),
+        (BODY.replace(b",", b"\t").replace(b"a\tb", b"a\tc"), "no column a"),
         (BODY + b"1,\0\n", "line 4: a NUL"),
         (BODY + b"1,2\n" * 200_000 + b"\0", "line 200004: a NUL"),
         (BODY + b'1,"' + VALUE.encode(), "line 4: not valid CSV"),
@@ -125,15 +132,15 @@ def test_a_row_without_end_is_not_taken_in(
     unit: bytes, pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = 0
-    pieces = csv_reader._pieces
+    pieces = utf8_stream.utf8_pieces
 
-    def counted(stream: BinaryIO, name: str) -> Iterator[bytes]:
+    def counted(stream: BinaryIO) -> Iterator[bytes]:
         nonlocal taken
-        for piece in pieces(stream, name):
+        for piece in pieces(stream):
             taken += len(piece)
             yield piece
 
-    monkeypatch.setattr(csv_reader, "_pieces", counted)
+    monkeypatch.setattr(csv_reader, "utf8_pieces", counted)
     with pytest.raises(InvalidTable):
         rows(pack(b"a\n1\n" + unit * (8 << 20)), "a")
     assert taken < 2 << 20
@@ -146,7 +153,7 @@ def test_a_long_row_behind_many() -> None:
 
 
 def test_more_bytes_than_a_table_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_reader, "MAX_BYTES", len(SPLIT))
+    monkeypatch.setattr(utf8_stream, "MAX_BYTES", len(SPLIT))
     for data in (SPLIT, gzip.compress(SPLIT)):
         assert len(rows(data, "split")) == 2
     for data in (SPLIT + b"\n", gzip.compress(SPLIT + b"\n")):
@@ -155,8 +162,8 @@ def test_more_bytes_than_a_table_has(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_reader, "BOMB_FROM_BYTES", 20_000)
-    monkeypatch.setattr(csv_reader, "BOMB_RATIO", 10)
+    monkeypatch.setattr(utf8_stream, "BOMB_FROM_BYTES", 20_000)
+    monkeypatch.setattr(utf8_stream, "BOMB_RATIO", 10)
     same = b"a,b\n" * 10_000
     with pytest.raises(InvalidTable, match="expands to more than 10 times"):
         rows(gzip.compress(same), "a")
@@ -195,7 +202,7 @@ def test_what_csv_wrote_reads_back(
     half = len(written) // 2
     expected = [tuple(row[header.index(name)] for name in wanted) for row in body]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_reader, "_PIECE", piece)
+        patch.setattr(utf8_stream, "_PIECE", piece)
         for file in (
             written,
             gzip.compress(written),
