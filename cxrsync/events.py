@@ -107,6 +107,11 @@ class TreeNotice(Notice):
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut(Notice):
+    """What was asked for and is left out. Shown even by commands that show little else."""
+
+
+@dataclass(frozen=True, slots=True)
 class LimitReached:
     """A limit of the user's was reached; some selected files are left."""
 

@@ -57,6 +57,8 @@ def status(
 
     target = find_target(job, say)
     with expectation(target, job, everything=everything) as expected:
+        for text in expected.selected.left_out if verbosity.level >= 0 else ():
+            to_stderr(f"note: {text}")
         gathered = None if file is None else gather(expected)
         shares = status_of(expected) if gathered is None else gathered.statuses
     runs = active_runs(target.tree)

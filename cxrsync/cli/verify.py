@@ -24,7 +24,7 @@ from cxrsync.cli.pull import pull_job
 from cxrsync.config.job import Job, unattended
 from cxrsync.dataset.version import find_target
 from cxrsync.errors import ExitCode, UsageError, worst_of
-from cxrsync.events import Event, Notice
+from cxrsync.events import Event, LeftOut, Notice
 from cxrsync.operations.exit_status import Ending, exit_status
 from cxrsync.operations.expected_files import Expectation, expectation
 from cxrsync.operations.verify import Verification
@@ -70,7 +70,7 @@ def verify(
         reporters = Reporters(
             verbosity.level, json_to=verbosity.output if as_json else None, progress=progress
         )
-        for notice in notices:
+        for notice in [*notices, *map(LeftOut, expected.selected.left_out)]:
             reporters.tell(notice)
         try:
             found = _find(expected, job, scrub, reporters)

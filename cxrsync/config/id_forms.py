@@ -96,7 +96,7 @@ PATH_COLUMNS = (
 )
 
 
-def other_form(word: str, form: Form) -> Form | None:
+def other_form(word: str, form: Form | None) -> Form | None:
     """Return the sort of id that a word is, if it is surely not one of ``form``."""
     for other in FORMS:
         is_bare_number = word.strip().isdigit()

@@ -94,7 +94,7 @@ def _form(option: Option) -> dict[str, Any]:
         return {"type": ["string", "number"], "minLength": 1, "minimum": 0}
     if option.type is Type.SHARE:
         return {"type": ["string", "integer"], "minLength": 1, "minimum": 0}
-    if option.type is Type.IDS:
+    if option.type in {Type.IDS, Type.SHARD}:
         return {"type": ["string", "integer"], "minLength": 1}
     if option.type in {Type.INT, Type.SECONDS}:
         number = _number(option)

@@ -25,7 +25,17 @@ _WHERE_IT_BELONGS = (
 PING_FORM = re.compile(r"^(\$\{[A-Za-z_][A-Za-z0-9_]*\}|@.+)$", re.ASCII)
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _TEXTS = frozenset(
-    {Type.TEXT, Type.IDS, Type.HOOK, Type.PING, Type.PATH, Type.CHOICE, Type.WINDOW, Type.RATE}
+    {
+        Type.TEXT,
+        Type.IDS,
+        Type.SHARD,
+        Type.HOOK,
+        Type.PING,
+        Type.PATH,
+        Type.CHOICE,
+        Type.WINDOW,
+        Type.RATE,
+    }
 )
 
 
@@ -92,7 +102,7 @@ def _refuse_traps(document: YamlDocument, path: ValuePath, option: Option) -> No
         if value is None:
             continue
         is_rate = option.type is Type.RATE and not isinstance(value, bool)
-        is_id = option.type is Type.IDS and type(value) is int
+        is_id = option.type in {Type.IDS, Type.SHARD} and type(value) is int
         if is_rate or is_id:
             continue
         kind = "true or false" if isinstance(value, bool) else "a number"

@@ -25,6 +25,7 @@ class Type(Enum):
     CHOICE = "choice"
     TEXT = "text"
     IDS = "ids"  # text, or whole numbers
+    SHARD = "shard"  # the same
     HOOK = "hook"  # a command
     PING = "ping"  # an address that is a secret
 
@@ -134,6 +135,7 @@ _FORMS = {
     Type.PATH: "a path",
     Type.TEXT: "text",
     Type.IDS: "an id",
+    Type.SHARD: "a shard",
     Type.HOOK: "a command",
     Type.PING: "an address",
 }

@@ -45,13 +45,13 @@ _DATASET = (
 
 _SELECTION = (
     Option(
-        "shard", Type.TEXT, Group.SELECTION, metavar="P10", repeatable=True, example="p10",
-        help="p10 to p19; also p10-p14 and p10,p12; repeatable.",
+        "shard", Type.SHARD, Group.SELECTION, metavar="P10", repeatable=True, example="p10",
+        help="p10 to p19; also 10, p10-p14 and p10,p12; repeatable.",
         near="shards folder folders part partition chunk",
     ),
     Option(
         "split", Type.TEXT, Group.SELECTION, metavar="S", repeatable=True, example="test",
-        help="train, validate or test; repeatable.",
+        help="train, validate or test; with --split-table the names in it; repeatable.",
         near="splits subset fold set train test validate val",
     ),
     Option(
@@ -70,6 +70,12 @@ _SELECTION = (
         example="02aa804e-bde0afdd-112c0b34-7bc16630-4e384014",
         help="A DICOM id, or @FILE with ids, as above; repeatable.",
         near="images image_id image_ids dicom_id dicom_ids instance files_from",
+    ),
+    Option(
+        "skip_unknown", Type.FLAG, Group.SELECTION, advanced=True,
+        help="Leave out ids that the version does not have, and name them, instead of refusing "
+        "them. At least one must be there.",
+        near="ignore_unknown skip_missing ignore_missing allow_missing allow_unknown",
     ),
     Option(
         "view", Type.TEXT, Group.SELECTION, metavar="PA,AP", repeatable=True, example="PA",

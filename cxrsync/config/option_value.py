@@ -8,16 +8,17 @@ converted: ``"3"`` is not a number. The command line and the environment pass te
 from __future__ import annotations
 
 import math
-import operator
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cxrsync.config.hook_command import parse_hook_command
+from cxrsync.config.near_values import value_advice
 from cxrsync.config.option import Option, Type, nearest
 from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS
 from cxrsync.config.ping_url import parse_ping_url
+from cxrsync.config.python_values import MAX_INT, advice, id_text, index, listed
 from cxrsync.config.quantities import Share, parse_amount, parse_duration, parse_share
 from cxrsync.config.timetable import parse_timetable
 from cxrsync.config.window import parse_window
@@ -30,8 +31,6 @@ SIGN_IN_HINT = (
     "A password is never an argument. Set PHYSIONET_PASSWORD or PHYSIONET_PASSWORD_FILE, or use "
     "~/.netrc."
 )
-# SQLite stores no larger number, and Python prints none of more than 4,300 digits.
-_MAX_INT = (1 << 63) - 1
 # About 30 years. The timers of the system overflow at a few times that.
 _MAX_SECONDS = 1e9
 _MAX_SHOWN = 60
@@ -115,7 +114,7 @@ def _read(option: Option, text: str) -> object:
         if folded not in TRUE_WORDS | FALSE_WORDS:
             raise ValueError
         return folded in TRUE_WORDS
-    if option.type in _NUMBERS and text not in option.words:
+    if option.type in _NUMBERS and text.strip().casefold() not in option.words:
         return _NUMBERS[option.type](text)
     return text
 
@@ -153,11 +152,11 @@ def _flag(_option: Option, value: object) -> bool:
 
 def _int(option: Option, value: object) -> int | str:
     if isinstance(value, str):
-        if value in option.words:
-            return value
+        if value.strip().casefold() in option.words:
+            return value.strip().casefold()
         raise _Wrong(_without_quotes(value, int))
-    number = _index(value)
-    if number is None or abs(number) > _MAX_INT or not _is_within(option, number):
+    number = index(value)
+    if number is None or abs(number) > MAX_INT or not _is_within(option, number):
         raise _Wrong
     return number
 
@@ -165,7 +164,7 @@ def _int(option: Option, value: object) -> int | str:
 def _seconds(option: Option, value: object) -> float:
     if isinstance(value, str):
         raise _Wrong(_without_quotes(value, float))
-    number = value if isinstance(value, float) else _index(value)
+    number = value if isinstance(value, float) else index(value)
     if number is None or not -_MAX_SECONDS <= number <= _MAX_SECONDS:  # nor NaN
         raise _Wrong
     if not _is_within(option, number):
@@ -221,11 +220,12 @@ def _text(option: Option, value: object) -> str:
 def _choice(option: Option, value: object) -> str:
     if not isinstance(value, str):
         raise _Wrong(_in_quotes(option))
-    if value not in option.words:
+    word = value.strip().casefold()
+    if word not in option.words:
         from cxrsync.catalog.dataset_info import suggestion
 
-        raise _Wrong(suggestion(value, option.words))
-    return value
+        raise _Wrong(value_advice(option.name, value) or suggestion(value, option.words))
+    return word
 
 
 _CHECKS: dict[Type, Callable[[Option, object], Any]] = {
@@ -251,7 +251,7 @@ _NUMBERS: dict[Type, Callable[[str], float]] = {Type.INT: int, Type.SECONDS: flo
 
 def _check_texts(option: Option, value: object, label: str) -> list[str]:
     """Return the values of a repeatable option as texts. A single value need not be a list."""
-    values = _listed(value)
+    values = listed(value)
     texts = ["" if each is None else _as_text(option, each, label) for each in values]
     if texts and all(text.strip() for text in texts):
         return texts
@@ -262,36 +262,19 @@ def _check_texts(option: Option, value: object, label: str) -> list[str]:
     )
 
 
-def _listed(value: object) -> list[object]:
-    is_list = isinstance(value, Iterable) and not isinstance(value, str | bytes)
-    if not is_list or (isinstance(value, Mapping) and value):
-        return [value]
-    try:
-        return list(value)  # type: ignore[call-overload, no-any-return]
-    except TypeError:  # a numpy array of dimension 0
-        return [value]
-
-
 def _as_text(option: Option, value: object, label: str) -> str:
     if isinstance(value, str):
         return value
-    number = _index(value) if option.type is Type.IDS else None
-    if number is not None and abs(number) <= _MAX_INT:
-        return str(number)
-    raise UsageError(f"{label} {_shown(value)} is not {option.form}", next_step=_in_quotes(option))
+    text = id_text(value) if option.type in {Type.IDS, Type.SHARD} else None
+    if text is not None:
+        return text
+    raise UsageError(
+        f"{label} {_shown(value)} is not {option.form}",
+        next_step=advice(value) or _in_quotes(option),
+    )
 
 
 # ── helpers ────────────────────────────────────────────────────────────────────────────────────
-
-
-def _index(value: object) -> int | None:
-    """Return a whole number, also one of numpy; None for anything else, also for a bool."""
-    if isinstance(value, bool):
-        return None
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        return None
 
 
 def _is_within(option: Option, number: float) -> bool:
@@ -324,7 +307,7 @@ def _shown(value: object) -> str:
         shown = float.__repr__(value)
     elif value is None or isinstance(value, bool):
         shown = str(value)
-    elif (number := _index(value)) is not None and abs(number) <= _MAX_INT:
+    elif (number := index(value)) is not None and abs(number) <= MAX_INT:
         shown = str(number)
     if not shown:
         return f"({type(value).__name__})"

@@ -12,6 +12,13 @@ from typing import Any
 
 from cxrsync.catalog.dataset_info import DatasetInfo, suggestion
 from cxrsync.catalog.load import dataset_info
+from cxrsync.config.id_forms import other_form
+from cxrsync.config.near_values import (
+    label_value,
+    means_split,
+    singular_or_plural,
+    value_advice,
+)
 from cxrsync.config.option_value import absolute, check_options, existing
 from cxrsync.config.parse_ids import IMAGE, STUDY, SUBJECT, parse_ids
 from cxrsync.config.selection import CHEXPERT, Label, Sample, Selection, Unit
@@ -22,7 +29,8 @@ FRONTAL = ("PA", "AP")
 LATERAL = ("LATERAL", "LL")
 BLANK = "blank"
 _LABEL_VALUES = ("1", "0", "-1", BLANK)
-_SHARDS = re.compile(r"p(\d\d)(?:-p?(\d\d))?", re.ASCII)
+# p10, P10, 10, files/p10/, p10-p14, 10-14
+_SHARDS = re.compile(r"(?:files/)?p?(\d\d)(?:[-:]p?(\d\d))?/?", re.ASCII)
 # Options that select images: by the folders files/p10/p10000032/s50414267/, or by tables.
 _BY_IMAGE = ("split", "subject", "study", "image", "view", "frontal", "lateral", "label")
 
@@ -34,11 +42,14 @@ def parse_shards(values: Iterable[str]) -> tuple[str, ...]:
     """
     shards: set[str] = set()
     for word in _words(values):
-        match = _SHARDS.fullmatch(word)
+        match = _SHARDS.fullmatch(word.casefold())
         if match is None:
+            other = other_form(word, None)
+            step = "Write p10 to p19, a range p10-p14, or a list p10,p12."
+            if other is not None:
+                step = f"It is the id of {other.described}: use --{other.name}."
             raise UsageError(
-                f"--shard {word!r} is not a shard",
-                next_step="Write p10 to p19, a range p10-p14, or a list p10,p12.",
+                f"--shard {word!r} is not a shard", next_step=value_advice("shard", word) or step
             )
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
@@ -82,7 +93,7 @@ def selection_of(options: Mapping[str, Any], dataset: str) -> Selection:
         subjects=parse_ids(options.get("subject", ()), SUBJECT),
         studies=parse_ids(options.get("study", ()), STUDY),
         images=parse_ids(options.get("image", ()), IMAGE),
-        splits=_known(_words(options.get("split", ())), labelled_by.splits, "--split", labelled_by),
+        splits=_splits(options, labelled_by),
         views=_views(options, labelled_by),
         labels=_labels(options.get("label", ()), labelled_by),
         labeler=_labeler(options, labelled_by),
@@ -93,6 +104,7 @@ def selection_of(options: Mapping[str, Any], dataset: str) -> Selection:
         limit=options.get("limit"),
         tables=not options.get("no_tables"),
         split_table=_split_table(options),
+        skip_unknown=bool(options.get("skip_unknown")),
     )
     _check_for_contradictions(selection, options, known)
     return selection
@@ -130,10 +142,21 @@ def _known(
         if name is None:
             raise UsageError(
                 f"{dataset.slug} has no {option.removeprefix('--')} {word!r}",
-                next_step=suggestion(word, list(known)),
+                next_step=value_advice(option.removeprefix("--"), word)
+                or suggestion(word, list(known)),
             )
         found.add(name)
     return tuple(name for name in known if name in found)
+
+
+def _splits(options: Mapping[str, Any], known: DatasetInfo) -> tuple[str, ...]:
+    words = _words(options.get("split", ()))
+    if options.get("split_table") or not known.splits:
+        return tuple(dict.fromkeys(words))  # the table decides
+    meant = [
+        next((split for split in known.splits if means_split(split, word)), word) for word in words
+    ]
+    return _known(meant, known.splits, "--split", known)
 
 
 def _views(options: Mapping[str, Any], known: DatasetInfo) -> tuple[str, ...]:
@@ -154,7 +177,7 @@ def _labels(values: Sequence[str], known: DatasetInfo) -> tuple[Label, ...]:
     found: dict[str, set[str]] = {}
     for value in values:
         name, equals, wanted = value.partition("=")
-        given = [part.strip().casefold() for part in wanted.split(",")]
+        given = [label_value(part) for part in wanted.split(",")]
         if not equals or not set(given) <= set(_LABEL_VALUES):
             raise UsageError(
                 f"--label {value!r} does not name a value of the label",
@@ -188,12 +211,14 @@ def _only(options: Mapping[str, Any]) -> tuple[Kind, ...]:
             )
         return (Kind.TABLES, Kind.DOCS)
     names = [kind.value for kind in Kind]
-    for word in words:
-        if word not in names:
+    meant = [singular_or_plural(word, names) for word in words]
+    for word, name in zip(words, meant, strict=True):
+        if name not in names:
             raise UsageError(
-                f"--only {word!r} is not a kind of file", next_step=suggestion(word, names)
+                f"--only {word!r} is not a kind of file",
+                next_step=value_advice("only", word) or suggestion(word, names),
             )
-    return tuple(dict.fromkeys(map(Kind, words)))
+    return tuple(dict.fromkeys(map(Kind, meant)))
 
 
 def _sample(options: Mapping[str, Any]) -> Sample | None:

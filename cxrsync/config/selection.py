@@ -52,7 +52,8 @@ class Selection:
     is selected. Fields that select images also select the tables of the root (unless ``tables`` is
     false), and a report with the images of its study. Subjects are written p10000032, studies
     s50414267, images as their DICOM id. ``split_table`` is a file to use instead of the published
-    split table.
+    split table; its splits have the names that it gives them. ``skip_unknown``: ids that the
+    version does not have are left out, instead of refused.
     """
 
     shards: tuple[str, ...] = ()
@@ -70,6 +71,7 @@ class Selection:
     limit: int | None = None
     tables: bool = True
     split_table: str = ""
+    skip_unknown: bool = False
 
     @property
     def whole(self) -> bool:
@@ -137,6 +139,8 @@ class Selection:
     def as_json(self) -> dict[str, Any]:
         """Return the selection in the form that the state stores."""
         sample = self.sample
+        # Releases that do not know a field refuse it, so it is there only if it matters.
+        more = {"skip_unknown": True} if self.skip_unknown else {}
         return {
             "shards": list(self.shards),
             "subjects": list(self.subjects),
@@ -153,6 +157,7 @@ class Selection:
             "limit": self.limit,
             "tables": self.tables,
             "split_table": self.split_table,
+            **more,
         }
 
     @classmethod
@@ -161,7 +166,8 @@ class Selection:
 
         Raises ValueError, KeyError or TypeError.
         """
-        if not isinstance(raw, Mapping) or not raw.keys() <= cls().as_json().keys():
+        known = cls(skip_unknown=True).as_json().keys()
+        if not isinstance(raw, Mapping) or not raw.keys() <= known:
             # A later release wrote a further filter. Without it, too many files would be selected.
             raise ValueError("not a selection that this release can read")
 
@@ -192,6 +198,7 @@ class Selection:
             limit=None if limit is None else int(limit),
             tables=bool(raw["tables"]),
             split_table=str(raw.get("split_table", "")),
+            skip_unknown=bool(raw.get("skip_unknown")),
         )
 
 

@@ -25,6 +25,8 @@ from cxrsync.sanitize import reason_of
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.tree import Tree
 
+_MAX_NAMED = 5
+
 
 def table_entry(manifest: ManifestFile, dataset: DatasetInfo, role: str) -> Entry | None:
     """Return the entry of the table for ``role`` (split, metadata, a labeler …); None if the
@@ -139,8 +141,8 @@ class Tables:
 def lookup_subjects(tables: Tables, selections: Iterable[Selection]) -> dict[str, str]:
     """Return the subject of each study and image that the selections name, as the tables list them.
 
-    Raises: EmptySelection if a study or image is in no table; UsageError, NotFetchedYet,
-    InvalidTable.
+    Raises: EmptySelection if a study or image is in no table, unless the selection skips it;
+    UsageError, NotFetchedYet, InvalidTable.
     """
     subjects: dict[str, str] = {}
     for selection in selections:
@@ -156,15 +158,26 @@ def lookup_subjects(tables: Tables, selections: Iterable[Selection]) -> dict[str
                     if prefix + each in wanted:
                         subjects[prefix + each] = f"p{subject}"
             unknown = sorted(wanted - subjects.keys())
-            if unknown:
-                raise unknown_ids_error(id_kind, unknown, tables.target)
+            if len(unknown) == len(wanted) or (unknown and not selection.skip_unknown):
+                raise unknown_ids_error(id_kind, unknown, len(wanted), tables.target)
     return subjects
 
 
-def unknown_ids_error(id_kind: str, ids: Sequence[str], target: Target) -> EmptySelection:
-    """Return the error for ids that the dataset does not have."""
-    named = ", ".join(ids[:5]) + (f" and {len(ids) - 5:,} more" if len(ids) > 5 else "")
-    return EmptySelection(
-        f"{target.name} has no {id_kind} {named}",
-        next_step="Check the ids, and the version: a later one may have withdrawn some.",
-    )
+def unknown_ids_error(
+    id_kind: str, ids: Sequence[str], selected: int, target: Target
+) -> EmptySelection:
+    """Return the error for ids that the dataset does not have. ``selected``: how many were asked
+    for."""
+    step = "Check the ids, and the version: a later one may have withdrawn some."
+    if len(ids) == selected:
+        of = "" if selected == 1 else ": none of those selected"
+    else:
+        of = f": {len(ids):,} of {selected:,}"
+        step += " --skip-unknown leaves out what is not there."
+    return EmptySelection(f"{target.name} has no {id_kind} {named_ids(ids)}{of}", next_step=step)
+
+
+def named_ids(ids: Sequence[str]) -> str:
+    """Return the first ids, and the number of the others."""
+    more = f" and {len(ids) - _MAX_NAMED:,} more" if len(ids) > _MAX_NAMED else ""
+    return ", ".join(ids[:_MAX_NAMED]) + more

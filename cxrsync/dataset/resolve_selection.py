@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cxrsync.catalog.dataset_info import METADATA, SPLIT, suggest
 from cxrsync.config.selection import Selection
-from cxrsync.dataset.metadata_tables import Tables, unknown_ids_error
+from cxrsync.dataset.metadata_tables import Tables, named_ids, unknown_ids_error
 from cxrsync.dataset.target import Target
-from cxrsync.errors import EmptySelection
+from cxrsync.errors import EmptySelection, UsageError
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.filters import (
     ImageFilter,
+    UnknownSplit,
     apply_limit,
     choose_images,
+    choose_split,
     choose_studies,
     draw_sample,
     studies_of,
@@ -23,18 +26,23 @@ from cxrsync.manifest.matcher import PathMatcher, any_matcher, is_accompanying_t
 from cxrsync.manifest.path_ids import image_key, parse_image_path
 from cxrsync.model import ROOT, Entry, Kind, partition_of
 
+_SPLIT_NAME = re.compile(r"[A-Za-z][A-Za-z _-]{0,15}[0-9]?")
+_MAX_NAMED = 8
+
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSelection:
     """The selected files of a target: the entries of ``manifest`` that ``is_wanted`` accepts.
 
-    ``partitions``: the partitions that these files are in. Whoever opened the manifest closes it.
+    ``partitions``: the partitions that these files are in. ``left_out``: what was asked for and is
+    not there, one sentence for each sort. Whoever opened the manifest closes it.
     """
 
     target: Target
     manifest: ManifestFile
     is_wanted: PathMatcher
     partitions: frozenset[str]
+    left_out: tuple[str, ...] = ()
 
     def entries(self) -> Iterator[Entry]:
         """Yield each selected entry, in the order of the manifest."""
@@ -77,23 +85,24 @@ def resolve_selection(
     """
     target = tables.target
     matchers = []
+    left_out: list[str] = []
     for selection in selections:
-        check_ids(selection, manifest, tables)
+        left_out += check_ids(selection, manifest, tables)
         chosen = apply_filters(selection, manifest, tables)
         matchers.append(matcher_for(selection, target.dataset, chosen))
     is_wanted = any_matcher(matchers)
     if all(_selects_whole_shards(selection) for selection in selections):
         names = {name for each in selections for name in _partitions_of(each, manifest.partitions)}
-        return ResolvedSelection(target, manifest, is_wanted, frozenset(names))
+        return ResolvedSelection(target, manifest, is_wanted, frozenset(names), tuple(left_out))
     names = {partition_of(path) for path in manifest.paths() if is_wanted(path)}
     if not names - ({ROOT} if all(each.brings_tables for each in selections) else set()):
         raise _nothing_selected_error(selections[0], manifest, tables)
-    return ResolvedSelection(target, manifest, is_wanted, frozenset(names))
+    return ResolvedSelection(target, manifest, is_wanted, frozenset(names), tuple(left_out))
 
 
 def _selects_whole_shards(selection: Selection) -> bool:
     return selection.whole or selection == Selection(
-        shards=selection.shards, tables=selection.tables
+        shards=selection.shards, tables=selection.tables, skip_unknown=selection.skip_unknown
     )
 
 
@@ -103,8 +112,11 @@ def _partitions_of(selection: Selection, existing: frozenset[str]) -> set[str]:
     return {*selection.shards, *([ROOT] if selection.brings_tables else [])} & existing
 
 
-def check_ids(selection: Selection, manifest: ManifestFile, tables: Tables) -> None:
-    """Raise EmptySelection for shards and ids that the manifest does not have."""
+def check_ids(selection: Selection, manifest: ManifestFile, tables: Tables) -> list[str]:
+    """Raise EmptySelection for shards and ids that the manifest does not have.
+
+    Returns a sentence for each sort of ids of which the selection leaves out some.
+    """
     unknown = [shard for shard in selection.shards if shard not in manifest.partitions]
     if unknown:
         shards = sorted(manifest.partitions - {ROOT})
@@ -112,22 +124,33 @@ def check_ids(selection: Selection, manifest: ManifestFile, tables: Tables) -> N
             f"the manifest has no shard {', '.join(unknown)}",
             next_step=f"It has {suggest(unknown[0], shards) or 'no shards at all'}.",
         )
-    not_found = {
-        "subject": set(selection.subjects),
-        "study": set(selection.studies),
-        "image": set(selection.images),
+    selected = {
+        "subject": selection.subjects,
+        "study": selection.studies,
+        "image": selection.images,
     }
-    if not any(not_found.values()):
-        return
+    if not any(selected.values()):
+        return []
+    not_found = {id_kind: set(ids) for id_kind, ids in selected.items()}
     for path in manifest.paths():
         parsed = parse_image_path(path)
         if parsed is not None:
             not_found["subject"].discard(parsed.subject)
             not_found["study"].discard(parsed.study)
             not_found["image"].discard(parsed.image)
+    left_out = []
     for id_kind, ids in not_found.items():
-        if ids:
-            raise unknown_ids_error(id_kind, sorted(ids), tables.target)
+        total = len(selected[id_kind])
+        if not ids:
+            continue
+        if len(ids) == total or not selection.skip_unknown:
+            raise unknown_ids_error(id_kind, sorted(ids), total, tables.target)
+        verb = "is" if len(ids) == 1 else "are"
+        left_out.append(
+            f"{len(ids):,} of {total:,} {'studies' if id_kind == 'study' else f'{id_kind}s'} "
+            f"{verb} not in {tables.target.name}, and {verb} left out: {named_ids(sorted(ids))}"
+        )
+    return left_out
 
 
 def apply_filters(selection: Selection, manifest: ManifestFile, tables: Tables) -> ImageFilter:
@@ -158,7 +181,9 @@ def _by_tables(selection: Selection, manifest: ManifestFile, tables: Tables) -> 
         (SPLIT, "split", selection.splits),
         (METADATA, "ViewPosition", selection.views),
     ):
-        if values:
+        if values and tables.is_given(selection, role):
+            images = _by_split_table(selection, tables, images)
+        elif values:
             with tables.rows(selection, role, ("dicom_id", column)) as rows:
                 images = choose_images(rows, frozenset(values), images)
     chosen = ImageFilter()
@@ -172,6 +197,23 @@ def _by_tables(selection: Selection, manifest: ManifestFile, tables: Tables) -> 
         with tables.rows(selection, selection.labeler, names) as rows:
             chosen = replace(chosen, studies=choose_studies(rows, selection.labels))
     return chosen
+
+
+def _by_split_table(
+    selection: Selection, tables: Tables, among: frozenset[bytes] | None
+) -> frozenset[bytes]:
+    """Return the images of the selected splits by the user's own table."""
+    try:
+        with tables.rows(selection, SPLIT, ("dicom_id", "split")) as rows:
+            return choose_split(rows, selection.splits, among)
+    except UnknownSplit as problem:
+        # A message shows no value of a table, unless it is surely the name of a split.
+        names = [name for name in problem.names if _SPLIT_NAME.fullmatch(name)]
+        has = f"Its splits: {', '.join(names[:_MAX_NAMED])}." if names else ""
+        raise UsageError(
+            f"{selection.split_table} has no split {' or '.join(map(repr, problem.words))}",
+            next_step=has or "Its column split does not hold the names of a few splits.",
+        ) from None
 
 
 def _nothing_selected_error(

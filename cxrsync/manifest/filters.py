@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from cxrsync.catalog.dataset_info import METADATA, SPLIT
+from cxrsync.config.near_values import chosen_splits
 from cxrsync.config.selection import Label, Sample, Selection, Unit
 from cxrsync.manifest.csv_reader import label_value
 from cxrsync.manifest.path_ids import image_key, parse_image_path, study_key
+
+_MAX_SPLITS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,36 @@ def choose_images(
     """
     keys = (image_key(image) for image, value in rows if value in values)
     return frozenset(key for key in keys if among is None or key in among)
+
+
+def choose_split(
+    rows: Iterable[tuple[str, ...]], words: Sequence[str], among: Container[bytes] | None
+) -> frozenset[bytes]:
+    """Return the images of the splits that the words mean, from rows of image and split.
+
+    The rows are of a user's own table, whose splits have their own names. ``among`` as in
+    :func:`choose_images`. Raises UnknownSplit.
+    """
+    images: dict[str, set[bytes]] = {}
+    for image, split in rows:
+        if split not in images and len(images) >= _MAX_SPLITS:
+            raise UnknownSplit(words, ())
+        images.setdefault(split, set()).add(image_key(image))
+    chosen, unknown = chosen_splits(images, words)
+    if unknown:
+        raise UnknownSplit(unknown, sorted(images))
+    keys = set().union(*(images[split] for split in chosen))
+    return frozenset(key for key in keys if among is None or key in among)
+
+
+class UnknownSplit(Exception):
+    """A table has no split that a word means. ``words``, ``names``: the words, and its splits; none
+    if they are too many to be splits."""
+
+    def __init__(self, words: Sequence[str], names: Sequence[str]) -> None:
+        super().__init__()
+        self.words = tuple(words)
+        self.names = tuple(names)
 
 
 def choose_studies(rows: Iterable[tuple[str, ...]], labels: Iterable[Label]) -> frozenset[int]:

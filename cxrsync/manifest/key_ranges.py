@@ -59,8 +59,10 @@ def key_ranges_for(
 def _prefixes(selection: Selection, owners: Mapping[str, str]) -> set[bytes] | None:
     subjects = set(selection.subjects)
     ids = (*selection.studies, *selection.images)
-    if ids and not subjects and all(each in owners for each in ids):
-        subjects = {owners[each] for each in ids}
+    known = {owners[each] for each in ids if each in owners}
+    # What is in no table is in no slice either: it may only be left out.
+    if known and not subjects and (selection.skip_unknown or all(each in owners for each in ids)):
+        subjects = known
     if 0 < len(subjects) <= MAX_FOLDERS:
         return {f"files/{subject[:3]}/{subject}/".encode() for subject in subjects}
     if selection.shards and len(selection.shards) <= MAX_SHARDS:

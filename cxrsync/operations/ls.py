@@ -14,7 +14,7 @@ from cxrsync.config.job import Job
 from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.version import find_target
 from cxrsync.errors import NotFetchedYet
-from cxrsync.events import Event, EventSink
+from cxrsync.events import Event, EventSink, LeftOut
 from cxrsync.operations.exit_status import explained_errors
 from cxrsync.operations.expected_files import expectation
 from cxrsync.operations.prepare import prepare
@@ -56,4 +56,5 @@ def _resolve_offline(job: Job, notices: list[Event], stack: ExitStack) -> Resolv
         expected = stack.enter_context(expectation(target, job, everything=True))
     except NotFetchedYet:
         return None
+    notices.extend(map(LeftOut, expected.selected.left_out))
     return expected.selected

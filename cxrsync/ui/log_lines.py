@@ -13,6 +13,7 @@ from cxrsync.events import (
     Event,
     FileDone,
     Finding,
+    LeftOut,
     Notice,
     Planned,
     Retrying,
@@ -110,13 +111,13 @@ def _file(outcome: Outcome, *, verbose: bool) -> str | None:
 
 
 class TreeReporter:
-    """Shows which tree is used, and nothing else: for a command whose output is a list."""
+    """Shows which tree is used and what is left out: for a command whose output is a list."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
 
     def listen(self, event: Event) -> None:
-        if isinstance(event, TreeNotice):
+        if isinstance(event, TreeNotice | LeftOut):
             self._write(f"note: {event.text}")
 
     def close(self) -> None:

@@ -61,7 +61,7 @@ def test_an_example_of_each_option_is_valid(option: Any) -> None:
     "more",
     [
         {"shrad": "p10"}, {"retries": -1}, {"retries": "3"}, {"jpg": "yes"}, {"link": "symlink"},
-        {"shard": []}, {"shard": 10}, {"user": 7}, {"from_dir": "/data"}, {"password": "x"},
+        {"shard": []}, {"split": 10}, {"user": 7}, {"from_dir": "/data"}, {"password": "x"},
         {"name": "a b"}, {"stall_timeout": 0}, {"connections": 99}, {"user": ""},
     ],
 )  # fmt: skip
@@ -78,6 +78,7 @@ def test_what_both_refuse(tmp_path: Path, more: dict[str, Any]) -> None:
     [
         {"limit_rate": {"08:00-20:00": "1M"}}, {"limit_rate": "off"}, {"limit_rate": 1000},
         {"subject": [10000032, "p10000084"]}, {"subject": 10000032}, {"shard": "p10"},
+        {"shard": 10},
         {"connections": "auto"}, {"connections": 3}, {"max_duration": 1.5}, {"keep_free": "50G"},
     ],
 )  # fmt: skip

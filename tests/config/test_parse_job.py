@@ -170,7 +170,7 @@ def test_shards(values: list[str], shards: str) -> None:
     assert parse_shards(values) == tuple(shards.split())
 
 
-@pytest.mark.parametrize("word", ["10", "P10", "p1", "p100", "p10-", "-p10", "p10..p12", "p10-p1x"])
+@pytest.mark.parametrize("word", ["1", "p1", "p100", "p10-", "-p10", "p10..p12", "p10-p1x"])
 def test_invalid_shards(word: str) -> None:
     said = refusal(jpg=True, shard=["p10", word])
     assert repr(word) in said
@@ -195,8 +195,8 @@ def test_any_shard_of_an_unknown_dataset_is_accepted() -> None:
 
 
 def test_an_invalid_kind() -> None:
-    said = refusal(jpg=True, only=["image"])
-    assert "'image'" in said
+    said = refusal(jpg=True, only=["imgae"])
+    assert "'imgae'" in said
     assert "images" in said.split("Did you mean")[1]
 
 
@@ -265,7 +265,7 @@ def test_a_given_number_of_connections_is_fixed(
     assert (limits.first_connections, limits.connections) == (first, most)
 
 
-@pytest.mark.parametrize("value", [0, -1, 33, "0", "33", "many", "4.5", "AUTO"])
+@pytest.mark.parametrize("value", [0, -1, 33, "0", "33", "many", "4.5", "AUT"])
 def test_connections_refused(value: str | int) -> None:
     assert "from 1 to 32" in refusal(jpg=True, connections=value)
 

@@ -38,6 +38,17 @@ def refusal(dataset: str = JPG, **options: Any) -> str:
         # In the order and spelling of the tables, without duplicates.
         ({"split": ["Test", "train,test"]}, Selection(splits=("train", "test"))),
         ({"split": "test train"}, Selection(splits=("train", "test"))),
+        ({"split": ["val", "Training"]}, Selection(splits=("train", "validate"))),
+        ({"split": "dev"}, Selection(splits=("validate",))),
+        ({"shard": ["P12", "10", 11]}, Selection(shards=("p10", "p11", "p12"))),
+        ({"shard": "files/p10/, 12-14"}, Selection(shards=("p10", "p12", "p13", "p14"))),
+        ({"only": ["Image", "REPORTS"]}, Selection(only=(Kind.IMAGES, Kind.REPORTS))),
+        ({"label": "Edema=positive,nan"}, Selection(labels=(Label("Edema", ("1", "blank")),))),
+        ({"label": "Edema=1.0"}, Selection(labels=(Label("Edema", ("1",)),))),
+        ({"subject": [10000032.0, Path("files/p10/p10000033")]},
+         Selection(subjects=("p10000032", "p10000033"))),
+        ({"subject": 10000032, "skip_unknown": True},
+         Selection(subjects=("p10000032",), skip_unknown=True)),
         ({"view": "ap axial, pa"}, Selection(views=("PA", "AP AXIAL"))),
         ({"view": ["blank", "LL"]}, Selection(views=("LL", ""))),
         ({"frontal": True}, Selection(views=("PA", "AP"))),
@@ -76,6 +87,12 @@ def test_a_split_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert found == Selection(splits=("test",), split_table=str(tmp_path / "mine.csv"))
 
 
+def test_the_splits_of_ones_own_table_have_its_names(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").touch()
+    options = {"split": "Dev, val", "split_table": str(tmp_path / "mine.csv")}
+    assert make_selection(options, JPG).splits == ("Dev", "val")
+
+
 def test_any_value_of_an_unknown_dataset_is_accepted() -> None:
     found = make_selection(
         {"split": "dev", "view": "OBLIQUE", "label": "Cough=1", "labeler": "gpt"}, "novel"
@@ -93,7 +110,12 @@ def test_any_value_of_an_unknown_dataset_is_accepted() -> None:
     [
         ({"split": "tset"}, "mimic-cxr-jpg has no split 'tset' Did you mean test?"),
         ({"view": "PAA"}, "has no view 'PAA' Did you mean PA"),
-        ({"view": "frontal"}, "has no view 'frontal' "),
+        ({"view": "Frontal"}, "has no view 'Frontal' Write --frontal, which means PA and AP."),
+        ({"view": "side"}, "has no view 'side' Write --lateral"),
+        ({"split": "all"}, "has no split 'all' Leave --split out: without it nothing is left out."),
+        ({"shard": "all"}, "--shard 'all' is not a shard Leave --shard out"),
+        ({"shard": "p10000032"}, "is not a shard It is the id of a subject: use --subject."),
+        ({"only": "dicom"}, "--only 'dicom' is not a kind of file Did you mean images?"),
         ({"label": "Pneumona=1"}, "has no label 'Pneumona' Did you mean Pneumonia"),
         ({"label": "=1"}, "has no label ''"),
         ({"label": "Pneumonia"}, "'Pneumonia' does not name a value of the label Write --label"),
@@ -105,7 +127,7 @@ def test_any_value_of_an_unknown_dataset_is_accepted() -> None:
         ({"label": "Edema=1", "labeler": "images"}, "has no labeler 'images'"),
         ({"labeler": "negbio"}, "--labeler without --label selects nothing Add --label."),
         ({"sample": 5, "sample_by": "patient"},
-         "'patient' is not subject, study or image Known: subject"),
+         "'patient' is not subject, study or image Did you mean subject?"),
         ({"sample": 5, "sample_by": 3}, "--sample-by 3 is not subject, study or image"),
         ({"sample": 0}, "--sample 0 is not a whole number of at least 1"),
         ({"sample": "5"}, "--sample '5' is not a whole number"),

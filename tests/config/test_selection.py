@@ -69,6 +69,13 @@ def test_a_selection_stored_by_an_earlier_release() -> None:
     )
 
 
+def test_what_earlier_releases_read() -> None:
+    # A field that they do not know is there only if it matters.
+    assert "skip_unknown" not in Selection(subjects=("p10000032",)).as_json()
+    skipping = Selection(subjects=("p10000032",), skip_unknown=True)
+    assert Selection.from_json(skipping.as_json()) == skipping
+
+
 @pytest.mark.parametrize(
     "change",
     [

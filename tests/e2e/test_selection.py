@@ -456,6 +456,85 @@ def test_a_split_table_of_ones_own(
     assert machine.run("verify", FLAGS[dataset]).code == 0
 
 
+@pytest.mark.parametrize(
+    ("names", "word", "code"),
+    [
+        (("Train", "Dev", "Test"), "val", 0),
+        (("train", "val", "test"), "Validate", 0),
+        (("A", "B", "C"), "val", 2),
+    ],
+)
+def test_a_split_table_with_names_of_its_own(
+    machine: Machine,
+    published: dict[str, Published],
+    tmp_path: Path,
+    names: tuple[str, ...],
+    word: str,
+    code: int,
+) -> None:
+    truth = published[JPG]
+    mine = {file.image: names[n % 3] for n, file in enumerate(f for f in truth.below if f.image)}
+    own = tmp_path / "split.tsv"
+    lines = "".join(f"{split}\t{image}\n" for image, split in mine.items())
+    own.write_text(f"split\tdicom_id\n{lines}", "utf-16")
+    chosen = truth.choose(split=[names[1]], split_of=mine)
+
+    listed = machine.run(
+        *("ls", "--jpg", "--split", word, "--split-table", str(own), "--only", "images")
+    )
+
+    assert listed.code == code, listed.err
+    assert set(listed.out.split()) == (set() if code else chosen)
+    if code:
+        assert f"{own} has no split 'val'\nIts splits: A, B, C." in listed.err
+
+
+# ── ids that the version does not have ─────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (f"--study {STUDY},59999999", "has no study s59999999: 1 of 2\n"),
+        (f"--subject {SUBJECT},p10999999,p19999999",
+         "has no subject p10999999, p19999999: 2 of 3\n"),
+        (f"--image {IMAGE},{'0' * 40}", "has no image 00000000-"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("there", [False, True])
+def test_an_unknown_id_of_many(
+    machine: Machine, published: dict[str, Published], words: str, said: str, there: bool
+) -> None:
+    if there:
+        assert machine.pull("--jpg", "--only", "docs").code == 0  # the whole manifest
+    known = words.partition(",")[0].split()
+    truth = published[JPG].choose(**{known[0].removeprefix("--"): [known[1]]})
+
+    refused = machine.pull("--jpg", *words.split())
+    listed = machine.run("ls", "--jpg", *words.split(), "--skip-unknown", "--no-tables")
+    pulled = machine.pull("--jpg", *words.split(), "--skip-unknown", "--only", "images")
+
+    assert refused.code == 2
+    assert said in refused.err
+    assert "--skip-unknown leaves out what is not there." in refused.err
+    assert (listed.code, pulled.code) == (0, 0), listed.err + pulled.err
+    assert set(listed.out.split()) == truth
+    for said in (listed.err, pulled.out):
+        assert f"not in {JPG} {VERSION}, and" in said
+        assert "left out: " in said
+    assert truth < here(machine, JPG)
+    verified = machine.run("verify", "--jpg")
+    assert verified.code == 0, verified.err
+    assert machine.run("status", "--jpg").code == 0
+
+
+def test_only_unknown_ids(machine: Machine) -> None:
+    refused = machine.pull("--jpg", "--subject", "p10999999,p19999999", "--skip-unknown")
+
+    assert refused.code == 2
+    assert "has no subject p10999999, p19999999: none of those selected" in refused.err
+
+
 @pytest.mark.parametrize("first", ["mirror", "version"])
 def test_the_tables_are_found_whichever_way_the_destination_is_written(
     machine: Machine, server: MiniPhysioNet, first: str
@@ -563,7 +642,7 @@ def test_ids_from_files(machine: Machine, server: MiniPhysioNet, tmp_path: Path)
     ids.write_text(f"dicom_id\n{IMAGE}\nfiles/p10/\n")
     refused = machine.pull("--jpg", "--image", f"@{ids}")
     assert refused.code == 2
-    assert "line 1 ('dicom_id'), line 3 ('files/p10/')" in refused.err
+    assert "1 of 2 lines is not the id of an image: line 3\n" in refused.err
     assert server.request_log.snapshot().requests == 0
 
     ids.write_text(f"\ufeff{IMAGE.upper()}\r\n\r\n  files/p10/p10000032/s50414267/{IMAGE}.dcm  ")
