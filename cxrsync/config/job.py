@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from cxrsync import __version__
+from cxrsync.config.permissions import Permissions
 from cxrsync.config.quantities import Share
 from cxrsync.config.selection import Selection
 from cxrsync.config.timetable import Timetable
@@ -118,6 +119,7 @@ class Job:
     acknowledged: path and observed SHA-256 of mismatches that do not count as failures.
     refresh: what may be deleted or fetched again.
     keep_runs: how many logs of runs the tree keeps.
+    permissions: for a group that reads the tree; None: those that the tree has already.
     """
 
     dataset: str
@@ -137,6 +139,7 @@ class Job:
     acknowledged: frozenset[tuple[str, str]] = frozenset()
     refresh: Refresh = Refresh()
     keep_runs: int = KEPT_RUNS
+    permissions: Permissions | None = None
 
     @property
     def selections(self) -> tuple[Selection, ...]:

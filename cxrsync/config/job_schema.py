@@ -13,6 +13,7 @@ from cxrsync.config.job_file import DEFAULTS, JOB_KEYS, JOB_NAME, JOBS, NAME_KEY
 from cxrsync.config.job_values import PING_FORM
 from cxrsync.config.mirror_options import FILE_OPTIONS
 from cxrsync.config.option import Option, Type
+from cxrsync.config.permissions import PERMISSION_KEYS
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 # Text that contains a variable may become any value.
@@ -59,7 +60,7 @@ def job_schema() -> dict[str, Any]:
 # Any text is a value of these types for the schema, a variable too.
 _HOLD_TEXT = {
     *(Type.TEXT, Type.PATH, Type.WINDOW, Type.RATE, Type.SIZE),
-    *(Type.DURATION, Type.SHARE, Type.HOOK, Type.PING),
+    *(Type.DURATION, Type.SHARE, Type.HOOK, Type.PING, Type.PERMISSIONS),
 }
 
 
@@ -103,6 +104,10 @@ def _form(option: Option) -> dict[str, Any]:
         return {"anyOf": [_TEXT, {"type": "array", "minItems": 1, "items": {"type": "string"}}]}
     if option.type is Type.PING:
         return {"type": "string", "pattern": PING_FORM.pattern}
+    if option.type is Type.PERMISSIONS:
+        keys = dict.fromkeys(PERMISSION_KEYS, _TEXT)
+        keyed = {"type": "object", "minProperties": 1, "additionalProperties": False}
+        return {"anyOf": [_TEXT, {**keyed, "properties": keys}]}
     return _TEXT
 
 

@@ -26,15 +26,8 @@ PING_FORM = re.compile(r"^(\$\{[A-Za-z_][A-Za-z0-9_]*\}|@.+)$", re.ASCII)
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _TEXTS = frozenset(
     {
-        Type.TEXT,
-        Type.IDS,
-        Type.SHARD,
-        Type.HOOK,
-        Type.PING,
-        Type.PATH,
-        Type.CHOICE,
-        Type.WINDOW,
-        Type.RATE,
+        *(Type.TEXT, Type.IDS, Type.SHARD, Type.HOOK, Type.PING, Type.PATH, Type.CHOICE),
+        *(Type.WINDOW, Type.RATE, Type.PERMISSIONS),
     }
 )
 

@@ -28,6 +28,7 @@ class Type(Enum):
     SHARD = "shard"  # the same
     HOOK = "hook"  # a command
     PING = "ping"  # an address that is a secret
+    PERMISSIONS = "permissions"
 
 
 class Group(Enum):
@@ -138,6 +139,7 @@ _FORMS = {
     Type.SHARD: "a shard",
     Type.HOOK: "a command",
     Type.PING: "an address",
+    Type.PERMISSIONS: "permissions",
 }
 
 

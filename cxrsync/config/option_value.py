@@ -17,6 +17,7 @@ from cxrsync.config.hook_command import parse_hook_command
 from cxrsync.config.near_values import value_advice
 from cxrsync.config.option import Option, Type, nearest
 from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS
+from cxrsync.config.permissions import parse_permissions
 from cxrsync.config.ping_url import parse_ping_url
 from cxrsync.config.python_values import MAX_INT, advice, id_text, index, listed
 from cxrsync.config.quantities import Share, parse_amount, parse_duration, parse_share
@@ -245,6 +246,7 @@ _PARSERS: dict[Type, Callable[[object, str], Any]] = {
     Type.WINDOW: parse_window,
     Type.HOOK: parse_hook_command,
     Type.PING: parse_ping_url,
+    Type.PERMISSIONS: parse_permissions,
 }
 _NUMBERS: dict[Type, Callable[[str], float]] = {Type.INT: int, Type.SECONDS: float}
 

@@ -173,4 +173,5 @@ def make_job(options: Mapping[str, Any]) -> Job:
         allow_synced=bool(options.get("allow_synced")),
         acknowledged=frozenset() if known is None else read_acknowledged(known),
         refresh=_refresh(options),
+        permissions=options.get("permissions"),
     )

@@ -1,4 +1,5 @@
-"""The options of a tree that is pulled again and again: what may be deleted or fetched again."""
+"""The options of a tree that is pulled again and again: what may be deleted or fetched again, and
+who may read it."""
 
 from __future__ import annotations
 
@@ -37,5 +38,13 @@ REFRESH = (
         "refetch", Type.FLAG, Group.PULL, advanced=True,
         help="Fetch verified files that are gone again, however many.",
         near="redownload fetch_again re_fetch",
+    ),
+    Option(
+        "permissions", Type.PERMISSIONS, Group.PULL, metavar="MODES", advanced=True,
+        example="files=0440,folders=2750,group=cxr-jpg",
+        help="Let a group read the tree: files=0440,folders=2750,group=cxr-jpg. The tree keeps "
+        "them, for later pulls and repairs, too. Each member needs an agreement of their own "
+        "[default: only the owner reads a new tree].",
+        near="perms perm mode modes chmod chown file_mode dir_mode umask share shared group gid",
     ),
 )  # fmt: skip

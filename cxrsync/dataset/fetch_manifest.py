@@ -34,6 +34,7 @@ from cxrsync.dataset.locking import LockedFolder, call_in_loop, shared_lock_time
 from cxrsync.dataset.lost_entries import EarlierSlices
 from cxrsync.dataset.publish_manifest import ManifestPublisher
 from cxrsync.dataset.run_context import RunContext
+from cxrsync.dataset.shared_tree import share_slices
 from cxrsync.errors import (
     Interrupted,
     InvalidResponse,
@@ -95,6 +96,7 @@ async def fetch_manifest(
         finally:
             partial.close()
             await locked_folder.release()
+            await run_in_thread(lambda: share_slices(tree, tree.access))
 
 
 async def _fetch(

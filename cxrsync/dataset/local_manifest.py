@@ -88,7 +88,8 @@ def write_metadata(
     """Record the metadata of the manifest in the tree. Raises: OSError, LockLost, DiskError."""
     metadata = ManifestMetadata(source, validator, found.size, found.mtime_ns, sha256, FORMAT)
     content = json.dumps(metadata.as_json()).encode()
-    write_file(manifests_folder(tree) / CURRENT, content, check_lock=lock.check)
+    file = manifests_folder(tree) / CURRENT
+    write_file(file, content, access=tree.access, check_lock=lock.check)
 
 
 def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> ManifestFile:

@@ -80,6 +80,7 @@ class ManifestPublisher:
         def keep(_path: str) -> None:
             if sha256_file(str(tree.manifest)) != digest:
                 _copy(tree.manifest, backup)
+                tree.share(backup)
 
         self._lock.check()
         [found] = publish(tree, [VerifiedFile(Entry(MANIFEST_NAME, ""), partial)], keep)

@@ -9,10 +9,11 @@ from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.nested_trees import SIBLINGS_FOLDER
 from cxrsync.dataset.run_context import RunContext
+from cxrsync.dataset.shared_tree import recorded_access
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_identity import claim_tree
 from cxrsync.dataset.tree_location import Location
-from cxrsync.events import Event, FileDone, Planned, Started, Unaccounted
+from cxrsync.events import Event, FileDone, Notice, Planned, Started, Unaccounted
 from cxrsync.preflight.checks import refuse_synced_drive
 from cxrsync.preflight.destination import inspect
 from cxrsync.storage.tree import Tree
@@ -50,6 +51,10 @@ def sibling_run(run: RunContext, sibling: Target, selection: Selection) -> RunCo
     )
     if not run.job.allow_synced:  # checked again: the sibling's tree may be a link to another disk
         refuse_synced_drive(inspect(sibling.tree.root))
+    # Its own agreement decides who may read it, and so its own permissions, not those of this job.
+    sibling.tree.access, note = recorded_access(sibling.tree)
+    if note:
+        run.emit(Notice(note))
     claim_tree(sibling.tree, sibling.dataset.slug, sibling.version)
     disk = run.disk.for_folder(sibling.tree.root)
     return replace(run, job=job, emit=emit, target=sibling, disk=disk)

@@ -109,7 +109,7 @@ def claim_tree(tree: Tree, dataset: str, version: str) -> None:
     if is_new:
         content = json.dumps({"dataset": dataset, "version": version}).encode()
         try:
-            write_file(tree.own / _CLAIM_NAME, content)
+            write_file(tree.own / _CLAIM_NAME, content, access=tree.access)
             tree.remember_created_file(tree.own / _CLAIM_NAME, content)
         except OSError as problem:
             raise DiskError(f"cannot write to {tree.root}: {reason_of(problem)}") from None

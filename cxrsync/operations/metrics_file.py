@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 
 from cxrsync.operations.mirror_report import GOOD_CODES, FileCounts, JobReport
 from cxrsync.sanitize import reason_of
+from cxrsync.storage.access import Access
 from cxrsync.storage.atomic_write import write_file
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 # node_exporter runs as another user.
-METRICS_MODE = 0o644
+_ACCESS = Access(files=0o644)
 FILES = "cxrsync_files"
 STATES = ("verified", "missing", "failed", "mismatched")
 # Name in JobMetrics → name of the metric, its type, and its help.
@@ -170,7 +171,7 @@ def write_metrics(path: Path, results: Iterable[JobReport], jobs: Collection[str
     try:
         text = metrics_text(metrics_after(_read(path), results, jobs))
         # The temporary name does not end with .prom: node_exporter never reads half a file.
-        write_file(path, text.encode(), fsync=False, mode=METRICS_MODE)
+        write_file(path, text.encode(), fsync=False, access=_ACCESS)
     except OSError as problem:
         return f"the metrics file {path} cannot be written: {reason_of(problem)}"
     return None

@@ -13,6 +13,7 @@ from cxrsync.catalog.load import dataset_info
 from cxrsync.clock import Clock, stamp_of, utc_now
 from cxrsync.config.job import Job
 from cxrsync.dataset.run_context import Network, RunContext
+from cxrsync.dataset.shared_tree import access_of, lost_access, recorded_access
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_identity import claim_tree
 from cxrsync.dataset.version import choose_version, destination
@@ -96,9 +97,15 @@ async def create_tree(job: Job, version: str, emit: EventSink) -> Tree:
     location = destination(job)
     found = location.find(job.dataset, version)
     tree = Tree(found.root)
+    tree.access, note = (
+        recorded_access(tree) if job.permissions is None else (access_of(job.permissions), "")
+    )
+    asked = tree.access
     if not job.allow_synced:
         refuse_synced_drive(await run_in_thread(lambda: inspect(tree.root)))
     if notice := location.notice(found, job.dataset, version):
         emit(TreeNotice(notice))
     claim_tree(tree, job.dataset, version)
+    for text in filter(None, (note, lost_access(tree, asked))):
+        emit(Notice(text))
     return tree

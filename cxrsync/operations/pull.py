@@ -24,6 +24,7 @@ from cxrsync.operations.prerequisites import Prerequisites, fetch_prerequisites
 from cxrsync.operations.resolve import resolve
 from cxrsync.operations.run_log import active_runs, progress_file
 from cxrsync.operations.run_summary import Report
+from cxrsync.operations.share_tree import report_unshared, share_tree
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
 from cxrsync.storage.trash import empty_trash
@@ -113,6 +114,7 @@ def _is_outside(window: Window | None, now: Clock, emit: EventSink) -> bool:
 async def _pull(run: RunContext, distrust: frozenset[str]) -> None:
     """Do everything between prepare and report. Raises: any CxrsyncError that ends the run."""
     siblings = await check_followers(run)
+    await share_tree(run)
     prerequisites = await fetch_prerequisites(run)
     with closing(prerequisites.manifest):
         selected = await resolve(run, prerequisites)
@@ -125,6 +127,7 @@ async def _pull(run: RunContext, distrust: frozenset[str]) -> None:
                     await _pull_follower(follower)
             if run.job.refresh.delete:
                 await delete_withdrawn(run, selected)
+    report_unshared(run)
 
 
 async def _empty_trash(run: RunContext) -> None:
@@ -148,6 +151,7 @@ async def _empty_trash(run: RunContext) -> None:
 
 async def _pull_root(run: RunContext, kinds: frozenset[Kind]) -> None:
     """Fetch the manifest, and of the selected files only those of ``kinds`` in the root."""
+    await share_tree(run)
     prerequisites = await fetch_prerequisites(run)
     with closing(prerequisites.manifest):
         selected = (await resolve(run, prerequisites)).in_root(kinds)

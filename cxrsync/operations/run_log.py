@@ -69,20 +69,26 @@ async def write_progress(tree: Tree, stamp: str, snapshot: Callable[[], RunSumma
         while True:
             text = json.dumps({**process, "run": stamp, **snapshot().as_json()})
             with suppress(OSError):  # if the disk is full, the run itself will fail
-                await wait_to_end(asyncio.ensure_future(_replace_file(path, text)))
+                await wait_to_end(asyncio.ensure_future(_replace_file(tree, path, text)))
             await asyncio.sleep(PROGRESS_SECONDS)
     finally:
         with suppress(OSError):
             path.unlink()
 
 
-async def _replace_file(path: Path, text: str) -> None:
-    make_folders(path.parent)
+async def _replace_file(tree: Tree, path: Path, text: str) -> None:
+    _make_folder(tree, path.parent)
     temporary = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
     temporary.unlink(missing_ok=True)  # an existing one may be a link to another user's file
     async with aiofiles.open(temporary, "x", encoding="utf-8", opener=_open_private) as file:
         await file.write(text)
+    tree.share(temporary)
     os.replace(temporary, path)
+
+
+def _make_folder(tree: Tree, folder: Path) -> None:
+    for new in make_folders(folder):
+        tree.share(new)
 
 
 def _open_private(path: str, flags: int) -> int:
@@ -109,11 +115,11 @@ def write_summary(tree: Tree, stamp: str, summary: RunSummary, keep: int = KEPT_
     stay."""
     folder = tree.own / RUNS_FOLDER
     with suppress(OSError, ValueError):  # a full disk must not hide the error of the run
-        make_folders(folder)
+        _make_folder(tree, folder)
         # The samples on one line: indented, they would be most of the file.
         samples = f',\n "samples": {json.dumps(summary.samples)}\n}}'
         text = json.dumps(summary.as_json(), indent=1).removesuffix("\n}") + samples
-        write_file(folder / f"{stamp}.json", text.encode())
+        write_file(folder / f"{stamp}.json", text.encode(), access=tree.access)
         for name in run_names(folder)[:-keep]:
             with suppress(OSError):
                 (folder / name).unlink()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from cxrsync.storage.filesystem import FILE_MODE
+from cxrsync.storage.access import OWNER_FILE, OWNER_ONLY, Access
 
 UNFINISHED = ".new"
 COPY_SUFFIX = ".copy"
@@ -21,12 +21,12 @@ def write_file(
     data: bytes,
     *,
     fsync: bool = True,
-    mode: int = FILE_MODE,
+    access: Access = OWNER_ONLY,
     check_lock: Callable[[], None] = lambda: None,
 ) -> None:
     """Put a small file of our own in place, whole or not at all. Raises OSError, LockLost.
 
-    ``mode``: its permissions, whatever the umask; only a file without data may be for others.
+    ``access``: who may read it, whatever the umask; only a file without data may be for others.
 
     ``check_lock``, for a name that a lock guards, raises LockLost if another run has the lock. If
     the lock is taken over after that check, the new owner deletes the new file, and the rename
@@ -35,12 +35,12 @@ def write_file(
     # A random name: two runs may begin at the same time, before either has a lock.
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}{UNFINISHED}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(fresh, flags, FILE_MODE)
+    fd = os.open(fresh, flags, OWNER_FILE)
     try:
         try:
             write_all(fd, [data], 0)
-            if mode != FILE_MODE:
-                os.fchmod(fd, mode)
+            if access != OWNER_ONLY:
+                access.set_on_file(fd)
             if fsync:
                 os.fsync(fd)
         finally:

@@ -15,6 +15,7 @@ from unicodedata import normalize
 from cxrsync.errors import DiskError
 from cxrsync.model import OWN_FOLDER, FileStat, NameRules
 from cxrsync.sanitize import reason_of
+from cxrsync.storage.access import OWNER_FILE, OWNER_FOLDER
 
 
 class FolderStatus(NamedTuple):
@@ -131,8 +132,8 @@ def is_on_other_mount(folder: Path, other: Path) -> bool:
     return False
 
 
-FOLDER_MODE = 0o700
-FILE_MODE = 0o600
+FOLDER_MODE = OWNER_FOLDER
+FILE_MODE = OWNER_FILE
 OTHERS = 0o007
 # FUSE and CIFS report these where folders cannot be synced: nothing more can be done there.
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}

@@ -10,8 +10,7 @@ While a run works on a partial, the name also holds the token of the run's lock:
 *claimed* it. A run that was taken for dead and wakes up does not find that name any more, and its
 open file has lost its name: see :mod:`cxrsync.storage.leftovers`.
 
-Every call blocks: make it in a thread. Several connections may write to one partial at a time,
-each to its own segment.
+Every call blocks: make it in a thread. Connections may write to segments of one partial at once.
 """
 
 from __future__ import annotations
@@ -190,9 +189,11 @@ class Partial:
     # ── at the end ─────────────────────────────────────────────────────────────────────────────
 
     def fileno(self) -> int:
-        """Return the open file, for the publisher."""
-        with self._lock:
+        """Return the open file, for the publisher, which writes no byte. Raises OSError."""
+        with self._lock, suppress(PermissionError):  # a hard link to a file of mode 0440
             return self._open()
+        self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return self._fd
 
     def save(self) -> None:
         """Write the ranges of a segmented file to its sidecar. A stream needs no such record."""

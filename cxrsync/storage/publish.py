@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cxrsync.model import Entry, FileStat
+from cxrsync.storage.access import NOT_POSSIBLE
 from cxrsync.storage.atomic_write import COPY_SUFFIX, UNFINISHED
 from cxrsync.storage.filesystem import (
     FILE_MODE,
@@ -37,8 +38,6 @@ _PARALLEL = 4
 _COPY_BYTES = 1 << 20
 # Do not follow a link, do not wait at a pipe.
 _READ_ONLY = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-# A change of mode fails with these for another user's file, or on a file system without modes.
-_NOT_OURS = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -72,7 +71,7 @@ def publish(
     """
     prepared: list[OSError | None] = [None] * len(batch)
     for first, some in enumerate(
-        _in_parallel(lambda some: [_prepare(each, fsync=fsync) for each in some], batch, pool)
+        _in_parallel(lambda some: [_prepare(tree, each, fsync=fsync) for each in some], batch, pool)
     ):
         prepared[first::_PARALLEL] = some
     results: list[FileStat | OSError] = []
@@ -99,7 +98,7 @@ def _in_parallel(
     return list((map if pool is None else pool.map)(work, parts))
 
 
-def _prepare(verified: VerifiedFile, *, fsync: bool) -> OSError | None:
+def _prepare(tree: Tree, verified: VerifiedFile, *, fsync: bool) -> OSError | None:
     """Set the mode and the time of a file, and sync its bytes. Return its OSError."""
     partial = verified.partial
     try:
@@ -112,6 +111,7 @@ def _prepare(verified: VerifiedFile, *, fsync: bool) -> OSError | None:
                 # The server's time, so that `wget -N` gets its 304. Not earlier: a partial with
                 # this time would look complete to wget.
                 os.utime(fd, (partial.object_version.modified, partial.object_version.modified))
+        tree.share_file(fd)
         if fsync:
             _sync(partial)
     except OSError as problem:
@@ -219,14 +219,16 @@ def _copy(original: str, target: Path) -> None:
             shutil.copyfileobj(source, copy, _COPY_BYTES)
 
 
-def remove_access_of_others(path: str) -> bool:
-    """Remove the permissions of others from an adopted file, as the data use agreement demands.
+def restrict_access(tree: Tree, path: str) -> bool:
+    """Give an adopted file the permissions of the tree; without any, only remove those of others,
+    as the data use agreement demands.
 
     Return False if the file was not changed because it is not ours alone: it belongs to another
     user, or has another hard link. Raises OSError.
     """
-    fd = os.open(path, _READ_ONLY)
+    fd = os.open(tree.final(path), _READ_ONLY)
     try:
+        tree.share_file(fd)
         found = os.fstat(fd)
         if not found.st_mode & OTHERS:
             return True
@@ -234,7 +236,7 @@ def remove_access_of_others(path: str) -> bool:
             return False
         os.fchmod(fd, found.st_mode & 0o7777 & ~OTHERS)
     except OSError as problem:
-        if problem.errno not in _NOT_OURS:
+        if problem.errno not in NOT_POSSIBLE:
             raise
         return False
     finally:

@@ -24,6 +24,7 @@ from cxrsync.config.selection import Selection
 from cxrsync.errors import DiskError, LockLost
 from cxrsync.model import DigestMismatch, FileRecord, Outcome, is_digest, is_size, is_validator
 from cxrsync.sanitize import printable, reason_of
+from cxrsync.storage.access import OWNER_ONLY, Access
 from cxrsync.storage.filesystem import make_folders
 from cxrsync.storage.state_schema import is_damage, open_empty, open_to_read
 from cxrsync.storage.state_snapshot import (
@@ -72,15 +73,16 @@ class State:
         *,
         token: str | None = None,
         check_lock: Callable[[], None] = lambda: None,
+        access: Access = OWNER_ONLY,
     ) -> tuple[State, list[Path]]:
         """Open the state in ``folder`` for writing, or create it, under the partition's lock.
 
         ``token``: the lock's token (None: a random one). ``check_lock`` raises LockLost if another
-        run has the lock. What an earlier owner of the lock left is recovered. Returns the state and
-        the paths to which damaged states were moved. Raises LockLost, DiskError, and NewerFormat
-        (then nothing was changed).
+        run has the lock. ``access``: who may read the snapshots. What an earlier owner of the lock
+        left is recovered. Returns the state and the paths to which damaged states were moved.
+        Raises LockLost, DiskError, and NewerFormat (then nothing was changed).
         """
-        files = StateFiles(folder, token or secrets.token_hex(16), check_lock)
+        files = StateFiles(folder, token or secrets.token_hex(16), check_lock, access)
         with _disk_errors("open", folder, files):
             make_folders(folder)
             aside = files.recover(stamp)

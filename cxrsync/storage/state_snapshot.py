@@ -34,6 +34,7 @@ from pathlib import Path
 from time import sleep
 
 from cxrsync.config.job import Link
+from cxrsync.storage.access import OWNER_ONLY, Access
 from cxrsync.storage.filesystem import FILE_MODE, sync_folders
 from cxrsync.storage.reflink import clone_link_or_copy
 from cxrsync.storage.state_schema import (
@@ -58,13 +59,15 @@ _PAUSE_SECONDS = 0.2
 class StateFiles:
     """The files of the state in ``folder``, for the owner of its lock.
 
-    ``check_lock`` raises LockLost if another run has the lock. Every method that changes anything
+    ``check_lock`` raises LockLost if another run has the lock. ``access``: who may read the
+    snapshot. Every method that changes anything
     raises OSError, and what ``check_lock`` raises.
     """
 
     folder: Path
     token: str
     check_lock: Callable[[], None]
+    access: Access = OWNER_ONLY
 
     @property
     def snapshot(self) -> Path:
@@ -203,7 +206,11 @@ class StateFiles:
         sync_folders([str(self.folder)])
 
     def _keep_access(self, source: Path) -> None:
-        """Keep the permissions of the snapshot, so that the same users can read the next one."""
+        """Let those read the next snapshot who may read the tree: by default, those who can read
+        the present one."""
+        if self.access != OWNER_ONLY:
+            self._share(source)
+            return
         try:
             old = os.lstat(self.snapshot)
         except FileNotFoundError:
@@ -219,6 +226,14 @@ class StateFiles:
                 mode &= ~0o070  # otherwise another group could read it
         if mode != stat.S_IMODE(new.st_mode):
             os.chmod(source, mode)
+
+    def _share(self, source: Path) -> None:
+        # Not Access.set_on: a working copy that becomes the snapshot has two names for a moment.
+        fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            self.access.set_on_own(fd)
+        finally:
+            os.close(fd)
 
 
 def working_copies(folder: Path) -> list[Path]:

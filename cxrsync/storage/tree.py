@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from cxrsync.errors import DiskError, UsageError
 from cxrsync.model import MANIFEST_NAME, OWN_FOLDER, ROOT, FileStat, NameRules
 from cxrsync.sanitize import reason_of
+from cxrsync.storage.access import OWNER_ONLY, Access, possible_access
 from cxrsync.storage.filesystem import (
     FILE_MODE,
     FOLDER_MODE,
@@ -60,9 +62,15 @@ class _Created:
 class Tree:
     """One version's tree on a local disk."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, access: Access = OWNER_ONLY) -> None:
         self.root = root
+        self.access = access
+        """Who may read what runs create here; less than was asked for, if the disk cannot keep
+        it (known once the tree is created)."""
         self.own = root / OWN_FOLDER
+        self.unshared = 0
+        """How many files of the dataset this run could not share."""
+        self._counting = threading.Lock()
         self.names = NameRules()
         """Which different names are one name to the disk; known once the tree is created."""
         self._created: list[_Created] = []
@@ -145,7 +153,8 @@ class Tree:
         """
         self.check_folder(OWN_FOLDER)
         try:
-            for folder in self.make_own_folder(self.own):
+            new = self._make_own_folder(self.own)
+            for folder in new:
                 with contextlib.suppress(PermissionError):  # a folder that may be written, not read
                     sync_folders([str(folder.parent)])
             for each in (*self.own.iterdir(), *self.own.glob(f"*/{PARTIAL_FOLDER}")):
@@ -155,6 +164,9 @@ class Tree:
                 if each.is_dir() and is_on_other_mount(each, self.root):
                     raise other_mount_error(str(each), str(self.root))
             self.names = probe_name_rules(self.own)
+            if self.access != OWNER_ONLY:
+                self.access = possible_access(self.own, self.access) or OWNER_ONLY
+            self._share_all(new)
         except (NotADirectoryError, FileExistsError) as problem:
             raise UsageError(
                 f"cannot use {self.root} as a destination: {problem.filename} is not a folder",
@@ -167,11 +179,33 @@ class Tree:
             ) from None
 
     def make_own_folder(self, folder: Path) -> list[Path]:
-        """Create a folder of ours and its parents. Return the new ones. They are remembered as
-        created by this run."""
+        """Create a folder of ours and its parents, for all who may read the tree. Return the new
+        ones. They are remembered as created by this run."""
+        new = self._make_own_folder(folder)
+        self._share_all(new)
+        return new
+
+    def _make_own_folder(self, folder: Path) -> list[Path]:
         new = make_folders(folder)
         self._created += [_Created(each, _inode(each)) for each in new]
         return new
+
+    def _share_all(self, folders: list[Path]) -> None:
+        for each in folders:
+            self.share(each)
+
+    def share(self, path: str | Path) -> None:
+        """Let all who may read the tree read a file or folder of ours: one that this run made, or
+        one that readers need. Never a lock, a partial or a working copy. Raises OSError."""
+        if self.access != OWNER_ONLY:
+            self.access.set_on(path)
+
+    def share_file(self, file: int) -> None:
+        """Let all who may read the tree read an open, verified file of the dataset. One that is not
+        ours alone stays as it is, and is counted. Raises OSError."""
+        if self.access != OWNER_ONLY and not self.access.set_on_file(file):
+            with self._counting:
+                self.unshared += 1
 
     def remember_created_file(self, path: Path, content: bytes) -> None:
         """Remember a file of ours as created by this run."""
@@ -211,11 +245,14 @@ class Tree:
 
         Returns the folders whose lists of names change: the file's folder, and the parents of new
         folders. Raises OSError if one of them is a symbolic link, which could lead out of the tree.
+        Folders of the trash are for the owner only.
         """
         changed = {os.path.dirname(self.final(path))}
         for above, where in self._unknown_folders(path):
             try:
                 os.mkdir(where, FOLDER_MODE)
+                if not path.startswith(f"{OWN_FOLDER}/"):
+                    self.share(where)
                 changed.add(above)
             except FileExistsError:
                 _check_is_folder(where)

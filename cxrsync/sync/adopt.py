@@ -10,7 +10,7 @@ from cxrsync.sanitize import reason_of
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import reading_error
 from cxrsync.storage.parallel_hash import map_on_all_cores
-from cxrsync.storage.publish import remove_access_of_others
+from cxrsync.storage.publish import restrict_access
 from cxrsync.sync.file_job import FileJob
 from cxrsync.sync.publisher import Adopted
 from cxrsync.sync.scheduler import Scheduler
@@ -71,5 +71,6 @@ class Adopter:
                 raise FileNotFoundError(errno.ENOENT, "set aside", final) from None
             raise
         if is_right and before is not None and before == self._tree.find(entry.path):
-            return Adopted(entry, before, open_to_others=not remove_access_of_others(final))
+            closed = restrict_access(self._tree, entry.path)
+            return Adopted(entry, before, open_to_others=not closed)
         return None

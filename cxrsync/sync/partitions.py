@@ -262,5 +262,8 @@ class Partitions:
                 self._stamp,
                 token=self._held[name].lock.token,
                 check_lock=partial(self.check, (name,)),
+                access=self._tree.access,
             )
+            with suppress(OSError):  # another user's folder, which they may enter, but not list
+                self._tree.share(self._tree.partition(name))
             self.set_aside += aside

@@ -89,7 +89,8 @@ def _nursery() -> socket.socket:
 # ── in the child ───────────────────────────────────────────────────────────────────────────────
 
 
-def _import_everything() -> None:
+def import_everything() -> None:
+    """Import every module of cxrsync, and what these import at their top."""
     import cxrsync
 
     for module in pkgutil.walk_packages(cxrsync.__path__, "cxrsync."):
@@ -134,7 +135,7 @@ def _begin(order: Mapping[str, Any]) -> None:
 
 def _main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as orders:
-        _import_everything()
+        import_everything()
         gc.freeze()  # what all share is neither gone through nor copied at the end of each
         order = _next_order(orders)
     if order is not None:

@@ -1,5 +1,6 @@
 """Of a large manifest only the slice that matters is asked for."""
 
+import grp
 import gzip
 import hashlib
 import os
@@ -409,3 +410,14 @@ def test_a_manifest_that_became_small_is_held_against_the_slices(
         assert refused.code == (11 if manifest else 10), refused.err
         assert not (machine.dest / JPG / VERSION / MANIFEST).exists()
         assert machine.run("verify", *SLICE).code == 0
+
+
+def test_the_part_is_for_the_readers_of_a_shared_tree(machine: Machine) -> None:
+    """And its owner goes on with it, which a file of mode 0440 would prevent."""
+    group = grp.getgrgid(os.getegid()).gr_name
+    shared = ("--permissions", f"files=0440,folders=2750,group={group}", "--no-tables")
+    manifests = machine.dest / JPG / VERSION / ".cxrsync/manifests"
+    for subject in (SUBJECT, OTHER):
+        assert machine.pull(*FLAGS, *shared, "--subject", subject).code == 0
+        found = {path.name: oct(path.stat().st_mode & 0o7777) for path in manifests.iterdir()}
+        assert found == {"partial": "0o640", "partial.json": "0o640"}

@@ -24,7 +24,7 @@ from cxrsync.storage.publish import (
     copy_partial_name,
     copy_published,
     publish,
-    remove_access_of_others,
+    restrict_access,
 )
 from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.storage.trash import Trash
@@ -675,5 +675,5 @@ def test_an_adopted_file_is_closed_to_others_only(tmp_path: Path, before: int, a
     file = tmp_path / "adopted"
     file.touch()
     file.chmod(before)
-    remove_access_of_others(str(file))
+    restrict_access(Tree(tmp_path), "adopted")
     assert oct(file.stat().st_mode & 0o7777) == oct(after)
