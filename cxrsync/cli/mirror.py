@@ -18,13 +18,14 @@ from cxrsync.cli.mirror_text import QUIET, check_lines, report_lines
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job_file import MirrorFile, MirrorJob, read_job_file
 from cxrsync.config.job_schema import job_schema
-from cxrsync.errors import CxrsyncError, ExitCode, UsageError, worst_of
+from cxrsync.errors import CxrsyncError, ExitCode, OutputLost, UsageError, worst_of
 from cxrsync.events import EventSink
 from cxrsync.operations.mirror import MirrorResult, init
 from cxrsync.operations.mirror import mirror as run_jobs
 from cxrsync.operations.mirror_check import JobCheck
 from cxrsync.operations.mirror_check import check as check_job
 from cxrsync.operations.mirror_notify import Notifier, Write, notifications_of
+from cxrsync.operations.mirror_surroundings import inspect_surroundings
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.console import to_stderr
 from cxrsync.ui.log_file import LogFile
@@ -175,22 +176,31 @@ async def _run_jobs(
 # ── --check and --init ─────────────────────────────────────────────────────────────────────────
 
 
+_CREATE_FOLDER = "Create its folder, and let this user write there."
+
+
 def _check(file: MirrorFile, verbosity: Verbosity) -> int:
-    codes = []
+    errors: list[CxrsyncError] = []
     if (log := _log_of(file)) is not None:
         log.check()
         if log.lost is not None:
-            verbosity.output.write_lines([f"warning: {log.lost}"])
+            errors.append(OutputLost(str(log.lost), next_step=_CREATE_FOLDER))
+    for finding in inspect_surroundings(file.settings):
+        if finding.error is None:
+            verbosity.output.write_lines([f"{finding.key}: {finding.text}"])
+        else:
+            errors.append(finding.error)
+    for error in errors:
+        say_error(error)
     for job in file.jobs:
         found = asyncio.run(_check_job(job, verbosity))
         verbosity.output.write_lines([*check_lines(found), ""])
-        error = found.error
-        if error is None and found.code != ExitCode.COMPLETE and found.forecast is not None:
-            error = found.forecast.refusal
-        if error is not None:
+        for error in found.errors:
             say_error(error)
-        codes.append(found.code)
-    return worst_of(codes)
+        errors += found.errors
+    if len(errors) > 1:
+        to_stderr(f"cxrsync: {file.path} has {len(errors)} problems")
+    return worst_of(each.exit_code for each in errors)
 
 
 async def _check_job(job: MirrorJob, verbosity: Verbosity) -> JobCheck:

@@ -98,8 +98,17 @@ def _usual_duration(forecast: Forecast, job: Job) -> Iterator[str]:
         return
     slowest, fastest = (usual_seconds(forecast.from_source, rate, job.limits) for rate in _RATES)
     shown = f"{humanize.duration(fastest)} to {humanize.duration(slowest)}"
-    hours = "" if job.limits.window is None else ", in these hours of each day"
-    yield f"at the rates that PhysioNet usually has: {shown}{hours}"
+    rates = " to ".join(f"{humanize.size(rate)}/s" for rate in _RATES)
+    within = [
+        words
+        for words, is_set in (
+            ("limit_rate", job.limits.rate.slowest is not None),
+            ("the hours of window", job.limits.window is not None),
+        )
+        if is_set
+    ]
+    limits = f", within {' and '.join(within)}" if within else ""
+    yield f"at the rates that PhysioNet usually has ({rates}){limits}: {shown}"
 
 
 def usual_seconds(size: float, rate: float, limits: TransferLimits) -> float:
@@ -136,16 +145,27 @@ def check_lines(check: JobCheck) -> Iterator[str]:
     if found is not None:
         yield f"source: {job.origin.base_url}"
         yield f"credentials: {found.place or 'none were found'}"
-        if found.is_risky:
-            yield (
-                "warning: cron and systemd open no keyring. Set PHYSIONET_USERNAME and "
-                "PHYSIONET_PASSWORD_FILE, or use ~/.netrc"
-            )
+        if found.warning:
+            yield f"warning: {found.warning}"
         elif found.problem:
             yield f"warning: {found.problem} (A dataset that is open to all needs none.)"
+    yield from _readers(check)
+
+
+def _readers(check: JobCheck) -> Iterator[str]:
+    """Yield who can read the mirror, and what each of them must have done."""
+    job = check.job.job
+    readers = "Everyone who can read the mirror"
+    if check.readers is not None:
+        yield f"permissions: {job.permissions}"
+        name, count = check.readers.name, check.readers.members
+        readers = f"Each member of the group {name}"
+        if count is not None:
+            members = "1 user" if count == 1 else f"{count:,} users"
+            readers += f" ({members}, besides those whose primary group it is)"
     dataset = dataset_info(job.dataset)
     agreement = dataset.agreement if job.version is None else dataset.page(job.version)
     yield (
-        "Everyone who can read the mirror must be credentialed and have signed the data use "
-        f"agreement: {agreement}"
+        f"{readers} must be credentialed and have signed the data use agreement: "
+        f"{agreement}"
     )

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,8 @@ class MirrorFile:
 def read_job_file(path: Path, environ: Mapping[str, str] = os.environ) -> MirrorFile:
     """Return the jobs of a file, with checked values.
 
-    Raises UsageError for whatever is wrong in the file, with line, column and key.
+    Raises UsageError for whatever is wrong in the file, with line, column and key; for several
+    problems, the next step lists them.
     """
     return _Reader(read_yaml(path, str(path)), path, environ).read()
 
@@ -77,35 +79,64 @@ class _Reader:
         self._path = path
         self._environ = environ
         self._folder = Path(os.path.abspath(path)).parent
+        self._problems: list[UsageError] = []
+        self._dataset_is_wrong = False  # that of the defaults
 
     def read(self) -> MirrorFile:
         top = self._mapping((), self._document.value)
         for key in top:
             if key not in {JOBS, DEFAULTS}:
-                self._check_key((key,), FILE_OPTIONS, (JOBS, DEFAULTS))
-        defaults = self._values(
-            (DEFAULTS,), self._mapping((DEFAULTS,), top.get(DEFAULTS, {})), JOB_KEYS
-        )
+                with self._collecting():
+                    self._check_key((key,), FILE_OPTIONS, (JOBS, DEFAULTS))
+        fields = self._mapping((DEFAULTS,), top.get(DEFAULTS, {}))
+        defaults = self._values((DEFAULTS,), fields, JOB_KEYS)
+        wrong = fields.keys() - defaults.keys()
+        self._dataset_is_wrong = bool(wrong & {*_DATASET, "dataset_version"})
         listed = top.get(JOBS)
         if not isinstance(listed, list) or not listed:
             what = "there are no jobs" if not listed else "this is not a list of jobs"
             where: ValuePath = (JOBS,) if JOBS in top else ()
             raise self._document.error(where, what, f"Write jobs: and one - for each job. {_SEE}")
-        jobs = [self._job((JOBS, at), each, defaults) for at, each in enumerate(listed)]
-        self._refuse_doubles(jobs)
-        options = {key: value for key, value in top.items() if key not in {JOBS, DEFAULTS}}
+        jobs: list[MirrorJob] = []
+        for at, each in enumerate(listed):
+            with self._collecting():
+                jobs.append(self._job((JOBS, at), each, defaults))
+        known = {option.key for option in FILE_OPTIONS}
+        options = {key: value for key, value in top.items() if key in known}
         settings = {
             each.option.name: each.value
             for each in self._values((), options, FILE_OPTIONS).values()
         }
+        self._raise_problems()
+        self._refuse_doubles(jobs)
         return MirrorFile(self._path, tuple(jobs), settings)
+
+    @contextmanager
+    def _collecting(self) -> Iterator[None]:
+        """Keep an error of a part, so that the other parts are read, too."""
+        try:
+            yield
+        except UsageError as problem:
+            if problem not in self._problems:
+                self._problems.append(problem)
+
+    def _raise_problems(self) -> None:
+        """Raise UsageError if there are any; one that lists all of them, if there are several."""
+        if len(self._problems) == 1:
+            raise self._problems[0]
+        if self._problems:
+            lines = [f"{each}. {each.next_step}".rstrip() for each in self._problems]
+            raise UsageError(f"{self._path}: {len(lines)} problems", next_step="\n".join(lines))
 
     # ── one job ────────────────────────────────────────────────────────────────────────────────
 
     def _job(self, path: ValuePath, raw: Any, defaults: Mapping[str, Value]) -> MirrorJob:
         fields = dict(self._mapping(path, raw))
         named = {NAME_KEY: fields.pop(NAME_KEY)} if NAME_KEY in fields else {}
+        before = len(self._problems)
         own = self._values(path, fields, JOB_KEYS, more=(NAME_KEY,))
+        if len(self._problems) > before or self._dataset_is_wrong:
+            raise self._problems[-1]  # without these values others would seem wrong
         if any(own[key].value for key in _DATASET if key in own):
             defaults = {key: each for key, each in defaults.items() if key not in _DATASET}
         values = {**defaults, **own}
@@ -200,10 +231,11 @@ class _Reader:
         found = {}
         for key, raw in fields.items():
             here = (*path, key)
-            if key not in known:
-                self._check_key(here, options, more)
-            value = checked_value(self._document, here, known[key], raw, self._environ)
-            found[key] = Value(known[key], here, _from_folder(known[key], value, self._folder))
+            with self._collecting():
+                if key not in known:
+                    self._check_key(here, options, more)
+                value = checked_value(self._document, here, known[key], raw, self._environ)
+                found[key] = Value(known[key], here, _from_folder(known[key], value, self._folder))
         return found
 
     def _check_key(self, path: ValuePath, options: Sequence[Option], more: Sequence[str]) -> None:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from cxrsync.cancellation import CancelToken
-from cxrsync.config.job import SourceConfig
+from cxrsync.config.job import Job, SourceConfig
 from cxrsync.config.job_file import MirrorJob
+from cxrsync.dataset.shared_tree import Group, access_of, find_group
 from cxrsync.dataset.source_factory import open_source, opened
-from cxrsync.errors import CredentialsRefused, CxrsyncError, ExitCode
-from cxrsync.events import EventSink
+from cxrsync.errors import CredentialsRefused, CxrsyncError, ExitCode, UsageError, worst_of
+from cxrsync.events import EventSink, Notice
+from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.operations.dry_run import forecast
 from cxrsync.operations.exit_status import explain
 from cxrsync.operations.mirror_trees import marked_tree
+from cxrsync.operations.share_tree import closed_above
 from cxrsync.plan.forecast import Forecast
 from cxrsync.sources import credentials
+from cxrsync.sources.base import Source
+from cxrsync.storage.tree import Tree
 from cxrsync.threads import run_in_thread
 
 KEYRING = "keyring"
+VARIABLE = "PHYSIONET_PASSWORD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,42 +40,92 @@ class FoundCredentials:
     problem: str = ""
 
     @property
-    def is_risky(self) -> bool:
-        """Whether they are found now, but not from cron, which opens no keyring."""
-        return self.place == KEYRING
+    def warning(self) -> str:
+        """Why they are found now, but not from cron or systemd; "" if they are."""
+        if self.place == KEYRING:
+            return (
+                "cron and systemd open no keyring. Set PHYSIONET_USERNAME and "
+                "PHYSIONET_PASSWORD_FILE, or use ~/.netrc"
+            )
+        if self.place == VARIABLE:
+            return (
+                f"cron and systemd do not have {VARIABLE} of this shell, and a mail of cron would "
+                "show it. Put the password into a file: `cxrsync mirror --print` says how"
+            )
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
 class JobCheck:
     """What a job would do. ``credentials``: None if its source needs none. ``forecast``: None if
-    ``error`` prevents it."""
+    one of ``problems`` prevents it. ``readers``: the group that reads the mirror, None if only its
+    owner does."""
 
     job: MirrorJob
     credentials: FoundCredentials | None
     forecast: Forecast | None = None
-    error: CxrsyncError | None = None
+    problems: tuple[CxrsyncError, ...] = ()
+    readers: Group | None = None
+
+    @property
+    def errors(self) -> tuple[CxrsyncError, ...]:
+        """Everything that would end the job."""
+        refusal = None if self.forecast is None else self.forecast.refusal
+        is_refused = refusal is not None and not self.job.job.force
+        return (*self.problems, refusal) if refusal is not None and is_refused else self.problems
 
     @property
     def code(self) -> ExitCode:
         """The exit code of the check."""
-        refusal = None if self.forecast is None else self.forecast.refusal
-        if self.error is None and refusal is not None and not self.job.job.force:
-            return refusal.exit_code
-        return ExitCode.COMPLETE if self.error is None else self.error.exit_code
+        return worst_of(each.exit_code for each in self.errors)
 
 
 async def check(job: MirrorJob, emit: EventSink, cancel: CancelToken) -> JobCheck:
-    """Return what a job would do. Fetches the manifest and the tables that its selection needs, and
-    nothing else; creates no tree; asks nobody for a password."""
-    found = await run_in_thread(lambda: find_credentials(job.job.origin))
+    """Return what a job would do, with all problems that can be found at once.
+
+    Fetches the manifest and the tables that its selection needs, and nothing else; creates no tree;
+    asks nobody for a password.
+    """
+    problems: list[CxrsyncError] = []
+    credentials = await run_in_thread(lambda: find_credentials(job.job.origin))
+    wanted, readers = job.job.permissions, None
     try:
-        await run_in_thread(lambda: marked_tree(job.job))
+        await run_in_thread(lambda: access_of(wanted))
+    except UsageError as refused:
+        problems.append(refused)
+        wanted = None
+    if wanted is not None and wanted.group is not None:
+        readers = find_group(wanted.group)
+    try:
+        tree: Tree | None = await run_in_thread(lambda: marked_tree(job.job))
+    except CxrsyncError as problem:
+        problems.append(problem)
+        tree = None
+    if tree is not None and wanted is not None and readers is not None:
+        permissions, root, gid = wanted, tree.root, readers.gid
+        if closed := await run_in_thread(lambda: closed_above(root, permissions, gid)):
+            emit(Notice(closed))
+    found = None
+    try:
         async with opened(open_source(job.job, emit)) as source:
-            return JobCheck(job, found, await forecast(job.job, source, emit, cancel))
+            if tree is None:
+                await _ask(job.job, source, cancel)
+            else:
+                found = await forecast(replace(job.job, permissions=wanted), source, emit, cancel)
     except (CxrsyncError, OSError) as problem:
         error = explain(problem, cancel)
         assert isinstance(error, CxrsyncError)
-        return JobCheck(job, found, error=error)
+        problems.append(error)
+    return JobCheck(job, credentials, found, tuple(problems), readers)
+
+
+async def _ask(job: Job, source: Source, cancel: CancelToken) -> None:
+    """Ask for a byte of the manifest: whether the server answers, and lets this user in. Raises
+    CxrsyncError."""
+    assert job.version is not None
+    with cancel.watching(None):
+        async with source.open(RemotePath(job.dataset, job.version, MANIFEST_NAME), 0, 1):
+            pass
 
 
 def find_credentials(

@@ -276,3 +276,29 @@ def test_whatever_stands_there_is_read_or_refused(
     except UsageError:
         return
     assert all(each.job.dest.is_absolute() for each in found.jobs)
+
+
+def test_all_problems_are_said_at_once(tmp_path: Path) -> None:
+    text = """
+    logg: x
+    defaults:
+      window: 22-6
+    jobs:
+      - jpg: true
+        shrad: p10
+        retries: "3"
+      - dataset: mimic-cxr
+      - dataset: mimic-cxr-jpg
+        dataset_version: 2.1
+    """
+    said, steps = refusal(tmp_path, text)
+    assert said == "6 problems"
+    places = re.findall(r"line (\d+), column \d+: ([\w\[\].]+)", steps)
+    assert places == [
+        ("2", "logg"), ("4", "defaults.window"), ("7", "jobs[0].shrad"), ("8", "jobs[0].retries"),
+        ("9", "jobs[1]"), ("11", "jobs[2].dataset_version"),
+    ]  # fmt: skip
+    assert "Did you mean shard?" in steps
+    # What the defaults were to say about the dataset is not missing in each job.
+    said, _ = refusal(tmp_path, "defaults: {dataset_version: 2.1}\njobs: [{jpg: true}]\n")
+    assert "YAML reads 2.1 without quotes" in said

@@ -1,6 +1,7 @@
 """``cxrsync mirror``: a file of jobs, run unattended against the miniature PhysioNet."""
 
 import contextlib
+import grp
 import json
 import os
 import pty
@@ -251,7 +252,7 @@ def test_check(machine: Machine, jobs: Path) -> None:
     assert f"job jpg: mimic-cxr-jpg {VERSION} (p10, with the tables)" in done.out
     assert "to fetch: about " in done.out
     assert "duration: unknown" in done.out
-    assert "at the rates that PhysioNet usually has: " in done.out
+    assert "at the rates that PhysioNet usually has (367.0 kB/s to 734.0 kB/s): " in done.out
     assert "disk space needed: " in done.out
     assert "credentials: PHYSIONET_PASSWORD" in done.out
     assert "must be credentialed and have signed the data use agreement: https://" in done.out
@@ -266,7 +267,43 @@ def test_check_says_that_a_log_cannot_be_written(machine: Machine) -> None:
     file = write(machine, JOBS.replace("mirror.log", "no/such/folder.log"))
     init(machine, file)
     done = machine.run("mirror", "--check", str(file))
-    assert f"warning: the log {machine.home}/no/such/folder.log cannot be written" in done.out
+    assert done.code == ExitCode.DISK  # as a run would end
+    assert f"the log {machine.home}/no/such/folder.log cannot be written" in done.err
+    assert "job jpg" in done.out
+
+
+def test_check_says_all_problems_at_once(machine: Machine) -> None:
+    """Of the tree, the password, the group, a hook and the metrics."""
+    text = JOBS.replace("shard: p10\n", "shard: p10\n    permissions: {group: no-such-group}\n")
+    file = write(machine, f"{text}before: /nonexistent\nmetrics_file: no/x.prom\n")
+    machine.environment["PHYSIONET_PASSWORD"] = "wrong"
+    done = machine.run("mirror", "--check", "--job", "jpg", str(file))
+    assert done.code == ExitCode.USAGE
+    for said in (
+        "before: /nonexistent is not there",
+        f"metrics_file: there is no folder {machine.home}/no",
+        "this machine has no group 'no-such-group'",
+        "so there is no mirror of mimic-cxr-jpg",
+        "the server refuses the password",
+        f"{file} has 5 problems",
+    ):
+        assert said in done.err
+    assert not machine.dest.exists()
+
+
+def test_check_of_a_shared_mirror(machine: Machine) -> None:
+    group = grp.getgrgid(os.getegid()).gr_name
+    text = JOBS.replace("defaults:\n", f"defaults:\n  permissions: {{group: {group}}}\n")
+    file = write(machine, text)
+    init(machine, file)
+    assert tree(machine).stat().st_mode & 0o7777 == 0o2750
+    done = machine.run("mirror", "--check", str(file))
+    assert (done.code, f"Each member of the group {group}" in done.out) == (0, True)
+    if tree(machine).parents[3].stat().st_mode & 0o010 == 0:  # pytest's folders are its user's
+        assert f"the group {group} cannot read the tree" in done.err
+    assert machine.run("mirror", str(file)) == Ended(0, "", "")
+    image = next(tree(machine).rglob("*.jpg"))
+    assert image.stat().st_mode & 0o7777 == 0o440
 
 
 def test_tables_of_all_jobs_come_first(machine: Machine, jobs: Path) -> None:
