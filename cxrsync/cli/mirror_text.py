@@ -165,7 +165,4 @@ def _readers(check: JobCheck) -> Iterator[str]:
             readers += f" ({members}, besides those whose primary group it is)"
     dataset = dataset_info(job.dataset)
     agreement = dataset.agreement if job.version is None else dataset.page(job.version)
-    yield (
-        f"{readers} must be credentialed and have signed the data use agreement: "
-        f"{agreement}"
-    )
+    yield f"{readers} must be credentialed and have signed the data use agreement: {agreement}"
