@@ -30,7 +30,7 @@ def refusal(form: Form, *values: str) -> str:
 
 def test_words_and_files_together(tmp_path: Path) -> None:
     (tmp_path / "ids").write_bytes(b"\xef\xbb\xbf10000032\r\n\r\nP10000033\r\n")
-    (tmp_path / "more.csv.gz").write_bytes(gzip.compress(b"subject_id,n\n10000031,1\n"))
+    (tmp_path / "more.csv.gz").write_bytes(gzip.compress(b"subject_id,n\n10000031,1\n", mtime=0))
     values = ["p19999999,10000033", f"@{tmp_path}/ids", f"@{tmp_path}/more.csv.gz"]
     assert parse_ids(values, SUBJECT) == ("p10000031", "p10000032", "p10000033", "p19999999")
 
@@ -102,7 +102,7 @@ def test_invalid_names_of_files() -> None:
         b"50414267\ns50414268\n",
         b"\xef\xbb\xbfstudy_id,n\r\n50414268,1\r\n50414267.0,2\r\n",
         "study_id\n50414267\n50414268".encode("utf-16"),
-        gzip.compress(b"[50414267, 50414268]"),
+        gzip.compress(b"[50414267, 50414268]", mtime=0),
     ],
 )
 def test_standard_input(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
