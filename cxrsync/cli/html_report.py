@@ -25,14 +25,7 @@ def report_file(file: Path | None, option: str) -> Path | None:
             f"{option} needs a file: the report does not go to standard output",
             next_step=f"Name it, for example {option} report.html.",
         )
-    if file.suffix.lower() not in _SUFFIXES:
-        hint = (
-            " To choose how radiology reports come, say --reports." if str(file) in _REPORTS else ""
-        )
-        raise UsageError(
-            f"{option} {file}: the report is an HTML file, and its name ends in .html",
-            next_step=f"Say, for example, {option} report.html.{hint}",
-        )
+    check_suffix(file, option)
     if not file.parent.is_dir():
         raise UsageError(
             f"{option} {file}: there is no folder {file.parent}",
@@ -42,6 +35,17 @@ def report_file(file: Path | None, option: str) -> Path | None:
         what = "is a folder" if file.is_dir() else "lies in a folder that you may not write to"
         raise UsageError(f"{option} {file}: it {what}", next_step="Name another file.")
     return file
+
+
+def check_suffix(file: Path, option: str) -> None:
+    """Raise UsageError unless the name of a report's file ends in .html or .htm."""
+    if file.suffix.lower() in _SUFFIXES:
+        return
+    hint = " To choose how radiology reports come, say --reports." if str(file) in _REPORTS else ""
+    raise UsageError(
+        f"{option} {file}: the report is an HTML file, and its name ends in .html",
+        next_step=f"Say, for example, {option} report.html.{hint}",
+    )
 
 
 # Values of --reports, which is another option.

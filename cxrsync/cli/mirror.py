@@ -8,12 +8,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import time
 
 import click
 
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity, say_error
 from cxrsync.cli.mirror_print import setup_text
+from cxrsync.cli.mirror_reports import check_name, write_reports
 from cxrsync.cli.mirror_text import QUIET, check_lines, report_lines
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job_file import MirrorFile, MirrorJob, read_job_file
@@ -27,6 +29,7 @@ from cxrsync.operations.mirror_check import check as check_job
 from cxrsync.operations.mirror_notify import Notifier, Write, notifications_of
 from cxrsync.operations.mirror_surroundings import inspect_surroundings
 from cxrsync.sources.prompt import TerminalPrompt
+from cxrsync.threads import run_in_thread
 from cxrsync.ui.console import to_stderr
 from cxrsync.ui.log_file import LogFile
 from cxrsync.ui.log_lines import LineReporter
@@ -72,6 +75,7 @@ def mirror(
     if check and init:
         raise UsageError("--check and --init exclude each other", next_step="Use one of the two.")
     whole = read_job_file(file)
+    check_name(whole)
     if form is not None:
         verbosity.output.write(setup_text(form, whole))
         return ExitCode.COMPLETE
@@ -168,7 +172,12 @@ async def _run_jobs(
         notifier = Notifier(notifications_of(file.settings), jobs, write, cancel)
         if not await notifier.begin():
             return None
+        began = time()
         result = await run_jobs(file.jobs, reporters.sink, cancel)
+        # Before the hook, which may send them.
+        warnings = await run_in_thread(lambda: list(write_reports(file, jobs, result, began)))
+        for warning in warnings:
+            write(f"warning: {warning}")
         await notifier.end(result)
         return result
 

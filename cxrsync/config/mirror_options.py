@@ -40,6 +40,12 @@ FILE_OPTIONS: tuple[Option, ...] = (
         near="timeout hooks_timeout hook_time",
     ),
     Option(
+        "report", Type.PATH, Group.MIRROR, metavar="FILE", example="/var/lib/cxrsync/report.html",
+        help="Write an HTML report to FILE at the end. With several jobs each has a file of its "
+        "own: report-NAME.html for report.html and the job NAME.",
+        near="html html_report report_file reports_file",
+    ),
+    Option(
         "metrics_file", Type.PATH, Group.MIRROR, metavar="FILE", example="/var/lib/x/cxrsync.prom",
         help="Write metrics for node_exporter's textfile collector to FILE, whose name ends with "
         ".prom.",

@@ -29,7 +29,7 @@ def test_the_schema_is_valid() -> None:
     Draft202012Validator.check_schema(job_schema())
     assert set(job_schema()["properties"]) == {
         *("defaults", "jobs", "log"),
-        *("ping", "before", "after", "hook_timeout", "metrics_file"),
+        *("ping", "before", "after", "hook_timeout", "report", "metrics_file"),
     }
 
 

@@ -243,3 +243,53 @@ def test_print_systemd(machine: Machine) -> None:
 def test_print_needs_a_file_and_a_form(machine: Machine) -> None:
     assert machine.run("mirror", "--print", "systemd").code == ExitCode.USAGE
     assert machine.run("mirror", "--print", "launchd", write(machine, JOBS)).code == ExitCode.USAGE
+
+
+# ── the HTML reports ───────────────────────────────────────────────────────────────────────────
+
+
+def test_each_tree_has_its_report_before_the_hook(machine: Machine) -> None:
+    after = script(machine, "after", f"ls {machine.home}/out")
+    (machine.home / "out").mkdir()
+    file = initialised(machine, f"{JOBS}report: out/report.html\nafter: {after}\n")
+    assert machine.run("mirror", file).code == 0
+    text = log(machine)
+    assert "after: report-dicom.html" in text
+    assert "after: report-jpg.html" in text
+    for name, dataset in (("dicom", "mimic-cxr"), ("jpg", "mimic-cxr-jpg")):
+        page = machine.home / f"out/report-{name}.html"
+        assert page.stat().st_mode & 0o077 == 0
+        assert f"<strong>{dataset}</strong>" in page.read_text()
+        assert "selected files are here and verified" in page.read_text()
+    # One job alone keeps the name of its file.
+    (machine.home / "out/report-jpg.html").unlink()
+    assert machine.run("mirror", "--job", "jpg", file).code == 0
+    assert sorted(each.name for each in (machine.home / "out").iterdir()) == [
+        "report-dicom.html",
+        "report-jpg.html",
+    ]
+
+
+def test_a_report_of_one_job_and_of_a_disk_that_is_not_mounted(machine: Machine) -> None:
+    text = JOBS.replace("  - name: jpg\n    jpg: true\n    metadata_only: true\n", "")
+    file = write(machine, f"{text}report: report.html\n")
+    assert machine.run("mirror", file).code == ExitCode.REFUSED
+    assert (
+        "The contents of this mirror are not known." in (machine.home / "report.html").read_text()
+    )
+    initialised(machine, f"{text}report: report.html\n")
+    assert machine.run("mirror", file).code == 0
+    assert "selected files are here" in (machine.home / "report.html").read_text()
+
+
+def test_a_report_that_cannot_be_written_is_a_warning(machine: Machine) -> None:
+    file = initialised(machine, f"{JOBS}report: nowhere/report.html\n")
+    done = machine.run("mirror", file)
+    assert (done.code, done.err) == (0, "")
+    assert f"warning: cannot write the report {machine.home}/nowhere/report-dicom.html" in log(
+        machine
+    )
+    done = machine.run("mirror", "--check", file)
+    assert "there is no folder" in done.out
+    done = machine.run("mirror", write(machine, f"{JOBS}report: report.pdf\n"))
+    assert (done.code, "its name ends in .html" in done.err) == (ExitCode.USAGE, True)
