@@ -265,7 +265,7 @@ class Locked(CxrsyncError):
         self.partition = partition
 
     next_step = (
-        "Wait for the other run (--wait-lock SECONDS), or stop it first. If its machine is gone, "
+        "Wait for the other run (--wait-lock 10m), or stop it first. If its machine is gone, "
         "the lock is taken over after five minutes of silence: --wait-lock 400."
     )
 

@@ -92,12 +92,12 @@ def _form(option: Option) -> dict[str, Any]:
         times = {"type": "object", "minProperties": 1, "additionalProperties": _AMOUNT}
         return {"anyOf": [*_AMOUNT["anyOf"], times]}
     if option.type is Type.DURATION:
-        return {"type": ["string", "number"], "minLength": 1, "minimum": 0}
+        return {"type": ["string", "number"], "minLength": 1, **_bounds(option)}
     if option.type is Type.SHARE:
         return {"type": ["string", "integer"], "minLength": 1, "minimum": 0}
     if option.type in {Type.IDS, Type.SHARD}:
         return {"type": ["string", "integer"], "minLength": 1}
-    if option.type in {Type.INT, Type.SECONDS}:
+    if option.type is Type.INT:
         number = _number(option)
         return {"anyOf": [number, {"enum": list(option.words)}]} if option.words else number
     if option.type is Type.HOOK:
@@ -112,8 +112,11 @@ def _form(option: Option) -> dict[str, Any]:
 
 
 def _number(option: Option) -> dict[str, Any]:
+    return {"type": "integer", **_bounds(option)}
+
+
+def _bounds(option: Option) -> dict[str, float]:
     bounds = {
         "minimum": option.at_least, "exclusiveMinimum": option.above, "maximum": option.at_most,
     }  # fmt: skip
-    kind = "integer" if option.type is Type.INT else "number"
-    return {"type": kind, **{key: each for key, each in bounds.items() if each is not None}}
+    return {key: each for key, each in bounds.items() if each is not None}

@@ -30,8 +30,8 @@ LIMITS = (
         near="max_size max_transfer quota max_download max_total_size bytes",
     ),
     Option(
-        "max_duration", Type.SECONDS, Group.TRANSFER, metavar="S", at_least=0,
-        help="Stop after this many seconds (exit 9).",
+        "max_duration", Type.DURATION, Group.TRANSFER, metavar="TIME", example="8h", at_least=0,
+        help="Stop after that time: 8h, 90m, or a number of seconds (exit 9).",
         near="max_time time_limit duration stop_after",
     ),
     Option(

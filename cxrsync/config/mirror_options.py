@@ -35,7 +35,8 @@ FILE_OPTIONS: tuple[Option, ...] = (
         near="post post_hook run_after after_hook on_end notify",
     ),
     Option(
-        "hook_timeout", Type.SECONDS, Group.MIRROR, metavar="S", default=600.0, above=0,
+        "hook_timeout", Type.DURATION, Group.MIRROR, metavar="TIME", example="10m", default=600.0,
+        above=0,
         help="End a hook that takes longer [default: {default}].",
         near="timeout hooks_timeout hook_time",
     ),

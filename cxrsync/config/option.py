@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from cxrsync.config.quantities import spell_duration
+
 VARIABLE_PREFIX = "CXRSYNC_"
 
 
@@ -15,10 +17,9 @@ class Type(Enum):
 
     FLAG = "flag"
     INT = "int"
-    SECONDS = "seconds"
     RATE = "rate"  # or rates by the time of day
     SIZE = "size"
-    DURATION = "duration"
+    DURATION = "duration"  # in seconds
     SHARE = "share"
     WINDOW = "window"
     PATH = "path"
@@ -105,9 +106,7 @@ class Option:
     @property
     def help_text(self) -> str:
         """The help text, with the default filled in."""
-        default = self.default
-        shown = f"{default:g}" if isinstance(default, float) else str(default)
-        return self.help.replace("{default}", shown)
+        return self.help.replace("{default}", self._shown(self.default))
 
     @property
     def form(self) -> str:
@@ -116,18 +115,23 @@ class Option:
             return either(self.words)
         phrase = _FORMS[self.type]
         if self.at_least is not None and self.at_most is not None:
-            phrase += f" from {self.at_least:g} to {self.at_most:g}"
+            phrase += f" from {self._shown(self.at_least)} to {self._shown(self.at_most)}"
         elif self.at_least is not None:
-            phrase += f" of at least {self.at_least:g}"
+            phrase += f" of at least {self._shown(self.at_least)}"
         elif self.above is not None:
-            phrase += f" above {self.above:g}"
+            phrase += f" above {self._shown(self.above)}"
         return either((*self.words, phrase))
+
+    def _shown(self, value: Any) -> str:
+        """A default or a bound, as it is written."""
+        if not isinstance(value, float | int) or isinstance(value, bool):
+            return str(value)
+        return spell_duration(value) if self.type is Type.DURATION else f"{value:g}"
 
 
 _FORMS = {
     Type.FLAG: "true or false",
     Type.INT: "a whole number",
-    Type.SECONDS: "a number of seconds",
     Type.RATE: "a rate",
     Type.SIZE: "a number of bytes",
     Type.DURATION: "a duration",

@@ -171,27 +171,27 @@ _TRANSFER = (
         near="t tries retry max_tries max_retries low_level_retries attempts",
     ),
     Option(
-        "connect_timeout", Type.SECONDS, Group.TRANSFER, metavar="S", above=0, advanced=True,
-        default=_LIMITS.connect_timeout, near="contimeout dns_timeout",
-        help="Seconds to wait for a new connection [default: {default}].",
+        "connect_timeout", Type.DURATION, Group.TRANSFER, metavar="TIME", above=0, advanced=True,
+        default=_LIMITS.connect_timeout, near="contimeout dns_timeout", example="30s",
+        help="How long to wait for a new connection: 30s, 2m [default: {default}].",
     ),
     Option(
-        "stall_timeout", Type.SECONDS, Group.TRANSFER, metavar="S",
+        "stall_timeout", Type.DURATION, Group.TRANSFER, metavar="TIME", example="1m",
         default=_LIMITS.stall_timeout, above=0, advanced=True,
-        help="Seconds without data after which a connection is closed [default: {default}].",
+        help="Close a connection after so long without data [default: {default}].",
         near="T timeout read_timeout idle_timeout speed_time",
     ),
     Option(
-        "give_up_after", Type.SECONDS, Group.TRANSFER, metavar="S",
+        "give_up_after", Type.DURATION, Group.TRANSFER, metavar="TIME", example="1h",
         default=_LIMITS.give_up_after, above=0, advanced=True,
-        help="Seconds to wait for a server that is down, or that asks to wait "
-        "(Retry-After), before the run ends [default: {default}].",
+        help="How long to wait for a server that is down, or that asks to wait "
+        "(Retry-After), before the run ends: 6h, 90m [default: {default}].",
         near="max_wait wait waitretry retry_wait patience retry_max_time",
     ),
     Option(
-        "wait_lock", Type.SECONDS, Group.TRANSFER, metavar="S", default=_LIMITS.wait_lock,
-        at_least=0, advanced=True,
-        help="Seconds to wait for another run's lock [default: {default}]; for the manifest and "
+        "wait_lock", Type.DURATION, Group.TRANSFER, metavar="TIME", default=_LIMITS.wait_lock,
+        at_least=0, advanced=True, example="10m",
+        help="How long to wait for another run's lock [default: {default}]; for the manifest and "
         "the tables, which all runs share, at least --give-up-after.",
         near="retry_lock lock_wait lock_timeout wait_for_lock",
     ),

@@ -32,8 +32,8 @@ SIGN_IN_HINT = (
     "A password is never an argument. Set PHYSIONET_PASSWORD or PHYSIONET_PASSWORD_FILE, or use "
     "~/.netrc."
 )
-# About 30 years. The timers of the system overflow at a few times that.
-_MAX_SECONDS = 1e9
+# SQLite stores no larger number, and Python prints none of more than 4,300 digits.
+_MAX_INT = (1 << 63) - 1
 _MAX_SHOWN = 60
 
 
@@ -162,17 +162,6 @@ def _int(option: Option, value: object) -> int | str:
     return number
 
 
-def _seconds(option: Option, value: object) -> float:
-    if isinstance(value, str):
-        raise _Wrong(_without_quotes(value, float))
-    number = value if isinstance(value, float) else index(value)
-    if number is None or not -_MAX_SECONDS <= number <= _MAX_SECONDS:  # nor NaN
-        raise _Wrong
-    if not _is_within(option, number):
-        raise _Wrong
-    return float(number)
-
-
 def _size(_option: Option, value: object) -> int:
     amount = parse_amount(value)
     if amount is None:
@@ -183,7 +172,11 @@ def _size(_option: Option, value: object) -> int:
 def _duration(option: Option, value: object) -> float:
     seconds = parse_duration(value)
     if seconds is None or not _is_within(option, seconds):
-        raise _Wrong("Write it as 30d, 2h or 90m; or a number of seconds.")
+        colon = " 1:30 could be hours or minutes: write 90m or 90s."
+        is_clock = isinstance(value, str) and ":" in value
+        raise _Wrong(
+            "Write it as 30d, 2h, 90m or 30s; or a number of seconds." + (colon if is_clock else "")
+        )
     return seconds
 
 
@@ -232,7 +225,6 @@ def _choice(option: Option, value: object) -> str:
 _CHECKS: dict[Type, Callable[[Option, object], Any]] = {
     Type.FLAG: _flag,
     Type.INT: _int,
-    Type.SECONDS: _seconds,
     Type.SIZE: _size,
     Type.DURATION: _duration,
     Type.SHARE: _share,
@@ -248,7 +240,7 @@ _PARSERS: dict[Type, Callable[[object, str], Any]] = {
     Type.PING: parse_ping_url,
     Type.PERMISSIONS: parse_permissions,
 }
-_NUMBERS: dict[Type, Callable[[str], float]] = {Type.INT: int, Type.SECONDS: float}
+_NUMBERS: dict[Type, Callable[[str], int]] = {Type.INT: int}
 
 
 def _check_texts(option: Option, value: object, label: str) -> list[str]:

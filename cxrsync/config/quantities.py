@@ -35,25 +35,44 @@ def parse_amount(value: object) -> float | None:
     return float(amount) if 0 <= amount <= _MAX_AMOUNT else None  # nor NaN
 
 
-_DURATION = re.compile(r"(?P<number>[0-9]{1,12}(?:\.[0-9]{1,9})?)(?P<unit>[smhdw]?)", re.ASCII)
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-# About 300 years: no time that is later can be stored for a file.
-_MAX_DURATION = 1e10
+_NUMBER = r"[0-9]{1,12}(?:\.[0-9]{1,9})?"
+_PLAIN_NUMBER = re.compile(_NUMBER, re.ASCII)
+_PARTS = re.compile(rf"(?:{_NUMBER}[smhdw])+", re.ASCII)
+_PART = re.compile(rf"({_NUMBER})([smhdw])", re.ASCII)
+_SECONDS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
+# About 30 years. The timers of the system overflow at a few times that.
+_MAX_DURATION = 1e9
 
 
 def parse_duration(value: object) -> float | None:
-    """Seconds, from text like ``30d``, ``2h``, ``90m`` or from a number; None for anything else."""
+    """Seconds, from text like ``30d``, ``2h``, ``1h30m`` or a number; None for anything else."""
     if isinstance(value, str):
-        match = _DURATION.fullmatch(value.strip())
-        if match is None:
+        text = value.strip()
+        if _PLAIN_NUMBER.fullmatch(text):
+            seconds = float(text)
+        elif _PARTS.fullmatch(text):
+            parts = _PART.findall(text)
+            lengths = [_SECONDS[unit] for _number, unit in parts]
+            if lengths != sorted(set(lengths), reverse=True):  # 30m1h, 1h1h
+                return None
+            seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+        else:
             return None
-        seconds = float(match["number"]) * _SECONDS[match["unit"]]
     else:
         amount = parse_amount(value)
         if amount is None:
             return None
         seconds = amount
     return seconds if seconds <= _MAX_DURATION else None
+
+
+def spell_duration(seconds: float) -> str:
+    """Return a duration as :func:`parse_duration` reads it: ``30s``, ``90m``, ``1d``, ``0``."""
+    if not seconds:
+        return "0"
+    units = [unit for unit in ("d", "h", "m", "s") if seconds % _SECONDS[unit] == 0]
+    unit = units[0] if units else "s"
+    return f"{seconds / _SECONDS[unit]:g}{unit}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ async def prepare(
     if it lies on a drive that syncs online; DiskError.
     """
     emit = in_loop_thread(emit)
-    rate_limiter = RateLimiter(job.limits.rate, emit, partial(utc_now, now))
+    rate_limiter = RateLimiter(job.limits.rate, emit, now=partial(utc_now, now))
     source = PacedSource(source, rate_limiter)
     version = await choose_version(job, source, emit)
     target = Target(await create_tree(job, version, emit), dataset_info(job.dataset), version)

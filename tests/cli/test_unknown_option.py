@@ -54,7 +54,7 @@ def test_a_password_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
         ("CXRSYNC_RETRIES", "many", "CXRSYNC_RETRIES 'many' is not a whole number"),
         ("CXRSYNC_MAX_FILES", "2.5", "CXRSYNC_MAX_FILES '2.5' is not a whole number"),
         ("CXRSYNC_FORCE", "maybe", "CXRSYNC_FORCE 'maybe' is not true or false"),
-        ("CXRSYNC_WAIT_LOCK", "90m", "CXRSYNC_WAIT_LOCK '90m' is not a number of seconds"),
+        ("CXRSYNC_WAIT_LOCK", "1:30", "CXRSYNC_WAIT_LOCK '1:30' is not a duration"),
         ("CXRSYNC_PROGRESS", "baar", "CXRSYNC_PROGRESS 'baar' is not auto, bar, log or none"),
         ("CXRSYNC_DEBUG", "maybe", "CXRSYNC_DEBUG 'maybe' is not true or false"),
     ],

@@ -78,8 +78,8 @@ def test_what_both_refuse(tmp_path: Path, more: dict[str, Any]) -> None:
     [
         {"limit_rate": {"08:00-20:00": "1M"}}, {"limit_rate": "off"}, {"limit_rate": 1000},
         {"subject": [10000032, "p10000084"]}, {"subject": 10000032}, {"shard": "p10"},
-        {"shard": 10},
-        {"connections": "auto"}, {"connections": 3}, {"max_duration": 1.5}, {"keep_free": "50G"},
+        {"shard": 10}, {"connections": "auto"}, {"connections": 3}, {"max_duration": 1.5},
+        {"max_duration": "8h"}, {"keep_free": "50G"},
     ],
 )  # fmt: skip
 def test_what_both_accept(tmp_path: Path, more: dict[str, Any]) -> None:

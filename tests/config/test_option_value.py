@@ -19,6 +19,7 @@ from cxrsync.config.option import Type
 from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS, OPTIONS
 from cxrsync.config.option_value import check_options, check_value, parse_text
 from cxrsync.config.parse_job import make_job
+from cxrsync.config.quantities import parse_duration, spell_duration
 from cxrsync.config.timetable import Timetable
 from cxrsync.config.wall_clock import DaySpan
 from cxrsync.config.window import Window
@@ -67,6 +68,10 @@ ACCEPTED: list[tuple[str, Any, Any]] = [
     ("progress", "None", "none"),
     ("wait_lock", 2, 2.0),
     ("wait_lock", 1.5, 1.5),
+    ("wait_lock", "90", 90.0),
+    ("wait_lock", "90m", 5400.0),
+    ("connect_timeout", "1m30s", 90.0),
+    ("max_duration", "8h", 28_800.0),
     ("limit_rate", "off", Timetable()),
     ("limit_rate", "500k", Timetable(otherwise=float(500 << 10))),
     ("limit_rate", "1.5m", Timetable(otherwise=float(3 << 19))),
@@ -120,13 +125,15 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("seed", HUGE, "--seed (int) is not a whole number"),
     ("connections", "3", "is not auto or a whole number from 1 to 32 Write 3, without quotes."),
     ("connections", 33, "--connections 33 is not auto or a whole number from 1 to 32 Leave it out"),
-    ("wait_lock", "90", "--wait-lock '90' is not a number of seconds of at least 0 Write 90, wi"),
-    ("wait_lock", "90m", "--wait-lock '90m' is not a number of seconds of at least 0"),
-    ("wait_lock", math.inf, "--wait-lock inf is not a number of seconds"),
-    ("wait_lock", math.nan, "--wait-lock nan is not a number of seconds"),
-    ("wait_lock", HUGE, "--wait-lock (int) is not a number of seconds"),
-    ("wait_lock", dt.timedelta(1), "--wait-lock (timedelta) is not a number of seconds"),
-    ("stall_timeout", 0, "--stall-timeout 0 is not a number of seconds above 0"),
+    ("wait_lock", "90x", "--wait-lock '90x' is not a duration of at least 0 Write it as 30d, 2h"),
+    ("wait_lock", "1:30", "1:30 could be hours or minutes: write 90m or 90s."),
+    ("wait_lock", math.inf, "--wait-lock inf is not a duration"),
+    ("wait_lock", math.nan, "--wait-lock nan is not a duration"),
+    ("wait_lock", HUGE, "--wait-lock (int) is not a duration"),
+    ("wait_lock", 2e9, "--wait-lock 2000000000.0 is not a duration"),
+    ("wait_lock", dt.timedelta(1), "--wait-lock (timedelta) is not a duration"),
+    ("stall_timeout", 0, "--stall-timeout 0 is not a duration above 0"),
+    ("stall_timeout", "0s", "--stall-timeout '0s' is not a duration above 0"),
     ("window", 1320, 'Write both times, in quotes: "22:00-06:00".'),
     ("window", "22:00", "--window: '22:00' is not a span of the day"),
     ("max_bytes", "much", "--max-bytes 'much' is not a number of bytes Write it as 500M, 50G"),
@@ -222,6 +229,7 @@ def test_an_unknown_name(name: str, said: str) -> None:
         ("connections", "auto", "auto"),
         ("connections", "3", 3),
         ("wait_lock", "1.5", 1.5),
+        ("wait_lock", "2h", 7200.0),
         ("limit_rate", "2M", Timetable(otherwise=float(2 << 20))),
         ("limit_rate", "off", Timetable()),
         ("dest", "/data", Path("/data")),
@@ -243,8 +251,8 @@ def test_text_as_a_value(name: str, text: str, value: Any) -> None:
         ("retries", "9" * 5_000, "is not a whole number"),
         ("retries", " ", "CXRSYNC_X is empty"),
         ("force", "maybe", "CXRSYNC_X 'maybe' is not true or false "),
-        ("wait_lock", "nan", "CXRSYNC_X nan is not a number of seconds"),
-        ("wait_lock", "90m", "CXRSYNC_X '90m' is not a number of seconds"),
+        ("wait_lock", "nan", "CXRSYNC_X 'nan' is not a duration"),
+        ("wait_lock", "90 minutes", "CXRSYNC_X '90 minutes' is not a duration of at least 0"),
         ("connections", "many", "is not auto or a whole number from 1 to 32 Leave it out"),
         ("limit_rate", "fast", "CXRSYNC_X: 'fast' is not a rate Write bytes per second"),
         ("link", "sym", "CXRSYNC_X 'sym' is not reflink"),
@@ -327,6 +335,7 @@ def test_any_text_makes_a_value_or_a_usage_error(option: Any, text: str) -> None
     [
         ("30d", 2_592_000), ("2h", 7200), ("90m", 5400), ("1.5h", 5400), ("45s", 45),
         ("2w", 1_209_600), ("60", 60), (60, 60), (0.5, 0.5), ("0", 0), (" 30d ", 2_592_000),
+        ("1h30m", 5400), ("1d12h", 129_600), ("1w1d1h1m1s", 694_861),
     ],
 )  # fmt: skip
 def test_a_duration(value: object, expected: float) -> None:
@@ -336,11 +345,23 @@ def test_a_duration(value: object, expected: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["30 d", "d", "-1d", "1y", "1e3", "1 day", -1, float("nan"), True, "9" * 12 + "d"]
-)
+    "value",
+    ["30 d", "30m1h", "1h1h", "1h30", "d", "-1d", "1y", "1e3", "1 day", -1, math.nan, True,
+     "9" * 12 + "d"],
+)  # fmt: skip
 def test_what_is_no_duration(value: object) -> None:
     with pytest.raises(UsageError, match="is not a duration"):
         check_value(BY_NAME["trash_keep"], value)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0"), (30, "30s"), (60, "1m"), (90, "90s"), (5400, "90m"), (3600, "1h"), (86_400, "1d"),
+     (2_592_000, "30d"), (0.5, "0.5s")],
+)  # fmt: skip
+def test_a_duration_is_spelled_as_it_is_read(seconds: float, text: str) -> None:
+    assert spell_duration(seconds) == text
+    assert parse_duration(text) == seconds
 
 
 def test_a_period_of_no_length_is_refused() -> None:

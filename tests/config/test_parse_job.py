@@ -298,7 +298,7 @@ def test_limits_that_may_be_zero_but_not_negative(name: str) -> None:
 def test_limits_that_must_be_positive(name: str) -> None:
     assert getattr(job(**{name: 0.1}).limits, name) == 0.1
     for value in (0, -1.0):
-        assert f"--{name.replace('_', '-')} {value} is not a number of seconds above 0" in refusal(
+        assert f"--{name.replace('_', '-')} {value} is not a duration above 0" in refusal(
             jpg=True, **{name: value}
         )
 

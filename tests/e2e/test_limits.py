@@ -162,7 +162,9 @@ async def test_a_pause_in_the_middle_of_a_file(
 def at(monkeypatch: pytest.MonkeyPatch, *times: str) -> None:
     """The wall clock shows these local times, one a look, and then stays."""
     moments = [datetime.fromisoformat(f"2026-11-26T{time}").astimezone(UTC) for time in times]
-    monkeypatch.setattr(module, "utc_now", lambda: moments.pop(0) if moments[1:] else moments[0])
+    monkeypatch.setattr(
+        module, "utc_now", lambda _now: moments.pop(0) if moments[1:] else moments[0]
+    )
 
 
 async def test_outside_of_its_window_nothing_is_requested(
