@@ -290,6 +290,6 @@ def test_a_report_that_cannot_be_written_is_a_warning(machine: Machine) -> None:
         machine
     )
     done = machine.run("mirror", "--check", file)
-    assert "there is no folder" in done.out
+    assert "report: there is no folder" in done.err
     done = machine.run("mirror", write(machine, f"{JOBS}report: report.pdf\n"))
     assert (done.code, "its name ends in .html" in done.err) == (ExitCode.USAGE, True)
