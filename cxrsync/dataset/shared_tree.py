@@ -131,7 +131,7 @@ def lost_access(tree: Tree, asked: Access) -> str:
         return (
             f"the file system of {tree.root} does not keep group and mode of a file as asked, so "
             "nothing is shared: on FAT, NTFS, CIFS and FUSE the options of the mount (gid=, "
-            "umask=, allow_other) decide who can read"
+            "umask=, allow_other) decide who can read. In a systemd service: print its unit anew"
         )
     return (
         f"the setgid bit of folders cannot be set in {tree.root}; the group of each file is set "
