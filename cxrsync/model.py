@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 
 ROOT = "root"
@@ -16,6 +17,7 @@ SHARD_NAME = re.compile(r"p[0-9]{2}")
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SHARD_FOLDER = re.compile(rf"files/({SHARD_NAME.pattern})/")
+_SHARD_PREFIX = len("files/p10/")
 
 
 class Kind(Enum):
@@ -139,7 +141,12 @@ def partition_of(path: str) -> str:
     Each partition has a state, a lock and partials of its own. So a lost state costs the
     verification of one shard, and a job array with one shard per task can work on one tree.
     """
-    shard = _SHARD_FOLDER.match(path)
+    return _partition_of_prefix(path[:_SHARD_PREFIX])
+
+
+@lru_cache(maxsize=256)
+def _partition_of_prefix(prefix: str) -> str:
+    shard = _SHARD_FOLDER.match(prefix)
     return shard.group(1) if shard else ROOT
 
 

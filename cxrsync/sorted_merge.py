@@ -53,8 +53,10 @@ def left_join(
     """
     rights = iter(right)
     b = next(rights, None)
+    b_key = None if b is None else right_key(b)
     for a in left:
         key = left_key(a)
-        while b is not None and right_key(b) < key:
+        while b_key is not None and b_key < key:
             b = next(rights, None)
-        yield a, b if b is not None and right_key(b) == key else None
+            b_key = None if b is None else right_key(b)
+        yield a, b if b_key == key else None

@@ -207,7 +207,10 @@ def other_mount_error(folder: str, other: str) -> DiskError:
 def file_stat(status: os.stat_result) -> FileStat:
     """Return the size and mtime of a file. An mtime that the state cannot hold is replaced by the
     nearest one that it can."""
-    return FileStat(status.st_size, max(-_LARGEST, min(status.st_mtime_ns, _LARGEST)))
+    mtime_ns = status.st_mtime_ns
+    if not -_LARGEST <= mtime_ns <= _LARGEST:
+        mtime_ns = max(-_LARGEST, min(mtime_ns, _LARGEST))
+    return FileStat(status.st_size, mtime_ns)
 
 
 def make_folders(folder: Path) -> list[Path]:

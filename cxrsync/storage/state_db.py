@@ -305,12 +305,12 @@ class State:
 def _is_possible_record(row: FileRecord) -> bool:
     """Return whether a record can be ours. SQLite keeps any value in any column, and a flipped bit
     can turn a text into a number or a blob."""
-    texts = (row.path, row.sha256, row.source, row.validator)
+    path, sha256, size, _mtime_ns, source, validator, _verified_at = row
     return (
-        all(type(text) is str for text in texts)
-        and is_digest(row.sha256)
-        and is_size(row.size)
-        and (not row.validator or is_validator(row.validator))
+        type(path) is type(sha256) is type(source) is type(validator) is str
+        and is_digest(sha256)
+        and is_size(size)
+        and (not validator or is_validator(validator))
     )
 
 

@@ -115,9 +115,11 @@ class Tree:
             found = os.lstat(self._prefix + path)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        if stat.S_ISREG(found.st_mode):
+            return file_stat(found)
         if stat.S_ISDIR(found.st_mode):
             raise FolderInTheWay(errno.EISDIR, "a folder is where the file should be", path)
-        return file_stat(found) if stat.S_ISREG(found.st_mode) else None
+        return None
 
     def files(self, below: str = "") -> Iterator[str]:
         """Yield the paths of the files in the tree, or in one folder of it, in byte order; without
