@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from cxrsync import humanize
 from cxrsync.catalog.load import dataset_info
 from cxrsync.config.job import Job, TransferLimits
-from cxrsync.config.job_file import as_keys
+from cxrsync.config.job_file import LATEST, as_keys
 from cxrsync.config.wall_clock import MINUTES_A_DAY
 from cxrsync.errors import CxrsyncError, ExitCode
 from cxrsync.operations.mirror import JobResult, MirrorResult
@@ -33,7 +33,9 @@ def report_lines(title: str, result: MirrorResult) -> list[str]:
     """
     bad = [each for each in result.jobs if each.code not in QUIET]
     if not bad:
-        return [f"{title}: {len(result.jobs)} of {len(result.jobs)} jobs are well"]
+        remarks = "; ".join(f"{each.name}: {each.remark}" for each in result.jobs if each.remark)
+        count = f"{len(result.jobs)} of {len(result.jobs)} jobs are well"
+        return [f"{title}: {count}{f' ({remarks})' if remarks else ''}"]
     count = f"{len(bad)} of {len(result.jobs)}"
     lines = [f"{title}: {count} jobs did not complete (exit {result.code:d})"]
     for each in result.jobs:
@@ -43,7 +45,8 @@ def report_lines(title: str, result: MirrorResult) -> list[str]:
 
 def _job(result: JobResult) -> Iterator[str]:
     if result.code == ExitCode.COMPLETE:
-        yield f"{result.name}: complete and verified{_scrubbed(result)}"
+        remark = f" ({result.remark})" if result.remark else ""
+        yield f"{result.name}: complete and verified{_scrubbed(result)}{remark}"
     elif result.code == ExitCode.LIMIT:
         yield f"{result.name}: all well, to be continued by the next run (exit 9)"
     else:
@@ -125,7 +128,9 @@ def usual_seconds(size: float, rate: float, limits: TransferLimits) -> float:
 def check_lines(check: JobCheck) -> Iterator[str]:
     """Yield what a job would do, in words."""
     job = check.job.job
-    yield f"job {check.job.name}: {job.dataset} {job.version} ({job.selection})"
+    version = check.version or job.version or LATEST
+    yield f"job {check.job.name}: {job.dataset} {version} ({job.selection})"
+    yield from (f"versions: {text}" for text in check.news)
     if check.forecast is not None:
         yield f"destination: {check.forecast.root}"
         yield from in_words(check.forecast).split("\n")
@@ -164,5 +169,6 @@ def _readers(check: JobCheck) -> Iterator[str]:
             members = "1 user" if count == 1 else f"{count:,} users"
             readers += f" ({members}, besides those whose primary group it is)"
     dataset = dataset_info(job.dataset)
-    agreement = dataset.agreement if job.version is None else dataset.page(job.version)
+    version = check.version or job.version
+    agreement = dataset.agreement if version is None else dataset.page(version)
     yield f"{readers} must be credentialed and have signed the data use agreement: {agreement}"

@@ -38,11 +38,16 @@ _OPTION_IN_TEXT = re.compile(r"(?<![\w/-])--([a-z][a-z-]*[a-z])")
 
 @dataclass(frozen=True, slots=True)
 class MirrorJob:
-    """One job of a file. ``settings``: what the mirror does besides pulling, by option name."""
+    """One job of a file.
+
+    ``settings``: what the mirror does besides pulling, by option name. ``follows_latest``: the job
+    names no version; it is about the newest one that can be had.
+    """
 
     name: str
     job: Job
     settings: Mapping[str, Any] = field(default_factory=dict)
+    follows_latest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +150,18 @@ class _Reader:
             each.name: options.pop(each.name) for each in JOB_SETTINGS if each.name in options
         }
         options.setdefault("dest", self._folder / DEFAULT_DEST)
-        self._check_dataset(path, values, options)
+        self._check_dataset(path, options)
+        follows = options["dataset_version"] == LATEST
+        if follows:
+            del options["dataset_version"]
         try:
             job = unattended(make_job(options))
         except UsageError as problem:
             raise self._placed(problem, path, values) from None
         job = replace(job, keep_runs=settings.get("keep_runs", job.keep_runs))
-        return MirrorJob(self._name(path, named, job), job, settings)
+        return MirrorJob(self._name(path, named, job), job, settings, follows)
 
-    def _check_dataset(
-        self, path: ValuePath, values: Mapping[str, Value], options: Mapping[str, Any]
-    ) -> None:
+    def _check_dataset(self, path: ValuePath, options: Mapping[str, Any]) -> None:
         """Raise UsageError unless the job says which version of which dataset it mirrors."""
         if not any(options.get(name) for name in _DATASET):
             raise self._document.error(
@@ -165,13 +171,8 @@ class _Reader:
             raise self._document.error(
                 path,
                 "the job names no dataset_version",
-                f'Add dataset_version: "{self._newest(options)}", with the quotes.',
-            )
-        if options["dataset_version"] == LATEST:
-            raise self._document.error(
-                values["dataset_version"].path,
-                "a job that follows the newest version is not possible yet",
-                f'Name a version: dataset_version: "{self._newest(options)}".',
+                f'Add dataset_version: "{self._newest(options)}", with the quotes; or {LATEST}, to '
+                "follow the newest version.",
             )
 
     @staticmethod
@@ -191,7 +192,8 @@ class _Reader:
         return name
 
     def _refuse_doubles(self, jobs: Sequence[MirrorJob]) -> None:
-        """Raise UsageError for two jobs of one name or one tree."""
+        """Raise UsageError for two jobs of one name or one tree, and for a job that would take the
+        tree of another one."""
         names: dict[str, int] = {}
         trees: dict[tuple[str, str, str | None], int] = {}
         for at, each in enumerate(jobs):
@@ -210,6 +212,25 @@ class _Reader:
                     f"two jobs have the name {each.name!r}",
                     "Give each job a name: of its own.",
                 )
+        for at in range(len(jobs)):
+            self._refuse_sharing(at, jobs)
+
+    def _refuse_sharing(self, at: int, jobs: Sequence[MirrorJob]) -> None:
+        """Raise UsageError if the job follows or discards versions of which another job has one."""
+        taker = jobs[at]
+        if not (taker.follows_latest or "keep_versions" in taker.settings):
+            return
+        what = f"{LATEST} may become" if taker.follows_latest else "keep_versions may discard"
+        place = (os.path.realpath(taker.job.dest), taker.job.dataset)
+        for each in jobs:
+            if each is taker or (os.path.realpath(each.job.dest), each.job.dataset) != place:
+                continue
+            raise self._document.error(
+                (JOBS, at),
+                f"{what} the version of the job {each.name!r}: both are for {taker.job.dataset} in "
+                f"{taker.job.dest}",
+                "Put both selections into one job, or give one of them another dest.",
+            )
 
     # ── keys and values ────────────────────────────────────────────────────────────────────────
 

@@ -66,4 +66,11 @@ JOB_SETTINGS: tuple[Option, ...] = (
         help="Keep the logs of the last N runs in .cxrsync/runs [default: {default}].",
         near="keep_logs kept_runs runs_kept history max_runs keep_history",
     ),
+    Option(
+        "keep_versions", Type.INT, Group.MIRROR, metavar="N", at_least=1,
+        help="Keep the N newest versions of the dataset, the job's own among them. The trees of "
+        "older ones are moved to its trash, once its own is complete and verified "
+        "[default: all are kept].",
+        near="versions keep_old keep_last retain retention max_versions",
+    ),
 )  # fmt: skip

@@ -44,7 +44,7 @@ def pick_version(
         return named
     common = [version for version in local if version in offered]
     candidates = next((each for each in (common, local, offered, known) if each), ())
-    return max(candidates, key=_version_key, default=None)
+    return max(candidates, key=version_key, default=None)
 
 
 async def choose_version(job: Job, source: Source, emit: EventSink) -> str:
@@ -129,7 +129,7 @@ async def unknown_version_error(source: Source, dataset: str, version: str) -> U
     if known:
         return UsageError(
             f"{dataset} has no version {version}",
-            next_step=f"Its versions: {', '.join(sorted(known, key=_version_key))}.",
+            next_step=f"Its versions: {', '.join(sorted(known, key=version_key))}.",
         )
     return UsageError(
         f"there is no dataset {dataset} (version {version})",
@@ -137,7 +137,7 @@ async def unknown_version_error(source: Source, dataset: str, version: str) -> U
     )
 
 
-def _version_key(version: str) -> list[tuple[int, int, str]]:
+def version_key(version: str) -> list[tuple[int, int, str]]:
     """Return the sort key of a version: 2.10 follows 2.9, and words follow numbers."""
     parts = version.replace("-", ".").split(".")
     return [(0, int(part), "") if _NUMBER.fullmatch(part) else (1, 0, part) for part in parts]

@@ -111,6 +111,7 @@ def result_variables(result: MirrorReport) -> dict[str, str]:
         "SENTENCE": result.sentence,
         "GOOD": "yes" if result.is_good else "no",
         "JOBS": " ".join(each.job for each in result.jobs),
+        "NEWS": "\n".join(result.news),
         "FILES_VERIFIED": files.verified,
         "FILES_MISSING": files.missing,
         "FILES_FETCHED": files.fetched,

@@ -1,9 +1,10 @@
 """``mirror``: run the jobs of a file, one after the other, unattended.
 
-1. Manifests and tables of all jobs come first: they are small, and tell what is new.
-2. Then come the scrubs: see :mod:`cxrsync.operations.mirror_scrub`.
-3. Then each job is pulled, first the one whose last complete run is the longest ago.
-4. A job that fails does not stop the next. The exit code is the worst of all jobs.
+1. Each job finds out which version it is about: it may follow the newest one.
+2. Manifests and tables of all jobs come first: they are small, and tell what is new.
+3. Then come the scrubs: see :mod:`cxrsync.operations.mirror_scrub`.
+4. Then each job is pulled, first the one whose last complete run is the longest ago.
+5. A job that fails does not stop the next. The exit code is the worst of all jobs.
 
 A pull may take months. With a scrub in the file, all of this begins anew after a day.
 """
@@ -23,6 +24,7 @@ from cxrsync.clock import Clock, stamp_of, utc_now
 from cxrsync.config.job import SourceConfig
 from cxrsync.config.job_file import MirrorJob
 from cxrsync.dataset.source_factory import open_source, opened
+from cxrsync.dataset.target import Target
 from cxrsync.errors import (
     CredentialsRefused,
     CxrsyncError,
@@ -39,6 +41,7 @@ from cxrsync.operations.exit_status import disk_error_of
 from cxrsync.operations.mirror_limits import Spent, is_used_up, within
 from cxrsync.operations.mirror_scrub import EmitFor, Scrubs, logged_summary
 from cxrsync.operations.mirror_trees import marked_tree, run_at_work, waiting_since
+from cxrsync.operations.mirror_versions import Versions, first_version
 from cxrsync.operations.prepare import create_tree
 from cxrsync.operations.pull import Scope, pull
 from cxrsync.operations.run_log import write_summary
@@ -49,6 +52,8 @@ from cxrsync.threads import run_in_thread
 
 # After so long a job with a scrub is due again, also while a pull is at work.
 DAY_SECONDS = 86_400.0
+# Then the 403 of a newer version says nothing about its agreement.
+_NO_ACCESS = {ExitCode.ACCESS, ExitCode.CREDENTIALS}
 FIRST_KINDS = frozenset({Kind.TABLES, Kind.DOCS})
 _LOOK_AT_IT = (
     "Look at that process, and at the disk and the network that it uses; end it if it hangs. "
@@ -60,8 +65,10 @@ _LOOK_AT_IT = (
 class JobResult:
     """What became of one job.
 
-    ``summary``: of its run, None if none reached its end. ``error``: what ended it early.
-    ``scrub``: what was hashed again, None if that is not asked for.
+    ``summary``: of its run, None if none reached its end. ``error``: what ended it early, or what a
+    person must decide. ``scrub``: what was hashed again, None if that is not asked for. ``news``:
+    what is told for the first time, about versions for example. ``remark``: what is told each time,
+    in a few words.
     """
 
     name: str
@@ -69,6 +76,8 @@ class JobResult:
     summary: RunSummary | None = None
     error: Exception | None = None
     scrub: ScrubCounts | None = None
+    news: tuple[str, ...] = ()
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +106,16 @@ async def mirror(
 
 
 async def init(job: MirrorJob, emit: EventSink) -> Tree:
-    """Create the marker of a job's tree. Raises: UsageError, DiskError."""
-    assert job.job.version is not None
-    return await create_tree(job.job, job.job.version, emit)
+    """Create the marker of a job's tree.
+
+    A job that follows the newest version gets the tree of the newest one that its source opens,
+    unless it has a tree already. Raises: UsageError, DiskError; for such a job any SourceError.
+    """
+    version = job.job.version
+    if version is None:
+        async with opened(open_source(job.job, emit)) as source:
+            version = await first_version(job.job, source, CancelToken())
+    return await create_tree(job.job, version, emit)
 
 
 class _Mirror:
@@ -115,6 +131,7 @@ class _Mirror:
         self._stack = AsyncExitStack()
         self._sources: dict[str, Source] = {}
         self._trees: dict[str, Tree] = {}
+        self._versions = Versions(emit_for, now)
         self._refused: dict[tuple[str, str | None], CredentialsRefused] = {}
         self._spent: dict[str, Spent] = defaultdict(Spent)
         self._scrubs = Scrubs(jobs, emit_for, self._spent, cancel, now)
@@ -136,10 +153,11 @@ class _Mirror:
         """Run all jobs once; return whether a pull was ended because a day was over."""
         self._scrubs.begin_night()
         self._day_ends = monotonic() + DAY_SECONDS if self._scrubs.nights else inf
-        present = [each for each in self._jobs if await self._can_begin(each)]
-        jobs = present
+        begun = [each for each in self._jobs if await self._can_begin(each)]
+        present = [job for each in begun if (job := await self._choose_version(each)) is not None]
+        jobs = [each for each in present if self._versions.chosen[each.name].is_known]
         if len(self._jobs) > 1:
-            jobs = [each for each in present if await self._pull_tables(each)]
+            jobs = [each for each in jobs if await self._pull_tables(each)]
         await self._scrubs.run(present, self._trees)
         order = {each.name: waiting_since(self._trees[each.name]) for each in jobs}
         for each in sorted(jobs, key=lambda each: order[each.name]):
@@ -149,7 +167,9 @@ class _Mirror:
         for each in present:
             if each not in jobs:
                 await self._scrub_rest(each)
+            await self._tell_versions(each)
             await self._add_scrub(each)
+            await self._discard_versions(each)
         return self._is_day_over()
 
     # ── the day and its scrubs ─────────────────────────────────────────────────────────────────
@@ -230,6 +250,40 @@ class _Mirror:
         self._emit_for(job)(Notice(f"{at_work}. Nothing is done now"))
         self.results[job.name] = JobResult(job.name, ExitCode.LIMIT)
         return False
+
+    async def _choose_version(self, job: MirrorJob) -> MirrorJob | None:
+        """Return the job with the version that it is about now; None if that cannot be found."""
+        target: Target | None
+        try:
+            source = await self._source(job, self._emit_for(job))
+            target = await self._versions.choose(job, source, self._cancel.child())
+        except Exception as problem:  # noqa: BLE001 - one job's error must not stop the next
+            self._end(job, problem)
+            target = await self._versions.keep_present(job)
+        if target is None:
+            return None
+        self._trees[job.name] = target.tree
+        return replace(job, job=replace(job.job, version=target.version))
+
+    async def _tell_versions(self, job: MirrorJob) -> None:
+        """Tell what is new about versions, if the job has come so far that it is true."""
+        result = self.results[job.name]
+        if result.summary is not None and result.code not in _NO_ACCESS:
+            await self._versions.tell(job)
+        said = self._versions.chosen[job.name]
+        if said.refusal is not None and result.error is None:
+            code = worst_of((result.code, said.refusal.exit_code))
+            result = replace(result, code=code, error=said.refusal)
+        news = tuple(self._versions.news[job.name])
+        self.results[job.name] = replace(result, news=news, remark=said.remark)
+
+    async def _discard_versions(self, job: MirrorJob) -> None:
+        """Let versions go that are no longer kept, if the job's own is complete and no scrub has
+        met a fault."""
+        summary, night = self.results[job.name].summary, self._scrubs.nights.get(job.name)
+        is_complete = summary is not None and summary.exit_code == ExitCode.COMPLETE
+        if is_complete and (night is None or night.error is None):
+            await self._versions.discard_surplus(job)
 
     async def _pull_tables(self, job: MirrorJob) -> bool:
         """Fetch manifest and tables; return whether the job's other files are to be pulled."""

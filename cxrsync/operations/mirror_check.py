@@ -12,17 +12,18 @@ from cxrsync.config.job import Job, SourceConfig
 from cxrsync.config.job_file import MirrorJob
 from cxrsync.dataset.shared_tree import Group, access_of, find_group
 from cxrsync.dataset.source_factory import open_source, opened
+from cxrsync.dataset.target import Target
 from cxrsync.errors import CredentialsRefused, CxrsyncError, ExitCode, UsageError, worst_of
 from cxrsync.events import EventSink, Notice
 from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.operations.dry_run import forecast
 from cxrsync.operations.exit_status import explain
-from cxrsync.operations.mirror_trees import marked_tree
+from cxrsync.operations.mirror_trees import present_target
+from cxrsync.operations.mirror_versions import first_version, look_only
 from cxrsync.operations.share_tree import closed_above
 from cxrsync.plan.forecast import Forecast
 from cxrsync.sources import credentials
 from cxrsync.sources.base import Source
-from cxrsync.storage.tree import Tree
 from cxrsync.threads import run_in_thread
 
 KEYRING = "keyring"
@@ -57,15 +58,21 @@ class FoundCredentials:
 
 @dataclass(frozen=True, slots=True)
 class JobCheck:
-    """What a job would do. ``credentials``: None if its source needs none. ``forecast``: None if
-    one of ``problems`` prevents it. ``readers``: the group that reads the mirror, None if only its
-    owner does."""
+    """What a job would do.
+
+    ``credentials``: None if its source needs none. ``forecast``: None if one of ``problems``
+    prevents it. ``readers``: the group that reads the mirror, None if only its owner does.
+    ``version``: the one that the job is about now, None if that cannot be found. ``news``: what
+    there is to say about newer versions.
+    """
 
     job: MirrorJob
     credentials: FoundCredentials | None
     forecast: Forecast | None = None
     problems: tuple[CxrsyncError, ...] = ()
     readers: Group | None = None
+    version: str | None = None
+    news: tuple[str, ...] = ()
 
     @property
     def errors(self) -> tuple[CxrsyncError, ...]:
@@ -83,8 +90,8 @@ class JobCheck:
 async def check(job: MirrorJob, emit: EventSink, cancel: CancelToken) -> JobCheck:
     """Return what a job would do, with all problems that can be found at once.
 
-    Fetches the manifest and the tables that its selection needs, and nothing else; creates no tree;
-    asks nobody for a password.
+    Fetches the manifest and the tables that its selection needs, and nothing else, except the
+    manifest of a version that is new; creates no tree; asks nobody for a password.
     """
     problems: list[CxrsyncError] = []
     credentials = await run_in_thread(lambda: find_credentials(job.job.origin))
@@ -97,34 +104,40 @@ async def check(job: MirrorJob, emit: EventSink, cancel: CancelToken) -> JobChec
     if wanted is not None and wanted.group is not None:
         readers = find_group(wanted.group)
     try:
-        tree: Tree | None = await run_in_thread(lambda: marked_tree(job.job))
+        present: Target | None = await run_in_thread(lambda: present_target(job.job))
     except CxrsyncError as problem:
         problems.append(problem)
-        tree = None
-    if tree is not None and wanted is not None and readers is not None:
-        permissions, root, gid = wanted, tree.root, readers.gid
+        present = None
+    if present is not None and wanted is not None and readers is not None:
+        permissions, root, gid = wanted, present.tree.root, readers.gid
         if closed := await run_in_thread(lambda: closed_above(root, permissions, gid)):
             emit(Notice(closed))
+    version = job.job.version if present is None else present.version
     found = None
+    news: tuple[str, ...] = ()
     try:
         async with opened(open_source(job.job, emit)) as source:
-            if tree is None:
+            if present is None:
                 await _ask(job.job, source, cancel)
             else:
-                found = await forecast(replace(job.job, permissions=wanted), source, emit, cancel)
+                chosen = await look_only(job, present, source, emit, cancel)
+                news = chosen.news
+                problems += [chosen.refusal] if chosen.refusal is not None else []
+                named = replace(job.job, permissions=wanted, version=version)
+                found = await forecast(named, source, emit, cancel)
     except (CxrsyncError, OSError) as problem:
         error = explain(problem, cancel)
         assert isinstance(error, CxrsyncError)
         problems.append(error)
-    return JobCheck(job, credentials, found, tuple(problems), readers)
+    return JobCheck(job, credentials, found, tuple(problems), readers, version, news)
 
 
 async def _ask(job: Job, source: Source, cancel: CancelToken) -> None:
     """Ask for a byte of the manifest: whether the server answers, and lets this user in. Raises
     CxrsyncError."""
-    assert job.version is not None
+    version = job.version or await first_version(job, source, cancel)
     with cancel.watching(None):
-        async with source.open(RemotePath(job.dataset, job.version, MANIFEST_NAME), 0, 1):
+        async with source.open(RemotePath(job.dataset, version, MANIFEST_NAME), 0, 1):
             pass
 
 

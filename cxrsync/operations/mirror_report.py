@@ -77,11 +77,13 @@ class JobReport:
 
 @dataclass(frozen=True, slots=True)
 class MirrorReport:
-    """How a mirror ended. ``exit_code``: the worst of its jobs, or of the mirror itself."""
+    """How a mirror ended. ``exit_code``: the worst of its jobs, or of the mirror itself.
+    ``news``: what is told for the first time, about newer versions for example."""
 
     exit_code: int
     seconds: float
     jobs: tuple[JobReport, ...] = ()
+    news: tuple[str, ...] = ()
 
     @property
     def is_good(self) -> bool:
@@ -127,7 +129,8 @@ def report_of(
     Reads the states of the trees, and changes nothing.
     """
     reports = tuple(_job_report(each, jobs[each.name].job, now()) for each in result.jobs)
-    return MirrorReport(int(result.code), seconds, reports)
+    news = tuple(f"{each.name}: {text}" for each in result.jobs for text in each.news)
+    return MirrorReport(int(result.code), seconds, reports, news)
 
 
 def _job_report(result: JobResult, job: Job, now: float) -> JobReport:

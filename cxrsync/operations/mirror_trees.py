@@ -14,10 +14,12 @@ from datetime import datetime
 from typing import Any
 
 from cxrsync import humanize
+from cxrsync.catalog.load import dataset_info
 from cxrsync.config.job import Job
-from cxrsync.dataset.partition_states import partition_names
-from cxrsync.dataset.version import destination
-from cxrsync.errors import ExitCode, RefusedForSafety
+from cxrsync.dataset.partition_states import partition_names, pulled_selections
+from cxrsync.dataset.target import Target
+from cxrsync.dataset.version import destination, version_key
+from cxrsync.errors import ExitCode, RefusedForSafety, UsageError
 from cxrsync.model import OWN_FOLDER
 from cxrsync.operations.run_history import time_of
 from cxrsync.operations.run_log import RUNS_FOLDER, active_runs, run_names
@@ -30,18 +32,43 @@ IDLE_SECONDS = 86_400.0
 
 
 def marked_tree(job: Job) -> Tree:
-    """Return the tree of a job that names its version; create nothing.
+    """Return the tree of a job; create nothing. For a job that names no version it is that of the
+    present one.
 
     Raises: RefusedForSafety if the tree has no marker; UsageError if there are two such trees, or
     if the tree is of another dataset or version.
     """
-    assert job.version is not None
+    return present_target(job).tree
+
+
+def present_target(job: Job) -> Target:
+    """Return the tree of a job with its version; create nothing.
+
+    If the job names no version, the present one is the newest marked one that has been begun, else
+    the newest marked one.
+
+    Raises: as :func:`marked_tree`; UsageError if such a job's destination is itself a version's
+    tree, which leaves no place for another version.
+    """
     location = destination(job)
     location.refuse_file()
-    found = location.find_existing(job.dataset, job.version)
+    version = job.version
+    if version is None:
+        own = location.version_root()
+        if own is not None:
+            raise UsageError(
+                f"{job.dest} is the tree of one version: the next one has no place there",
+                next_step="Name the folder that holds, or is to hold, DATASET/VERSION in dest; or "
+                "name the version.",
+            )
+        marked = marked_versions(job)
+        newest = sorted(marked, key=lambda each: (is_begun(marked[each]), version_key(each)))
+        version = newest[-1] if newest else None
+    found = None if version is None else location.find_existing(job.dataset, version)
     if found is not None and os.path.isdir(found.root / OWN_FOLDER):
-        return Tree(found.root)
-    name = f"{job.dataset} {job.version}"
+        assert version is not None
+        return Target(Tree(found.root), dataset_info(job.dataset), version)
+    name = f"{job.dataset} {version or ''}".rstrip()
     if not os.path.isdir(job.dest):
         what = f"{job.dest} does not exist, so there is no mirror of {name}"
     elif found is None:
@@ -53,6 +80,30 @@ def marked_tree(job: Job) -> Tree:
         next_step="Is the disk mounted? For a new mirror, or a tree that wget made, run once: "
         "cxrsync mirror --init FILE",
     )
+
+
+def marked_versions(job: Job) -> dict[str, Tree]:
+    """Return the marked trees of a job's dataset in its destination, by version.
+
+    Raises: UsageError if there are two trees of one version.
+    """
+    location = destination(job)
+    found = {}
+    for dataset, version in location.claimed():
+        if dataset == job.dataset:
+            place = location.find_existing(dataset, version)
+            if place is not None:
+                found[version] = Tree(place.root)
+    return found
+
+
+def is_begun(tree: Tree) -> bool:
+    """Return whether files were pulled into a tree. A manifest alone, which ``diff`` fetches too,
+    is none."""
+    try:
+        return bool(pulled_selections(tree))
+    except UsageError:  # a state that cannot be read
+        return True
 
 
 def waiting_since(tree: Tree) -> tuple[str, str]:

@@ -178,6 +178,8 @@ def test_what_is_refused_in_a_job(tmp_path: Path, line: str, said: str, step: st
 
 
 VERSION = 'dataset_version: "2.1.0"'
+KEEP = "keep_versions: 1"
+LATEST, OLD = "dataset_version: latest", "dataset_version: '2.0.0'"
 TWO_ON_ONE_TREE = f"""jobs:
   - jpg: true
     {VERSION}
@@ -214,11 +216,18 @@ TWO_ON_ONE_TREE = f"""jobs:
         ("jobs: a: b\n", "line 1, column 8: this is not valid YAML", "needs quotes"),
         (f"jobs:\n  - {VERSION}\n", "line 2, column 5: jobs[0]: the job names no dataset", "Add"),
         ("jobs:\n  - jpg: true\n", "jobs[0]: the job names no dataset_version",
-         'Add dataset_version: "2.1.0", with the quotes.'),
+         'Add dataset_version: "2.1.0", with the quotes; or latest'),
         ("jobs:\n  - jpg: true\n    dataset_version: 2.10\n",
          "line 3, column 5: jobs[0].dataset_version: YAML reads 2.10 without quotes as a number",
          'Write "2.10", in quotes.'),
-        ("jobs:\n  - jpg: true\n    dataset_version: latest\n", "not possible yet", '"2.1.0"'),
+        (f"jobs:\n  - {{jpg: true, {VERSION}, name: a}}\n  - {{jpg: true, {LATEST}}}\n",
+         "line 3, column 5: jobs[1]: latest may become the version of the job 'a'",
+         "another dest"),
+        (f"jobs:\n  - {{jpg: true, {VERSION}, name: a, {KEEP}}}\n  - {{jpg: true, {OLD}}}\n",
+         "line 2, column 5: jobs[0]: keep_versions may discard the version of the job 'mimic",
+         "another dest"),
+        (f"jobs:\n  - {{jpg: true, {VERSION}, keep_versions: 0}}\n",
+         "keep_versions: 0 is not a whole number of at least 1", ""),
         (f"jobs:\n  - jpg: true\n    dicom: true\n    {VERSION}\n",
          "jobs[0]: more than one dataset", "Name one"),
         (TWO_ON_ONE_TREE,
@@ -243,6 +252,19 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_flag_that_is_false_replaces_nothing(tmp_path: Path) -> None:
     text = f"defaults:\n  dataset: eicu-crd\n  {VERSION}\njobs:\n  - jpg: false\n"
     assert only_job(tmp_path, text).dataset == "eicu-crd"
+
+
+def test_a_job_that_follows_the_newest_version(tmp_path: Path) -> None:
+    text = (
+        "defaults: {dataset_version: latest, keep_versions: 2}\n"
+        "jobs:\n  - jpg: true\n  - {dicom: true, dataset_version: '2.1.0'}\n"
+        "  - {name: b, jpg: true, dest: elsewhere}\n"
+    )
+    follower, pinned, other = read(tmp_path, text).jobs
+    assert (follower.job.version, follower.follows_latest) == (None, True)
+    assert (pinned.job.version, pinned.follows_latest) == ("2.1.0", False)
+    assert other.follows_latest
+    assert follower.settings == pinned.settings == {"keep_versions": 2}
 
 
 @pytest.mark.parametrize("key", ["dataset", "jpg", "dicom"])

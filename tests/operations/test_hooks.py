@@ -25,6 +25,7 @@ RESULT = MirrorReport(
         ),
         JobReport("dicom", "mimic-cxr", 0, 1e9, 1.0, FileCounts(1), run_file=Path("/c")),
     ),
+    news=("jpg: new",),
 )
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 
@@ -59,7 +60,8 @@ async def test_after_gets_the_result() -> None:
     assert set(lines) == {
         f"after: PATH={os.environ['PATH']}", "after: SLACK_URL=kept",
         "after: CXRSYNC_RESULT_EXIT_CODE=5", "after: CXRSYNC_RESULT_SENTENCE=some files failed",
-        "after: CXRSYNC_RESULT_GOOD=no", "after: CXRSYNC_RESULT_JOBS=jpg dicom",
+        "after: CXRSYNC_RESULT_GOOD=no", "after: CXRSYNC_RESULT_NEWS=jpg: new",
+        "after: CXRSYNC_RESULT_JOBS=jpg dicom",
         "after: CXRSYNC_RESULT_FILES_VERIFIED=10", "after: CXRSYNC_RESULT_FILES_MISSING=2",
         "after: CXRSYNC_RESULT_FILES_FETCHED=3", "after: CXRSYNC_RESULT_FILES_FAILED=1",
         "after: CXRSYNC_RESULT_FILES_MISMATCHED=0", "after: CXRSYNC_RESULT_FILES_SCRUBBED=0",

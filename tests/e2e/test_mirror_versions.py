@@ -1,0 +1,441 @@
+"""A mirror whose dataset gets a new version: it is reported or followed; old ones are let go."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from e2e.stage import JPG, Ended, Machine, files_below, fingerprint
+
+from cxrsync import humanize
+from cxrsync.cancellation import CancelToken
+from cxrsync.cli import mirror as cli_mirror
+from cxrsync.config.job_file import MirrorJob
+from cxrsync.demo.server.server import MiniPhysioNet
+from cxrsync.errors import ExitCode
+from cxrsync.operations import mirror, mirror_versions
+from cxrsync.operations.mirror_scrub import EmitFor
+from cxrsync.storage.lock import Lock
+from cxrsync.storage.lock_owner import this_process
+
+OLD, NEW = "2.0.0", "2.1.0"
+JOBS = """
+defaults:
+  dest: ${CXRSYNC_DEST}
+  base_url: ${CXRSYNC_BASE_URL}
+  ca_file: ${CXRSYNC_CA_FILE}
+jobs:
+  - name: jpg
+    jpg: true
+    shard: p10
+    dataset_version: latest
+    EXTRA
+log: mirror.log
+"""
+PINNED = JOBS.replace("latest", f'"{OLD}"')
+
+
+class Stage:
+    """A mirror of version 2.0.0, and a server that may publish 2.1.0."""
+
+    def __init__(self, machine: Machine, server: MiniPhysioNet, files: Path) -> None:
+        self.machine = machine
+        self.server = server
+        self.published = files / JPG
+        self.drawer = files.parent / "not published"
+        self.drawer.mkdir()
+        (self.published / NEW).rename(self.drawer / NEW)
+        self.days = 0
+
+    def write(self, text: str, extra: str = "") -> None:
+        (self.machine.home / "jobs.yaml").write_text(text.replace("EXTRA", extra))
+
+    def publish(self) -> None:
+        (self.drawer / NEW).rename(self.published / NEW)
+
+    def sign(self, *versions: str) -> None:
+        self.server.set_behaviour(agreements=frozenset(f"{JPG}/{each}" for each in versions))
+
+    def mirror(self, *words: str) -> Ended:
+        return self.machine.run("mirror", *words, str(self.machine.home / "jobs.yaml"))
+
+    def night(self, days: int = 1) -> Ended:
+        """The mirror, a day later; the requests and the log of this night."""
+        self.days += days
+        self.server.request_log.reset()
+        (self.machine.home / "mirror.log").unlink(missing_ok=True)
+        return self.mirror()
+
+    @property
+    def requests(self) -> int:
+        return sum(each.requests for each in self.server.request_log.snapshot().by_path.values())
+
+    @property
+    def log(self) -> str:
+        return (self.machine.home / "mirror.log").read_text()
+
+    def tree(self, version: str) -> Path:
+        return self.machine.dest / JPG / version
+
+    def trashed(self, version: str = OLD) -> list[Path]:
+        return sorted(self.tree(NEW).glob(f".cxrsync/trash/*/{version}"))
+
+
+@pytest.fixture
+def stage(
+    own_files: Path,
+    serve: Callable[..., MiniPhysioNet],
+    make_machine: Callable[[MiniPhysioNet], Machine],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Stage:
+    server = serve(own_files)
+    made = Stage(make_machine(server), server, own_files)
+
+    def now() -> float:
+        return time.time() + made.days * 86_400
+
+    async def mirror_then(
+        jobs: Sequence[MirrorJob], emit_for: EmitFor, cancel: CancelToken
+    ) -> mirror.MirrorResult:
+        return await mirror.mirror(jobs, emit_for, cancel, now)
+
+    monkeypatch.setattr(cli_mirror, "run_jobs", mirror_then)
+    monkeypatch.setattr(mirror_versions, "time", now)
+    return made
+
+
+def begin(stage: Stage, text: str = JOBS, extra: str = "") -> None:
+    stage.write(text, extra)
+    done = stage.mirror("--init")
+    assert (done.code, done.out) == (0, f"jpg: {stage.tree(OLD)} is ready\n"), done.err
+    assert stage.mirror() == Ended(0, "", "")
+
+
+def test_a_night_without_change_is_three_requests(stage: Stage) -> None:
+    begin(stage)
+    for days, requests in ((1, 3), (0, 2), (1, 3), (400, 3)):
+        assert stage.night(days) == Ended(0, "", "")
+        assert stage.requests == requests
+
+
+def test_a_new_version_is_followed(stage: Stage) -> None:
+    begin(stage)
+    stage.publish()
+    assert stage.night() == Ended(0, "", "")
+    new = stage.tree(NEW)
+    assert fingerprint(new, below="files/") == fingerprint(
+        stage.published / NEW, below="files/p10/"
+    )
+    assert "version 2.1.0 of mimic-cxr-jpg is published (against 2.0.0: " in stage.log
+    assert "; the mirror follows it" in stage.log
+    assert stage.tree(OLD).exists()
+    assert not (stage.tree(OLD) / ".cxrsync/beside" / JPG / NEW).exists()
+    [run] = [json.loads(each.read_text()) for each in (new / ".cxrsync/runs").iterdir()]
+    assert run["files"]["copied"] > 0  # what is unchanged was not fetched again
+    assert run["files"]["copied"] + 20 > run["files"]["selected"]
+    manifest = stage.server.request_log.snapshot().by_path[f"{JPG}/{NEW}/SHA256SUMS.txt"]
+    assert manifest.bytes_sent < 1.5 * (new / "SHA256SUMS.txt").stat().st_size  # fetched once
+
+    assert stage.night() == Ended(0, "", "")
+    assert stage.requests == 3
+    assert "is published" not in stage.log
+
+
+def test_a_version_that_is_denied_is_told_once(stage: Stage) -> None:
+    begin(stage)
+    stage.publish()
+    stage.sign(OLD)
+    assert stage.night() == Ended(0, "", "")
+    page = f"https://physionet.org/content/mimic-cxr-jpg/{NEW}/"
+    assert page in stage.log
+    assert f"until then {OLD} stays the mirror's version" in stage.log
+    assert not stage.tree(NEW).exists()
+    for _night in range(8):
+        assert stage.night() == Ended(0, "", "")
+        assert page not in stage.log
+        assert stage.requests <= 3
+    stage.sign(OLD, NEW)
+    assert stage.night(2) == Ended(0, "", "")
+    assert (stage.tree(NEW) / "SHA256SUMS.txt").exists()
+
+
+def test_a_dataset_with_the_reports_has_an_agreement_of_its_own(stage: Stage) -> None:
+    begin(stage, extra="with_reports: true")
+    stage.publish()
+    both = {f"{JPG}/{NEW}", f"{JPG}/{OLD}", f"mimic-cxr/{OLD}"}
+    stage.server.set_behaviour(agreements=frozenset(both))
+    assert stage.night() == Ended(0, "", "")
+    assert "mimic-cxr, which the job needs too, is not open to this user (403)" in stage.log
+    assert f"https://physionet.org/content/mimic-cxr/{NEW}/" in stage.log
+    assert not stage.tree(NEW).exists()
+    stage.server.set_behaviour(agreements=None)
+    assert stage.night() == Ended(0, "", "")
+    assert (stage.machine.dest / "mimic-cxr" / NEW / "SHA256SUMS.txt").exists()
+
+
+def test_no_access_at_all_is_no_missing_signature(stage: Stage) -> None:
+    """A training that has expired: the page of the new version would be the wrong advice."""
+    begin(stage)
+    stage.publish()
+    stage.sign()
+    assert stage.night().code == ExitCode.ACCESS
+    assert "is published" not in stage.log
+    stage.sign(OLD)
+    assert stage.night() == Ended(0, "", "")
+    assert f"Sign it at the foot of https://physionet.org/content/{JPG}/{NEW}/" in stage.log
+
+
+def test_a_job_that_names_its_version_is_told_what_a_newer_one_costs(stage: Stage) -> None:
+    begin(stage, PINNED)
+    stage.publish()
+    assert stage.night() == Ended(0, "", "")
+    assert stage.requests <= 5  # list, sign-in, two manifests and what asks for the second
+    [line] = [each for each in stage.log.splitlines() if "is published (" in each]
+    diff = stage.machine.run(
+        "diff", "--jpg", "--shard", "p10", "--json", "--dest", str(stage.machine.home / "x"),
+        OLD, NEW,
+    ).summary  # fmt: skip
+    counts = [(diff["added"], "new"), (diff["changed"], "changed"), (diff["removed"], "gone")]
+    words = ", ".join(f"{humanize.files(count)} {word}" for count, word in counts if count)
+    assert f" (against {OLD}: {words}; " in line
+    assert f"{diff['files_moving']:,} files to fetch, about " in line
+    assert f'dataset_version: "{NEW}"' in line
+    assert "2.1.0 is published" in stage.log.splitlines()[-1]
+    assert not stage.tree(NEW).exists()
+    assert stage.machine.run("status", "--jpg").code == 0  # which finds one version only
+    assert stage.night() == Ended(0, "", "")
+    assert stage.requests == 3
+    assert "is published (" not in stage.log
+    assert "2.1.0 is published" in stage.log.splitlines()[-1]
+
+
+def test_what_tables_decide_is_not_fetched_for_the_report(stage: Stage) -> None:
+    begin(stage, PINNED, "split: test")
+    stage.publish()
+    assert stage.night() == Ended(0, "", "")
+    assert "at most (the tables decide)" in stage.log
+    assert stage.requests <= 5
+
+
+def collapse(stage: Stage, shuffled: bool) -> None:
+    manifest = stage.published / NEW / "SHA256SUMS.txt"
+    lines = manifest.read_text().splitlines(keepends=True)
+    kept = lines[20:] + lines[:20] if shuffled else lines[: len(lines) // 2]
+    manifest.write_text("".join(kept))
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_new_version_whose_manifest_collapsed_is_not_followed(
+    stage: Stage, shuffled: bool
+) -> None:
+    begin(stage, extra="keep_versions: 1")
+    before = fingerprint(stage.tree(OLD))
+    stage.publish()
+    shutil.copy2(stage.published / NEW / "SHA256SUMS.txt", stage.drawer)
+    collapse(stage, shuffled)
+    for days in (1, 0, 1, 7):
+        done = stage.night(days)
+        assert (done.code, done.out) == (ExitCode.REFUSED, "")
+        words = "is not sorted" if shuffled else "lists only"
+        assert words in done.err
+        assert "mirror --init" in done.err
+        assert fingerprint(stage.tree(OLD)) == before
+        assert not stage.tree(NEW).exists()
+        assert stage.requests <= 3 + (days == 1 and "is published" in stage.log) * 2
+    shutil.copy2(stage.drawer / "SHA256SUMS.txt", stage.published / NEW)
+    assert stage.night(2) == Ended(0, "", "")
+    assert fingerprint(stage.tree(NEW), below="files/")
+
+
+def test_a_person_may_insist_on_a_version(stage: Stage) -> None:
+    begin(stage)
+    stage.publish()
+    collapse(stage, shuffled=False)
+    assert stage.night().code == ExitCode.REFUSED
+    stage.write(JOBS.replace("latest", f'"{NEW}"'))
+    assert stage.mirror("--init").code == 0
+    assert stage.mirror() == Ended(0, "", "")
+    stage.write(JOBS)
+    assert stage.night() == Ended(0, "", "")
+    assert (stage.tree(NEW) / ".cxrsync/runs").exists()
+
+
+# ── older versions ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_older_version_goes_to_the_trash_of_the_newest(stage: Stage) -> None:
+    begin(stage, extra="keep_versions: 1\n    trash_keep: 30d")
+    earlier = stage.tree(OLD) / ".cxrsync/trash/20990101T000000.000000Z/x"
+    earlier.mkdir(parents=True)
+    files = fingerprint(stage.tree(OLD))
+    stage.publish()
+    assert stage.night() == Ended(0, "", "")
+    [place] = stage.trashed()
+    assert fingerprint(place) == files
+    assert not stage.tree(OLD).exists()
+    assert str(place) in stage.log
+    assert (stage.tree(NEW) / ".cxrsync/trash/20990101T000000.000000Z/x").is_dir()
+    assert list(place.glob(".cxrsync/*/lock")) == []
+    assert stage.machine.run("verify", "--jpg").code == 0
+    # It can be put back.
+    place.rename(stage.tree(OLD))
+    assert stage.machine.run("verify", "--jpg", "--dataset-version", OLD).code == 0
+    assert stage.machine.pull("--jpg", "--shard", "p10", "--dataset-version", OLD).code == 0
+    assert stage.night() == Ended(0, "", "")
+    [place] = stage.trashed()
+    # And it does not stay for ever.
+    place.parent.rename(place.parent.with_name("20200101T000000.000000Z"))
+    assert stage.night() == Ended(0, "", "")
+    assert stage.trashed() == []
+
+
+def test_two_versions_are_kept(stage: Stage) -> None:
+    begin(stage, extra="keep_versions: 2")
+    stage.publish()
+    assert stage.night() == Ended(0, "", "")
+    assert (stage.tree(OLD) / "SHA256SUMS.txt").exists()
+    assert (stage.tree(NEW) / "SHA256SUMS.txt").exists()
+
+
+def test_not_before_the_new_one_is_complete(stage: Stage) -> None:
+    begin(stage, extra="keep_versions: 1")
+    stage.publish()
+    stage.write(JOBS, "keep_versions: 1\n    max_files: 12")
+    assert stage.night().code == ExitCode.LIMIT
+    assert stage.tree(OLD).exists()
+    stage.write(JOBS, "keep_versions: 1")
+    lost = next((stage.published / NEW).glob("files/p10/*/*/*.jpg"))
+    changed = lost.read_bytes()
+    lost.unlink()
+    (stage.tree(NEW) / lost.relative_to(stage.published / NEW)).unlink(missing_ok=True)
+    for version in (OLD, NEW):
+        for each in stage.tree(version).rglob(lost.name):
+            each.unlink()
+    assert stage.night().code == ExitCode.FILES_FAILED
+    assert stage.tree(OLD).exists()
+    lost.write_bytes(changed)
+    assert stage.night() == Ended(0, "", "")
+    assert not stage.tree(OLD).exists()
+
+
+def own_notes(stage: Stage) -> None:
+    (stage.tree(OLD) / "files/p10/notes.txt").write_text("a doctor's")
+
+
+def other_selection(stage: Stage) -> None:
+    pulled = stage.machine.pull("--jpg", "--shard", "p11", "--dataset-version", OLD)
+    assert pulled.code == 0
+
+
+def other_mark(stage: Stage) -> None:
+    claim = {"dataset": "mimic-cxr", "version": OLD}
+    (stage.tree(OLD) / ".cxrsync/tree.json").write_text(json.dumps(claim))
+
+
+def no_mark(stage: Stage) -> None:
+    shutil.rmtree(stage.tree(OLD) / ".cxrsync")
+
+
+def elsewhere(stage: Stage) -> None:
+    stage.tree(OLD).rename(stage.machine.home / "elsewhere")
+    stage.tree(OLD).symlink_to(stage.machine.home / "elsewhere")
+
+
+def at_work(stage: Stage) -> None:
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + ".000000Z"
+    folder = stage.tree(OLD) / ".cxrsync/progress"
+    folder.mkdir(exist_ok=True)
+    counts = dict.fromkeys(("selected", "present", "fetched", "adopted"), 0)
+    record = {**this_process(), "run": stamp, "files": counts}
+    (folder / f"{stamp}.json").write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (own_notes, "holds 1 file of somebody's own"),
+        (other_selection, "was also pulled with another selection"),
+        (other_mark, ""),
+        (no_mark, ""),
+        (elsewhere, "does not lie beside"),
+        (at_work, "another run works on"),
+    ],
+)
+def test_a_tree_that_may_be_somebodys_stays(
+    stage: Stage, spoil: Callable[[Stage], None], said: str
+) -> None:
+    begin(stage)
+    stage.publish()
+    assert stage.night() == Ended(0, "", "")
+    spoil(stage)
+    before = set(files_below(stage.tree(OLD)))
+    stage.write(JOBS, "keep_versions: 1")
+    assert stage.night() == Ended(0, "", "")
+    assert set(files_below(stage.tree(OLD))) == before
+    assert said in stage.log
+    assert stage.trashed() == []
+
+
+def test_a_run_that_holds_a_lock_keeps_its_tree(stage: Stage) -> None:
+    begin(stage, extra="keep_versions: 1")
+    stage.publish()
+    with Lock(stage.tree(OLD) / ".cxrsync/p10"):
+        assert stage.night() == Ended(0, "", "")
+        assert "version 2.0.0 is not moved to the trash: another run holds" in stage.log
+    assert stage.tree(OLD).exists()
+    assert stage.night() == Ended(0, "", "")
+    assert not stage.tree(OLD).exists()
+
+
+# ── --init and --check ─────────────────────────────────────────────────────────────────────────
+
+
+def test_init_takes_the_newest_version_that_opens(stage: Stage) -> None:
+    stage.publish()
+    stage.write(JOBS)
+    stage.sign(OLD)
+    done = stage.mirror("--init")
+    assert (done.code, done.out) == (0, f"jpg: {stage.tree(OLD)} is ready\n")
+    stage.sign()
+    shutil.rmtree(stage.machine.dest)
+    refused = stage.mirror("--init")
+    assert refused.code == ExitCode.ACCESS
+    assert not stage.machine.dest.exists()
+    stage.sign(OLD, NEW)
+    assert stage.mirror("--init").out == f"jpg: {stage.tree(NEW)} is ready\n"
+    # Signed when it was marked, and not any more in the first night.
+    stage.sign(OLD)
+    assert stage.mirror() == Ended(0, "", "")
+    assert (stage.tree(OLD) / "SHA256SUMS.txt").exists()
+
+
+def test_without_a_marked_tree_nothing_is_created(stage: Stage) -> None:
+    stage.write(JOBS)
+    done = stage.mirror()
+    assert (done.code, "--init" in done.err) == (ExitCode.REFUSED, True)
+    assert not stage.machine.dest.exists()
+    assert stage.mirror("--check").code == ExitCode.REFUSED
+
+
+def test_check_says_what_would_be_followed(stage: Stage) -> None:
+    begin(stage)
+    stage.publish()
+    stage.days += 1
+    done = stage.mirror("--check")
+    assert done.code == 0, done.err
+    assert f"job jpg: {JPG} {OLD} (p10, with the tables)" in done.out
+    assert "version 2.1.0 of mimic-cxr-jpg is published (against 2.0.0: " in done.out
+    assert "the mirror follows it" in done.out
+    assert not stage.tree(NEW).exists()
+    assert stage.mirror() == Ended(0, "", "")
+    assert stage.tree(NEW).exists()
+
+
+def test_a_destination_that_is_one_version_cannot_follow(stage: Stage) -> None:
+    begin(stage)
+    stage.write(JOBS.replace("${CXRSYNC_DEST}", str(stage.tree(OLD))))
+    for words in ((), ("--init",), ("--check",)):
+        done = stage.mirror(*words)
+        assert (done.code, "the tree of one version" in done.err) == (ExitCode.USAGE, True)
