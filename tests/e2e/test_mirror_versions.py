@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from cxrsync.operations.mirror_scrub import EmitFor
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.lock_owner import this_process
 
+MANIFEST = "SHA256SUMS.txt"
 OLD, NEW = "2.0.0", "2.1.0"
 JOBS = """
 defaults:
@@ -141,6 +143,91 @@ def test_a_new_version_is_followed(stage: Stage) -> None:
     assert stage.night() == Ended(0, "", "")
     assert stage.requests == 3
     assert "is published" not in stage.log
+
+
+@pytest.mark.parametrize("where", ["create_tree", "sync_folders"])
+def test_a_kill_while_a_version_is_begun(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    begin(stage)
+    stage.publish()
+
+    def die(*_arguments: object) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mirror_versions, where, die)
+        assert stage.night().code == ExitCode.UNEXPECTED
+    assert stage.night(0) == Ended(0, "", "")
+    assert fingerprint(stage.tree(NEW), below="files/") == fingerprint(
+        stage.published / NEW, below="files/p10/"
+    )
+
+
+def test_a_diff_decides_nothing(stage: Stage) -> None:
+    """It fetches the manifest of the new version to where the tree of that version belongs."""
+    begin(stage, extra="keep_versions: 1")
+    stage.publish()
+    collapse(stage, shuffled=False)
+    assert stage.machine.run("diff", "--jpg", OLD, NEW).code == 0
+    assert (stage.tree(NEW) / "SHA256SUMS.txt").exists()
+    assert stage.night().code == ExitCode.REFUSED
+    assert (stage.tree(OLD) / "SHA256SUMS.txt").exists()
+
+
+def test_nothing_is_asked_outside_of_the_window(stage: Stage) -> None:
+    begin(stage)
+    stage.publish()
+    hour = datetime.now().astimezone().hour
+    stage.write(JOBS, f"window: {(hour + 2) % 24:02}:00-{(hour + 3) % 24:02}:00")
+    assert stage.night() == Ended(ExitCode.LIMIT, "", "")
+    assert stage.requests == 0
+
+
+def test_a_server_that_is_away_loses_no_news(stage: Stage) -> None:
+    authority = stage.machine.home / "ca.pem"  # the server's own goes when it stops
+    stage.machine.ca_file = Path(shutil.copy(stage.machine.ca_file, authority))
+    begin(stage, extra="give_up_after: 0.1\n    connect_timeout: 0.5")
+    stage.publish()
+    stage.server.stop()
+    assert stage.night().code == ExitCode.UNREACHABLE
+    stage.server.start()
+    assert stage.night() == Ended(0, "", "")
+    assert stage.tree(NEW).exists()
+
+
+def test_a_version_in_a_folder_is_followed(stage: Stage) -> None:
+    stage.publish()
+    source = stage.machine.home / "source"
+    for version in (OLD, NEW):
+        pulled = stage.machine.run(
+            "pull", "--jpg", "--shard", "p10", "--dataset-version", version, "--dest", str(source)
+        )
+        assert pulled.code == 0
+    (source / JPG / NEW).rename(stage.machine.home / NEW)
+    begin(stage, extra=f"from: {source}\n    keep_versions: 1")
+    (stage.machine.home / NEW).rename(source / JPG / NEW)
+    assert stage.night() == Ended(0, "", "")
+    assert fingerprint(stage.tree(NEW)) == fingerprint(source / JPG / NEW)
+    assert len(stage.trashed()) == 1
+
+
+def test_a_tree_of_wgets_is_reused(stage: Stage) -> None:
+    root = stage.tree(OLD)
+    for each in [
+        *(stage.published / OLD).glob("files/p10/*/*/*"),
+        stage.published / OLD / MANIFEST,
+    ]:
+        target = root / each.relative_to(stage.published / OLD)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(each, target)
+    begin(stage, extra="keep_versions: 1")
+    [run] = [json.loads(each.read_text()) for each in (root / ".cxrsync/runs").iterdir()]
+    assert run["files"]["adopted"] > 10
+    (root / "files/p10/index.html").write_text("<html>")
+    stage.publish()
+    assert stage.night() == Ended(0, "", "")
+    assert len(stage.trashed()) == 1
 
 
 def test_a_version_that_is_denied_is_told_once(stage: Stage) -> None:
