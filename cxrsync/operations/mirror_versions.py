@@ -117,8 +117,8 @@ async def choose_version(
 ) -> ChosenVersion:
     """Return the version that a job is about; begin the tree of a newer one that it follows.
 
-    Raises: RefusedForSafety, UsageError as :func:`present_target`; CredentialsRefused; Stopped by a
-    signal; DiskError.
+    Raises: RefusedForSafety, UsageError as :func:`present_target`; AccessDenied if nothing was begun
+    and no version is open; CredentialsRefused; Stopped by a signal; DiskError.
     """
     follows = job.follows_latest
     present = await run_in_thread(lambda: present_target(job.job))
@@ -133,7 +133,10 @@ async def choose_version(
     version = version_to_follow(known, present.version) if follows else None
     if version is not None:
         changes = version_news.changes_in_words(known.found[version].changes, present.version)
-        target = await _begin(job.job, present, version, emit)
+        try:
+            target = await _begin(job.job, present, version, emit)
+        except RefusedForSafety as refused:
+            return ChosenVersion(present, refusal=refused)
         text = f"version {version} of {target.dataset.slug} is published{changes}"
         emit(Notice(f"{text}; the mirror follows it"))
         return ChosenVersion(target, news=(text,))

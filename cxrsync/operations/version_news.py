@@ -27,11 +27,11 @@ def news(known: KnownVersions, present: str, dataset: DatasetInfo, *, follows: b
             page = dataset_info(found.dataset).page(version)
             is_own = found.dataset == dataset.slug
             what = "it" if is_own else f"{found.dataset}, which the job needs too,"
-            then = "The mirror then follows it" if follows else "It can then be had"
+            then = "and the mirror follows it" if follows else "to be able to change to it"
             texts.append(
                 f"{name} is published, but {what} is not open to this user (403): each version has "
-                f"a data use agreement of its own. Sign it at the foot of {page} {then}; until "
-                f"then {present} stays the mirror's version"
+                f"a data use agreement of its own. Sign it at the foot of {page} {then}; {present} "
+                "stays the mirror's version until then"
             )
         elif found.access is Access.OPEN and not (follows and doubt(found.changes)):
             what = f"{name} is published{changes_in_words(found.changes, present)}"

@@ -237,7 +237,7 @@ def test_a_version_that_is_denied_is_told_once(stage: Stage) -> None:
     assert stage.night() == Ended(0, "", "")
     page = f"https://physionet.org/content/mimic-cxr-jpg/{NEW}/"
     assert page in stage.log
-    assert f"until then {OLD} stays the mirror's version" in stage.log
+    assert f"{OLD} stays the mirror's version until then" in stage.log
     assert not stage.tree(NEW).exists()
     for _night in range(8):
         assert stage.night() == Ended(0, "", "")
@@ -347,6 +347,20 @@ def test_a_person_may_insist_on_a_version(stage: Stage) -> None:
     stage.write(JOBS)
     assert stage.night() == Ended(0, "", "")
     assert (stage.tree(NEW) / ".cxrsync/runs").exists()
+
+
+def test_a_version_never_lands_on_another_disk(
+    stage: Stage, small_disk: Callable[[str], Path]
+) -> None:
+    """A disk for each version: the next one would fill the disk below the mount points."""
+    stage.tree(OLD).parent.mkdir(parents=True)
+    stage.tree(OLD).symlink_to(small_disk("size=20m"))
+    begin(stage)
+    stage.publish()
+    done = stage.night()
+    assert (done.code, "would be on another disk" in done.err) == (ExitCode.REFUSED, True)
+    assert not stage.tree(NEW).exists()
+    assert f"complete and verified: {stage.tree(OLD)}" in stage.log  # it is kept up meanwhile
 
 
 # ── older versions ─────────────────────────────────────────────────────────────────────────────

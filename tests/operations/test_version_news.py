@@ -31,8 +31,12 @@ DOUBTFUL = known(FoundVersion(Access.OPEN, 1.0, changes=FEW))
     [
         (OPEN, True, ["the mirror follows it"]),
         (OPEN, False, ["the mirror stays with 2.1.0", 'dataset_version: "2.2.0"', "--init"]),
-        (DENIED, True, ["it is not open", "content/mimic-cxr-jpg/2.2.0/ The mirror then follows"]),
-        (DENIED, False, ["content/mimic-cxr-jpg/2.2.0/ It can then be had", "2.1.0 stays"]),
+        (
+            DENIED,
+            True,
+            ["it is not open", "content/mimic-cxr-jpg/2.2.0/ and the mirror follows it"],
+        ),
+        (DENIED, False, ["content/mimic-cxr-jpg/2.2.0/ to be able", "2.1.0 stays"]),
         (OTHER, True, ["mimic-cxr, which the job needs too,", "content/mimic-cxr/2.2.0/ "]),
         (DOUBTFUL, False, ["is published ("]),
     ],
