@@ -24,7 +24,6 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from time import time
 
-from cxrsync import humanize
 from cxrsync.clock import Clock, stamp_of
 from cxrsync.config.job import Job
 from cxrsync.config.selection import Selection
@@ -143,12 +142,12 @@ def _check_files(old: Tree) -> None:
             manifests.append(old.manifest)
         known += [stack.enter_context(closing(ManifestFile(path))).paths() for path in manifests]
         joined = left_join(old.files(), heapq.merge(*known), str, str)
-        strange = sum(other is None and not _is_harmless(path) for path, other in joined)
-    if strange:
-        raise _Stays(
-            f"{old.root} holds {humanize.files(strange)} of somebody's own. Move that elsewhere, "
-            "or move the tree away yourself"
-        )
+        for path, other in joined:
+            if other is None and not _is_harmless(path):
+                raise _Stays(
+                    f"{path} in {old.root} is not a file of the dataset. Move what is your own "
+                    "elsewhere, or move the tree away yourself"
+                )
 
 
 def _is_harmless(path: str) -> bool:

@@ -456,7 +456,7 @@ def at_work(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (own_notes, "holds 1 file of somebody's own"),
+        (own_notes, "files/p10/notes.txt in "),
         (other_selection, "was also pulled with another selection"),
         (other_mark, ""),
         (no_mark, ""),
