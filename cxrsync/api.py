@@ -35,9 +35,10 @@ async def run_job(
         return await run_pull(job, source, emit, cancel, Scope(frozenset(distrust)))
 
 
-async def apull(**options: Any) -> Report:
+async def apull(*places: str, **options: Any) -> Report:
     """Fetch and verify the files that the options select; see `cxrsync pull --help`.
 
+    ``places``: names or addresses of a dataset, or of files and folders in it.
     Keywords are the names of options with ``_`` for ``-``: ``dataset="mimic-cxr-jpg"``,
     ``shard=["p10"]``, ``dest="/data"``; ``from_dir`` stands for ``--from``. Never prompts for a
     password: it comes from the environment, keyring or netrc.
@@ -46,15 +47,15 @@ async def apull(**options: Any) -> Report:
     unknown option or a value of the wrong type, and any other
     :class:`cxrsync.errors.CxrsyncError` that ends the run early.
     """
-    return await run_job(make_job(options), _ignore)
+    return await run_job(make_job(options, places), _ignore)
 
 
-def pull(**options: Any) -> Report:
+def pull(*places: str, **options: Any) -> Report:
     """Run :func:`apull` in an event loop of its own."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(apull(**options))
+        return asyncio.run(apull(*places, **options))
     raise UsageError(
         "cxrsync.pull() was called inside a running event loop",
         next_step="In a notebook or a coroutine, use: await cxrsync.apull(…)",

@@ -13,10 +13,9 @@ import click
 
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
-from cxrsync.cli.options import place_options, selection_options
+from cxrsync.cli.options import job_of, place_options, places_argument, selection_options
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import Job
-from cxrsync.config.parse_job import make_job
 from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.dataset.target import Target
 from cxrsync.errors import ExitCode
@@ -29,6 +28,7 @@ Form = Callable[[Entry], str]
 
 
 @click.command(cls=Command)
+@places_argument
 @selection_options
 @place_options
 @option("format")
@@ -39,7 +39,7 @@ def ls(verbosity: Verbosity, /, form: str, **options: Any) -> int:
     The local manifest and tables are enough; no network is needed. If one of them is missing, it is
     fetched into DEST, where a later pull finds it.
     """
-    return asyncio.run(_run(make_job(options), form, verbosity))
+    return asyncio.run(_run(job_of(options), form, verbosity))
 
 
 async def _run(job: Job, form: str, verbosity: Verbosity) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+import click
 
 from cxrsync.cli.environment import option
 from cxrsync.config.job import DEFAULT_BASE_URL, DEFAULT_DEST, Job
@@ -27,6 +29,11 @@ def _all(function: F, names: Iterable[str]) -> F:
 
 def _names(*groups: Group) -> list[str]:
     return [each.name for each in options_of(*groups)]
+
+
+def places_argument(function: F) -> F:
+    """Add the argument that names a dataset, or files in it: for pull, ls, verify and status."""
+    return click.argument("places", nargs=-1, metavar="[PLACE]...")(function)
 
 
 def selection_options(function: F) -> F:
@@ -54,20 +61,27 @@ def output_options(function: F) -> F:
     return _all(function, _names(Group.OUTPUT))
 
 
+def job_of(options: dict[str, Any]) -> Job:
+    """Return the job of a command's options, with the places that its arguments name."""
+    return make_job(options, options.pop("places", ()))
+
+
 def job_of_tree(options: dict[str, Any]) -> Job:
     """Return the job of these options; the destination fills in a missing dataset and version.
 
     The dataset is filled in if all trees in the destination belong to one; the version, if there
     is only one tree.
     """
+    places: Sequence[str] = options.pop("places", ())
     options = check_options(options)
-    if not any(options.get(name) for name in ("jpg", "dicom", "dataset")):
+    is_named = any(options.get(name) for name in ("jpg", "dicom", "dataset"))
+    if not is_named and all(word.startswith("files/") for word in places):
         found = _trees_in_dest(options)
         if len({each.dataset for each in found}) == 1:
             options["dataset"] = found[0].dataset
             if len(found) == 1:
                 options.setdefault("dataset_version", found[0].version)
-    return make_job(options)
+    return make_job(options, places)
 
 
 def _trees_in_dest(options: dict[str, Any]) -> list[Identity]:

@@ -15,14 +15,15 @@ from cxrsync.cli.environment import Command, option
 from cxrsync.cli.html_report import report_file, write_report
 from cxrsync.cli.main import Verbosity, say_error
 from cxrsync.cli.options import (
+    job_of,
     output_options,
+    places_argument,
     pull_options,
     selection_options,
     source_options,
 )
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import Job
-from cxrsync.config.parse_job import make_job
 from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.errors import CxrsyncError, UsageError, worst_of
 from cxrsync.events import Event, EventSink, Finished, RunSummary
@@ -33,6 +34,7 @@ from cxrsync.ui.reporters import Reporters
 
 
 @click.command(cls=Command)
+@places_argument
 @selection_options
 @source_options
 @pull_options
@@ -51,13 +53,15 @@ def pull(
 ) -> int:
     """Fetch the selected files that are missing; resume; verify.
 
-    Without a selection, the whole version is selected. Run the same command again to resume:
+    PLACE is the name of a dataset, as mimic-cxr-jpg or mimic-cxr-jpg/2.1.0, or the address of a
+    dataset, a file or a folder, as it stands in the browser. Without a selection, the whole version
+    is selected. Run the same command again to resume:
     nothing is fetched twice. Credentials are looked up only if the server asks for them, in this
     order: PHYSIONET_USERNAME with PHYSIONET_PASSWORD or PHYSIONET_PASSWORD_FILE (for physionet.org,
     or the host that PHYSIONET_HOST names), keyring, ~/.netrc, a prompt.
     """
     file = report_file(report, "--report")
-    job = make_job(options)
+    job = job_of(options)
     if dry_run and file is not None:
         raise UsageError(
             "--dry-run has no run that --report could describe",

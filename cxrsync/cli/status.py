@@ -14,7 +14,7 @@ from cxrsync import humanize
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.html_report import report_file, write_report
 from cxrsync.cli.main import Verbosity
-from cxrsync.cli.options import job_of_tree, selection_options
+from cxrsync.cli.options import job_of_tree, places_argument, selection_options
 from cxrsync.dataset.version import find_target
 from cxrsync.events import Event, TreeNotice
 from cxrsync.operations.expected_files import expectation
@@ -34,6 +34,7 @@ _HEADINGS: tuple[str, ...] = (
 
 
 @click.command(cls=Command)
+@places_argument
 @selection_options
 @option("base_url")
 @option("all", "Count the whole manifest.")

@@ -17,6 +17,7 @@ from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import (
     job_of_tree,
     output_options,
+    places_argument,
     selection_options,
     source_options,
 )
@@ -33,6 +34,7 @@ from cxrsync.ui.reporters import Reporters
 
 
 @click.command(cls=Command)
+@places_argument
 @selection_options
 @source_options
 @option("all")

@@ -24,6 +24,7 @@ _MAX_COMPARED = 1000
 # Five digits in a row: the line holds values, not the names of columns.
 _VALUE = re.compile(r"[0-9]{5}")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
+_DIGEST = re.compile(r"^[0-9a-f]{64} [ *]?")
 _SEPARATORS = re.compile(r"[,;\s]+")
 _MAX_MAGIC = 8
 _BINARY = {
@@ -87,6 +88,37 @@ def read_id_list(pieces: Iterable[bytes], form: Form) -> IdList:
     return found
 
 
+def path_words(pieces: Iterable[bytes]) -> tuple[list[str], str]:
+    """Return the paths or globs of a list, each once; and why the whole is no such list.
+
+    It has one path a line, alone or behind a digest as ``sha256sum`` writes it, or it is a table
+    with a column for it, or JSON.
+    """
+    pieces = iter(pieces)
+    head = _head(pieces)
+    for magic, what in _BINARY.items():
+        if head.startswith(magic):
+            return [], f"it is {what}, not text"
+    if head.lstrip()[:1] in (b"[", b"{"):
+        words = json_words(b"".join(chain([head], pieces)), PATH_COLUMNS)
+        if words is None:
+            return [], "its JSON is damaged, or is neither a list nor lists by split"
+        found = [word for _number, word in words]
+    else:
+        found = _path_lines("".join(_texts(chain([head], pieces))))
+    return list(dict.fromkeys(word.strip() for word in found if word.strip())), ""
+
+
+def _path_lines(text: str) -> list[str]:
+    lines = [line for line in text.split("\n") if line.strip() and not line.startswith("#")]
+    header = _Header.of(lines[0]) if lines else None
+    position = header.position(PATH_COLUMNS) if header is not None else None
+    if header is None or position is None:
+        return [_DIGEST.sub("", line) for line in lines]
+    rows = csv.reader(lines[1:], delimiter=header.delimiter)
+    return [row[position] for row in rows if position < len(row)]
+
+
 def _head(pieces: Iterator[bytes]) -> bytes:
     """Return the first pieces: enough to tell what the list is."""
     head = b""
@@ -148,10 +180,10 @@ class _Header:
             values = [line]
         return cls(tuple(value.strip() for value in values), delimiter)
 
-    def position(self, form: Form) -> int | None:
-        """Return the place of the column with ids of the form, else of a column with paths."""
+    def position(self, columns: Sequence[str]) -> int | None:
+        """Return the place of the first of these columns that is there."""
         names = [name.casefold().replace(" ", "_") for name in self.values]
-        for wanted in (*form.columns, *PATH_COLUMNS):
+        for wanted in columns:
             for name in (wanted, wanted.replace("_", "")):
                 if name in names:
                     return names.index(name)
@@ -174,7 +206,7 @@ def _read_from(
     header: _Header, texts: Iterator[str], number: int, form: Form, found: IdList
 ) -> None:
     """Read the lines from the header on, of which ``number`` lines are before it."""
-    position = header.position(form)
+    position = header.position((*form.columns, *PATH_COLUMNS))
     is_of_names = header.is_of_names and not _are_all_ids(header.values, form)
     if position is not None and is_of_names:
         _read_table(texts, header.delimiter, position, number, form, found)

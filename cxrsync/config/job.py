@@ -14,6 +14,7 @@ from cxrsync.config.selection import Selection
 from cxrsync.config.timetable import Timetable
 from cxrsync.config.window import Window
 
+LATEST = "latest"
 DEFAULT_DEST = "physionet.org/files"
 DEFAULT_BASE_URL = "https://physionet.org/files"
 # PhysioNet accepts basic auth only from agents that start with "Wget/" or "libwfdb/", and asks new
@@ -110,7 +111,8 @@ class Refresh:
 class Job:
     """What to pull, from where, and to where.
 
-    version: None means the version in the destination, else the newest known version.
+    version: None means the version in the destination, else the newest known version; "latest" the
+    newest known version.
     also: further selections, whose files are pulled too (those that a tree was pulled with).
     with_reports: also pull the reports of the selected studies, from the dataset that has them.
     link_from: the tree of an older version, besides those that lie beside the new one.
@@ -140,6 +142,11 @@ class Job:
     refresh: Refresh = Refresh()
     keep_runs: int = KEPT_RUNS
     permissions: Permissions | None = None
+
+    @property
+    def named_version(self) -> str | None:
+        """The version that the job names; None if it is still to be chosen."""
+        return None if self.version == LATEST else self.version
 
     @property
     def selections(self) -> tuple[Selection, ...]:

@@ -18,7 +18,7 @@ from typing import Any
 from cxrsync.catalog.load import dataset_info, load
 from cxrsync.catalog.yaml_file import ValuePath, YamlDocument, read_yaml
 from cxrsync.config.job import DEFAULT_DEST, Job, unattended
-from cxrsync.config.job_values import Value, checked_value, is_secret, secret_error
+from cxrsync.config.job_values import LISTED, Value, checked_value, is_secret, secret_error
 from cxrsync.config.mirror_options import FILE_OPTIONS, JOB_SETTINGS
 from cxrsync.config.option import Option, nearest
 from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS
@@ -299,7 +299,7 @@ def _from_folder(option: Option, value: Any, folder: Path) -> Any:
     """Return a value whose relative paths start at ``folder``."""
     if isinstance(value, Path):
         return folder / value
-    if isinstance(value, list) and option.name in {"subject", "study", "image"}:
+    if isinstance(value, list) and option.name in LISTED:
         return [_id_file(each, folder) for each in value]
     return value
 

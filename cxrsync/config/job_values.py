@@ -23,6 +23,8 @@ _WHERE_IT_BELONGS = (
 )
 # A variable or a file: whoever reads the job file must not learn the address.
 PING_FORM = re.compile(r"^(\$\{[A-Za-z_][A-Za-z0-9_]*\}|@.+)$", re.ASCII)
+# Options whose values may be @FILE.
+LISTED = frozenset({"subject", "study", "image", "include", "exclude"})
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _TEXTS = frozenset(
     {
@@ -131,7 +133,7 @@ def _at(value: Any, path: ValuePath) -> Any:
 
 def _names_standard_input(option: Option, value: Any) -> bool:
     values = value if isinstance(value, list) else [value]
-    return option.type is Type.IDS and "@-" in values
+    return option.name in LISTED and "@-" in values
 
 
 def _expanded(

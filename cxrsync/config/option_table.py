@@ -33,12 +33,13 @@ _DATASET = (
     ),
     Option(
         "dataset", Type.TEXT, Group.DATASET, metavar="SLUG", example="mimic-cxr-jpg",
-        help="Any PhysioNet dataset, by its name on PhysioNet.",
+        help="Any PhysioNet dataset, by its name or its address on PhysioNet, as NAME or "
+        "NAME/VERSION.",
         near="slug project database db name",
     ),
     Option(
         "dataset_version", Type.TEXT, Group.DATASET, metavar="V", example="2.1.0",
-        help="Default: the version in DEST, else the newest.",
+        help="Default: the version in DEST, else the newest; latest: the newest.",
         near="version release revision tag",
     ),
 )  # fmt: skip
@@ -107,12 +108,13 @@ _SELECTION = (
     ),
     Option(
         "include", Type.TEXT, Group.SELECTION, metavar="GLOB", repeatable=True, example="*.dcm",
-        help="Only paths that match the glob; * matches / too; repeatable.",
+        help="Only paths that match the glob; * matches / too. @FILE has globs or paths, one a "
+        "line; repeatable.",
         near="A accept accept_regex pattern filter glob match iinclude path",
     ),
     Option(
         "exclude", Type.TEXT, Group.SELECTION, metavar="GLOB", repeatable=True, example="*.dcm",
-        help="No paths that match the glob; repeatable.",
+        help="No paths that match the glob, or those of @FILE; repeatable.",
         near="R reject reject_regex ignore skip omit iexclude",
     ),
     Option(

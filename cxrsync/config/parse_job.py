@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cxrsync.catalog.dataset_info import NAME, suggest
-from cxrsync.catalog.load import dataset_info, load
+from cxrsync.catalog.load import dataset_info
 from cxrsync.config.job import (
     DEFAULT_BASE_URL,
     DEFAULT_DEST,
@@ -24,13 +22,12 @@ from cxrsync.config.job import (
 )
 from cxrsync.config.option_value import absolute, check_options, existing
 from cxrsync.config.parse_acknowledged_mismatches import read_acknowledged
+from cxrsync.config.parse_place import choose
 from cxrsync.config.parse_selection import selection_of
 from cxrsync.config.selection import Selection
 from cxrsync.config.timetable import Timetable
 from cxrsync.errors import UsageError
 from cxrsync.model import Kind
-
-_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 
 
 def _check_base_url(url: str) -> str:
@@ -58,29 +55,6 @@ def _check_user_agent(agent: str) -> str:
     if not agent.isprintable():  # for example a newline, which no header can contain
         raise UsageError(f"--user-agent {agent!r} contains characters that a header cannot contain")
     return agent
-
-
-def _choose_dataset(options: Mapping[str, Any]) -> str:
-    """Return the slug that ``--jpg``, ``--dicom`` or ``--dataset`` names."""
-    slugs = [slug for slug, known in load().items() if known.alias and options.get(known.alias)]
-    if options.get("dataset"):
-        slugs.append(str(options["dataset"]))
-    if len(set(slugs)) > 1:
-        raise UsageError(
-            f"more than one dataset: {', '.join(slugs)}", next_step="Name one of them."
-        )
-    if not slugs:
-        raise UsageError(
-            "no dataset is named",
-            next_step="Add --jpg (MIMIC-CXR-JPG), --dicom (MIMIC-CXR) or --dataset SLUG.",
-        )
-    if not _SLUG.fullmatch(slugs[0]):
-        raise UsageError(
-            f"{slugs[0]!r} cannot be the name of a PhysioNet dataset",
-            next_step=f"Similar names: {suggest(slugs[0], list(load()))}. The name is part of the "
-            "dataset's address: https://physionet.org/content/NAME/.",
-        )
-    return slugs[0]
 
 
 def _limits(options: Mapping[str, Any]) -> TransferLimits:
@@ -121,16 +95,6 @@ def _folder(path: Path, label: str) -> Path:
     return absolute(existing(path, label, folder=True), label)
 
 
-def _version(options: Mapping[str, Any], dataset: str) -> str | None:
-    version: str | None = options.get("dataset_version")
-    if version is not None and not NAME.fullmatch(version):
-        raise UsageError(
-            f"--dataset-version {version!r} is not a version",
-            next_step=f"Known versions: {', '.join(dataset_info(dataset).versions) or 'none'}.",
-        )
-    return version
-
-
 def _with_reports(options: Mapping[str, Any], selection: Selection, dataset: str) -> bool:
     wanted = bool(options.get("with_reports"))
     if wanted and not dataset_info(dataset).reports_in:
@@ -146,16 +110,17 @@ def _with_reports(options: Mapping[str, Any], selection: Selection, dataset: str
     return wanted
 
 
-def make_job(options: Mapping[str, Any]) -> Job:
+def make_job(options: Mapping[str, Any], places: Sequence[str] = ()) -> Job:
     """Return the Job of these options: names as in the option table, and typed values.
 
+    ``places``: names or addresses of a dataset, or of files and folders in it.
     An option that is missing or None has its default. Raises UsageError for an unknown name, for a
     value that is empty or of the wrong type, and for options that exclude each other.
     """
     options = check_options(options)
-    dataset = _choose_dataset(options)
-    version = _version(options, dataset)
-    selection = selection_of(options, dataset)
+    chosen = choose(options, places)
+    dataset, version = chosen.dataset, chosen.version
+    selection = selection_of(options, dataset, chosen.paths)
     link_from, known = options.get("link_from"), options.get("acknowledge")
     return Job(
         dataset=dataset,

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cxrsync.catalog.dataset_info import DatasetInfo, suggestion
-from cxrsync.catalog.load import dataset_info
+from cxrsync.catalog.load import dataset_info, load
 from cxrsync.config.id_forms import other_form
+from cxrsync.config.job import DEFAULT_BASE_URL
 from cxrsync.config.near_values import (
     label_value,
     means_split,
@@ -20,6 +21,7 @@ from cxrsync.config.near_values import (
     value_advice,
 )
 from cxrsync.config.option_value import absolute, check_options, existing
+from cxrsync.config.parse_globs import parse_globs
 from cxrsync.config.parse_ids import IMAGE, STUDY, SUBJECT, parse_ids
 from cxrsync.config.selection import CHEXPERT, Label, Sample, Selection, Unit
 from cxrsync.errors import UsageError
@@ -78,8 +80,13 @@ def make_selection(options: Mapping[str, Any], dataset: str) -> Selection:
     return selection_of(check_options(options), dataset)
 
 
-def selection_of(options: Mapping[str, Any], dataset: str) -> Selection:
-    """Return the Selection of options whose values were checked already."""
+def selection_of(
+    options: Mapping[str, Any], dataset: str, paths: tuple[str, ...] = ()
+) -> Selection:
+    """Return the Selection of options whose values were checked already.
+
+    ``paths``: files and folders that are selected by name.
+    """
     known = dataset_info(dataset)
     labelled_by = dataset_info(known.tables_in) if known.tables_in else known
     by_image = [name for name in _BY_IMAGE if options.get(name)]
@@ -98,13 +105,14 @@ def selection_of(options: Mapping[str, Any], dataset: str) -> Selection:
         labels=_labels(options.get("label", ()), labelled_by),
         labeler=_labeler(options, labelled_by),
         only=_only(options),
-        include=tuple(options.get("include", ())),
-        exclude=tuple(options.get("exclude", ())),
+        include=_globs(options, "include", dataset),
+        exclude=_globs(options, "exclude", dataset),
         sample=_sample(options),
         limit=options.get("limit"),
         tables=not options.get("no_tables"),
         split_table=_split_table(options),
         skip_unknown=bool(options.get("skip_unknown")),
+        paths=paths,
     )
     _check_for_contradictions(selection, options, known)
     return selection
@@ -157,6 +165,12 @@ def _splits(options: Mapping[str, Any], known: DatasetInfo) -> tuple[str, ...]:
         next((split for split in known.splits if means_split(split, word)), word) for word in words
     ]
     return _known(meant, known.splits, "--split", known)
+
+
+def _globs(options: Mapping[str, Any], name: str, dataset: str) -> tuple[str, ...]:
+    values = options.get(name, ())
+    base_url = str(options.get("base_url") or DEFAULT_BASE_URL)
+    return parse_globs(values, f"--{name}", dataset, load(), base_url) if values else ()
 
 
 def _views(options: Mapping[str, Any], known: DatasetInfo) -> tuple[str, ...]:

@@ -52,8 +52,9 @@ class Selection:
     is selected. Fields that select images also select the tables of the root (unless ``tables`` is
     false), and a report with the images of its study. Subjects are written p10000032, studies
     s50414267, images as their DICOM id. ``split_table`` is a file to use instead of the published
-    split table; its splits have the names that it gives them. ``skip_unknown``: ids that the
-    version does not have are left out, instead of refused.
+    split table; its splits have the names that it gives them. ``skip_unknown``: ids and
+    paths that the version does not have are left out, instead of refused. ``paths``: files and
+    folders, by their names.
     """
 
     shards: tuple[str, ...] = ()
@@ -72,11 +73,12 @@ class Selection:
     tables: bool = True
     split_table: str = ""
     skip_unknown: bool = False
+    paths: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
         """Whether every file of the manifest is selected."""
-        return not (self.narrows or self.only or self.include or self.exclude)
+        return not (self.narrows or self.only or self.include or self.exclude or self.paths)
 
     @property
     def narrows(self) -> bool:
@@ -116,6 +118,8 @@ class Selection:
             ids = getattr(self, plural)
             if ids:
                 yield _named(ids, name, plural), {plural: ids}
+        if self.paths:
+            yield _named(self.paths, "path", "paths"), {"paths": self.paths}
         if self.splits:
             yield "split " + " or ".join(self.splits), {"splits": self.splits}
         if self.views:
@@ -124,6 +128,9 @@ class Selection:
         for number, label in enumerate(self.labels, start=1):
             words = str(label) if self.labeler == CHEXPERT else f"{label} ({self.labeler})"
             yield words, {"labels": self.labels[:number]}
+        yield from self._further_filters()
+
+    def _further_filters(self) -> Iterator[tuple[str, dict[str, Any]]]:
         if self.only:
             yield "only " + " and ".join(kind.value for kind in self.only), {"only": self.only}
         if self.include:
@@ -140,7 +147,9 @@ class Selection:
         """Return the selection in the form that the state stores."""
         sample = self.sample
         # Releases that do not know a field refuse it, so it is there only if it matters.
-        more = {"skip_unknown": True} if self.skip_unknown else {}
+        more: dict[str, Any] = {"skip_unknown": True} if self.skip_unknown else {}
+        if self.paths:
+            more["paths"] = list(self.paths)
         return {
             "shards": list(self.shards),
             "subjects": list(self.subjects),
@@ -166,7 +175,7 @@ class Selection:
 
         Raises ValueError, KeyError or TypeError.
         """
-        known = cls(skip_unknown=True).as_json().keys()
+        known = cls(skip_unknown=True, paths=("",)).as_json().keys()
         if not isinstance(raw, Mapping) or not raw.keys() <= known:
             # A later release wrote a further filter. Without it, too many files would be selected.
             raise ValueError("not a selection that this release can read")
@@ -199,6 +208,7 @@ class Selection:
             tables=bool(raw["tables"]),
             split_table=str(raw.get("split_table", "")),
             skip_unknown=bool(raw.get("skip_unknown")),
+            paths=texts("paths"),
         )
 
 

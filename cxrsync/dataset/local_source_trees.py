@@ -58,15 +58,15 @@ def source_trees(job: Job, folder: Path, emit: EventSink) -> SourceTrees:
     if own is not None:
         return SourceTrees(location, emit, _identity_of_root(own.root, job, emit))
     versions = location.versions(job.dataset)
-    if job.version is None:
+    if job.named_version is None:
         exists = bool(versions)
     else:
-        exists = location.find_existing(job.dataset, job.version) is not None
+        exists = location.find_existing(job.dataset, job.named_version) is not None
     if not exists:
         refuse_part_of_tree(location.top, job.dataset, "--from")
         trees = [f"{job.dataset} {each}" for each in versions] or map(str, location.claimed())
         raise UsageError(
-            f"--from {folder} holds no {job.dataset} {job.version or ''}".rstrip(),
+            f"--from {folder} holds no {job.dataset} {job.named_version or ''}".rstrip(),
             next_step=f"It holds {', '.join(trees) or 'no known tree'}. A tree lies in "
             f"DIR/{job.dataset}/VERSION, or DIR itself is one.",
         )
@@ -76,7 +76,7 @@ def source_trees(job: Job, folder: Path, emit: EventSink) -> SourceTrees:
 def _identity_of_root(root: Path, job: Job, emit: EventSink) -> Identity:
     """Return dataset and version of a root. Raises: UsageError if they are not those of the job."""
     identity = identity_of(root, job.dataset)
-    version = job.version or (None if identity is None else identity.version)
+    version = job.named_version or (None if identity is None else identity.version)
     if version is None:
         raise UsageError(
             f"--from {root} does not say which version of {job.dataset} it holds",

@@ -16,7 +16,8 @@ from cxrsync.dataset.nested_trees import SIBLINGS_FOLDER
 from cxrsync.dataset.sibling_dataset import sibling_target
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_location import Location
-from cxrsync.errors import CxrsyncError, EmptySelection, NotFetchedYet, UsageError
+from cxrsync.dataset.unknown_names import unknown_error
+from cxrsync.errors import CxrsyncError, NotFetchedYet, UsageError
 from cxrsync.manifest.csv_reader import read_rows
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import ROOT_KEYS
@@ -24,8 +25,6 @@ from cxrsync.model import Entry
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.tree import Tree
-
-_MAX_NAMED = 5
 
 
 def table_entry(manifest: ManifestFile, dataset: DatasetInfo, role: str) -> Entry | None:
@@ -159,25 +158,5 @@ def lookup_subjects(tables: Tables, selections: Iterable[Selection]) -> dict[str
                         subjects[prefix + each] = f"p{subject}"
             unknown = sorted(wanted - subjects.keys())
             if len(unknown) == len(wanted) or (unknown and not selection.skip_unknown):
-                raise unknown_ids_error(id_kind, unknown, len(wanted), tables.target)
+                raise unknown_error(id_kind, unknown, len(wanted), tables.target)
     return subjects
-
-
-def unknown_ids_error(
-    id_kind: str, ids: Sequence[str], selected: int, target: Target
-) -> EmptySelection:
-    """Return the error for ids that the dataset does not have. ``selected``: how many were asked
-    for."""
-    step = "Check the ids, and the version: a later one may have withdrawn some."
-    if len(ids) == selected:
-        of = "" if selected == 1 else ": none of those selected"
-    else:
-        of = f": {len(ids):,} of {selected:,}"
-        step += " --skip-unknown leaves out what is not there."
-    return EmptySelection(f"{target.name} has no {id_kind} {named_ids(ids)}{of}", next_step=step)
-
-
-def named_ids(ids: Sequence[str]) -> str:
-    """Return the first ids, and the number of the others."""
-    more = f" and {len(ids) - _MAX_NAMED:,} more" if len(ids) > _MAX_NAMED else ""
-    return ", ".join(ids[:_MAX_NAMED]) + more

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from cxrsync.catalog.dataset_info import METADATA, SPLIT, suggest
 from cxrsync.config.selection import Selection
-from cxrsync.dataset.metadata_tables import Tables, named_ids, unknown_ids_error
+from cxrsync.dataset.metadata_tables import Tables
 from cxrsync.dataset.target import Target
+from cxrsync.dataset.unknown_names import (
+    left_out,
+    plain_includes,
+    unknown_error,
+    unknown_paths,
+    where_it_is,
+)
 from cxrsync.errors import EmptySelection, UsageError
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.filters import (
@@ -85,19 +93,19 @@ def resolve_selection(
     """
     target = tables.target
     matchers = []
-    left_out: list[str] = []
+    without: list[str] = []
     for selection in selections:
-        left_out += check_ids(selection, manifest, tables)
+        without += check_ids(selection, manifest, tables)
         chosen = apply_filters(selection, manifest, tables)
         matchers.append(matcher_for(selection, target.dataset, chosen))
     is_wanted = any_matcher(matchers)
     if all(_selects_whole_shards(selection) for selection in selections):
         names = {name for each in selections for name in _partitions_of(each, manifest.partitions)}
-        return ResolvedSelection(target, manifest, is_wanted, frozenset(names), tuple(left_out))
+        return ResolvedSelection(target, manifest, is_wanted, frozenset(names), tuple(without))
     names = {partition_of(path) for path in manifest.paths() if is_wanted(path)}
     if not names - ({ROOT} if all(each.brings_tables for each in selections) else set()):
         raise _nothing_selected_error(selections[0], manifest, tables)
-    return ResolvedSelection(target, manifest, is_wanted, frozenset(names), tuple(left_out))
+    return ResolvedSelection(target, manifest, is_wanted, frozenset(names), tuple(without))
 
 
 def _selects_whole_shards(selection: Selection) -> bool:
@@ -113,9 +121,9 @@ def _partitions_of(selection: Selection, existing: frozenset[str]) -> set[str]:
 
 
 def check_ids(selection: Selection, manifest: ManifestFile, tables: Tables) -> list[str]:
-    """Raise EmptySelection for shards and ids that the manifest does not have.
+    """Raise EmptySelection for shards, ids and paths that the manifest does not have.
 
-    Returns a sentence for each sort of ids of which the selection leaves out some.
+    Returns a sentence for each sort of names of which the selection leaves out some.
     """
     unknown = [shard for shard in selection.shards if shard not in manifest.partitions]
     if unknown:
@@ -128,29 +136,36 @@ def check_ids(selection: Selection, manifest: ManifestFile, tables: Tables) -> l
         "subject": selection.subjects,
         "study": selection.studies,
         "image": selection.images,
+        "path": selection.paths,
     }
-    if not any(selected.values()):
-        return []
-    not_found = {id_kind: set(ids) for id_kind, ids in selected.items()}
-    for path in manifest.paths():
-        parsed = parse_image_path(path)
-        if parsed is not None:
-            not_found["subject"].discard(parsed.subject)
-            not_found["study"].discard(parsed.study)
-            not_found["image"].discard(parsed.image)
-    left_out = []
-    for id_kind, ids in not_found.items():
-        total = len(selected[id_kind])
-        if not ids:
-            continue
-        if len(ids) == total or not selection.skip_unknown:
-            raise unknown_ids_error(id_kind, sorted(ids), total, tables.target)
-        verb = "is" if len(ids) == 1 else "are"
-        left_out.append(
-            f"{len(ids):,} of {total:,} {'studies' if id_kind == 'study' else f'{id_kind}s'} "
-            f"{verb} not in {tables.target.name}, and {verb} left out: {named_ids(sorted(ids))}"
-        )
-    return left_out
+    not_found = _not_found(selected, manifest) if any(selected.values()) else {}
+    sentences = []
+    for sort, names in not_found.items():
+        total = len(selected[sort])
+        if len(names) == total or not selection.skip_unknown:
+            raise unknown_error(sort, names, total, tables.target)
+        sentences.append(left_out(sort, names, total, tables.target))
+    plain = plain_includes(selection)
+    if plain and (absent := unknown_paths(plain, manifest.paths())):
+        sentences.append(left_out("path", absent, len(plain), tables.target))
+    return sentences
+
+
+def _not_found(
+    selected: Mapping[str, Sequence[str]], manifest: ManifestFile
+) -> dict[str, list[str]]:
+    """Return the selected names that the manifest does not have, by their sort."""
+    left = {sort: set(names) for sort, names in selected.items()}
+    if any(selected[sort] for sort in ("subject", "study", "image")):
+        for path in manifest.paths():
+            parsed = parse_image_path(path)
+            if parsed is not None:
+                left["subject"].discard(parsed.subject)
+                left["study"].discard(parsed.study)
+                left["image"].discard(parsed.image)
+    if left["path"]:
+        left["path"] = set(unknown_paths(left["path"], manifest.paths()))
+    return {sort: sorted(names) for sort, names in left.items() if names}
 
 
 def apply_filters(selection: Selection, manifest: ManifestFile, tables: Tables) -> ImageFilter:
@@ -228,9 +243,11 @@ def _nothing_selected_error(
             is_wanted(path) and not is_accompanying_table(path, so_far) for path in manifest.paths()
         )
         if not left:
+            step = f"{before} has files, but none of them is left after: {description}."
+            hints = (where_it_is(each, tables.target) for each in plain_includes(so_far))
             return EmptySelection(
                 f"nothing is selected by: {selection}",
-                next_step=f"{before} has files, but none of them is left after: {description}.",
+                next_step="\n".join([step, *islice(filter(None, hints), 1)]),
             )
         before = f"{description} ({left:,} files)"
     return EmptySelection(f"nothing is selected by: {selection}")

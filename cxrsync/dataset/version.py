@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cxrsync.catalog.dataset_info import suggest
 from cxrsync.catalog.load import dataset_info, load
-from cxrsync.config.job import Job
+from cxrsync.config.job import LATEST, Job
 from cxrsync.dataset.nested_trees import refuse_part_of_tree
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_location import Location, wget_folders
@@ -52,6 +52,8 @@ async def choose_version(job: Job, source: Source, emit: EventSink) -> str:
 
     Raises: UsageError if no version is known, or if destination and ``--from`` have none in common.
     """
+    if job.version == LATEST:
+        return await _newest(job, source, emit)
     if job.version is not None:
         return job.version
     location = destination(job)
@@ -76,6 +78,26 @@ async def choose_version(job: Job, source: Source, emit: EventSink) -> str:
         emit(Notice(f"using version {version} of {job.dataset}, the newest one known"))
     elif not is_version_root(job.dest):
         emit(Notice(f"using version {version} of {job.dataset}, which is in {job.dest}"))
+    return version
+
+
+async def _newest(job: Job, source: Source, emit: EventSink) -> str:
+    """Return the newest version that the source lists or the catalogue knows.
+
+    Raises: UsageError if no version is known.
+    """
+    if job.origin.from_dir is not None:
+        offered: Sequence[str] = local_source(job, job.origin.from_dir).versions(job.dataset)
+    else:
+        offered = [*await source.versions(job.dataset), *dataset_info(job.dataset).versions]
+    version = pick_version(None, (), known=offered)
+    if version is None:
+        raise UsageError(
+            f"it is not known which version of {job.dataset} is the newest",
+            next_step=f"Near: {suggest(job.dataset, list(load()))}. If the name is right, name a "
+            "version.",
+        )
+    emit(Notice(f"using version {version} of {job.dataset}, the newest one known"))
     return version
 
 
@@ -105,7 +127,8 @@ def find_target(job: Job, emit: EventSink) -> Target:
     location = destination(job)
     # The root of a version that wget filled may not say which version it is.
     known = dataset_info(job.dataset).versions
-    version = pick_version(job.version, location.versions(job.dataset), known=known) or "?"
+    # The newest one of those in the destination is meant here, whatever the server has.
+    version = pick_version(job.named_version, location.versions(job.dataset), known=known) or "?"
     found = location.find_existing(job.dataset, version)
     if found is None or not is_version_root(found.root):
         refuse_part_of_tree(location.top, job.dataset)

@@ -6,6 +6,7 @@ The files of selected shards, subjects or studies are ranges of the manifest. Bi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterable, Mapping, Sequence
 
 from cxrsync.catalog.dataset_info import DatasetInfo
@@ -22,6 +23,10 @@ ROOT_KEYS: tuple[KeyRange, ...] = ((b"", b"files/"), (b"files0", None))
 # hold for each selection: a tree that was filled subject by subject has those slices already.
 MAX_SHARDS = 5
 MAX_FOLDERS = 16
+
+_FILES = "files/"
+_FOLDER = re.compile(r"files/p[0-9]{2}/(p[0-9]{8}/)?")
+_WILD = re.compile(r"[*?\[]")
 
 
 def needs_lookup(selection: Selection) -> bool:
@@ -67,7 +72,28 @@ def _prefixes(selection: Selection, owners: Mapping[str, str]) -> set[bytes] | N
         return {f"files/{subject[:3]}/{subject}/".encode() for subject in subjects}
     if selection.shards and len(selection.shards) <= MAX_SHARDS:
         return {f"files/{shard}/".encode() for shard in selection.shards}
+    if selection.paths:
+        return _folders(f"{path}/" for path in selection.paths)
+    if selection.include and not selection.narrows:
+        return _folders(_WILD.split(glob, 1)[0] for glob in selection.include)
     return None
+
+
+def _folders(beginnings: Iterable[str]) -> set[bytes] | None:
+    """Return the shards and subjects that hold all paths with these beginnings; None if they are
+    too many, or not known."""
+    shards: set[bytes] = set()
+    subjects: set[bytes] = set()
+    for beginning in beginnings:
+        if not _FILES.startswith(beginning[: len(_FILES)]):
+            continue  # in the root
+        folder = _FOLDER.match(beginning)
+        if folder is None:
+            return None
+        (subjects if folder[1] else shards).add(folder[0].encode())
+    if len(shards) > MAX_SHARDS or len(subjects) > MAX_FOLDERS:
+        return None
+    return shards | subjects
 
 
 def find_slices(

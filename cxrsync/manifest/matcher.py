@@ -15,12 +15,44 @@ from cxrsync.model import ROOT, Kind, partition_of
 PathMatcher = Callable[[str], bool]
 
 NO_FILTER = ImageFilter()
+_WILD = re.compile(r"[*?\[]")
 
 
-def _globs(patterns: tuple[str, ...]) -> re.Pattern[str] | None:
+def is_glob(pattern: str) -> bool:
+    """Return whether a pattern is more than one whole path."""
+    return _WILD.search(pattern) is not None
+
+
+def globs_matcher(patterns: Iterable[str]) -> PathMatcher | None:
+    """Return a function that tells whether any of the globs matches a path; None for no globs.
+
+    Of many globs most are whole paths, as in a list of files: these are looked up.
+    """
+    patterns = list(patterns)
     if not patterns:
         return None
-    return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns))
+    plain = frozenset(each for each in patterns if not is_glob(each))
+    others = [fnmatch.translate(each) for each in patterns if is_glob(each)]
+    if not others:
+        return plain.__contains__
+    wild = re.compile("|".join(others))
+    return lambda path: path in plain or wild.match(path) is not None
+
+
+def paths_matcher(paths: Iterable[str]) -> PathMatcher:
+    """Return a function that tells whether a path is one of these files, or below a folder."""
+    names = frozenset(paths)
+
+    def matches(path: str) -> bool:
+        return path in names or any(folder in names for folder in folders_of(path))
+
+    return matches
+
+
+def folders_of(path: str) -> list[str]:
+    """Return the folders that a path is in, the outermost first."""
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def matcher_for(
@@ -35,8 +67,9 @@ def matcher_for(
     if selection.whole:
         return lambda _path: True
     only = frozenset(selection.only)
-    include = _globs(selection.include)
-    exclude = _globs(selection.exclude)
+    include = globs_matcher(selection.include)
+    exclude = globs_matcher(selection.exclude)
+    named = paths_matcher(selection.paths) if selection.paths else None
     in_shard = _ids_matcher(selection, chosen)
 
     def in_root(path: str) -> bool:
@@ -52,9 +85,11 @@ def matcher_for(
             return False
         if only and dataset.kind_of(path) not in only:
             return False
-        if include is not None and not include.match(path):
+        if named is not None and not named(path):
             return False
-        if exclude is not None and exclude.match(path):
+        if include is not None and not include(path):
+            return False
+        if exclude is not None and exclude(path):
             return False
         return chosen.last is None or path <= chosen.last or is_accompanying_table(path, selection)
 

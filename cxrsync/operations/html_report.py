@@ -162,7 +162,7 @@ def _uncounted(job: Job, unknown: str, now: Clock) -> ReportData:
         version, root = target.version, str(target.tree.root)
     except (CxrsyncError, OSError):
         history = RunHistory()
-        version, root = job.version or "", str(job.dest)
+        version, root = job.named_version or "", str(job.dest)
     return ReportData(
         dataset=job.dataset,
         version=version,

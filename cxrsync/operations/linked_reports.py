@@ -78,7 +78,7 @@ def _report_selection(selection: Selection, selected: ResolvedSelection) -> Sele
     """Return the selection of the reports of all studies with a selected image; None if there is no
     image."""
     by_image = selection.images or selection.sample or selection.limit is not None
-    if by_image or selection.include or selection.exclude:
+    if by_image or selection.include or selection.exclude or selection.paths:
         images = (parse_image_path(entry.path) for entry in selected.entries())
         studies = tuple(sorted({each.study for each in images if each and each.image}))
         if not studies:

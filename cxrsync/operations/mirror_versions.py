@@ -117,8 +117,8 @@ async def choose_version(
 ) -> ChosenVersion:
     """Return the version that a job is about; begin the tree of a newer one that it follows.
 
-    Raises: RefusedForSafety, UsageError as :func:`present_target`; AccessDenied if nothing was begun
-    and no version is open; CredentialsRefused; Stopped by a signal; DiskError.
+    Raises: RefusedForSafety, UsageError as :func:`present_target`; AccessDenied if nothing was
+    begun and no version is open; CredentialsRefused; Stopped by a signal; DiskError.
     """
     follows = job.follows_latest
     present = await run_in_thread(lambda: present_target(job.job))

@@ -142,6 +142,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ('subject: "@~nobody-here/ids"', "jobs[0].subject:", ""),
         ("name: [a]", "jobs[0].name: this is not a name for a job", "jpg-frontal"),
         ('subject: "@-"', "jobs[0].subject: @- reads standard input", ""),
+        ('include: ["*.csv", "@-"]', "jobs[0].include: @- reads standard input", ""),
         # Traps of YAML.
         ("view: no", "jobs[0].view: YAML reads no without quotes as true or false",
          'Write "no", in quotes.'),

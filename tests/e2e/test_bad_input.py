@@ -23,7 +23,7 @@ from cxrsync.demo.server.server import MiniPhysioNet
         (["--jpg", "--shard", "p14-p10"], ["p10-p14"]),
         (["--jpg", "--dicom"], ["more than one dataset"]),
         ([], ["--jpg", "--dicom", "--dataset"]),
-        (["--jpg", "--only", "image"], ["images"]),
+        (["--jpg", "--only", "imgae"], ["images"]),
         (["--jpg", "--include", "*.dcm"], ["nothing is selected"]),
         (["--jpg", "--connections", "0"], ["1 to 32"]),
         (["--jpg", "--connections", "many"], ["1 to 32"]),

@@ -535,6 +535,105 @@ def test_only_unknown_ids(machine: Machine) -> None:
     assert "has no subject p10999999, p19999999: none of those selected" in refused.err
 
 
+# ── pasted names and links ─────────────────────────────────────────────────────────────────────
+
+IMAGE_PATH = f"files/p10/{SUBJECT}/{STUDY}/{IMAGE}.jpg"
+LINKS: list[tuple[str, tuple[str, ...], set[str] | None]] = [
+    ("a file", (f"{{base}}/{JPG}/{VERSION}/{IMAGE_PATH}?download",), {IMAGE_PATH}),
+    ("a page", (f"https://physionet.org/content/{JPG}/{VERSION}/{IMAGE_PATH}",), {IMAGE_PATH}),
+    ("a table", (f"https://physionet.org/files/{JPG}/{VERSION}/{SPLIT}",), {SPLIT}),
+    ("two files", (f"{JPG}/{VERSION}/{IMAGE_PATH}", SPLIT), {IMAGE_PATH, SPLIT}),
+    ("a folder", (f"{{base}}/{JPG}/{VERSION}/files/p10/{SUBJECT}/",), None),
+    ("a folder of a study", (f"physionet.org/files/{JPG}/{VERSION}/files/p10/{SUBJECT}/{STUDY}",),
+     {IMAGE_PATH}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "chosen"), [each[1:] for each in LINKS], ids=[each[0] for each in LINKS]
+)
+def test_pasted_links(
+    machine: Machine,
+    server: MiniPhysioNet,
+    published: dict[str, Published],
+    words: tuple[str, ...],
+    chosen: set[str] | None,
+) -> None:
+    given = [word.format(base=machine.base_url) for word in words]
+    chosen = published[JPG].choose(subject=[SUBJECT]) if chosen is None else chosen
+
+    listed = machine.run("ls", *given)
+    pulled = machine.pull(*given)
+
+    assert (listed.code, pulled.code) == (0, 0), listed.err + pulled.err
+    assert set(listed.out.split()) == chosen
+    assert here(machine, JPG) == chosen | {MANIFEST}
+    assert machine.run("verify", *given).code == 0
+    assert machine.run("verify").code == 0
+    assert machine.run("status", JPG).code == 0
+
+
+def test_pasted_names_of_a_whole_version(machine: Machine) -> None:
+    def forecast(words: str) -> dict[str, Any]:
+        found = machine.run("pull", *words.split(), "--dry-run", "--json")
+        assert found.code == 0, found.err
+        return {**found.summary, "free": None}
+
+    whole = forecast("--jpg")
+    for words in (
+        *(JPG, f"{JPG.upper()}/v{VERSION}", f"https://physionet.org/content/{JPG}/{VERSION}/"),
+        *(f"--dataset {JPG}/{VERSION}", f"--dataset {JPG} --dataset-version LATEST"),
+    ):
+        assert forecast(words) == whole, words
+
+
+def test_the_newest_version(machine: Machine, files_root: Path) -> None:
+    assert machine.pull("--jpg", "--dataset-version", "v2.0.0", "--only", "docs").code == 0
+    words = ("--jpg", "--only", "docs")
+
+    read = machine.run("status", *words, "--dataset-version", "latest", "--json").summary
+    here_already = machine.run("pull", *words, "--dry-run", "--json").summary
+    newest = machine.run("pull", *words, "--dataset-version", "latest", "--dry-run", "--json")
+    copied = machine.pull(*words, "--dataset-version", "latest", "--from", str(files_root))
+
+    assert here_already["version"] == "2.0.0"
+    assert newest.summary["version"] == VERSION
+    assert read["version"] == "2.0.0"  # of those that are there
+    assert copied.code == 0, copied.err
+    assert copied.summary["root"] == str(machine.dest / JPG / VERSION)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (f"https://physionet.org/files/{DICOM}/{VERSION}/{SPLIT}",
+         f"has no path {SPLIT}\nIt is in mimic-cxr-jpg, which has its own agreement: cxrsync pull"),
+        (f"{DICOM}/{VERSION}/{SPLIT}", f"pull https://physionet.org/files/{JPG}/{VERSION}/{SPLIT}"),
+        (f"--dicom --include {SPLIT}", "It is in mimic-cxr-jpg, which has its own agreement"),
+        (f"--dicom {IMAGE_PATH}", "It may be in mimic-cxr-jpg, which has its own agreement"),
+        (f"--jpg files/p10/{SUBJECT}/{STUDY}.txt", "It may be in mimic-cxr, which has its own agr"),
+        (f"--jpg {ARCHIVE}", "It may be in mimic-cxr, which has its own agreement: cxrsync pull"),
+        (f"{JPG} files/p10/p10999999/", "has no path files/p10/p10999999\nCheck the names"),
+        (f"--jpg {IMAGE_PATH} x.csv", "has no path x.csv: 1 of 2\n"),
+    ],
+)  # fmt: skip
+def test_pasted_links_to_what_is_not_there(machine: Machine, words: str, said: str) -> None:
+    for command in ("ls", "pull"):
+        refused = machine.run(command, *words.split())
+        assert refused.code == 2
+        assert said in refused.err
+
+
+def test_paths_from_a_file(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "paths").write_text(f"{IMAGE_PATH}\nx.csv\n{'0' * 64}  README\n")
+
+    pulled = machine.run("pull", "--jpg", "--include", f"@{tmp_path}/paths")
+
+    assert pulled.code == 0, pulled.err
+    assert here(machine, JPG) == {IMAGE_PATH, "README", MANIFEST}
+    assert f"1 of 3 paths is not in {JPG} {VERSION}, and is left out: x.csv" in pulled.err
+
+
 @pytest.mark.parametrize("first", ["mirror", "version"])
 def test_the_tables_are_found_whichever_way_the_destination_is_written(
     machine: Machine, server: MiniPhysioNet, first: str

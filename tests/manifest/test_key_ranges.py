@@ -81,6 +81,26 @@ P10, P11 = "p10000032", "p11000011"
             [f"files/p10/{P10}/", "files/p11/"],
         ),
         ([Selection(subjects=(P10,)), Selection(splits=("test",))], {}, None),
+        # Ids that are in no table can only be left out.
+        ([Selection(studies=("s1", "s2"), skip_unknown=True)], {"s1": P10}, [f"files/p10/{P10}/"]),
+        ([Selection(studies=("s1", "s2"))], {"s1": P10}, None),
+        # Paths, and globs that begin with folders.
+        ([Selection(paths=("LICENSE.txt",))], {}, []),
+        ([Selection(paths=("LICENSE.txt", f"files/p10/{P10}/s1.txt"))], {}, [f"files/p10/{P10}/"]),
+        ([Selection(paths=(f"files/p10/{P10}",))], {}, [f"files/p10/{P10}/"]),
+        (
+            [Selection(paths=("files/p10", f"files/p11/{P11}"))],
+            {},
+            ["files/p10/", f"files/p11/{P11}/"],
+        ),
+        ([Selection(paths=("files",))], {}, None),
+        ([Selection(paths=(f"files/p10/{P10}",), shards=("p10",))], {}, ["files/p10/"]),
+        ([Selection(include=(f"files/p10/{P10}/*", "*.x"))], {}, None),
+        ([Selection(include=(f"files/p10/{P10}/*", "cxr-*"))], {}, [f"files/p10/{P10}/"]),
+        ([Selection(include=(f"files/p10/{P10}*",))], {}, ["files/p10/"]),
+        ([Selection(include=("files/p10*",))], {}, None),
+        ([Selection(include=("f*",))], {}, None),
+        ([Selection(include=tuple(f"files/{each}/*" for each in JPG.shards))], {}, None),
         # Only the whole will do.
         ([Selection()], {}, None),
         ([Selection(splits=("test",))], {}, None),
@@ -140,7 +160,16 @@ selections = st.builds(
     studies=few(sorted(STUDIES)),
     images=few(sorted(IMAGES)),
     only=st.lists(st.sampled_from(Kind), max_size=2, unique=True).map(tuple),
-    include=st.lists(st.sampled_from(["files/*", "*.csv", "*.dcm", "*"]), max_size=1).map(tuple),
+    include=st.lists(
+        st.sampled_from(
+            ["files/*", "*.csv", "*.dcm", "*", "files/p10/*", "files/p11/p11000000*", "c*", "fil*"]
+        ),
+        max_size=2,
+    ).map(tuple),
+    paths=st.lists(
+        st.sampled_from(["files", "files/p10", f"files/p12/{SUBJECTS[6]}", "LICENSE.txt"]),
+        max_size=2,
+    ).map(tuple),
     limit=st.none() | st.integers(1, 9),
     tables=st.booleans(),
 )

@@ -1,0 +1,114 @@
+"""Choose dataset, version and paths from the options and arguments that name them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cxrsync.catalog.dataset_info import NAME, suggest
+from cxrsync.catalog.load import dataset_info, load
+from cxrsync.config.id_forms import other_form
+from cxrsync.config.job import DEFAULT_BASE_URL, LATEST
+from cxrsync.config.places import Place, is_address, known_name, parse_place, parse_version
+from cxrsync.errors import UsageError
+from cxrsync.model import MANIFEST_NAME, SHARD_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The dataset that a job is about, its version (None: not named), and paths in it."""
+
+    dataset: str
+    version: str | None
+    paths: tuple[str, ...] = ()
+
+
+def choose(options: Mapping[str, Any], words: Sequence[str] = ()) -> Chosen:
+    """Return what ``--jpg``, ``--dicom``, ``--dataset``, ``--dataset-version`` and the arguments
+    of a command name together. Raises UsageError if they contradict each other."""
+    known = load()
+    base_url = str(options.get("base_url") or DEFAULT_BASE_URL)
+    named = [slug for slug, info in known.items() if info.alias and options.get(info.alias)]
+    places = [Place(slug) for slug in named]
+    if options.get("dataset"):
+        places.append(parse_place(str(options["dataset"]), "--dataset", base_url, known))
+    for word in words:
+        place = parse_place(word, "the argument", base_url, known)
+        if place.dataset and known_name(place.dataset, known) is None and not is_address(word):
+            place = _unknown_word(word, place, has_dataset=bool(places))
+        places.append(place)
+    slugs = list(dict.fromkeys(place.dataset for place in places if place.dataset))
+    _check(slugs, places)
+    version = _version(options, slugs[0], places)
+    paths = tuple(dict.fromkeys(place.path for place in places if place.path))
+    if MANIFEST_NAME in paths:
+        raise UsageError(
+            f"{MANIFEST_NAME} is the manifest itself: every command fetches what it needs of it",
+            next_step="`cxrsync pull … --only docs` fetches all of it.",
+        )
+    return Chosen(slugs[0], version, paths)
+
+
+def _unknown_word(word: str, place: Place, *, has_dataset: bool) -> Place:
+    """Return the place of an argument that no dataset of the catalogue is called.
+
+    Raises UsageError if it is something else than a dataset or a path in one.
+    """
+    other = other_form(word, None)
+    if SHARD_NAME.fullmatch(word.casefold()):
+        step = f"It is a shard: write --shard {word}."
+    elif other is not None and "/" not in word.rstrip("/"):
+        step = f"It is the id of {other.described}: write --{other.name} {word}."
+    elif word.endswith((".yaml", ".yml")):
+        step = f"A file of jobs is run by `cxrsync mirror {word}`."
+    elif has_dataset:
+        return Place("", None, word.strip().strip("/"))
+    elif os.path.isdir(word):
+        step = f"It is a folder: the destination is --dest {word}, a source is --from {word}."
+    else:
+        return place
+    raise UsageError(f"{word!r} is not the name of a dataset", next_step=step)
+
+
+def _check(slugs: Sequence[str], places: Sequence[Place]) -> None:
+    if len(slugs) > 1:
+        raise UsageError(
+            f"more than one dataset: {', '.join(slugs)}", next_step="Name one of them."
+        )
+    if not slugs:
+        where = f" that has {places[0].path}" if places else ""
+        raise UsageError(
+            f"no dataset{where} is named",
+            next_step="Add --jpg (MIMIC-CXR-JPG), --dicom (MIMIC-CXR) or --dataset SLUG.",
+        )
+    if not _is_slug(slugs[0]):
+        raise UsageError(
+            f"{slugs[0]!r} cannot be the name of a PhysioNet dataset",
+            next_step=f"Similar names: {suggest(slugs[0], list(load()))}. The name is part of the "
+            "dataset's address: https://physionet.org/content/NAME/.",
+        )
+
+
+def _is_slug(name: str) -> bool:
+    return NAME.fullmatch(name) is not None and name == name.lower()
+
+
+def _version(options: Mapping[str, Any], dataset: str, places: Sequence[Place]) -> str | None:
+    named: list[str] = [place.version for place in places if place.version]
+    if options.get("dataset_version") is not None:
+        named.append(parse_version(str(options["dataset_version"])))
+    for version in named:
+        if not NAME.fullmatch(version):
+            raise UsageError(
+                f"--dataset-version {version!r} is not a version",
+                next_step=f"Known versions: {', '.join(dataset_info(dataset).versions) or 'none'}, "
+                f"or {LATEST}.",
+            )
+    if len(set(named)) > 1:
+        raise UsageError(
+            f"more than one version: {', '.join(dict.fromkeys(named))}",
+            next_step="Name one of them.",
+        )
+    return named[0] if named else None
