@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+DAY = 86_400.0
+
 Clock = Callable[[], float]
 """Returns the POSIX time. Two runs on one tree must not begin at the same time by it."""
 
@@ -47,3 +49,15 @@ def utc_now(now: Clock = time.time) -> datetime:
 def stamp_of(now: float) -> str:
     """Return a POSIX time as the names of files on disk contain it: 20261126T042813.123456Z."""
     return datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+
+
+def time_of(stamp: str) -> float:
+    """Return the POSIX time of a stamp, with or without a fraction. Raises ValueError."""
+    form = "%Y%m%dT%H%M%S.%fZ" if "." in stamp else "%Y%m%dT%H%M%SZ"
+    return datetime.strptime(stamp, form).replace(tzinfo=UTC).timestamp()
+
+
+def is_ahead(at: float, now: float) -> bool:
+    """Whether a recorded time is of the future: the clock was wrong then, or is wrong now. Clocks
+    of several machines differ, so up to a day is none."""
+    return at > now + DAY

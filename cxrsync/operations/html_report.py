@@ -106,7 +106,7 @@ class Gathered:
 def gather(expected: Expectation, now: Clock = time) -> Gathered:
     """What a report tells of the tree that is expected. Raises what ``status`` does."""
     target = expected.target
-    history = read_history(target.tree)
+    history = read_history(target.tree, now)
     counter = trouble_counter(target.tree, history.acknowledged)
     statuses = status(expected, counter.note, now)
     troubles = counter.groups()
@@ -158,7 +158,7 @@ def _uncounted(job: Job, unknown: str, now: Clock) -> ReportData:
     """The report where no files can be counted. ``unknown``: why."""
     try:
         target = find_target(job, lambda _: None)
-        history = read_history(target.tree)
+        history = read_history(target.tree, now)
         version, root = target.version, str(target.tree.root)
     except (CxrsyncError, OSError):
         history = RunHistory()

@@ -159,7 +159,7 @@ class _Mirror:
         if len(self._jobs) > 1:
             jobs = [each for each in jobs if await self._pull_tables(each)]
         await self._scrubs.run(present, self._trees)
-        order = {each.name: waiting_since(self._trees[each.name]) for each in jobs}
+        order = {each.name: waiting_since(self._trees[each.name], self._now()) for each in jobs}
         for each in sorted(jobs, key=lambda each: order[each.name]):
             if await self._can_begin(each):
                 await self._pull(each)

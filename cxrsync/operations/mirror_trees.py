@@ -15,13 +15,13 @@ from typing import Any
 
 from cxrsync import humanize
 from cxrsync.catalog.load import dataset_info
+from cxrsync.clock import time_of
 from cxrsync.config.job import Job
 from cxrsync.dataset.partition_states import partition_names, pulled_selections
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import destination, version_key
 from cxrsync.errors import ExitCode, RefusedForSafety, UsageError
 from cxrsync.model import OWN_FOLDER
-from cxrsync.operations.run_history import time_of
 from cxrsync.operations.run_log import RUNS_FOLDER, active_runs, run_names
 from cxrsync.storage.filesystem import read_json
 from cxrsync.storage.state_snapshot import STATE_NAME
@@ -106,14 +106,14 @@ def is_begun(tree: Tree) -> bool:
         return True
 
 
-def waiting_since(tree: Tree) -> tuple[str, str]:
+def waiting_since(tree: Tree, now: float) -> tuple[str, str]:
     """Return the sort key of a job: the time of its last complete run, then of its last run.
 
     The job that has waited longest is the smallest. A time is empty if there was no such run.
     """
     folder = tree.own / RUNS_FOLDER
     try:
-        names = run_names(folder)
+        names = run_names(folder, now)
     except OSError:
         return "", ""
     for name in reversed(names):

@@ -34,14 +34,14 @@ from cxrsync.errors import CxrsyncError, Locked
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import MANIFEST_NAME, ROOT
 from cxrsync.operations.mirror_trees import marked_versions
-from cxrsync.operations.run_log import active_runs
+from cxrsync.operations.run_log import active_runs, run_times
 from cxrsync.plan.newer_versions import surplus_versions
 from cxrsync.sanitize import reason_of
 from cxrsync.sorted_merge import left_join
 from cxrsync.storage.filesystem import make_folders, sync_folders
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.state_db import State
-from cxrsync.storage.trash import TRASH_FOLDER, empty_trash
+from cxrsync.storage.trash import TRASH_FOLDER, TrashDates, empty_trash
 from cxrsync.storage.tree import Tree
 
 Tell = Callable[[str], None]
@@ -77,7 +77,9 @@ def discard_old_versions(
         else:
             tell(f"version {version} is no longer kept: its tree is now {place}")
     kept = [marked[each] for each in marked if each not in surplus]
-    _empty_trash(job, [each for each in kept if each.root != present.tree.root], now())
+    # The other versions have no runs of their own any more.
+    dates = TrashDates(now(), run_times(present.tree))
+    _empty_trash(job, [each for each in kept if each.root != present.tree.root], dates)
 
 
 def _move(job: Job, old: Tree, present: Target, version: str, stamp: str) -> Path:
@@ -181,10 +183,10 @@ def _pass_trash_on(old: Tree, new: Tree) -> None:
             os.rename(folder, target)
 
 
-def _empty_trash(job: Job, kept: Iterable[Tree], now: float) -> None:
+def _empty_trash(job: Job, kept: Iterable[Tree], dates: TrashDates) -> None:
     """Empty the trash of the other versions that stay: no run of the mirror does it there."""
     if (seconds := job.refresh.trash_keep) is None:
         return
     for tree in kept:
         in_use = {str(each["run"]) for each in active_runs(tree)}
-        empty_trash(tree, now, seconds, in_use)
+        empty_trash(tree, dates, seconds, in_use)

@@ -22,12 +22,12 @@ from cxrsync.operations.linked_reports import check_followers, follow
 from cxrsync.operations.prepare import prepare
 from cxrsync.operations.prerequisites import Prerequisites, fetch_prerequisites
 from cxrsync.operations.resolve import resolve
-from cxrsync.operations.run_log import active_runs, progress_file
+from cxrsync.operations.run_log import active_runs, progress_file, run_times
 from cxrsync.operations.run_summary import Report
 from cxrsync.operations.share_tree import report_unshared, share_tree
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
-from cxrsync.storage.trash import empty_trash
+from cxrsync.storage.trash import TRASH_FOLDER, Emptied, TrashDates, empty_trash
 from cxrsync.sync.delete import delete_withdrawn
 from cxrsync.sync.partition_sync import SyncOrder, sync_partitions
 from cxrsync.threads import run_in_thread
@@ -137,16 +137,24 @@ async def _empty_trash(run: RunContext) -> None:
     if keep is None:
         return
 
-    def empty() -> tuple[int, list[str]]:
+    def empty() -> Emptied:
         in_use = {run.stamp, *(str(each["run"]) for each in active_runs(tree))}
-        return empty_trash(tree, run.now(), keep, in_use)
+        return empty_trash(tree, TrashDates(run.now(), run_times(tree)), keep, in_use)
 
-    deleted, left = await run_in_thread(empty)
-    if deleted:
-        folders = "1 folder" if deleted == 1 else f"{deleted:,} folders"
-        run.emit(Notice(f"{folders} older than --trash-keep deleted from {tree.own}/trash"))
-    for folder in left:
+    done = await run_in_thread(empty)
+    trash = tree.own / TRASH_FOLDER
+    if done.deleted:
+        folders = _folders(done.deleted)
+        run.emit(Notice(f"{folders} older than --trash-keep deleted from {trash}"))
+    if done.redated:
+        folders = _folders(done.redated)
+        run.emit(Notice(f"{folders} in {trash} had a date to come: renamed to the present one"))
+    for folder in done.left:
         run.emit(Notice(f"{folder} is older than --trash-keep, but cannot be deleted"))
+
+
+def _folders(count: int) -> str:
+    return "1 folder" if count == 1 else f"{count:,} folders"
 
 
 async def _pull_root(run: RunContext, kinds: frozenset[Kind]) -> None:

@@ -6,11 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
+from time import time
 from typing import Any
 
 from cxrsync.byte_samples import MAX_SAMPLES
+from cxrsync.clock import Clock, time_of
 from cxrsync.model import Result, is_size, partition_of
 from cxrsync.operations.run_log import RUNS_FOLDER, run_names
 from cxrsync.report_data import RunData, Trouble, TroubleGroup
@@ -39,11 +40,11 @@ class RunHistory:
     acknowledged: frozenset[str] = frozenset()
 
 
-def read_history(tree: Tree) -> RunHistory:
+def read_history(tree: Tree, now: Clock = time) -> RunHistory:
     """The runs that the tree has a summary of. Logs that cannot be read are counted only."""
     folder = tree.own / RUNS_FOLDER
     try:
-        names = run_names(folder)
+        names = run_names(folder, now())
     except FileNotFoundError:
         return RunHistory()
     except OSError:
@@ -86,12 +87,6 @@ def parse_run(began: float, raw: dict[str, Any]) -> RunData:
         samples=_samples(raw.get("samples", [])),
         **_scrubbed(raw.get("scrub")),
     )
-
-
-def time_of(stamp: str) -> float:
-    """The POSIX time of a stamp such as 20261126T042813.123456Z. Raises ValueError."""
-    form = "%Y%m%dT%H%M%S.%fZ" if "." in stamp else "%Y%m%dT%H%M%SZ"
-    return datetime.strptime(stamp, form).replace(tzinfo=UTC).timestamp()
 
 
 def without_path(reason: str, path: str) -> str:

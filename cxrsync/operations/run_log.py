@@ -15,6 +15,7 @@ from typing import Any
 
 import aiofiles
 
+from cxrsync.clock import is_ahead, time_of
 from cxrsync.config.job import KEPT_RUNS
 from cxrsync.dataset.run_context import RunContext
 from cxrsync.events import RunSummary
@@ -120,17 +121,39 @@ def write_summary(tree: Tree, stamp: str, summary: RunSummary, keep: int = KEPT_
         samples = f',\n "samples": {json.dumps(summary.samples)}\n}}'
         text = json.dumps(summary.as_json(), indent=1).removesuffix("\n}") + samples
         write_file(folder / f"{stamp}.json", text.encode(), access=tree.access)
-        for name in run_names(folder)[:-keep]:
+        for name in run_names(folder, time_of(stamp))[:-keep]:
             with suppress(OSError):
                 (folder / name).unlink()
 
 
-def run_names(folder: Path) -> list[str]:
+def run_names(folder: Path, now: float) -> list[str]:
     """The names of the summaries in a folder, the oldest first; files of others are left out.
 
-    Raises OSError where the folder cannot be listed.
+    Names of the future come before all others: a run whose clock was ahead is not the newest one
+    until that time has come. Raises OSError where the folder cannot be listed.
     """
-    return sorted(name for name in os.listdir(folder) if _RUN_NAME.fullmatch(name))
+    names = sorted(name for name in os.listdir(folder) if _RUN_NAME.fullmatch(name))
+    return sorted(names, key=lambda name: not _is_ahead(name, now))
+
+
+def _is_ahead(name: str, now: float) -> bool:
+    return (at := _time_of_run(name)) is not None and is_ahead(at, now)
+
+
+def _time_of_run(name: str) -> float | None:
+    with suppress(ValueError):  # the 31st of June
+        return time_of(name.removesuffix(".json"))
+    return None
+
+
+def run_times(tree: Tree) -> list[float]:
+    """When the runs began that the tree has a summary of (POSIX time), in no order."""
+    try:
+        names = os.listdir(tree.own / RUNS_FOLDER)
+    except OSError:
+        return []
+    times = (_time_of_run(name) for name in names if _RUN_NAME.fullmatch(name))
+    return [at for at in times if at is not None]
 
 
 def _progress_files(tree: Tree) -> list[Path]:

@@ -6,62 +6,110 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from cxrsync.clock import DAY, is_ahead, stamp_of, time_of
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.shared_names import take_names
 from cxrsync.storage.tree import Tree
 
 TRASH_FOLDER = "trash"
 _STAMP = re.compile(r"[0-9]{8}T[0-9]{6}(?:\.[0-9]{1,6})?Z")
+# Runs of one night, which have one clock, begin within so many seconds.
+_NIGHT = DAY / 2
+# How many of the newest runs are asked whether the present clock can be right.
+_WITNESSES = 5
 
 
-def expired(names: Iterable[str], now: float, keep: float) -> list[str]:
-    """Return the names of the trash's folders that are older than ``keep`` seconds, sorted.
+@dataclass(frozen=True, slots=True)
+class TrashDates:
+    """What a run knows about the dates of the trash's folders (POSIX times).
 
-    ``now``: POSIX time. The name of a folder says when its run began; any other name is not ours.
+    ``now``: by the run's clock. ``runs``: when the earlier runs on the tree began, by theirs.
     """
-    return sorted(name for name in names if (at := _time_of(name)) is not None and now - at > keep)
+
+    now: float
+    runs: Sequence[float]
+
+    def expired(self, names: Iterable[str], keep: float) -> list[str]:
+        """Return the names of the folders that are older than ``keep`` seconds, sorted.
+
+        The name of a folder says when its run began; any other name is not ours. The last run of
+        an earlier night must have found so, too: a clock that is a year ahead for one night would
+        empty the trash. A run of the future is no witness.
+        """
+        last = max((each for each in self.runs if each <= self.now - _NIGHT), default=None)
+        if last is None:
+            return []
+        return sorted(
+            name for name in names if (at := _date_of(name)) is not None and last - at > keep
+        )
+
+    def misdated(self, names: Iterable[str]) -> list[str]:
+        """Return the names of the folders of the future, sorted; none if it is more likely that the
+        present clock is wrong than that those of their runs were."""
+        newest = sorted(self.runs)[-_WITNESSES:]
+        if 2 * sum(not is_ahead(each, self.now) for each in newest) <= len(newest):
+            return []
+        return sorted(
+            name for name in names if (at := _date_of(name)) is not None and is_ahead(at, self.now)
+        )
 
 
-def _time_of(stamp: str) -> float | None:
-    if not _STAMP.fullmatch(stamp):
-        return None
+def _date_of(stamp: str) -> float | None:
     with suppress(ValueError):  # the 31st of June
-        form = "%Y%m%dT%H%M%S.%fZ" if "." in stamp else "%Y%m%dT%H%M%SZ"
-        return datetime.strptime(stamp, form).replace(tzinfo=UTC).timestamp()
+        return time_of(stamp) if _STAMP.fullmatch(stamp) else None
     return None
 
 
-def empty_trash(
-    tree: Tree, now: float, keep: float, in_use: Collection[str]
-) -> tuple[int, list[str]]:
+class Emptied(NamedTuple):
+    """How many folders were deleted; which could not be; how many got a new date."""
+
+    deleted: int = 0
+    left: tuple[str, ...] = ()
+    redated: int = 0
+
+
+def empty_trash(tree: Tree, dates: TrashDates, keep: float, in_use: Collection[str]) -> Emptied:
     """Delete the folders of the trash that are older than ``keep`` seconds.
 
-    ``in_use``: the stamps of the runs that work on the tree now, and may move files there. Returns
-    how many folders were deleted, and the paths of those that could not be.
+    A folder of the future gets the present date: else it would stay until then.
+
+    ``in_use``: the stamps of the runs that work on the tree now, and may move files there.
     """
     trash = tree.own / TRASH_FOLDER
     try:
         if trash.is_symlink():
-            return 0, []  # it leads out of the tree
+            return Emptied()  # it leads out of the tree
         with os.scandir(trash) as found:
             names = [each.name for each in found if each.is_dir(follow_symlinks=False)]
     except OSError:
-        return 0, []
+        return Emptied()
+    names = [name for name in names if name not in in_use]
     deleted, left = 0, []
-    for name in expired(names, now, keep):
-        if name in in_use:
-            continue
+    for name in dates.expired(names, keep):
         shutil.rmtree(trash / name, ignore_errors=True)  # it follows no link
         if (trash / name).exists():
             left.append(str(trash / name))
         else:
             deleted += 1
-    return deleted, left
+    redated = sum(_redate(trash, name, dates.now) for name in dates.misdated(names))
+    return Emptied(deleted, tuple(left), redated)
+
+
+def _redate(trash: Path, name: str, now: float) -> bool:
+    """Give a folder the date ``now``; return whether that was possible."""
+    while os.path.lexists(trash / stamp_of(now)):
+        now += 1e-6
+    try:
+        os.rename(trash / name, trash / stamp_of(now))
+    except OSError:
+        return False
+    return True
 
 
 class Trash:

@@ -32,15 +32,26 @@ def log(tree: Tree, day: int, exit_code: object) -> str:
 
 
 def test_the_job_that_has_waited_longest(tree: Tree, tmp_path: Path) -> None:
-    assert waiting_since(Tree(tmp_path / "none")) == ("", "")
-    assert waiting_since(tree) == ("", "")
+    assert waiting_since(Tree(tmp_path / "none"), 0.0) == ("", "")
+    assert waiting_since(tree, NOW.timestamp()) == ("", "")
     first = log(tree, 1, 0)
-    assert waiting_since(tree) == (first, first)
+    assert waiting_since(tree, NOW.timestamp()) == (first, first)
     last = log(tree, 3, 5)
     log(tree, 2, 9)
-    assert waiting_since(tree) == (first, last)
+    assert waiting_since(tree, NOW.timestamp()) == (first, last)
     (tree.own / "runs" / first).unlink()
-    assert waiting_since(tree) == ("", last)
+    assert waiting_since(tree, NOW.timestamp()) == ("", last)
+
+
+def test_a_complete_run_of_the_future_is_an_old_one(tree: Tree) -> None:
+    """Its clock was ahead. Else the job would be the last one for a year."""
+    first, last = log(tree, 1, 0), log(tree, 3, 0)
+    ahead = "20271126T010203.123456Z.json"
+    (tree.own / "runs" / ahead).write_text('{"exit_code": 0}')
+    assert waiting_since(tree, NOW.timestamp()) == (last, last)
+    (tree.own / "runs" / last).unlink()
+    (tree.own / "runs" / first).unlink()
+    assert waiting_since(tree, NOW.timestamp()) == (ahead, ahead)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "7", '{"exit_code": null}', '{"exit_code": "0"}', "{}"])
@@ -49,7 +60,7 @@ def test_logs_that_are_none(tree: Tree, text: str) -> None:
     broken = log(tree, 2, 0)
     (tree.own / "runs" / broken).write_text(text)
     (tree.own / "runs/notes.txt").write_text("x")
-    assert waiting_since(tree) == (first, broken)
+    assert waiting_since(tree, NOW.timestamp()) == (first, broken)
 
 
 def at_work(tree: Tree, run: str = "20261126T050000.000000Z", **process: object) -> None:

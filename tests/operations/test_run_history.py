@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from cxrsync.clock import DAY, stamp_of, time_of
 from cxrsync.events import RunSummary, ScrubCounts, Totals
 from cxrsync.model import Outcome, Result
-from cxrsync.operations.run_history import read_history, time_of
+from cxrsync.operations.run_history import read_history
 from cxrsync.operations.run_log import KEPT_RUNS, write_summary
 from cxrsync.report_data import Trouble, TroubleGroup
 from cxrsync.storage.tree import Tree
@@ -125,3 +126,17 @@ def test_the_newest_stay(tree: Tree) -> None:
     assert names == [*(f"20261126T04{minute:02}00.1Z.json" for minute in (2, 3, 4)), "mine.json"]
     assert stranger.exists()
     assert KEPT_RUNS == 400
+
+
+def test_a_run_whose_clock_was_ahead_is_not_the_newest(tree: Tree) -> None:
+    now = time_of(STAMP)
+    ahead, yesterday = stamp_of(now + 365 * DAY), stamp_of(now - DAY)
+    for stamp, code in ((yesterday, 0), (ahead, 0), (STAMP, 10)):
+        write_summary(tree, stamp, replace(SUMMARY, exit_code=code))
+    runs = read_history(tree, lambda: now).runs
+    assert [each.exit_code for each in runs] == [0, 0, 10]
+    assert runs[0].began == time_of(ahead)
+    # Later, that time has come: it is one run of many.
+    assert read_history(tree, lambda: now + 400 * DAY).runs[-1].began == time_of(ahead)
+    write_summary(tree, STAMP, SUMMARY, keep=2)
+    assert sorted(os.listdir(tree.own / "runs")) == [f"{yesterday}.json", f"{STAMP}.json"]
