@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 from time import monotonic, time
 
@@ -40,7 +41,7 @@ from cxrsync.model import Kind
 from cxrsync.operations.exit_status import disk_error_of
 from cxrsync.operations.mirror_limits import Spent, is_used_up, within
 from cxrsync.operations.mirror_scrub import EmitFor, Scrubs, logged_summary
-from cxrsync.operations.mirror_trees import marked_tree, run_at_work, waiting_since
+from cxrsync.operations.mirror_trees import log_as_left, marked_tree, run_at_work, waiting_since
 from cxrsync.operations.mirror_versions import Versions, first_version
 from cxrsync.operations.prepare import create_tree
 from cxrsync.operations.pull import Scope, pull
@@ -313,6 +314,10 @@ class _Mirror:
             # The other run may have begun after the look at the tree.
             if await self._is_alone(job, self._trees[job.name]):
                 self._end(job, locked, summary)
+            elif summary is not None and self.results[job.name].code is ExitCode.LIMIT:
+                tree, keep = self._trees[job.name], job.job.keep_runs
+                ours = await run_in_thread(partial(log_as_left, tree, summary, keep))
+                self.results[job.name] = replace(self.results[job.name], summary=ours)
         except Exception as problem:  # noqa: BLE001 - one job's error must not stop the next
             self._end(job, problem, summary)
         else:

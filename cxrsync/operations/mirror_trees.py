@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,8 +21,9 @@ from cxrsync.dataset.partition_states import partition_names, pulled_selections
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import destination, version_key
 from cxrsync.errors import ExitCode, RefusedForSafety, UsageError
+from cxrsync.events import RunSummary
 from cxrsync.model import OWN_FOLDER
-from cxrsync.operations.run_log import RUNS_FOLDER, active_runs, run_names
+from cxrsync.operations.run_log import RUNS_FOLDER, active_runs, run_names, write_summary
 from cxrsync.storage.filesystem import read_json
 from cxrsync.storage.state_snapshot import STATE_NAME
 from cxrsync.storage.tree import Tree
@@ -150,6 +151,14 @@ def run_at_work(tree: Tree, now: datetime) -> RunAtWork | None:
     return RunAtWork(
         f"another run works on {tree.root} ({where})", max(0.0, now.timestamp() - last)
     )
+
+
+def log_as_left(tree: Tree, summary: RunSummary, keep: int) -> RunSummary:
+    """Log a run that found another one at work as what it is, no failure; return its summary."""
+    left = replace(summary, exit_code=ExitCode.LIMIT, error="", limited=True)
+    if left.run:
+        write_summary(tree, left.run, left, keep)
+    return left
 
 
 def _began(raw: Mapping[str, Any]) -> float:

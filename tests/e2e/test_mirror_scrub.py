@@ -21,6 +21,7 @@ from cxrsync.operations import mirror as mirror_module
 from cxrsync.operations import mirror_scrub
 from cxrsync.operations.metrics_file import parse_metrics
 from cxrsync.operations.mirror import MirrorResult, mirror
+from cxrsync.operations.mirror_trees import RunAtWork
 from cxrsync.operations.run_log import active_runs, scrub_of
 from cxrsync.plan import refetch
 from cxrsync.storage.lock import Lock
@@ -256,6 +257,25 @@ def test_another_run_holds_a_partition(machine: Machine, file: Path, root: Path)
     assert not trashed(root)
     assert machine.run("mirror", str(file)).code == 0
     assert len(trashed(root)) == 1
+
+
+def test_a_run_that_begins_meanwhile_is_no_failed_run_in_the_logs(
+    machine: Machine, file: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other run is seen only after the lock was found taken. It does the work: all is well."""
+    lock = Lock(root / ".cxrsync/p10", describe="shard p10", on_loss=lambda _lost: None)
+    assert lock.try_acquire() is None
+    before = set((root / ".cxrsync/runs").iterdir())
+    found = iter([None, None])  # at the begin, and after the scrub
+    at_work = RunAtWork("another run works on the tree", 60.0)
+    monkeypatch.setattr(mirror_module, "run_at_work", lambda *_: next(found, at_work))
+    try:
+        assert machine.run("mirror", str(file)) == Ended(ExitCode.LIMIT, "", "")
+    finally:
+        lock.release()
+    [name] = {*(root / ".cxrsync/runs").iterdir()} - before
+    told = json.loads(name.read_text())
+    assert (told["exit_code"], told["limited"], told["error"]) == (ExitCode.LIMIT, True, "")
 
 
 @pytest.mark.usefixtures("credentials")
