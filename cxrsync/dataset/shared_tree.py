@@ -12,7 +12,8 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxrsync.config.permissions import GROUP_BITS, Permissions, parse_permissions
@@ -122,6 +123,20 @@ def recorded_access(tree: Tree) -> tuple[Access, str]:
         )
 
 
+def mark_outdated(tree: Tree) -> None:
+    """Record that not everything in a tree has its permissions, if a run that used others ends: it
+    began before they were changed, or could not give files to the group."""
+    record = read_record(tree)
+    if record is None or not record.complete:
+        return
+    with suppress(UsageError):
+        wanted = access_of(record.permissions)
+        if (wanted.files, wanted.gid) == (tree.access.files, tree.access.gid):
+            return
+    with suppress(DiskError):
+        write_record(tree, replace(record, complete=False))
+
+
 def lost_access(tree: Tree, asked: Access) -> str:
     """Return a sentence about permissions that the file system of a tree, which was created, cannot
     keep; "" if it keeps all of them."""
@@ -131,7 +146,8 @@ def lost_access(tree: Tree, asked: Access) -> str:
         return (
             f"the file system of {tree.root} does not keep group and mode of a file as asked, so "
             "nothing is shared: on FAT, NTFS, CIFS and FUSE the options of the mount (gid=, "
-            "umask=, allow_other) decide who can read. In a systemd service: print its unit anew"
+            "umask=, allow_other) decide who can read. In a systemd service: name them in "
+            "the job, and print its unit anew"
         )
     return (
         f"the setgid bit of folders cannot be set in {tree.root}; the group of each file is set "

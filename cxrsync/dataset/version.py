@@ -10,6 +10,7 @@ from cxrsync.catalog.dataset_info import suggest
 from cxrsync.catalog.load import dataset_info, load
 from cxrsync.config.job import LATEST, Job
 from cxrsync.dataset.nested_trees import refuse_part_of_tree
+from cxrsync.dataset.shared_tree import recorded_access
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_location import Location, wget_folders
 from cxrsync.errors import NotFetchedYet, UsageError
@@ -138,7 +139,9 @@ def find_target(job: Job, emit: EventSink) -> Target:
         )
     if notice := location.notice(found, job.dataset, version):
         emit(TreeNotice(notice))
-    return Target(Tree(found.root), dataset_info(job.dataset), version)
+    tree = Tree(found.root)
+    tree.access, _note = recorded_access(tree)  # a scrub writes to the states
+    return Target(tree, dataset_info(job.dataset), version)
 
 
 async def unknown_version_error(source: Source, dataset: str, version: str) -> UsageError:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
 from time import time
@@ -13,7 +13,7 @@ from cxrsync.catalog.load import dataset_info
 from cxrsync.clock import Clock, stamp_of, utc_now
 from cxrsync.config.job import Job
 from cxrsync.dataset.run_context import Network, RunContext
-from cxrsync.dataset.shared_tree import access_of, lost_access, recorded_access
+from cxrsync.dataset.shared_tree import access_of, lost_access, mark_outdated, recorded_access
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_identity import claim_tree
 from cxrsync.dataset.version import choose_version, destination
@@ -71,7 +71,7 @@ async def prepare(
         emit(Notice(warning))
     limiter = ConcurrencyLimiter(job.limits, emit)
     breaker = CircuitBreaker(job.limits.give_up_after, emit, limiter, rate_limiter)
-    with Writers() as writers:
+    with Writers() as writers, _permissions_watched(target.tree):
         yield RunContext(
             job=job,
             target=target,
@@ -87,6 +87,14 @@ async def prepare(
             disk=DiskGuard(target.tree.root, job.limits.keep_free),
             now=now,
         )
+
+
+@contextmanager
+def _permissions_watched(tree: Tree) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        mark_outdated(tree)
 
 
 async def create_tree(job: Job, version: str, emit: EventSink) -> Tree:

@@ -6,10 +6,12 @@ import grp
 import json
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -178,6 +180,15 @@ def test_the_tree_keeps_them(server: ScriptedServer, dest: Path, gid: int) -> No
         done = command(dest, "verify", "--repair", *QUIET, base_url=server.base_url)
     assert (done.code, differences(dest, FILES)) == (0, [])
     assert_shared(dest, gid)
+    states = {path: path.stat().st_ino for path in dest.rglob("state.sqlite3")}
+    for path in states:
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute("UPDATE file SET verified_at = verified_at - 86400 * 31")
+    with as_user(OWNER, OWNER, gid):
+        scrubbed = command(dest, "verify", "--scrub", "30d", *QUIET)
+    assert scrubbed.code == 0
+    assert any(path.stat().st_ino != inode for path, inode in states.items())
+    assert_shared(dest, gid)
     own = pull(server, dest, gid, "--permissions", "files=0600,folders=0700")
     assert own.code == 0
     assert {int(mode, 8) & 0o077 for mode, _gid in modes(tree(dest)).values()} == {0}
@@ -248,9 +259,12 @@ def test_a_tree_whose_group_is_unknown_here(server: ScriptedServer, dest: Path, 
     assert ended.code == 0
     [said] = notices(ended)
     assert "new files are for their owner only now" in said
-    assert (
-        stat.S_IMODE((tree(dest) / "files/p11/p11000032/s50414267/x.jpg").stat().st_mode) == 0o600
-    )
+    x = tree(dest) / "files/p11/p11000032/s50414267/x.jpg"
+    assert stat.S_IMODE(x.stat().st_mode) == 0o600
+    # The next run of a member gives these files to the group, too.
+    again = pull(server, dest, gid)
+    assert (again.code, again.summary["files"]["fetched"]) == (0, 0)
+    assert_shared(dest, gid)
 
 
 # ── access control lists ───────────────────────────────────────────────────────────────────────
