@@ -35,7 +35,8 @@ from cxrsync.storage.state_snapshot import (
     working_copies,
 )
 
-_PAGE = 4096
+_PAGE = 4096  # rows; the first has fewer, because readers hold one of each partition at a time
+_FIRST_PAGE = 64
 # How often a snapshot is opened again after its file server has dropped it.
 _REOPENINGS = 3
 
@@ -175,20 +176,20 @@ class State:
         They are read in pages, and no cursor stays open between two pages: records can be written
         meanwhile. Impossible records are skipped: their files are hashed again.
         """
-        last = ""
+        last, rows = "", _FIRST_PAGE
         while True:
-            page = self._page(last)
+            page = self._page(last, rows)
             yield from filter(_is_possible_record, map(FileRecord._make, page))
             # A damaged path may come back as one that sorts before it: do not loop for ever.
-            if len(page) < _PAGE or page[-1][0] <= last:
+            if len(page) < rows or page[-1][0] <= last:
                 return
-            last = page[-1][0]
+            last, rows = page[-1][0], _PAGE
 
-    def _page(self, last: str) -> list[Any]:
-        """Return the rows after the path ``last``. Raises DiskError."""
+    def _page(self, last: str, rows: int) -> list[Any]:
+        """Return so many rows after the path ``last``. Raises DiskError."""
         for _ in range(_REOPENINGS):
             try:
-                return self._select(last)
+                return self._select(last, rows)
             except sqlite3.OperationalError:
                 if self._files is not None:
                     break
@@ -199,15 +200,15 @@ class State:
                     self._db.close()
                     self._db = again
         with _disk_errors("read", self._folder, self._files):
-            return self._select(last)
+            return self._select(last, rows)
 
-    def _select(self, last: str) -> list[Any]:
+    def _select(self, last: str, rows: int) -> list[Any]:
         return self._db.execute(
             # CAST: one flipped bit can turn a text into a number, or a path into a blob.
             "SELECT CAST(path AS TEXT), sha256, CAST(size AS INTEGER), "
             "CAST(mtime_ns AS INTEGER), source, validator, verified_at "
             "FROM file WHERE path > ? ORDER BY path LIMIT ?",
-            (last, _PAGE),
+            (last, rows),
         ).fetchall()
 
     def record(

@@ -1,12 +1,13 @@
 """Scrubbing: which files are due tonight; no history of nights lets a proof grow too old."""
 
+from array import array
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrsync.plan.scrub import MAX_SHARES, NIGHT, Proofs, due_share, horizon
+from cxrsync.plan.scrub import MAX_SHARES, NIGHT, Proofs, due_share, horizon, oldest_first
 
 NOW = 1_795_000_000.0
 MONTH = 30 * NIGHT
@@ -106,6 +107,13 @@ def test_no_proof_gets_older_than_the_period(
         assert now - min(proofs.times) < period * NIGHT
         for index in due_share(proofs, period * NIGHT, now):
             proofs.times[index] = now
+
+
+@many
+@given(ages=st.lists(st.sampled_from([0.0, 1.5, 30.0, 5e-324]) | st.floats(0, 1e12), max_size=60))
+def test_the_oldest_come_first(ages: list[float]) -> None:
+    expected = sorted(range(len(ages)), key=ages.__getitem__, reverse=True)
+    assert list(oldest_first(array("d", ages))) == expected
 
 
 @many
