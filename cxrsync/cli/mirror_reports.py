@@ -10,6 +10,7 @@ from cxrsync.config.job_file import MirrorFile, MirrorJob
 from cxrsync.errors import CxrsyncError
 from cxrsync.operations.html_report import gather_after
 from cxrsync.operations.mirror import MirrorResult
+from cxrsync.operations.mirror_trees import with_present_version
 from cxrsync.sanitize import reason_of
 
 
@@ -41,6 +42,7 @@ def write_reports(
         if path is None:
             continue
         try:
-            write_report(path, gather_after(by_name[each.name], each.summary, began))
+            job = with_present_version(by_name[each.name])
+            write_report(path, gather_after(job, each.summary, began))
         except (CxrsyncError, OSError) as problem:
             yield reason_of(problem)

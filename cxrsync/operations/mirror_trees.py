@@ -20,7 +20,7 @@ from cxrsync.config.job import Job
 from cxrsync.dataset.partition_states import partition_names, pulled_selections
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import destination, version_key
-from cxrsync.errors import ExitCode, RefusedForSafety, UsageError
+from cxrsync.errors import CxrsyncError, ExitCode, RefusedForSafety, UsageError
 from cxrsync.events import RunSummary
 from cxrsync.model import OWN_FOLDER
 from cxrsync.operations.run_log import RUNS_FOLDER, active_runs, run_names, write_summary
@@ -81,6 +81,16 @@ def present_target(job: Job) -> Target:
         next_step="Is the disk mounted? For a new mirror, or a tree that wget made, run once: "
         "cxrsync mirror --init FILE",
     )
+
+
+def with_present_version(job: Job) -> Job:
+    """Return the job with the version of its present tree, if it names none and has a tree."""
+    if job.version is not None:
+        return job
+    try:
+        return replace(job, version=present_target(job).version)
+    except (CxrsyncError, OSError):
+        return job
 
 
 def marked_versions(job: Job) -> dict[str, Tree]:
