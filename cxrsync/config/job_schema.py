@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from cxrsync.config.job_file import DEFAULTS, JOB_KEYS, JOB_NAME, JOBS, NAME_KEY
+from cxrsync.config.job_file import DEFAULTS, JOB_KEYS, JOB_NAME, JOBS, LATEST, NAME_KEY
 from cxrsync.config.job_values import PING_FORM
 from cxrsync.config.mirror_options import FILE_OPTIONS
 from cxrsync.config.option import Option, Type
@@ -64,6 +64,12 @@ _HOLD_TEXT = {
 }
 
 
+# What the help of the command line says otherwise.
+_IN_A_JOB = {
+    "dataset_version": f"The version, in quotes; or {LATEST}, to follow the newest one.",
+}
+
+
 def _properties(options: Iterable[Option]) -> dict[str, Any]:
     return {option.key: _property(option) for option in options}
 
@@ -74,7 +80,7 @@ def _property(option: Option) -> dict[str, Any]:
         forms.append({"type": "array", "minItems": 1, "items": _form(option)})
     if option.type not in _HOLD_TEXT:
         forms.append(_VARIABLE)
-    said: dict[str, Any] = {"description": option.help_text}
+    said: dict[str, Any] = {"description": _IN_A_JOB.get(option.key, option.help_text)}
     if option.default is not None:
         said["default"] = option.default
     return {**said, **(forms[0] if len(forms) == 1 else {"anyOf": forms})}

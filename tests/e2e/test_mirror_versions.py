@@ -1,7 +1,9 @@
 """A mirror whose dataset gets a new version: it is reported or followed; old ones are let go."""
 
 import json
+import shlex
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -544,3 +546,28 @@ def test_a_destination_that_is_one_version_cannot_follow(stage: Stage) -> None:
     for words in ((), ("--init",), ("--check",)):
         done = stage.mirror(*words)
         assert (done.code, "the tree of one version" in done.err) == (ExitCode.USAGE, True)
+
+
+# ── the present version's manifest ─────────────────────────────────────────────────────────────
+
+
+def test_a_present_manifest_that_collapsed_waits_for_a_person(stage: Stage) -> None:
+    begin(stage, extra="delete: true\n    max_delete: 100%")
+    before = fingerprint(stage.tree(OLD))
+    manifest = stage.published / OLD / MANIFEST
+    lines = manifest.read_text().splitlines(keepends=True)
+    left = [line for line in lines if "files/p1" not in line or "files/p10/" in line]
+    assert len(left) < 0.9 * len(lines)
+    manifest.write_text("".join(left))
+    for _night in range(2):
+        done = stage.night()
+        assert (done.code, done.out) == (ExitCode.REFUSED, "")
+        assert "has lost " in done.err
+        assert fingerprint(stage.tree(OLD)) == before
+    # The command in the mail accepts the new one. Nothing of the selection has left.
+    command = done.err.split("run the command again: ")[1].splitlines()[0]
+    subprocess.run(shlex.split(command), check=True)
+    assert stage.night() == Ended(0, "", "")
+    assert (stage.tree(OLD) / MANIFEST).read_text() == "".join(left)
+    [kept] = stage.tree(OLD).glob(f".cxrsync/manifests/*-{MANIFEST}")
+    assert kept.read_text() == "".join(lines)
