@@ -77,7 +77,7 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The run waits for another run. ``what`` says for what.
+    """The run waits: for another run, for a server that is silent. ``what`` says for what.
 
     ``waited``: for how many seconds so far. ``at_most``: for how many more at most.
     """

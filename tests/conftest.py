@@ -20,6 +20,10 @@ settings.register_profile("search", derandomize=False, print_blob=True, **_NO_CL
 settings.load_profile("suite")
 os.environ.update(NO_AUTHORITIES)
 
+# What a test pulls in this process is not remembered in the home of whoever runs the tests, nor for
+# the next test, whose server may have the same port. A command line of the tests has its own home.
+os.environ["XDG_CACHE_HOME"] = os.devnull
+
 _ACCEPTED = tomllib.loads(Path(__file__).with_name("skips.toml").read_text())["accepted"]
 
 

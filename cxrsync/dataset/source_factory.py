@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from cxrsync.config.job import Job
+from cxrsync.dataset.api_cache import ApiCache, cache_folder
 from cxrsync.dataset.local_source_trees import source_trees
 from cxrsync.events import EventSink
 from cxrsync.sources.base import Source
@@ -21,7 +22,8 @@ def open_source(job: Job, emit: EventSink, ask: Ask | None = None) -> Source:
     """
     if job.origin.from_dir is not None:
         return LocalTree(job.origin.from_dir, source_trees(job, job.origin.from_dir, emit))
-    return PhysioNet(job.origin, job.limits, ask)
+    memory = ApiCache(cache_folder())
+    return PhysioNet(job.origin, job.limits, ask, emit=emit, memory=memory)
 
 
 @asynccontextmanager

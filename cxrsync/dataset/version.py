@@ -13,7 +13,7 @@ from cxrsync.dataset.nested_trees import refuse_part_of_tree
 from cxrsync.dataset.shared_tree import recorded_access
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_location import Location, wget_folders
-from cxrsync.errors import NotFetchedYet, UsageError
+from cxrsync.errors import NotFetchedYet, Unanswered, UsageError
 from cxrsync.events import EventSink, Notice, TreeNotice
 from cxrsync.sources.base import Source
 from cxrsync.storage.layout import is_version_root
@@ -51,7 +51,8 @@ def pick_version(
 async def choose_version(job: Job, source: Source, emit: EventSink) -> str:
     """Return the version that the job is about, as :func:`pick_version` does.
 
-    Raises: UsageError if no version is known, or if destination and ``--from`` have none in common.
+    Raises: UsageError if no version is known, or if destination and ``--from`` have none in common;
+    Unanswered if the source does not say now which versions there are.
     """
     if job.version == LATEST:
         return await _newest(job, source, emit)
@@ -67,7 +68,7 @@ async def choose_version(job: Job, source: Source, emit: EventSink) -> str:
         return _version_of_source(job, job.origin.from_dir, local, emit)
     known: Sequence[str] = dataset_info(job.dataset).versions
     if not local and job.dataset not in load():
-        known = await source.versions(job.dataset)
+        known = await _published_versions(job.dataset, source)
     version = pick_version(None, local, known=known)
     if version is None:
         raise UsageError(
@@ -144,22 +145,57 @@ def find_target(job: Job, emit: EventSink) -> Target:
     return Target(tree, dataset_info(job.dataset), version)
 
 
+async def _published_versions(dataset: str, source: Source) -> list[str]:
+    """Return the versions of a dataset that the catalogue does not have. Raises Unanswered."""
+    try:
+        return await source.versions(dataset)
+    except Unanswered as silent:
+        raise Unanswered(
+            f"the catalogue has no dataset {dataset}, and the site does not say which versions "
+            f"there are: {silent}",
+            next_step=f"Name the version with --dataset-version; {dataset_info(dataset).agreement} "
+            f"shows it. {silent.next_step}".rstrip(),
+        ) from None
+
+
 async def unknown_version_error(source: Source, dataset: str, version: str) -> UsageError:
-    """Return the error for a version that the source does not have; it names those it has."""
-    known = await source.versions(dataset) or list(dataset_info(dataset).versions)
+    """Return the error for a version that the source does not have (404); it names those it has.
+
+    That the source does not say now which versions there are is never taken for "there is none".
+    """
+    catalogued = list(dataset_info(dataset).versions)
+    if version in catalogued:  # its page exists: the place of the files is wrong
+        return _no_manifest_error(source, dataset, version)
+    unanswered = ""
+    try:
+        known = await source.versions(dataset)
+    except Unanswered as silent:
+        known, unanswered = [], str(silent)
     if version in known:
-        return UsageError(
-            f"{source.identity} has no manifest of {dataset} {version}",
-            next_step="Check --base-url (it ends in /files) or --from (it holds NAME/VERSION).",
-        )
-    if known:
+        return _no_manifest_error(source, dataset, version)
+    if known or catalogued:
+        names = ", ".join(sorted(known or catalogued, key=version_key))
         return UsageError(
             f"{dataset} has no version {version}",
-            next_step=f"Its versions: {', '.join(sorted(known, key=version_key))}.",
+            next_step=f"Its versions: {names}."
+            + (f" (So says the catalogue: {unanswered}.)" if unanswered else ""),
+        )
+    near = suggest(dataset, list(load()))
+    if unanswered:
+        return UsageError(
+            f"{source.identity} has no manifest of {dataset} {version}, and the site does not say "
+            f"whether there is such a dataset: {unanswered}",
+            next_step=f"Check name and version at {dataset_info(dataset).agreement}. Near: {near}.",
         )
     return UsageError(
-        f"there is no dataset {dataset} (version {version})",
-        next_step=f"Near: {suggest(dataset, list(load()))}.",
+        f"there is no dataset {dataset} (version {version})", next_step=f"Near: {near}."
+    )
+
+
+def _no_manifest_error(source: Source, dataset: str, version: str) -> UsageError:
+    return UsageError(
+        f"{source.identity} has no manifest of {dataset} {version}",
+        next_step="Check --base-url (it ends in /files) or --from (it holds NAME/VERSION).",
     )
 
 

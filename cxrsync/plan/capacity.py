@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 from cxrsync import humanize
 from cxrsync.dataset.run_context import RunContext
-from cxrsync.errors import WillNotFit
+from cxrsync.errors import Unanswered, WillNotFit
 from cxrsync.model import Kind
 from cxrsync.plan.estimate import Estimate, estimate
 from cxrsync.plan.planner import Plan
@@ -54,17 +55,24 @@ def partial_usage(run: RunContext, plan: Plan) -> tuple[int, int]:
 
 
 async def published_estimate(run: RunContext, plan: Plan) -> Estimate:
-    """Estimate the missing bytes, by the published total of the version if it is known."""
-    total = await run.source.total(run.target.dataset.slug, run.target.version)
+    """Estimate the missing bytes, by the published total of the version if it is known.
+
+    The source is asked only if the total could change the estimate: it rations such questions.
+    """
+    means = run.target.dataset.means
+    size_estimate = estimate(plan.inventory, means)
+    if not size_estimate.needs_total or not plan.manifest.whole:
+        return size_estimate
+    try:
+        total = await run.source.total(run.target.dataset.slug, run.target.version)
+    except Unanswered as silent:
+        return replace(size_estimate, without_total=str(silent))
     files_of_version = await run_in_thread(lambda: _count_by_kind(plan)) if total else None
-    return estimate(plan.inventory, run.target.dataset.means, total, files_of_version)
+    return estimate(plan.inventory, means, total, files_of_version)
 
 
-def _count_by_kind(plan: Plan) -> Mapping[Kind, int] | None:
-    """Return the number of files of each kind in the version; None if only slices of the manifest
-    are known."""
-    if not plan.manifest.whole:
-        return None
+def _count_by_kind(plan: Plan) -> Mapping[Kind, int]:
+    """Return the number of files of each kind in the version, whose whole manifest is here."""
     return Counter(map(plan.inventory.kind_of, plan.manifest.paths()))
 
 
@@ -101,6 +109,8 @@ def describe_space(
         )
     if size_estimate.unknown:
         text += f"; the size of {humanize.files(size_estimate.unknown)} is unknown"
+    if size_estimate.without_total:
+        text += f"; the published total is not known: {size_estimate.without_total}"
     return text
 
 

@@ -101,12 +101,19 @@ class Estimate:
 
     ``bytes``: their sum. ``unknown``: the number of files without an estimate, which are not in the
     sum. ``basis``: where the sizes are from. ``means``: the estimate for one file of each kind.
+    ``without_total``: why the published total, which would be a better basis, is not known.
     """
 
     bytes: int
     unknown: int
     basis: tuple[str, ...]
     means: Mapping[Kind, float]
+    without_total: str = ""
+
+    @property
+    def needs_total(self) -> bool:
+        """Whether the published total of the version could change the estimate."""
+        return bool(self.unknown) or CATALOGUE in self.basis
 
 
 def estimate(

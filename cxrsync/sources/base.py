@@ -77,15 +77,17 @@ class Source(Protocol):
         With ``resume_if`` (a validator) the source begins at 0 if the file has another one by now.
         With ``skip_if`` it returns Unchanged if the file still has that one.
 
-        Raises NotFound, Throttled, Interrupted (also during the chunks), InvalidResponse,
+        Raises NotServed, Throttled, Interrupted (also during the chunks), InvalidResponse,
         Unreachable, CredentialsRefused, AccessDenied, FileDenied.
         """
 
     async def versions(self, dataset: str) -> list[str]:
-        """Return the published versions of ``dataset``, oldest first; empty if unknown."""
+        """Return the published versions of ``dataset``, oldest first; empty if there is no such
+        dataset. Raises Unanswered if the source does not say now."""
 
     async def total(self, dataset: str, version: str) -> int | None:
-        """Return the size of a whole version in bytes, for estimates; None if unknown."""
+        """Return the size of a whole version in bytes, for estimates; None if there is no such
+        version. Raises Unanswered if the source does not say now."""
 
     async def close(self) -> None:
         """Close every connection."""

@@ -33,6 +33,8 @@ def in_words(forecast: Forecast) -> str:
         if forecast.reusable or files:
             text += f"; {humanize.size(forecast.from_source)} of it from the server"
         lines.append(text)
+        if estimate.without_total:
+            lines.append(f"the published total is not known: {estimate.without_total}")
         lines.append(_duration(forecast))
     free = humanize.size(forecast.free_space.bytes)
     need = f"disk space needed: {humanize.size(forecast.need_bytes)}, free: {free}"
@@ -114,6 +116,7 @@ def as_fields(forecast: Forecast) -> dict[str, object]:
         "bytes": forecast.estimate.bytes,
         "bytes_from_source": forecast.from_source,
         "basis": list(forecast.estimate.basis),
+        "without_total": forecast.estimate.without_total,
         "files_of_unknown_size": forecast.estimate.unknown,
         "need": {"bytes": forecast.need_bytes, "files": forecast.need_files},
         "free": {"bytes": forecast.free_space.bytes, "files": forecast.free_space.files},

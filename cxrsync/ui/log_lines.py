@@ -68,11 +68,8 @@ class LineReporter:
             return _file(event.outcome, verbose=self._verbose)
         if isinstance(event, Checked) and (self._verbose or event.finding in _FAULTS):
             return self._fault(event)
-        if isinstance(event, Retrying) and (self._verbose or event.path in _ALWAYS_NAMED):
-            what = event.path or "the server"
-            return f"waiting {humanize.duration(event.after)} for {what}: {event.reason}"
-        if isinstance(event, Waiting):
-            return f"waiting up to {humanize.duration(event.at_most)}: {event.what}"
+        if isinstance(event, Retrying | Waiting):
+            return _waiting(event, verbose=self._verbose)
         if isinstance(event, ConcurrencyChanged) and self._verbose:
             return f"using {event.count} connections from now on"
         return None
@@ -110,8 +107,18 @@ def _file(outcome: Outcome, *, verbose: bool) -> str | None:
     return f"{outcome.result.value}: {outcome.path}" if verbose else None
 
 
+def _waiting(event: Retrying | Waiting, *, verbose: bool) -> str | None:
+    if isinstance(event, Waiting):
+        return f"waiting up to {humanize.duration(event.at_most)}: {event.what}"
+    if not verbose and event.path not in _ALWAYS_NAMED:
+        return None
+    what = event.path or "the server"
+    return f"waiting {humanize.duration(event.after)} for {what}: {event.reason}"
+
+
 class TreeReporter:
-    """Shows which tree is used and what is left out: for a command whose output is a list."""
+    """Shows which tree is used, what is left out and what is waited for: for a command whose output
+    is a list."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -119,6 +126,10 @@ class TreeReporter:
     def listen(self, event: Event) -> None:
         if isinstance(event, TreeNotice | LeftOut):
             self._write(f"note: {event.text}")
+        elif isinstance(event, Retrying | Waiting):
+            line = _waiting(event, verbose=False)
+            if line is not None:
+                self._write(line)
 
     def close(self) -> None:
         """Do nothing: no resource is open."""

@@ -11,6 +11,7 @@ from e2e.stage import DICOM, JPG, VERSION, Machine
 
 from cxrsync.demo.server.faults import Rule, headed, says, script
 from cxrsync.demo.server.server import MiniPhysioNet
+from cxrsync.sources.http import silence
 
 MANIFEST = f"{JPG}/{VERSION}/SHA256SUMS.txt"
 PAGE = f"https://physionet.org/content/{JPG}/{VERSION}/"
@@ -175,3 +176,19 @@ def test_access_to_the_tables_of_another_dataset(serve: Serve, make_machine: Mak
     assert PAGE in denied.err
     assert "settings/training" in denied.err
     assert "--split-table" in denied.err
+
+
+# ── silence ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["pull --jpg --only docs", "pull --jpg --dry-run", "ls --jpg", "diff 2.0.0 2.1.0 --jpg"],
+)
+def test_a_server_that_does_not_answer_is_waited_for_aloud(
+    serve: Serve, make_machine: MakeMachine, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "FIRST_SECONDS", 0.02)
+    ended = make_machine(serve(latency=0.1)).run(*words.split())
+    assert "waiting up to 1 min: no answer yet from 127.0.0.1\n" in ended.err, ended.err
+    assert ended.code == 0

@@ -5,7 +5,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tenacity import wait_none
 
 from cxrsync.config.job import SourceConfig, TransferLimits
 from cxrsync.sources.physionet import PhysioNet
@@ -21,12 +20,6 @@ class Response(aiohttp.ClientResponse):
 
 class _Writer:
     output_size = 0
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    retrying = PhysioNet._try_api.retry  # type: ignore[attr-defined]
-    monkeypatch.setattr(retrying, "wait", wait_none())
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ from cxrsync.sources.http.proxy import Proxy, proxy_for
 from cxrsync.sources.http.redirects import redirected_sign_in
 from cxrsync.sources.http.refusals import TEMPORARY_REDIRECTS, TRY_LATER, refusal
 from cxrsync.sources.http.response_head import MAX_LINE_BYTES, MAX_LINES, StatusConnector
+from cxrsync.sources.http.silence import SilenceWatch
 from cxrsync.sources.http.timeouts import RequestTimeouts
 
 # nginx closes an idle connection after 65 to 75 s. We close it earlier, so that no request is sent
@@ -74,7 +75,8 @@ _ONE_BYTE = {"Accept-Encoding": "identity", "Range": "bytes=0-0"}
 class Session:
     """Sends requests to one origin. At most one request signs in at a time.
 
-    ``find_credentials`` is called only when the server asks for them for the first time.
+    ``find_credentials`` is called only when the server asks for them for the first time. ``watch``
+    is told when a request waits for the server.
     """
 
     def __init__(
@@ -82,12 +84,14 @@ class Session:
         origin: SourceConfig,
         limits: TransferLimits,
         find_credentials: Callable[[], Awaitable[Credentials]],
+        watch: SilenceWatch,
     ) -> None:
         self._secure = urlsplit(origin.base_url).scheme == "https" or is_loopback(
             urlsplit(origin.base_url).hostname
         )
         self._proxy = proxy_for(origin.base_url)
         self._find_credentials = find_credentials
+        self._watch = watch
         self._credentials: Credentials | None = None
         self._gate = asyncio.Lock()
         self._sign_ins = 0
@@ -283,14 +287,18 @@ class Session:
             else:
                 sent |= self._proxy.headers
         self.requests += 1
-        timeouts = RequestTimeouts()
+        timeouts = RequestTimeouts(self._watch)
+        arrived = False
         try:
             async with timeouts.deadline:
                 response = await self._http.get(
                     url, headers=sent, allow_redirects=False, trace_request_ctx=timeouts, **through
                 )
+            arrived = True
         except (aiohttp.ClientError, OSError, UnicodeError) as problem:
             raise self._failure(problem, url, connected=timeouts.connected) from None
+        finally:
+            timeouts.leave(arrived=arrived)
         if response.status == 407 and self._proxy is not None and url.scheme == "http":
             await drain(response)
             raise self._proxy_refusal(self._proxy, 407, url)

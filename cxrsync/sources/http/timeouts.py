@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import aiohttp
 
 from cxrsync.config.job import TransferLimits
+from cxrsync.sources.http.silence import SilenceWatch
 
 
 class RequestTimeouts:
@@ -18,15 +19,30 @@ class RequestTimeouts:
     responses, would block a worker for ever. And it has no timeout for the response of a proxy.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, watch: SilenceWatch) -> None:
         self.deadline = asyncio.timeout(None)
         self.connected = False
+        self._watch = watch
+        self._is_waiting = False
 
     def enter(self, seconds: float | None, *, connected: bool) -> None:
         """Begin the next part, which may take so many seconds (None: no limit)."""
         self.connected = connected
+        if seconds is None:
+            self.leave(arrived=False)
+        elif self._is_waiting:
+            self._watch.go_on(seconds)  # an accepted connection is no answer
+        else:
+            self._is_waiting = True
+            self._watch.begin(seconds)
         now = asyncio.get_running_loop().time()
         self.deadline.reschedule(None if seconds is None else now + seconds)
+
+    def leave(self, *, arrived: bool) -> None:
+        """End the present part. ``arrived``: something came from the server."""
+        if self._is_waiting:
+            self._is_waiting = False
+            self._watch.end(arrived=arrived)
 
     @classmethod
     def tracing(cls, limits: TransferLimits) -> aiohttp.TraceConfig:
