@@ -2,8 +2,7 @@
 
 The state is evidence, not truth. Everybody may read it, from a snapshot that is only ever replaced.
 Only the owner of the partition's lock writes, in batches, to a copy of its own
-(:mod:`cxrsync.storage.state_snapshot`). A damaged state is moved aside and rebuilt by hashing the
-files. One thread owns an open state.
+(:mod:`cxrsync.storage.state_snapshot`). A damaged state is moved aside; it is rebuilt by hashing.
 """
 
 from __future__ import annotations
