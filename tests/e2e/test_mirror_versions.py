@@ -65,11 +65,14 @@ class Stage:
     def mirror(self, *words: str) -> Ended:
         return self.machine.run("mirror", *words, str(self.machine.home / "jobs.yaml"))
 
-    def night(self, days: int = 1) -> Ended:
-        """The mirror, a day later; the requests and the log of this night."""
+    def wait(self, days: int = 1) -> None:
         self.days += days
         # The answers of the public API are kept for a day by another clock.
         shutil.rmtree(self.machine.home / ".cache", ignore_errors=True)
+
+    def night(self, days: int = 1) -> Ended:
+        """The mirror, a day later; the requests and the log of this night."""
+        self.wait(days)
         self.server.request_log.reset()
         (self.machine.home / "mirror.log").unlink(missing_ok=True)
         return self.mirror()
@@ -529,7 +532,7 @@ def test_without_a_marked_tree_nothing_is_created(stage: Stage) -> None:
 def test_check_says_what_would_be_followed(stage: Stage) -> None:
     begin(stage)
     stage.publish()
-    stage.days += 1
+    stage.wait()
     done = stage.mirror("--check")
     assert done.code == 0, done.err
     assert f"job jpg: {JPG} {OLD} (p10, with the tables)" in done.out

@@ -38,7 +38,8 @@ async def test_a_failure_has_its_code_and_counts_only() -> None:
     assert path == f"/ping/{SECRET}/5?create=1"
     assert body.splitlines() == [
         "exit code 5: some files failed", "jobs: 1", "files verified: 9", "files missing: 2",
-        "files fetched: 3", "files failed: 1", "files mismatched: 0", "bytes fetched: 0",
+        "files fetched: 3", "files failed: 1", "files mismatched: 0", "files scrubbed: 0",
+        "files rotten: 0", "bytes fetched: 0",
         "bytes scrubbed: 0", "seconds: 61",
     ]  # fmt: skip
     assert "mimic" not in body
