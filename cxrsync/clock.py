@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 DAY = 86_400.0
+# How many of the newest runs are asked whether the present clock can be right.
+_WITNESSES = 5
 
 Clock = Callable[[], float]
 """Returns the POSIX time. Two runs on one tree must not begin at the same time by it."""
@@ -61,3 +63,10 @@ def is_ahead(at: float, now: float) -> bool:
     """Whether a recorded time is of the future: the clock was wrong then, or is wrong now. Clocks
     of several machines differ, so up to a day is none."""
     return at > now + DAY
+
+
+def is_behind(now: float, runs: Sequence[float]) -> bool:
+    """Whether most of the newest of ``runs`` are of the future: then it is the present clock that
+    is wrong, and not those of these runs."""
+    newest = sorted(runs)[-_WITNESSES:]
+    return 2 * sum(is_ahead(each, now) for each in newest) > len(newest)

@@ -32,3 +32,31 @@ def test_without_a_boot_clock_no_sleep_is_counted(monkeypatch: pytest.MonkeyPatc
 def test_linux_has_a_boot_clock() -> None:
     assert module._BOOT_CLOCK == time.CLOCK_BOOTTIME
     assert module.boottime() <= module.boottime()
+
+
+@pytest.mark.parametrize(
+    ("nights", "is_behind"),
+    [
+        # How many nights ahead of the present clock the earlier runs were.
+        ([], False),
+        ([-1, -2, -3], False),
+        ([0.9, -1, -2], False),  # another machine's clock
+        ([365, -1, -2], False),  # one run of a clock that was ahead
+        ([365, 364, -1, -2, -3], False),
+        ([365, 364, 363, -1, -2, -3], True),
+        ([30, 29, 28, 27, 26], True),
+        ([30], True),
+        ([30, -400], False),  # who knows? nothing is assumed
+    ],
+)
+def test_a_clock_that_is_behind(nights: list[float], *, is_behind: bool) -> None:
+    now = 1_800_000_000.0
+    assert module.is_behind(now, [now + night * module.DAY for night in nights]) == is_behind
+
+
+def test_a_stamp_and_its_time() -> None:
+    assert module.stamp_of(1_800_000_000.25) == "20270115T080000.250000Z"
+    assert module.time_of("20270115T080000.250000Z") == 1_800_000_000.25
+    assert module.time_of("20270115T080000Z") == 1_800_000_000.0
+    with pytest.raises(ValueError, match="does not match"):
+        module.time_of("20270115T080000")

@@ -21,7 +21,7 @@ from math import inf
 from time import monotonic, time
 
 from cxrsync.cancellation import CancelToken
-from cxrsync.clock import Clock, stamp_of, utc_now
+from cxrsync.clock import Clock, utc_now
 from cxrsync.config.job import SourceConfig
 from cxrsync.config.job_file import MirrorJob
 from cxrsync.dataset.source_factory import open_source, opened
@@ -45,7 +45,7 @@ from cxrsync.operations.mirror_trees import log_as_left, marked_tree, run_at_wor
 from cxrsync.operations.mirror_versions import Versions, first_version
 from cxrsync.operations.prepare import create_tree
 from cxrsync.operations.pull import Scope, pull
-from cxrsync.operations.run_log import write_summary
+from cxrsync.operations.run_log import run_stamp, write_summary
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.base import Source
 from cxrsync.storage.tree import Tree
@@ -200,13 +200,13 @@ class _Mirror:
         result, error = self.results[job.name], night.error
         if result.error is None and isinstance(error, Exception) and not isinstance(error, Locked):
             result = replace(result, error=error)
-        code = worst_of((result.code, *night.codes))
-        result = replace(result, code=code, scrub=self._scrubs.counts_of(job.name))
-        self.results[job.name] = result
+        code, scrub = worst_of((result.code, *night.codes)), self._scrubs.counts_of(job.name)
+        self.results[job.name] = result = replace(result, code=code, scrub=scrub)
+        tree, now = self._trees[job.name], self._now()
+        stamp = await run_in_thread(lambda: run_stamp(tree, now))
         reason = "" if result.error is None else reason_of(result.error)
-        summary = logged_summary(job.job, result.summary, code, reason, stamp_of(self._now()))
-        summary = replace(summary, root=str(self._trees[job.name].root), scrub=night.counts)
-        tree = self._trees[job.name]
+        summary = logged_summary(job.job, result.summary, code, reason, stamp)
+        summary = replace(summary, root=str(tree.root), scrub=night.counts)
         await run_in_thread(lambda: write_summary(tree, summary.run, summary, job.job.keep_runs))
 
     # ── one job ────────────────────────────────────────────────────────────────────────────────

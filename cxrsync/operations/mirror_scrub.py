@@ -23,7 +23,7 @@ from itertools import groupby
 from cxrsync import humanize
 from cxrsync.cancellation import CancelToken
 from cxrsync.catalog.load import dataset_info
-from cxrsync.clock import Clock, stamp_of
+from cxrsync.clock import Clock
 from cxrsync.config.job import Job
 from cxrsync.config.job_file import MirrorJob
 from cxrsync.dataset.target import Target
@@ -43,6 +43,7 @@ from cxrsync.model import partition_of
 from cxrsync.operations.exit_status import disk_error_of, explained_errors
 from cxrsync.operations.expected_files import expectation
 from cxrsync.operations.mirror_limits import Spent, time_left, within
+from cxrsync.operations.run_log import run_stamp
 from cxrsync.operations.scrub import Scrubbing, scrub
 from cxrsync.plan.refetch import check_rotten
 from cxrsync.sanitize import reason_of
@@ -213,7 +214,7 @@ async def _discard(
     """
     rotten = sorted(part.found.rotten, key=lambda entry: (partition_of(entry.path), entry.path))
     check_rotten(job.refresh, len(rotten), part.total.files, str(tree.root))
-    stamp = stamp_of(now())
+    stamp = await run_in_thread(lambda: run_stamp(tree, now()))
     moved = 0
     with explained_errors(cancel):
         for name, entries in groupby(rotten, lambda entry: partition_of(entry.path)):

@@ -24,7 +24,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from time import time
 
-from cxrsync.clock import Clock, stamp_of
+from cxrsync.clock import Clock
 from cxrsync.config.job import Job
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.local_manifest import manifests_folder
@@ -34,7 +34,7 @@ from cxrsync.errors import CxrsyncError, Locked
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import MANIFEST_NAME, ROOT
 from cxrsync.operations.mirror_trees import marked_versions
-from cxrsync.operations.run_log import active_runs, run_times
+from cxrsync.operations.run_log import active_runs, run_stamp, run_times
 from cxrsync.plan.newer_versions import surplus_versions
 from cxrsync.sanitize import reason_of
 from cxrsync.sorted_merge import left_join
@@ -69,7 +69,8 @@ def discard_old_versions(
     surplus = [] if keep is None else surplus_versions(marked, present.version, keep)
     for version in surplus:
         try:
-            place = _move(job, marked[version], present, version, stamp_of(now()))
+            stamp = run_stamp(present.tree, now())
+            place = _move(job, marked[version], present, version, stamp)
         except (_Stays, CxrsyncError) as stays:
             tell(f"version {version} is not moved to the trash: {stays}")
         except OSError as problem:

@@ -10,7 +10,7 @@ from time import time
 
 from cxrsync.cancellation import CancelToken
 from cxrsync.catalog.load import dataset_info
-from cxrsync.clock import Clock, stamp_of, utc_now
+from cxrsync.clock import Clock, utc_now
 from cxrsync.config.job import Job
 from cxrsync.dataset.run_context import Network, RunContext
 from cxrsync.dataset.shared_tree import access_of, lost_access, mark_outdated, recorded_access
@@ -19,6 +19,7 @@ from cxrsync.dataset.tree_identity import claim_tree
 from cxrsync.dataset.version import choose_version, destination
 from cxrsync.events import EventSink, Notice, Started, TreeNotice
 from cxrsync.model import Kind
+from cxrsync.operations.run_log import run_stamp
 from cxrsync.preflight.checks import git_warning, refuse_synced_drive
 from cxrsync.preflight.destination import inspect
 from cxrsync.sources.base import Source
@@ -80,7 +81,7 @@ async def prepare(
             emit=emit,
             stats=stats,
             cancel=cancel,
-            stamp=stamp_of(now()),
+            stamp=await run_in_thread(lambda: run_stamp(target.tree, now())),
             batch_files=budget.batch_files,
             writers=writers,
             budget=Budget(job.limits.max_files, job.limits.max_bytes),

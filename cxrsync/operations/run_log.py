@@ -15,7 +15,7 @@ from typing import Any
 
 import aiofiles
 
-from cxrsync.clock import is_ahead, time_of
+from cxrsync.clock import is_ahead, is_behind, stamp_of, time_of
 from cxrsync.config.job import KEPT_RUNS
 from cxrsync.dataset.run_context import RunContext
 from cxrsync.events import RunSummary
@@ -144,6 +144,17 @@ def _time_of_run(name: str) -> float | None:
     with suppress(ValueError):  # the 31st of June
         return time_of(name.removesuffix(".json"))
     return None
+
+
+def run_stamp(tree: Tree, now: float) -> str:
+    """Return the name of a run that begins now: of its log, and of its folder in the trash.
+
+    A run whose clock is behind is dated after the newest one. By its own date the trash would take
+    what it moves there for old.
+    """
+    runs = run_times(tree)
+    # A second, and the fraction of the present one: another run may begin in this second, too.
+    return stamp_of(max(runs) + 1 + now % 1 if is_behind(now, runs) else now)
 
 
 def run_times(tree: Tree) -> list[float]:

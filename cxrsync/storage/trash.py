@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from cxrsync.clock import DAY, is_ahead, stamp_of, time_of
+from cxrsync.clock import DAY, is_ahead, is_behind, stamp_of, time_of
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.shared_names import take_names
 from cxrsync.storage.tree import Tree
@@ -21,8 +21,6 @@ TRASH_FOLDER = "trash"
 _STAMP = re.compile(r"[0-9]{8}T[0-9]{6}(?:\.[0-9]{1,6})?Z")
 # Runs of one night, which have one clock, begin within so many seconds.
 _NIGHT = DAY / 2
-# How many of the newest runs are asked whether the present clock can be right.
-_WITNESSES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +50,7 @@ class TrashDates:
     def misdated(self, names: Iterable[str]) -> list[str]:
         """Return the names of the folders of the future, sorted; none if it is more likely that the
         present clock is wrong than that those of their runs were."""
-        newest = sorted(self.runs)[-_WITNESSES:]
-        if 2 * sum(not is_ahead(each, self.now) for each in newest) <= len(newest):
+        if not self.runs or is_behind(self.now, self.runs):
             return []
         return sorted(
             name for name in names if (at := _date_of(name)) is not None and is_ahead(at, self.now)

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from cxrsync.clock import time_of
 from cxrsync.events import RunSummary, Totals
-from cxrsync.operations.run_log import active_runs, write_progress
+from cxrsync.operations.run_log import active_runs, run_stamp, run_times, write_progress
 from cxrsync.storage.lock_owner import this_process
 from cxrsync.storage.tree import Tree
 
@@ -176,3 +177,16 @@ async def test_a_run_without_a_progress_folder_continues(
         await task
     assert active_stamps(tree) == []
     assert (tree.own / "progress").read_text() == "somebody's"
+
+
+def test_a_run_whose_clock_is_behind_is_dated_after_the_newest(tree: Tree) -> None:
+    """Else the trash would be emptied of what it moves there in the next night."""
+    assert run_stamp(tree, 1_800_000_000.0) == "20270115T080000.000000Z"
+    (tree.own / "runs").mkdir()
+    for name in ("20270113T080000Z", "20270114T080000.5Z", "20270631T080000Z"):
+        (tree.own / "runs" / f"{name}.json").touch()
+    (tree.own / "runs/notes.txt").touch()
+    newest = time_of("20270114T080000.5Z")
+    assert sorted(run_times(tree)) == [newest - DAY - 0.5, newest]
+    assert run_stamp(tree, 1_800_000_000.0) == "20270115T080000.000000Z"
+    assert time_of(run_stamp(tree, 1_000_000_000.25)) == newest + 1.25
