@@ -18,7 +18,7 @@ from cxrsync.cli.mirror_print import setup_text
 from cxrsync.cli.mirror_reports import check_name, write_reports
 from cxrsync.cli.mirror_text import QUIET, check_lines, report_lines
 from cxrsync.cli.signals import obeying_signals
-from cxrsync.config.job_file import MirrorFile, MirrorJob, read_job_file
+from cxrsync.config.job_file import MirrorFile, MirrorJob, as_keys, read_job_file
 from cxrsync.config.job_schema import job_schema
 from cxrsync.errors import CxrsyncError, ExitCode, OutputLost, UsageError, worst_of
 from cxrsync.events import EventSink
@@ -28,6 +28,7 @@ from cxrsync.operations.mirror_check import JobCheck
 from cxrsync.operations.mirror_check import check as check_job
 from cxrsync.operations.mirror_notify import Notifier, Write, notifications_of
 from cxrsync.operations.mirror_surroundings import inspect_surroundings
+from cxrsync.sanitize import reason_of
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.threads import run_in_thread
 from cxrsync.ui.console import to_stderr
@@ -205,7 +206,9 @@ def _check(file: MirrorFile, verbosity: Verbosity) -> int:
         found = asyncio.run(_check_job(job, verbosity))
         verbosity.output.write_lines([*check_lines(found), ""])
         for error in found.errors:
-            say_error(error)
+            to_stderr(f"cxrsync: job {job.name}: {as_keys(reason_of(error))}")
+            for line in filter(None, as_keys(error.next_step).split("\n")):
+                to_stderr(line)
         errors += found.errors
     if len(errors) > 1:
         to_stderr(f"cxrsync: {file.path} has {len(errors)} problems")

@@ -161,8 +161,9 @@ def _readers(check: JobCheck) -> Iterator[str]:
     """Yield who can read the mirror, and what each of them must have done."""
     job = check.job.job
     readers = "Everyone who can read the mirror"
+    if check.permissions is not None:
+        yield f"permissions: {check.permissions}"
     if check.readers is not None:
-        yield f"permissions: {job.permissions}"
         name, count = check.readers.name, check.readers.members
         readers = f"Each member of the group {name}"
         if count is not None:

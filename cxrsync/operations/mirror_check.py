@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from cxrsync.cancellation import CancelToken
 from cxrsync.config.job import Job, SourceConfig
 from cxrsync.config.job_file import MirrorJob
-from cxrsync.dataset.shared_tree import Group, access_of, find_group
+from cxrsync.config.permissions import Permissions
+from cxrsync.dataset.shared_tree import Group, access_of, find_group, read_record
 from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.dataset.target import Target
 from cxrsync.errors import CredentialsRefused, CxrsyncError, ExitCode, UsageError, worst_of
@@ -61,15 +62,16 @@ class JobCheck:
     """What a job would do.
 
     ``credentials``: None if its source needs none. ``forecast``: None if one of ``problems``
-    prevents it. ``readers``: the group that reads the mirror, None if only its owner does.
-    ``version``: the one that the job is about now, None if that cannot be found. ``news``: what
-    there is to say about newer versions.
+    prevents it. ``permissions``: those that the job or its tree has, with the group ``readers``;
+    None if only the owner reads the mirror. ``version``: the one that the job is about now, None if
+    that cannot be found. ``news``: what there is to say about newer versions.
     """
 
     job: MirrorJob
     credentials: FoundCredentials | None
     forecast: Forecast | None = None
     problems: tuple[CxrsyncError, ...] = ()
+    permissions: Permissions | None = None
     readers: Group | None = None
     version: str | None = None
     news: tuple[str, ...] = ()
@@ -95,22 +97,25 @@ async def check(job: MirrorJob, emit: EventSink, cancel: CancelToken) -> JobChec
     """
     problems: list[CxrsyncError] = []
     credentials = await run_in_thread(lambda: find_credentials(job.job.origin))
-    wanted, readers = job.job.permissions, None
-    try:
-        await run_in_thread(lambda: access_of(wanted))
-    except UsageError as refused:
-        problems.append(refused)
-        wanted = None
-    if wanted is not None and wanted.group is not None:
-        readers = find_group(wanted.group)
+    asked, permissions, readers = job.job.permissions, job.job.permissions, None
     try:
         present: Target | None = await run_in_thread(lambda: present_target(job.job))
     except CxrsyncError as problem:
         problems.append(problem)
         present = None
-    if present is not None and wanted is not None and readers is not None:
-        permissions, root, gid = wanted, present.tree.root, readers.gid
-        if closed := await run_in_thread(lambda: closed_above(root, permissions, gid)):
+    tree = None if present is None else present.tree
+    if permissions is None and tree is not None and (record := read_record(tree)) is not None:
+        permissions = record.permissions
+    try:
+        await run_in_thread(lambda: access_of(permissions))
+        readers = find_group(permissions.group) if permissions and permissions.group else None
+    except UsageError as refused:
+        if asked is not None:  # what a tree has is followed where it can be, and is no error
+            problems.append(refused)
+            asked = None
+    if tree is not None and permissions is not None:
+        gid = None if readers is None else readers.gid
+        for closed in filter(None, [closed_above(tree.root, permissions, gid)]):
             emit(Notice(closed))
     version = job.job.version if present is None else present.version
     found = None
@@ -123,13 +128,13 @@ async def check(job: MirrorJob, emit: EventSink, cancel: CancelToken) -> JobChec
                 chosen = await look_only(job, present, source, emit, cancel)
                 news = chosen.news
                 problems += [chosen.refusal] if chosen.refusal is not None else []
-                named = replace(job.job, permissions=wanted, version=version)
+                named = replace(job.job, permissions=asked, version=version)
                 found = await forecast(named, source, emit, cancel)
     except (CxrsyncError, OSError) as problem:
         error = explain(problem, cancel)
         assert isinstance(error, CxrsyncError)
         problems.append(error)
-    return JobCheck(job, credentials, found, tuple(problems), readers, version, news)
+    return JobCheck(job, credentials, found, tuple(problems), permissions, readers, version, news)
 
 
 async def _ask(job: Job, source: Source, cancel: CancelToken) -> None:

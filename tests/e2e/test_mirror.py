@@ -282,7 +282,7 @@ def test_check_says_all_problems_at_once(machine: Machine) -> None:
     for said in (
         "before: /nonexistent is not there",
         f"metrics_file: there is no folder {machine.home}/no",
-        "this machine has no group 'no-such-group'",
+        "job jpg: permissions: this machine has no group 'no-such-group'",
         "so there is no mirror of mimic-cxr-jpg",
         "the server refuses the password",
         f"{file} has 5 problems",
@@ -304,6 +304,9 @@ def test_check_of_a_shared_mirror(machine: Machine) -> None:
     assert machine.run("mirror", str(file)) == Ended(0, "", "")
     image = next(tree(machine).rglob("*.jpg"))
     assert image.stat().st_mode & 0o7777 == 0o440
+    # The tree keeps them, so the check of a job that does not name them says them, too.
+    done = machine.run("mirror", "--check", str(write(machine, JOBS)))
+    assert f"permissions: files=0440,folders=2750,group={group}" in done.out
 
 
 def test_tables_of_all_jobs_come_first(machine: Machine, jobs: Path) -> None:

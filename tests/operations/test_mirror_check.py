@@ -75,7 +75,11 @@ def test_a_variable_of_this_shell_is_a_warning() -> None:
 def test_who_reads_it(members: int | None, said: str) -> None:
     job = make_job({"jpg": True, "dataset_version": "2.1.0", "permissions": "group=cxr-jpg"})
     readers = Group("cxr-jpg", 1234, members, is_ours=True)
-    lines = list(check_lines(JobCheck(MirrorJob("jpg", job), None, readers=readers)))
+    lines = list(
+        check_lines(
+            JobCheck(MirrorJob("jpg", job), None, permissions=job.permissions, readers=readers)
+        )
+    )
     assert "permissions: files=0440,folders=2750,group=cxr-jpg" in lines
     assert f"Each member of the group {said}" in lines[-1]
     assert "must be credentialed and have signed the data use agreement: https://" in lines[-1]
