@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import grp
 import json
 import os
+import re
 import shutil
 import sqlite3
 import stat
 import subprocess
 import tempfile
+from asyncio import StreamWriter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +24,7 @@ from e2e.scripted import (
     SLUG,
     VERSION,
     Ended,
+    Request,
     ScriptedServer,
     command,
     differences,
@@ -35,6 +39,7 @@ FILES = {
     "LICENSE.txt": b"words",
     "table.csv": b"a,b\n1,2\n",
 }
+LAST = f"{STUDY}/2.jpg"
 # Users and groups that Debian has; the group has no members, and needs none here.
 OWNER, READER, STRANGER = 1, 65534, 13
 GROUP = "games"
@@ -136,6 +141,35 @@ def test_a_group_reads_and_others_do_not(
         assert command(dest, "ls").code != 0
         with pytest.raises(PermissionError):
             os.listdir(dest)
+
+
+def test_what_a_run_works_on_is_its_owners_alone(
+    server: ScriptedServer, dest: Path, gid: int
+) -> None:
+    """Locks, partials and the working copies of states; also where all is shared already."""
+    seen: dict[str, str] = {}
+
+    async def look(request: Request, writer: StreamWriter, _server: ScriptedServer) -> bool | None:
+        if request.path == LAST:
+            body = FILES[LAST]
+            writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+            for at in range(len(body)):  # a piece is on the disk after a quarter of a second
+                writer.write(body[at : at + 1])
+                if not any("partial/" in path for path in seen):
+                    await writer.drain()
+                    seen.update({path: mode for path, (mode, _gid) in modes(dest).items()})
+                    await asyncio.sleep(0.01)
+            return False
+        return None
+
+    assert shared(server, dest, gid, "--shard", "p10", "--exclude", LAST).code == 0
+    server.script = look
+    assert shared(server, dest, gid, "--shard", "p10", "--connections", "1").code == 0
+    own = {path for path in seen if re.search(r"/(lock|partial)(/|$)|state\.\w{32}\.", path)}
+    assert {int(seen[path], 8) & 0o077 for path in own} == {0}
+    assert any("/p10/lock/" in path for path in own)
+    assert seen[f"{SLUG}/{VERSION}/.cxrsync/p10/state.sqlite3"] == "0o440"
+    assert_shared(dest, gid)
 
 
 def test_a_tree_that_was_its_owners_alone(server: ScriptedServer, dest: Path, gid: int) -> None:
