@@ -24,6 +24,7 @@ from cxrsync.cancellation import CancelToken
 from cxrsync.clock import Clock, utc_now
 from cxrsync.config.job import SourceConfig
 from cxrsync.config.job_file import MirrorJob
+from cxrsync.dataset.shared_tree import recorded_access
 from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.dataset.target import Target
 from cxrsync.errors import (
@@ -207,6 +208,7 @@ class _Mirror:
         reason = "" if result.error is None else reason_of(result.error)
         summary = logged_summary(job.job, result.summary, code, reason, stamp)
         summary = replace(summary, root=str(tree.root), scrub=night.counts)
+        tree.access, _note = await run_in_thread(lambda: recorded_access(tree))
         await run_in_thread(lambda: write_summary(tree, summary.run, summary, job.job.keep_runs))
 
     # ── one job ────────────────────────────────────────────────────────────────────────────────

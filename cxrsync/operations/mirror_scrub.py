@@ -255,8 +255,8 @@ def _say(part: Scrubbing, emit: EventSink) -> None:
     if part.oldest is not None and part.oldest >= part.period:
         emit(
             Notice(
-                "scrub: that is too old. The nights are too short for this period, or some were "
-                "missed: give the mirror more time, or a longer --scrub"
+                "scrub: that is too old. Some nights were missed, or they are too short for this "
+                "period: give the mirror more time, or write a longer period"
             )
         )
 

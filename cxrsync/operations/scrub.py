@@ -19,6 +19,7 @@ from cxrsync import humanize
 from cxrsync.cancellation import CancelToken
 from cxrsync.clock import Clock, stamp_of
 from cxrsync.config.job import Job
+from cxrsync.dataset.shared_tree import recorded_access
 from cxrsync.errors import ExitCode, Locked, code_of
 from cxrsync.events import EventSink, Planned, RunSummary, ScrubCounts, Totals
 from cxrsync.model import FileRecord, partition_of
@@ -153,6 +154,7 @@ async def _scrub(
     """Raises: Locked if other runs hold partitions with due files, after the other partitions were
     scrubbed; DiskError, LockLost."""
     tree = expected.target.tree
+    tree.access, _note = await run_in_thread(lambda: recorded_access(tree))
     survey = await run_in_thread(lambda: _Survey(expected))
     proofs = survey.proofs
     due = await run_in_thread(lambda: due_share(proofs, result.period, now()))

@@ -373,6 +373,23 @@ def test_what_belongs_to_no_scrub(machine: Machine, file: Path) -> None:
         assert said in done.err
 
 
+def test_what_a_group_reads_stays_readable(machine: Machine, file: Path, root: Path) -> None:
+    file.write_text(
+        JOBS.replace(
+            "  scrub",
+            f'  permissions: {{files: "0440", folders: "0750", group: "{os.getegid()}"}}\n  scrub',
+        )
+    )
+    assert machine.run("mirror", str(file)).code == 0
+    rot(root)
+    assert machine.run("mirror", str(file)) == Ended(0, "", "")
+    assert last_run(root)["scrub"]["files"]["bad"] == 1
+    for path in (*root.glob(".cxrsync/runs/*"), *root.glob(".cxrsync/*/state.sqlite3")):
+        assert path.stat().st_mode & 0o077 == 0o040, path
+    for name in ("*.jpg", "*.txt"):
+        assert all(path.stat().st_mode & 0o777 == 0o440 for path in root.glob(f"files/**/{name}"))
+
+
 def test_the_check_says_what_is_hashed(machine: Machine, file: Path) -> None:
     for period, said in (
         ("30d", "30 d; each night about 1/26"),
