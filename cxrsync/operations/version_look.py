@@ -99,8 +99,7 @@ async def look(
         with explained_errors(cancel):
             if asked.lists:
                 # An API that gives no list, or is away, leaves the last one.
-                listed = await _listed(paced, dataset) or known.listed
-                listed = listed or present.dataset.versions
+                listed = await _listed(paced, dataset, known.listed)
                 known = replace(known, listed_at=at, listed=listed)
                 known = _without_outdated(known, present.version)
             versions = unseen(known, present.version) if asked.version is None else [asked.version]
@@ -123,10 +122,10 @@ async def look(
 async def newest_open_version(job: Job, source: Source, cancel: CancelToken) -> str:
     """Return the newest version of the job's dataset that the source opens to this user.
 
-    Raises: AccessDenied if it opens none, UsageError if it lists none; any CxrsyncError that ends a
-    run.
+    Raises: AccessDenied if it opens none, UsageError if it lists none, Unanswered if it does not
+    say now and the catalogue does not either; any CxrsyncError that ends a run.
     """
-    known = await _listed(source, job.dataset) or dataset_info(job.dataset).versions
+    known = await _listed(source, job.dataset)
     denied: AccessDenied | None = None
     with explained_errors(cancel):
         for version in sorted(known, key=version_key, reverse=True):
@@ -152,12 +151,16 @@ def _without_outdated(known: KnownVersions, present: str) -> KnownVersions:
     )
 
 
-async def _listed(source: Source, dataset: str) -> tuple[str, ...]:
-    """Return the versions that the source lists; none if it does not say now."""
+async def _listed(source: Source, dataset: str, before: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the versions that the source lists; if it does not say now, those that it listed
+    ``before``, else those of the catalogue. Raises Unanswered if nobody knows."""
+    known = before or dataset_info(dataset).versions
     try:
-        return tuple(await source.versions(dataset))
+        return tuple(await source.versions(dataset)) or known
     except Unanswered:
-        return ()
+        if not known:
+            raise
+        return known
 
 
 async def _access(source: Source, dataset: str, version: str) -> Access:
