@@ -175,9 +175,10 @@ class CredentialsRefused(SourceError):
 
 
 class AccessDenied(SourceError):
-    """The server refuses this user, or this program (403)."""
+    """The server refuses this user, or this program. ``status``: 403, or 451 (by law)."""
 
     exit_code = ExitCode.ACCESS
+    status = 403
 
 
 class FileDenied(AccessDenied):

@@ -130,7 +130,7 @@ class PhysioNet:
         if isinstance(refused, AccessDenied):
             origin = self._origin
             asker = Asker(self._session.user, origin.user_agent, self._base.host)
-            return explain_denial(status, refused, asker, dataset_info(ref.dataset), ref.version)
+            return explain_denial(refused, asker, dataset_info(ref.dataset), ref.version)
         if 300 <= status < 400 and status != 304:
             location = response.headers.get("Location")
             return explain_redirect(refused, status, location, self._url(ref), self._base)

@@ -10,7 +10,14 @@ import asyncio
 import random
 from time import monotonic
 
-from cxrsync.errors import CxrsyncError, Interrupted, SourceError, Throttled
+from cxrsync.errors import (
+    AccessDenied,
+    CxrsyncError,
+    FileDenied,
+    Interrupted,
+    SourceError,
+    Throttled,
+)
 from cxrsync.events import Retrying
 from cxrsync.model import RemotePath
 from cxrsync.transfer.breaker_state import RequestStart
@@ -44,7 +51,8 @@ class FailureRecovery:
         if action is Action.FILE_FAILED:
             return problem
         if action is Action.PROBE_ACCESS and probe is not None:
-            return problem if await breaker.probe_access(problem, request, probe) else None
+            is_file = await breaker.probe_access(problem, request, probe)
+            return _denied_file(problem) if is_file else None
         if action is Action.WAIT:
             return await self._wait_for_server(problem, request, progress=progress)
         if action is Action.RETRY:
@@ -95,3 +103,9 @@ class FailureRecovery:
         self._context.emit(Retrying(self._ref.path, wait, str(problem)))
         await asyncio.sleep(wait)
         return None
+
+
+def _denied_file(problem: SourceError) -> FileDenied:
+    """The error of a file that is refused while the manifest is served: the user has access."""
+    status = problem.status if isinstance(problem, AccessDenied) else AccessDenied.status
+    return FileDenied(f"the server refuses this file, and serves others of the dataset ({status})")

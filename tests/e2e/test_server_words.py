@@ -178,6 +178,20 @@ def test_access_to_the_tables_of_another_dataset(serve: Serve, make_machine: Mak
     assert "--split-table" in denied.err
 
 
+@pytest.mark.parametrize("status", [403, 451])
+def test_one_file_that_is_refused_is_no_missing_agreement(
+    serve: Serve, make_machine: MakeMachine, status: int
+) -> None:
+    fault = says(HTTPStatus(status))
+    server = serve(faults=script(Rule("*/LICENSE.txt", fault, None)))
+    ended = make_machine(server).pull("--jpg", "--only", "docs")
+    assert ended.code == 5
+    [failed] = [each for each in ended.events if each.get("result") == "failed"]
+    assert failed["reason"] == (
+        f"the server refuses this file, and serves others of the dataset ({status})"
+    )
+
+
 # ── silence ────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -25,16 +25,18 @@ class Asker:
 
 
 def explain_denial(
-    status: int, refused: AccessDenied, asker: Asker, dataset: DatasetInfo, version: str
+    refused: AccessDenied, asker: Asker, dataset: DatasetInfo, version: str
 ) -> AccessDenied:
     """Return the error for a 403 or 451: which of the causes are possible, and each one's step."""
     page = dataset.page(version)
-    if status != 403:
-        return AccessDenied(
+    if refused.status != 403:
+        barred = AccessDenied(
             f"{refused}: {dataset.slug} {version} at {asker.host}",
             next_step="The site, or a network in between, bars some countries or regions, or may "
             f"no longer publish these files. Open {page} to read why, or ask PhysioNet.",
         )
+        barred.status = refused.status
+        return barred
     if asker.user is not None:
         return _denied_user(asker.user, dataset, version)
     if not asker.agent.startswith(_ACCEPTED_AGENTS):

@@ -70,7 +70,9 @@ def refusal(status: int, headers: Mapping[str, str], now: datetime) -> SourceErr
     if status == 403:
         return AccessDenied("the server refuses access (403)")
     if status == _LEGAL:
-        return AccessDenied(f"the server may not give the file, by law ({named(status)})")
+        barred = AccessDenied(f"the server may not give the file, by law ({named(status)})")
+        barred.status = status
+        return barred
     if status == 404:
         return NotFound("the server has no such file (404)")
     if status == 410:

@@ -43,7 +43,10 @@ def test_the_causes_of_a_denial(
 ) -> None:
     asker = Asker(user, agent, "physionet.org")
     dataset = dataset_info("mimic-cxr-jpg")
-    denied = explain_denial(status, AccessDenied(f"x ({status})"), asker, dataset, "2.0.0")
+    refused = AccessDenied(f"x ({status})")
+    refused.status = status
+    denied = explain_denial(refused, asker, dataset, "2.0.0")
+    assert denied.status == status
     text = f"{denied} {denied.next_step}"
     assert [each for each in told if each not in text] == []
     assert [each for each in untold if each in text] == []
