@@ -96,6 +96,7 @@ def test_a_dataset_that_the_catalogue_does_not_know(
 
 # what is asked for; the exit code; what is told
 REFUSED = [
+    (("--dataset", OTHER, "--dataset-version", "latest"), 10, ["does not say", "429"]),
     (("--dataset", OTHER), 10, ["does not say which versions", "--dataset-version", "429"]),
     (("--dataset", OTHER, "--dataset-version", "7"), 2, ["does not say whether", "429"]),
     (("--dataset", "no-such", "--dataset-version", "7"), 2, ["does not say whether", "429"]),
@@ -118,6 +119,20 @@ def test_a_refusal_is_never_a_dataset_that_is_not_there(
     assert [each for each in told if each not in ended.err] == []
     assert "there is no dataset" not in ended.err
     assert "no dataset chest-xrays-of-nowhere is known" not in ended.err
+    assert api_requests(server) == 1
+
+
+def test_the_newest_version_is_the_catalogues_where_the_site_does_not_say(
+    serve: Serve, make_machine: MakeMachine, files: Path
+) -> None:
+    server = serve(files, api_requests=0)
+    done = make_machine(server).run(
+        "pull", "--jpg", "--dataset-version", "latest", "--only", "docs"
+    )
+    assert done.code == 0, done.err
+    assert f"only the catalogue says which versions of {JPG} there are: " in done.err
+    assert "429 Too Many Requests" in done.err
+    assert f"using version {VERSION} of {JPG}" in done.err
     assert api_requests(server) == 1
 
 

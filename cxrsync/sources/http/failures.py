@@ -55,4 +55,4 @@ def explain_failure(
         case aiohttp.ClientResponseError():
             what = describe_unreadable(problem.status, problem.message)
             return InvalidResponse(what, next_step=_UNREADABLE)
-    return InvalidResponse(f"an invalid response: {type(problem).__name__}", next_step=_UNREADABLE)
+    return InvalidResponse("the answer is not valid HTTP", next_step=_UNREADABLE)

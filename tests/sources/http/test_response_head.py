@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from cxrsync.config.job import SourceConfig, TransferLimits
-from cxrsync.errors import InvalidResponse, NotFound, SourceError
+from cxrsync.errors import Interrupted, InvalidResponse, NotFound, SourceError
 from cxrsync.model import RemotePath
 from cxrsync.sources.base import Opened
 from cxrsync.sources.http.response_head import describe_unreadable
@@ -23,8 +23,9 @@ AIOHTTP = ("message", "url=", "b'", "Error", "http://", "8190", "secret-session-
 
 
 @asynccontextmanager
-async def answering(*answers: bytes) -> AsyncIterator[PhysioNet]:
-    """A client of a server that gives these answers on one connection, and then closes it."""
+async def answering(*answers: bytes, close: bool = False) -> AsyncIterator[PhysioNet]:
+    """A client of a server that gives these answers on one connection, and then reads on, or closes
+    it."""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError), contextlib.closing(writer):
@@ -32,7 +33,10 @@ async def answering(*answers: bytes) -> AsyncIterator[PhysioNet]:
                 await reader.readuntil(b"\r\n\r\n")
                 writer.write(answer)
                 await writer.drain()
-            await reader.read()
+            if not close:
+                await reader.read()
+            elif not answers:
+                await reader.readuntil(b"\r\n\r\n")
 
     async with await asyncio.start_server(converse, "127.0.0.1") as listening:
         url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/files"
@@ -109,6 +113,28 @@ async def test_a_head_that_cannot_be_read(what: str) -> None:
     assert reason in text
     assert (f"(status {status})" in text) == bool(status)
     assert [each for each in AIOHTTP if each in text] == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ((), "it was closed before the answer"),
+        ((OK + b"Content-Length: 9\r\n\r\nok",), "it was closed in the middle of the answer"),
+        ((OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab",), "it was closed in the middle"),
+    ],
+)
+async def test_a_connection_that_is_closed(answers: tuple[bytes, ...], reason: str) -> None:
+    async with answering(*answers, close=True) as source:
+        with pytest.raises(Interrupted, match="the connection broke: ") as caught:
+            await read(source)
+    assert reason in str(caught.value)
+
+
+async def test_a_body_that_is_not_framed_as_http_requires() -> None:
+    async with answering(OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nok") as source:
+        with pytest.raises(SourceError) as caught:
+            await read(source)
+    assert [each for each in AIOHTTP if each in str(caught.value)] == []
 
 
 async def test_the_status_is_that_of_the_answer_that_failed() -> None:
