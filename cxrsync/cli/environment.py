@@ -15,7 +15,8 @@ import click
 from click.core import ParameterSource
 
 from cxrsync.catalog.dataset_info import OWN_CATALOGUE
-from cxrsync.cli.unknown_option import unknown_option
+from cxrsync.cli.program_options import after_the_command, with_json
+from cxrsync.cli.unknown_option import refuse_odd_dashes, unknown_option
 from cxrsync.config.option import VARIABLE_PREFIX, Option, Type, nearest
 from cxrsync.config.option_table import BY_NAME, OPTIONS
 from cxrsync.config.option_value import parse_text
@@ -111,9 +112,14 @@ def option(name: str, text: str = "") -> Callable[[F], F]:
 class Command(click.Command):
     """A command that refuses unknown variables and options, and names the one that was meant."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += after_the_command()
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        refuse_odd_dashes(args, ctx)
         try:
-            return super().parse_args(ctx, args)
+            return super().parse_args(ctx, with_json(ctx, args))
         except click.NoSuchOption as problem:
             raise unknown_option(problem.option_name, ctx) from None
 

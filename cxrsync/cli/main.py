@@ -15,6 +15,7 @@ from cxrsync import __version__
 from cxrsync.cli.diagnostics import capture_library_output
 from cxrsync.cli.environment import option
 from cxrsync.cli.signal_codes import end_at_warnings
+from cxrsync.cli.unknown_command import unknown_command
 from cxrsync.cli.unknown_option import unknown_option
 from cxrsync.config.option_table import BY_NAME
 from cxrsync.config.option_value import TRUE_WORDS
@@ -36,9 +37,11 @@ _COMMANDS = {
 
 @dataclass(slots=True)
 class Verbosity:
-    """How much to print for people: -1 quiet, 0 normal, 1 verbose. ``output``: standard output."""
+    """How much to print for people: -1 quiet, 0 normal, 1 verbose. ``as_json``: whether --json
+    stands before the command. ``output``: standard output."""
 
     level: int = 0
+    as_json: bool = False
     output: Output = field(default_factory=Output)
 
 
@@ -48,6 +51,13 @@ class _Commands(click.Group):
             return super().parse_args(ctx, args)
         except click.NoSuchOption as problem:
             raise unknown_option(problem.option_name, ctx) from None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS:
+            raise unknown_command(args[0], list(_COMMANDS))
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
         return list(_COMMANDS)
@@ -70,8 +80,9 @@ class _Commands(click.Group):
 @option("verbose")
 @option("quiet")
 @option("debug")
+@click.option("--json", "as_json", is_flag=True, hidden=True)
 @click.pass_context
-def cli(ctx: click.Context, verbose: bool, quiet: bool, debug: bool) -> None:  # noqa: ARG001
+def cli(ctx: click.Context, /, verbose: bool, quiet: bool, as_json: bool, **_debug: bool) -> None:
     """Download and mirror PhysioNet's chest X-ray datasets: resumable, verified, gentle.
 
     \b
@@ -83,6 +94,8 @@ def cli(ctx: click.Context, verbose: bool, quiet: bool, debug: bool) -> None:  #
       cxrsync mirror jobs.yaml            run a file of jobs unattended, as from cron
       cxrsync demo                        try all of this on this machine, without an account
 
+    These options, and --json, may also stand after the command.
+
     Exit codes: 0 complete and verified, 1 unexpected error, 2 usage, 3 credentials refused,
     4 access denied, 5 some files failed, 6 some files do not match their checksum, 7 disk or output
     cannot be written, 8 another run holds the lock, 9 stopped at a limit, no failure, 10 server
@@ -90,6 +103,7 @@ def cli(ctx: click.Context, verbose: bool, quiet: bool, debug: bool) -> None:  #
     several apply, the first of: 130, 143, 1, 2, 3, 4, 11, 7, 10, 8, 6, 5, 9, 0.
     """
     ctx.obj.level = int(verbose) - int(quiet)
+    ctx.obj.as_json = as_json
 
 
 def entry() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 import click
@@ -24,27 +25,47 @@ _NEEDLESS = {
     ),
 }
 
+_ODD_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2212"
+
 
 def unknown_option(name: str, ctx: click.Context) -> UsageError:
     """Return the error for an option that the command of ``ctx`` does not have."""
     own = [param.opts[-1] for param in ctx.command.params if isinstance(param, click.Option)]
     here = [option for option in OPTIONS if option.typed in own]
-    meant = called(name, OPTIONS) if here else []
+    is_of_table = any(option.group is not Group.PROGRAM for option in here)
+    meant = called(name, OPTIONS) if is_of_table else []
     near = [option.typed for option in meant if option in here]
     if not near and name.lstrip("-") in _NEEDLESS:
         step = _NEEDLESS[name.lstrip("-")]
     elif not near and meant:
         step = _where(meant[0], ctx)
     else:
-        near = near or [option.typed for option in nearest(name, here)]
+        near = near or [option.typed for option in nearest(name, here) if is_of_table]
         near = near or get_close_matches(name, own)
         step = f"Did you mean {' or '.join(near)}?" if near else _help(ctx)
     return UsageError(f"no such option: {name}", next_step=step)
 
 
+def refuse_odd_dashes(args: Sequence[str], ctx: click.Context) -> None:
+    """Raise UsageError for ``-jpg`` and ``–jpg``, which mean ``--jpg``.
+
+    The first would be read as ``-j pg``; the second, which text programs make of two hyphens, as
+    a name.
+    """
+    long = {name for param in ctx.command.params for name in param.opts if name.startswith("--")}
+    for word in args:
+        if word == "--":
+            return
+        bare = word.lstrip(f"-{_ODD_DASHES}").partition("=")[0]
+        is_one = word.startswith("-") and not word.startswith("--") and len(bare) > 1
+        is_odd = bool(word) and word[0] in _ODD_DASHES
+        if (is_one or is_odd) and f"--{bare}" in long:
+            raise UsageError(
+                f"no such option: {word}", next_step=f"Write --{bare}, with two hyphens."
+            )
+
+
 def _where(option: Option, ctx: click.Context) -> str:
-    if option.group is Group.PROGRAM:
-        return f"Write it before the command: cxrsync {option.typed} {ctx.info_name}"
     if ctx.parent is None:
         return f"Write it after the command: cxrsync pull {option.typed}"
     return f"{option.typed} is an option of other commands. {_help(ctx)}"

@@ -6,9 +6,9 @@ from cxrsync.config.option import Group, Option, Type
 
 COMMAND = (
     Option(
-        "dry_run", Type.FLAG, Group.COMMAND,
+        "dry_run", Type.FLAG, Group.COMMAND, short="-n",
         help="Print what would be fetched, and how long it would take; fetch no file.",
-        near="n dryrun simulate spider plan preview what_if just_print",
+        near="dryrun simulate spider plan preview what_if just_print",
     ),
     Option(
         "report", Type.PATH, Group.COMMAND, metavar="FILE", example="report.html",

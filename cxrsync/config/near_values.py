@@ -58,7 +58,6 @@ _ADVICE = {
     ("view", "nan"): "Write blank for images without a recorded view.",
     ("link", "symlink"): "A link to a file that later changes or goes would be no copy of it: use "
     "reflink, hardlink or copy.",
-    ("only", "zips"): "Write archives.",
 }
 _ALL = frozenset({"all", "any", "*", "everything"})
 

@@ -150,20 +150,21 @@ _SELECTION = (
 )  # fmt: skip
 
 _DEST = Option(
-    "dest", Type.PATH, Group.DESTINATION, metavar="DIR", default=str(_JOB.dest), example="/data",
+    "dest", Type.PATH, Group.DESTINATION, short="-d", metavar="DIR", example="/data",
+    default=str(_JOB.dest),
     help="The folder that holds, or will hold, DATASET/VERSION [default: {default}]. The layouts "
     "of wget and a version's own folder are recognised.",
-    near="d o O P output outdir out output_dir output_directory directory directory_prefix dir "
+    near="o O P output outdir out output_dir output_directory directory directory_prefix dir "
     "destination target target_dir local_dir prefix root to",
 )  # fmt: skip
 
 _TRANSFER = (
     Option(
-        "connections", Type.INT, Group.TRANSFER, metavar="N|auto", words=("auto",),
+        "connections", Type.INT, Group.TRANSFER, short="-j", metavar="N|auto", words=("auto",),
         default="auto", at_least=1, at_most=MAX_CONNECTIONS,
         help="Concurrent connections, ranges included [default: {default}, 4 to 8].",
         hint="Leave it out: more than 8 connections lead to connect timeouts, not to speed.",
-        near="j x jobs threads parallel workers concurrency transfers checkers processes streams "
+        near="x jobs threads parallel workers concurrency transfers checkers processes streams "
         "max_connections num_connections max_connection_per_server max_concurrent_downloads",
     ),
     Option(

@@ -118,6 +118,12 @@ def make_job(options: Mapping[str, Any], places: Sequence[str] = ()) -> Job:
     value that is empty or of the wrong type, and for options that exclude each other.
     """
     options = check_options(options)
+    for place in places:
+        if not isinstance(place, str):
+            raise UsageError(
+                f"({type(place).__name__}) is not the name of a dataset",
+                next_step="Write text, in quotes, such as 'mimic-cxr-jpg'.",
+            )
     chosen = choose(options, places)
     dataset, version = chosen.dataset, chosen.version
     selection = selection_of(options, dataset, chosen.paths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from cxrsync.config.job import DEFAULT_BASE_URL, LATEST
 from cxrsync.config.places import Place, is_address, known_name, parse_place, parse_version
 from cxrsync.errors import UsageError
 from cxrsync.model import MANIFEST_NAME, SHARD_NAME
+
+_VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,11 @@ def choose(options: Mapping[str, Any], words: Sequence[str] = ()) -> Chosen:
     if options.get("dataset"):
         places.append(parse_place(str(options["dataset"]), "--dataset", base_url, known))
     for word in words:
+        if not word.strip():
+            raise UsageError(
+                "an argument is empty",
+                next_step="Is a variable of your script unset? Give a name, or leave it out.",
+            )
         place = parse_place(word, "the argument", base_url, known)
         if place.dataset and known_name(place.dataset, known) is None and not is_address(word):
             place = _unknown_word(word, place, has_dataset=bool(places))
@@ -57,6 +65,9 @@ def _unknown_word(word: str, place: Place, *, has_dataset: bool) -> Place:
     Raises UsageError if it is something else than a dataset or a path in one.
     """
     other = other_form(word, None)
+    version = parse_version(word)
+    if version == LATEST or _VERSION.fullmatch(version):
+        return Place("", version)
     if SHARD_NAME.fullmatch(word.casefold()):
         step = f"It is a shard: write --shard {word}."
     elif other is not None and "/" not in word.rstrip("/"):
@@ -78,7 +89,8 @@ def _check(slugs: Sequence[str], places: Sequence[Place]) -> None:
             f"more than one dataset: {', '.join(slugs)}", next_step="Name one of them."
         )
     if not slugs:
-        where = f" that has {places[0].path}" if places else ""
+        path = next((place.path for place in places if place.path), "")
+        where = f" that has {path}" if path else ""
         raise UsageError(
             f"no dataset{where} is named",
             next_step="Add --jpg (MIMIC-CXR-JPG), --dicom (MIMIC-CXR) or --dataset SLUG.",

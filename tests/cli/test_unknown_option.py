@@ -1,8 +1,14 @@
-"""Unknown options, and variables of the wrong type: the message says what to write."""
+"""Unknown options and commands, and variables of the wrong type: the message says what to write."""
 
+from pathlib import Path
+from typing import Any
+
+import click
 import pytest
 
-from cxrsync.cli.main import run, wants_tracebacks
+from cxrsync.cli.main import Verbosity, run, wants_tracebacks
+from cxrsync.cli.pull import pull
+from cxrsync.cli.status import status
 from cxrsync.errors import ExitCode
 
 
@@ -25,8 +31,12 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("pull --version 2.1.0", "Did you mean --dataset-version?"),
         ("ls --threads 3", "--connections is an option of other commands. `cxrsync ls --help`"),
         ("status --retries 3", "--retries is an option of other commands."),
-        ("pull -v", "Write it before the command: cxrsync --verbose pull"),
-        ("pull --debug", "Write it before the command: cxrsync --debug pull"),
+        ("pull -jpg", "no such option: -jpg\nWrite --jpg, with two hyphens."),
+        ("pull -dicom --shard p10", "no such option: -dicom\nWrite --dicom, with two hyphens."),
+        ("pull -dataset=x", "Write --dataset, with two hyphens."),
+        ("pull –jpg", "no such option: –jpg\nWrite --jpg, with two hyphens."),
+        ("pull —shard=p10", "Write --shard, with two hyphens."),
+        ("demo -serve", "Write --serve, with two hyphens."),
         ("--jpg pull", "Write it after the command: cxrsync pull --jpg"),
         ("pull --continue", "every run resumes where the last one stopped"),
         ("pull -c", "every run resumes where the last one stopped"),
@@ -92,3 +102,108 @@ def test_the_variable_prints_a_traceback(
 ) -> None:
     monkeypatch.setenv("CXRSYNC_DEBUG", "1")
     assert "Traceback" in said(capsys, "pull", "--jpg", "--sample", "0")
+
+
+# ── commands ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("words", "step"),
+    [
+        ("pul --jpg", "no such command: pul\nDid you mean cxrsync pull?"),
+        ("PULL", "Did you mean cxrsync pull?"),
+        ("download --jpg", "Did you mean cxrsync pull?"),
+        ("sync", "Did you mean cxrsync pull?"),
+        ("list", "Did you mean cxrsync ls?"),
+        ("verfiy", "Did you mean cxrsync verify?"),
+        ("repair", "Did you mean cxrsync verify --repair?"),
+        ("estimate", "Did you mean cxrsync pull --dry-run?"),
+        ("mimic-cxr-jpg", "Did you mean cxrsync pull mimic-cxr-jpg?"),
+        ("MIMIC-CXR/2.1.0", "Did you mean cxrsync pull MIMIC-CXR/2.1.0?"),
+        ("https://physionet.org/content/x/1.0/", "cxrsync pull https://physionet.org/content/x/1"),
+        ("nightly.yaml", "Did you mean cxrsync mirror nightly.yaml?"),
+        ("help", "Write `cxrsync --help`, or `cxrsync pull --help` for one command."),
+        ("version", "Write `cxrsync --version`."),
+        ("login", "A password is never an argument."),
+        ("clean", "cxrsync removes no files by itself."),
+        ("xyzzy", "`cxrsync --help` lists the commands."),
+    ],
+)
+def test_the_message_names_the_command(
+    capsys: pytest.CaptureFixture[str], words: str, step: str
+) -> None:
+    assert step in said(capsys, *words.split())
+
+
+def test_a_password_in_an_address_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "s3cret" not in said(capsys, "pull", "https://me:s3cret@physionet.org/files/x/1/")
+
+
+# ── options that may stand before or after the command ─────────────────────────────────────────
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
+    """The level of what is printed, and whether it is JSON, of each status."""
+    found: list[tuple[int, bool]] = []
+
+    def invoke(ctx: click.Context) -> int:
+        found.append((ctx.obj.level, bool(ctx.params["as_json"])))
+        return 0
+
+    monkeypatch.setattr(status, "invoke", invoke)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("words", "level", "as_json"),
+    [
+        ("status", 0, False),
+        ("-v status", 1, False),
+        ("status -v", 1, False),
+        ("-v status --verbose", 1, False),
+        ("status -q --json", -1, True),
+        ("--quiet --json status", -1, True),
+        ("--json status --json", 0, True),
+        ("-v status -q", 0, False),
+        ("status -qv", 0, False),
+        ("--debug status --debug", 0, False),
+    ],
+)
+def test_before_or_after_the_command(
+    seen: list[tuple[int, bool]], words: str, level: int, as_json: bool
+) -> None:
+    assert run(words.split()) == 0
+    assert seen == [(level, as_json)]
+
+
+def test_the_variable_counts_once(
+    monkeypatch: pytest.MonkeyPatch, seen: list[tuple[int, bool]]
+) -> None:
+    monkeypatch.setenv("CXRSYNC_VERBOSE", "1")
+    assert run(["status", "-q"]) == 0
+    assert seen == [(0, False)]
+
+
+@pytest.mark.parametrize(
+    ("words", "step"),
+    [
+        ("--json ls --jpg", "ls has no --json\nWrite --format json."),
+        ("--json mirror x.yaml", "mirror has no --json\nLeave it out."),
+    ],
+)
+def test_a_command_without_json(capsys: pytest.CaptureFixture[str], words: str, step: str) -> None:
+    assert step in said(capsys, *words.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ("-n -d /data -j 3", {"dry_run": True, "dest": Path("/data"), "connections": 3}),
+        ("-nj3 -d/data", {"dry_run": True, "dest": Path("/data"), "connections": 3}),
+        ("-j auto", {"dry_run": False, "connections": "auto"}),
+    ],
+)
+def test_short_options(words: str, options: dict[str, Any]) -> None:
+    with pull.make_context("pull", words.split(), obj=Verbosity()) as ctx:
+        assert options.items() <= ctx.params.items()

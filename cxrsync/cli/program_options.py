@@ -1,0 +1,48 @@
+"""Options that may stand before a command or after it: -v, -q, --debug and --json."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cxrsync.config.option_table import BY_NAME
+from cxrsync.errors import UsageError
+
+JSON_PARAMETER = "as_json"
+
+
+def after_the_command() -> list[click.Option]:
+    """Return -v, -q and --debug as options of a command. Their variables are read only once."""
+    return [
+        click.Option(
+            [*filter(None, [known.short]), known.typed],
+            is_flag=True,
+            expose_value=False,
+            hidden=True,
+            callback=_change_level,
+        )
+        for known in (BY_NAME["verbose"], BY_NAME["quiet"], BY_NAME["debug"])
+    ]
+
+
+def _change_level(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    change = {"verbose": 1, "quiet": -1}.get(param.name or "", 0)
+    if value and ctx.obj is not None and change:
+        ctx.obj.level = max(-1, min(1, ctx.obj.level + change))
+
+
+def with_json(ctx: click.Context, args: list[str]) -> list[str]:
+    """Return the arguments of a command, with the --json that stands before it.
+
+    Raises UsageError if the command has no such option.
+    """
+    if ctx.obj is None or not getattr(ctx.obj, "as_json", False):
+        return args
+    if any(param.name == JSON_PARAMETER for param in ctx.command.params):
+        return ["--json", *args]
+    instead = any(param.name == "form" for param in ctx.command.params)
+    raise UsageError(
+        f"{ctx.info_name} has no --json",
+        next_step="Write --format json." if instead and ctx.info_name == "ls" else "Leave it out.",
+    )

@@ -1,0 +1,70 @@
+"""The error for an unknown command: it names the command that the user may have meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from cxrsync.catalog.load import load
+from cxrsync.config.option_value import SIGN_IN_HINT
+from cxrsync.config.places import is_address, known_name
+from cxrsync.errors import CxrsyncError, UsageError
+
+# What other programs, or users, call a command.
+_NEAR = {
+    "pull": "download get fetch sync clone copy cp dl start resume continue update upgrade wget "
+    "add install restore export",
+    "ls": "list dir find files show print tree paths manifest",
+    "verify": "check validate fsck checksum checksums audit hash sha256sum scrub",
+    "verify --repair": "repair fix heal mend",
+    "diff": "compare changes cmp delta versions",
+    "status": "info stat progress report summary du state",
+    "mirror": "run cron job jobs schedule batch nightly serve daemon",
+    "demo": "test try example examples tutorial quickstart",
+    "pull --dry-run": "plan estimate simulate preview size dry-run dryrun",
+}
+_ADVICE = {
+    **dict.fromkeys(
+        ("help", "man", "usage", "commands", "-?", "/?"),
+        "Write `cxrsync --help`, or `cxrsync pull --help` for one command.",
+    ),
+    "version": "Write `cxrsync --version`.",
+    **dict.fromkeys(("login", "logout", "auth", "password", "configure", "config"), SIGN_IN_HINT),
+    **dict.fromkeys(
+        ("remove", "rm", "delete", "clean", "prune"),
+        "cxrsync removes no files by itself. `cxrsync pull --delete` moves files that left the "
+        "manifest to the trash.",
+    ),
+}
+
+
+def unknown_command(word: str, commands: Sequence[str]) -> UsageError:
+    """Return the error for a first word that is no command."""
+    return UsageError(f"no such command: {word}", next_step=_step(word, commands))
+
+
+def _step(word: str, commands: Sequence[str]) -> str:
+    folded = word.strip().casefold()
+    if folded in _ADVICE:
+        return _ADVICE[folded]
+    if folded in commands:
+        return f"Did you mean cxrsync {folded}?"
+    for command, words in _NEAR.items():
+        if folded in words.split():
+            return f"Did you mean cxrsync {command}?"
+    if _is_place(word):
+        return f"Did you mean cxrsync pull {word}?"
+    if folded.endswith((".yaml", ".yml")):
+        return f"Did you mean cxrsync mirror {word}?"
+    if close := get_close_matches(folded, commands, n=2, cutoff=0.5):
+        return f"Did you mean cxrsync {' or cxrsync '.join(close)}?"
+    return "`cxrsync --help` lists the commands."
+
+
+def _is_place(word: str) -> bool:
+    if is_address(word):
+        return "@" not in word  # a password in it must not be repeated
+    try:
+        return known_name(word.partition("/")[0], load()) is not None
+    except CxrsyncError:  # the catalogue is the user's own, and is wrong: that is another error
+        return False
