@@ -15,7 +15,6 @@ from cxrsync import __version__
 from cxrsync.cli.diagnostics import capture_library_output
 from cxrsync.cli.environment import option
 from cxrsync.cli.signal_codes import end_at_warnings
-from cxrsync.cli.unknown_command import unknown_command
 from cxrsync.cli.unknown_option import unknown_option
 from cxrsync.config.option_table import BY_NAME
 from cxrsync.config.option_value import TRUE_WORDS
@@ -56,6 +55,8 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _COMMANDS:
+            from cxrsync.cli.unknown_command import unknown_command  # here: it needs the catalogue
+
             raise unknown_command(args[0], list(_COMMANDS))
         return super().resolve_command(ctx, args)
 

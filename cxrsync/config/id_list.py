@@ -99,24 +99,39 @@ def path_words(pieces: Iterable[bytes]) -> tuple[list[str], str]:
     for magic, what in _BINARY.items():
         if head.startswith(magic):
             return [], f"it is {what}, not text"
+    found: Iterator[str]
     if head.lstrip()[:1] in (b"[", b"{"):
         words = json_words(b"".join(chain([head], pieces)), PATH_COLUMNS)
         if words is None:
             return [], "its JSON is damaged, or is neither a list nor lists by split"
-        found = [word for _number, word in words]
+        found = (word for _number, word in words)
     else:
-        found = _path_lines("".join(_texts(chain([head], pieces))))
-    return list(dict.fromkeys(word.strip() for word in found if word.strip())), ""
+        found = _path_lines(_texts(chain([head], pieces)))
+    try:
+        return list(dict.fromkeys(word.strip() for word in found if word.strip())), ""
+    except csv.Error:
+        return [], "it is not valid CSV"
 
 
-def _path_lines(text: str) -> list[str]:
-    lines = [line for line in text.split("\n") if line.strip() and not line.startswith("#")]
-    header = _Header.of(lines[0]) if lines else None
-    position = header.position(PATH_COLUMNS) if header is not None else None
-    if header is None or position is None:
-        return [_DIGEST.sub("", line) for line in lines]
-    rows = csv.reader(lines[1:], delimiter=header.delimiter)
-    return [row[position] for row in rows if position < len(row)]
+def _path_lines(texts: Iterable[str]) -> Iterator[str]:
+    lines = (line for text in texts for line in text.splitlines())
+    kept = (line for line in lines if line.strip() and not line.startswith("#"))
+    first = next(kept, "")
+    header = Header.of(first)
+    position = header.position(PATH_COLUMNS)
+    if position is None:
+        return (_DIGEST.sub("", line) for line in chain([first], kept))
+    rows = csv.reader(kept, delimiter=header.delimiter)
+    return (row[position] for row in rows if position < len(row))
+
+
+def first_line(pieces: Iterable[bytes]) -> Header:
+    """Return the first line of a list that holds something; without values if there is none."""
+    for text in _texts(chain([_head(pieces := iter(pieces))], pieces)):
+        for line in text.splitlines():
+            if line.strip() and not line.startswith("#"):
+                return Header.of(line)
+    return Header((), ",")
 
 
 def _head(pieces: Iterator[bytes]) -> bytes:
@@ -158,21 +173,21 @@ def _read_lines(texts: Iterator[str], form: Form, found: IdList) -> None:
         for line in text.splitlines(keepends=True):
             if line.strip() and not line.lstrip().startswith("#"):
                 rest = chain([text[at:]], texts)
-                _read_from(_Header.of(line), rest, number, form, found)
+                _read_from(Header.of(line), rest, number, form, found)
                 return
             at += len(line)
             number += 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
+class Header:
     """The first line with something in it: its values, and what separates them."""
 
     values: tuple[str, ...]
     delimiter: str
 
     @classmethod
-    def of(cls, line: str) -> _Header:
+    def of(cls, line: str) -> Header:
         delimiter = next((each for each in ("\t", ",", ";", "|") if each in line), ",")
         try:
             values = next(csv.reader([line], delimiter=delimiter), [])
@@ -203,7 +218,7 @@ class _Header:
 
 
 def _read_from(
-    header: _Header, texts: Iterator[str], number: int, form: Form, found: IdList
+    header: Header, texts: Iterator[str], number: int, form: Form, found: IdList
 ) -> None:
     """Read the lines from the header on, of which ``number`` lines are before it."""
     position = header.position((*form.columns, *PATH_COLUMNS))

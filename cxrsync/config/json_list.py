@@ -21,15 +21,47 @@ def json_words(data: bytes, columns: Sequence[str]) -> Iterator[tuple[int, str]]
 
     Of an object, that is the first of the ``columns`` that it has, or the whole list there.
     """
-    head = data[:_HEAD]
-    names = [
-        name for column in columns for name in _variants(column) if f'"{name}"'.encode() in head
-    ]
+    names = _present(columns, data[:_HEAD])
     document = _decoded(data, names)
     if document is None:
         return None
     rows = enumerate(_values_in(document, names), start=1)
     return ((number, _as_word(value)) for number, each in rows for value in _listed(each))
+
+
+def json_splits(
+    data: bytes, columns: Sequence[str], split_columns: Sequence[str]
+) -> Iterator[tuple[str, str]] | None:
+    """Return text and split of each entry; None if the data name no splits.
+
+    They are lists by split, or objects with one of the ``split_columns``.
+    """
+    names, splits = (_present(each, data[:_HEAD]) for each in (columns, split_columns))
+    document = _decoded(data, [*names, *splits])
+    if isinstance(document, dict):
+        return (
+            (_as_word(value), split)
+            for split, each in document.items()
+            if isinstance(each, list)
+            for entry in _values_in(each, names)
+            for value in _listed(entry)
+        )
+    if document is None or not splits:
+        return None
+    return (
+        (_as_word(value), str(getattr(row, splits[0])))
+        for row in document
+        if isinstance(row, msgspec.Struct)
+        for entry in _values_in([row], names)
+        for value in _listed(entry)
+    )
+
+
+def _present(columns: Sequence[str], head: bytes) -> list[str]:
+    """Return the spellings of the columns that occur in the beginning of a file."""
+    return [
+        name for column in columns for name in _variants(column) if f'"{name}"'.encode() in head
+    ]
 
 
 def _variants(name: str) -> list[str]:

@@ -140,7 +140,9 @@ _SELECTION = (
     ),
     Option(
         "split_table", Type.PATH, Group.SELECTION, metavar="FILE", advanced=True,
-        help="Read the splits from this file instead of the published table.", near="split_csv",
+        help="Read the splits from this file instead of the published table: CSV, TSV, or JSON by "
+        "split.",
+        near="split_csv annotation",
     ),
     Option(
         "no_tables", Type.FLAG, Group.SELECTION, advanced=True,

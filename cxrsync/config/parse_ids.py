@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -43,7 +44,7 @@ def _invalid_word(word: str, form: Form) -> UsageError:
     step = f"An id looks like {form.example}. @FILE reads ids from a file: one a line, or a table."
     if other is not None:
         step = f"It is the id of {other.described}: use --{other.name}."
-    elif Path(word).suffix and len(word) < 4096 and Path(word).is_file():
+    elif os.path.isfile(word):
         step = f"It is a file: write --{form.name} @{word} to read the ids in it."
     return UsageError(f"--{form.name} {word!r} is not the id of {form.described}", next_step=step)
 

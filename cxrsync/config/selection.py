@@ -134,9 +134,15 @@ class Selection:
         if self.only:
             yield "only " + " and ".join(kind.value for kind in self.only), {"only": self.only}
         if self.include:
-            yield "paths like " + " or ".join(self.include), {"include": self.include}
+            some = "paths like " + " or ".join(self.include)
+            if len(self.include) > _MAX_NAMED:
+                some = f"{len(self.include):,} paths or globs"
+            yield some, {"include": self.include}
         if self.exclude:
-            yield "not " + " nor ".join(self.exclude), {"exclude": self.exclude}
+            some = "not " + " nor ".join(self.exclude)
+            if len(self.exclude) > _MAX_NAMED:
+                some = f"none of {len(self.exclude):,} paths or globs"
+            yield some, {"exclude": self.exclude}
         if self.sample is not None:
             drawn = f"{self.sample.count:,} by {self.sample.by.value}, seed {self.sample.seed}"
             yield f"a sample of {drawn}", {"sample": self.sample}

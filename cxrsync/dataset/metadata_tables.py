@@ -21,6 +21,7 @@ from cxrsync.errors import CxrsyncError, NotFetchedYet, UsageError
 from cxrsync.manifest.csv_reader import read_rows
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import ROOT_KEYS
+from cxrsync.manifest.split_table import read_split_table
 from cxrsync.model import Entry
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.checksum import sha256_file
@@ -103,6 +104,19 @@ class Tables:
         except OSError:
             return None
         return Path(tree.final(entry.path)) if is_verified else None
+
+    @contextmanager
+    def own_splits(self, selection: Selection) -> Iterator[Iterator[tuple[str, str]]]:
+        """Yield image and split of the rows of the table that the selection names.
+
+        Raises: UsageError if it cannot be read, InvalidTable.
+        """
+        path = Path(selection.split_table)
+        try:
+            with path.open("rb") as stream:
+                yield read_split_table(stream, path.name)
+        except OSError as problem:
+            raise UsageError(f"cannot read {path}: {reason_of(problem)}") from None
 
     @contextmanager
     def rows(

@@ -219,7 +219,7 @@ def _by_split_table(
 ) -> frozenset[bytes]:
     """Return the images of the selected splits by the user's own table."""
     try:
-        with tables.rows(selection, SPLIT, ("dicom_id", "split")) as rows:
+        with tables.own_splits(selection) as rows:
             return choose_split(rows, selection.splits, among)
     except UnknownSplit as problem:
         # A message shows no value of a table, unless it is surely the name of a split.

@@ -59,6 +59,7 @@ def test_files(tmp_path: Path, data: bytes) -> None:
         (b"#\n\n", "the file contains no path"),
         (b"[1", "its JSON is damaged"),
         (b"PK\3\4", "it is a zip archive"),
+        (b"path,n\n" + b"x" * 200_000 + b",1\n", "it is not valid CSV"),
         (b"https://physionet.org/files/mimic-cxr/2.1.0/x\n", "an address of mimic-cxr, not of mim"),
         (None, "cannot be read: No such file"),
     ],
