@@ -9,7 +9,7 @@ from cxrsync.cli.html_report import check_suffix, write_report
 from cxrsync.config.job_file import MirrorFile, MirrorJob
 from cxrsync.errors import CxrsyncError
 from cxrsync.operations.html_report import gather_after
-from cxrsync.operations.mirror import MirrorResult
+from cxrsync.operations.mirror_result import MirrorResult
 from cxrsync.operations.mirror_trees import with_present_version
 from cxrsync.sanitize import reason_of
 

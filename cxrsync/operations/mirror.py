@@ -15,7 +15,7 @@ import os
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import inf
 from time import monotonic, time
@@ -37,10 +37,11 @@ from cxrsync.errors import (
     code_of,
     worst_of,
 )
-from cxrsync.events import Event, EventSink, Finished, Notice, RunSummary, ScrubCounts
+from cxrsync.events import Event, EventSink, Finished, Notice, RunSummary
 from cxrsync.model import Kind
 from cxrsync.operations.exit_status import disk_error_of
 from cxrsync.operations.mirror_limits import Spent, is_used_up, within
+from cxrsync.operations.mirror_result import JobResult, MirrorResult
 from cxrsync.operations.mirror_scrub import EmitFor, Scrubs, logged_summary
 from cxrsync.operations.mirror_trees import log_as_left, marked_tree, run_at_work, waiting_since
 from cxrsync.operations.mirror_versions import Versions, first_version
@@ -61,37 +62,6 @@ _LOOK_AT_IT = (
     "Look at that process, and at the disk and the network that it uses; end it if it hangs. "
     "Nothing that it has fetched is lost."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class JobResult:
-    """What became of one job.
-
-    ``summary``: of its run, None if none reached its end. ``error``: what ended it early, or what a
-    person must decide. ``scrub``: what was hashed again, None if that is not asked for. ``news``:
-    what is told for the first time, about versions for example. ``remark``: what is told each time,
-    in a few words.
-    """
-
-    name: str
-    code: ExitCode
-    summary: RunSummary | None = None
-    error: Exception | None = None
-    scrub: ScrubCounts | None = None
-    news: tuple[str, ...] = ()
-    remark: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class MirrorResult:
-    """What became of all jobs, in the order of the file."""
-
-    jobs: tuple[JobResult, ...]
-
-    @property
-    def code(self) -> ExitCode:
-        """The worst exit code of all jobs."""
-        return worst_of(each.code for each in self.jobs)
 
 
 async def mirror(

@@ -24,8 +24,8 @@ from cxrsync.config.ping_url import PingURL
 from cxrsync.operations.exit_status import is_callers_cancellation
 from cxrsync.operations.hooks import HOOK_SECONDS, run_after, run_before
 from cxrsync.operations.metrics_file import write_metrics
-from cxrsync.operations.mirror import MirrorResult
 from cxrsync.operations.mirror_report import MirrorReport, report_of
+from cxrsync.operations.mirror_result import MirrorResult
 from cxrsync.operations.ping import ping_end, ping_start
 from cxrsync.threads import run_in_thread
 

@@ -14,7 +14,7 @@ from cxrsync.dataset.partition_states import partition_names
 from cxrsync.errors import CxrsyncError, ExitCode
 from cxrsync.events import ScrubCounts
 from cxrsync.operations.exit_status import sentence_of
-from cxrsync.operations.mirror import JobResult, MirrorResult
+from cxrsync.operations.mirror_result import JobResult, MirrorResult
 from cxrsync.operations.mirror_trees import marked_tree
 from cxrsync.operations.run_log import RUNS_FOLDER
 from cxrsync.storage.state_db import State

@@ -20,7 +20,8 @@ from cxrsync.events import Checked, Event, RunSummary
 from cxrsync.operations import mirror as mirror_module
 from cxrsync.operations import mirror_scrub
 from cxrsync.operations.metrics_file import parse_metrics
-from cxrsync.operations.mirror import MirrorResult, mirror
+from cxrsync.operations.mirror import mirror
+from cxrsync.operations.mirror_result import MirrorResult
 from cxrsync.operations.mirror_trees import RunAtWork
 from cxrsync.operations.run_log import active_runs, scrub_of
 from cxrsync.plan import refetch
