@@ -37,6 +37,14 @@ def quick(tmp_path: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.hookimpl
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Return a name for gzip's bytes, which contain the time: all workers must see one name."""
+    if isinstance(val, bytes) and val.startswith(b"\x1f\x8b"):
+        return f"gzip-{len(val)}"
+    return None
+
+
 # ── skips ──────────────────────────────────────────────────────────────────────────────────────
 
 
