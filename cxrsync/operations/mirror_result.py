@@ -13,7 +13,7 @@ class JobResult:
     """What became of one job.
 
     ``summary``: of its run, None if none reached its end. ``error``: what ended it early, or what a
-    person must decide. ``scrub``: what was hashed again, None if that is not asked for. ``news``:
+    person must decide. ``scrub``: what was hashed again, None if it did not come to that. ``news``:
     what is told for the first time, about versions for example. ``remark``: what is told each time,
     in a few words.
     """
