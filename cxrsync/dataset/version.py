@@ -86,12 +86,12 @@ async def choose_version(job: Job, source: Source, emit: EventSink) -> str:
 async def _newest(job: Job, source: Source, emit: EventSink) -> str:
     """Return the newest version that the source lists or the catalogue knows.
 
-    Raises: UsageError if no version is known.
+    Raises: UsageError if no version is known, Unanswered if the source does not say now.
     """
     if job.origin.from_dir is not None:
         offered: Sequence[str] = local_source(job, job.origin.from_dir).versions(job.dataset)
     else:
-        offered = [*await source.versions(job.dataset), *dataset_info(job.dataset).versions]
+        offered = await _listed_or_catalogued(job.dataset, source, emit)
     version = pick_version(None, (), known=offered)
     if version is None:
         raise UsageError(
@@ -145,17 +145,34 @@ def find_target(job: Job, emit: EventSink) -> Target:
     return Target(tree, dataset_info(job.dataset), version)
 
 
+async def _listed_or_catalogued(dataset: str, source: Source, emit: EventSink) -> list[str]:
+    """Return the versions that the source lists and those that the catalogue knows. Raises
+    Unanswered if the source does not say now, and the catalogue knows none."""
+    catalogued = list(dataset_info(dataset).versions)
+    try:
+        return [*await source.versions(dataset), *catalogued]
+    except Unanswered as silent:
+        if not catalogued:
+            raise _versions_unknown_error(dataset, silent) from None
+        emit(Notice(f"only the catalogue says which versions of {dataset} there are: {silent}"))
+        return catalogued
+
+
 async def _published_versions(dataset: str, source: Source) -> list[str]:
     """Return the versions of a dataset that the catalogue does not have. Raises Unanswered."""
     try:
         return await source.versions(dataset)
     except Unanswered as silent:
-        raise Unanswered(
-            f"the catalogue has no dataset {dataset}, and the site does not say which versions "
-            f"there are: {silent}",
-            next_step=f"Name the version with --dataset-version; {dataset_info(dataset).agreement} "
-            f"shows it. {silent.next_step}".rstrip(),
-        ) from None
+        raise _versions_unknown_error(dataset, silent) from None
+
+
+def _versions_unknown_error(dataset: str, silent: Unanswered) -> Unanswered:
+    return Unanswered(
+        f"the catalogue has no dataset {dataset}, and the site does not say which versions "
+        f"there are: {silent}",
+        next_step=f"Name the version with --dataset-version; {dataset_info(dataset).agreement} "
+        f"shows it. {silent.next_step}".rstrip(),
+    )
 
 
 async def unknown_version_error(source: Source, dataset: str, version: str) -> UsageError:

@@ -3,6 +3,7 @@
 Each case is a whole pull from the miniature server, which says one thing of the manifest.
 """
 
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -204,5 +205,6 @@ def test_a_server_that_does_not_answer_is_waited_for_aloud(
 ) -> None:
     monkeypatch.setattr(silence, "FIRST_SECONDS", 0.02)
     ended = make_machine(serve(latency=0.1)).run(*words.split())
-    assert "waiting up to 1 min: no answer yet from 127.0.0.1\n" in ended.err, ended.err
+    # For a connection, or for the answer, whichever a busy machine waits for first.
+    assert re.search(r"waiting up to (30 s|1 min): no answer yet from 127\.0\.0\.1\n", ended.err)
     assert ended.code == 0

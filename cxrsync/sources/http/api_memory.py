@@ -14,6 +14,8 @@ from typing import Any, Protocol, TypeGuard
 
 _FORMAT = 1
 _DAY = 86_400.0
+# An hour less than a day: a mirror that looks each night at the same time gets a new answer.
+_ANSWER_SECONDS = _DAY - 3_600.0
 # Without a Retry-After; and at most, since a wrong value must not last for ever.
 DEFAULT_PAUSE = 3_600.0
 _MAX_PAUSE = 7 * _DAY
@@ -62,7 +64,11 @@ def decode_answer(data: bytes | None, url: str, now: float) -> Answer | None:
     the future, as after a clock was set back."""
     fields = _decode(data, url)
     asked_at = fields.get("asked_at")
-    if not _is_time(asked_at) or not 0 <= now - asked_at < _DAY or "answer" not in fields:
+    if (
+        not _is_time(asked_at)
+        or not 0 <= now - asked_at < _ANSWER_SECONDS
+        or "answer" not in fields
+    ):
         return None
     return Answer(fields["answer"])
 
