@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cxrsync.config.job import Job
 from cxrsync.config.selection import Selection
@@ -70,6 +70,8 @@ def expectation(target: Target, job: Job, *, everything: bool) -> Iterator[Expec
             yield Expectation(present, "what is there", (job.selection,), only_present=True)
             return
         selected = resolve_selection(selections, manifest, tables)
+        if not is_explicit:  # the pull said what it left out
+            selected = replace(selected, left_out=())
         yield Expectation(selected, "; ".join(map(str, selections)), selections)
 
 
