@@ -97,26 +97,15 @@ async def check(job: MirrorJob, emit: EventSink, cancel: CancelToken) -> JobChec
     """
     problems: list[CxrsyncError] = []
     credentials = await run_in_thread(lambda: find_credentials(job.job.origin))
-    asked, permissions, readers = job.job.permissions, job.job.permissions, None
     try:
         present: Target | None = await run_in_thread(lambda: present_target(job.job))
     except CxrsyncError as problem:
         problems.append(problem)
         present = None
-    tree = None if present is None else present.tree
-    if permissions is None and tree is not None and (record := read_record(tree)) is not None:
-        permissions = record.permissions
-    try:
-        await run_in_thread(lambda: access_of(permissions))
-        readers = find_group(permissions.group) if permissions and permissions.group else None
-    except UsageError as refused:
-        if asked is not None:  # what a tree has is followed where it can be, and is no error
-            problems.append(refused)
-            asked = None
-    if tree is not None and permissions is not None:
-        gid = None if readers is None else readers.gid
-        for closed in filter(None, [closed_above(tree.root, permissions, gid)]):
-            emit(Notice(closed))
+    sharing = await run_in_thread(lambda: _sharing(job.job, present))
+    problems += [] if sharing.refusal is None else [sharing.refusal]
+    if sharing.closed:
+        emit(Notice(sharing.closed))
     version = job.job.version if present is None else present.version
     found = None
     news: tuple[str, ...] = ()
@@ -128,13 +117,51 @@ async def check(job: MirrorJob, emit: EventSink, cancel: CancelToken) -> JobChec
                 chosen = await look_only(job, present, source, emit, cancel)
                 news = chosen.news
                 problems += [chosen.refusal] if chosen.refusal is not None else []
-                named = replace(job.job, permissions=asked, version=version)
+                permissions = None if sharing.refusal else job.job.permissions
+                named = replace(job.job, permissions=permissions, version=version)
                 found = await forecast(named, source, emit, cancel)
     except (CxrsyncError, OSError) as problem:
         error = explain(problem, cancel)
         assert isinstance(error, CxrsyncError)
         problems.append(error)
-    return JobCheck(job, credentials, found, tuple(problems), permissions, readers, version, news)
+    return JobCheck(
+        job,
+        credentials,
+        found,
+        tuple(problems),
+        permissions=sharing.permissions,
+        readers=sharing.readers,
+        version=version,
+        news=news,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sharing:
+    """Who reads a mirror. ``refusal``: why the job's permissions cannot be given. ``closed``: a
+    warning about folders that the readers cannot enter."""
+
+    permissions: Permissions | None
+    readers: Group | None = None
+    refusal: UsageError | None = None
+    closed: str = ""
+
+
+def _sharing(job: Job, present: Target | None) -> _Sharing:
+    """Return who reads a mirror by its job, else by what its tree records."""
+    record = None if present is None else read_record(present.tree)
+    permissions = job.permissions or (None if record is None else record.permissions)
+    try:
+        access = access_of(permissions)
+    except UsageError as refused:
+        # What a tree records is followed where it can be, and is no error.
+        return _Sharing(permissions, refusal=None if job.permissions is None else refused)
+    if permissions is None or permissions.group is None:
+        return _Sharing(permissions)
+    readers = find_group(permissions.group)
+    root = None if present is None else present.tree.root
+    closed = "" if root is None else closed_above(root, permissions, access.gid)
+    return _Sharing(permissions, readers, closed=closed)
 
 
 async def _ask(job: Job, source: Source, cancel: CancelToken) -> None:
