@@ -63,8 +63,8 @@ def discard_old_versions(
     """
     try:
         marked = marked_versions(job)
-    except CxrsyncError as problem:
-        tell(f"no older version is moved to the trash: {problem}")
+    except CxrsyncError as unknown:
+        tell(f"no older version is moved to the trash: {unknown}")
         return
     surplus = [] if keep is None else surplus_versions(marked, present.version, keep)
     for version in surplus:
