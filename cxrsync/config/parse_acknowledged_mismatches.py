@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cxrsync.errors import UsageError
 from cxrsync.sanitize import reason_of
+from cxrsync.utf8_stream import UnreadableStream, utf8_pieces
 
 # The line of sha256sum, or path before digest, as reports of a run have them.
 _LINE = re.compile(
@@ -22,10 +23,11 @@ def read_acknowledged(file: Path) -> frozenset[tuple[str, str]]:
     invalid lines.
     """
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        with file.open("rb") as stream:
+            lines = b"".join(utf8_pieces(stream)).decode("utf-8").splitlines()
     except UnicodeDecodeError:
         raise UsageError(f"--acknowledge {file}: the file is not UTF-8 text") from None
-    except OSError as problem:
+    except (OSError, UnreadableStream) as problem:
         raise UsageError(f"--acknowledge {file}: {reason_of(problem)}") from None
     pairs: set[tuple[str, str]] = set()
     invalid: list[int] = []
