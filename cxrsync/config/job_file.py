@@ -17,7 +17,7 @@ from typing import Any
 
 from cxrsync.catalog.load import dataset_info, load
 from cxrsync.catalog.yaml_file import ValuePath, YamlDocument, read_yaml
-from cxrsync.config.job import DEFAULT_DEST, Job, unattended
+from cxrsync.config.job import DEFAULT_DEST, LATEST, Job, unattended
 from cxrsync.config.job_values import LISTED, Value, checked_value, is_secret, secret_error
 from cxrsync.config.mirror_options import FILE_OPTIONS, JOB_SETTINGS
 from cxrsync.config.option import Option, nearest
@@ -27,7 +27,6 @@ from cxrsync.errors import UsageError
 
 JOBS, DEFAULTS, NAME_KEY = "jobs", "defaults", "name"
 JOB_NAME = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z._-]{0,62}[0-9A-Za-z])?", re.ASCII)
-LATEST = "latest"
 _SEE = "`cxrsync mirror --schema` prints the form; configs/nightly.yaml is an example."
 # The options that name a dataset: a job's own replace those of the defaults.
 _DATASET = ("dataset", "jpg", "dicom")
@@ -151,13 +150,15 @@ class _Reader:
         }
         options.setdefault("dest", self._folder / DEFAULT_DEST)
         self._check_dataset(path, options)
-        follows = options["dataset_version"] == LATEST
-        if follows:
-            del options["dataset_version"]
         try:
             job = unattended(make_job(options))
         except UsageError as problem:
             raise self._placed(problem, path, values) from None
+        if job.version is None:
+            raise self._no_version_error(path, options)
+        follows = job.version == LATEST
+        if follows:
+            job = replace(job, version=None)
         job = replace(job, keep_runs=settings.get("keep_runs", job.keep_runs))
         return MirrorJob(self._name(path, named, job), job, settings, follows)
 
@@ -167,13 +168,17 @@ class _Reader:
             raise self._document.error(
                 path, "the job names no dataset", "Add dataset: mimic-cxr-jpg, for example."
             )
-        if "dataset_version" not in options:
-            raise self._document.error(
-                path,
-                "the job names no dataset_version",
-                f'Add dataset_version: "{self._newest(options)}", with the quotes; or {LATEST}, to '
-                "follow the newest version.",
-            )
+        # The name or address of a dataset may have the version in it.
+        if "dataset_version" not in options and "/" not in str(options.get("dataset", "")):
+            raise self._no_version_error(path, options)
+
+    def _no_version_error(self, path: ValuePath, options: Mapping[str, Any]) -> UsageError:
+        return self._document.error(
+            path,
+            "the job names no dataset_version",
+            f'Add dataset_version: "{self._newest(options)}", with the quotes; or {LATEST}, to '
+            "follow the newest version.",
+        )
 
     @staticmethod
     def _newest(options: Mapping[str, Any]) -> str:

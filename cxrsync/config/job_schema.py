@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from cxrsync.config.job_file import DEFAULTS, JOB_KEYS, JOB_NAME, JOBS, LATEST, NAME_KEY
+from cxrsync.config.job import LATEST
+from cxrsync.config.job_file import DEFAULTS, JOB_KEYS, JOB_NAME, JOBS, NAME_KEY
 from cxrsync.config.job_values import PING_FORM
 from cxrsync.config.mirror_options import FILE_OPTIONS
 from cxrsync.config.option import Option, Type

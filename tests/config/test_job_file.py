@@ -255,6 +255,36 @@ def test_a_flag_that_is_false_replaces_nothing(tmp_path: Path) -> None:
     assert only_job(tmp_path, text).dataset == "eicu-crd"
 
 
+@pytest.mark.parametrize(
+    ("keys", "dataset", "version", "follows"),
+    [
+        ("dataset: MIMIC-CXR-JPG, dataset_version: v2.1.0", "mimic-cxr-jpg", "2.1.0", False),
+        ("dataset: mimic-cxr/2.0.0", "mimic-cxr", "2.0.0", False),
+        ('dataset: "https://physionet.org/content/novel/1.0/"', "novel", "1.0", False),
+        ("jpg: true, dataset_version: Latest", "mimic-cxr-jpg", None, True),
+        ("dataset: mimic-cxr/latest", "mimic-cxr", None, True),
+    ],
+)
+def test_a_dataset_as_people_write_it(
+    tmp_path: Path, keys: str, dataset: str, version: str | None, follows: bool
+) -> None:
+    [job] = read(tmp_path, f"jobs:\n  - {{{keys}}}\n").jobs
+    assert (job.job.dataset, job.job.version, job.follows_latest) == (dataset, version, follows)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ("dataset: mimic-cxr/", "the job names no dataset_version"),
+        ('dataset: "https://physionet.org/content/mimic-cxr/"', "the job names no dataset_version"),
+        ("dataset: mimic-cxr/2.0.0, dataset_version: '2.1.0'", "more than one version"),
+    ],
+)
+def test_a_dataset_without_its_version(tmp_path: Path, keys: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        read(tmp_path, f"jobs:\n  - {{{keys}}}\n")
+
+
 def test_a_job_that_follows_the_newest_version(tmp_path: Path) -> None:
     text = (
         "defaults: {dataset_version: latest, keep_versions: 2}\n"
