@@ -205,8 +205,8 @@ class DiskError(CxrsyncError):
 
     exit_code = ExitCode.DISK
     next_step = (
-        "Nothing that was downloaded is lost. Free disk space or repair the destination, "
-        "then run the same command again."
+        "Nothing that was downloaded is lost. Repair what the message names, then run the same "
+        "command again."
     )
 
 
@@ -222,10 +222,7 @@ class WillNotFit(DiskError):
 class OutputLost(DiskError):
     """Standard output cannot be written; everything else that the command does is done."""
 
-    next_step = (
-        "The output is not complete: free disk space, and run the same command again. "
-        "Nothing that was downloaded is lost."
-    )
+    next_step = "The output is not complete. Nothing that was downloaded is lost."
 
 
 class ManifestDamaged(CxrsyncError):

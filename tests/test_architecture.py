@@ -2,7 +2,7 @@
 
     cli → api → operations, ui → sync → plan → dataset → transfer, preflight → sources, storage,
     manifest → config → catalog → stats → events, cancellation, report_data, byte_samples → model →
-    errors, humanize, sanitize, sorted_merge, clock, threads,
+    errors, disk_remedies, humanize, sanitize, sorted_merge, clock, threads,
     utf8_stream
 
 Packages of one level do not import each other: ``ui`` receives events, ``dataset`` connects
@@ -39,7 +39,16 @@ LEVELS: list[set[str]] = [
     {"stats"},
     {"events", "cancellation", "report_data", "byte_samples"},
     {"model"},
-    {"errors", "humanize", "sanitize", "sorted_merge", "clock", "threads", "utf8_stream"},
+    {
+        "errors",
+        "disk_remedies",
+        "humanize",
+        "sanitize",
+        "sorted_merge",
+        "clock",
+        "threads",
+        "utf8_stream",
+    },
 ]
 HEIGHT = {package: -number for number, level in enumerate(LEVELS) for package in level}
 MAY_IMPORT_AIOHTTP = {"sources", "demo"}

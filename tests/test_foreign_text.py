@@ -28,7 +28,7 @@ HARMLESS = {
     # Exceptions themselves, which are watched wherever they are named.
     *("os_error", "certificate_error", "value"),
 }
-SAFE_CALLS = {"reason_of", "trace", "type", "isinstance"}
+SAFE_CALLS = {"reason_of", "remedy_of", "next_step_of", "trace", "type", "isinstance"}
 SHOWS = {"str", "repr", "ascii", "format", "print", "echo", "to_stderr", "to_stdout", "dumps"}
 
 

@@ -139,7 +139,7 @@ def _load(own: Path | None, _state: tuple[int, ...]) -> Mapping[str, DatasetInfo
 def _shipped() -> Path:
     # configs/ is at the top of a checkout, but inside the package in a wheel.
     for folder in (_HERE / "configs", _HERE.parent / "configs"):
-        if (folder / _NAME).is_file():
+        if os.path.isfile(folder / _NAME):
             return folder / _NAME
     raise UsageError(
         f"configs/{_NAME} is missing from the installation", next_step="Install cxrsync again."
@@ -158,7 +158,9 @@ def own_catalogue() -> Path | None:
         return Path(named)
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     usual = Path(home) / "cxrsync" / _NAME
-    return usual if usual.is_file() else None
+    # Not if we may not look: a service often has a home that it may not enter. Nor below a folder
+    # that is called "~": the user has no home at all.
+    return usual if os.path.isfile(usual) and not home.startswith("~") else None
 
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:

@@ -12,8 +12,10 @@ import sys
 import threading
 from collections.abc import Iterable
 
-from cxrsync.sanitize import trace
+from cxrsync.sanitize import reason_of, trace
 from cxrsync.ui.console import to_stderr
+
+_KEY_LOG = "SSLKEYLOGFILE"
 
 
 class _Records(logging.Handler):
@@ -48,6 +50,18 @@ def capture_library_output(*, debug: bool) -> None:
     sys.excepthook = lambda _kind, problem, _trace: _print(trace(problem))
     threading.excepthook = lambda fallen: _print_error(fallen.exc_value)
     sys.unraisablehook = lambda lost: _print_error(lost.exc_value)
+
+
+def ignore_unusable_key_log() -> None:
+    """Unset SSLKEYLOGFILE, with a note, if the file cannot be written: Python would raise an error
+    as soon as TLS is imported."""
+    file = os.environ.get(_KEY_LOG)
+    try:
+        if file:
+            os.close(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as problem:
+        del os.environ[_KEY_LOG]
+        to_stderr(f"note: {_KEY_LOG} is ignored: {file} cannot be written: {reason_of(problem)}")
 
 
 def _print_error(problem: BaseException | None) -> None:

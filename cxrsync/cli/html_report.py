@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from cxrsync.disk_remedies import next_step_of
 from cxrsync.errors import DiskError, UsageError
 from cxrsync.report_data import ReportData
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.atomic_write import write_file
+from cxrsync.storage.filesystem import forbidden_folder
 
 _SUFFIXES = (".html", ".htm")
 
@@ -26,13 +28,15 @@ def report_file(file: Path | None, option: str) -> Path | None:
             next_step=f"Name it, for example {option} report.html.",
         )
     check_suffix(file, option)
-    if not file.parent.is_dir():
+    is_forbidden = forbidden_folder(file.parent) is not None
+    if not os.path.isdir(file.parent) and not is_forbidden:
         raise UsageError(
             f"{option} {file}: there is no folder {file.parent}",
             next_step="Make the folder, or name another file.",
         )
-    if file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
-        what = "is a folder" if file.is_dir() else "lies in a folder that you may not write to"
+    is_folder = os.path.isdir(file)
+    if is_folder or is_forbidden or not os.access(file.parent, os.W_OK | os.X_OK):
+        what = "is a folder" if is_folder else "lies in a folder that you may not write to"
         raise UsageError(f"{option} {file}: it {what}", next_step="Name another file.")
     return file
 
@@ -63,5 +67,5 @@ def write_report(file: Path, data: ReportData) -> None:
     except OSError as problem:
         raise DiskError(
             f"cannot write the report {file}: {reason_of(problem)}",
-            next_step="Make room, or name another file. The tree itself is not touched by that.",
+            next_step=next_step_of(problem, "or name another file"),
         ) from None

@@ -12,7 +12,7 @@ from importlib import import_module
 import click
 
 from cxrsync import __version__
-from cxrsync.cli.diagnostics import capture_library_output
+from cxrsync.cli.diagnostics import capture_library_output, ignore_unusable_key_log
 from cxrsync.cli.environment import option
 from cxrsync.cli.signal_codes import end_at_warnings
 from cxrsync.cli.unknown_option import unknown_option
@@ -113,6 +113,7 @@ def entry() -> None:
     end_at_warnings()
     code: int = ExitCode.UNEXPECTED
     try:
+        ignore_unusable_key_log()
         capture_library_output(debug=wants_tracebacks(sys.argv[1:]))
         code = run(sys.argv[1:])
     finally:
@@ -173,9 +174,23 @@ def _run(arguments: list[str], verbosity: Verbosity) -> int:
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     except Exception as problem:  # noqa: BLE001 - the last handler: it reports the error in our own words
-        say_error(problem, traced=wants_tracebacks(arguments))
-        return ExitCode.UNEXPECTED
+        return _last_resort(problem, traced=wants_tracebacks(arguments))
     return int(result or 0)
+
+
+def _last_resort(problem: Exception, *, traced: bool) -> int:
+    """Report an error that nobody has expected. An error of the system comes from outside."""
+    try:  # imported here, so that --help does not import asyncio
+        from cxrsync.errors import unwrap
+        from cxrsync.operations.exit_status import machine_error
+    except (MemoryError, OSError):
+        to_stderr("cxrsync: cannot continue: the system gives no more memory or open files")
+        return ExitCode.DISK
+    cause = machine_error(unwrap(problem))
+    for line in trace(problem) if traced and cause is not None else ():
+        to_stderr(line)
+    say_error(cause or problem, traced=traced and cause is None)
+    return ExitCode.UNEXPECTED if cause is None else cause.exit_code
 
 
 def say_error(problem: Exception, *, traced: bool = False) -> None:

@@ -24,7 +24,6 @@ from cxrsync.config.quantities import Share, parse_amount, parse_duration, parse
 from cxrsync.config.timetable import parse_timetable
 from cxrsync.config.window import parse_window
 from cxrsync.errors import UsageError
-from cxrsync.sanitize import reason_of
 
 TRUE_WORDS = frozenset({"1", "true", "t", "yes", "y", "on"})
 FALSE_WORDS = frozenset({"0", "false", "f", "no", "n", "off"})
@@ -118,25 +117,6 @@ def _read(option: Option, text: str) -> object:
     if option.type in _NUMBERS and text.strip().casefold() not in option.words:
         return _NUMBERS[option.type](text)
     return text
-
-
-def existing(path: Path, label: str, *, folder: bool = False) -> Path:
-    """Return ``path`` if it is a file (or a folder). Raises UsageError otherwise."""
-    try:
-        is_there = path.is_dir() if folder else path.is_file()
-    except OSError as problem:
-        raise UsageError(f"{label} {path}: {reason_of(problem)}") from None
-    if not is_there:
-        raise UsageError(f"{label} {path}: no such {'folder' if folder else 'file'}")
-    return path
-
-
-def absolute(path: Path, label: str) -> Path:
-    """Return the absolute path. Raises UsageError if the working directory was deleted."""
-    try:
-        return path.absolute()
-    except OSError as problem:
-        raise UsageError(f"{label} {path}: {reason_of(problem)}") from None
 
 
 # ── one check for each type ────────────────────────────────────────────────────────────────────

@@ -20,7 +20,8 @@ from cxrsync.config.job import (
     SourceConfig,
     TransferLimits,
 )
-from cxrsync.config.option_value import absolute, check_options, existing
+from cxrsync.config.local_path import absolute, existing
+from cxrsync.config.option_value import check_options
 from cxrsync.config.parse_acknowledged_mismatches import read_acknowledged
 from cxrsync.config.parse_place import choose
 from cxrsync.config.parse_selection import selection_of
@@ -86,7 +87,7 @@ def _source(options: Mapping[str, Any]) -> SourceConfig:
         base_url=_check_base_url(options.get("base_url", DEFAULT_BASE_URL)),
         from_dir=None if from_dir is None else _folder(from_dir, "--from"),
         user=options.get("user"),
-        ca_file=None if ca_file is None else existing(ca_file, "--ca-file"),
+        ca_file=None if ca_file is None else existing(ca_file, "--ca-file", pipe=True),
         user_agent=_check_user_agent(options.get("user_agent", DEFAULT_USER_AGENT)),
     )
 

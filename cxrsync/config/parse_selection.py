@@ -14,13 +14,14 @@ from cxrsync.catalog.dataset_info import DatasetInfo, suggestion
 from cxrsync.catalog.load import dataset_info, load
 from cxrsync.config.id_forms import other_form
 from cxrsync.config.job import DEFAULT_BASE_URL
+from cxrsync.config.local_path import absolute, existing
 from cxrsync.config.near_values import (
     label_value,
     means_split,
     singular_or_plural,
     value_advice,
 )
-from cxrsync.config.option_value import absolute, check_options, existing
+from cxrsync.config.option_value import check_options
 from cxrsync.config.parse_globs import parse_globs
 from cxrsync.config.parse_ids import IMAGE, STUDY, SUBJECT, parse_ids
 from cxrsync.config.selection import CHEXPERT, Label, Sample, Selection, Unit

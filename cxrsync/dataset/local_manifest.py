@@ -21,7 +21,7 @@ from cxrsync.model import MANIFEST_NAME, FileStat, is_validator
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.atomic_write import write_file
 from cxrsync.storage.checksum import sha256_file
-from cxrsync.storage.filesystem import UnexpectedFile, read_json
+from cxrsync.storage.filesystem import UnexpectedFile, forbidden_error, read_json
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.partial_readers import open_best_partial
 from cxrsync.storage.tree import Tree
@@ -98,7 +98,8 @@ def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> Manifest
     If a pull has fetched only slices, open the slices with ``keys`` (None: the whole manifest is
     needed).
 
-    Raises: NotFetchedYet if the tree has no manifest, or not the slices; ManifestDamaged if the
+    Raises: NotFetchedYet if the tree has no manifest, or not the slices; DiskError if we may not
+    read it; ManifestDamaged if the
     manifest is not the one that was downloaded.
     """
     repair = "Run `cxrsync pull` again: it downloads the manifest again, and keeps verified files."
@@ -115,6 +116,8 @@ def open_local(tree: Tree, keys: tuple[KeyRange, ...] | None = None) -> Manifest
         if not looks_like_manifest(tree.manifest):
             raise ManifestDamaged(f"{tree.manifest} is not a manifest", next_step=repair)
         return ManifestFile(tree.manifest)
+    except PermissionError:
+        raise forbidden_error(tree.manifest) from None
     except OSError as problem:
         raise NotFetchedYet(
             f"there is no {MANIFEST_NAME} in {tree.root} ({reason_of(problem)})",

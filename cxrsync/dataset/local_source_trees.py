@@ -63,6 +63,7 @@ def source_trees(job: Job, folder: Path, emit: EventSink) -> SourceTrees:
     else:
         exists = location.find_existing(job.dataset, job.named_version) is not None
     if not exists:
+        location.refuse_forbidden(job.dataset, job.version)
         refuse_part_of_tree(location.top, job.dataset, "--from")
         trees = [f"{job.dataset} {each}" for each in versions] or map(str, location.claimed())
         raise UsageError(

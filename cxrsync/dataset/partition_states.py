@@ -59,4 +59,4 @@ def partition_names(tree: Tree) -> list[str]:
         ) from None
     except OSError:
         return []
-    return sorted(name for name in names if (tree.own / name / STATE_NAME).is_file())
+    return sorted(name for name in names if os.path.isfile(tree.own / name / STATE_NAME))

@@ -20,12 +20,12 @@ from pathlib import Path
 from cxrsync.dataset.local_manifest import manifests_folder, write_metadata
 from cxrsync.dataset.lost_entries import EarlierSlices, Losses, find_losses
 from cxrsync.dataset.run_context import RunContext
-from cxrsync.errors import DiskError, InvalidResponse, RefusedForSafety
+from cxrsync.errors import InvalidResponse, RefusedForSafety
 from cxrsync.events import Notice
 from cxrsync.manifest.file import ManifestFile, looks_like_manifest
 from cxrsync.model import MANIFEST_NAME, Entry
-from cxrsync.sanitize import reason_of
 from cxrsync.storage.checksum import sha256_file
+from cxrsync.storage.filesystem import disk_failure
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import VerifiedFile, publish
@@ -86,10 +86,10 @@ class ManifestPublisher:
         [found] = publish(tree, [VerifiedFile(Entry(MANIFEST_NAME, ""), partial)], keep)
         if isinstance(found, OSError):
             self._lock.check()
-            raise DiskError(f"cannot put {tree.manifest} in place: {reason_of(found)}")
+            raise disk_failure(found, f"cannot put {tree.manifest} in place")
         write_metadata(tree, self._lock, version.source, version.validator, found, digest)
         if lost is not None and lost.count:
-            earlier = f"; the earlier one is kept as {backup}" if backup.exists() else ""
+            earlier = f"; the earlier one is kept as {backup}" if os.path.exists(backup) else ""
             self._run.emit(Notice(f"the new manifest no longer lists {lost}{earlier}"))
 
     def _check_content(self) -> None:

@@ -16,11 +16,10 @@ from typing import NamedTuple
 
 from cxrsync.catalog.dataset_info import NAME
 from cxrsync.catalog.load import dataset_info, load
-from cxrsync.errors import DiskError, UsageError
+from cxrsync.errors import UsageError
 from cxrsync.model import Kind
-from cxrsync.sanitize import reason_of
 from cxrsync.storage.atomic_write import write_file
-from cxrsync.storage.filesystem import read_json
+from cxrsync.storage.filesystem import disk_failure, read_json
 from cxrsync.storage.tree import Tree
 
 _CLAIM_NAME = "tree.json"
@@ -112,7 +111,7 @@ def claim_tree(tree: Tree, dataset: str, version: str) -> None:
             write_file(tree.own / _CLAIM_NAME, content, access=tree.access)
             tree.remember_created_file(tree.own / _CLAIM_NAME, content)
         except OSError as problem:
-            raise DiskError(f"cannot write to {tree.root}: {reason_of(problem)}") from None
+            raise disk_failure(problem, f"cannot write to {tree.root}") from None
 
 
 def _other_dataset(tree: Tree, dataset: str) -> str | None:

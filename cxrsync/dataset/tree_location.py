@@ -34,6 +34,7 @@ from cxrsync.dataset.tree_identity import (
     read_claim,
 )
 from cxrsync.errors import UsageError
+from cxrsync.storage.filesystem import forbidden_error, forbidden_folder
 from cxrsync.storage.layout import holds_version, is_version_root
 from cxrsync.storage.tree import Tree
 
@@ -102,7 +103,7 @@ class Location:
         real = Path(os.path.realpath(self.path))
         if real.name == "files" and is_version_root(real.parent):
             parent = self.top.parent
-            is_same = self.top.name == "files" and parent.exists() and parent.samefile(real.parent)
+            is_same = self.top.name == "files" and _is_same(parent, real.parent)
             return Placement(parent if is_same else real.parent, Layout.FILES)
         return None
 
@@ -220,6 +221,13 @@ class Location:
                 f"{self.option} {self.path} is not a folder", next_step=f"Say {self.option} {other}"
             )
 
+    def refuse_forbidden(self, dataset: str, version: str | None = None) -> None:
+        """Raise DiskError if a tree of ``dataset`` may lie in a folder that we may not enter."""
+        for folder, _layout in self._dataset_folders(dataset):
+            for name in ("", *list_names(folder), version or ""):
+                if (forbidden := forbidden_folder(folder / name)) is not None:
+                    raise forbidden_error(forbidden, self.option)
+
     # ── inside ─────────────────────────────────────────────────────────────────────────────────
 
     def _candidates(self, asked: Identity) -> list[Placement]:
@@ -284,6 +292,13 @@ def _is_begun(folder: Path) -> bool:
         return bool(os.listdir(folder))
     except OSError as problem:
         return isinstance(problem, PermissionError) and os.path.isdir(folder)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
 
 
 def _distinct(found: Iterable[Placement]) -> list[Placement]:

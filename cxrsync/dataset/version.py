@@ -107,6 +107,7 @@ def _version_of_source(job: Job, folder: Path, local: Sequence[str], emit: Event
     location = local_source(job, folder)
     offered = location.versions(job.dataset)
     if not offered:
+        location.refuse_forbidden(job.dataset)
         raise UsageError(f"--from {folder} holds no {job.dataset}")
     version = pick_version(None, local, offered)
     if version not in offered:
@@ -123,8 +124,8 @@ def _version_of_source(job: Job, folder: Path, local: Sequence[str], emit: Event
 def find_target(job: Job, emit: EventSink) -> Target:
     """Return the existing target of a job in its destination; create nothing.
 
-    Raises: NotFetchedYet if there is none, UsageError if the tree is another dataset's or if
-    there are two such trees.
+    Raises: NotFetchedYet if there is none, DiskError if we may not enter it, UsageError if the tree
+    is another dataset's or if there are two such trees.
     """
     location = destination(job)
     # The root of a version that wget filled may not say which version it is.
@@ -133,6 +134,7 @@ def find_target(job: Job, emit: EventSink) -> Target:
     version = pick_version(job.named_version, location.versions(job.dataset), known=known) or "?"
     found = location.find_existing(job.dataset, version)
     if found is None or not is_version_root(found.root):
+        location.refuse_forbidden(job.dataset, version)
         refuse_part_of_tree(location.top, job.dataset)
         raise NotFetchedYet(
             f"there is no {job.dataset} {version} in {job.dest}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from cxrsync.cancellation import CancelToken
 from cxrsync.errors import CxrsyncError, DiskError, ExitCode, Stopped, unwrap, worst_of
 from cxrsync.sanitize import reason_of
+from cxrsync.storage.filesystem import disk_failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,8 @@ def explain(problem: BaseException, cancel: CancelToken) -> BaseException | None
     error: BaseException | None = unwrap(problem)
     if isinstance(error, asyncio.CancelledError):
         error = cancel.error
-    elif isinstance(error, OSError):
-        error = disk_error_of(error)
+    elif error is not None:
+        error = machine_error(error) or error
     if cancel.code is None or cancel.code is ExitCode.LIMIT:
         return error
     if isinstance(error, CxrsyncError):
@@ -93,9 +95,30 @@ def explain(problem: BaseException, cancel: CancelToken) -> BaseException | None
 def disk_error_of(problem: OSError) -> DiskError:
     """Return the error for an OSError that was not handled where it happened; it names the file."""
     place = f" at {problem.filename}" if problem.filename else ""
-    return DiskError(f"cannot continue{place}: {reason_of(problem)}")
+    return disk_failure(problem, f"cannot continue{place}")
 
 
+def machine_error(problem: BaseException) -> CxrsyncError | None:
+    """Return the error for an exception of which the machine is the cause, not cxrsync: an error of
+    the system, no memory, no threads. None for any other."""
+    if isinstance(problem, CxrsyncError):
+        return problem
+    if isinstance(problem, OSError):
+        return disk_error_of(problem)
+    if isinstance(problem, MemoryError):
+        return disk_failure(OSError(errno.ENOMEM, ""), "cannot continue")
+    if isinstance(problem, RuntimeError) and problem.args == _NO_THREAD:
+        return DiskError(
+            "cannot continue: the system allows no more threads",
+            next_step="Nothing that was downloaded is lost. Allow more processes and threads "
+            "(ulimit -u, ulimit -v, or the container's limit of PIDs), then run the same command "
+            "again.",
+        )
+    return None
+
+
+# Python's words (_threadmodule.c): it has no class of its own for this.
+_NO_THREAD = ("can't start new thread",)
 _SENTENCES = {
     ExitCode.COMPLETE: "complete and verified",
     ExitCode.UNEXPECTED: "an unexpected error",

@@ -69,6 +69,7 @@ def present_target(job: Job) -> Target:
     if found is not None and os.path.isdir(found.root / OWN_FOLDER):
         assert version is not None
         return Target(Tree(found.root), dataset_info(job.dataset), version)
+    location.refuse_forbidden(job.dataset, version)
     name = f"{job.dataset} {version or ''}".rstrip()
     if not os.path.isdir(job.dest):
         what = f"{job.dest} does not exist, so there is no mirror of {name}"

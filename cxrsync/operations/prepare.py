@@ -24,6 +24,7 @@ from cxrsync.preflight.checks import git_warning, refuse_synced_drive
 from cxrsync.preflight.destination import inspect
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
+from cxrsync.storage.filesystem import forbidden_error, forbidden_folder
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.open_file_limit import file_budget
 from cxrsync.threads import Writers, in_loop_thread, run_in_thread
@@ -106,6 +107,8 @@ async def create_tree(job: Job, version: str, emit: EventSink) -> Tree:
     location = destination(job)
     found = location.find(job.dataset, version)
     tree = Tree(found.root)
+    if (forbidden := forbidden_folder(tree.root)) is not None:
+        raise forbidden_error(forbidden)
     tree.access, note = (
         recorded_access(tree) if job.permissions is None else (access_of(job.permissions), "")
     )

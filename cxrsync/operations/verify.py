@@ -5,6 +5,7 @@ Reads only, and takes no lock: a reader of a shared mirror can run it during a p
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -173,7 +174,7 @@ class _Verifier:
     def _record_read_error(self, path: str, problem: OSError, size: int = 0) -> None:
         """Record the result of a file that could not be read."""
         no_file = isinstance(problem, FileNotFoundError | NotADirectoryError | IsADirectoryError)
-        if no_file and self._tree.root.is_dir():
+        if no_file and os.path.isdir(self._tree.root):
             self._record_missing(path)
         elif error := reading_error(problem, f"cannot read {path}"):
             self.disk_error = error

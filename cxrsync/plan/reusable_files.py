@@ -68,6 +68,7 @@ def older_trees(run: RunContext) -> list[Tree]:
         own = link_from.version_root()
         roots = link_from.trees(slug) if own is None else [own.root]
     if named is not None and not roots:
+        link_from.refuse_forbidden(slug)
         raise UsageError(
             f"--link-from {named} holds no version of {slug}",
             next_step="Name the folder of a version, or the folder that holds the dataset.",
@@ -153,6 +154,6 @@ def reuse_takes_no_space(run: RunContext, plan: Plan) -> bool:
 
 def _nearest_existing(folder: Path) -> Path:
     """Return the folder, or its nearest parent that exists."""
-    while not folder.is_dir() and folder != folder.parent:
+    while not os.path.isdir(folder) and folder != folder.parent:
         folder = folder.parent
     return folder

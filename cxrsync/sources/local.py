@@ -36,9 +36,9 @@ class LocalTree:
     """A Source: the trees in a folder, whose roots ``trees`` finds."""
 
     def __init__(self, folder: Path, trees: Trees) -> None:
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise Unreachable(f"{folder}: no such folder")
-        self._identity = folder.resolve().as_uri()
+        self._identity = Path(os.path.realpath(folder)).as_uri()
         self._trees = trees
         self._roots: dict[tuple[str, str], Path] = {}
         self.requests = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pwd
 import secrets
 import stat
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Never
 from unicodedata import normalize
 
+from cxrsync.disk_remedies import next_step_of
 from cxrsync.errors import DiskError
 from cxrsync.model import OWN_FOLDER, FileStat, NameRules
 from cxrsync.sanitize import reason_of
@@ -181,7 +183,48 @@ def disk_error(problem: OSError, doing: str) -> DiskError | None:
         return other_mount_error(*map(os.path.dirname, names))
     if problem.errno not in _WHOLE_DISK:
         return None
-    return DiskError(f"{doing}: {reason_of(problem)}")
+    return disk_failure(problem, doing)
+
+
+def disk_failure(problem: BaseException, doing: str) -> DiskError:
+    """Return the error that ends the run, with what to do about its cause."""
+    return DiskError(f"{doing}: {reason_of(problem)}", next_step=next_step_of(problem))
+
+
+def forbidden_folder(folder: Path) -> Path | None:
+    """Return the first folder on the way to ``folder``, or ``folder`` itself, that we may not
+    enter; None if there is none."""
+    for each in (*reversed(folder.parents), folder):
+        try:
+            os.stat(f"{each}/.")
+        except PermissionError:
+            return each
+        except OSError:
+            return None
+    return None
+
+
+def forbidden_error(path: Path, option: str = "--dest") -> DiskError:
+    """Return the error for a file or a folder that we may not read. ``option`` named it, or a
+    folder above it."""
+    owner = f", which belongs to {name}" if (name := _owner_of(path)) else ""
+    return DiskError(
+        f"{path}{owner}, may not be read by this user",
+        next_step="Ask the owner to let you read it (chmod g+rX for a group that you are in), run "
+        f"as the owner, or name another folder with {option}.",
+    )
+
+
+def _owner_of(path: Path) -> str:
+    """Return the name of a file's owner, the number of one without a name; "" if unknown."""
+    try:
+        owner = os.stat(path).st_uid
+    except OSError:
+        return ""
+    try:
+        return pwd.getpwuid(owner).pw_name
+    except (KeyError, OSError):
+        return f"user {owner}"
 
 
 def reading_error(problem: OSError, doing: str) -> DiskError | None:
@@ -216,13 +259,13 @@ def file_stat(status: os.stat_result) -> FileStat:
 def make_folders(folder: Path) -> list[Path]:
     """Make a folder and its parents (``mkdir -p``), for their owner only, whatever the umask is.
     Return the new ones, from the top down. Raises OSError."""
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return []
     new = make_folders(folder.parent)
     try:
         os.mkdir(folder, FOLDER_MODE)
     except FileExistsError:
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise
         return new
     return [*new, folder]

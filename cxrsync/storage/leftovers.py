@@ -30,12 +30,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cxrsync.errors import CxrsyncError, DiskError
-from cxrsync.sanitize import reason_of
+from cxrsync.errors import CxrsyncError
 from cxrsync.storage import byte_ranges
 from cxrsync.storage.atomic_write import COPY_SUFFIX, UNFINISHED, write_all, write_file
 from cxrsync.storage.disk_space import free_space
-from cxrsync.storage.filesystem import FILE_MODE, is_same_file, may_open
+from cxrsync.storage.filesystem import FILE_MODE, disk_failure, is_same_file, may_open
 from cxrsync.storage.lock import Lock, ReplacedOwner
 from cxrsync.storage.partial_names import (
     Leftover,
@@ -86,9 +85,7 @@ def recover_partials(
         lock.forget_replaced(replaced)
         return tuple(folder / name for name in sorted(recovery.forbidden))
     except OSError as problem:
-        raise DiskError(
-            f"cannot take over what another run left in {folder}: {reason_of(problem)}"
-        ) from None
+        raise disk_failure(problem, f"cannot take over what another run left in {folder}") from None
 
 
 def release_partials(folder: Path, lock: Lock, *, only: str | None = None) -> None:

@@ -36,8 +36,7 @@ from typing import Self
 
 from cxrsync.clock import boottime
 from cxrsync.errors import CxrsyncError, DiskError, Locked, LockLost
-from cxrsync.sanitize import reason_of
-from cxrsync.storage.filesystem import make_folders
+from cxrsync.storage.filesystem import disk_failure, make_folders
 from cxrsync.storage.lock_folder import LockFolder, read_owner
 from cxrsync.storage.lock_owner import Owner, is_dead, is_of_earlier_boot, myself, start_of
 
@@ -177,7 +176,7 @@ class Lock:
                     return self._holder(found.owner, unchanged)
                 self._disk.take_out(found.name)
         except OSError as problem:
-            raise DiskError(f"cannot lock {self._description}: {reason_of(problem)}") from None
+            raise disk_failure(problem, f"cannot lock {self._description}") from None
         raise DiskError(
             f"cannot lock {self._description}: the file system neither gives the lock nor says "
             "who has it",
@@ -208,9 +207,7 @@ class Lock:
                 return
             found = self._disk.read_owner()
         except OSError as problem:
-            raise DiskError(
-                f"cannot check the lock of {self._description}: {reason_of(problem)}"
-            ) from None
+            raise disk_failure(problem, f"cannot check the lock of {self._description}") from None
         if found is None and not os.path.isdir(self._folder):
             raise DiskError(
                 f"{self._folder} does not exist any more: was the destination moved, or unmounted?",
@@ -238,7 +235,7 @@ class Lock:
         try:
             return tuple(map(self._replaced, self._disk.replaced()))
         except OSError as problem:
-            raise DiskError(f"cannot read {self._folder}: {reason_of(problem)}") from None
+            raise disk_failure(problem, f"cannot read {self._folder}") from None
 
     def forget_replaced(self, replaced: Sequence[ReplacedOwner]) -> None:
         """Record that these owners can touch none of their leftovers any more. Raises OSError."""

@@ -125,7 +125,7 @@ def start_of(pid: int) -> str | None:
         except PermissionError:
             return ""
         # If there is a /proc that does not list it, the process has ended.
-        return None if Path("/proc/self/stat").exists() else ""
+        return None if os.path.exists("/proc/self/stat") else ""
 
 
 def _boot_id() -> str:

@@ -20,11 +20,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from cxrsync.config.selection import Selection
-from cxrsync.errors import DiskError, LockLost
+from cxrsync.errors import LockLost
 from cxrsync.model import DigestMismatch, FileRecord, Outcome, is_digest, is_size, is_validator
-from cxrsync.sanitize import printable, reason_of
+from cxrsync.sanitize import printable
 from cxrsync.storage.access import OWNER_ONLY, Access
-from cxrsync.storage.filesystem import make_folders
+from cxrsync.storage.filesystem import disk_failure, make_folders
 from cxrsync.storage.state_schema import is_damage, open_empty, open_to_read
 from cxrsync.storage.state_snapshot import (
     STATE_NAME,
@@ -347,4 +347,4 @@ def _disk_errors(doing: str, folder: Path, files: StateFiles | None) -> Iterator
     except (sqlite3.Error, UnicodeDecodeError, OSError) as problem:
         if files is not None:
             files.check_lock()
-        raise DiskError(f"cannot {doing} {folder / STATE_NAME}: {reason_of(problem)}") from None
+        raise disk_failure(problem, f"cannot {doing} {folder / STATE_NAME}") from None

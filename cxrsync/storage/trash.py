@@ -80,7 +80,7 @@ def empty_trash(tree: Tree, dates: TrashDates, keep: float, in_use: Collection[s
     """
     trash = tree.own / TRASH_FOLDER
     try:
-        if trash.is_symlink():
+        if os.path.islink(trash):
             return Emptied()  # it leads out of the tree
         with os.scandir(trash) as found:
             names = [each.name for each in found if each.is_dir(follow_symlinks=False)]
@@ -90,7 +90,7 @@ def empty_trash(tree: Tree, dates: TrashDates, keep: float, in_use: Collection[s
     deleted, left = 0, []
     for name in dates.expired(names, keep):
         shutil.rmtree(trash / name, ignore_errors=True)  # it follows no link
-        if (trash / name).exists():
+        if os.path.exists(trash / name):
             left.append(str(trash / name))
         else:
             deleted += 1

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrsync.errors import DiskError, UsageError
+from cxrsync.errors import UsageError
 from cxrsync.model import MANIFEST_NAME, OWN_FOLDER, ROOT, FileStat, NameRules
-from cxrsync.sanitize import reason_of
 from cxrsync.storage.access import OWNER_ONLY, Access, possible_access
 from cxrsync.storage.filesystem import (
     FILE_MODE,
@@ -21,6 +20,7 @@ from cxrsync.storage.filesystem import (
     FolderInTheWay,
     NotAFolder,
     UnexpectedFile,
+    disk_failure,
     file_stat,
     is_on_other_mount,
     make_folders,
@@ -160,10 +160,10 @@ class Tree:
                 with contextlib.suppress(PermissionError):  # a folder that may be written, not read
                     sync_folders([str(folder.parent)])
             for each in (*self.own.iterdir(), *self.own.glob(f"*/{PARTIAL_FOLDER}")):
-                if each.is_symlink():
+                if os.path.islink(each):
                     raise _not_a_folder(str(each))
             for each in (self.own, *self.own.iterdir(), *self.own.glob(f"*/{PARTIAL_FOLDER}")):
-                if each.is_dir() and is_on_other_mount(each, self.root):
+                if os.path.isdir(each) and is_on_other_mount(each, self.root):
                     raise other_mount_error(str(each), str(self.root))
             self.names = probe_name_rules(self.own)
             if self.access != OWNER_ONLY:
@@ -175,10 +175,7 @@ class Tree:
                 next_step="Choose another --dest.",
             ) from None
         except OSError as problem:
-            raise DiskError(
-                f"cannot write to {self.root}: {reason_of(problem)}",
-                next_step="Choose a --dest that you may write to and that has room.",
-            ) from None
+            raise disk_failure(problem, f"cannot write to {self.root}") from None
 
     def make_own_folder(self, folder: Path) -> list[Path]:
         """Create a folder of ours and its parents, for all who may read the tree. Return the new
@@ -239,7 +236,7 @@ class Tree:
             return  # our own folder is there, too
         for folder in ("files", f"files/{partition}"):
             where = self.root / folder
-            if where.is_dir() and is_on_other_mount(self.root, where):
+            if os.path.isdir(where) and is_on_other_mount(self.root, where):
                 raise other_mount_error(str(where), str(self.own))
 
     def make_parent(self, path: str) -> set[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from cxrsync.errors import DiskError
 from cxrsync.model import Entry, FileRecord, FileStat, Outcome, Result
 from cxrsync.sanitize import reason_of
-from cxrsync.storage.filesystem import disk_error
+from cxrsync.storage.filesystem import disk_error, disk_failure
 from cxrsync.storage.publish import VerifiedFile, publish
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
@@ -177,7 +177,7 @@ class Publisher:
         try:
             results = dict(zip(map(id, fetched), await run_in_thread(name), strict=True))
         except OSError as problem:
-            raise DiskError(f"cannot publish files: {reason_of(problem)}") from None
+            raise disk_failure(problem, "cannot publish files") from None
         finally:
             _close_partials(batch)
         now = self._partitions.clock()

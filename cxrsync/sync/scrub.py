@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -119,7 +120,7 @@ class Scrubber:
         due, record = item
         path, result = due.entry.path, self.result
         no_file = isinstance(found, FileNotFoundError | NotADirectoryError | IsADirectoryError)
-        if no_file and self._tree.root.is_dir():
+        if no_file and os.path.isdir(self._tree.root):
             result.missing.append(path)
             self._emit(Checked(path, Finding.MISSING))
         elif isinstance(found, OSError):

@@ -15,8 +15,8 @@ from time import monotonic
 
 from cxrsync import humanize
 from cxrsync.errors import DiskError
-from cxrsync.sanitize import reason_of
 from cxrsync.storage.disk_space import FreeSpace, free_space
+from cxrsync.storage.filesystem import disk_failure
 from cxrsync.threads import run_in_thread
 
 # Other programs fill the disk, too: this is how old a measurement may be.
@@ -125,6 +125,4 @@ class DiskGuard:
         try:
             return self._measure(self._folder).bytes
         except OSError as problem:
-            raise DiskError(
-                f"cannot tell how much is free in {self._folder}: {reason_of(problem)}"
-            ) from None
+            raise disk_failure(problem, f"cannot tell how much is free in {self._folder}") from None

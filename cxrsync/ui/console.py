@@ -13,6 +13,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import TextIO
 
+from cxrsync.disk_remedies import next_step_of
 from cxrsync.errors import OutputLost
 from cxrsync.sanitize import printable, reason_of
 
@@ -41,7 +42,10 @@ class Output:
             except BrokenPipeError:
                 self._stop_writing()
             except OSError as problem:
-                self.lost = OutputLost(f"cannot write standard output: {reason_of(problem)}")
+                self.lost = OutputLost(
+                    f"cannot write standard output: {reason_of(problem)}",
+                    next_step=f"The output is not complete. {next_step_of(problem)}",
+                )
                 self._stop_writing()
             except KeyboardInterrupt:
                 self._stop_writing()  # the rest must not wait for a reader

@@ -6,11 +6,18 @@ import os
 from datetime import datetime
 from pathlib import Path
 
+from cxrsync.disk_remedies import remedy_of
 from cxrsync.errors import OutputLost
 from cxrsync.sanitize import printable, reason_of
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 _MODE = 0o600  # names of files are ids of patients
+
+
+def _next_step(problem: OSError) -> str:
+    missing = isinstance(problem, FileNotFoundError | NotADirectoryError)
+    remedy = "create its folder" if missing else remedy_of(problem)
+    return f"{remedy[0].upper()}{remedy[1:]}. The jobs were run all the same."
 
 
 class LogFile:
@@ -43,5 +50,5 @@ class LogFile:
         except OSError as problem:
             self.lost = self.lost or OutputLost(
                 f"the log {self._path} cannot be written: {reason_of(problem)}",
-                next_step="Create its folder, or free disk space. The jobs were run all the same.",
+                next_step=_next_step(problem),
             )

@@ -43,7 +43,7 @@ _RUN_STEPS = {
     "each version, and the required training expires: renew it in the settings of your account.",
     ExitCode.FILES_FAILED: "Run it again: only the files that failed are asked for.",
     ExitCode.CONTRADICTED: "Report the files to PhysioNet, or list them with --acknowledge.",
-    ExitCode.DISK: "Make room, or repair the disk; then run it again. Nothing is lost.",
+    ExitCode.DISK: "Mend what the message says of the disk, then run it again. Nothing is lost.",
     ExitCode.UNREACHABLE: "Check the network, and https://physionet.org in a browser; then run it "
     "again. Nothing is lost.",
     ExitCode.REFUSED: "A person must look at what the message names. Nothing was changed.",

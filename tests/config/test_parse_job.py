@@ -352,7 +352,7 @@ def test_a_password_in_the_address_is_refused_and_not_printed(url: str) -> None:
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     assert "no such file" in refusal(jpg=True, ca_file=str(tmp_path / "ca.pem"))
-    assert "no such file" in refusal(jpg=True, ca_file=str(tmp_path))
+    assert "it is a folder" in refusal(jpg=True, ca_file=str(tmp_path))
     assert "no such folder" in refusal(jpg=True, from_dir=str(tmp_path / "tree"))
 
 

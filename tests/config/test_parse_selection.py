@@ -147,7 +147,7 @@ def test_any_value_of_an_unknown_dataset_is_accepted() -> None:
         ({"sample": 3, "only": "tables"}, "of images selects no tables Add --sample-by study"),
         ({"split_table": "mine.csv"}, "--split-table without --split selects nothing Add --split."),
         ({"split": "test", "split_table": "/no/such/file"}, "/no/such/file: no such file"),
-        ({"split": "test", "split_table": "/tmp"}, "/tmp: no such file"),
+        ({"split": "test", "split_table": "/tmp"}, "/tmp: it is a folder"),
         ({"split": "test", "split_table": "~nobody-of-that-name/x"}, "there is no such user"),
         ({"subject": "10000032,,x"}, "--subject 'x' is not the id of a subject"),
         ({"study": "p50414267"}, "'p50414267' is not the id of a study It is the id of a subject"),

@@ -1,6 +1,7 @@
 """The exit code of a run: of all codes that apply, the first in one list counts."""
 
 import asyncio
+import errno
 from itertools import product
 
 import pytest
@@ -18,7 +19,7 @@ from cxrsync.errors import (
     unwrapped,
     worst_of,
 )
-from cxrsync.operations.exit_status import Ending, exit_status
+from cxrsync.operations.exit_status import Ending, exit_status, machine_error
 
 many = settings(max_examples=300)
 
@@ -150,3 +151,28 @@ async def test_the_worst_error_of_several_tasks_is_raised() -> None:
 
     with pytest.raises(AccessDenied):
         await fail_together()
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (OSError(errno.EMFILE, "", "a"), "at a: Too many open files"),
+        (OSError(errno.ENOSPC, ""), "No space left"),
+        (OSError("of a library"), "cannot continue: OSError"),
+        (UnicodeEncodeError("ascii", "x", 0, 1, ""), None),
+        (MemoryError(), "Cannot allocate memory"),
+        (RuntimeError("can't start new thread"), "no more threads"),
+        (RuntimeError("can't start"), None),
+        (RuntimeError(), None),
+        (ValueError(), None),
+    ],
+    ids=str,
+)
+def test_what_the_machine_is_the_cause_of(problem: Exception, said: str | None) -> None:
+    """It ends a run with 7, never with 1, the code of a bug."""
+    error = machine_error(problem)
+    assert (error is None) == (said is None)
+    if error is not None:
+        assert error.exit_code == ExitCode.DISK
+        assert said in str(error)
+        assert "run the same command again" in error.next_step

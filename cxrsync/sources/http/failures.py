@@ -5,6 +5,8 @@ The text of the exception is never shown: it may quote the head of a response, w
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import aiohttp
 from yarl import URL
 
@@ -13,12 +15,12 @@ from cxrsync.errors import (
     Interrupted,
     InvalidResponse,
     Unreachable,
-    Untrusted,
     UsageError,
 )
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.http.proxy import Proxy
 from cxrsync.sources.http.response_head import describe_unreadable
+from cxrsync.sources.http.tls import untrusted
 
 _UNREADABLE = (
     "A proxy or a firewall in between may change the server's answers: try another network, or "
@@ -39,7 +41,7 @@ def explain_failure(
             whom = (
                 where if problem.host == url.raw_host else problem.host
             )  # the proxy's certificate
-            return Untrusted(f"cannot trust {whom}: {reason_of(problem.certificate_error)}")
+            return untrusted(whom, problem.certificate_error, datetime.now(UTC))
         case aiohttp.ClientConnectorError():
             return Unreachable(f"cannot reach {where}: {reason_of(problem.os_error)}")
         case TimeoutError() if not connected:

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -44,7 +43,6 @@ from cxrsync.errors import (
     SourceError,
     UsageError,
 )
-from cxrsync.sanitize import reason_of
 from cxrsync.sources.credentials import Credentials
 from cxrsync.sources.http.auth import AuthMethod, basic_header
 from cxrsync.sources.http.buffers import read_buffer
@@ -55,6 +53,7 @@ from cxrsync.sources.http.refusals import TEMPORARY_REDIRECTS, TRY_LATER, refusa
 from cxrsync.sources.http.response_head import MAX_LINE_BYTES, MAX_LINES, StatusConnector
 from cxrsync.sources.http.silence import SilenceWatch
 from cxrsync.sources.http.timeouts import RequestTimeouts
+from cxrsync.sources.http.tls import client_context
 
 # nginx closes an idle connection after 65 to 75 s. We close it earlier, so that no request is sent
 # on a connection that is being closed.
@@ -108,7 +107,7 @@ class Session:
         self._http = aiohttp.ClientSession(
             connector=StatusConnector(
                 limit=limits.connections,
-                ssl=_tls(origin),
+                ssl=client_context(origin.ca_file),
                 ttl_dns_cache=_DNS_SECONDS,
                 keepalive_timeout=_KEEPALIVE_SECONDS,
                 socket_factory=self._make_socket,
@@ -332,13 +331,3 @@ async def drain(response: aiohttp.ClientResponse) -> None:
         pass
     finally:
         response.close() if not response.content.at_eof() else response.release()
-
-
-def _tls(origin: SourceConfig) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if origin.ca_file is not None:
-        try:
-            context.load_verify_locations(cafile=origin.ca_file)
-        except (OSError, ssl.SSLError) as problem:
-            raise UsageError(f"--ca-file {origin.ca_file}: {reason_of(problem)}") from None
-    return context

@@ -1,0 +1,41 @@
+"""Check that a path that an option names is there, and what it is."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from cxrsync.errors import DiskError, UsageError
+from cxrsync.sanitize import reason_of
+
+
+def existing(path: Path, label: str, *, folder: bool = False, pipe: bool = False) -> Path:
+    """Return ``path`` if it is a file (or a folder). With ``pipe``, a pipe will do.
+
+    Raises UsageError otherwise; DiskError for a folder that we may not look at.
+    """
+    what = "folder" if folder else "file"
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{label} {path}: no such {what}") from None
+    except OSError as problem:
+        kind = DiskError if folder and isinstance(problem, PermissionError) else UsageError
+        raise kind(
+            f"{label} {path}: {reason_of(problem)}",
+            next_step=f"Name a {what} that you may read, or ask its owner for access.",
+        ) from None
+    if stat.S_ISDIR(mode) != folder:
+        raise UsageError(f"{label} {path}: it is {'no folder' if folder else 'a folder'}")
+    if not (folder or pipe or stat.S_ISREG(mode)):
+        raise UsageError(f"{label} {path}: it is not a regular file")
+    return path
+
+
+def absolute(path: Path, label: str) -> Path:
+    """Return the absolute path. Raises UsageError if the working directory was deleted."""
+    try:
+        return path.absolute()
+    except OSError as problem:
+        raise UsageError(f"{label} {path}: {reason_of(problem)}") from None
