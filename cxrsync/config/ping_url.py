@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from cxrsync.config.secret_file import is_on_read_only_mount
 from cxrsync.errors import UsageError
 from cxrsync.sanitize import reason_of
 
@@ -89,7 +91,8 @@ def _read(name: str, label: str) -> str:
         )
     try:
         with open(path, encoding="utf-8") as file:
-            if os.fstat(file.fileno()).st_mode & stat.S_IROTH:
+            by_all = os.fstat(file.fileno()).st_mode & stat.S_IROTH
+            if by_all and not is_on_read_only_mount(Path(path)):
                 raise UsageError(
                     f"{path} ({label}) can be read by other users", next_step=f"chmod 600 {path}"
                 )

@@ -11,9 +11,7 @@ shows the host.
 
 from __future__ import annotations
 
-import netrc
 import os
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +19,8 @@ from pathlib import Path
 from cxrsync.config.job import is_loopback
 from cxrsync.errors import CredentialsRefused
 from cxrsync.sanitize import reason_of
+from cxrsync.sources.netrc_file import NetrcEntry, NetrcProblem, parse_netrc
+from cxrsync.sources.password_file import check_exposure, read_password
 
 KEYRING_SERVICE = "cxrsync"
 _PHYSIONET = {"physionet.org", "www.physionet.org"}
@@ -29,11 +29,13 @@ _PASSWORDS = ("PHYSIONET_PASSWORD", "PHYSIONET_PASSWORD_FILE")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user name and a password. ``found_in``: where they were found, for messages."""
+    """A user name and a password. ``found_in``: where they were found, for messages. ``warnings``:
+    what a person should know of that place."""
 
     username: str
     password: str = field(repr=False)
     found_in: str = ""
+    warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 
 Ask = Callable[[str, str | None], Credentials | None]
@@ -55,25 +57,30 @@ def find(
         withheld = next(filter(environ.get, _PASSWORDS), None)
         own = ("PHYSIONET_USERNAME", *_PASSWORDS)
         environ = {name: value for name, value in environ.items() if name not in own}
-    for look in (_from_environment, _from_keyring, _from_netrc):
-        found = look(host, user, environ)
-        if found is not None:
-            return found
-    found = ask(host, _name(user, environ)) if ask is not None else None
-    if found is None and withheld is not None:
+    found = _from_environment(user, environ) or _from_keyring(host, user, environ)
+    if found is not None:
+        return found
+    netrc = _read_netrc(environ)
+    found = netrc.credentials_for(host, _name(user, environ))
+    if found is None and ask is not None:
+        found = ask(host, _name(user, environ))
+    if found is not None:
+        return found
+    line = f"machine {host} login {_name(user, environ) or 'NAME'} password PASSWORD"
+    in_netrc = f"the line '{line}' to ~/.netrc (chmod 600 ~/.netrc)"
+    what = f"{host} asks for a user name and a password, and "
+    if withheld is not None:
         raise CredentialsRefused(
-            f"{host} asks for a user name and a password, and {withheld} is for physionet.org only",
+            f"{what}{withheld} is for physionet.org only",
             next_step=f"To let {host} have it, set PHYSIONET_HOST={host}. If {host} has a "
-            f"password of its own, add '{host}' to ~/.netrc (chmod 600).",
+            f"password of its own, add {in_netrc}.",
         )
-    if found is None:
-        raise CredentialsRefused(
-            f"{host} asks for a user name and a password, and "
-            + (f"no password of {user} was found" if user else "none were found"),
-            next_step="Set PHYSIONET_USERNAME and PHYSIONET_PASSWORD (or "
-            f"PHYSIONET_PASSWORD_FILE), or add '{host}' to ~/.netrc (chmod 600).",
-        )
-    return found
+    seen = f" ({netrc.trouble})" if netrc.trouble else ""
+    raise CredentialsRefused(
+        what + (f"no password of {user} was found" if user else "none were found") + seen,
+        next_step="Set PHYSIONET_USERNAME and PHYSIONET_PASSWORD (or PHYSIONET_PASSWORD_FILE), or "
+        f"add {in_netrc}.",
+    )
 
 
 def is_physionet(host: str, port: int | None, named: str) -> bool:
@@ -88,36 +95,28 @@ def is_physionet(host: str, port: int | None, named: str) -> bool:
 
 
 def _name(user: str | None, environ: Mapping[str, str]) -> str | None:
-    return user or environ.get("PHYSIONET_USERNAME") or None
+    # A secret that `echo` has made, as of Kubernetes, ends with a newline.
+    return user or environ.get("PHYSIONET_USERNAME", "").strip() or None
 
 
-def _from_environment(
-    _host: str, user: str | None, environ: Mapping[str, str]
-) -> Credentials | None:
-    username = _name(user, environ)
-    password = environ.get("PHYSIONET_PASSWORD") or None
+def _from_environment(user: str | None, environ: Mapping[str, str]) -> Credentials | None:
     place = "PHYSIONET_PASSWORD"
+    password = environ.get(place, "").rstrip("\r\n")
+    warnings: tuple[str, ...] = ()
     file = environ.get("PHYSIONET_PASSWORD_FILE")
-    if password is None and file:
+    if not password and file:
         place = "PHYSIONET_PASSWORD_FILE"
         path = Path(os.path.expanduser(file))
-        _refuse_if_others_can_read(path, place, environ.get("CREDENTIALS_DIRECTORY", ""))
-        try:
-            password = path.read_text("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError:  # its message would quote a byte of the password
-            raise _unusable(path, place, "not UTF-8") from None
-        except OSError as problem:
-            raise _unusable(path, place, reason_of(problem)) from None
-        if not password:
-            raise _unusable(path, place, "it is empty")
+        password, warnings = read_password(path, place, environ.get("CREDENTIALS_DIRECTORY", ""))
     if not password:
         return None
+    username = _name(user, environ)
     if not username:
         raise CredentialsRefused(
             f"{place} is set, but no user name",
             next_step="Set PHYSIONET_USERNAME, or give --user NAME.",
         )
-    return Credentials(username, password, place)
+    return Credentials(username, password, place, warnings)
 
 
 def _from_keyring(host: str, user: str | None, environ: Mapping[str, str]) -> Credentials | None:
@@ -133,49 +132,55 @@ def _from_keyring(host: str, user: str | None, environ: Mapping[str, str]) -> Cr
     return Credentials(found.username, found.password, "keyring")
 
 
-def _from_netrc(host: str, user: str | None, environ: Mapping[str, str]) -> Credentials | None:
-    path = Path(environ.get("NETRC") or Path(environ.get("HOME", "/nonexistent")) / ".netrc")
-    if not os.path.isfile(path):  # also if its folder cannot be entered
+@dataclass(frozen=True, slots=True)
+class _Netrc:
+    """What a netrc file holds. ``trouble``: why it, or a part of it, could not be read."""
+
+    path: Path
+    entries: tuple[NetrcEntry, ...] = ()
+    trouble: str = ""
+
+    def credentials_for(self, host: str, user: str | None) -> Credentials | None:
+        """Return the first entry for ``host``, else that for any host (``default``); of ``user``,
+        if one is known. Raises CredentialsRefused if this entry cannot be read, or if others can
+        read it. Entries of other hosts do not matter."""
+        for wanted in (host.lower(), None):
+            for entry in self.entries:
+                name = None if entry.host is None else entry.host.lower()
+                if name != wanted or (user is not None and entry.login not in {user, ""}):
+                    continue
+                if entry.problem is not None:
+                    raise _wrong_netrc(self.path, entry.problem)
+                if entry.login and entry.password:
+                    warnings = check_exposure(self.path, "netrc")
+                    place = str(self.path) + (" (default)" if wanted is None else "")
+                    return Credentials(entry.login, entry.password, place, warnings)
         return None
-    _refuse_if_others_can_read(path, "netrc")
-    try:
-        entry = netrc.netrc(str(path)).hosts.get(host)
-    except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as problem:
-        # The parser's own message can quote the line with the password.
-        line = getattr(problem, "lineno", None)
-        raise _unusable(path, "netrc", f"line {line}" if line else "") from None
-    if entry is None:
-        return None
-    login, _account, password = entry
-    if not login or not password or _name(user, environ) not in {None, login}:
-        return None
-    return Credentials(login, password, str(path))
 
 
-def _unusable(path: Path, what: str, why: str) -> CredentialsRefused:
-    return CredentialsRefused(
-        f"cannot read {path} ({what})" + (f": {why}" if why else ""),
-        next_step="It must be a file that only you can read (chmod 600).",
-    )
+def _read_netrc(environ: Mapping[str, str]) -> _Netrc:
+    """Return the netrc file; without entries if there is none, or if we may not read the usual one.
 
-
-def _refuse_if_others_can_read(path: Path, what: str, of_systemd: str = "") -> None:
-    """Raise CredentialsRefused if other users can read a file with a password.
-
-    ``of_systemd``: the folder in which systemd puts the credentials of a service. It lets the
-    service's user read them by an access control list, whose mask stands where the permissions of
-    the group are shown otherwise: the mode is 0440, and no group can read the file.
+    Raises CredentialsRefused if NETRC names a file that cannot be read.
     """
-    others = stat.S_IRGRP | stat.S_IROTH
-    if of_systemd and path.parent == Path(of_systemd):
-        others = stat.S_IROTH
+    named = environ.get("NETRC")
+    path = Path(named or Path(environ.get("HOME", "/nonexistent")) / ".netrc")
+    if not os.path.isfile(path):  # also if its folder cannot be entered
+        return _Netrc(path, trouble=f"NETRC names {path}, which is no file" if named else "")
     try:
-        mode = path.stat().st_mode
-    except OSError:
-        return
-    if not stat.S_ISREG(mode):
-        raise _unusable(path, what, "it is not a file")
-    if mode & others:
-        raise CredentialsRefused(
-            f"{path} ({what}) can be read by other users", next_step=f"chmod 600 {path}"
-        )
+        text = path.read_text("utf-8", "surrogateescape")
+    except OSError as problem:
+        why = f"{path} cannot be read: {reason_of(problem)}"
+        if named:
+            raise CredentialsRefused(why, next_step="Name a file that you may read.") from None
+        return _Netrc(path, trouble=why)
+    entries, stray = parse_netrc(text)
+    problems = [*stray, *(each.problem for each in entries if each.problem is not None)]
+    return _Netrc(path, tuple(entries), f"{path}, {problems[0]}" if problems else "")
+
+
+def _wrong_netrc(path: Path, problem: NetrcProblem) -> CredentialsRefused:
+    return CredentialsRefused(
+        f"cannot read {path} (netrc): {problem}",
+        next_step="An entry has the form: machine HOST login NAME password PASSWORD",
+    )

@@ -14,7 +14,7 @@ from yarl import URL
 from cxrsync.catalog.load import dataset_info
 from cxrsync.config.job import SourceConfig, TransferLimits
 from cxrsync.errors import AccessDenied, SourceError
-from cxrsync.events import EventSink
+from cxrsync.events import EventSink, Notice
 from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.sources import credentials
 from cxrsync.sources.base import Answer, BodyEnd, Opened
@@ -46,6 +46,7 @@ class PhysioNet:
         self._base = URL(origin.base_url)
         self._origin = origin
         self._ask = ask
+        self._emit = emit
         self._watch = SilenceWatch(self._base.host or "", emit)
         self._session = Session(origin, limits, self._find_credentials, self._watch)
         self._bodies = BodyReader(limits.stall_timeout, self._watch)
@@ -118,9 +119,12 @@ class PhysioNet:
 
     async def _find_credentials(self) -> credentials.Credentials:
         host = self._base.host or ""
-        return await asyncio.to_thread(
+        found = await asyncio.to_thread(
             lambda: credentials.find(host, self._origin.user, ask=self._ask, port=self._base.port)
         )
+        for warning in found.warnings:
+            self._emit(Notice(warning))
+        return found
 
     def _explained(
         self, refused: SourceError, response: aiohttp.ClientResponse, ref: RemotePath

@@ -1,15 +1,19 @@
 """Where a password is looked for, in which order, and that no error ever quotes one."""
 
+import errno
+import os
 import stat
 import sys
+import threading
 import traceback
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from cxrsync.config.secret_file import Group
 from cxrsync.errors import CredentialsRefused
-from cxrsync.sources.credentials import Credentials, find
+from cxrsync.sources.credentials import Ask, Credentials, find
 
 HOST = "physionet.org"
 NETRC = f"machine {HOST} login net password from-netrc\n"
@@ -50,9 +54,17 @@ def ask(host: str, user: str | None) -> Credentials:
     return Credentials(f"asked for {user}", "from-a-person", host)
 
 
-def refused(environ: dict[str, str], user: str | None = None) -> CredentialsRefused:
+def nobody(_host: str, _user: str | None) -> None:
+    """There is no terminal."""
+
+
+def refused(
+    environ: dict[str, str],
+    user: str | None = None,
+    ask: Ask = lambda *_who: pytest.fail("asked all the same"),
+) -> CredentialsRefused:
     with pytest.raises(CredentialsRefused) as error:
-        find(HOST, user, environ, lambda *_who: pytest.fail("asked all the same"))
+        find(HOST, user, environ, ask)
     return error.value
 
 
@@ -149,6 +161,13 @@ def test_a_password_file_in_another_encoding_is_not_quoted(tmp_path: Path) -> No
         assert part not in words(error)
 
 
+@pytest.fixture
+def shared_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the group of every file have members that are not its owner."""
+    monkeypatch.setattr("cxrsync.config.secret_file._group", lambda _number: Group("staff"))
+
+
+@pytest.mark.usefixtures("shared_group")
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])
 @pytest.mark.parametrize("name", ["PHYSIONET_PASSWORD_FILE", "NETRC"])
 def test_what_others_can_read_is_refused(tmp_path: Path, name: str, mode: int) -> None:
@@ -160,11 +179,67 @@ def test_what_others_can_read_is_refused(tmp_path: Path, name: str, mode: int) -
     assert stat.S_IMODE(Path(path).stat().st_mode) == mode
 
 
+@pytest.mark.parametrize("content", ["hush", "hush\n"])
+def test_a_password_from_a_pipe(tmp_path: Path, content: str) -> None:
+    """As <(pass show physionet); several jobs of one run ask for it."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o644)
+    writer = threading.Thread(target=pipe.write_text, args=(content,))
+    writer.start()
+    for _job in range(2):
+        found = find(HOST, None, by_file(str(pipe)))
+        assert (found.password, found.warnings) == ("hush", ())
+    writer.join()
+
+
+def test_a_password_of_a_terminal_is_not_waited_for() -> None:
+    ours, theirs = os.openpty()
+    try:
+        assert "is a terminal" in str(refused(by_file(os.ttyname(theirs))))
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+@pytest.mark.parametrize(
+    ("content", "password", "warning"),
+    [
+        ("hush", "hush", ""),
+        ("\ufeffhush\n", "hush", "byte order mark"),
+        ("hush \n", "hush ", "blank"),
+        ("\thush", "\thush", "blank"),
+        ("hush\nmore\n", "hush\nmore", "more than one line"),
+        ("hush".encode("utf-16"), None, "UTF-16"),
+        ("\n", None, "empty"),
+        ("\ufeff", None, "empty"),
+        ("x" * 5000, None, "4,096"),
+    ],
+)
+def test_what_cannot_be_seen_in_a_password_file(
+    tmp_path: Path, content: str | bytes, password: str | None, warning: str
+) -> None:
+    environ = by_file(private(tmp_path / "pw", content))
+    if password is None:
+        assert warning in str(refused(environ))
+        return
+    found = find(HOST, None, environ)
+    assert found.password == password
+    assert len(found.warnings) == bool(warning)
+    assert all(warning in each and "hush" not in each for each in found.warnings)
+
+
+def test_a_secret_that_echo_has_made() -> None:
+    """As of Kubernetes, whose values end as the file that they were made from."""
+    found = find(HOST, None, {name: f"{value}\n" for name, value in ENVIRON.items()})
+    assert found == Credentials("env", "from-env", "PHYSIONET_PASSWORD")
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
 def test_what_only_we_can_read_is_taken(tmp_path: Path, mode: int) -> None:
     assert find(HOST, None, {"NETRC": private(tmp_path / "n", NETRC, mode)}).username == "net"
 
 
+@pytest.mark.usefixtures("shared_group")
 def test_a_credential_of_systemd_may_show_the_mask_of_its_access_control_list(
     tmp_path: Path,
 ) -> None:
@@ -194,8 +269,6 @@ def test_the_netrc_variable_wins_over_home(tmp_path: Path, home: dict[str, str])
     [
         "",
         "machine example.org login a password b\n",
-        # A password goes to the machine that it is for.
-        "default login anyone password anything\n",
         f"machine {HOST} login net\n",
         f"machine {HOST} password from-netrc\n",
         f"machine {HOST} login '' password ''\n".replace("'", '"'),
@@ -210,7 +283,8 @@ def test_a_netrc_without_an_entry_for_us(tmp_path: Path, text: str) -> None:
     [
         f"machine {HOST} login net passwrd hush\n",
         f"machine {HOST} login net password\nhush hush\nhush\n",
-        f"hush\n{NETRC}",
+        f"machine {HOST} login net password",
+        f"machine {HOST} login",
     ],
 )
 def test_a_netrc_that_cannot_be_read_is_not_quoted(tmp_path: Path, text: str) -> None:
@@ -220,6 +294,89 @@ def test_a_netrc_that_cannot_be_read_is_not_quoted(tmp_path: Path, text: str) ->
     assert ": line " in str(error)
     assert "hush" not in words(error)
     assert "passwrd" not in words(error)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        "machine a.test login me password hush hush\n",
+        "machine a.test login me passwrd hush\n",
+        "machine a.test port 21 login me password hush\n",
+        "macdef init\nmachine of a macro\n\n",
+        "# a comment with machine and password\n",
+        b"machine a.test login me password h\xfcsh\n",
+        "machine a.test login me password machine\n",
+        'machine a.test login me password "a b"\n',
+        "machine a.test login me password #hush\n",
+    ],
+)
+@pytest.mark.parametrize("first", [True, False], ids=["before", "behind"])
+def test_entries_of_others_never_stop_us(tmp_path: Path, others: str | bytes, first: bool) -> None:
+    raw = others if isinstance(others, bytes) else others.encode()
+    text = raw + NETRC.encode() if first else NETRC.encode() + raw
+    found = find(HOST, None, {"NETRC": private(tmp_path / "n", text)})
+    assert (found.username, found.password) == ("net", "from-netrc")
+
+
+@pytest.mark.parametrize("before", ["hush\n", "login hush\n"])
+def test_words_before_any_entry_never_stop_us(tmp_path: Path, before: str) -> None:
+    path = private(tmp_path / "n", before + NETRC)
+    assert find(HOST, None, {"NETRC": path}).password == "from-netrc"
+
+
+@pytest.mark.parametrize(
+    ("text", "password"),
+    [
+        ("default login net password any", "any"),
+        (f"{NETRC}default login net password any", "from-netrc"),
+        (f"default login net password any\n{NETRC}", "from-netrc"),
+        (f"machine {HOST.upper()} login net password p", "p"),
+        (f"machine {HOST} user net password p", "p"),
+        (f"machine {HOST}\n\tlogin net\n\tpassword p\n", "p"),
+        (f'machine {HOST} login net password "a \\"b\\" c"', 'a "b" c'),
+        (f"machine {HOST} login net password a\\ b", "a b"),
+        (f"machine {HOST} login net password #p", "#p"),
+        (f"machine {HOST} login net account x password p # mine", "p"),
+        (f"machine {HOST} login other password o\n{NETRC}", "from-netrc"),
+        (f"\ufeff{NETRC}", "from-netrc"),
+        (NETRC.replace("\n", "\r\n"), "from-netrc"),
+    ],
+)
+def test_ways_to_write_an_entry(tmp_path: Path, text: str, password: str) -> None:
+    found = find(HOST, "net", {"NETRC": private(tmp_path / "n", text)})
+    assert (found.username, found.password) == ("net", password)
+
+
+def test_the_entry_default_is_named_as_the_place(tmp_path: Path) -> None:
+    path = private(tmp_path / "n", "default login net password any")
+    assert find("mirror.test", None, {"NETRC": path}).found_in == f"{path} (default)"
+
+
+def test_what_is_wrong_in_a_netrc_without_an_entry_for_us_is_told_at_the_end(
+    tmp_path: Path,
+) -> None:
+    """Perhaps it is the entry that was meant."""
+    text = f"machine a.test login b password c\nmachin {HOST} login net password hush\n"
+    environ = {"NETRC": private(tmp_path / "n", text)}
+    assert find(HOST, None, environ, ask).found_in == HOST
+    error = refused(environ, "me", nobody)
+    assert f"{tmp_path}/n, line 2: an unknown word" in str(error)
+    assert "hush" not in words(error)
+    assert f"'machine {HOST} login me password PASSWORD'" in error.next_step
+
+
+def test_a_usual_netrc_that_we_may_not_read_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private(tmp_path / ".netrc", NETRC)
+
+    def forbidden(*_args: object, **_named: object) -> str:
+        raise PermissionError(errno.EACCES, "")
+
+    monkeypatch.setattr(Path, "read_text", forbidden)
+    assert find(HOST, None, {"HOME": str(tmp_path)}, ask).found_in == HOST
+    assert "Permission denied" in str(refused({"HOME": str(tmp_path)}, None, nobody))
+    assert "Permission denied" in str(refused({"NETRC": f"{tmp_path}/.netrc"}))
 
 
 def test_a_folder_is_no_netrc(tmp_path: Path) -> None:
