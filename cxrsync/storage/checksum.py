@@ -7,7 +7,7 @@ import hashlib
 import os
 import stat
 
-from cxrsync.storage.filesystem import UnexpectedFile
+from cxrsync.storage.filesystem import UnexpectedFile, open_carefully
 
 _READ = 1 << 20
 
@@ -18,13 +18,12 @@ def sha256_file(path: str, *, fsync: bool = False) -> str:
     With ``fsync`` the file is synced first, so that a power cut leaves the bytes that were hashed.
     """
     # Do not follow a symbolic link, which could lead out of the tree. Do not wait at a pipe.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(fd, "rb", buffering=0) as file:
-        found = os.fstat(fd)
+    with open(path, "rb", buffering=0, opener=open_carefully) as file:
+        found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise UnexpectedFile(errno.EINVAL, "not a regular file", path)
         if fsync:
-            os.fsync(fd)
+            os.fsync(file.fileno())
         digest = hashlib.sha256()
         buffer = bytearray(min(_READ, max(1, found.st_size)))
         view = memoryview(buffer)

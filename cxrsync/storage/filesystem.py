@@ -284,15 +284,20 @@ def sync_folders(folders: Iterable[str]) -> None:
             os.close(fd)
 
 
+def open_carefully(path: str, flags: int) -> int:
+    """Open a file for :func:`open`, as its ``opener``: a link is not followed, a pipe not waited
+    for. The file is closed if it turns out to be a folder."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
 def read_json(path: Path) -> Any:
     """Return the content of a small JSON file of our own. Raises OSError, ValueError.
 
     Whatever has that name: a link is not followed, a pipe is not waited for, and the memory stays
     small.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+    with open(path, "rb", opener=open_carefully) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise UnexpectedFile(errno.EINVAL, "not a regular file", str(path))
         text = file.read(_MAX_JSON + 1)
     if len(text) > _MAX_JSON:

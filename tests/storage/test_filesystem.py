@@ -3,14 +3,15 @@
 import errno
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from cxrsync.errors import DiskError, UsageError
 from cxrsync.model import FileStat
-from cxrsync.storage.filesystem import disk_error, make_folders
+from cxrsync.storage.checksum import sha256_file
+from cxrsync.storage.filesystem import disk_error, make_folders, read_json
 from cxrsync.storage.layout import is_version_root
 from cxrsync.storage.tree import Tree
 
@@ -258,3 +259,17 @@ def test_a_file_that_another_run_has_replaced_is_not_taken_back(tmp_path: Path) 
     (tree.own / "new").replace(tree.own / "tree.json")
     tree.remove_created()
     assert (tree.own / "tree.json").read_text() == "theirs"
+
+
+@pytest.mark.parametrize("read", [read_json, lambda path: sha256_file(str(path))])
+def test_a_folder_in_the_place_of_a_file_is_not_left_open(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    """A reader of many such places would run out of descriptors."""
+    spare = os.dup(0)
+    os.close(spare)
+    with pytest.raises(IsADirectoryError):
+        read(tmp_path)
+    again = os.dup(0)
+    os.close(again)
+    assert again == spare
