@@ -72,6 +72,7 @@ def test_a_full_disk(pulled: Machine, command: str) -> None:
     assert done.code == 7
     assert "standard output" in done.err
     assert "No space left" in done.err
+    assert "Free disk space" in done.err
     assert "Traceback" not in done.err
     assert "Exception ignored" not in done.err
 
@@ -80,7 +81,9 @@ def test_a_full_disk(pulled: Machine, command: str) -> None:
 def test_no_output_at_all(pulled: Machine, command: str) -> None:
     done = redirected(pulled, ">&-", *COMMANDS[command])
     assert done.code == 7
-    assert "standard output" in done.err
+    assert "standard output: Bad file descriptor" in done.err
+    assert "since it was closed" in done.err
+    assert "disk space" not in done.err
     assert "Traceback" not in done.err
     # Who has nothing to write there does not miss it.
     for words in (("verify", "--jpg"), ("pull", *SHARD)):
@@ -112,6 +115,7 @@ def test_a_disk_that_takes_a_part(pulled: Machine, tmp_path: Path, unbuffered: s
     )
     assert (done.code, into.stat().st_size) == (7, 4096)
     assert "File too large" in done.err
+    assert "ulimit -f" in done.err
 
 
 @pytest.mark.parametrize("where", ["2>/dev/full", "2>&-"])
