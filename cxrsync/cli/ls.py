@@ -37,7 +37,7 @@ def ls(verbosity: Verbosity, /, form: str, **options: Any) -> int:
     """Print the selected files without fetching them.
 
     The local manifest and tables are enough; no network is needed. If one of them is missing, it is
-    fetched into DEST, where a later pull finds it.
+    fetched into DEST, where a later pull finds it. PLACE: as for pull.
     """
     return asyncio.run(_run(job_of(options), form, verbosity))
 

@@ -46,7 +46,8 @@ def status(
 ) -> int:
     """Count verified and missing files, by shard. Hashes nothing; needs no lock or write access.
 
-    Without a selection, everything that this tree was pulled with is counted. While a pull is
+    PLACE: as for pull. Without a selection, everything that this tree was pulled with is counted.
+    While a pull is
     running, the counts may be half a minute old; the output says so.
     """
     file = report_file(html, "--html")

@@ -55,7 +55,8 @@ def verify(
 ) -> int:
     """Hash the local files again; report what is missing, bad, unreadable or extra.
 
-    Without a selection, everything that this tree was pulled with is verified. Needs no network, no
+    PLACE: as for pull. Without a selection, everything that this tree was pulled with is verified.
+    Needs no network, no
     lock and no write access (--repair needs all three, --scrub the lock and write access). Exit 0
     if all files are good, 6 if a file is bad, 5 if one is missing or cannot be read, 7 if the disk
     fails. With --repair: as for pull, and 6 if a bad file could not be replaced.
