@@ -107,8 +107,21 @@ def cli(ctx: click.Context, /, verbose: bool, quiet: bool, as_json: bool, **_deb
     ctx.obj.as_json = as_json
 
 
+def _use_utf8_names() -> None:
+    """Start again in Python's UTF-8 mode (PEP 540) if the names of files have another encoding.
+
+    Paths of a manifest are UTF-8. Under a locale like ISO-8859-1, or C with PYTHONUTF8=0, Python
+    cannot give every such name to a file.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and sys.executable:
+        with contextlib.suppress(OSError):  # without it, the lines of such names are rejected
+            words = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+            os.execv(sys.executable, words)  # noqa: S606 - this very program
+
+
 def entry() -> None:
     """Run the ``cxrsync`` command of this process."""
+    _use_utf8_names()
     open_standard_streams()
     end_at_warnings()
     code: int = ExitCode.UNEXPECTED

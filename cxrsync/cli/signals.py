@@ -36,6 +36,8 @@ def obeying_signals(prompt: TerminalPrompt, reporters: Reporters) -> Iterator[Ca
 
     obeyed = [number for number in CODES if not is_ignored(number)]
     before = {number: signal.getsignal(number) for number in obeyed}
+    # asyncio's own handler of Ctrl-C cancels a task, which does not end a write to a full pipe.
+    before[signal.SIGINT] = signal.default_int_handler
     for number in obeyed:
         loop.add_signal_handler(number, on_signal, number, CODES[number])
     try:
