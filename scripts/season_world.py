@@ -180,7 +180,7 @@ def differences(root: Path, listed: dict[str, str]) -> list[str]:
 def proofs(root: Path) -> dict[str, float]:
     """When each file of a tree was verified, by its states."""
     found = {}
-    for folder in sorted((root / ".cxrsync").iterdir()):
+    for folder in sorted((root / ".cxrsync").glob("*")):
         state = State.read(Tree(root).partition(folder.name)) if folder.is_dir() else None
         if state is not None:
             with state:
