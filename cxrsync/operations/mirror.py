@@ -11,7 +11,6 @@ A pull may take months. With a scrub in the file, all of this begins anew after 
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -43,7 +42,13 @@ from cxrsync.operations.exit_status import disk_error_of
 from cxrsync.operations.mirror_limits import Spent, is_used_up, within
 from cxrsync.operations.mirror_result import JobResult, MirrorResult
 from cxrsync.operations.mirror_scrub import EmitFor, Scrubs, logged_summary
-from cxrsync.operations.mirror_trees import log_as_left, marked_tree, run_at_work, waiting_since
+from cxrsync.operations.mirror_trees import (
+    is_same_tree,
+    log_as_left,
+    marked_tree,
+    run_at_work,
+    waiting_since,
+)
 from cxrsync.operations.mirror_versions import Versions, first_version
 from cxrsync.operations.prepare import create_tree
 from cxrsync.operations.pull import Scope, pull
@@ -205,7 +210,7 @@ class _Mirror:
 
     def _refuse_double(self, job: MirrorJob, tree: Tree) -> None:
         for name, other in self._trees.items():
-            if name != job.name and os.path.samefile(other.root, tree.root):
+            if name != job.name and is_same_tree(other, tree):
                 raise UsageError(
                     f"the jobs {name} and {job.name} are for one tree: {tree.root}",
                     next_step="Put both selections into one job.",

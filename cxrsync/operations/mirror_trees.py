@@ -118,6 +118,14 @@ def is_begun(tree: Tree) -> bool:
         return True
 
 
+def is_same_tree(one: Tree, other: Tree) -> bool:
+    """Return whether two trees are one folder; no if one of them is gone by now."""
+    try:
+        return os.path.samefile(one.root, other.root)
+    except OSError:
+        return False
+
+
 def waiting_since(tree: Tree, now: float) -> tuple[str, str]:
     """Return the sort key of a job: the time of its last complete run, then of its last run.
 

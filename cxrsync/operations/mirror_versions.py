@@ -39,7 +39,7 @@ from cxrsync.operations.version_look import beside, look, newest_open_version
 from cxrsync.plan.newer_versions import version_to_follow
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.base import Source
-from cxrsync.storage.filesystem import make_folders, sync_folders
+from cxrsync.storage.filesystem import sync_folders
 from cxrsync.threads import run_in_thread
 
 
@@ -212,7 +212,6 @@ def _give_place(job: Job, present: Target, version: str) -> None:
     if place.exists:
         return
     parent = place.root.parent
-    make_folders(parent)
     if os.stat(parent).st_dev != os.stat(present.tree.root).st_dev:
         raise RefusedForSafety(
             f"version {version} of {job.dataset} is published, but {place.root} would be on "

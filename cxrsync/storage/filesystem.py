@@ -258,9 +258,16 @@ def file_stat(status: os.stat_result) -> FileStat:
 
 def make_folders(folder: Path) -> list[Path]:
     """Make a folder and its parents (``mkdir -p``), for their owner only, whatever the umask is.
-    Return the new ones, from the top down. Raises OSError."""
+    Return the new ones, from the top down.
+
+    Raises OSError; FileNotFoundError if the folder ``.cxrsync`` would have to be made, which marks
+    a tree. Only :meth:`Tree.create` makes it: a run whose disk was unmounted must not leave a
+    marker under the mount point, where the next run would fetch everything again.
+    """
     if os.path.isdir(folder):
         return []
+    if folder.name == OWN_FOLDER:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
     new = make_folders(folder.parent)
     try:
         os.mkdir(folder, FOLDER_MODE)

@@ -155,7 +155,7 @@ class Tree:
         """
         self.check_folder(OWN_FOLDER)
         try:
-            new = self._make_own_folder(self.own)
+            new = self._make_marker()
             for folder in new:
                 with contextlib.suppress(PermissionError):  # a folder that may be written, not read
                     sync_folders([str(folder.parent)])
@@ -183,6 +183,19 @@ class Tree:
         new = self._make_own_folder(folder)
         self._share_all(new)
         return new
+
+    def _make_marker(self) -> list[Path]:
+        new = self._make_own_folder(self.root)
+        if self.own.is_dir():
+            return new
+        try:
+            os.mkdir(self.own, FOLDER_MODE)
+        except FileExistsError:
+            if not self.own.is_dir():
+                raise
+            return new
+        self._created.append(_Created(self.own, _inode(self.own)))
+        return [*new, self.own]
 
     def _make_own_folder(self, folder: Path) -> list[Path]:
         new = make_folders(folder)

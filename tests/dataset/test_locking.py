@@ -251,6 +251,7 @@ async def test_the_silence_of_an_owner_counts_for_all_its_locks(
     """Five minutes for ten shards, not fifty."""
     shards = [f"p1{number}" for number in range(10)]
     tree = Tree(tmp_path)
+    tree.create()
     others = [Lock(tree.partition(shard)) for shard in shards]
     for other in others:
         other.acquire()
@@ -274,6 +275,7 @@ async def test_the_silence_of_an_owner_counts_for_all_its_locks(
 
 async def test_the_timeout_is_for_all_partitions_together(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
+    tree.create()
     events: list[Event] = []
     free = asyncio.Event()
     first, second = (Lock(tree.partition(shard)) for shard in ("p10", "p11"))

@@ -32,7 +32,12 @@ def server() -> Iterator[ScriptedServer]:
 
 def lock_of(dest: Path, folder: str) -> Lock:
     """What another run holds."""
-    return Lock(dest / SLUG / VERSION / ".cxrsync" / folder)
+    return _lock(dest / SLUG / VERSION, folder)
+
+
+def _lock(root: Path, folder: str) -> Lock:
+    (root / ".cxrsync").mkdir(parents=True, exist_ok=True)
+    return Lock(root / ".cxrsync" / folder)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +90,7 @@ def test_a_person_sees_it_and_is_obeyed(
     number: signal.Signals,
 ) -> None:
     machine = make_machine(serve())
-    with Lock(machine.dest / JPG / "2.1.0" / ".cxrsync" / "p10"):
+    with _lock(machine.dest / JPG / "2.1.0", "p10"):
         words = ("pull", "--jpg", "--shard", "p10", "--wait-lock", "3600", "--json")
         said = tmp_path / "said"
         with said.open("w") as stderr:

@@ -13,6 +13,7 @@ from cxrsync.model import FileStat
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import disk_error, make_folders, read_json
 from cxrsync.storage.layout import is_version_root
+from cxrsync.storage.lock import Lock
 from cxrsync.storage.tree import Tree
 
 
@@ -273,3 +274,16 @@ def test_a_folder_in_the_place_of_a_file_is_not_left_open(
     again = os.dup(0)
     os.close(again)
     assert again == spare
+
+
+def test_only_create_makes_the_marker(tmp_path: Path) -> None:
+    """A run whose disk is gone would make it under the mount point."""
+    tree = Tree(tmp_path / "a" / "b")
+    with pytest.raises(FileNotFoundError):
+        make_folders(tree.partition("p10"))
+    with pytest.raises(DiskError, match="No such file"):
+        Lock(tree.partition("p10")).acquire()
+    assert list(tmp_path.iterdir()) == []
+    tree.create()
+    tree.create()
+    assert make_folders(tree.partition("p10")) == [tree.partition("p10")]

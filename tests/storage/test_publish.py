@@ -37,8 +37,8 @@ IMAGE = "files/p10/p10000032/s50414267/image.jpg"
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
     tree = Tree(tmp_path / "mimic-cxr-jpg" / "2.1.0")
-    make_folders(tree.partition("p10"))
     tree.create()
+    make_folders(tree.partition("p10"))
     return tree
 
 

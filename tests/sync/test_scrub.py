@@ -29,6 +29,7 @@ PATHS = [f"files/p10/p10000001/s50000001/{number}.jpg" for number in range(4)]
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
     tree = Tree(tmp_path / "mirror")
+    tree.create()
     with State.open(tree.partition("p10"), "test")[0] as state:
         for path in PATHS:
             tree.make_parent(path)

@@ -27,7 +27,9 @@ def record(number: int, shard: str = "p10") -> FileRecord:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
-    return Tree(tmp_path / "mirror")
+    tree = Tree(tmp_path / "mirror")
+    tree.create()
+    return tree
 
 
 @pytest.fixture
