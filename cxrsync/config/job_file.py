@@ -228,6 +228,7 @@ class _Reader:
         what = f"{LATEST} may become" if taker.follows_latest else "keep_versions may discard"
         place = (os.path.realpath(taker.job.dest), taker.job.dataset)
         for each in jobs:
+            self._refuse_naming(at, taker, each)
             if each is taker or (os.path.realpath(each.job.dest), each.job.dataset) != place:
                 continue
             raise self._document.error(
@@ -236,6 +237,28 @@ class _Reader:
                 f"{taker.job.dest}",
                 "Put both selections into one job, or give one of them another dest.",
             )
+
+    def _refuse_naming(self, at: int, taker: MirrorJob, other: MirrorJob) -> None:
+        """Raise UsageError if another job names what a job may discard: without it the whole job
+        file would be refused."""
+        if "keep_versions" not in taker.settings or taker is other:
+            return
+        job = other.job
+        named = {
+            "link_from": job.link_from,
+            "from": job.origin.from_dir,
+            "split_table": job.selection.split_table or None,
+        }
+        held = Path(os.path.realpath(taker.job.dest))
+        for key, path in named.items():
+            real = held if path is None else Path(os.path.realpath(path))
+            if real.is_relative_to(held) and taker.job.dataset in real.relative_to(held).parts[:-1]:
+                what = f"{path}, which the job {other.name!r} names in {key}"
+                raise self._document.error(
+                    (JOBS, at),
+                    f"keep_versions may discard {what}",
+                    "Leave out keep_versions, or let that job name something that stays.",
+                )
 
     # ── keys and values ────────────────────────────────────────────────────────────────────────
 

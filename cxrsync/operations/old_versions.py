@@ -10,8 +10,11 @@ A tree is moved only if all of this holds; otherwise it stays, and a notice says
    dataset.
 2. No run works on it. All its locks are held during the move.
 3. It was pulled with no other selection than the job's.
-4. Every file in it is listed by one of its manifests, or recorded as verified: nobody's own files
-   are among them.
+4. Every file in it is listed by one of its manifests, or recorded as verified, and has the bytes
+   of that: nobody's own files, and nobody's changes, are among them.
+
+A tree into which nothing was pulled, such as one that ``diff`` has begun, neither counts as a kept
+version nor is moved.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from time import time
 
@@ -32,12 +37,14 @@ from cxrsync.dataset.partition_states import partition_names, pulled_selections
 from cxrsync.dataset.target import Target
 from cxrsync.errors import CxrsyncError, Locked
 from cxrsync.manifest.file import ManifestFile
-from cxrsync.model import MANIFEST_NAME, ROOT
-from cxrsync.operations.mirror_trees import marked_versions
+from cxrsync.model import MANIFEST_NAME, ROOT, Entry, FileRecord
+from cxrsync.operations.mirror_trees import is_begun, marked_versions
 from cxrsync.operations.run_log import active_runs, run_stamp, run_times
 from cxrsync.plan.newer_versions import surplus_versions
+from cxrsync.plan.survey import matches_record
 from cxrsync.sanitize import reason_of
 from cxrsync.sorted_merge import left_join
+from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import make_folders, sync_folders
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.state_db import State
@@ -46,6 +53,7 @@ from cxrsync.storage.tree import Tree
 
 Tell = Callable[[str], None]
 _LOCK_FOLDER = "lock"
+_PATH = attrgetter("path")
 
 
 class _Stays(Exception):
@@ -63,10 +71,11 @@ def discard_old_versions(
     """
     try:
         marked = marked_versions(job)
-    except CxrsyncError as unknown:
-        tell(f"no older version is moved to the trash: {unknown}")
+        begun = [version for version, tree in marked.items() if is_begun(tree)]
+    except (CxrsyncError, OSError) as unknown:
+        tell(f"no older version is moved to the trash: {reason_of(unknown)}")
         return
-    surplus = [] if keep is None else surplus_versions(marked, present.version, keep)
+    surplus = [] if keep is None else surplus_versions(begun, present.version, keep)
     for version in surplus:
         try:
             stamp = run_stamp(present.tree, now())
@@ -87,9 +96,9 @@ def _move(job: Job, old: Tree, present: Target, version: str, stamp: str) -> Pat
     """Move one tree; return its new path. ``stamp``: the name of its folder in the trash. Raises:
     _Stays, CxrsyncError, OSError."""
     _check_place(old, version, present.tree)
-    for folder in (job.link_from, job.origin.from_dir):
-        if folder is not None and Path(os.path.realpath(folder)).is_relative_to(old.root.resolve()):
-            raise _Stays(f"the job names {folder}")
+    for named in (job.link_from, job.origin.from_dir, job.selection.split_table or None):
+        if named is not None and Path(os.path.realpath(named)).is_relative_to(old.root.resolve()):
+            raise _Stays(f"the job names {named}")
     _check_selections(old, present.tree, job.selection)
     _check_files(old)
     with _locked(old):
@@ -133,24 +142,48 @@ def _check_selections(old: Tree, new: Tree, selection: Selection) -> None:
 
 
 def _check_files(old: Tree) -> None:
-    """Raise _Stays if the tree has files that are not the dataset's."""
+    """Raise _Stays if the tree has files that are not the dataset's, or have other bytes."""
     with ExitStack() as stack:
-        known: list[Iterator[str]] = [
-            (row.path for row in stack.enter_context(state).records())
+        known: list[Iterator[Entry | FileRecord]] = [
+            stack.enter_context(state).records()
             for name in partition_names(old)
             if (state := State.read(old.partition(name))) is not None
         ]
         manifests = [*manifests_folder(old).glob(f"*-{MANIFEST_NAME}")]
         if old.find(MANIFEST_NAME) is not None:
             manifests.append(old.manifest)
-        known += [stack.enter_context(closing(ManifestFile(path))).paths() for path in manifests]
-        joined = left_join(old.files(), heapq.merge(*known), str, str)
-        for path, other in joined:
-            if other is None and not _is_harmless(path):
-                raise _Stays(
-                    f"{path} in {old.root} is not a file of the dataset. Move what is your own "
-                    "elsewhere, or move the tree away yourself"
-                )
+        known += [_entries(stack.enter_context(closing(ManifestFile(path)))) for path in manifests]
+        by_path = (
+            (path, list(each)) for path, each in groupby(heapq.merge(*known, key=_PATH), _PATH)
+        )
+        for path, found in left_join(old.files(), by_path, str, itemgetter(0)):
+            if _is_harmless(path):
+                continue
+            if found is None:
+                what = "is not a file of the dataset"
+            elif not _has_known_bytes(old, path, found[1]):
+                what = "has not the bytes of the dataset's file"
+            else:
+                continue
+            raise _Stays(
+                f"{path} in {old.root} {what}. Move what is your own elsewhere, or move the tree "
+                "away yourself"
+            )
+
+
+def _entries(manifest: ManifestFile) -> Iterator[Entry]:
+    return (entry for _offset, entry in manifest.entries())
+
+
+def _has_known_bytes(old: Tree, path: str, known: list[Entry | FileRecord]) -> bool:
+    """Return whether a file is as it was recorded, by size and time, or has the bytes that a record
+    or a manifest names. Raises OSError if it cannot be read."""
+    found = old.find(path)
+    if found is None:  # a link, which is nobody's of the dataset
+        return False
+    if any(isinstance(each, FileRecord) and matches_record(each, found) for each in known):
+        return True
+    return sha256_file(old.final(path)) in {each.sha256 for each in known}
 
 
 def _is_harmless(path: str) -> bool:

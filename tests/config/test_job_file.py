@@ -285,6 +285,24 @@ def test_a_dataset_without_its_version(tmp_path: Path, keys: str, said: str) -> 
         read(tmp_path, f"jobs:\n  - {{{keys}}}\n")
 
 
+def test_what_another_job_names_may_not_be_discarded(tmp_path: Path) -> None:
+    """Once its folder is in the trash, the whole file would be refused."""
+    (tmp_path / "m/mimic-cxr-jpg/2.0.0").mkdir(parents=True)
+    text = (
+        f"jobs:\n  - {{jpg: true, dest: m, {LATEST}, {KEEP}}}\n"
+        f"  - {{name: b, jpg: true, dest: elsewhere, {VERSION}, "
+        "link_from: m/mimic-cxr-jpg/PLACE}\n"
+    )
+    what, step = refusal(tmp_path, text.replace("PLACE", "2.0.0"))
+    assert "line 2, column 5: jobs[0]: keep_versions may discard " in what
+    assert "which the job 'b' names in link_from" in what
+    assert "Leave out keep_versions" in step
+    (tmp_path / "jobs.yaml").write_text(text.replace("/PLACE", ""))  # it holds all versions
+    assert len(read_job_file(tmp_path / "jobs.yaml").jobs) == 2
+    (tmp_path / "jobs.yaml").write_text(text.replace("PLACE", "2.0.0").replace(f", {KEEP}", ""))
+    assert len(read_job_file(tmp_path / "jobs.yaml").jobs) == 2
+
+
 def test_a_job_that_follows_the_newest_version(tmp_path: Path) -> None:
     text = (
         "defaults: {dataset_version: latest, keep_versions: 2}\n"

@@ -1,6 +1,7 @@
 """A mirror whose dataset gets a new version: it is reported or followed; old ones are let go."""
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -409,6 +410,34 @@ def test_two_versions_are_kept(stage: Stage) -> None:
     assert (stage.tree(NEW) / "SHA256SUMS.txt").exists()
 
 
+def test_what_diff_has_begun_is_no_version_that_is_kept(stage: Stage) -> None:
+    begin(stage, extra="keep_versions: 2")
+    hollow = stage.tree("2.0.5")
+    (hollow / ".cxrsync").mkdir(parents=True)
+    claim = {"dataset": JPG, "version": "2.0.5"}
+    (hollow / ".cxrsync/tree.json").write_text(json.dumps(claim))
+    shutil.copy2(stage.published / OLD / MANIFEST, hollow)
+    stage.publish()
+    assert stage.night() == Ended(0, "", "")
+    assert (stage.tree(OLD) / MANIFEST).exists()
+    stage.write(JOBS, "keep_versions: 1")
+    assert stage.night() == Ended(0, "", "")
+    assert (stage.trashed() != [], stage.tree(OLD).exists()) == (True, False)
+    assert (hollow / MANIFEST).exists()
+
+
+def test_files_whose_times_were_lost_are_still_the_datasets(stage: Stage) -> None:
+    """As in a tree that was copied to another disk."""
+    begin(stage)
+    stage.publish()
+    assert stage.night() == Ended(0, "", "")
+    for path in files_below(stage.tree(OLD)):
+        os.utime(stage.tree(OLD) / path, (1_700_000_000,) * 2)
+    stage.write(JOBS, "keep_versions: 1")
+    assert stage.night() == Ended(0, "", "")
+    assert len(stage.trashed()) == 1
+
+
 def test_not_before_the_new_one_is_complete(stage: Stage) -> None:
     begin(stage, extra="keep_versions: 1")
     stage.publish()
@@ -432,6 +461,18 @@ def test_not_before_the_new_one_is_complete(stage: Stage) -> None:
 
 def own_notes(stage: Stage) -> None:
     (stage.tree(OLD) / "files/p10/notes.txt").write_text("a doctor's")
+
+
+def own_change(stage: Stage) -> None:
+    image = next(stage.tree(OLD).glob("files/p10/*/*/*.jpg"))
+    image.chmod(0o600)
+    image.write_bytes(b"a doctor's")
+
+
+def own_link(stage: Stage) -> None:
+    image = next(stage.tree(OLD).glob("files/p10/*/*/*.jpg"))
+    image.unlink()
+    image.symlink_to(stage.machine.home)
 
 
 def other_selection(stage: Stage) -> None:
@@ -466,6 +507,8 @@ def at_work(stage: Stage) -> None:
     ("spoil", "said"),
     [
         (own_notes, "files/p10/notes.txt in "),
+        (own_change, "has not the bytes of the dataset's file"),
+        (own_link, "has not the bytes of the dataset's file"),
         (other_selection, "was also pulled with another selection"),
         (other_mark, ""),
         (no_mark, ""),
