@@ -21,10 +21,9 @@ from cxrsync.dataset.local_manifest import PARTIAL, manifests_folder
 from cxrsync.dataset.partition_states import partition_names
 from cxrsync.errors import DiskError, UsageError
 from cxrsync.model import MANIFEST_NAME
-from cxrsync.sanitize import reason_of
 from cxrsync.storage.access import OWNER_ONLY, Access
 from cxrsync.storage.atomic_write import write_file
-from cxrsync.storage.filesystem import read_json
+from cxrsync.storage.filesystem import disk_failure, read_json
 from cxrsync.storage.sidecar import sidecar_path
 from cxrsync.storage.state_db import State
 from cxrsync.storage.state_snapshot import STATE_NAME
@@ -105,7 +104,7 @@ def write_record(tree: Tree, record: Record) -> None:
     try:
         write_file(tree.own / RECORD, content, access=tree.access)
     except OSError as problem:
-        raise DiskError(f"cannot write {tree.own / RECORD}: {reason_of(problem)}") from None
+        raise disk_failure(problem, f"cannot write {tree.own / RECORD}") from None
 
 
 def recorded_access(tree: Tree) -> tuple[Access, str]:

@@ -78,9 +78,9 @@ def _inspect_file(key: str, path: Path) -> Finding:
     folder = path.parent
     by_effective_id = os.access in os.supports_effective_ids
     what, step = "", ""
-    if path.is_dir():
+    if os.path.isdir(path):
         what, step = f"{path} is a folder", "Name a file in it."
-    elif not folder.is_dir():
+    elif not os.path.isdir(folder):
         what, step = f"there is no folder {folder}", f"mkdir -p {folder}"
     elif not os.access(folder, os.W_OK | os.X_OK, effective_ids=by_effective_id):
         what, step = f"this user may not create files in {folder}", "Allow it, or name another."

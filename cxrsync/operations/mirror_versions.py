@@ -221,6 +221,6 @@ def _give_place(job: Job, present: Target, version: str) -> None:
             "it.",
         )
     fetched = beside(present.tree, job.dataset, version)
-    if fetched.is_dir():
+    if os.path.isdir(fetched):
         os.rename(fetched, place.root)
         sync_folders([str(parent)])

@@ -116,10 +116,10 @@ def _move(job: Job, old: Tree, present: Target, version: str, stamp: str) -> Pat
 
 def _check_place(old: Tree, version: str, new: Tree) -> None:
     root = old.root
-    if root.is_symlink() or root.parent != new.root.parent or root.name != version:
+    if os.path.islink(root) or root.parent != new.root.parent or root.name != version:
         raise _Stays(f"{root} does not lie beside {new.root}")
     trash = new.own / TRASH_FOLDER
-    if trash.is_symlink() or os.lstat(root).st_dev != os.lstat(new.own).st_dev:
+    if os.path.islink(trash) or os.lstat(root).st_dev != os.lstat(new.own).st_dev:
         raise _Stays(f"{root} and {trash} are not on one file system")
     _check_alone(old)
 
@@ -208,7 +208,7 @@ def _locked(old: Tree) -> Iterator[None]:
 def _pass_trash_on(old: Tree, new: Tree) -> None:
     """Move the folders of the older tree's trash to the new tree's, under their own dates."""
     trash = old.own / TRASH_FOLDER
-    if trash.is_symlink() or not trash.is_dir():
+    if os.path.islink(trash) or not os.path.isdir(trash):
         return
     make_folders(new.own / TRASH_FOLDER)
     for folder in sorted(trash.iterdir()):

@@ -117,7 +117,8 @@ def open_standard_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, flags)  # it gets the lowest free number, which is this one
+    # As Python's own: the descriptors stay open when these objects go.
     if sys.stdin is None:
-        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - never closed
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - never closed
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
