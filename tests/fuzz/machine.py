@@ -123,9 +123,8 @@ _OF_JOBS = _options_of("pull")
 
 _GOOD = {
     Type.INT: ["1", "2", "32"],
-    Type.SECONDS: ["1", "2.5"],
     Type.SIZE: ["1k", "5M", "1T"],
-    Type.DURATION: ["0", "1d"],
+    Type.DURATION: ["0", "1d", "2.5", "90m"],
     Type.SHARE: ["1", "100%"],
     Type.WINDOW: ["00:00-24:00", "22:00-06:00"],
     Type.IDS: ["@list.csv", "@file"],
