@@ -142,7 +142,9 @@ class _Stream(io.TextIOWrapper):
     def text(self) -> str:
         """All of it, with the line ends that a pipe read as text would show."""
         self.flush()
-        return io.TextIOWrapper(io.BytesIO(self._kept.getvalue()), encoding="utf-8").read()
+        return io.TextIOWrapper(
+            io.BytesIO(self._kept.getvalue()), encoding="utf-8", errors="surrogateescape"
+        ).read()
 
 
 _SIGNALS = (
