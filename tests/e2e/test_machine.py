@@ -209,7 +209,7 @@ def test_a_certificate_that_has_expired(machine: Machine, tmp_path: Path) -> Non
 
 
 LIMITS = {
-    "open files": ("nofile", 12, 7, "ulimit -n"),
+    "open files": ("nofile", 8, 7, "ulimit -n"),
     "the size of files": ("fsize", 9000, 7, "ulimit -f"),
     "memory": ("as", 60_000_000, 7, "cannot continue"),  # or threads, which need it first
 }
