@@ -29,6 +29,7 @@ _COMMANDS = {
     "diff": "cxrsync.cli.diff:diff",
     "verify": "cxrsync.cli.verify:verify",
     "status": "cxrsync.cli.status:status",
+    "access": "cxrsync.cli.access:access",
     "mirror": "cxrsync.cli.mirror:mirror",
     "demo": "cxrsync.cli.demo:demo",
 }
@@ -87,6 +88,7 @@ def cli(ctx: click.Context, /, verbose: bool, quiet: bool, as_json: bool, **_deb
     """Download and mirror PhysioNet's chest X-ray datasets: resumable, verified, gentle.
 
     \b
+      cxrsync access                      try your account: which step is missing, what to do
       cxrsync pull --jpg --shard p10      fetch one tenth of MIMIC-CXR-JPG; run again to resume
       cxrsync pull --jpg --split test     fetch the test split; --dry-run shows what and how long
       cxrsync ls --jpg --frontal          print the paths of selected files

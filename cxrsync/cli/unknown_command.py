@@ -19,6 +19,7 @@ _NEAR = {
     "verify --repair": "repair fix heal mend",
     "diff": "compare changes cmp delta versions",
     "status": "info stat progress report summary du state",
+    "access": "doctor permissions credentials check-access why denied test-access probe ping",
     "mirror": "run cron job jobs schedule batch nightly serve daemon",
     "demo": "test try example examples tutorial quickstart",
     "pull --dry-run": "plan estimate simulate preview size dry-run dryrun",

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from cxrsync.preflight.destination import DestinationInfo, Mount
+from cxrsync.preflight.destination import DestinationInfo, mount_of
 
 # File system types and sources, as Linux names them. The type of the native pCloud client depends
 # on how it was installed.
@@ -60,7 +60,7 @@ class SyncedDrive(NamedTuple):
 
 def find_synced_drive(destination: DestinationInfo) -> SyncedDrive | None:
     """Return the synced drive that contains the destination, or None."""
-    mount = _mount_of(destination)
+    mount = mount_of(destination)
     if mount is not None:
         client = _BY_TYPE.get(mount.kind) or _BY_SOURCE.get(mount.source)
         if client:
@@ -73,12 +73,6 @@ def find_synced_drive(destination: DestinationInfo) -> SyncedDrive | None:
                 if fnmatchcase(name, marker):
                     return SyncedDrive(client, f"it left {folder / name}")
     return None
-
-
-def _mount_of(destination: DestinationInfo) -> Mount | None:
-    """Return the mount of the destination: the deepest above it; of several, the last one made."""
-    above = [each for each in destination.mounts if destination.place.is_relative_to(each.point)]
-    return max(reversed(above), key=lambda each: len(each.point.parts), default=None)
 
 
 def _client_by_name(folder: PurePosixPath, home: PurePosixPath) -> str | None:

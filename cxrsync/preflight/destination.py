@@ -52,6 +52,12 @@ def _unescape(name: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), name)
 
 
+def mount_of(destination: DestinationInfo) -> Mount | None:
+    """Return the mount of the destination: the deepest above it; of several, the last one made."""
+    above = [each for each in destination.mounts if destination.place.is_relative_to(each.point)]
+    return max(reversed(above), key=lambda each: len(each.point.parts), default=None)
+
+
 def inspect(place: Path) -> DestinationInfo:
     """Return the facts about ``place`` that we may read. It need not exist."""
     real = PurePosixPath(os.path.realpath(place))

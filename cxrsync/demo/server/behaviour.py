@@ -33,6 +33,8 @@ class ServerBehaviour:
     """After so many requests the public API answers 429."""
     api_retry_after: str | None = "3600"
     """The Retry-After of that answer."""
+    clock_ahead: float = 0.0
+    """Seconds by which its clock, in the Date of each answer, is ahead of this machine's."""
     open_datasets: frozenset[str] = frozenset()
     """Slugs served without credentials."""
     rate: int | None = None

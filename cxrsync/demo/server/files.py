@@ -64,6 +64,7 @@ class FileTree:
             "title": f"{slug}, a synthetic miniature",
             "version": version,
             "abstract": "Made by cxrsync for its demo and tests: no data of any patient.",
+            "doi": "10.5072/synthetic",  # the prefix for tests
             "license": {"name": "Synthetic data, free to use", "slug": "synthetic"},
             "main_storage_size": sum(_sizes(folder)),
         }

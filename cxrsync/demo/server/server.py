@@ -11,9 +11,11 @@ import socket
 import struct
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
+from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -260,7 +262,8 @@ class MiniPhysioNet:
         self, request: web.BaseRequest, path: str, reply: Reply, connection: Connection
     ) -> web.StreamResponse:
         """Send and count a reply. A client that disconnects in the middle is no error."""
-        headers = CIMultiDict([("Server", "nginx"), *reply.headers])
+        date = formatdate(time.time() + self.behaviour.clock_ahead, usegmt=True)
+        headers = CIMultiDict([("Server", "nginx"), ("Date", date), *reply.headers])
         if reply.status != HTTPStatus.NOT_MODIFIED and reply.sized:
             headers.setdefault("Content-Length", str(sum(map(len, reply.body))))
         kind = web.StreamResponse if reply.sized else _Unsized

@@ -1,4 +1,4 @@
-"""PhysioNet's public API: which versions a dataset has, and how large a version is.
+"""PhysioNet's public API: which versions a dataset has, and what it says about a version.
 
 It is a convenience, asked without signing in, and it is rationed. So each question is asked at most
 once in a run, also after a failure; its answer is remembered for a day, and a refusal (429, or a
@@ -36,6 +36,7 @@ from cxrsync.sources.http.refusals import named, retry_after
 from cxrsync.sources.http.session import Session
 
 _MAX_BYTES = 1 << 20
+_MAX_LINE = 300
 _TOO_MANY = 429
 _RATION = (
     "PhysioNet rations its public API: all users behind one address share 100 requests a day. "
@@ -59,10 +60,45 @@ _VERSIONS = _Question(
         and all(isinstance(each, str) and NAME.fullmatch(each) for each in value)
     ),
 )
-_TOTAL = _Question(
-    lambda found: found["main_storage_size"],
-    lambda value: type(value) is int and value > 0 and is_size(value),
+_VERSION = _Question(
+    lambda found: {
+        "total": _total(found.get("main_storage_size")),
+        "title": _line(found.get("title")),
+        "doi": _line(found.get("doi")),
+        "license": _license(found.get("license")),
+    },
+    lambda value: (
+        isinstance(value, dict)
+        and value.keys() == {"total", "title", "doi", "license"}
+        and value["total"] == _total(value["total"])
+        and all(value[key] == _line(value[key]) for key in ("title", "doi", "license"))
+        and any(value.values())
+    ),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class VersionInfo:
+    """What the site says about a version, as far as it does: ``total`` bytes, title, DOI, and the
+    name of the licence. Each text is one line."""
+
+    total: int | None = None
+    title: str = ""
+    doi: str = ""
+    license: str = ""
+
+
+def _total(size: object) -> int | None:
+    return size if type(size) is int and size > 0 and is_size(size) else None
+
+
+def _line(text: object) -> str:
+    is_line = isinstance(text, str) and text.isprintable() and len(text) <= _MAX_LINE
+    return text if isinstance(text, str) and is_line else ""
+
+
+def _license(found: object) -> str:
+    return _line(found.get("name") if isinstance(found, dict) else found)
 
 
 class PublicApi:
@@ -85,8 +121,16 @@ class PublicApi:
     async def total(self, dataset: str, version: str) -> int | None:
         """Return the size of a version in bytes; None if the site knows no such version. Raises
         Unanswered."""
-        size: int | None = await self._ask(_TOTAL, dataset, version)
-        return size
+        found = await self.about(dataset, version)
+        if found is not None and found.total is None:
+            raise Unanswered(f"the public API of {self._origin.host} gives no usable answer")
+        return None if found is None else found.total
+
+    async def about(self, dataset: str, version: str) -> VersionInfo | None:
+        """Return what the site says about a version; None if it knows no such version. Raises
+        Unanswered."""
+        found = await self._ask(_VERSION, dataset, version)
+        return None if found is None else VersionInfo(**found)
 
     async def _ask(self, question: _Question, *names: str) -> Any:
         url = self._origin.joinpath("api/v1/project/published", *names, "")
@@ -157,7 +201,7 @@ class PublicApi:
             raise Unanswered(f"{told} gives no usable answer") from None
         try:
             value = question.parse(found)
-        except (LookupError, TypeError):
+        except (LookupError, TypeError, AttributeError):
             value = None
         if not question.is_valid(value):
             raise Unanswered(f"{told} gives no usable answer")

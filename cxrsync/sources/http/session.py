@@ -177,6 +177,12 @@ class Session:
                     return await self._sign_in(url, headers, proof)
                 await self._check_session(known, proof, url)
 
+    async def sign_in(self, url: URL, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """GET ``url`` with the password, after it has answered 401. Raises as :meth:`get`."""
+        async with self._gate:
+            self._check_refused()
+            return await self._sign_in(url, headers, AuthMethod.NONE)
+
     async def _check_session(self, url: URL, proof: AuthMethod, denied: URL) -> None:
         """Request ``url``, which every user with access may read, after ``denied`` has answered 401
         to ``proof``. Sign in if ``url`` answers 401, too. The caller holds the gate.

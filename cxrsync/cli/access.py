@@ -1,0 +1,86 @@
+"""``cxrsync access``: try the credentials, and say what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from cxrsync.cli.environment import Command, option
+from cxrsync.cli.main import Verbosity
+from cxrsync.cli.signals import obeying_signals
+from cxrsync.config.job import Job
+from cxrsync.config.parse_job import make_job
+from cxrsync.dataset.api_cache import ApiCache, cache_folder
+from cxrsync.operations.access import find_out
+from cxrsync.operations.exit_status import explained_errors
+from cxrsync.preflight.access_checklist import checklist
+from cxrsync.preflight.access_facts import AccessFacts
+from cxrsync.sources.access_probe import AccessProbe
+from cxrsync.sources.prompt import TerminalPrompt
+from cxrsync.ui.checklist_text import as_json as checklist_as_json
+from cxrsync.ui.checklist_text import as_lines
+from cxrsync.ui.reporters import Reporters
+
+_USUAL = ("mimic-cxr", "mimic-cxr-jpg")
+
+
+@click.command(cls=Command)
+@click.argument("places", nargs=-1, metavar="[DATASET]...")
+@option("jpg")
+@option("dicom")
+@option("dataset")
+@option("dataset_version")
+@option("dest")
+@option("base_url")
+@option("user")
+@option("ca_file")
+@option("user_agent")
+@option("json", "One JSON object.")
+@click.pass_obj
+def access(verbosity: Verbosity, /, places: tuple[str, ...], as_json: bool, **options: Any) -> int:
+    """Try the credentials, and say which step of PhysioNet's access process is missing.
+
+    Checks the network, the server, the sign-in, each DATASET (NAME or NAME/VERSION; default:
+    mimic-cxr and mimic-cxr-jpg), the destination and the clock, each once. What a refusal means is
+    inferred from what else opens. A password is sent at most once. Nothing is written.
+
+    Exit codes: 0 every dataset opens, 2 no such dataset or version, 3 credentials refused, 4 access
+    denied, 7 the destination cannot be used, 10 server unreachable.
+    """
+    facts = asyncio.run(_run(_jobs(places, options), verbosity))
+    done = checklist(facts)
+    if as_json:
+        verbosity.output.write(json.dumps(checklist_as_json(facts, done)) + "\n")
+    else:
+        verbosity.output.write_lines(as_lines(done))
+    return done.code
+
+
+def _jobs(places: Sequence[str], options: dict[str, Any]) -> list[Job]:
+    """Return a job for each dataset that is named."""
+    shared = {
+        name: value for name, value in options.items() if name not in {"jpg", "dicom", "dataset"}
+    }
+    named = [{name: options[name]} for name in ("dicom", "jpg", "dataset") if options.get(name)]
+    jobs = [make_job({**shared, **each}) for each in named]
+    jobs += [make_job(shared, [place]) for place in places]
+    if not jobs:
+        jobs = [make_job({**shared, "dataset": slug}) for slug in _USUAL]
+    return list({(job.dataset, job.version): job for job in jobs}.values())
+
+
+async def _run(jobs: Sequence[Job], verbosity: Verbosity) -> AccessFacts:
+    reporters = Reporters(verbosity.level, json_to=None, progress="tree")
+    prompt = TerminalPrompt()
+    first = jobs[0]
+    memory = ApiCache(cache_folder())
+    probe = AccessProbe(first.origin, first.limits, prompt, reporters.tell, memory)
+    try:
+        with obeying_signals(prompt, reporters) as cancel, explained_errors(cancel):
+            return await find_out(jobs, probe)
+    finally:
+        await probe.close()

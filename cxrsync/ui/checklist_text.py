@@ -1,0 +1,86 @@
+"""The checklist of ``cxrsync access``, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cxrsync.preflight.access_facts import AccessFacts, SiteWords, VersionReply
+from cxrsync.preflight.checklist import Check, Checklist, Mark
+from cxrsync.sources.http.public_api import VersionInfo
+
+_MARKS = {Mark.OK: "✓", Mark.WARNING: "!", Mark.MISSING: "✗", Mark.SKIPPED: "-"}
+_INDENT = "    "
+
+
+def as_lines(checklist: Checklist) -> Iterator[str]:
+    """Yield a line for each check, with its mark; then what to do about the first thing that is
+    missing, and about what is only a warning."""
+    width = max(len(each.name) for each in checklist.checks)
+    for each in checklist.checks:
+        yield f"  {_MARKS[each.mark]} {each.name:<{width}}  {each.found}"
+        if each.about:
+            yield f"    {'':<{width}}  {each.about}"
+    yield ""
+    missing = checklist.first_missing
+    if missing is not None:
+        yield f"Missing: {missing.name}: {missing.found}"
+        yield from _step(missing)
+    for each in checklist.checks:
+        if each.mark is Mark.WARNING:
+            yield f"Note: {each.name}: {each.found}"
+            yield from _step(each)
+    for each in checklist.checks:
+        if each.mark is Mark.MISSING and missing is not None and each.page != missing.page:
+            yield f"Then: {each.name}: {each.found}" + (f": {each.page}" if each.page else "")
+    if missing is None:
+        yield "Every dataset that was asked for opens to you."
+
+
+def as_json(facts: AccessFacts, checklist: Checklist) -> dict[str, object]:
+    """Return the checklist as JSON values, with what the site says of each version."""
+    missing = checklist.first_missing
+    return {
+        "host": facts.host,
+        "user": (facts.sign_in.user if facts.sign_in is not None else "") or None,
+        "datasets": [
+            _version(each, facts.site.get(each.name, SiteWords())) for each in facts.versions
+        ],
+        "checks": [_as_json(each) for each in checklist.checks],
+        "missing": None if missing is None else missing.name,
+        "exit_code": int(checklist.code),
+    }
+
+
+def _version(asked: VersionReply, site: SiteWords) -> dict[str, object]:
+    about = site.about or VersionInfo()
+    return {
+        "dataset": asked.dataset.slug,
+        "version": asked.version,
+        "opens": asked.opens,
+        "status": None if asked.reply is None else asked.reply.status,
+        "newest": site.newest or None,
+        "title": about.title or asked.dataset.title,
+        "bytes": about.total,
+        "doi": about.doi or None,
+        "license": about.license or None,
+        "page": asked.dataset.page(asked.version),
+    }
+
+
+def _step(check: Check) -> Iterator[str]:
+    for line in check.step.split("\n") if check.step else ():
+        yield f"{_INDENT}{line}"
+    if check.page and check.page not in check.step:
+        yield f"{_INDENT}{check.page}"
+
+
+def _as_json(check: Check) -> dict[str, object]:
+    return {
+        "name": check.name,
+        "mark": check.mark.value,
+        "found": check.found,
+        "about": check.about or None,
+        "next_step": check.step or None,
+        "page": check.page or None,
+        "exit_code": int(check.code),
+    }
