@@ -18,7 +18,8 @@ from cxrsync.cli.mirror_print import setup_text
 from cxrsync.cli.mirror_reports import check_name, write_reports
 from cxrsync.cli.mirror_text import QUIET, check_lines, report_lines
 from cxrsync.cli.signals import obeying_signals
-from cxrsync.config.job_file import MirrorFile, MirrorJob, as_keys, read_job_file
+from cxrsync.config.job_file import MirrorFile, MirrorJob, read_job_file
+from cxrsync.config.job_keys import as_keys
 from cxrsync.config.job_schema import job_schema
 from cxrsync.errors import CxrsyncError, ExitCode, OutputLost, UsageError, worst_of
 from cxrsync.events import EventSink

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from cxrsync import humanize
 from cxrsync.catalog.load import dataset_info
 from cxrsync.config.job import LATEST, Job, TransferLimits
-from cxrsync.config.job_file import as_keys
+from cxrsync.config.job_keys import as_keys
 from cxrsync.config.wall_clock import MINUTES_A_DAY
 from cxrsync.errors import CxrsyncError, ExitCode
 from cxrsync.operations.mirror_check import JobCheck

@@ -18,21 +18,26 @@ from typing import Any
 from cxrsync.catalog.load import dataset_info, load
 from cxrsync.catalog.yaml_file import ValuePath, YamlDocument, read_yaml
 from cxrsync.config.job import DEFAULT_DEST, LATEST, Job, unattended
+from cxrsync.config.job_keys import (
+    JOB_KEYS,
+    OPTION_IN_TEXT,
+    SEE_EXAMPLE,
+    as_keys,
+    key_advice,
+)
 from cxrsync.config.job_values import LISTED, Value, checked_value, is_secret, secret_error
 from cxrsync.config.mirror_options import FILE_OPTIONS, JOB_SETTINGS
-from cxrsync.config.option import Option, nearest
-from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS
+from cxrsync.config.option import Option
 from cxrsync.config.parse_job import make_job
 from cxrsync.errors import UsageError
 
 JOBS, DEFAULTS, NAME_KEY = "jobs", "defaults", "name"
 JOB_NAME = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z._-]{0,62}[0-9A-Za-z])?", re.ASCII)
-_SEE = "`cxrsync mirror --schema` prints the form; configs/nightly.yaml is an example."
+_ONE_EACH = "Write jobs: and one - for each job."
 # The options that name a dataset: a job's own replace those of the defaults.
 _DATASET = ("dataset", "jpg", "dicom")
 # What the dataset does not have: "mimic-cxr-jpg has no shard p99".
 _MISSING_IN_TEXT = re.compile(r" has no ([a-z]+) ")
-_OPTION_IN_TEXT = re.compile(r"(?<![\w/-])--([a-z][a-z-]*[a-z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,9 @@ class _Reader:
         if not isinstance(listed, list) or not listed:
             what = "there are no jobs" if not listed else "this is not a list of jobs"
             where: ValuePath = (JOBS,) if JOBS in top else ()
-            raise self._document.error(where, what, f"Write jobs: and one - for each job. {_SEE}")
+            raise self._document.error(
+                where, what, f"Write jobs: and one - for each job. {SEE_EXAMPLE}"
+            )
         jobs: list[MirrorJob] = []
         for at, each in enumerate(listed):
             with self._collecting():
@@ -266,7 +273,7 @@ class _Reader:
         if isinstance(raw, dict):
             return raw
         what = "this is empty" if raw is None else "this is not a mapping of keys to values"
-        raise self._document.error(path, what, f"Write key: value, one a line. {_SEE}")
+        raise self._document.error(path, what, f"Write key: value, one a line. {SEE_EXAMPLE}")
 
     def _values(
         self,
@@ -294,33 +301,21 @@ class _Reader:
             return
         if is_secret(key):
             raise secret_error(self._document, path)
-        raise self._document.error(path, "there is no such key", _advice(key, path, options, more))
+        raise self._document.error(
+            path, "there is no such key", key_advice(key, path, options, more)
+        )
 
     def _placed(
         self, problem: UsageError, path: ValuePath, values: Mapping[str, Value]
     ) -> UsageError:
         """Return the error of an option as one about its place in the file, by its key."""
         text = str(problem)
-        named = [key.replace("-", "_") for key in _OPTION_IN_TEXT.findall(text)]
+        named = [key.replace("-", "_") for key in OPTION_IN_TEXT.findall(text)]
         named += _MISSING_IN_TEXT.findall(text)
         where = next((values[key].path for key in named if key in values), path)
         text = text.removeprefix(f"--{str(where[-1]).replace('_', '-')}").lstrip(": ")
         step = problem.next_step or None
         return self._document.error(where, as_keys(text), step if step is None else as_keys(step))
-
-
-JOB_KEYS: tuple[Option, ...] = (*JOB_OPTIONS, *JOB_SETTINGS)
-
-
-def as_keys(text: str) -> str:
-    """Return a text about options of the command line with the keys of a job file."""
-    keys = {option.key for option in JOB_KEYS}
-
-    def key(match: re.Match[str]) -> str:
-        name = match[1].replace("-", "_")
-        return name if name in keys else match[0]
-
-    return _OPTION_IN_TEXT.sub(key, text)
 
 
 def _from_folder(option: Option, value: Any, folder: Path) -> Any:
@@ -335,21 +330,3 @@ def _from_folder(option: Option, value: Any, folder: Path) -> Any:
 def _id_file(text: str, folder: Path) -> str:
     is_relative = text.startswith("@") and not text.startswith(("@/", "@~"))
     return f"@{folder / text[1:]}" if is_relative else text
-
-
-def _advice(key: str, path: ValuePath, options: Sequence[Option], more: Sequence[str]) -> str:
-    """Return what to write instead of an unknown key."""
-    import difflib  # here, because only errors need it
-
-    is_top = len(path) == 1
-    if is_top and key in {option.key for option in JOB_KEYS}:
-        return f"{key} belongs into a job, or into defaults: for all of them."
-    if not is_top and key in {option.key for option in FILE_OPTIONS}:
-        return f"{key} is for all jobs: it belongs to the top of the file, beside jobs."
-    if close := difflib.get_close_matches(key, more, n=1, cutoff=0.6):
-        return f"Did you mean {close[0]}?"
-    if near := [option.key for option in nearest(key, options)]:
-        return f"Did you mean {' or '.join(near)}?"
-    if key in BY_NAME or key in {option.key for option in BY_NAME.values()}:
-        return f"{key} is an option of the command line only."
-    return _SEE

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from cxrsync.config.job import LATEST
-from cxrsync.config.job_file import DEFAULTS, JOB_KEYS, JOB_NAME, JOBS, NAME_KEY
+from cxrsync.config.job_file import DEFAULTS, JOB_NAME, JOBS, NAME_KEY
+from cxrsync.config.job_keys import JOB_KEYS
 from cxrsync.config.job_values import PING_FORM
 from cxrsync.config.mirror_options import FILE_OPTIONS
 from cxrsync.config.option import Option, Type

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cxrsync.config.job import Job
-from cxrsync.config.job_file import JOB_KEYS, MirrorFile, read_job_file
+from cxrsync.config.job_file import MirrorFile, read_job_file
+from cxrsync.config.job_keys import JOB_KEYS
 from cxrsync.config.parse_job import make_job
 from cxrsync.errors import UsageError
 from cxrsync.model import Kind

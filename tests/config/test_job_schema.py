@@ -8,7 +8,8 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from cxrsync.catalog.yaml_file import read_yaml
-from cxrsync.config.job_file import JOB_KEYS, read_job_file
+from cxrsync.config.job_file import read_job_file
+from cxrsync.config.job_keys import JOB_KEYS
 from cxrsync.config.job_schema import job_schema
 from cxrsync.errors import UsageError
 
