@@ -26,7 +26,7 @@ from cxrsync.config.job_file import MirrorJob
 from cxrsync.dataset.known_versions import KnownVersions, read_known, write_known
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import destination
-from cxrsync.errors import CredentialsRefused, CxrsyncError, RefusedForSafety, Stopped
+from cxrsync.errors import CredentialsRefused, CxrsyncError, DiskError, RefusedForSafety, Stopped
 from cxrsync.events import EventSink, Notice
 from cxrsync.operations import version_news
 from cxrsync.operations.exit_status import is_callers_cancellation
@@ -221,6 +221,14 @@ def _give_place(job: Job, present: Target, version: str) -> None:
             "it.",
         )
     fetched = beside(present.tree, job.dataset, version)
-    if os.path.isdir(fetched):
+    if not os.path.isdir(fetched):
+        return
+    try:
         os.rename(fetched, place.root)
         sync_folders([str(parent)])
+    except OSError as problem:
+        raise DiskError(
+            f"version {version} of {job.dataset} is published, but its tree {place.root} cannot be "
+            f"made: {reason_of(problem)}",
+            next_step=f"Let this user make folders in {parent}; or name the version in the job.",
+        ) from None
