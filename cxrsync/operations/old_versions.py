@@ -131,9 +131,10 @@ def _check_alone(old: Tree) -> None:
 
 def _check_selections(old: Tree, new: Tree, selection: Selection) -> None:
     """Raise _Stays if the older tree holds what a run other than the mirror's has selected."""
-    if selection.whole:
+    pulled = pulled_selections(old)
+    if selection.whole and any(each.whole for each in pulled):
         return
-    others = set(pulled_selections(old)) - {selection} - set(pulled_selections(new))
+    others = set(pulled) - {selection} - set(pulled_selections(new))
     if others:
         raise _Stays(
             f"{old.root} was also pulled with another selection ({next(iter(others))}). Pull it in "

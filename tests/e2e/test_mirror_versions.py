@@ -1,5 +1,6 @@
 """A mirror whose dataset gets a new version: it is reported or followed; old ones are let go."""
 
+import errno
 import json
 import os
 import shlex
@@ -436,6 +437,43 @@ def test_files_whose_times_were_lost_are_still_the_datasets(stage: Stage) -> Non
     stage.write(JOBS, "keep_versions: 1")
     assert stage.night() == Ended(0, "", "")
     assert len(stage.trashed()) == 1
+
+
+def test_tables_that_another_job_fetches_are_not_moved_each_night(stage: Stage) -> None:
+    other = f"""  - name: dicom
+    dicom: true
+    shard: p10
+    split: test
+    dataset_version: "{OLD}"
+log: mirror.log"""
+    text = JOBS.replace("    shard: p10\n", "").replace("log: mirror.log", other)
+    stage.write(text, "keep_versions: 1")
+    assert stage.mirror("--init").code == 0
+    assert stage.mirror() == Ended(0, "", "")
+    stage.publish()
+    for _night in range(2):  # the tables come back for the other job
+        assert stage.night() == Ended(0, "", "")
+    for _night in range(2):
+        assert stage.night() == Ended(0, "", "")
+        assert len(stage.trashed()) == 1
+        assert stage.requests <= 8  # of two jobs, one of which needs two datasets
+
+
+def test_a_place_that_cannot_be_made_is_named(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(stage)
+    stage.publish()
+
+    def refuse(*_paths: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mirror_versions, "sync_folders", refuse)
+        patch.setattr(mirror_versions, "create_tree", refuse)
+        done = stage.night()
+    assert done.code == ExitCode.DISK
+    assert f"its tree {stage.tree(NEW)} cannot be made" in done.err
 
 
 def test_not_before_the_new_one_is_complete(stage: Stage) -> None:
