@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -14,7 +15,13 @@ from typing import IO
 from cxrsync.manifest.bisect import ManifestNotSorted, Range, path_of
 from cxrsync.manifest.clashes import NestingDetector
 from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, find_slices
-from cxrsync.manifest.parse import BYTE_ORDER_MARK, MAX_LINE, parse_line
+from cxrsync.manifest.parse import (
+    BYTE_ORDER_MARK,
+    MAX_LINE,
+    PLAIN_BYTES,
+    parse_line,
+    parse_plain,
+)
 from cxrsync.model import MANIFEST_NAME, ROOT, Entry, RejectedLine, partition_of
 
 # Into how many parts a round of the bisection divides an interval (with one request fewer). Fixed,
@@ -95,8 +102,7 @@ class ManifestFile:
         refused: list[RejectedLine] = []
         refused_lines = 0
         last = Entry("", "")
-        for number, (offset, line) in enumerate(self._lines(), start=1):
-            entry = parse_line(line, number if self.whole else 0)
+        for number, (offset, entry) in enumerate(self._parsed_lines(), start=1):
             if isinstance(entry, Entry):
                 is_folder = entry.path in self._folders
                 if entry.path > last.path and entry.path != MANIFEST_NAME and not is_folder:
@@ -106,12 +112,24 @@ class ManifestFile:
                 if entry in {last, (MANIFEST_NAME, entry.sha256)}:
                     continue
                 what = "a folder of other files" if is_folder else "listed twice, as two files"
-                entry = RejectedLine(number if self.whole else 0, f"{entry.path} is {what}")
+                entry = RejectedLine(0, f"{entry.path} is {what}")
             if entry is not None:
                 refused_lines += 1
                 if len(refused) < _MAX_REFUSED_KEPT:
-                    refused.append(entry)
+                    refused.append(replace(entry, line=number if self.whole else 0))
         self.refused, self.refused_lines = refused, refused_lines
+
+    def _parsed_lines(self) -> Iterator[tuple[int, Entry | RejectedLine | None]]:
+        """Yield each line's offset, and what it is. Rejected lines have no number yet."""
+        for offset, lines in _pieces(self._file, self._slices):
+            if (found := parse_plain(lines)) is not None:
+                for sha256, path in found:
+                    yield offset, Entry(path, sha256)
+                    offset += PLAIN_BYTES + len(path)
+                continue
+            for line in io.BytesIO(lines):
+                yield offset, parse_line(line, 0)
+                offset += len(line)
 
     def paths(self) -> Iterator[str]:
         """Yield the path of every entry."""
@@ -179,6 +197,21 @@ def _lines(file: IO[bytes], slices: Sequence[Range] | None = None) -> Iterator[t
                 begin += len(line)
         if rest and not skipping:
             yield begin, rest
+
+
+def _pieces(file: IO[bytes], slices: Sequence[Range] | None) -> Iterator[tuple[int, bytes]]:
+    """Yield offsets and whole lines, many at a time; the last line may lack its newline. A line
+    that is too long may be cut, but stays too long."""
+    fd = file.fileno()
+    for start, stop in [(0, os.fstat(fd).st_size)] if slices is None else slices:
+        at = start
+        while at < stop and (block := os.pread(fd, min(_BLOCK, stop - at), at)):
+            end = block.rfind(b"\n") + 1
+            if not end:  # the last line, or one that is longer than a block
+                yield from _lines(file, [(at, stop)])
+                break
+            yield at, block[:end]
+            at += end
 
 
 def _scan(lines: Iterable[tuple[int, bytes]]) -> tuple[bool, frozenset[str], set[str]]:

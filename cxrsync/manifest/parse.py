@@ -21,10 +21,11 @@ COMMENT = b"#"
 
 # The form of nearly every line. Such a path needs no further check. Nothing is tried twice
 # (possessive quantifiers): a manifest has 600,000 lines.
-_PLAIN = re.compile(
-    r"([0-9a-f]{64}) [ *]?"
-    r"((?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}+/)*+[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}+)\n?"
-)
+_PLAIN_PATH = r"((?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}+/)*+[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}+)"
+_PLAIN = re.compile(rf"([0-9a-f]{{64}}) [ *]?{_PLAIN_PATH}\n?")
+_PLAIN_LINES = re.compile(rf"([0-9a-f]{{64}}) {_PLAIN_PATH}\n")
+# What a line has besides its path: digest, blank and newline.
+PLAIN_BYTES = 66
 # One flipped bit turns '3' into '#': such a line is not a comment.
 _SPOILED = re.compile(rb"#[0-9A-Fa-f]{63} ")
 _LINE = re.compile(rb"([0-9A-Fa-f]{64}) [ *]?(.+)", re.DOTALL)
@@ -65,6 +66,18 @@ def _as_disks_see(name: str) -> str:
     without width (HFS+), blanks and dots at its end (Windows)."""
     seen = name if name.isascii() else "".join(c for c in name if category(c) != "Cf")
     return seen.casefold().rstrip(" .")
+
+
+def parse_plain(lines: bytes) -> list[tuple[str, str]] | None:
+    """Return digest and path of each of several whole lines, if all of them have the usual form,
+    and one blank; else None. It takes half the time of :func:`parse_line`."""
+    if not lines.isascii():
+        return None
+    text = lines.decode("ascii")
+    found = _PLAIN_LINES.findall(text)
+    sizes = [PLAIN_BYTES + len(path) for _digest, path in found]
+    # If nothing is left over, each match begins where a line does.
+    return found if sum(sizes) == len(text) and max(sizes, default=0) <= MAX_LINE else None
 
 
 def parse_line(line: bytes, number: int) -> Entry | RejectedLine | None:

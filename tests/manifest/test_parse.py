@@ -6,7 +6,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cxrsync.manifest.parse import MAX_LINE, MAX_NAME_BYTES, check_path, parse_line
+from cxrsync.manifest.parse import (
+    MAX_LINE,
+    MAX_NAME_BYTES,
+    check_path,
+    parse_line,
+    parse_plain,
+)
 from cxrsync.model import Entry, RejectedLine
 
 # Derandomised: the same cases each time, here and on the build machine.
@@ -201,3 +207,33 @@ safe_names = (
 def test_a_safe_path_comes_back_as_it_was(path: str, between: str) -> None:
     entry = parse_line(f"{DIGEST}{between}{path}\n".encode(), 1)
     assert entry == Entry(path, DIGEST)
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            *(line(IMAGE), line("LICENSE.txt"), line(IMAGE)[:-1], line("a" * 300), line("a\rb")),
+            *(b"\n", b"# note\n", line(" two"), line("*x"), line(".cxrsync/x"), line("\u00e9")),
+            *(line(IMAGE, DIGEST.upper()), b"x" + line(IMAGE), line("a/" * MAX_LINE + "b")),
+            *(line(f"{IMAGE}/../x"), line(f"{IMAGE} {DIGEST} {IMAGE}"), DIGEST.encode()),
+        ]
+    ),
+    max_size=4,
+)
+
+
+@given(PIECES)
+def test_many_lines_at_once_are_what_each_of_them_is(lines: list[bytes]) -> None:
+    piece = b"".join(lines)
+    found = parse_plain(piece)
+    if found is not None:
+        parsed = [parse_line(each, 1) for each in piece.splitlines(keepends=True)]
+        assert [Entry(path, digest) for digest, path in found] == parsed
+
+
+def test_usual_lines_are_taken_at_once() -> None:
+    paths = ["LICENSE.txt", IMAGE, "a/b"]
+    found = parse_plain(b"".join(map(line, paths)))
+    assert found == [(DIGEST, path) for path in paths]
+    assert parse_plain(line(IMAGE)[:-1]) is None
+    assert parse_plain(line("/".join(["x" * 200] * 60))) is None  # too long
