@@ -13,6 +13,7 @@ import gc
 import json
 import os
 import pkgutil
+import signal
 import socket
 import subprocess
 import sys
@@ -127,6 +128,7 @@ def _next_order(orders: socket.socket) -> dict[str, Any] | None:
 def _begin(order: Mapping[str, Any]) -> None:
     """Be what an interpreter is that was started so. (Its streams stay: they write to 0, 1, 2.)"""
     os.chdir(order["cwd"])
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
     os.environ.clear()
     os.environ.update(order["environment"])
     words: Sequence[str] = order["words"]

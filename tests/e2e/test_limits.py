@@ -3,7 +3,6 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -130,7 +129,9 @@ async def test_a_pause_in_the_middle_of_a_file(
     def now() -> datetime:
         return first + timedelta(hours=monotonic() - began)
 
-    monkeypatch.setattr(prepare, "RateLimiter", partial(RateLimiter, now=now))
+    monkeypatch.setattr(
+        prepare, "RateLimiter", lambda rate, emit, **_now: RateLimiter(rate, emit, now)
+    )
     monkeypatch.setattr(rate_limit, "_LOOK_SECONDS", 0.05)
     asked: list[float] = []
 

@@ -14,7 +14,13 @@ import asyncio
 from typing import Any
 
 import aiohttp
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential,
+)
 from yarl import URL
 
 from cxrsync import __version__
@@ -44,15 +50,16 @@ async def send_ping(url: str, body: str, *, seconds: float = PING_SECONDS) -> No
     """
     try:
         async with asyncio.timeout(seconds):
-            await _send_with_retries(url, body)
+            await _send_with_retries(url, body, seconds)
     except TimeoutError:
         raise Unreachable(f"no answer within {seconds:g} s") from None
 
 
-async def _send_with_retries(url: str, body: str) -> None:
+async def _send_with_retries(url: str, body: str, seconds: float) -> None:
     retrying = AsyncRetrying(
         retry=retry_if_exception_type((_Temporary, Throttled)),
-        stop=stop_after_attempt(ATTEMPTS),
+        # The time, too: the timeout of an attempt may swallow that of all, if both end at once.
+        stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(seconds),
         wait=wait_exponential(multiplier=_FIRST_PAUSE, max=2.0),
         reraise=True,
     )

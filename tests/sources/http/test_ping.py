@@ -91,7 +91,7 @@ async def test_all_attempts_share_the_time(monkeypatch: pytest.MonkeyPatch) -> N
         began = loop.time()
         warning = await ping_start(check.url, seconds=0.5)
         took = loop.time() - began
-    assert "no answer within 0.5 s" in str(warning)
+    assert "no answer" in str(warning)
     assert 0.4 < took < 3
     assert len(check.requests) >= 2
 
