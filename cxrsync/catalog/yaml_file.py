@@ -94,7 +94,9 @@ def parse_yaml(text: str, title: str) -> YamlDocument:
         node = _Loader(text).get_single_node()
         value = None if node is None else _value(node, (), places, texts)
     except _Refused as refused:
-        raise UsageError(f"{title}, {refused.place}: {refused}") from None
+        raise UsageError(
+            f"{title}, {refused.place}: {refused}", next_step=refused.next_step
+        ) from None
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
         where = "" if mark is None else f", {_place(mark)}"
@@ -110,15 +112,20 @@ def _advice(text: str, mark: yaml.Mark | None) -> str:
     line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
     if line[: len(line) - len(line.lstrip())].count("\t"):
         return "The line begins with a tab, which YAML does not allow there. Use spaces."
-    return "Text that contains ': ' or ' #', or starts with a special character, needs quotes."
+    return (
+        "Look at this line and the one before it. A key is followed by a colon and a blank, and "
+        "keys of one level begin in the same column. "
+        "Text that contains ': ' or ' #', or starts with a special character, needs quotes."
+    )
 
 
 class _Refused(Exception):
     """Valid YAML that is not accepted here. The message is our own."""
 
-    def __init__(self, mark: yaml.Mark, what: str) -> None:
+    def __init__(self, mark: yaml.Mark, what: str, next_step: str) -> None:
         super().__init__(what)
         self.place = _place(mark)
+        self.next_step = next_step
 
 
 def _place(mark: yaml.Mark) -> Place:
@@ -147,8 +154,8 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def _refuse(mark: yaml.Mark, what: str) -> NoReturn:
-    raise _Refused(mark, what)
+def _refuse(mark: yaml.Mark, what: str, next_step: str = "") -> NoReturn:
+    raise _Refused(mark, what, next_step)
 
 
 def _value(
@@ -184,6 +191,7 @@ def _items(
             _refuse(
                 key.start_mark,
                 f"{spelled(here)} is a duplicate key (the first is in {places[here]})",
+                "Keep one of the two: programs differ in which of them counts.",
             )
         places[here] = _place(key.start_mark)
         yield key.value, below

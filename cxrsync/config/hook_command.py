@@ -6,6 +6,7 @@ arguments, so it is refused: the user writes ``sh -c '…'`` where a shell is wa
 
 from __future__ import annotations
 
+import os
 import shlex
 
 from cxrsync.errors import UsageError
@@ -14,7 +15,8 @@ _OF_SHELLS = frozenset({"|", "||", "&", "&&", ";", ">", ">>", "<", "<<", "2>", "
 
 
 def parse_hook_command(value: object, label: str) -> tuple[str, ...]:
-    """Return the words of a command. Raises UsageError; it does not quote the command, which may
+    """Return the words of a command; ``~`` at the begin of its program is the user's home, as in
+    any path of a job file. Raises UsageError; it does not quote the command, which may
     contain an address that is a secret."""
     if isinstance(value, str):
         try:
@@ -37,7 +39,7 @@ def parse_hook_command(value: object, label: str) -> tuple[str, ...]:
         raise UsageError(f"{label} is empty", next_step="Name a program, or leave the key out.")
     if any("\0" in word for word in words):
         raise UsageError(f"{label} contains a zero byte")
-    return tuple(words)
+    return (os.path.expanduser(words[0]), *words[1:])
 
 
 def _is_of_shell(word: str) -> bool:

@@ -100,4 +100,8 @@ def _read(name: str, label: str) -> str:
     except UnicodeDecodeError:
         raise UsageError(f"cannot read {path} ({label}): not UTF-8") from None
     except OSError as problem:
-        raise UsageError(f"cannot read {path} ({label}): {reason_of(problem)}") from None
+        raise UsageError(
+            f"cannot read {path} ({label}): {reason_of(problem)}",
+            next_step="The file holds the address of the ping, one line; only the user of the "
+            "mirror can read it (chmod 600).",
+        ) from None

@@ -100,12 +100,13 @@ async def _announce_refresh(run: RunContext, selected: ResolvedSelection, plan: 
         run.emit(Notice(f"a pull would be refused: {refused}. {refused.next_step}"))
     if refresh.delete:
         left = await run_in_thread(lambda: find_withdrawn(run, selected))
-        run.emit(
-            Notice(
-                f"{humanize.files(len(left))} on the disk left the manifest; --delete moves those "
-                "that were not changed to the trash"
+        if left:
+            run.emit(
+                Notice(
+                    f"{humanize.files(len(left))} on the disk left the manifest; --delete moves "
+                    "those that were not changed to the trash"
+                )
             )
-        )
 
 
 def _make_plan(run: RunContext, selected: ResolvedSelection) -> Plan:

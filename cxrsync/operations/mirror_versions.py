@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from time import time
 
@@ -148,9 +148,12 @@ async def look_only(
 ) -> ChosenVersion:
     """Return the present version, with all that is to be said about newer ones; follow none.
 
+    A person asks for it, so it is done at any hour, whatever the job's window.
+
     Raises: CredentialsRefused, Stopped.
     """
-    known = await _look(job.job, present, source, emit, cancel, time)
+    at_any_hour = replace(job.job, limits=replace(job.job.limits, window=None))
+    known = await _look(at_any_hour, present, source, emit, cancel, time)
     known = version_news.with_all_told(known, told=False)
     return _describe(present, known, follows=job.follows_latest)
 

@@ -126,3 +126,19 @@ def test_no_text_makes_it_raise_anything_else(text: str) -> None:
     except UsageError:
         return
     assert plain(document.value)
+
+
+def test_a_duplicate_key_says_what_to_do() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse("a: 1\na: 2")
+    assert caught.value.next_step.startswith("Keep one of the two")
+
+
+@pytest.mark.parametrize(
+    "text", ["a:\n  b: 1\n   c: 2\n", "a:\n  b: 1\n  c 2\n", "a:\n - b: 1\n  c: 2\n"]
+)
+def test_a_wrong_indentation_or_a_missing_colon_is_among_the_causes(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    assert "a colon and a blank" in caught.value.next_step
+    assert "begin in the same column" in caught.value.next_step

@@ -195,6 +195,20 @@ def test_nothing_is_asked_outside_of_the_window(stage: Stage) -> None:
     assert stage.requests == 0
 
 
+def test_a_check_looks_at_any_hour(stage: Stage) -> None:
+    """A mirror is set up by day: its window, which is at night, must not end the check."""
+    begin(stage)
+    stage.publish()
+    hour = datetime.now().astimezone().hour
+    stage.write(
+        PINNED, f"window: {(hour + 2) % 24:02}:00-{(hour + 3) % 24:02}:00\n    delete: true"
+    )
+    check = stage.mirror("--check")
+    assert (check.code, "destination: " in check.out, check.err.count("left the manifest")) == (
+        0, True, 0,
+    )  # fmt: skip
+
+
 def test_a_server_that_is_away_loses_no_news(stage: Stage) -> None:
     authority = stage.machine.home / "ca.pem"  # the server's own goes when it stops
     stage.machine.ca_file = Path(shutil.copy(stage.machine.ca_file, authority))

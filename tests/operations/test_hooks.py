@@ -164,6 +164,13 @@ def test_commands() -> None:
     assert parse_hook_command("sh -c 'a | b'", "after") == ("sh", "-c", "a | b")
 
 
+def test_the_home_in_the_path_of_a_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``dest``, ``log`` and ``ping`` know ``~``, so a hook does, too; its arguments are its own."""
+    monkeypatch.setenv("HOME", "/home/me")
+    assert parse_hook_command("~/tell-me ~/x", "after") == ("/home/me/tell-me", "~/x")
+    assert parse_hook_command(["~/tell-me"], "after") == ("/home/me/tell-me",)
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [
