@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import signal
 import tempfile
@@ -109,6 +110,9 @@ def _show(stage: DemoSetup, say: Callable[[str], None]) -> int:
 
 
 def _serve(stage: DemoSetup, say: Callable[[str], None]) -> int:
+    jobs = stage.folder / "nightly.yaml"
+    if not jobs.exists():  # with --dir it may be the user's by now
+        jobs.write_text(stage.job_file, encoding="utf-8")
     say("A miniature PhysioNet server is running. In another terminal:")
     say("")
     for name, value in stage.environment.items():
@@ -122,8 +126,12 @@ def _serve(stage: DemoSetup, say: Callable[[str], None]) -> int:
         "cxrsync status --jpg",
         "cxrsync verify --jpg",
         "PHYSIONET_PASSWORD=wrong cxrsync pull --jpg --only docs   # exit 3, one attempt",
+        "",
+        f"cxrsync mirror --init {shlex.quote(str(jobs))}    # a nightly mirror; edit the file",
+        f"cxrsync mirror --check {shlex.quote(str(jobs))}",
+        f"cxrsync mirror {shlex.quote(str(jobs))}",
     ):
-        say(f"  {line}")
+        say(f"  {line}".rstrip())
     say("")
     say("Press Ctrl-C to stop the server.")
     ended = threading.Event()

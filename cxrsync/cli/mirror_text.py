@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 
 from cxrsync import humanize
 from cxrsync.catalog.load import dataset_info
@@ -34,10 +35,12 @@ def report_lines(title: str, result: MirrorResult) -> list[str]:
     bad = [each for each in result.jobs if each.code not in QUIET]
     if not bad:
         remarks = "; ".join(f"{each.name}: {each.remark}" for each in result.jobs if each.remark)
-        count = f"{len(result.jobs)} of {len(result.jobs)} jobs are well"
+        jobs = len(result.jobs)
+        count = "the job is well" if jobs == 1 else f"{jobs} of {jobs} jobs are well"
         return [f"{title}: {count}{f' ({remarks})' if remarks else ''}"]
-    count = f"{len(bad)} of {len(result.jobs)}"
-    lines = [f"{title}: {count} jobs did not complete (exit {result.code:d})"]
+    one = len(result.jobs) == 1
+    count = "the job" if one else f"{len(bad)} of {len(result.jobs)} jobs"
+    lines = [f"{title}: {count} did not complete (exit {result.code:d})"]
     for each in result.jobs:
         lines += [f"  {without_ids(line)}" for line in _job(each)]
     return lines
@@ -154,7 +157,23 @@ def check_lines(check: JobCheck) -> Iterator[str]:
             yield f"warning: {found.warning}"
         elif found.problem:
             yield f"warning: {found.problem} (A dataset that is open to all needs none.)"
+    yield from unused_variables(job, os.environ)
     yield from _readers(check)
+
+
+def unused_variables(job: Job, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield a warning for each variable that would send a pull, but not this job, elsewhere."""
+    for name, value in (
+        ("base_url", None if job.origin.from_dir is not None else job.origin.base_url),
+        ("ca_file", job.origin.ca_file),
+    ):
+        variable = f"CXRSYNC_{name.upper()}"
+        asked = environ.get(variable, "").rstrip("/")
+        if asked and asked != str(value or "").rstrip("/"):
+            yield (
+                f"warning: {variable} of this shell changes no job. If it is meant, write {name}: "
+                f"${{{variable}}}"
+            )
 
 
 def _readers(check: JobCheck) -> Iterator[str]:

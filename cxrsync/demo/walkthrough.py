@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,25 @@ from cxrsync.demo.server.behaviour import ServerBehaviour
 from cxrsync.demo.server.server import MiniPhysioNet
 
 _MAX_SECONDS_UNTIL_KILL = 60.0
+
+
+# Paths in JSON's quotes, which are YAML's, too.
+_JOB_FILE = """\
+# A mirror of the miniature server: p10 of MIMIC-CXR-JPG. docs/nightly.md explains the keys.
+defaults:
+  dest: {dest}
+  base_url: {base_url}
+  ca_file: {ca_file}
+  allow_synced: true              # the data is synthetic
+  scrub: 30d
+jobs:
+  - name: jpg
+    dataset: mimic-cxr-jpg
+    dataset_version: "2.1.0"      # or latest, to follow the newest version
+    shard: p10
+log: nightly.log
+report: report.html
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +60,15 @@ class DemoSetup:
             "PHYSIONET_USERNAME": self.server.behaviour.username,
             "PHYSIONET_PASSWORD": self.server.behaviour.password,
         }
+
+    @property
+    def job_file(self) -> str:
+        """A job file for a mirror of the demo's server. The password comes by the environment."""
+        return _JOB_FILE.format(
+            dest=json.dumps(str(self.folder / "nightly")),
+            base_url=json.dumps(self.server.base_url),
+            ca_file=json.dumps(str(self.server.ca_file)),
+        )
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start ``cxrsync`` with these arguments against this server."""

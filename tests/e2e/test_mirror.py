@@ -16,6 +16,7 @@ from e2e.stage import DICOM, JPG, VERSION, Ended, Machine, fingerprint, wait_unt
 
 from cxrsync.cancellation import CancelToken
 from cxrsync.demo.server.server import MiniPhysioNet
+from cxrsync.demo.walkthrough import DemoSetup
 from cxrsync.errors import ExitCode
 from cxrsync.storage.lock_owner import this_process
 
@@ -261,6 +262,25 @@ def test_check(machine: Machine, jobs: Path) -> None:
     machine.environment["PHYSIONET_PASSWORD"] = None
     done = machine.run("mirror", "--check", str(jobs))
     assert (done.code, "credentials: none were found" in done.out) == (ExitCode.CREDENTIALS, True)
+
+
+def test_the_job_file_of_the_demo(machine: Machine, shared_server: MiniPhysioNet) -> None:
+    """What `cxrsync demo --serve` writes is a mirror of its own server, whatever the shell has."""
+    file = machine.home / "nightly.yaml"
+    file.write_text(DemoSetup(machine.home, shared_server).job_file)
+    assert machine.run("mirror", "--init", str(file)).code == 0
+    check = machine.run("mirror", "--check", str(file))
+    assert check.code == 0
+    assert "of this shell changes no job" not in check.out
+    file.write_text(
+        re.sub("  base_url: .*", '  base_url: "https://127.0.0.1:9/files"', file.read_text())
+    )
+    elsewhere = machine.run("mirror", "--check", str(file))
+    assert "warning: CXRSYNC_BASE_URL of this shell changes no job" in elsewhere.out
+    file.write_text(DemoSetup(machine.home, shared_server).job_file)
+    assert machine.run("mirror", str(file)) == Ended(0, "", "")
+    assert (machine.home / "nightly/mimic-cxr-jpg/2.1.0/files/p10").is_dir()
+    assert (machine.home / "report.html").exists()
 
 
 def test_check_says_that_a_log_cannot_be_written(machine: Machine) -> None:
