@@ -310,6 +310,14 @@ def test_the_page_is_whole_in_itself(data: ReportData) -> None:
             assert named in ids
 
 
+def test_a_narrow_page_hides_no_file_that_is_not_verified() -> None:
+    """Its table has no column for them, so they stand below those that are missing."""
+    page = render(replace(full(), partitions=(PartitionData("p16", 100, 57, 31, 12),)))
+    assert '<span class="phone">and 31 not verified</span>' in page
+    page = render(replace(full(), partitions=(PartitionData("p16", 100, 88, 0, 12),)))
+    assert 'class="phone' not in page
+
+
 def test_jinja_is_imported_only_where_a_report_is_made() -> None:
     code = (
         "import sys; from cxrsync.cli import main; import cxrsync.cli.pull, cxrsync.cli.status; "
