@@ -167,8 +167,9 @@ class CredentialsRefused(SourceError):
 
     exit_code = ExitCode.CREDENTIALS
     next_step = (
-        "Sign in at https://physionet.org/login/ to check user name and password, then set "
-        "PHYSIONET_USERNAME and PHYSIONET_PASSWORD (or PHYSIONET_PASSWORD_FILE, or ~/.netrc). "
+        "Sign in at https://physionet.org/login/ to check user name and password, then run "
+        "`cxrsync login`, or set PHYSIONET_USERNAME and PHYSIONET_PASSWORD (or "
+        "PHYSIONET_PASSWORD_FILE, or ~/.netrc). "
         "A deactivated account is refused with the right password, too: if you cannot sign in "
         "there, ask PhysioNet."
     )

@@ -19,7 +19,7 @@ from cxrsync.operations.access import find_out
 from cxrsync.operations.exit_status import explained_errors
 from cxrsync.preflight.access_checklist import checklist
 from cxrsync.preflight.access_facts import AccessFacts
-from cxrsync.sources.access_probe import AccessProbe
+from cxrsync.sources.access_probe import AccessProbe, usual_credentials
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.checklist_text import as_json as checklist_as_json
 from cxrsync.ui.checklist_text import as_lines
@@ -78,7 +78,8 @@ async def _run(jobs: Sequence[Job], verbosity: Verbosity) -> AccessFacts:
     prompt = TerminalPrompt()
     first = jobs[0]
     memory = ApiCache(cache_folder())
-    probe = AccessProbe(first.origin, first.limits, prompt, reporters.tell, memory)
+    find = usual_credentials(first.origin, prompt)
+    probe = AccessProbe(first.origin, first.limits, find, reporters.tell, memory)
     try:
         with obeying_signals(prompt, reporters) as cancel, explained_errors(cancel):
             return await find_out(jobs, probe)

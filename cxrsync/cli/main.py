@@ -30,6 +30,9 @@ _COMMANDS = {
     "verify": "cxrsync.cli.verify:verify",
     "status": "cxrsync.cli.status:status",
     "access": "cxrsync.cli.access:access",
+    "login": "cxrsync.cli.login:login",
+    "logout": "cxrsync.cli.login:logout",
+    "whoami": "cxrsync.cli.login:whoami",
     "mirror": "cxrsync.cli.mirror:mirror",
     "demo": "cxrsync.cli.demo:demo",
 }
@@ -88,6 +91,7 @@ def cli(ctx: click.Context, /, verbose: bool, quiet: bool, as_json: bool, **_deb
     """Download and mirror PhysioNet's chest X-ray datasets: resumable, verified, gentle.
 
     \b
+      cxrsync login                       store your user name and password of PhysioNet
       cxrsync access                      try your account: which step is missing, what to do
       cxrsync pull --jpg --shard p10      fetch one tenth of MIMIC-CXR-JPG; run again to resume
       cxrsync pull --jpg --split test     fetch the test split; --dry-run shows what and how long

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from cxrsync.catalog.load import load
-from cxrsync.config.option_value import SIGN_IN_HINT
 from cxrsync.config.places import is_address, known_name
 from cxrsync.errors import CxrsyncError, UsageError
 
@@ -20,6 +19,9 @@ _NEAR = {
     "diff": "compare changes cmp delta versions",
     "status": "info stat progress report summary du state",
     "access": "doctor permissions credentials check-access why denied test-access probe ping",
+    "login": "signin sign-in log-in auth authenticate password configure config init",
+    "logout": "signout sign-out log-out forget",
+    "whoami": "who user account id",
     "mirror": "run cron job jobs schedule batch nightly serve daemon",
     "demo": "test try example examples tutorial quickstart",
     "pull --dry-run": "plan estimate simulate preview size dry-run dryrun",
@@ -30,7 +32,6 @@ _ADVICE = {
         "Write `cxrsync --help`, or `cxrsync pull --help` for one command.",
     ),
     "version": "Write `cxrsync --version`.",
-    **dict.fromkeys(("login", "logout", "auth", "password", "configure", "config"), SIGN_IN_HINT),
     **dict.fromkeys(
         ("remove", "rm", "delete", "clean", "prune"),
         "cxrsync removes no files by itself. `cxrsync pull --delete` moves files that left the "

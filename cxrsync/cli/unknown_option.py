@@ -20,6 +20,10 @@ _NEEDLESS = {
     **dict.fromkeys(("checksum", "check-integrity", "verify", "sha256"), _VERIFIES),
     **dict.fromkeys(("p", "password", "http-password", "ask-password", "pass"), SIGN_IN_HINT),
     **dict.fromkeys(
+        ("netrc", "netrc-file", "use-netrc"),
+        "No option is needed: ~/.netrc is read, or the file that the variable NETRC names.",
+    ),
+    **dict.fromkeys(
         ("r", "m", "np", "recursive", "mirror", "no-parent", "no-host-directories"),
         "No option is needed: without a selection the whole version is pulled.",
     ),

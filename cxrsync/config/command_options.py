@@ -42,6 +42,11 @@ COMMAND = (
         near="output_format as json",
     ),
     Option(
+        "netrc", Type.FLAG, Group.COMMAND,
+        help="Use ~/.netrc (or the file that NETRC names), not the keyring.",
+        near="netrc_file use_netrc no_keyring",
+    ),
+    Option(
         "job", Type.TEXT, Group.COMMAND, metavar="NAME", example="jpg",
         help="Only the job of this name.", near="only_job job_name",
     ),

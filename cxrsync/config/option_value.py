@@ -28,8 +28,8 @@ from cxrsync.errors import UsageError
 TRUE_WORDS = frozenset({"1", "true", "t", "yes", "y", "on"})
 FALSE_WORDS = frozenset({"0", "false", "f", "no", "n", "off"})
 SIGN_IN_HINT = (
-    "A password is never an argument. Set PHYSIONET_PASSWORD or PHYSIONET_PASSWORD_FILE, or use "
-    "~/.netrc."
+    "A password is never an argument. `cxrsync login` asks for it and stores it; or set "
+    "PHYSIONET_PASSWORD or PHYSIONET_PASSWORD_FILE, or use ~/.netrc."
 )
 # SQLite stores no larger number, and Python prints none of more than 4,300 digits.
 _MAX_INT = (1 << 63) - 1

@@ -81,7 +81,7 @@ def _refresh(options: Mapping[str, Any]) -> Refresh:
     )
 
 
-def _source(options: Mapping[str, Any]) -> SourceConfig:
+def source_config(options: Mapping[str, Any]) -> SourceConfig:
     ca_file, from_dir = options.get("ca_file"), options.get("from_dir")
     return SourceConfig(
         base_url=_check_base_url(options.get("base_url", DEFAULT_BASE_URL)),
@@ -134,7 +134,7 @@ def make_job(options: Mapping[str, Any], places: Sequence[str] = ()) -> Job:
         version=version,
         selection=selection,
         dest=options.get("dest", Path(DEFAULT_DEST)),
-        origin=_source(options),
+        origin=source_config(options),
         limits=_limits(options),
         fsync=not options.get("no_fsync"),
         reports=Reports(options.get("reports", Reports.AUTO)),

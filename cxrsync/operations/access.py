@@ -92,17 +92,17 @@ class _Asking:
         try:
             reply = await self.probe.sign_in(slug, number)
         except CredentialsRefused as refused:
-            self.sign_in = SignIn(self.probe.user, self.probe.found_in, refused)
+            self.sign_in = SignIn(self.probe.credentials, refused)
             self.is_over = True
             return version
-        self.sign_in = SignIn(self.probe.user, self.probe.found_in)
+        self.sign_in = SignIn(self.probe.credentials)
         return replace(version, reply=reply, signed_in=True)
 
     async def _as_user(self, slug: str, number: str) -> Reply | None:
         try:
             return await self.probe.signed_in(slug, number)
         except CredentialsRefused as refused:  # a session that ended just now
-            self.sign_in = SignIn(self.probe.user, self.probe.found_in, refused)
+            self.sign_in = SignIn(self.probe.credentials, refused)
             self.is_over = True
             return None
 

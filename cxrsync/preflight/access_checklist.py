@@ -112,9 +112,13 @@ def _sign_in(facts: AccessFacts) -> Check:
     if sign_in is None:
         is_open = facts.first is not None and facts.first.opens
         return Check(name, Mark.SKIPPED, "not needed" if is_open else "not tried")
-    if sign_in.refused is not None:
-        return _failed(name, sign_in.refused, LOGIN)
-    return Check(name, Mark.OK, f"{sign_in.user} is signed in (password from {sign_in.found_in})")
+    used = sign_in.credentials
+    about = "" if used is None else "; ".join(used.warnings)
+    if sign_in.refused is not None or used is None:
+        assert sign_in.refused is not None
+        return replace(_failed(name, sign_in.refused, LOGIN), about=about)
+    found = f"{used.username} is signed in (password from {used.found_in})"
+    return Check(name, Mark.OK, found, about=about)
 
 
 def _version(asked: VersionReply, facts: AccessFacts) -> Check:

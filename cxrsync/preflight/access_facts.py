@@ -15,6 +15,7 @@ from cxrsync.errors import CxrsyncError
 from cxrsync.preflight.cloud_sync import SyncedDrive, find_synced_drive
 from cxrsync.preflight.destination import Mount, inspect, mount_of
 from cxrsync.sources.access_probe import Reply
+from cxrsync.sources.credentials import Credentials
 from cxrsync.sources.http.public_api import VersionInfo
 from cxrsync.storage.disk_space import FreeSpace, free_space
 
@@ -61,11 +62,15 @@ class SiteWords:
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """The one sign-in. ``refused``: why there is none; ``user`` is empty before one."""
+    """The one sign-in. ``credentials``: None if none were found. ``refused``: why there is none."""
 
-    user: str = ""
-    found_in: str = ""
+    credentials: Credentials | None = None
     refused: CxrsyncError | None = None
+
+    @property
+    def user(self) -> str:
+        """Whose password was sent; "" if none was."""
+        return "" if self.credentials is None else self.credentials.username
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from cxrsync.errors import CredentialsRefused, SourceError, Unreachable, UsageEr
 from cxrsync.events import EventSink
 from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.sanitize import reason_of
-from cxrsync.sources import credentials
+from cxrsync.sources.credentials import Ask, Credentials, find
 from cxrsync.sources.http import responses
 from cxrsync.sources.http.api_memory import Memory, NoMemory
 from cxrsync.sources.http.body import BodyReader
@@ -31,6 +31,9 @@ from cxrsync.sources.http.redirects import explain_redirect
 from cxrsync.sources.http.refusals import http_date
 from cxrsync.sources.http.session import Session, drain
 from cxrsync.sources.http.silence import SilenceWatch
+
+Find = Callable[[], Credentials]
+"""Finds credentials; raises CredentialsRefused if there are none."""
 
 _ONE_BYTE = responses.RangeRequest(0, 1)
 # A Date has whole seconds: the true time is half a second later on average.
@@ -59,27 +62,27 @@ class Reply:
 class AccessProbe:
     """Requests to the server of ``origin``. Create it inside a running event loop.
 
-    ``user`` and ``found_in``: whose credentials were used, and where they were found; empty before.
+    ``find`` is called in a thread, once the server asks for credentials; what it returned is then
+    in ``credentials``.
     """
 
     def __init__(
         self,
         origin: SourceConfig,
         limits: TransferLimits,
-        ask: credentials.Ask | None,
+        find: Find,
         emit: EventSink,
         memory: Memory | None = None,
     ) -> None:
         self._base = URL(origin.base_url)
         self._origin = origin
         self._limits = limits
-        self._ask = ask
+        self._find = find
         self._watch = SilenceWatch(self.host, emit)
         self._session = Session(origin, limits, self._find_credentials, self._watch)
         bodies = BodyReader(limits.stall_timeout, self._watch)
         self.api = PublicApi(self._session, self._base, memory or NoMemory(), bodies)
-        self.user = ""
-        self.found_in = ""
+        self.credentials: Credentials | None = None
 
     @property
     def host(self) -> str:
@@ -172,11 +175,12 @@ class AccessProbe:
             return refused
         return None
 
-    async def _find_credentials(self) -> credentials.Credentials:
-        found = await asyncio.to_thread(
-            lambda: credentials.find(
-                self.host, self._origin.user, ask=self._ask, port=self._base.port
-            )
-        )
-        self.user, self.found_in = found.username, found.found_in
-        return found
+    async def _find_credentials(self) -> Credentials:
+        self.credentials = await asyncio.to_thread(self._find)
+        return self.credentials
+
+
+def usual_credentials(origin: SourceConfig, ask: Ask | None) -> Find:
+    """Return what finds the credentials that a pull would use."""
+    address = URL(origin.base_url)
+    return lambda: find(address.host or "", origin.user, ask=ask, port=address.port)

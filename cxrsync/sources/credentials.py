@@ -19,10 +19,11 @@ from pathlib import Path
 from cxrsync.config.job import is_loopback
 from cxrsync.errors import CredentialsRefused
 from cxrsync.sanitize import reason_of
+from cxrsync.sources import keyring_store
 from cxrsync.sources.netrc_file import NetrcEntry, NetrcProblem, parse_netrc
 from cxrsync.sources.password_file import check_exposure, read_password
 
-KEYRING_SERVICE = "cxrsync"
+KEYRING = "keyring"
 _PHYSIONET = {"physionet.org", "www.physionet.org"}
 _PASSWORDS = ("PHYSIONET_PASSWORD", "PHYSIONET_PASSWORD_FILE")
 
@@ -78,8 +79,8 @@ def find(
     seen = f" ({netrc.trouble})" if netrc.trouble else ""
     raise CredentialsRefused(
         what + (f"no password of {user} was found" if user else "none were found") + seen,
-        next_step="Set PHYSIONET_USERNAME and PHYSIONET_PASSWORD (or PHYSIONET_PASSWORD_FILE), or "
-        f"add {in_netrc}.",
+        next_step="Run `cxrsync login` on a terminal, once; or set PHYSIONET_USERNAME and "
+        f"PHYSIONET_PASSWORD (or PHYSIONET_PASSWORD_FILE), or add {in_netrc}.",
     )
 
 
@@ -121,15 +122,10 @@ def _from_environment(user: str | None, environ: Mapping[str, str]) -> Credentia
 
 def _from_keyring(host: str, user: str | None, environ: Mapping[str, str]) -> Credentials | None:
     username = _name(user, environ)
-    try:
-        import keyring
-
-        found = keyring.get_credential(f"{KEYRING_SERVICE}:{host}", username)
-    except Exception:  # noqa: BLE001 - not installed, or a broken back end: no keyring
+    found = keyring_store.find(host, username)
+    if found is None or username not in {None, found.username}:
         return None
-    if found is None or not found.password or username not in {None, found.username}:
-        return None
-    return Credentials(found.username, found.password, "keyring")
+    return Credentials(found.username, found.password, KEYRING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +154,18 @@ class _Netrc:
         return None
 
 
+def netrc_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the path of the user's netrc file, which need not exist."""
+    return Path(environ.get("NETRC") or Path(environ.get("HOME", "/nonexistent")) / ".netrc")
+
+
 def _read_netrc(environ: Mapping[str, str]) -> _Netrc:
     """Return the netrc file; without entries if there is none, or if we may not read the usual one.
 
     Raises CredentialsRefused if NETRC names a file that cannot be read.
     """
     named = environ.get("NETRC")
-    path = Path(named or Path(environ.get("HOME", "/nonexistent")) / ".netrc")
+    path = netrc_path(environ)
     if not os.path.isfile(path):  # also if its folder cannot be entered
         return _Netrc(path, trouble=f"NETRC names {path}, which is no file" if named else "")
     try:

@@ -16,6 +16,11 @@ _KEYS = {"login": "login", "user": "login", "password": "password", "account": "
 _BEGINS = {"machine", "default", "macdef"}
 # A word in quotes, with escapes, as Python and curl have it; or one without blanks.
 _WORD = re.compile(r'"(?P<quoted>(?:[^"\\]|\\.)*)"?|(?P<bare>(?:[^\s\\]|\\.)+|\\)', re.DOTALL)
+_NO_HOST = "'machine' without the name of a host"
+_UNKNOWN = (
+    "an unknown word where 'login' or 'password' is expected (a password with blanks needs double "
+    "quotes)"
+)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -29,13 +34,23 @@ class NetrcProblem(NamedTuple):
         return f"line {self.line}: {self.what}"
 
 
+class NetrcWord(NamedTuple):
+    """A word of the file, without quotes and escapes, and where it stands in the text."""
+
+    line: int
+    text: str
+    start: int
+    end: int
+
+
 @dataclass(slots=True)
 class NetrcEntry:
-    """One entry. ``host``: None for ``default``."""
+    """One entry. ``host``: None for ``default``. ``words``: all that belong to it."""
 
     host: str | None
     line: int
-    values: dict[str, str] = field(default_factory=dict)
+    words: list[NetrcWord] = field(default_factory=list, repr=False)
+    values: dict[str, str] = field(default_factory=dict, repr=False)
     problem: NetrcProblem | None = None
 
     @property
@@ -58,43 +73,45 @@ def parse_netrc(text: str) -> tuple[list[NetrcEntry], list[NetrcProblem]]:
         elif entries[-1].problem is None:
             entries[-1].problem = NetrcProblem(line, what)
 
-    words = _words(text.removeprefix("\ufeff"))
-    for line, word in words:
-        if word == "machine":
-            _line, host = next(words, (line, ""))
-            entries.append(NetrcEntry(host, line))
-            if not host or host in _BEGINS:
-                report(line, "'machine' without the name of a host")
-        elif word == "default":
+    words = netrc_words(text)
+    for each in words:
+        line, word, _start, _end = each
+        own = [each]
+        if word in _BEGINS:  # a macro is no word
             entries.append(NetrcEntry(None, line))
+            if word == "machine":
+                host = next(words, None)
+                own += [] if host is None else [host]
+                entries[-1].host = "" if host is None else host.text
+                if host is None or not host.text or host.text in _BEGINS:
+                    report(line if host is None else host.line, _NO_HOST)
         elif word in _KEYS:
-            _line, value = next(words, (line, None))
+            value = next(words, None)
+            own += [] if value is None else [value]
             if value is None:
                 report(line, f"'{word}' without a value")
             elif entries:
-                entries[-1].values.setdefault(_KEYS[word], value)
+                entries[-1].values.setdefault(_KEYS[word], value.text)
             else:
                 report(line, f"'{word}' before any 'machine'")
         else:
-            report(
-                line,
-                "an unknown word where 'login' or 'password' is expected (a password with blanks "
-                "needs double quotes)"
-                if entries
-                else "an unknown word before any 'machine'",
-            )
+            report(line, _UNKNOWN if entries else "an unknown word before any 'machine'")
+        if entries:
+            entries[-1].words += own
     return entries, stray
 
 
-def _words(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the words with their lines, without comments and macros."""
+def netrc_words(text: str) -> Iterator[NetrcWord]:
+    """Yield the words of a file, without comments and macros."""
     in_macro = False
     is_value = False
+    offset = 0
     for number, line in enumerate(text.split("\n"), start=1):
+        begin, offset = offset, offset + len(line) + 1
         if in_macro:
             in_macro = bool(line.strip())
             continue
-        at = 0
+        at = len(line) - len(line.removeprefix("\ufeff")) if number == 1 else 0
         while (found := _WORD.search(line, at)) is not None:
             at = found.end()
             quoted = found["quoted"]
@@ -104,5 +121,5 @@ def _words(text: str) -> Iterator[tuple[int, str]]:
             if not is_value and word == "macdef":
                 in_macro = True
                 break
-            yield number, word
+            yield NetrcWord(number, word, begin + found.start(), begin + at)
             is_value = not is_value and quoted is None and word in {"machine", *_KEYS}

@@ -35,6 +35,19 @@ class TerminalPrompt:
             self._before = None
         return Credentials(user, password, "the terminal") if password else None
 
+    def confirm(self, question: str) -> bool | None:
+        """Ask a question, and return whether the answer is yes; None if nobody can be asked.
+        Blocks: call it in a thread."""
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return None
+        self._before = termios.tcgetattr(sys.stdin)
+        try:
+            sys.stderr.write(f"{question} [y/N] ")
+            sys.stderr.flush()
+            return sys.stdin.readline().strip().casefold() in {"y", "yes"}
+        finally:
+            self._before = None
+
     def abandon(self) -> bool:
         """Restore the terminal (with its echo). Return False if no question is open.
 

@@ -124,7 +124,7 @@ def test_the_variable_prints_a_traceback(
         ("nightly.yaml", "Did you mean cxrsync mirror nightly.yaml?"),
         ("help", "Write `cxrsync --help`, or `cxrsync pull --help` for one command."),
         ("version", "Write `cxrsync --version`."),
-        ("login", "A password is never an argument."),
+        ("signin", "Did you mean cxrsync login?"),
         ("clean", "cxrsync removes no files by itself."),
         ("xyzzy", "`cxrsync --help` lists the commands."),
     ],

@@ -31,11 +31,13 @@ from cxrsync.preflight.checklist import Mark
 from cxrsync.preflight.cloud_sync import SyncedDrive
 from cxrsync.preflight.destination import Mount
 from cxrsync.sources.access_probe import Reply
+from cxrsync.sources.credentials import Credentials
 from cxrsync.sources.http.public_api import VersionInfo
 from cxrsync.storage.disk_space import FreeSpace
 
 OPENS, DENIED = Reply(206), Reply(403, AccessDenied("the server refuses access (403)"))
 CHALLENGE = Reply(401, ahead=0.2)
+ANN = Credentials("ann", "hush", "keyring")
 JPG, DICOM = "mimic-cxr-jpg", "mimic-cxr"
 CREDENTIALING = "https://physionet.org/settings/credentialing"
 LARGE = FreeSpace(10**13, 10**8)
@@ -62,7 +64,7 @@ def facts(*versions: VersionReply, **more: Any) -> AccessFacts:
     usual: dict[str, Any] = {
         "addresses": ("18.18.42.54",),
         "first": CHALLENGE,
-        "sign_in": SignIn("ann", "keyring"),
+        "sign_in": SignIn(ANN),
         "destination": DISK,
     }
     return AccessFacts("physionet.org", SourceConfig(), versions=versions, **{**usual, **more})
@@ -101,11 +103,11 @@ CASES: dict[str, tuple[AccessFacts, str, str, int]] = {
         "server", page(JPG), 4,
     ),
     "wrong password": (
-        facts(*unasked, sign_in=SignIn("ann", "keyring", REFUSED)),
+        facts(*unasked, sign_in=SignIn(ANN, REFUSED)),
         "sign-in", "https://physionet.org/login/", 3,
     ),
     "deactivated": (
-        facts(*unasked, sign_in=SignIn("ann", "keyring", REFUSED)),
+        facts(*unasked, sign_in=SignIn(ANN, REFUSED)),
         "sign-in", "A deactivated account is refused with the right password, too", 3,
     ),
     "no credentialing": (

@@ -45,7 +45,7 @@ def keyring(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
         asked.append((service, username))
         return SimpleNamespace(username=username or "ring", password="from-keyring")
 
-    fake = SimpleNamespace(get_credential=get_credential)
+    fake = SimpleNamespace(get_credential=get_credential, get_password=lambda _service, _user: None)
     monkeypatch.setitem(sys.modules, "keyring", fake)  # type: ignore[arg-type]
     return asked
 
