@@ -95,6 +95,14 @@ class ConcurrencyChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class SigningIn:
+    """The server asks for a password. Whose is sent, and where it was found; never the secret."""
+
+    user: str
+    found_in: str
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something that the user should know and that is no failure of a file."""
 
@@ -284,6 +292,7 @@ Event = (
     | Retrying
     | Waiting
     | ConcurrencyChanged
+    | SigningIn
     | Notice
     | LimitReached
     | Unaccounted

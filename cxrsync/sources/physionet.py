@@ -14,7 +14,7 @@ from yarl import URL
 from cxrsync.catalog.load import dataset_info
 from cxrsync.config.job import SourceConfig, TransferLimits
 from cxrsync.errors import AccessDenied, SourceError
-from cxrsync.events import EventSink, Notice
+from cxrsync.events import EventSink, Notice, SigningIn
 from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.sources import credentials
 from cxrsync.sources.base import Answer, BodyEnd, Opened
@@ -122,6 +122,7 @@ class PhysioNet:
         found = await asyncio.to_thread(
             lambda: credentials.find(host, self._origin.user, ask=self._ask, port=self._base.port)
         )
+        self._emit(SigningIn(found.username, found.found_in))
         for warning in found.warnings:
             self._emit(Notice(warning))
         return found

@@ -17,6 +17,7 @@ from cxrsync.events import (
     Notice,
     Planned,
     Retrying,
+    SigningIn,
     Started,
     TreeNotice,
     Waiting,
@@ -70,6 +71,8 @@ class LineReporter:
             return self._fault(event)
         if isinstance(event, Retrying | Waiting):
             return _waiting(event, verbose=self._verbose)
+        if isinstance(event, SigningIn) and self._verbose:
+            return f"signing in as {event.user}, with the password from {event.found_in}"
         if isinstance(event, ConcurrencyChanged) and self._verbose:
             return f"using {event.count} connections from now on"
         return None

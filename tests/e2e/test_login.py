@@ -271,6 +271,13 @@ def test_variables_come_first_and_that_is_said(
     assert who.out == f"demo: password from PHYSIONET_PASSWORD; {HOST} refuses it\n"
 
 
+def test_verbose_says_whose_password_is_used_and_never_which(machine: Machine) -> None:
+    said = machine.run("-v", "pull", "--jpg", "--only", "docs").err
+    assert "signing in as demo, with the password from PHYSIONET_PASSWORD" in said
+    assert "demo-password" not in said
+    assert "signing in" not in machine.run("pull", "--jpg", "--only", "docs").err
+
+
 def test_whoami_for_programs(machine: Machine, server: MiniPhysioNet) -> None:
     [found] = machine.run("whoami", "--json").events
     assert found == {
