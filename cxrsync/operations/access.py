@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from cxrsync.catalog.dataset_info import suggest
 from cxrsync.catalog.load import dataset_info, load
 from cxrsync.config.job import Job
 from cxrsync.dataset.version import destination, version_key
@@ -34,7 +35,8 @@ _MAX_OTHERS = 4
 
 async def find_out(jobs: Sequence[Job], probe: AccessProbe) -> AccessFacts:
     """Return the facts about the access to the datasets of ``jobs``, which have the same source and
-    destination. Raises UsageError if no version of a dataset is known."""
+    destination. Raises UsageError if no version of a dataset is known, Unanswered if neither the
+    catalogue nor the site tells one."""
     first = jobs[0]
     facts = AccessFacts(probe.host, first.origin, probe.proxy)
     try:
@@ -124,13 +126,16 @@ async def _version_of(job: Job, probe: AccessProbe) -> VersionReply:
     if not found:
         found = list(dataset.versions)
     if not found or (job.version is not None and not job.named_version):
-        with suppress(Unanswered):
+        try:
             found = await probe.api.versions(job.dataset) or found
+        except Unanswered:
+            if not found:
+                raise
     if not found:
         raise UsageError(
             f"no version of {job.dataset} is known",
-            next_step="Check its name. If it is right, name the version, too: "
-            f"cxrsync access {job.dataset}/1.0",
+            next_step=f"Near: {suggest(job.dataset, list(load()))}. If the name is right, name the "
+            f"version, too: cxrsync access {job.dataset}/1.0",
         )
     return VersionReply(dataset, max(found, key=version_key), listed=job.dataset in load())
 

@@ -47,7 +47,7 @@ class FoundCredentials:
         if self.place == KEYRING:
             return (
                 "cron and systemd open no keyring. Set PHYSIONET_USERNAME and "
-                "PHYSIONET_PASSWORD_FILE, or use ~/.netrc"
+                "PHYSIONET_PASSWORD_FILE, or run `cxrsync login --netrc`"
             )
         if self.place == VARIABLE:
             return (

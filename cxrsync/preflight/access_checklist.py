@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from enum import Enum
 
-from cxrsync.errors import AccessDenied, CxrsyncError, ExitCode, FileDenied, NotFound
+from cxrsync.errors import AccessDenied, CxrsyncError, ExitCode, FileDenied, NotFound, Unreachable
 from cxrsync.humanize import duration, size
 from cxrsync.preflight.access_facts import AccessFacts, SiteWords, VersionReply
 from cxrsync.preflight.checklist import Check, Checklist, Mark
@@ -24,6 +24,7 @@ from cxrsync.sources.http.access import Asker, explain_denial
 
 CREDENTIALING = "https://physionet.org/settings/credentialing"
 TRAINING = "https://physionet.org/settings/training"
+REGISTER = "https://physionet.org/register/"
 LOGIN = "https://physionet.org/login/"
 # Less says nothing: a Date has whole seconds, and the answer may have been under way for some.
 _MAX_AHEAD_SECONDS = 60.0
@@ -74,7 +75,8 @@ def _checks(facts: AccessFacts) -> Iterator[Check]:
 
 
 def _failed(name: str, problem: CxrsyncError, page: str = "") -> Check:
-    return Check(name, Mark.MISSING, str(problem), problem.next_step, page, problem.exit_code)
+    step = problem.next_step or Unreachable.next_step
+    return Check(name, Mark.MISSING, str(problem), step, page, problem.exit_code)
 
 
 def _network(facts: AccessFacts) -> Check:
@@ -83,6 +85,8 @@ def _network(facts: AccessFacts) -> Check:
         return _failed(name, facts.lookup)
     if facts.proxy:
         return Check(name, Mark.OK, f"{facts.host} is reached through {facts.proxy}")
+    if facts.addresses == (facts.host,):
+        return Check(name, Mark.OK, f"{facts.host} is an address")
     shown = ", ".join(facts.addresses[:2])
     return Check(name, Mark.OK, f"{facts.host} is {shown}")
 
@@ -114,8 +118,11 @@ def _sign_in(facts: AccessFacts) -> Check:
         return Check(name, Mark.SKIPPED, "not needed" if is_open else "not tried")
     used = sign_in.credentials
     about = "" if used is None else "; ".join(used.warnings)
-    if sign_in.refused is not None or used is None:
+    if used is None:
         assert sign_in.refused is not None
+        failed = _failed(name, sign_in.refused, REGISTER)
+        return replace(failed, step=f"{failed.step}\nWithout an account, register at {REGISTER}")
+    if sign_in.refused is not None:
         return replace(_failed(name, sign_in.refused, LOGIN), about=about)
     found = f"{used.username} is signed in (password from {used.found_in})"
     return Check(name, Mark.OK, found, about=about)

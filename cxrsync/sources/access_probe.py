@@ -122,7 +122,10 @@ class AccessProbe:
         """Ask for a byte of the manifest, without signing in."""
         url = self._manifest(dataset, version)
         headers = responses.request_headers(_ONE_BYTE)
-        return await self._reply(url, lambda: self._session.get_public(url, headers))
+        try:
+            return await self._reply(url, lambda: self._session.get_public(url, headers))
+        except CredentialsRefused as by_proxy:
+            return Reply(refusal=by_proxy)
 
     async def sign_in(self, dataset: str, version: str) -> Reply:
         """Ask for the same with the password, after a 401. Raises CredentialsRefused."""

@@ -19,6 +19,7 @@ from cxrsync.demo.server.server import MiniPhysioNet
 Serve = Callable[..., MiniPhysioNet]
 MakeMachine = Callable[[MiniPhysioNet], Machine]
 CREDENTIALING = "https://physionet.org/settings/credentialing"
+REGISTER = "https://physionet.org/register/"
 LOGIN = "https://physionet.org/login/"
 
 
@@ -34,7 +35,7 @@ AGENT = {"CXRSYNC_USER_AGENT": "Mozilla/5.0"}
 STATES: dict[str, tuple[dict[str, Any], dict[str, Any], int, str | None, str | None, str]] = {
     "all well": ({}, {}, 0, None, None, "opens to you"),
     "wrong password": ({}, WRONG, 3, "sign-in", LOGIN, "refuses the password of demo"),
-    "no password": ({}, NONE, 3, "sign-in", LOGIN, "asks for a user name and a password"),
+    "no password": ({}, NONE, 3, "sign-in", REGISTER, "asks for a user name and a password"),
     "deactivated": ({"active": False}, {}, 3, "sign-in", LOGIN, "A deactivated account"),
     "no credentialing": (
         {"agreements": frozenset()}, {},
@@ -132,6 +133,9 @@ def test_datasets_and_versions_that_are_named(machine: Machine) -> None:
     unknown = machine.run("access", "mimic-cxr-jgp")
     assert unknown.code == 2
     assert "no version of mimic-cxr-jgp is known" in unknown.err
+    assert f"Near: {JPG}" in unknown.err
+    machine.base_url = f"https://127.0.0.1:{free_port()}/files"
+    assert machine.run("access", "unheard-of").code == 10  # the site does not say
 
 
 def test_no_network(machine: Machine) -> None:

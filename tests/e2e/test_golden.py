@@ -184,6 +184,13 @@ def test_dry_run(machine: Machine) -> None:
     compare_json("dry-run.json", told(ended, machine))
 
 
+def test_access_and_whoami(machine: Machine) -> None:
+    for command in ("access", "whoami"):
+        ended = machine.run(command, "--json")
+        assert ended.code == 0
+        compare_json(f"{command}.json", shape(ended.events, machine))
+
+
 # ── on disk ────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -13,6 +13,7 @@ from cxrsync.errors import (
     CredentialsRefused,
     ExitCode,
     FileDenied,
+    Interrupted,
     NotFound,
     Throttled,
     Unreachable,
@@ -79,6 +80,7 @@ def agent_refused() -> AccessFacts:
 
 unasked = [asked(slug, None, signed_in=False) for slug in (DICOM, JPG)]
 REFUSED = CredentialsRefused("the server refuses the password of ann (from keyring)")
+BY_PROXY = CredentialsRefused("asks for a password (407)", next_step="into the variable")
 CASES: dict[str, tuple[AccessFacts, str, str, int]] = {
     # The facts; what is missing first; a part of what to do, with the page; the exit code.
     "no network": (
@@ -101,6 +103,18 @@ CASES: dict[str, tuple[AccessFacts, str, str, int]] = {
     "barred before any sign-in": (
         facts(asked(JPG, DENIED, signed_in=False), first=DENIED, sign_in=None),
         "server", page(JPG), 4,
+    ),
+    "a silent server": (
+        facts(*unasked, first=Reply(refusal=Interrupted("no response for 60 s")), sign_in=None),
+        "server", "run the same command again", 10,
+    ),
+    "a proxy that asks for a password": (
+        facts(*unasked, proxy="the proxy p", first=Reply(refusal=BY_PROXY), sign_in=None),
+        "server", "into the variable", 3,
+    ),
+    "no password": (
+        facts(*unasked, sign_in=SignIn(None, CredentialsRefused("none were found"))),
+        "sign-in", "https://physionet.org/register/", 3,
     ),
     "wrong password": (
         facts(*unasked, sign_in=SignIn(ANN, REFUSED)),
