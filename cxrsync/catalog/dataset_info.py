@@ -23,6 +23,9 @@ class DatasetInfo:
     """What is known about one dataset.
 
     means: the mean size of a file in bytes, by kind; for estimates only.
+    counts: the number of files in the newest version, by kind, as far as it is known.
+    dois: the DOI of each version. license: the name of the licence.
+    table_files: the paths of the tables that some version has.
     tables: a glob for the table of each role (split, metadata, one for each labeler).
     splits, views, labels: the values that occur in those tables.
     tables_in, reports_in: the dataset with the tables or the reports of these images, if it is
@@ -37,10 +40,14 @@ class DatasetInfo:
     versions: tuple[str, ...] = ()
     shards: tuple[str, ...] = ()
     means: Mapping[Kind, int] = field(default_factory=dict)
+    counts: Mapping[Kind, int] = field(default_factory=dict)
+    dois: Mapping[str, str] = field(default_factory=dict)
+    license: str = ""
     agreement: str = ""
     elsewhere: str = ""
     patterns: tuple[tuple[Kind, re.Pattern[str]], ...] = ()
     tables: Mapping[str, str] = field(default_factory=dict)
+    table_files: tuple[str, ...] = ()
     tables_in: str = ""
     reports_in: str = ""
     reports_archive: str = ""

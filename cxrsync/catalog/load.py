@@ -44,6 +44,7 @@ _LISTS = {STUDIES: "cxr-study-list.csv*", IMAGES: "cxr-record-list.csv*"}
 _Name = Annotated[str, msgspec.Meta(pattern=rf"\A(?:{NAME.pattern})\Z")]
 _OtherName = Annotated[str, msgspec.Meta(pattern=rf"\A(?:{NAME.pattern})?\Z")]
 _Mean = Annotated[int, msgspec.Meta(ge=0, lt=1 << 50)]  # no file system stores larger files
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 50)]
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -55,9 +56,13 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     shards: tuple[str, ...] = ()
     kinds: dict[Kind, list[str]] = msgspec.field(default_factory=lambda: dict(_COMMON_KINDS))
     means: dict[Kind, _Mean] = {}
+    counts: dict[Kind, _Count] = {}
+    dois: dict[_Name, str] = {}
+    license: str = ""
     agreement: str = ""
     elsewhere: str = ""
     tables: dict[str, str] = {}
+    table_files: tuple[str, ...] = ()
     tables_in: _OtherName = ""
     reports_in: _OtherName = ""
     reports_archive: str = ""
@@ -82,6 +87,9 @@ def _info(slug: str, entry: _Entry) -> DatasetInfo:
         versions=entry.versions,
         shards=entry.shards,
         means=entry.means,
+        counts=entry.counts,
+        dois=entry.dois,
+        license=entry.license,
         agreement=entry.agreement or f"https://physionet.org/content/{slug}/",
         elsewhere=entry.elsewhere,
         patterns=tuple(
@@ -89,6 +97,7 @@ def _info(slug: str, entry: _Entry) -> DatasetInfo:
             for kind, globs in entry.kinds.items()
         ),
         tables=_tables(entry.tables),
+        table_files=entry.table_files,
         tables_in=entry.tables_in,
         reports_in=entry.reports_in,
         reports_archive=entry.reports_archive,

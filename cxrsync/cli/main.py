@@ -26,6 +26,7 @@ from cxrsync.ui.console import Output, open_standard_streams, redirect_to_null, 
 _COMMANDS = {
     "pull": "cxrsync.cli.pull:pull",
     "ls": "cxrsync.cli.ls:ls",
+    "head": "cxrsync.cli.head:head",
     "diff": "cxrsync.cli.diff:diff",
     "verify": "cxrsync.cli.verify:verify",
     "status": "cxrsync.cli.status:status",
@@ -96,6 +97,7 @@ def cli(ctx: click.Context, /, verbose: bool, quiet: bool, as_json: bool, **_deb
       cxrsync pull --jpg --shard p10      fetch one tenth of MIMIC-CXR-JPG; run again to resume
       cxrsync pull --jpg --split test     fetch the test split; --dry-run shows what and how long
       cxrsync ls --jpg --frontal          print the paths of selected files
+      cxrsync head split                  show the columns and first rows of a table
       cxrsync verify --jpg                hash the local files again
       cxrsync status --jpg                count verified and missing files, by shard
       cxrsync mirror jobs.yaml            run a file of jobs unattended, as from cron

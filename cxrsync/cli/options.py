@@ -76,7 +76,7 @@ def job_of_tree(options: dict[str, Any]) -> Job:
     options = check_options(options)
     is_named = any(options.get(name) for name in ("jpg", "dicom", "dataset"))
     if not is_named and all(word.startswith("files/") for word in places):
-        found = _trees_in_dest(options)
+        found = trees_in_dest(options)
         if len({each.dataset for each in found}) == 1:
             options["dataset"] = found[0].dataset
             if len(found) == 1:
@@ -84,7 +84,8 @@ def job_of_tree(options: dict[str, Any]) -> Job:
     return make_job(options, places)
 
 
-def _trees_in_dest(options: dict[str, Any]) -> list[Identity]:
+def trees_in_dest(options: dict[str, Any]) -> list[Identity]:
+    """Return dataset and version of each tree in the destination that these options name."""
     dest = options.get("dest", Path(DEFAULT_DEST))
     place = Location(dest, wget_folders(options.get("base_url", DEFAULT_BASE_URL)))
     found = place.claimed()

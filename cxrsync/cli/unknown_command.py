@@ -14,6 +14,7 @@ _NEAR = {
     "pull": "download get fetch sync clone copy cp dl start resume continue update upgrade wget "
     "add install restore export",
     "ls": "list dir find files show print tree paths manifest",
+    "head": "peek cat less more columns header table tables csv top rows",
     "verify": "check validate fsck checksum checksums audit hash sha256sum scrub",
     "verify --repair": "repair fix heal mend",
     "diff": "compare changes cmp delta versions",

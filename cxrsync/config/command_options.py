@@ -47,6 +47,12 @@ COMMAND = (
         near="netrc_file use_netrc no_keyring",
     ),
     Option(
+        "rows", Type.INT, Group.COMMAND, short="-n", metavar="N", default=10, at_least=0,
+        help="So many rows [default: {default}]; as many as its first 64 KiB hold, if the table is "
+        "not on this disk.",
+        near="lines count max_rows nrows number head top first limit",
+    ),
+    Option(
         "job", Type.TEXT, Group.COMMAND, metavar="NAME", example="jpg",
         help="Only the job of this name.", near="only_job job_name",
     ),

@@ -73,6 +73,11 @@ def read_rows(stream: BinaryIO, name: str, columns: Sequence[str]) -> Iterator[t
     yield from map(pick, rows)
 
 
+def read_all_columns(stream: BinaryIO, name: str) -> Iterator[list[str]]:
+    """Yield the header and then the rows, with all columns. Raises what :func:`read_rows` does."""
+    return _rows(stream, name)
+
+
 def column_names(stream: BinaryIO, name: str) -> list[str]:
     """Return the column names in the header, without blanks around them. Raises InvalidTable."""
     return _header(_rows(stream, name), name)

@@ -57,12 +57,14 @@ class Output:
 
         Programs get the lines unchanged; on a terminal, control characters are escaped.
         """
-        lines = map(printable, lines) if self._is_terminal() else iter(lines)
+        lines = map(printable, lines) if self.is_terminal else iter(lines)
         while self._is_read and (batch := list(islice(lines, _LINES_AT_A_TIME))):
             self.write("\n".join(batch) + "\n")
         return self._is_read
 
-    def _is_terminal(self) -> bool:
+    @property
+    def is_terminal(self) -> bool:
+        """Whether people read it, not a program."""
         return self._stream is not None and self._stream.isatty()
 
     def _write(self, text: str) -> None:

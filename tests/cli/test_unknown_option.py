@@ -115,6 +115,8 @@ def test_the_variable_prints_a_traceback(
         ("download --jpg", "Did you mean cxrsync pull?"),
         ("sync", "Did you mean cxrsync pull?"),
         ("list", "Did you mean cxrsync ls?"),
+        ("columns", "Did you mean cxrsync head?"),
+        ("haed", "Did you mean cxrsync head?"),
         ("verfiy", "Did you mean cxrsync verify?"),
         ("repair", "Did you mean cxrsync verify --repair?"),
         ("estimate", "Did you mean cxrsync pull --dry-run?"),
