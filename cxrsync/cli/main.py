@@ -27,6 +27,7 @@ _COMMANDS = {
     "pull": "cxrsync.cli.pull:pull",
     "ls": "cxrsync.cli.ls:ls",
     "head": "cxrsync.cli.head:head",
+    "info": "cxrsync.cli.info:info",
     "diff": "cxrsync.cli.diff:diff",
     "verify": "cxrsync.cli.verify:verify",
     "status": "cxrsync.cli.status:status",
@@ -97,6 +98,7 @@ def cli(ctx: click.Context, /, verbose: bool, quiet: bool, as_json: bool, **_deb
       cxrsync pull --jpg --shard p10      fetch one tenth of MIMIC-CXR-JPG; run again to resume
       cxrsync pull --jpg --split test     fetch the test split; --dry-run shows what and how long
       cxrsync ls --jpg --frontal          print the paths of selected files
+      cxrsync info mimic-cxr-jpg          tell its versions, size, tables, agreement, what is here
       cxrsync head split                  show the columns and first rows of a table
       cxrsync verify --jpg                hash the local files again
       cxrsync status --jpg                count verified and missing files, by shard

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from cxrsync.config.job import Job
 from cxrsync.dataset.api_cache import ApiCache, cache_folder
@@ -13,6 +14,8 @@ from cxrsync.sources.base import Source
 from cxrsync.sources.credentials import Ask
 from cxrsync.sources.local import LocalTree
 from cxrsync.sources.physionet import PhysioNet
+
+T = TypeVar("T", bound=Source)
 
 
 def open_source(job: Job, emit: EventSink, ask: Ask | None = None) -> Source:
@@ -26,8 +29,13 @@ def open_source(job: Job, emit: EventSink, ask: Ask | None = None) -> Source:
     return PhysioNet(job.origin, job.limits, ask, emit=emit, memory=memory)
 
 
+def open_site(job: Job, emit: EventSink) -> PhysioNet:
+    """Create the site that the job's address names, for what it tells without a sign-in."""
+    return PhysioNet(job.origin, job.limits, emit=emit, memory=ApiCache(cache_folder()))
+
+
 @asynccontextmanager
-async def opened(source: Source) -> AsyncIterator[Source]:
+async def opened(source: T) -> AsyncIterator[T]:
     """Yield the source, and close it at the end."""
     try:
         yield source

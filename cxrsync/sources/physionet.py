@@ -22,7 +22,7 @@ from cxrsync.sources.http import responses
 from cxrsync.sources.http.access import Asker, explain_denial
 from cxrsync.sources.http.api_memory import Memory, NoMemory
 from cxrsync.sources.http.body import BodyReader
-from cxrsync.sources.http.public_api import PublicApi
+from cxrsync.sources.http.public_api import PublicApi, VersionInfo
 from cxrsync.sources.http.redirects import explain_redirect
 from cxrsync.sources.http.session import Session, drain
 from cxrsync.sources.http.silence import SilenceWatch
@@ -108,6 +108,11 @@ class PhysioNet:
     async def total(self, dataset: str, version: str) -> int | None:
         """See :meth:`cxrsync.sources.base.Source.total`: by the public API."""
         return await self._api.total(dataset, version)
+
+    async def about(self, dataset: str, version: str) -> VersionInfo | None:
+        """Return what the public API says about a version; None if it knows no such version.
+        Raises Unanswered."""
+        return await self._api.about(dataset, version)
 
     async def close(self) -> None:
         self._watch.close()

@@ -116,6 +116,7 @@ def test_the_variable_prints_a_traceback(
         ("sync", "Did you mean cxrsync pull?"),
         ("list", "Did you mean cxrsync ls?"),
         ("columns", "Did you mean cxrsync head?"),
+        ("about", "Did you mean cxrsync info?"),
         ("haed", "Did you mean cxrsync head?"),
         ("verfiy", "Did you mean cxrsync verify?"),
         ("repair", "Did you mean cxrsync verify --repair?"),

@@ -174,6 +174,17 @@ def test_ls(machine: Machine) -> None:
     compare_json("ls.json", told(machine.run("ls", "--format", "json", *SELECTED), machine))
 
 
+def test_info(machine: Machine, pulled: Ended) -> None:
+    assert pulled.code == 0
+    compare_json("info.json", told(machine.run("info", "--jpg", "--json"), machine))
+    compare_json("info-all.json", told(machine.run("info", "--json"), machine))
+
+
+def test_head(machine: Machine) -> None:
+    ended = machine.run("head", "split", "--json", "--rows", "2")
+    compare_json("head.json", told(ended, machine))
+
+
 def test_diff(machine: Machine) -> None:
     ended = machine.run("diff", "2.0.0", VERSION, "--jpg", "--json", "--only", "tables")
     compare_json("diff.json", told(ended, machine))
