@@ -37,6 +37,14 @@ def quick(tmp_path: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    """The command line changes the umask of its process; no test sees another test's."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
 @pytest.hookimpl
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Return a name for gzip's bytes, which contain the time: all workers must see one name."""
