@@ -23,13 +23,13 @@ from cxrsync.config.job_keys import as_keys
 from cxrsync.config.job_schema import job_schema
 from cxrsync.errors import CxrsyncError, ExitCode, OutputLost, UsageError, worst_of
 from cxrsync.events import EventSink
-from cxrsync.operations.mirror import init
-from cxrsync.operations.mirror import mirror as run_jobs
-from cxrsync.operations.mirror_check import JobCheck
-from cxrsync.operations.mirror_check import check as check_job
-from cxrsync.operations.mirror_notify import Notifier, Write, notifications_of
-from cxrsync.operations.mirror_result import MirrorResult
-from cxrsync.operations.mirror_surroundings import inspect_surroundings
+from cxrsync.mirror.check import JobCheck
+from cxrsync.mirror.check import check as check_job
+from cxrsync.mirror.mirror import init
+from cxrsync.mirror.mirror import mirror as run_jobs
+from cxrsync.mirror.notify import Notifier, Write, notifications_of
+from cxrsync.mirror.result import MirrorResult
+from cxrsync.mirror.surroundings import inspect_surroundings
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.threads import run_in_thread

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from cxrsync.catalog.load import own_catalogue
 from cxrsync.config.job_file import MirrorFile
-from cxrsync.operations.crontab import crontab_text
-from cxrsync.operations.mirror_setup import PASSWORD_FILE, MirrorSetup, setup_of
-from cxrsync.operations.systemd_units import systemd_text
+from cxrsync.mirror.crontab import crontab_text
+from cxrsync.mirror.setup import PASSWORD_FILE, MirrorSetup, setup_of
+from cxrsync.mirror.systemd_units import systemd_text
 
 _PROGRAM = "cxrsync"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from cxrsync.cli.html_report import check_suffix, write_report
 from cxrsync.config.job_file import MirrorFile, MirrorJob
 from cxrsync.errors import CxrsyncError
+from cxrsync.mirror.result import MirrorResult
+from cxrsync.mirror.trees import with_present_version
 from cxrsync.operations.html_report import gather_after
-from cxrsync.operations.mirror_result import MirrorResult
-from cxrsync.operations.mirror_trees import with_present_version
 from cxrsync.sanitize import reason_of
 
 

@@ -11,8 +11,8 @@ from cxrsync.config.job import LATEST, Job, TransferLimits
 from cxrsync.config.job_keys import as_keys
 from cxrsync.config.wall_clock import MINUTES_A_DAY
 from cxrsync.errors import CxrsyncError, ExitCode
-from cxrsync.operations.mirror_check import JobCheck
-from cxrsync.operations.mirror_result import JobResult, MirrorResult
+from cxrsync.mirror.check import JobCheck
+from cxrsync.mirror.result import JobResult, MirrorResult
 from cxrsync.plan.forecast import Forecast
 from cxrsync.plan.scrub import NIGHT, horizon
 from cxrsync.sanitize import reason_of, without_ids

@@ -13,9 +13,9 @@ from cxrsync.clock import Clock
 from cxrsync.config.job_file import read_job_file
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import ExitCode
-from cxrsync.operations.mirror import mirror
-from cxrsync.operations.mirror_report import report_of
-from cxrsync.operations.mirror_result import MirrorResult
+from cxrsync.mirror.mirror import mirror
+from cxrsync.mirror.report import report_of
+from cxrsync.mirror.result import MirrorResult
 from cxrsync.storage.state_db import State
 from cxrsync.storage.tree import Tree
 

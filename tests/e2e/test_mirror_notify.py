@@ -14,7 +14,7 @@ from sources.http.ping_service import SECRET, Check, served
 
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import ExitCode
-from cxrsync.operations.metrics_file import parse_metrics
+from cxrsync.mirror.metrics_file import parse_metrics
 
 JOBS = f"""
 defaults:

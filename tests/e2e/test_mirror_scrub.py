@@ -17,12 +17,12 @@ from cxrsync.config.job_file import read_job_file
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import ExitCode
 from cxrsync.events import Checked, Event, RunSummary
-from cxrsync.operations import mirror as mirror_module
-from cxrsync.operations import mirror_scrub
-from cxrsync.operations.metrics_file import parse_metrics
-from cxrsync.operations.mirror import mirror
-from cxrsync.operations.mirror_result import MirrorResult
-from cxrsync.operations.mirror_trees import RunAtWork
+from cxrsync.mirror import mirror as mirror_module
+from cxrsync.mirror import scrub as mirror_scrub
+from cxrsync.mirror.metrics_file import parse_metrics
+from cxrsync.mirror.mirror import mirror
+from cxrsync.mirror.result import MirrorResult
+from cxrsync.mirror.trees import RunAtWork
 from cxrsync.operations.run_log import active_runs, scrub_of
 from cxrsync.plan import refetch
 from cxrsync.storage.lock import Lock

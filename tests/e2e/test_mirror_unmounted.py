@@ -32,9 +32,9 @@ jobs:
 log: mirror.log
 """
 PLACES = (
-    "cxrsync.operations.mirror:open_source",
+    "cxrsync.mirror.mirror:open_source",
     "cxrsync.operations.pull:fetch_prerequisites",
-    "cxrsync.operations.mirror_scrub:expectation",
+    "cxrsync.mirror.scrub:expectation",
     "cxrsync.sync.scrub:sha256_file",
     "cxrsync.operations.pull:sync_partitions",
 )

@@ -20,8 +20,9 @@ from cxrsync.cli import mirror as cli_mirror
 from cxrsync.config.job_file import MirrorJob
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import ExitCode
-from cxrsync.operations import mirror, mirror_versions
-from cxrsync.operations.mirror_scrub import EmitFor
+from cxrsync.mirror import mirror
+from cxrsync.mirror import versions as mirror_versions
+from cxrsync.mirror.scrub import EmitFor
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.lock_owner import this_process
 

@@ -8,8 +8,8 @@ import pytest
 from sources.http.ping_service import SECRET, Check, served
 
 from cxrsync.config.ping_url import parse_ping_url
-from cxrsync.operations.mirror_report import FileCounts, JobReport, MirrorReport
-from cxrsync.operations.ping import ping_body, ping_end, ping_start
+from cxrsync.mirror.ping import ping_body, ping_end, ping_start
+from cxrsync.mirror.report import FileCounts, JobReport, MirrorReport
 from cxrsync.sources.http import ping
 
 RESULT = MirrorReport(

@@ -13,9 +13,9 @@ from cxrsync.config.job_file import MirrorJob
 from cxrsync.dataset.partition_states import partition_names
 from cxrsync.errors import CxrsyncError, ExitCode
 from cxrsync.events import ScrubCounts
+from cxrsync.mirror.result import JobResult, MirrorResult
+from cxrsync.mirror.trees import marked_tree
 from cxrsync.operations.exit_status import sentence_of
-from cxrsync.operations.mirror_result import JobResult, MirrorResult
-from cxrsync.operations.mirror_trees import marked_tree
 from cxrsync.operations.run_log import RUNS_FOLDER
 from cxrsync.storage.state_db import State
 from cxrsync.storage.tree import Tree

@@ -6,7 +6,7 @@ import pytest
 
 from cxrsync.catalog.load import dataset_info
 from cxrsync.dataset.known_versions import Access, FoundVersion, KnownVersions, VersionChanges
-from cxrsync.operations.version_news import changes_in_words, news, refusal, short, with_all_told
+from cxrsync.mirror.version_news import changes_in_words, news, refusal, short, with_all_told
 
 JPG = dataset_info("mimic-cxr-jpg")
 CHANGES = VersionChanges(12, 3, 1, 14, 21_000_000, 0, 1000, 1011)

@@ -37,8 +37,8 @@ from cxrsync.dataset.partition_states import partition_names, pulled_selections
 from cxrsync.dataset.target import Target
 from cxrsync.errors import CxrsyncError, Locked
 from cxrsync.manifest.file import ManifestFile
+from cxrsync.mirror.trees import is_begun, marked_versions
 from cxrsync.model import MANIFEST_NAME, ROOT, Entry, FileRecord
-from cxrsync.operations.mirror_trees import is_begun, marked_versions
 from cxrsync.operations.run_log import active_runs, run_stamp, run_times
 from cxrsync.plan.newer_versions import surplus_versions
 from cxrsync.plan.survey import matches_record

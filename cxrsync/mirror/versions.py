@@ -1,12 +1,12 @@
 """Which version a job of a mirror is about: the one that it names, or the newest one.
 
 1. The present version is that of the newest tree that was begun. Only a marked tree counts.
-2. Once a day the source is asked for newer ones (:mod:`cxrsync.operations.version_look`). What is
+2. Once a day the source is asked for newer ones (:mod:`cxrsync.mirror.version_look`). What is
    found out is told once.
 3. A job that follows the newest version goes on with it as soon as its manifest is here. Its tree
    lies beside the present one; the pull reuses what is unchanged.
 4. When its files are complete and verified, older versions are moved to the trash
-   (:mod:`cxrsync.operations.old_versions`).
+   (:mod:`cxrsync.mirror.old_versions`).
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import destination
 from cxrsync.errors import CredentialsRefused, CxrsyncError, DiskError, RefusedForSafety, Stopped
 from cxrsync.events import EventSink, Notice
-from cxrsync.operations import version_news
+from cxrsync.mirror import version_news
+from cxrsync.mirror.old_versions import discard_old_versions
+from cxrsync.mirror.scrub import EmitFor
+from cxrsync.mirror.trees import is_begun, marked_versions, present_target
+from cxrsync.mirror.version_look import beside, look, newest_open_version
 from cxrsync.operations.exit_status import is_callers_cancellation
-from cxrsync.operations.mirror_scrub import EmitFor
-from cxrsync.operations.mirror_trees import is_begun, marked_versions, present_target
-from cxrsync.operations.old_versions import discard_old_versions
 from cxrsync.operations.prepare import create_tree
 from cxrsync.operations.pull import seconds_left
-from cxrsync.operations.version_look import beside, look, newest_open_version
 from cxrsync.plan.newer_versions import version_to_follow
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.base import Source

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 
-from cxrsync.operations.mirror_setup import MirrorSetup
+from cxrsync.mirror.setup import MirrorSetup
 
 # No hour in which a clock is set forward or back: a local time may be skipped or come twice there.
 _HOURS = (22, 23, 0, 4, 5)

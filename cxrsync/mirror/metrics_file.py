@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxrsync.operations.mirror_report import GOOD_CODES, FileCounts, JobReport
+from cxrsync.mirror.report import GOOD_CODES, FileCounts, JobReport
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.access import Access
 from cxrsync.storage.atomic_write import write_file

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from cxrsync import humanize
-from cxrsync.operations.mirror_report import MirrorReport
+from cxrsync.mirror.report import MirrorReport
 from cxrsync.sanitize import printable, reason_of
 
 HOOK_SECONDS = 600.0

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from cxrsync.config.ping_url import PingURL
 from cxrsync.errors import CxrsyncError
-from cxrsync.operations.mirror_report import MirrorReport
+from cxrsync.mirror.report import MirrorReport
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.http.ping import PING_SECONDS, send_ping
 

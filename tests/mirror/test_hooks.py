@@ -12,9 +12,9 @@ import pytest
 
 from cxrsync.config.hook_command import parse_hook_command
 from cxrsync.errors import UsageError
-from cxrsync.operations import hooks
-from cxrsync.operations.hooks import HookResult, hook_environment, run_after, run_before
-from cxrsync.operations.mirror_report import FileCounts, JobReport, MirrorReport
+from cxrsync.mirror import hooks
+from cxrsync.mirror.hooks import HookResult, hook_environment, run_after, run_before
+from cxrsync.mirror.report import FileCounts, JobReport, MirrorReport
 
 RESULT = MirrorReport(
     5,

@@ -11,8 +11,8 @@ import pytest
 
 from cxrsync.config.window import parse_window
 from cxrsync.errors import UsageError
-from cxrsync.operations.mirror_setup import MirrorSetup, outermost
-from cxrsync.operations.systemd_units import service_lines, systemd_text, timer_lines
+from cxrsync.mirror.setup import MirrorSetup, outermost
+from cxrsync.mirror.systemd_units import service_lines, systemd_text, timer_lines
 
 SETUP = MirrorSetup(
     ("/bin/true",),

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from cxrsync.config.window import parse_window
-from cxrsync.operations.crontab import crontab_line, crontab_text, time_for
-from cxrsync.operations.mirror_setup import MirrorSetup
+from cxrsync.mirror.crontab import crontab_line, crontab_text, time_for
+from cxrsync.mirror.setup import MirrorSetup
 
 SETUP = MirrorSetup(
     ("/opt/my venv/bin/cxrsync",),

@@ -8,7 +8,7 @@ import pytest
 
 from cxrsync.config.ping_url import parse_ping_url
 from cxrsync.errors import ExitCode
-from cxrsync.operations.mirror_surroundings import Finding, inspect_surroundings
+from cxrsync.mirror.surroundings import Finding, inspect_surroundings
 
 PATH = {"PATH": "/usr/bin:/bin"}
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cxrsync.operations.metrics_file import metrics_after, parse_metrics, write_metrics
-from cxrsync.operations.mirror_report import FileCounts, JobReport
+from cxrsync.mirror.metrics_file import metrics_after, parse_metrics, write_metrics
+from cxrsync.mirror.report import FileCounts, JobReport
 
 GOOD = JobReport(
     "jpg", "mimic-cxr-jpg", 0, 1_800_000_000.5, 61.5, FileCounts(9, 2, 3, 1, 4, 6), 1 << 42,

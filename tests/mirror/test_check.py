@@ -10,7 +10,7 @@ from cxrsync.config.job_file import MirrorJob
 from cxrsync.config.parse_job import make_job
 from cxrsync.dataset.shared_tree import Group
 from cxrsync.errors import AccessDenied, ExitCode, RefusedForSafety, UsageError
-from cxrsync.operations.mirror_check import FoundCredentials, JobCheck, find_credentials
+from cxrsync.mirror.check import FoundCredentials, JobCheck, find_credentials
 from cxrsync.sources import credentials
 
 JOB = MirrorJob("jpg", make_job({"jpg": True, "dataset_version": "2.1.0"}))

@@ -2,7 +2,7 @@
 
 1. Each job finds out which version it is about: it may follow the newest one.
 2. Manifests and tables of all jobs come first: they are small, and tell what is new.
-3. Then come the scrubs: see :mod:`cxrsync.operations.mirror_scrub`.
+3. Then come the scrubs: see :mod:`cxrsync.mirror.scrub`.
 4. Then each job is pulled, first the one whose last complete run is the longest ago.
 5. A job that fails does not stop the next. The exit code is the worst of all jobs.
 
@@ -37,19 +37,19 @@ from cxrsync.errors import (
     worst_of,
 )
 from cxrsync.events import Event, EventSink, Finished, Notice, RunSummary
-from cxrsync.model import Kind
-from cxrsync.operations.exit_status import disk_error_of
-from cxrsync.operations.mirror_limits import Spent, is_used_up, within
-from cxrsync.operations.mirror_result import JobResult, MirrorResult
-from cxrsync.operations.mirror_scrub import EmitFor, Scrubs, logged_summary
-from cxrsync.operations.mirror_trees import (
+from cxrsync.mirror.limits import Spent, is_used_up, within
+from cxrsync.mirror.result import JobResult, MirrorResult
+from cxrsync.mirror.scrub import EmitFor, Scrubs, logged_summary
+from cxrsync.mirror.trees import (
     is_same_tree,
     log_as_left,
     marked_tree,
     run_at_work,
     waiting_since,
 )
-from cxrsync.operations.mirror_versions import Versions, first_version
+from cxrsync.mirror.versions import Versions, first_version
+from cxrsync.model import Kind
+from cxrsync.operations.exit_status import disk_error_of
 from cxrsync.operations.prepare import create_tree
 from cxrsync.operations.pull import Scope, pull
 from cxrsync.operations.run_log import run_stamp, write_summary

@@ -10,7 +10,7 @@ import pytest
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
 from cxrsync.errors import RefusedForSafety, UsageError
-from cxrsync.operations.mirror_trees import IDLE_SECONDS, marked_tree, run_at_work, waiting_since
+from cxrsync.mirror.trees import IDLE_SECONDS, marked_tree, run_at_work, waiting_since
 from cxrsync.storage.lock_owner import this_process
 from cxrsync.storage.tree import Tree
 

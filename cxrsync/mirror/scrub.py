@@ -39,10 +39,10 @@ from cxrsync.events import (
     ScrubCounts,
     Totals,
 )
+from cxrsync.mirror.limits import Spent, time_left, within
 from cxrsync.model import partition_of
 from cxrsync.operations.exit_status import disk_error_of, explained_errors
 from cxrsync.operations.expected_files import expectation
-from cxrsync.operations.mirror_limits import Spent, time_left, within
 from cxrsync.operations.run_log import run_stamp
 from cxrsync.operations.scrub import Scrubbing, scrub
 from cxrsync.plan.refetch import check_rotten

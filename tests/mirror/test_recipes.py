@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from operations.smtp_sink import smtp_sink
-from operations.test_hooks import RESULT
+from mirror.smtp_sink import smtp_sink
+from mirror.test_hooks import RESULT
 from sources.http.ping_service import Check, served
 
 from cxrsync.errors import ExitCode
-from cxrsync.operations.hooks import HookResult, run_after
+from cxrsync.mirror.hooks import HookResult, run_after
 
 DOCS = Path(__file__).parents[2] / "docs/nightly.md"
 SCRIPTS = re.findall(

@@ -21,12 +21,12 @@ from cxrsync.cancellation import CancelToken
 from cxrsync.clock import Clock
 from cxrsync.config.job_file import MirrorJob
 from cxrsync.config.ping_url import PingURL
+from cxrsync.mirror.hooks import HOOK_SECONDS, run_after, run_before
+from cxrsync.mirror.metrics_file import write_metrics
+from cxrsync.mirror.ping import ping_end, ping_start
+from cxrsync.mirror.report import MirrorReport, report_of
+from cxrsync.mirror.result import MirrorResult
 from cxrsync.operations.exit_status import is_callers_cancellation
-from cxrsync.operations.hooks import HOOK_SECONDS, run_after, run_before
-from cxrsync.operations.metrics_file import write_metrics
-from cxrsync.operations.mirror_report import MirrorReport, report_of
-from cxrsync.operations.mirror_result import MirrorResult
-from cxrsync.operations.ping import ping_end, ping_start
 from cxrsync.threads import run_in_thread
 
 # A service manager that has sent SIGTERM kills the mirror after a while: systemd after 90 s, unless

@@ -16,11 +16,11 @@ from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.dataset.target import Target
 from cxrsync.errors import CredentialsRefused, CxrsyncError, ExitCode, UsageError, worst_of
 from cxrsync.events import EventSink, Notice
+from cxrsync.mirror.trees import present_target
+from cxrsync.mirror.versions import first_version, look_only
 from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.operations.dry_run import forecast
 from cxrsync.operations.exit_status import explain
-from cxrsync.operations.mirror_trees import present_target
-from cxrsync.operations.mirror_versions import first_version, look_only
 from cxrsync.operations.share_tree import closed_above
 from cxrsync.plan.forecast import Forecast
 from cxrsync.sources import credentials

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cxrsync.config.wall_clock import clock_time
-from cxrsync.operations.mirror_setup import MirrorSetup, is_in_home, is_temporary
+from cxrsync.mirror.setup import MirrorSetup, is_in_home, is_temporary
 
 UNIT_FOLDER = "/etc/systemd/system"
 CREDENTIAL = "physionet"

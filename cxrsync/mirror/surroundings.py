@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrsync.errors import CxrsyncError, UsageError
-from cxrsync.operations.mirror_notify import notifications_of
+from cxrsync.mirror.notify import notifications_of
 
 # Where cron looks for commands (crontab(5)); systemd looks in more folders.
 _CRON_PATH = "/usr/bin:/bin"
