@@ -15,14 +15,14 @@ from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
 from cxrsync.dataset.api_cache import ApiCache, cache_folder
-from cxrsync.operations.access import find_out
+from cxrsync.operations.access import Tell, find_out
 from cxrsync.operations.exit_status import explained_errors
-from cxrsync.preflight.access_checklist import checklist
+from cxrsync.preflight.access_checklist import checklist, settled
 from cxrsync.preflight.access_facts import AccessFacts
 from cxrsync.sources.access_probe import AccessProbe, usual_credentials
 from cxrsync.sources.prompt import TerminalPrompt
+from cxrsync.ui.checklist_text import ChecklistWriter
 from cxrsync.ui.checklist_text import as_json as checklist_as_json
-from cxrsync.ui.checklist_text import as_lines
 from cxrsync.ui.reporters import Reporters
 
 _USUAL = ("mimic-cxr", "mimic-cxr-jpg")
@@ -51,12 +51,20 @@ def access(verbosity: Verbosity, /, places: tuple[str, ...], as_json: bool, **op
     Exit codes: 0 every dataset opens, 2 no such dataset or version, 3 credentials refused, 4 access
     denied, 7 the destination cannot be used, 10 server unreachable.
     """
-    facts = asyncio.run(_run(_jobs(places, options), verbosity))
+    jobs = _jobs(places, options)
+    widest = max(len(f"{job.dataset} {job.named_version or '0.0.0'}") for job in jobs)
+    writer = ChecklistWriter(verbosity.output.write_lines, max(widest, len("destination")))
+
+    def tell(facts: AccessFacts) -> None:
+        if not as_json:
+            writer.show(settled(facts))
+
+    facts = asyncio.run(_run(jobs, verbosity, tell))
     done = checklist(facts)
     if as_json:
         verbosity.output.write(json.dumps(checklist_as_json(facts, done)) + "\n")
     else:
-        verbosity.output.write_lines(as_lines(done))
+        writer.end(done)
     return done.code
 
 
@@ -73,7 +81,7 @@ def _jobs(places: Sequence[str], options: dict[str, Any]) -> list[Job]:
     return list({(job.dataset, job.version): job for job in jobs}.values())
 
 
-async def _run(jobs: Sequence[Job], verbosity: Verbosity) -> AccessFacts:
+async def _run(jobs: Sequence[Job], verbosity: Verbosity, tell: Tell) -> AccessFacts:
     reporters = Reporters(verbosity.level, json_to=None, progress="tree")
     prompt = TerminalPrompt()
     first = jobs[0]
@@ -82,6 +90,6 @@ async def _run(jobs: Sequence[Job], verbosity: Verbosity) -> AccessFacts:
     probe = AccessProbe(first.origin, first.limits, find, reporters.tell, memory)
     try:
         with obeying_signals(prompt, reporters) as cancel, explained_errors(cancel):
-            return await find_out(jobs, probe)
+            return await find_out(jobs, probe, tell)
     finally:
         await probe.close()

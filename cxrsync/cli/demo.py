@@ -102,7 +102,9 @@ def _show(stage: DemoSetup, say: Callable[[str], None]) -> int:
     say("")
     if code == 0:
         say("With an account at physionet.org:")
-        say("  export PHYSIONET_USERNAME=you; cxrsync pull --jpg --shard p10")
+        say("  cxrsync login                    # once: user name and password")
+        say("  cxrsync access                   # which datasets open to you; if not, what to do")
+        say("  cxrsync pull --jpg --shard p10")
         say("To try more commands against the miniature server: cxrsync demo --serve")
     else:
         say(f"The demo failed with exit code {code}.")
@@ -119,6 +121,7 @@ def _serve(stage: DemoSetup, say: Callable[[str], None]) -> int:
         say(f"  export {name}={value}")
     say("")
     for line in (
+        "cxrsync access                        # which datasets open to you",
         "cxrsync pull --jpg --shard p10        # a shard; press Ctrl-C, then run it again",
         "cxrsync pull --dicom --only reports   # one kind of file",
         "cxrsync pull --jpg --split test --with-reports --dry-run",

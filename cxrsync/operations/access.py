@@ -2,17 +2,18 @@
 
 1. The address of the server. 2. A byte of the first manifest, without credentials; its answer also
 tells the server's clock. 3. The one sign-in, at the first version that asks for it. 4. A byte of
-the manifest of each other version. 5. If one is refused and none opens: of further versions, to
-compare with. 6. The public API, within its ration. 7. The destination.
+the manifest of each other version. 5. For each, the public API, within its ration. 6. If one is
+refused and none opens: a byte of further versions, to compare with. 7. The destination.
 
 :mod:`cxrsync.preflight.access_checklist` infers what is missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import Any
 
 from cxrsync.catalog.dataset_info import suggest
 from cxrsync.catalog.load import dataset_info, load
@@ -33,80 +34,90 @@ from cxrsync.threads import run_in_thread
 _MAX_OTHERS = 4
 
 
-async def find_out(jobs: Sequence[Job], probe: AccessProbe) -> AccessFacts:
+Tell = Callable[[AccessFacts], None]
+"""Gets the facts whenever something was found out."""
+
+
+async def find_out(jobs: Sequence[Job], probe: AccessProbe, tell: Tell) -> AccessFacts:
     """Return the facts about the access to the datasets of ``jobs``, which have the same source and
     destination. Raises UsageError if no version of a dataset is known, Unanswered if neither the
     catalogue nor the site tells one."""
-    first = jobs[0]
-    facts = AccessFacts(probe.host, first.origin, probe.proxy)
-    try:
-        facts = replace(facts, addresses=() if facts.proxy else await probe.look_up())
-    except CxrsyncError as problem:
-        facts = replace(facts, lookup=problem)
-    if facts.lookup is None:
-        facts = await _ask_server(facts, jobs, probe)
+    survey = _Survey(probe, AccessFacts(probe.host, jobs[0].origin, probe.proxy), tell)
+    await survey.look_up()
+    if survey.facts.lookup is None:
+        for job in jobs:
+            await survey.ask_about(await _version_of(job, probe))
+        for other in _to_compare(survey.facts.versions):
+            reply = await survey.ask(other)
+            survey.note(others=(*survey.facts.others, reply))
     else:
-        facts = replace(facts, versions=tuple([_unasked(job) for job in jobs]))
-    found = await run_in_thread(lambda: destination_facts(first.dest))
-    return replace(facts, destination=found)
+        survey.note(versions=tuple([_unasked(job) for job in jobs]))
+    found = await run_in_thread(lambda: destination_facts(jobs[0].dest))
+    survey.note(destination=found)
+    return survey.facts
 
 
-async def _ask_server(facts: AccessFacts, jobs: Sequence[Job], probe: AccessProbe) -> AccessFacts:
-    asking = _Asking(probe)
-    versions = [await asking.ask(await _version_of(job, probe)) for job in jobs]
-    others = [await asking.ask(each) for each in _to_compare(versions)]
-    is_away = asking.first is None or asking.first.status is None
-    site = {} if is_away else {each.name: await _site_words(each, probe) for each in versions}
-    return replace(
-        facts,
-        first=asking.first,
-        sign_in=asking.sign_in,
-        versions=tuple(versions),
-        others=tuple(others),
-        site=site,
-    )
+class _Survey:
+    """Gathers facts. The first request that gets a 401 signs in; after a refusal, or if the server
+    is away, no other manifest is asked for."""
 
+    def __init__(self, probe: AccessProbe, facts: AccessFacts, tell: Tell) -> None:
+        self.facts = facts
+        self._probe = probe
+        self._tell = tell
+        self._is_over = False
 
-@dataclass(slots=True)
-class _Asking:
-    """The requests for manifests, of which the first that gets a 401 signs in."""
+    def note(self, **found: Any) -> None:
+        """Add facts, and tell them."""
+        self.facts = replace(self.facts, **found)
+        self._tell(self.facts)
 
-    probe: AccessProbe
-    first: Reply | None = None
-    sign_in: SignIn | None = None
-    is_over: bool = field(default=False)
+    async def look_up(self) -> None:
+        """Look up the server's name; a proxy would do that itself."""
+        try:
+            self.note(addresses=() if self.facts.proxy else await self._probe.look_up())
+        except CxrsyncError as problem:
+            self.note(lookup=problem)
+
+    async def ask_about(self, version: VersionReply) -> None:
+        """Ask for a version, and what the site says of it."""
+        asked = await self.ask(version)
+        self.note(versions=(*self.facts.versions, asked))
+        first = self.facts.first
+        if first is not None and first.status is not None:
+            words = await _site_words(asked, self._probe)
+            self.note(site={**self.facts.site, asked.name: words})
 
     async def ask(self, version: VersionReply) -> VersionReply:
-        """Return the version with its reply; without one after the sign-in was refused, or if the
-        server is away."""
-        if self.is_over:
+        """Return the version with its reply; without one if no other is asked for."""
+        if self._is_over:
             return version
         slug, number = version.dataset.slug, version.version
-        if self.sign_in is not None:
-            reply, signed_in = await self._as_user(slug, number), self.sign_in.refused is None
-            return replace(version, reply=reply, signed_in=signed_in)
-        reply = await self.probe.without_credentials(slug, number)
-        if self.first is None:
-            self.first = reply
-            self.is_over = reply.status is None
+        if self.facts.sign_in is not None:
+            return await self._as_user(version, self._probe.signed_in)
+        reply = await self._probe.without_credentials(slug, number)
+        if self.facts.first is None:
+            self._is_over = reply.status is None
+            # The check of the server names the page of the version, if it is refused.
+            versions = () if reply.status == 401 else (replace(version, reply=reply),)
+            self.facts = replace(self.facts, first=reply)
+            self._tell(replace(self.facts, versions=versions))
         if reply.status != 401:
             return replace(version, reply=reply)
-        try:
-            reply = await self.probe.sign_in(slug, number)
-        except CredentialsRefused as refused:
-            self.sign_in = SignIn(self.probe.credentials, refused)
-            self.is_over = True
-            return version
-        self.sign_in = SignIn(self.probe.credentials)
-        return replace(version, reply=reply, signed_in=True)
+        return await self._as_user(version, self._probe.sign_in)
 
-    async def _as_user(self, slug: str, number: str) -> Reply | None:
+    async def _as_user(
+        self, version: VersionReply, send: Callable[[str, str], Awaitable[Reply]]
+    ) -> VersionReply:
         try:
-            return await self.probe.signed_in(slug, number)
-        except CredentialsRefused as refused:  # a session that ended just now
-            self.sign_in = SignIn(self.probe.credentials, refused)
-            self.is_over = True
-            return None
+            reply = await send(version.dataset.slug, version.version)
+        except CredentialsRefused as refused:
+            self._is_over = True
+            self.note(sign_in=SignIn(self._probe.credentials, refused))
+            return version
+        if self.facts.sign_in is None:
+            self.note(sign_in=SignIn(self._probe.credentials))
+        return replace(version, reply=reply, signed_in=True)
 
 
 def _unasked(job: Job) -> VersionReply:

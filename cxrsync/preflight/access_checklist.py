@@ -57,13 +57,29 @@ def checklist(facts: AccessFacts) -> Checklist:
     return Checklist(tuple(_checks(facts)))
 
 
+def settled(facts: AccessFacts) -> tuple[Check, ...]:
+    """Return the first checks of the list, as far as nothing that is still asked can change what
+    they found, for facts that are still being gathered."""
+    if facts.destination is not None:
+        return tuple(_checks(facts))
+    done: list[Check] = []
+    if facts.lookup is not None or facts.addresses or facts.proxy:
+        done.append(_network(facts))
+    if facts.first is not None:
+        done.append(_server(facts))
+    if facts.first is not None and facts.sign_in is not None:
+        done.append(_sign_in(facts))
+        asked = [each for each in facts.versions if each.name in facts.site]
+        done += [_described_version(each, facts) for each in asked]
+    return tuple(done)
+
+
 def _checks(facts: AccessFacts) -> Iterator[Check]:
     yield _network(facts)
     yield _server(facts)
     yield _sign_in(facts)
     for each in facts.versions:
-        about = _about(each, facts.site.get(each.name))
-        yield replace(_version(each, facts), about=about)
+        yield _described_version(each, facts)
     if facts.destination is not None:
         sizes = {
             each.name: (each.dataset, site.about.total)
@@ -105,7 +121,8 @@ def _server(facts: AccessFacts) -> Check:
         asked = facts.versions[0]
         asker = Asker(None, facts.origin.user_agent, facts.host)
         denied = explain_denial(first.refusal, asker, asked.dataset, asked.version)
-        return _failed(name, denied, asked.dataset.page(asked.version))
+        page = asked.dataset.page(asked.version)
+        return _failed(name, denied, page if page in denied.next_step else "")
     if first.refusal is not None and not isinstance(first.refusal, NotFound):
         return _failed(name, first.refusal)
     return Check(name, Mark.OK, f"{secure}it answers ({first.status})")
@@ -126,6 +143,10 @@ def _sign_in(facts: AccessFacts) -> Check:
         return replace(_failed(name, sign_in.refused, LOGIN), about=about)
     found = f"{used.username} is signed in (password from {used.found_in})"
     return Check(name, Mark.OK, found, about=about)
+
+
+def _described_version(asked: VersionReply, facts: AccessFacts) -> Check:
+    return replace(_version(asked, facts), about=_about(asked, facts.site.get(asked.name)))
 
 
 def _version(asked: VersionReply, facts: AccessFacts) -> Check:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cxrsync.preflight.access_facts import AccessFacts, SiteWords, VersionReply
 from cxrsync.preflight.checklist import Check, Checklist, Mark
@@ -12,14 +12,37 @@ _MARKS = {Mark.OK: "✓", Mark.WARNING: "!", Mark.MISSING: "✗", Mark.SKIPPED: 
 _INDENT = "    "
 
 
-def as_lines(checklist: Checklist) -> Iterator[str]:
-    """Yield a line for each check, with its mark; then what to do about the first thing that is
-    missing, and about what is only a warning."""
-    width = max(len(each.name) for each in checklist.checks)
-    for each in checklist.checks:
-        yield f"  {_MARKS[each.mark]} {each.name:<{width}}  {each.found}"
-        if each.about:
-            yield f"    {'':<{width}}  {each.about}"
+class ChecklistWriter:
+    """Writes a line for each check as soon as it is known, and at the end what to do.
+
+    ``width``: of the longest name.
+    """
+
+    def __init__(self, write_lines: Callable[[Iterable[str]], object], width: int) -> None:
+        self._write_lines = write_lines
+        self._width = width
+        self._shown = 0
+
+    def show(self, checks: Sequence[Check]) -> None:
+        """Write those of the first checks of the list that were not written yet."""
+        for each in checks[self._shown :]:
+            self._write_lines(_check_lines(each, self._width))
+        self._shown = max(self._shown, len(checks))
+
+    def end(self, checklist: Checklist) -> None:
+        """Write the rest of the checks, and what to do."""
+        self.show(checklist.checks)
+        self._write_lines(_conclusion(checklist))
+
+
+def _check_lines(check: Check, width: int) -> Iterator[str]:
+    yield f"  {_MARKS[check.mark]} {check.name:<{width}}  {check.found}"
+    if check.about:
+        yield f"    {'':<{width}}  {check.about}"
+
+
+def _conclusion(checklist: Checklist) -> Iterator[str]:
+    """Yield what to do about the first thing that is missing, and about what is only a warning."""
     yield ""
     missing = checklist.first_missing
     if missing is not None:

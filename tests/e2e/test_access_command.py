@@ -57,7 +57,7 @@ STATES: dict[str, tuple[dict[str, Any], dict[str, Any], int, str | None, str | N
         {"withdrawn": frozenset({f"{JPG}/{VERSION}"})}, {},
         4, f"{JPG} {VERSION}", page(JPG), "has withdrawn the files of this version",
     ),
-    "agent refused": ({}, AGENT, 4, "server", page(DICOM), "leave out --user-agent"),
+    "agent refused": ({}, AGENT, 4, "server", None, "leave out --user-agent"),
     "clock behind": ({"clock_ahead": 7200.0}, {}, 0, None, None, "2 h behind the server's"),
     "clock ahead": ({"clock_ahead": -90.0}, {}, 0, None, None, "1 min 30 s ahead of the"),
     "api spent": ({"api_requests": 0}, {}, 0, None, None, "no details: "),

@@ -19,7 +19,7 @@ from cxrsync.errors import (
     Unreachable,
     Untrusted,
 )
-from cxrsync.preflight.access_checklist import Cause, cause_of, checklist
+from cxrsync.preflight.access_checklist import Cause, cause_of, checklist, settled
 from cxrsync.preflight.access_facts import (
     AccessFacts,
     DestinationFacts,
@@ -300,3 +300,35 @@ def test_a_file_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
         assert destination_facts(place).obstacle == f"{tmp_path / 'file'} is not a folder"
+
+
+# ── while it is found out ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_shown_early_does_not_change(name: str) -> None:
+    """The same marks and words, in the order of the whole list."""
+    whole = CASES[name][0]
+    site = {each.name: SiteWords("2.1.0") for each in whole.versions}
+    whole = replace(whole, site=site if whole.first and whole.first.status else {})
+    steps = [
+        replace(whole, first=None, sign_in=None, versions=(), site={}, others=()),
+        replace(whole, sign_in=None, site={}, others=()),
+        replace(whole, site={}, others=()),
+        replace(whole, others=()),
+        whole,
+    ]
+    final = [(each.name, each.mark, each.found) for each in checklist(whole).checks]
+    shown = 0
+    for step in steps:
+        early = [(e.name, e.mark, e.found) for e in settled(replace(step, destination=None))]
+        assert early == final[: len(early)]
+        assert len(early) >= shown
+        shown = len(early)
+    assert settled(whole) == checklist(whole).checks
+
+
+def test_the_first_checks_are_shown_at_once() -> None:
+    told = facts(asked(JPG, OPENS), destination=None)
+    assert [each.name for each in settled(told)] == ["network", "server", "sign-in"]
+    assert settled(replace(told, addresses=(), first=None, sign_in=None)) == ()
