@@ -1,6 +1,7 @@
 """``login``, ``logout`` and ``whoami``: stored once it is accepted, found by every command, shown
 never."""
 
+import base64
 import os
 import pty
 import sys
@@ -303,6 +304,20 @@ def test_whoami_needs_no_agreement(serve: Serve, make_machine: Callable[..., Mac
     assert "user agent" in agent.err
     machine = make_machine(serve(active=False))
     assert machine.run("whoami").code == 3
+
+
+@pytest.mark.parametrize("password", ["demo-password", "a-wrong-secret"])
+def test_no_output_holds_a_secret(
+    machine: Machine, person: SimpleNamespace, keyring: FakeKeyring, password: str
+) -> None:
+    person.password = password
+    said = ""
+    for words in (("login",), ("login", "--netrc"), ("access",), ("whoami",), ("logout",)):
+        ended = machine.run("-v", "--debug", *words)
+        said += ended.out + ended.err
+    encoded = base64.b64encode(f"demo:{password}".encode()).decode()
+    assert "demo" in said
+    assert [each for each in (password, encoded, "sessionid=") if each in said] == []
 
 
 # ── a real terminal ────────────────────────────────────────────────────────────────────────────
