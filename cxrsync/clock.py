@@ -48,6 +48,11 @@ def utc_now(now: Clock = time.time) -> datetime:
     return datetime.fromtimestamp(now(), UTC)
 
 
+def time_stamp() -> str:
+    """Return the local time, as lines of a log begin with it: 2026-11-26T04:28:13+00:00."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
 def stamp_of(now: float) -> str:
     """Return a POSIX time as the names of files on disk contain it: 20261126T042813.123456Z."""
     return datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S.%fZ")

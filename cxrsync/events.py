@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from cxrsync.model import Outcome, RejectedLine
+from cxrsync.progress_events import ProgressEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,11 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """So many bytes arrived and were written; negative if bytes had to be discarded."""
+    """So many bytes of a file arrived and were written; negative if bytes had to be discarded."""
 
     count: int
+    path: str = ""
+    is_manifest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +301,7 @@ Event = (
     | Unaccounted
     | Checked
     | Finished
+    | ProgressEvent
 )
 
 EventSink = Callable[[Event], None]

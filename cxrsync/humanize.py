@@ -13,6 +13,15 @@ def size(count: float) -> str:
     return f"{count:.2f} TB"
 
 
+def part_of(done: float, whole: float, guess: str = "") -> str:
+    """``22.8 of 57.0 GB``, or ``0 B of 57.0 GB`` where the units differ. ``guess`` comes before the
+    whole."""
+    number, unit = size(done).split(" ")
+    whole_text = size(whole)
+    is_same = whole_text.endswith(f" {unit}")
+    return f"{number if is_same else size(done)} of {guess}{whole_text}"
+
+
 def duration(seconds: float) -> str:
     """Seconds in at most two units: ``42 s``, ``3 min 5 s``, ``18 d 4 h``."""
     whole = round(seconds)

@@ -2,8 +2,8 @@
 
     cli → api, mirror → operations, ui → sync → plan → dataset → transfer, preflight → sources,
     storage, manifest → config → catalog → stats → events, cancellation, report_data, byte_samples →
-    model → errors, disk_remedies, humanize, sanitize, sorted_merge, clock, threads,
-    utf8_stream
+    progress_events → model → errors, disk_remedies, humanize, sanitize, sorted_merge, clock,
+    threads, utf8_stream
 
 Packages of one level do not import each other, nor ``mirror`` ``ui``: ``ui`` receives events,
 ``dataset`` connects ``sources``, ``storage`` and ``manifest``. ``demo`` has no level; only ``cli``
@@ -39,6 +39,7 @@ LEVELS: list[set[str]] = [
     {"catalog"},
     {"stats"},
     {"events", "cancellation", "report_data", "byte_samples"},
+    {"progress_events"},
     {"model"},
     {
         "errors",

@@ -86,3 +86,18 @@ def test_a_duration_is_within_its_rounding(seconds: float) -> None:
     # At most two units, and never "60 min".
     assert len(parts) <= 2
     assert all(float(n) < {"s": 60, "min": 60, "h": 24, "d": 1e9}[unit] for n, unit in parts)
+
+
+@pytest.mark.parametrize(
+    ("done", "whole", "text"),
+    [
+        (22.8e9, 57e9, "22.8 of 57.0 GB"),
+        (0, 57e9, "0 B of 57.0 GB"),
+        (999.9e6, 1e9, "999.9 MB of 1.0 GB"),
+        (999.96e6, 1e9, "1.0 of 1.0 GB"),
+        (5, 7, "5 of 7 B"),
+    ],
+)
+def test_part_of(done: float, whole: float, text: str) -> None:
+    assert humanize.part_of(done, whole) == text
+    assert "of about " in humanize.part_of(done, whole, "about ")

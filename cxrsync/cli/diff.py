@@ -51,15 +51,14 @@ def diff(verbosity: Verbosity, /, old: str, new: str, as_json: bool, **options: 
 
 
 async def _run(job: Job, versions: tuple[str, str], verbosity: Verbosity, *, as_json: bool) -> int:
-    reporters = Reporters(verbosity.level, json_to=None, progress="tree")
     prompt = TerminalPrompt()
-    async with (
-        opened(open_source(job, reporters.tell, prompt)) as source,
-        AsyncExitStack() as stack,
-    ):
+    async with AsyncExitStack() as stack:
+        reporters = stack.enter_context(Reporters(verbosity.level, json_to=None, progress="tree"))
+        source = await stack.enter_async_context(opened(open_source(job, reporters.tell, prompt)))
         with obeying_signals(prompt, reporters) as cancel:
             comparison = compare(job, versions, source, reporters.tell, cancel)
             found = await stack.enter_async_context(comparison)
+        reporters.close()
         # As in `ls`, there is no state to save any more. The reader may close the pipe early.
         if verbosity.output.write_lines(_lines(found, as_json=as_json)):
             totals = found.totals()

@@ -28,8 +28,10 @@ def print_forecast(job: Job, verbosity: Verbosity, *, as_json: bool) -> int:
 
 
 async def _look(job: Job, verbosity: Verbosity) -> Forecast:
-    reporters = Reporters(verbosity.level, json_to=None, progress="log")
     prompt = TerminalPrompt()
-    with obeying_signals(prompt, reporters) as cancel:
+    with (
+        Reporters(verbosity.level, json_to=None, progress="auto") as reporters,
+        obeying_signals(prompt, reporters) as cancel,
+    ):
         async with opened(open_source(job, reporters.tell, prompt)) as source:
             return await forecast(job, source, reporters.tell, cancel)

@@ -105,11 +105,11 @@ def _job(table: str, options: dict[str, Any]) -> tuple[Job, str]:
 
 
 async def _run(job: Job, word: str, rows: int, verbosity: Verbosity) -> FoundTable:
-    reporters = Reporters(verbosity.level, json_to=None, progress="tree")
     prompt = TerminalPrompt()
-    async with opened(open_source(job, reporters.tell, prompt)) as source:
-        with obeying_signals(prompt, reporters) as cancel, explained_errors(cancel):
-            return await read_head_of(job, word, rows, source, reporters.tell)
+    with Reporters(verbosity.level, json_to=None, progress="tree") as reporters:
+        async with opened(open_source(job, reporters.tell, prompt)) as source:
+            with obeying_signals(prompt, reporters) as cancel, explained_errors(cancel):
+                return await read_head_of(job, word, rows, source, reporters.tell)
 
 
 def _remarks(found: FoundTable, asked: int) -> list[str]:

@@ -75,11 +75,11 @@ def info(verbosity: Verbosity, /, as_json: bool, **options: Any) -> int:
 
 
 async def _run(job: Job, verbosity: Verbosity) -> DatasetFacts:
-    reporters = Reporters(verbosity.level, json_to=None, progress="tree")
     prompt = TerminalPrompt()
-    async with opened(open_site(job, reporters.tell)) as site:
-        with obeying_signals(prompt, reporters) as cancel, explained_errors(cancel):
-            return await gather_facts(job, site, reporters.tell)
+    with Reporters(verbosity.level, json_to=None, progress="tree") as reporters:
+        async with opened(open_site(job, reporters.tell)) as site:
+            with obeying_signals(prompt, reporters) as cancel, explained_errors(cancel):
+                return await gather_facts(job, site, reporters.tell)
 
 
 def _overview(options: dict[str, Any]) -> list[tuple[DatasetInfo, list[TreeHere]]]:

@@ -43,14 +43,13 @@ def ls(verbosity: Verbosity, /, form: str, **options: Any) -> int:
 
 
 async def _run(job: Job, form: str, verbosity: Verbosity) -> int:
-    reporters = Reporters(verbosity.level, json_to=None, progress="tree")
     prompt = TerminalPrompt()
-    async with (
-        opened(open_source(job, reporters.tell, prompt)) as source,
-        AsyncExitStack() as stack,
-    ):
+    async with AsyncExitStack() as stack:
+        reporters = stack.enter_context(Reporters(verbosity.level, json_to=None, progress="tree"))
+        source = await stack.enter_async_context(opened(open_source(job, reporters.tell, prompt)))
         with obeying_signals(prompt, reporters) as cancel:
             found = await stack.enter_async_context(list_files(job, source, reporters.tell, cancel))
+        reporters.close()  # the list may go to the same terminal
         # There is no state to save any more, so that a signal may end the process at once.
         verbosity.output.write_lines(map(_form(form, job, found.target), found.entries()))
     return ExitCode.COMPLETE

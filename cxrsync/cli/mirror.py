@@ -35,7 +35,7 @@ from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.threads import run_in_thread
 from cxrsync.ui.console import to_stderr
 from cxrsync.ui.log_file import LogFile
-from cxrsync.ui.log_lines import LineReporter
+from cxrsync.ui.log_lines import LineReporter, ProgressLines
 from cxrsync.ui.reporters import Reporters, SummaryReporter
 
 
@@ -110,6 +110,7 @@ class _JobReporters:
                     log.write(f"{job.name}: {line}")
 
                 reporters.add(LineReporter(write, verbose=self._level > 0))
+                reporters.add(ProgressLines(write, stamped=False))
                 reporters.add(SummaryReporter(write))
             self._of_jobs[job.name] = reporters
         return self._of_jobs[job.name]
@@ -218,8 +219,10 @@ def _check(file: MirrorFile, verbosity: Verbosity) -> int:
 
 
 async def _check_job(job: MirrorJob, verbosity: Verbosity) -> JobCheck:
-    reporters = Reporters(verbosity.level, json_to=None, progress="log")
-    with obeying_signals(TerminalPrompt(), reporters) as cancel:
+    with (
+        Reporters(verbosity.level, json_to=None, progress="auto") as reporters,
+        obeying_signals(TerminalPrompt(), reporters) as cancel,
+    ):
         return await check_job(job, reporters.tell, cancel)
 
 

@@ -122,13 +122,9 @@ def pull_job(
     ``distrust``: paths of files that are wrong, even if the state says that they are verified.
     ``listen`` is called with each event, too. Raises any CxrsyncError that ends the run early.
     """
-    reporters = Reporters(
-        verbosity.level, json_to=verbosity.output if as_json else None, progress=progress
-    )
-    try:
+    json_to = verbosity.output if as_json else None
+    with Reporters(verbosity.level, json_to=json_to, progress=progress) as reporters:
         return asyncio.run(_run(job, reporters, distrust, listen))
-    finally:
-        reporters.close()
 
 
 async def _run(

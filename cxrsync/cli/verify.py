@@ -64,21 +64,19 @@ def verify(
     job = job_of_tree(options)
     notices: list[Event] = []
     target = find_target(job, notices.append)
-    with expectation(target, job, everything=everything) as expected:
+    json_to = verbosity.output if as_json else None
+    with (
+        Reporters(verbosity.level, json_to=json_to, progress=progress) as reporters,
+        expectation(target, job, everything=everything) as expected,
+    ):
         if repair and expected.only_present:
             raise UsageError(
                 "this tree has no record of the selection that it was pulled with",
                 next_step="Name a selection, such as verify --repair --shard p10, or add --all.",
             )
-        reporters = Reporters(
-            verbosity.level, json_to=verbosity.output if as_json else None, progress=progress
-        )
         for notice in [*notices, *map(LeftOut, expected.selected.left_out)]:
             reporters.tell(notice)
-        try:
-            found = _find(expected, job, scrub, reporters)
-        finally:
-            reporters.close()
+        found = _find(expected, job, scrub, reporters)
     is_whole = found.error is None
     repairing = repair and is_whole and found.exit_code not in {ExitCode.COMPLETE, ExitCode.LIMIT}
     lines = found.lines(target.name, hint=not repairing)

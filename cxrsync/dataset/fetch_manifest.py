@@ -45,6 +45,7 @@ from cxrsync.events import Notice
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import KeyRange
 from cxrsync.model import MANIFEST_NAME, FileStat
+from cxrsync.progress_events import Activity, Phase
 from cxrsync.sources.base import BodyEnd, Opened, PastEnd
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.lock import Lock
@@ -81,6 +82,7 @@ async def fetch_manifest(
     # The partial of a manifest is not named by a digest: two runs must not write it at once.
     lock = Lock(folder, describe="the manifest", on_loss=call_in_loop(run.cancel.fail))
     locked_folder = LockedFolder(lock, folder, only=PARTIAL, digest_known=False)
+    run.emit(Phase(Activity.MANIFEST, run.target.name))
     await run_in_thread(lambda: tree.make_own_folder(folder))
     await locked_folder.acquire(shared_lock_timeout(run.job.limits), run.emit)
     partial = Partial(folder, PARTIAL, digest_known=False, lease=lock)

@@ -13,9 +13,10 @@ from cxrsync.dataset.shared_tree import recorded_access
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_identity import claim_tree
 from cxrsync.dataset.tree_location import Location
-from cxrsync.events import Event, FileDone, Notice, Planned, Started, Unaccounted
+from cxrsync.events import Event, FileDone, Notice, Planned, Received, Started, Unaccounted
 from cxrsync.preflight.checks import refuse_synced_drive
 from cxrsync.preflight.destination import inspect
+from cxrsync.progress_events import Expected, Sized
 from cxrsync.storage.tree import Tree
 
 
@@ -68,6 +69,10 @@ def _with_prefix(event: Event, prefix: str) -> Event:
         name = prefix.removesuffix("/")
         refused = tuple(replace(each, reason=f"{name}: {each.reason}") for each in event.refused)
         return replace(event, prefix=prefix + event.prefix, refused=refused)
+    if isinstance(event, Received | Sized):
+        return replace(event, path=prefix + event.path)
+    if isinstance(event, Expected):
+        return replace(event, prefix=prefix + event.prefix)
     if isinstance(event, Unaccounted):
         return Unaccounted(tuple(prefix + path for path in event.paths))
     return event

@@ -22,6 +22,7 @@ from cxrsync.model import Kind
 from cxrsync.operations.run_log import run_stamp
 from cxrsync.preflight.checks import git_warning, refuse_synced_drive
 from cxrsync.preflight.destination import inspect
+from cxrsync.progress_events import Activity, Phase
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
 from cxrsync.storage.filesystem import forbidden_error, forbidden_folder
@@ -51,6 +52,7 @@ async def prepare(
     if it lies on a drive that syncs online; DiskError.
     """
     emit = in_loop_thread(emit)
+    emit(Phase(Activity.ASKING, source.identity))
     rate_limiter = RateLimiter(job.limits.rate, emit, now=partial(utc_now, now))
     source = PacedSource(source, rate_limiter)
     version = await choose_version(job, source, emit)

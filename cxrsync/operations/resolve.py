@@ -6,6 +6,7 @@ from cxrsync.dataset.resolve_selection import ResolvedSelection, resolve_selecti
 from cxrsync.dataset.run_context import RunContext
 from cxrsync.events import LeftOut
 from cxrsync.operations.prerequisites import Prerequisites
+from cxrsync.progress_events import Activity, Phase
 from cxrsync.threads import run_in_thread
 
 
@@ -16,6 +17,7 @@ async def resolve(run: RunContext, prerequisites: Prerequisites) -> ResolvedSele
 
     Raises: EmptySelection if an id does not exist or if no file is left; UsageError, InvalidTable.
     """
+    run.emit(Phase(Activity.SELECTING))
     selected = await run_in_thread(
         lambda: resolve_selection(run.job.selections, prerequisites.manifest, prerequisites.tables)
     )

@@ -28,6 +28,7 @@ from cxrsync.operations.expected_files import Expectation
 from cxrsync.operations.pull import seconds_left
 from cxrsync.operations.run_log import progress_written
 from cxrsync.plan.scrub import Proofs, due_share
+from cxrsync.progress_events import Activity, Expected, Phase
 from cxrsync.sorted_merge import left_join
 from cxrsync.stats import RunStats
 from cxrsync.storage.state_db import State
@@ -154,12 +155,15 @@ async def _scrub(
     """Raises: Locked if other runs hold partitions with due files, after the other partitions were
     scrubbed; DiskError, LockLost."""
     tree = expected.target.tree
+    emit(Phase(Activity.PLANNING, expected.target.name))
     tree.access, _note = await run_in_thread(lambda: recorded_access(tree))
     survey = await run_in_thread(lambda: _Survey(expected))
     proofs = survey.proofs
     due = await run_in_thread(lambda: due_share(proofs, result.period, now()))
     result.total = Totals(len(proofs), proofs.bytes)
     result.due = Totals(len(due), sum(proofs.sizes[number] for number in due))
+    emit(Phase(Activity.VERIFYING, expected.target.name))
+    emit(Expected(result.due.bytes))
     emit(Planned(len(due), 0, 0, 0, len(due)))
 
     def proven(number: int, at: float) -> None:

@@ -17,6 +17,7 @@ from cxrsync.manifest.key_ranges import is_in_key_ranges
 from cxrsync.model import MANIFEST_NAME, Entry, FileStat
 from cxrsync.operations.exit_status import Ending, exit_status
 from cxrsync.operations.expected_files import Expectation
+from cxrsync.progress_events import Activity, Expected, Phase
 from cxrsync.sanitize import reason_of
 from cxrsync.sorted_merge import merge_join
 from cxrsync.storage.checksum import sha256_file
@@ -99,9 +100,14 @@ async def verify(
             )
         )
     manifest = expected.manifest
-    present = 0
+    emit(Phase(Activity.PLANNING, expected.target.name))
+    present = size = 0
     for surveyed in expected.without_records():
-        present += isinstance(surveyed.found, FileStat)
+        if isinstance(surveyed.found, FileStat):
+            present += 1
+            size += surveyed.found.size
+    emit(Phase(Activity.VERIFYING, expected.target.name))
+    emit(Expected(size))
     emit(Planned(present, 0, 0, 0, present, refused_lines=manifest.refused_lines))
     verifier = _Verifier(expected, emit, expected_missing)
     result = verifier.result

@@ -12,6 +12,7 @@ from cxrsync.errors import Unanswered, WillNotFit
 from cxrsync.model import Kind
 from cxrsync.plan.estimate import Estimate, estimate
 from cxrsync.plan.planner import Plan
+from cxrsync.progress_events import Expected
 from cxrsync.storage.disk_space import FreeSpace, Shortage, free_space, shortage
 from cxrsync.storage.partial_readers import count_partials
 from cxrsync.threads import run_in_thread
@@ -33,6 +34,14 @@ async def check_free_space(run: RunContext, plan: Plan) -> None:
     if shortage_of(plan, size_estimate, free, partial_bytes) is not None:
         space = describe_space(plan, size_estimate, free, partial_bytes)
         raise WillNotFit(f"it will not fit on the disk: {space}{beyond_keep_free(run)}")
+
+
+def expected_sizes(run: RunContext, plan: Plan) -> Expected:
+    """Return what the plan has to do in bytes, as the progress shows it. Asks nobody."""
+    inventory = plan.inventory
+    guess = estimate(inventory, run.target.dataset.means)
+    to_hash = sum(count.bytes for count in inventory.unverified.values())
+    return Expected(to_hash, guess.sizes, inventory.kind_of)
 
 
 async def usable_space(run: RunContext) -> FreeSpace:

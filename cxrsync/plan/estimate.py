@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from cxrsync.model import Kind, partition_of
+from cxrsync.progress_events import ExpectedSizes
 
 # The mean size of fewer files is not a useful estimate for the others.
 _MIN_SAMPLE = 20
@@ -19,6 +21,14 @@ _MIN_SAMPLE = 20
 LEARNED = "sizes learned so far"
 PUBLISHED = "the version's published total"
 CATALOGUE = "the catalogue's means"
+
+# How many files that arrive an expectation outweighs. A published total holds for the whole
+# version, the catalogue's means for one dataset; a selection may differ from both.
+_WEIGHTS = {PUBLISHED: 200.0, CATALOGUE: 50.0}
+# The standard deviation of one size as a part of the mean: images of one dataset are alike, tables
+# and archives are not.
+_SPREADS = {Kind.IMAGES: 0.5, Kind.REPORTS: 0.7}
+_USUAL_SPREAD = 1.5
 
 
 @dataclass(slots=True)
@@ -102,6 +112,7 @@ class Estimate:
     ``bytes``: their sum. ``unknown``: the number of files without an estimate, which are not in the
     sum. ``basis``: where the sizes are from. ``means``: the estimate for one file of each kind.
     ``without_total``: why the published total, which would be a better basis, is not known.
+    ``sizes``: the same estimate by kind, for the progress.
     """
 
     bytes: int
@@ -109,6 +120,7 @@ class Estimate:
     basis: tuple[str, ...]
     means: Mapping[Kind, float]
     without_total: str = ""
+    sizes: tuple[ExpectedSizes, ...] = ()
 
     @property
     def needs_total(self) -> bool:
@@ -138,6 +150,7 @@ def estimate(
         usual, source = _scaled(means, published, files_of_version), PUBLISHED
     taken: dict[Kind, float] = {}
     basis: dict[str, None] = {}
+    sizes = []
     total, unknown = 0.0, 0  # rounded only at the end, so that a whole version has its exact total
     for kind, count in missing.items():
         total += count.bytes
@@ -145,16 +158,32 @@ def estimate(
         known = learned.get(kind, Count())
         if count.sized:
             basis[LEARNED] = None
+        rest_basis, weight = "", 0.0
         if rest and known.sized >= min(_MIN_SAMPLE, rest):
             taken[kind] = known.bytes / known.sized
-            basis[LEARNED] = None
+            rest_basis, weight = LEARNED, float(known.sized)
         elif rest and kind in usual:
             taken[kind] = usual[kind]
-            basis[source] = None
+            rest_basis, weight = source, _WEIGHTS[source]
         else:
             unknown += rest
+        if rest_basis:
+            basis[rest_basis] = None
         total += rest * taken.get(kind, 0)
-    return Estimate(round(total), unknown, tuple(basis), taken)
+        sizes.append(_expected(kind, count, taken.get(kind), weight, rest_basis))
+    return Estimate(round(total), unknown, tuple(basis), taken, sizes=tuple(sizes))
+
+
+def _expected(
+    kind: Kind, count: Count, mean: float | None, weight: float, basis: str
+) -> ExpectedSizes:
+    """Return the expected sizes of the missing files of one kind; ``mean``: of the unsized ones."""
+    rest = count.files - count.sized
+    if not rest:
+        return ExpectedSizes(kind, count.files, count.bytes, inf, 0.0, LEARNED)
+    spread = _SPREADS.get(kind, _USUAL_SPREAD) * rest / count.files
+    whole = count.bytes + rest * (mean or 0.0)
+    return ExpectedSizes(kind, count.files, whole, weight, spread, basis)
 
 
 def _scaled(

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Callable, Iterator
 
 from cxrsync.model import Entry, Outcome, Result
+from cxrsync.progress_events import Hashed
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import reading_error
@@ -33,6 +34,7 @@ class Adopter:
         returns whether it has moved the file away, so that it can be fetched."""
         self._tree = sync.target.tree
         self._outcomes = sync.outcomes
+        self._emit = sync.context.emit
         self._publisher = sync.publisher
         self._entries = entries
         self._scheduler = scheduler
@@ -44,6 +46,9 @@ class Adopter:
         await map_on_all_cores(self._entries, self._verify, self._dispatch)
 
     async def _dispatch(self, entry: Entry, found: Adopted | OSError | None) -> None:
+        stat = self._tree.find(entry.path)
+        if stat is not None:
+            self._emit(Hashed(stat.size))
         if isinstance(found, FileNotFoundError):
             self._scheduler.add(FileJob(entry))
         elif isinstance(found, OSError):

@@ -17,10 +17,11 @@ from cxrsync.dataset.run_context import RunContext
 from cxrsync.errors import CxrsyncError, Locked, unwrap
 from cxrsync.events import LimitReached, Notice, Planned, Unaccounted
 from cxrsync.model import ROOT, Outcome, Result, partition_of
-from cxrsync.plan.capacity import check_free_space
+from cxrsync.plan.capacity import check_free_space, expected_sizes
 from cxrsync.plan.planner import Plan, make_plan
 from cxrsync.plan.refetch import check_refetch
 from cxrsync.plan.reusable_files import find_reusable
+from cxrsync.progress_events import Activity, Phase
 from cxrsync.stats import MAX_NAMED
 from cxrsync.storage.trash import Trash
 from cxrsync.sync.adopt import Adopter
@@ -99,6 +100,7 @@ async def _sync_locked(run: RunContext, order: SyncOrder, partitions: Partitions
     await partitions.delete_records(order.distrust)
     plan = await _make_plan(run, order, partitions)
     await check_free_space(run, plan)
+    run.emit(expected_sizes(run, plan))
     if plan.selected:
         await partitions.record_selections(order.recorded_selections)
     if not plan.is_empty:
@@ -111,6 +113,7 @@ async def _sync_locked(run: RunContext, order: SyncOrder, partitions: Partitions
 
 async def _make_plan(run: RunContext, order: SyncOrder, partitions: Partitions) -> Plan:
     manifest, target = order.selected.manifest, run.target
+    run.emit(Phase(Activity.PLANNING, target.name))
     drafted = await partitions.plan(
         lambda records: make_plan(
             manifest, order.selected.is_wanted, records, target.tree, target.dataset.kind_of
@@ -199,6 +202,7 @@ class _PlanExecution:
             raise unwrap(*problems) from None
 
     async def _fetch(self, scheduler: Scheduler, group: asyncio.TaskGroup) -> None:
+        self._run.emit(Phase(Activity.FETCHING))
         plan = await ReportArchive(self._run, self._sync, self._plan).unpack()
         # Only now: the archive of reports is in the root partition.
         group.create_task(self._sync.outcomes.release_root())

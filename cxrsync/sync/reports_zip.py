@@ -20,6 +20,7 @@ from cxrsync.errors import FileDenied, InvalidResponse, NotServed, SourceError, 
 from cxrsync.events import Notice
 from cxrsync.model import ROOT, Entry, Kind
 from cxrsync.plan.planner import Plan
+from cxrsync.progress_events import Activity, Phase
 from cxrsync.sources.base import Opened
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.partial import Partial
@@ -163,6 +164,7 @@ class ReportArchive:
     async def _unpack_file(self, path: str, modified: float | None) -> Plan:
         """Publish every member that is a report of the plan; return the plan with the others."""
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._run.emit(Phase(Activity.UNPACKING, os.path.basename(path)))
         try:
             if modified is None:
                 modified = os.fstat(fd).st_mtime
@@ -179,6 +181,7 @@ class ReportArchive:
                     await self._sync.publisher.submit(PublishItem(verified, copied=True))
         finally:
             os.close(fd)
+            self._run.emit(Phase(Activity.FETCHING))
         missing = array("Q", sorted(wanted.values()))
         if isinstance(problem, InvalidArchive):
             self._notify_fallback(f"the archive of reports cannot be read to its end: {problem}")

@@ -16,6 +16,7 @@ from time import monotonic
 from cxrsync.clock import utc_now
 from cxrsync.config.timetable import Rate, Timetable
 from cxrsync.events import Event, EventSink, Waiting
+from cxrsync.progress_events import Resumed, Suspended
 
 _SAVED_UP = 0.2
 # A change of the rate takes hold within this, even where the clock was set or the machine slept.
@@ -143,10 +144,12 @@ class RateLimiter:
             return
         if self._rate == 0:
             self._paused_for += now - self._paused_at
+            self._emit(Resumed())
         self._rate = rate
         self._bucket.set_rate(rate, now)
         if rate == 0:
             self._paused_at = now
+            self._emit(Suspended())
             self._say_paused(moment)
 
     def _say_paused(self, moment: datetime) -> None:

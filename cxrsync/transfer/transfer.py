@@ -1,5 +1,4 @@
-"""The transfer of one file: its bytes from the source into its partial, over one or several
-connections."""
+"""The transfer of one file into its partial, over one or several connections."""
 
 from __future__ import annotations
 
@@ -8,7 +7,6 @@ from dataclasses import replace
 from time import monotonic
 
 from cxrsync.errors import CxrsyncError, InvalidResponse, SourceError
-from cxrsync.events import Received
 from cxrsync.model import RemotePath
 from cxrsync.sources.base import BodyEnd, Opened, PastEnd
 from cxrsync.storage.byte_ranges import is_whole
@@ -97,6 +95,11 @@ class Transfer:
         if self._options.only is not None and self._options.skip_if is not None:
             present = []
         self.segments = Segments(present, total, self._options.only)
+        self._tell_size()
+
+    def _tell_size(self) -> None:
+        if self._options.only is None:  # else a few ranges are wanted, and not the file
+            self._context.tell_size(self.ref, self.segments.total, self.segments.lacking)
 
     @property
     def splittable(self) -> bool:
@@ -144,7 +147,7 @@ class Transfer:
         finally:
             held.busy = False
             self._generation = self.partial.generation
-        self._context.emit(Received(-self._received))
+        self._context.tell_received(self.ref, -self._received)
         self._received = self.resumed = 0
         return True
 
@@ -273,6 +276,7 @@ class Transfer:
         self.partial.bind(version_after(self._binding(), opened, known, found=self._had_final_name))
         if total is not None and total != self.segments.total:
             self.segments.learn_total(total)
+            self._tell_size()
             if total >= 2 * MIN_SHARE:
                 self._context.can_share()
 
@@ -343,4 +347,4 @@ class Transfer:
             if is_written and generation == self._generation:
                 self._received += size
                 self._context.disk.record_write(self, size)
-                self._context.emit(Received(size))
+                self._context.tell_received(self.ref, size)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from cxrsync.config.job import TransferLimits
 from cxrsync.config.timetable import Timetable
-from cxrsync.events import EventSink
+from cxrsync.events import EventSink, Received
+from cxrsync.model import MANIFEST_NAME, RemotePath
+from cxrsync.progress_events import Sized
 from cxrsync.sources.base import Source
 from cxrsync.threads import Writers
 from cxrsync.transfer.budget import Budget
@@ -39,3 +41,13 @@ class TransferContext:
     rate_limiter: RateLimiter = field(default_factory=lambda: RateLimiter(Timetable()))
     budget: Budget = field(default_factory=Budget)
     disk: DiskGuard = field(default_factory=lambda: DiskGuard(Path(), 0))
+
+    def tell_received(self, ref: RemotePath, count: int) -> None:
+        """Emit that so many bytes of a file arrived; negative if they had to be discarded."""
+        self.emit(Received(count, ref.path, ref.path == MANIFEST_NAME))
+
+    def tell_size(self, ref: RemotePath, total: int | None, lacking: int | None) -> None:
+        """Emit the size of a file that is fetched, if it is known."""
+        if total is not None:
+            have = total if lacking is None else max(0, total - lacking)
+            self.emit(Sized(ref.path, total, have, ref.path == MANIFEST_NAME))

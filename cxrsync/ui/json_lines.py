@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from time import monotonic
 
+from cxrsync.clock import time_stamp
 from cxrsync.events import (
     Checked,
     ConcurrencyChanged,
@@ -13,13 +15,14 @@ from cxrsync.events import (
     Finished,
     Notice,
     Planned,
-    Received,
     Retrying,
     Started,
     Waiting,
 )
 from cxrsync.ui.console import Output
 from cxrsync.ui.progress import Progress
+
+_PROGRESS_SECONDS = 1.0
 
 
 def _plan_fields(event: Planned) -> dict[str, object]:
@@ -82,37 +85,64 @@ def as_fields(event: JsonEvent) -> tuple[str, dict[str, object]]:
     return "notice", {"text": event.text}
 
 
-class JsonReporter:
-    """Writes one JSON object per event to standard output."""
+def progress_fields(progress: Progress) -> dict[str, object]:
+    """The progress as users' scripts read it. Its keys never change."""
+    values = progress.values()
+    left, whole = values.left, values.bytes_all
+    share = values.share
+    return {
+        "files_done": progress.done,
+        "files_todo": progress.todo,
+        "bytes_received": progress.received,
+        "bytes_per_second": round(values.rate),
+        "time": time_stamp(),
+        "phase": values.activity.value,
+        "percent": None if share is None else round(share * 100, 1),
+        "files_here": values.files_done,
+        "files_selected": values.files,
+        "bytes_here": values.bytes_done,
+        "bytes_selected": None if whole is None else round(whole.likely),
+        "bytes_selected_range": None if whole is None else [round(whole.low), round(whole.high)],
+        "basis": [] if whole is None else list(whole.basis),
+        "seconds_left": None if left is None else round(left.likely, 1),
+        "seconds_left_range": None if left is None else [round(left.low, 1), round(left.high, 1)],
+        "manifest_bytes": values.manifest_done,
+        "manifest_bytes_total": values.manifest_all,
+        "failed": values.failed,
+    }
 
-    def __init__(self, output: Output) -> None:
+
+class JsonReporter:
+    """Writes one JSON object per event to standard output, and the progress every second."""
+
+    def __init__(self, output: Output, clock: Callable[[], float] = monotonic) -> None:
         self._output = output
-        self._progress = Progress()
-        self._reported_at = monotonic()
+        self._clock = clock
+        self._progress = Progress(clock)
+        self._reported_at = clock()
+        self._is_closed = False
 
     def listen(self, event: Event) -> None:
         self._progress.listen(event)
         if isinstance(event, JsonEvent):
             self._write(*as_fields(event))
         elif isinstance(event, Finished):
+            self.close()
             self._write("summary", event.summary.as_json())
-        elif isinstance(event, Received) and monotonic() - self._reported_at >= 1.0:
-            self._reported_at = monotonic()
-            self._write(
-                "progress",
-                {
-                    "files_done": self._progress.done,
-                    "files_todo": self._progress.todo,
-                    "bytes_received": self._progress.received,
-                    "bytes_per_second": round(self._progress.rate),
-                },
-            )
+        self.tick()
+
+    def tick(self) -> None:
+        if not self._is_closed and self._clock() - self._reported_at >= _PROGRESS_SECONDS:
+            self._reported_at = self._clock()
+            self._write("progress", progress_fields(self._progress))
 
     def close(self) -> None:
-        """Do nothing: no resource is open."""
+        """Write no progress any more: the summary is the last line."""
+        self._is_closed = True
 
     def say_summary(self, fields: dict[str, object]) -> None:
         """Write the last line of a command other than pull."""
+        self.close()
         self._write("summary", fields)
 
     def _write(self, event: str, fields: dict[str, object]) -> None:

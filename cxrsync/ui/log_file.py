@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime
 from pathlib import Path
 
+from cxrsync.clock import time_stamp
 from cxrsync.disk_remedies import remedy_of
 from cxrsync.errors import OutputLost
 from cxrsync.sanitize import printable, reason_of
@@ -33,8 +33,7 @@ class LogFile:
 
     def write(self, line: str) -> None:
         """Append one line. Newlines and control characters in it are escaped."""
-        stamp = datetime.now().astimezone().isoformat(timespec="seconds")
-        self._append(f"{stamp} {printable(line)}\n".encode(errors="surrogateescape"))
+        self._append(f"{time_stamp()} {printable(line)}\n".encode(errors="surrogateescape"))
 
     def check(self) -> None:
         """Find out whether lines can be written; create the file, but write nothing."""

@@ -1,4 +1,4 @@
-"""Log lines: what the user should know, and the progress from time to time."""
+"""Log lines: what the user should know as it happens, and the progress from time to time."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Callable
 from time import monotonic
 
 from cxrsync import humanize
+from cxrsync.clock import time_stamp
 from cxrsync.events import (
     Checked,
     ConcurrencyChanged,
     Event,
     FileDone,
     Finding,
+    Finished,
     LeftOut,
     Notice,
     Planned,
@@ -24,8 +26,9 @@ from cxrsync.events import (
 )
 from cxrsync.model import MANIFEST_NAME, Outcome
 from cxrsync.ui.progress import Progress, is_problem
+from cxrsync.ui.progress_text import log_line
 
-_LOG_SECONDS = 30.0
+PROGRESS_SECONDS = 30.0
 _MAX_NAMED = 20
 # A retry of one file of many is a detail; of the server, or of the manifest, everything waits.
 _ALWAYS_NAMED = {"", MANIFEST_NAME}
@@ -33,29 +36,20 @@ _FAULTS = {Finding.BAD, Finding.UNREADABLE, Finding.MISSING}
 
 
 class LineReporter:
-    """Writes log lines. ``every``: seconds between lines of progress; None: no such lines."""
+    """Writes log lines."""
 
-    def __init__(
-        self, write: Callable[[str], None], *, verbose: bool, every: float | None = _LOG_SECONDS
-    ) -> None:
+    def __init__(self, write: Callable[[str], None], *, verbose: bool) -> None:
         self._write = write
         self._verbose = verbose
-        self._every = every
-        self._progress = Progress()
-        self._reported_at = monotonic()
         self._faults: Counter[Finding] = Counter()
 
     def listen(self, event: Event) -> None:
-        self._progress.listen(event)
-        lines = _planned(event) if isinstance(event, Planned) else [self._line(event)]
-        written = [line for line in lines if line is not None]
-        for line in written:
-            self._write(line)
-        if written:
-            return
-        if self._every is not None and monotonic() - self._reported_at >= self._every:
-            self._reported_at = monotonic()
-            self._write(f"{self._progress.done:,}/{self._progress.todo:,} files, {self._progress}")
+        for line in _planned(event) if isinstance(event, Planned) else [self._line(event)]:
+            if line is not None:
+                self._write(line)
+
+    def tick(self) -> None:
+        """Do nothing: every line follows an event."""
 
     def close(self) -> None:
         """Do nothing: no resource is open."""
@@ -119,6 +113,48 @@ def _waiting(event: Retrying | Waiting, *, verbose: bool) -> str | None:
     return f"waiting {humanize.duration(event.after)} for {what}: {event.reason}"
 
 
+class ProgressLines:
+    """Writes a line of progress every so many seconds, with the local time if ``stamped``.
+
+    Nothing is written while transfers are suspended: a pause may last the whole day.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        every: float = PROGRESS_SECONDS,
+        *,
+        verbose: bool = False,
+        stamped: bool = True,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._write = write
+        self._every = every
+        self._verbose = verbose
+        self._stamped = stamped
+        self._clock = clock
+        self._progress = Progress(clock)
+        self._written_at = clock()
+        self._is_closed = False
+
+    def listen(self, event: Event) -> None:
+        self._progress.listen(event)
+        if isinstance(event, Finished):
+            self.close()
+        self.tick()
+
+    def tick(self) -> None:
+        if self._is_closed or self._clock() - self._written_at < self._every:
+            return
+        self._written_at = self._clock()
+        if not self._progress.is_suspended:
+            stamp = f"{time_stamp()} " if self._stamped else ""
+            self._write(stamp + log_line(self._progress.values(), verbose=self._verbose))
+
+    def close(self) -> None:
+        self._is_closed = True
+
+
 class TreeReporter:
     """Shows which tree is used, what is left out and what is waited for: for a command whose output
     is a list."""
@@ -133,6 +169,9 @@ class TreeReporter:
             line = _waiting(event, verbose=False)
             if line is not None:
                 self._write(line)
+
+    def tick(self) -> None:
+        """Do nothing: every line follows an event."""
 
     def close(self) -> None:
         """Do nothing: no resource is open."""

@@ -1,16 +1,37 @@
-"""The progress of a run: how many files, at what rate, and how long it will still take."""
+"""The progress of a command, from its events: what it does, how much is done, and the time left."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 
-from cxrsync import humanize
-from cxrsync.events import Checked, Event, FileDone, Planned, Received
+from cxrsync.events import (
+    Checked,
+    ConcurrencyChanged,
+    Event,
+    FileDone,
+    Planned,
+    Received,
+    Retrying,
+    Started,
+)
 from cxrsync.model import Outcome, Result
+from cxrsync.progress_events import (
+    Activity,
+    Expected,
+    Hashed,
+    Phase,
+    ProgressEvent,
+    Resumed,
+    Sized,
+    Suspended,
+)
+from cxrsync.ui.remaining_bytes import Bytes, RemainingBytes
+from cxrsync.ui.transfer_rate import TransferRate
 
-_RATE_WINDOW = 30.0
+_TRANSFERRING = {Activity.MANIFEST, Activity.FETCHING}
+_HASHING = {Activity.FETCHING, Activity.VERIFYING}
 
 
 def is_problem(outcome: Outcome) -> bool:
@@ -18,65 +39,214 @@ def is_problem(outcome: Outcome) -> bool:
     return outcome.result in {Result.FAILED, Result.CONTRADICTED, Result.ACKNOWLEDGED}
 
 
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """The time left, and the range in which it probably is. Seconds."""
+
+    low: float
+    likely: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressValues:
+    """The progress at one moment.
+
+    ``elapsed``: seconds since the phase began. ``files_done`` of ``files``: with those that were
+    here before. ``bytes_done``: of these files, with what has arrived of others; ``bytes_all``: of
+    the whole job, None if it cannot be estimated. ``rate``: bytes per second of the last seconds of
+    transfer. ``left``: None while it is not known. ``manifest_all``: None if only a part of the
+    manifest is fetched, or its size is not known yet.
+    """
+
+    activity: Activity
+    what: str
+    elapsed: float
+    files_done: int
+    files: int
+    bytes_done: int
+    bytes_all: Bytes | None
+    rate: float
+    left: Seconds | None
+    manifest_done: int
+    manifest_all: int | None
+    failed: int
+    connections: int
+    resumed: int
+    retries: int
+
+    @property
+    def share(self) -> float | None:
+        """The part that is done, from 0 to 1: of the manifest while it is fetched, else of the
+        bytes, or of the files where no size is known. 1 only at the end."""
+        if self.activity is Activity.MANIFEST:
+            return self.manifest_done / self.manifest_all if self.manifest_all else None
+        if not self.files or self.activity not in _HASHING:
+            return None
+        if self.files_done >= self.files:
+            return 1.0
+        if self.bytes_all is not None and self.bytes_all.likely > 0:
+            share = self.bytes_done / self.bytes_all.likely
+        else:
+            share = self.files_done / self.files
+        return max(0.0, min(share, 0.99))
+
+
 class Progress:
-    """The progress of a run, from its events alone. Times are in seconds."""
+    """Counts the events of a command. Times are in seconds."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._arrivals: deque[tuple[float, int]] = deque([(clock(), 0)])
+        self._phase = Phase(Activity.STARTING)
+        self._phase_began = clock()
+        self._transferred = TransferRate(clock)
+        self._hashed = TransferRate(clock)
+        self._remaining = RemainingBytes()
+        self._files = 0
+        self._present = 0
+        self._settled_bytes = 0
+        self._to_hash = 0
+        self._is_sized = True
+        self._manifest_done = 0
+        self._manifest_all: int | None = None
+        self._connections = 0
+        self._resumed = 0
+        self._retries = 0
+        self.is_suspended = False
+        self.asks = False
         self.received = 0
         self.todo = 0
         self.done = 0
-        self.fetched = 0
-        self.fetched_bytes = 0
         self.failed = 0
 
     def listen(self, event: Event) -> None:
-        if isinstance(event, Planned):
-            self.todo += event.to_fetch + event.to_hash + event.blocked
-        elif isinstance(event, Received):
-            self._arrive(event.count)
+        """Count an event."""
+        if isinstance(event, Received):
+            self._receive(event)
         elif isinstance(event, FileDone):
+            self._settle(event.outcome)
+        elif isinstance(event, Checked):
+            self._check(event)
+        elif isinstance(event, Planned):
+            self.todo += event.to_fetch + event.to_hash + event.blocked
+            self._files += event.selected
+            self._present += event.present
+            self._settled_bytes += event.present_bytes
+            self._is_sized = not event.to_fetch  # else its sizes follow
+        elif isinstance(event, Retrying):
+            self._retries += 1
+        elif isinstance(event, Started):
+            self._connections = event.connections
+        elif isinstance(event, ConcurrencyChanged):
+            self._connections = event.count
+        elif isinstance(event, ProgressEvent):
+            self._listen_to_phases(event)
+
+    def _listen_to_phases(self, event: ProgressEvent) -> None:
+        if isinstance(event, Phase):
+            self._phase, self._phase_began = event, self._clock()
+            if event.activity is Activity.MANIFEST:
+                self._manifest_done, self._manifest_all = 0, None
+        elif isinstance(event, Suspended | Resumed):
+            self.is_suspended = isinstance(event, Suspended)
+            self.asks = isinstance(event, Suspended) and event.asks
+        elif isinstance(event, Sized):
+            if event.is_manifest:
+                self._manifest_done, self._manifest_all = event.have, event.total
+            else:
+                self._remaining.begin(event)
+        elif isinstance(event, Expected):
+            self._is_sized = True
+            self._to_hash += event.to_hash
+            self._remaining.expect(event)
+        else:
+            self._hash(event)
+        self._run_clocks()
+
+    def _run_clocks(self) -> None:
+        runs = not self.is_suspended
+        for rate, activities in ((self._transferred, _TRANSFERRING), (self._hashed, _HASHING)):
+            if runs and self._phase.activity in activities:
+                rate.run()
+            else:
+                rate.stop()
+
+    def _receive(self, event: Received) -> None:
+        self._transferred.add(event.count)
+        if event.is_manifest:
+            self._manifest_done += event.count
+        else:
+            self.received += event.count
+            self._remaining.receive(event.path, event.count)
+
+    def _settle(self, outcome: Outcome) -> None:
+        self.done += 1
+        self._resumed += bool(outcome.resumed)
+        if is_problem(outcome):
+            self.failed += 1
+            self._remaining.end(outcome.path, None)
+            return
+        self._settled_bytes += outcome.size
+        if outcome.result is not Result.ADOPTED:  # that was never missing
+            self._remaining.end(outcome.path, outcome.size)
+
+    def _hash(self, event: Hashed) -> None:
+        self._hashed.add(event.size)
+        self._to_hash = max(0, self._to_hash - event.size)
+
+    def _check(self, event: Checked) -> None:
+        if event.size:
             self.done += 1
-            if event.outcome.result is Result.FETCHED:
-                self.fetched += 1
-                self.fetched_bytes += event.outcome.size
-            elif is_problem(event.outcome):
-                self.failed += 1
-        elif isinstance(event, Checked) and event.size:
-            self.done += 1
-            self.fetched += 1
-            self.fetched_bytes += event.size
-            self._arrive(event.size)
+            self.received += event.size
+            self._settled_bytes += event.size
+            self._hash(Hashed(event.size))
 
-    def _arrive(self, count: int) -> None:
-        self.received += count
-        self._arrivals.append((self._clock(), self.received))
-        self._forget_old()
+    def values(self) -> ProgressValues:
+        """Return the progress at this moment."""
+        remaining = self._remaining.estimate() if self._is_sized else None
+        bytes_done = self._settled_bytes + self._remaining.arrived
+        is_hash = self._phase.activity is Activity.VERIFYING
+        return ProgressValues(
+            activity=self._phase.activity,
+            what=self._phase.what,
+            elapsed=self._clock() - self._phase_began,
+            files_done=self._present + self.done,
+            files=self._files,
+            bytes_done=bytes_done,
+            bytes_all=None if remaining is None else remaining.plus(bytes_done + self._to_hash),
+            rate=self._hashed.rate if is_hash else self._transferred.rate,
+            left=self._left(remaining),
+            manifest_done=self._manifest_done,
+            manifest_all=self._manifest_all,
+            failed=self.failed,
+            connections=self._connections,
+            resumed=self._resumed,
+            retries=self._retries,
+        )
 
-    def _forget_old(self) -> None:
-        """Forget arrivals before the window, except the last: the rate counts from it."""
-        began = self._clock() - _RATE_WINDOW
-        while len(self._arrivals) > 1 and self._arrivals[1][0] <= began:
-            self._arrivals.popleft()
-
-    @property
-    def rate(self) -> float:
-        """Bytes per second over the last half minute."""
-        self._forget_old()
-        since, count = self._arrivals[0]
-        elapsed = self._clock() - since
-        return (self.received - count) / elapsed if elapsed > 0 else 0.0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Seconds that the run will still take, by the mean size so far; None if not known."""
-        if not self.fetched or self.rate <= 0:
+    def _left(self, remaining: Bytes | None) -> Seconds | None:
+        """The time left. Files are hashed while others are fetched: the longer of the two."""
+        if self._phase.activity is Activity.MANIFEST:
+            rest = (self._manifest_all or 0) - self._manifest_done
+            remaining, to_hash = Bytes(rest, rest, rest), 0
+        else:
+            to_hash = self._to_hash
+        if remaining is None or not (remaining.likely > 0 or to_hash):
             return None
-        return (self.todo - self.done) * (self.fetched_bytes / self.fetched) / self.rate
+        hashing = _seconds(to_hash, self._hashed.rate)
+        times = [_seconds(each, self._transferred.rate) for each in _range_of(remaining)]
+        if hashing is None or None in times:
+            return None
+        low, likely, high = (max(hashing, each) for each in times if each is not None)
+        return Seconds(low, likely, high)
 
-    def __str__(self) -> str:
-        text = f"{humanize.size(self.received)} at {humanize.size(self.rate)}/s"
-        if self.seconds_left is not None and self.done < self.todo:
-            text += f", about {humanize.duration(self.seconds_left)} left"
-        return text + (f", {self.failed} failed" if self.failed else "")
+
+def _range_of(estimate: Bytes) -> tuple[float, float, float]:
+    return estimate.low, estimate.likely, estimate.high
+
+
+def _seconds(count: float, rate: float) -> float | None:
+    """Seconds for so many bytes; None if that cannot be said."""
+    if count <= 0:
+        return 0.0
+    return count / rate if rate > 0 else None

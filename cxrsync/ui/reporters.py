@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 from cxrsync.events import Event, Finished
 from cxrsync.ui.bar import BarReporter
 from cxrsync.ui.console import Output, to_stderr
 from cxrsync.ui.json_lines import JsonReporter
-from cxrsync.ui.log_lines import LineReporter, TreeReporter
+from cxrsync.ui.log_lines import (
+    PROGRESS_SECONDS,
+    LineReporter,
+    ProgressLines,
+    TreeReporter,
+)
 from cxrsync.ui.summary_text import as_text
+from cxrsync.ui.ticker import Ticker
 
 
 class Reporter(Protocol):
-    """Gets every event of a run, in the event loop's thread."""
+    """Gets every event of a run, and a tick twice a second; never two at once."""
 
     def listen(self, event: Event) -> None: ...
+
+    def tick(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -33,6 +42,9 @@ class SummaryReporter:
             for line in text.split("\n"):
                 self._write(line)
 
+    def tick(self) -> None:
+        """Do nothing: the summary is the last event."""
+
     def close(self) -> None:
         """Do nothing: no resource is open."""
 
@@ -44,24 +56,46 @@ class Reporters:
     to stop the run, or to miss a signal.
     """
 
-    def __init__(self, verbosity: int, *, json_to: Output | None, progress: str) -> None:
+    def __init__(
+        self,
+        verbosity: int,
+        *,
+        json_to: Output | None,
+        progress: str,
+        every: float = PROGRESS_SECONDS,
+    ) -> None:
         """Make the reporters for ``--progress`` and ``--json``.
 
         ``verbosity``: -1 quiet, 0 normal, 1 verbose. ``json_to``: the output of ``--json``, or
-        None. ``progress``: auto, bar, log or none; or tree, for a command that prints a list.
+        None. ``progress``: auto, bar, log or none; or tree, for a command that prints a list: as
+        auto, with few lines beside it. ``every``: the seconds between two lines of progress in a
+        log.
         """
+        # The ticker's thread and the command's own take turns. A signal may interrupt the latter.
+        self._lock = threading.RLock()
+        self._ticker = Ticker(self._tick)
         self._reporters: list[Reporter] = [] if json_to is None else [JsonReporter(json_to)]
         if verbosity < 0:
             return
-        if progress == "auto":
+        verbose, is_list = verbosity > 0, progress == "tree"
+
+        def lines(write: Callable[[str], None]) -> Reporter:
+            return TreeReporter(write) if is_list else LineReporter(write, verbose=verbose)
+
+        if progress == "auto" or is_list:
             progress = "bar" if sys.stderr.isatty() else "log"
         if progress == "bar":
-            self._reporters.append(BarReporter(sys.stderr, verbose=verbosity > 0))
+            self._reporters.append(BarReporter(sys.stderr, lines, verbose=verbose))
         elif progress == "log":
-            self._reporters.append(LineReporter(to_stderr, verbose=verbosity > 0))
-        elif progress == "tree":
-            self._reporters.append(TreeReporter(to_stderr))
+            self._reporters += [lines(to_stderr), ProgressLines(to_stderr, every, verbose=verbose)]
         self._reporters.append(SummaryReporter(to_stderr))
+
+    def __enter__(self) -> Self:
+        self._ticker.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def add(self, reporter: Reporter) -> None:
         """Add a reporter, such as one that writes to a file."""
@@ -84,12 +118,17 @@ class Reporters:
         self._each(write)
 
     def close(self) -> None:
-        """Close every reporter, such as the bar."""
+        """Close every reporter, such as the bar. What is told later is still written."""
+        self._ticker.stop()
         self._each(lambda reporter: reporter.close())
 
+    def _tick(self) -> None:
+        self._each(lambda reporter: reporter.tick())
+
     def _each(self, act: Callable[[Reporter], None]) -> None:
-        for reporter in list(self._reporters):
-            try:
-                act(reporter)
-            except OSError:
-                self._reporters.remove(reporter)
+        with self._lock:
+            for reporter in list(self._reporters):
+                try:
+                    act(reporter)
+                except OSError:
+                    self._reporters.remove(reporter)

@@ -5,11 +5,13 @@ import os
 import pty
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ui.simulated_job import MB, Clock
 
 from cxrsync.events import (
     Checked,
@@ -26,9 +28,10 @@ from cxrsync.events import (
     Totals,
 )
 from cxrsync.model import Outcome, RejectedLine, Result
+from cxrsync.progress_events import Activity, Phase, Resumed, Suspended
 from cxrsync.ui.bar import BarReporter
 from cxrsync.ui.console import to_stderr
-from cxrsync.ui.log_lines import LineReporter
+from cxrsync.ui.log_lines import LineReporter, ProgressLines
 from cxrsync.ui.reporters import SummaryReporter
 
 NASTY = "a\x1b[2J\x9b1m\r\n\u202efailed: b\udcff"
@@ -75,7 +78,7 @@ def test_no_event_can_forge_a_line(text: str) -> None:
 
 def test_the_lines_above_the_bar_cannot_be_forged_either() -> None:
     stream = io.StringIO()
-    bar = BarReporter(stream, verbose=True)
+    bar = BarReporter(stream, lambda write: LineReporter(write, verbose=True))
     for event in every_event(NASTY):
         bar.listen(event)
     said = stream.getvalue()
@@ -110,3 +113,46 @@ def test_names_on_a_disk_are_escaped(tmp_path: Path, capsys: pytest.CaptureFixtu
     [found] = os.listdir(tmp_path)
     LineReporter(to_stderr, verbose=True).listen(Checked(found, Finding.EXTRA))
     assert capsys.readouterr().err == "extra: x\\x0amissing: y\\udcff\\x1b[31m\n"
+
+
+def test_a_line_of_progress_every_half_minute_but_not_in_a_pause() -> None:
+    clock, lines = Clock(), list[str]()
+    reporter = ProgressLines(lines.append, 30, clock=clock)
+    for event in (Planned(4, 1, MB, 3, 0), Phase(Activity.FETCHING)):
+        reporter.listen(event)
+    for _second in range(61):
+        clock.now += 1
+        reporter.tick()
+    assert len(lines) == 2
+    stamp, _, line = lines[0].partition(" ")
+    datetime.fromisoformat(stamp)
+    assert line.startswith("25 %, 1 of 4 files, 1.0 MB")
+    reporter.listen(Suspended())
+    clock.now += 100
+    reporter.tick()
+    assert len(lines) == 2
+    reporter.listen(Resumed())
+    clock.now += 30
+    reporter.listen(Finished(summary("x")))
+    assert len(lines) == 2
+
+
+def test_nothing_is_drawn_over_a_question() -> None:
+    clock, stream = Clock(), io.StringIO()
+    bar = BarReporter(stream, lambda write: LineReporter(write, verbose=False), clock=clock)
+    clock.now += 2
+    bar.tick()
+    assert "starting" in stream.getvalue()
+    bar.listen(Suspended(asks=True))
+    asked = stream.getvalue()
+    clock.now += 60
+    bar.tick()
+    assert stream.getvalue() == asked
+    assert asked.endswith("\r")  # the line of progress is gone
+    bar.listen(Resumed())
+    bar.tick()
+    assert stream.getvalue() != asked
+    bar.close()
+    closed = stream.getvalue()
+    bar.tick()
+    assert stream.getvalue() == closed

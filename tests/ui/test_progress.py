@@ -1,22 +1,34 @@
 """The progress of a run, by a clock that only the test moves."""
 
-import re
+from collections.abc import Callable
 
 import pytest
+from ui.simulated_job import (
+    MB,
+    Clock,
+    Shape,
+    kind_of,
+    many_small,
+    one_large_at_the_end,
+    resumed_at_half,
+    run,
+)
 
-from cxrsync.events import Event, FileDone, Planned, Received
-from cxrsync.model import Outcome, Result
+from cxrsync.events import Checked, Event, FileDone, Finding, Planned, Received
+from cxrsync.model import Kind, Outcome, Result
+from cxrsync.progress_events import (
+    Activity,
+    Expected,
+    ExpectedSizes,
+    Hashed,
+    Phase,
+    Resumed,
+    Sized,
+    Suspended,
+)
 from cxrsync.ui.progress import Progress
 
-MB = 10**6
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+FETCH = Phase(Activity.FETCHING)
 
 
 class Run:
@@ -30,17 +42,18 @@ class Run:
         for event in events:
             self.progress.listen(event)
 
-    def receive(self, count: int, *, seconds: float) -> None:
-        self.clock.now += seconds
-        self.tell(Received(count))
-
-    def steadily(self, rate: int, *, seconds: int) -> None:
+    def steadily(self, rate: int, *, seconds: int, path: str = "a.jpg") -> None:
         for _second in range(seconds):
-            self.receive(rate, seconds=1)
+            self.clock.now += 1
+            self.tell(Received(rate, path))
+
+    @property
+    def rate(self) -> float:
+        return self.progress.values().rate
 
 
 @pytest.fixture
-def run() -> Run:
+def job() -> Run:
     return Run()
 
 
@@ -48,87 +61,210 @@ def plan(to_fetch: int, to_hash: int = 0) -> Planned:
     return Planned(to_fetch + to_hash, 0, 0, to_fetch, to_hash)
 
 
-def done(result: Result = Result.FETCHED, size: int = 0) -> FileDone:
-    return FileDone(Outcome("files/p10/a.jpg", result, size))
+def done(result: Result = Result.FETCHED, size: int = 0, path: str = "a.jpg") -> FileDone:
+    return FileDone(Outcome(path, result, size))
 
 
-def test_before_any_event(run: Run) -> None:
-    assert (run.progress.rate, run.progress.seconds_left) == (0.0, None)
-    assert str(run.progress) == "0 B at 0 B/s"
-    run.tell(Received(5))  # in the same instant: the elapsed time is zero
-    assert run.progress.rate == 0.0
+def images(count: int, mean: float, weight: float = 50) -> Expected:
+    sizes = ExpectedSizes(Kind.IMAGES, count, count * mean, weight, 0.5, "guesses")
+    return Expected(0, (sizes,), kind_of)
 
 
-def test_the_rate_is_that_of_the_last_half_minute(run: Run) -> None:
-    run.steadily(4 * MB, seconds=100)
-    assert run.progress.rate == pytest.approx(4 * MB)
-    run.steadily(1 * MB, seconds=15)
-    assert run.progress.rate == pytest.approx(2.5 * MB)
-    run.steadily(1 * MB, seconds=15)
-    assert run.progress.rate == pytest.approx(1 * MB)
-    assert run.progress.received == 430 * MB
+def test_before_any_event(job: Run) -> None:
+    values = job.progress.values()
+    assert (values.activity, values.share, values.left, values.rate) == (
+        Activity.STARTING,
+        None,
+        None,
+        0.0,
+    )
 
 
-def test_bytes_rarer_than_the_window_have_a_rate(run: Run) -> None:
-    run.receive(6 * MB, seconds=60)
-    assert run.progress.rate == pytest.approx(0.1 * MB)
-
-
-def test_the_rate_falls_during_a_silence(run: Run) -> None:
-    run.steadily(MB, seconds=30)
-    run.clock.now += 15
-    assert run.progress.rate == pytest.approx(0.5 * MB)
-    run.clock.now += 15
-    assert run.progress.rate == 0
-
-
-def test_discarded_bytes_are_subtracted(run: Run) -> None:
-    run.tell(plan(2), done(size=MB))
-    run.receive(MB, seconds=1)
-    run.receive(-3 * MB, seconds=1)
-    assert run.progress.received == -2 * MB
-    assert run.progress.seconds_left is None  # not negative
-    assert "left" not in str(run.progress)
-
-
-def test_which_outcomes_count_as_fetched_or_failed(run: Run) -> None:
-    run.tell(plan(5, to_hash=2), plan(1))
-    assert run.progress.todo == 8
-    for result in Result:
-        run.tell(done(result, size=10))
-    assert run.progress.done == len(Result)
-    assert (run.progress.fetched, run.progress.fetched_bytes) == (
-        1,
-        10,
-    )  # the others needed no network
-    assert run.progress.failed == 3  # failed, contradicted, acknowledged
-    assert str(run.progress).endswith(", 3 failed")
+def test_the_rate_is_that_of_the_last_half_minute_of_transfer(job: Run) -> None:
+    job.tell(FETCH)
+    job.steadily(4 * MB, seconds=100)
+    assert job.rate == pytest.approx(4 * MB)
+    job.steadily(1 * MB, seconds=15)
+    assert job.rate == pytest.approx(2.5 * MB)
+    job.steadily(1 * MB, seconds=15)
+    assert job.rate == pytest.approx(1 * MB)
 
 
 @pytest.mark.parametrize(
-    ("files", "size", "rate", "text"),
+    ("begin", "end"),
     [
-        # A full pull of each: JPG takes 18 days, DICOM 150 days, which tqdm shows as 3600:00:00.
-        (377_110, 1_480_000, 359_000, "17 d 23 h"),
-        (377_110, 12_500_000, 363_000, "150 d 7 h"),
-        (61, MB, MB, "1 min"),
-        (601, MB, MB, "10 min"),
-        (7_201, MB, MB, "2 h"),
+        (Phase(Activity.PLANNING), FETCH),
+        (Phase(Activity.UNPACKING), FETCH),
+        (Suspended(), Resumed()),
+        (Suspended(asks=True), Resumed()),
     ],
 )
-def test_the_remaining_time(run: Run, files: int, size: int, rate: int, text: str) -> None:
-    run.tell(plan(files))
-    run.steadily(rate, seconds=30)
-    run.tell(done(size=size))
-    said = re.search(r"about (.*) left", str(run.progress))
-    assert said is not None
-    assert said[1] == text
-    assert ":" not in said[1]
-    assert run.progress.seconds_left == pytest.approx((files - 1) * size / rate)
+def test_neither_planning_nor_a_pause_nor_a_question_is_a_slow_network(
+    job: Run, begin: Event, end: Event
+) -> None:
+    job.tell(FETCH)
+    job.steadily(MB, seconds=20)
+    job.tell(begin)
+    job.clock.now += 1000
+    assert job.rate == pytest.approx(MB)
+    job.tell(end)
+    assert job.rate == pytest.approx(MB)
+    job.steadily(MB, seconds=5)
+    assert job.rate == pytest.approx(MB)
 
 
-def test_no_time_remains_at_the_end(run: Run) -> None:
-    run.tell(plan(1))
-    run.steadily(MB, seconds=2)
-    run.tell(done(size=2 * MB))
-    assert str(run.progress) == "2.0 MB at 1.0 MB/s"
+def test_the_rate_falls_while_a_server_is_silent(job: Run) -> None:
+    job.tell(FETCH)
+    job.steadily(MB, seconds=30)
+    job.clock.now += 15
+    assert job.rate == pytest.approx(0.5 * MB)
+    job.clock.now += 15
+    assert job.rate == 0
+
+
+def test_bytes_rarer_than_the_window_have_a_rate(job: Run) -> None:
+    job.tell(FETCH)
+    job.clock.now += 60
+    job.tell(Received(6 * MB, "a.jpg"))
+    assert job.rate == pytest.approx(0.1 * MB)
+
+
+def test_the_first_moment_has_no_rate(job: Run) -> None:
+    job.tell(FETCH, Received(5 * MB, "a.jpg"))
+    job.clock.now += 0.1
+    assert job.rate == 0
+
+
+def test_bytes_of_the_manifest_are_not_those_of_files(job: Run) -> None:
+    job.tell(Phase(Activity.MANIFEST), Sized("SHA256SUMS.txt", 77 * MB, MB, is_manifest=True))
+    for _second in range(10):
+        job.clock.now += 1
+        job.tell(Received(2 * MB, "SHA256SUMS.txt", is_manifest=True))
+    values = job.progress.values()
+    assert (values.manifest_done, values.manifest_all) == (21 * MB, 77 * MB)
+    assert (job.progress.received, values.bytes_done) == (0, 0)
+    assert values.share == pytest.approx(21 / 77)
+    assert values.left is not None
+    assert values.left.likely == pytest.approx(28)
+
+
+def test_discarded_bytes_are_subtracted(job: Run) -> None:
+    job.tell(plan(1), images(1, MB), FETCH, Sized("a.jpg", 4 * MB))
+    job.steadily(MB, seconds=2)
+    job.tell(Received(-2 * MB, "a.jpg"))
+    assert (job.progress.received, job.progress.values().bytes_done) == (0, 0)
+    job.tell(Sized("a.jpg", 4 * MB))
+    bytes_all = job.progress.values().bytes_all
+    assert bytes_all is not None
+    assert bytes_all.likely == 4 * MB
+
+
+def test_which_outcomes_count(job: Run) -> None:
+    job.tell(plan(5, to_hash=2), plan(1))
+    for result in Result:
+        job.tell(done(result, size=10))
+    values = job.progress.values()
+    assert (job.progress.done, values.files) == (len(Result), 8)
+    assert values.failed == 3  # failed, contradicted, acknowledged
+    assert values.bytes_done == 10 * (len(Result) - 3)
+
+
+def test_what_was_here_counts(job: Run) -> None:
+    job.tell(Planned(100, 60, 60 * MB, 40, 0), images(40, MB), FETCH)
+    values = job.progress.values()
+    assert (values.files_done, values.files, values.bytes_done) == (60, 100, 60 * MB)
+    assert values.share == pytest.approx(0.6)
+
+
+def test_a_resumed_file_counts_what_it_has(job: Run) -> None:
+    job.tell(plan(1), images(1, 10 * MB), FETCH, Sized("a.jpg", 10 * MB, 6 * MB))
+    assert job.progress.values().share == pytest.approx(0.6)
+    job.steadily(MB, seconds=2)
+    values = job.progress.values()
+    assert values.bytes_done == 8 * MB
+    assert values.left is not None
+    assert (values.left.low, values.left.high) == (2, 2)  # nothing is estimated
+
+
+def test_it_is_all_done_only_when_every_file_is(job: Run) -> None:
+    job.tell(plan(2), images(2, MB), FETCH, Sized("a.jpg", MB), Sized("b.jpg", MB))
+    job.steadily(MB, seconds=1)
+    job.steadily(MB, seconds=1, path="b.jpg")
+    assert job.progress.values().share == 0.99
+    job.tell(done(size=MB), done(size=MB, path="b.jpg"))
+    values = job.progress.values()
+    assert (values.share, values.left) == (1.0, None)
+
+
+def test_without_any_size_files_are_counted(job: Run) -> None:
+    unknown = ExpectedSizes(Kind.IMAGES, 4, 0, 0, 1.0, "")
+    job.tell(Planned(8, 4, 4 * MB, 4, 0), Expected(0, (unknown,), kind_of), FETCH)
+    values = job.progress.values()
+    assert (values.share, values.bytes_all, values.left) == (0.5, None, None)
+    job.tell(Sized("a.jpg", 2 * MB))
+    seen = job.progress.values().bytes_all
+    assert seen is not None
+    assert (seen.likely, seen.basis) == (12 * MB, ("sizes seen so far",))
+
+
+def test_the_range_narrows_as_sizes_are_seen(job: Run) -> None:
+    job.tell(plan(1000), images(1000, MB), FETCH)
+    widths = []
+    for number in range(900):
+        path = f"{number}.jpg"
+        job.tell(Sized(path, MB + (number % 5) * 1000))
+        job.steadily(MB, seconds=1, path=path)
+        job.tell(done(size=MB, path=path))
+        left = job.progress.values().left
+        assert left is not None
+        widths.append((left.high - left.low) / left.likely)
+    assert widths[0] > 0.15
+    assert widths[-1] < 0.01
+
+
+def test_files_are_hashed_while_others_are_fetched(job: Run) -> None:
+    job.tell(plan(1, to_hash=4), Expected(40 * MB, images(1, MB).sizes, kind_of), FETCH)
+    job.tell(Sized("a.jpg", MB))
+    for _second in range(10):
+        job.clock.now += 1
+        job.tell(Hashed(MB), Received(10_000, "a.jpg"))
+    values = job.progress.values()
+    assert values.left is not None
+    assert values.left.likely == pytest.approx(90)  # of the network; hashing takes 30 s more
+    job.steadily(100_000, seconds=9)
+    left = job.progress.values().left
+    assert left is not None
+    assert left.likely == pytest.approx(30 * 19 / 10, rel=0.01)
+
+
+def test_a_verification(job: Run) -> None:
+    job.tell(Phase(Activity.VERIFYING), plan(0, to_hash=10), Expected(10 * MB))
+    for number in range(4):
+        job.clock.now += 2
+        job.tell(Checked(f"{number}.jpg", Finding.GOOD, MB))
+    values = job.progress.values()
+    assert (values.share, values.rate) == (pytest.approx(0.4), pytest.approx(MB / 2))
+    assert values.left is not None
+    assert values.left.likely == pytest.approx(12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("wrong", [0.7, 1.0, 1.4])
+@pytest.mark.parametrize("make", [many_small, one_large_at_the_end, resumed_at_half])
+def test_the_time_left_is_near_the_truth_from_the_first_tenth_on(
+    make: Callable[[int, float], Shape], wrong: float, seed: int
+) -> None:
+    """Within a factor of 1.5, though what was expected of the sizes is wrong."""
+    clock = Clock()
+    progress = Progress(clock)
+    said = []
+    began = clock.now
+    for now in run(make(seed, wrong), 2 * MB, clock, progress.listen):
+        left = progress.values().left
+        said.append((now, None if left is None else left.likely))
+    ended = said[-1][0]
+    for now, left in said:
+        truth = ended - now
+        if now - began >= 0.1 * (ended - began) and truth > 3:
+            assert left is not None
+            assert truth / 1.5 <= left <= truth * 1.5, (now - began, truth, left)

@@ -1,0 +1,94 @@
+"""The events that only the progress of a command needs: its phases, and the sizes of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from cxrsync.model import Kind
+
+
+class Activity(Enum):
+    """What a command does. The values are those of ``phase`` in JSON lines."""
+
+    STARTING = "starting"
+    ASKING = "asking"
+    MANIFEST = "manifest"
+    SELECTING = "selecting"
+    PLANNING = "planning"
+    UNPACKING = "unpacking"
+    FETCHING = "fetching"
+    VERIFYING = "verifying"
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """From now on the command does this. ``what``: of what, in words; may be empty."""
+
+    activity: Activity
+    what: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """Nothing is transferred until :class:`Resumed`. ``asks``: a question is on the terminal, where
+    nothing else may be written."""
+
+    asks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What :class:`Suspended` has begun is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """The size of a file that arrives is known: ``total`` bytes, ``have`` of them are here."""
+
+    path: str
+    total: int
+    have: int = 0
+    is_manifest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedSizes:
+    """The sizes expected of some missing files of one kind, before they arrive.
+
+    ``bytes``: of all of them together. ``weight``: how many files the expectation is worth, 0 if
+    there is none. ``spread``: the standard deviation of one size, as a part of the mean. ``basis``:
+    where the sizes are from, in words.
+    """
+
+    kind: Kind
+    files: int
+    bytes: float
+    weight: float
+    spread: float
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a plan has to do, in bytes.
+
+    ``to_hash``: bytes of the files to hash. ``sizes``: of the missing files, by kind. ``prefix``:
+    what paths have in front if they are of another dataset.
+    """
+
+    to_hash: int = 0
+    sizes: tuple[ExpectedSizes, ...] = ()
+    kind_of: Callable[[str], Kind] | None = field(default=None, repr=False)
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hashed:
+    """A file that was there has been hashed, with whatever result. ``size`` in bytes."""
+
+    size: int
+
+
+ProgressEvent = Phase | Suspended | Resumed | Sized | Expected | Hashed
