@@ -85,15 +85,14 @@ class SourceError(CxrsyncError):
     """A request without a usable answer."""
 
     exit_code = ExitCode.UNREACHABLE
-
-
-class Unreachable(SourceError):
-    """No connection to the server: its name is unknown, it refused, it timed out, or TLS failed."""
-
     next_step = (
         "Check the network and --base-url, then run the same command again: "
         "verified files are kept and are not fetched again."
     )
+
+
+class Unreachable(SourceError):
+    """No connection to the server: its name is unknown, it refused, it timed out, or TLS failed."""
 
 
 class Untrusted(Unreachable):
@@ -130,6 +129,8 @@ class Gone(NotServed):
 class Unanswered(SourceError):
     """The source does not say now which versions a dataset has, or how large a version is."""
 
+    next_step = "Run the command again later."
+
 
 class Corrupted(SourceError):
     """The bytes of a file arrive differently each time."""
@@ -143,8 +144,6 @@ class Throttled(SourceError):
     ``overloaded``: the server gets too many requests, from this client or from all; it does not
     just fail for one file. ``by_us``: it says that this client makes too many requests (429).
     """
-
-    next_step = Unreachable.next_step
 
     def __init__(
         self,
@@ -180,6 +179,7 @@ class AccessDenied(SourceError):
 
     exit_code = ExitCode.ACCESS
     status = 403
+    next_step = "`cxrsync access` says what is missing, and on which page to go on."
 
 
 class FileDenied(AccessDenied):

@@ -76,13 +76,21 @@ def read_yaml(file: Path, title: str) -> YamlDocument:
         with file.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as problem:
-        raise UsageError(f"cannot read {title}: {reason_of(problem)}") from None
+        raise UsageError(
+            f"cannot read {title}: {reason_of(problem)}",
+            next_step="Check the name, and that you may read the file.",
+        ) from None
     if len(data) > MAX_BYTES:
-        raise UsageError(f"{title}: the file has more than {MAX_BYTES:,} bytes")
+        raise UsageError(
+            f"{title}: the file has more than {MAX_BYTES:,} bytes",
+            next_step="Is it another file? One of this kind has a few kB.",
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UsageError(f"{title}: the file is not UTF-8 text") from None
+        raise UsageError(
+            f"{title}: the file is not UTF-8 text", next_step="Save it as UTF-8 in your editor."
+        ) from None
     return parse_yaml(text, title)
 
 

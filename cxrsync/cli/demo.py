@@ -73,7 +73,10 @@ def demo(
                 place, patients=patients, rate=rate or (None if serve else DEMO_RATE), port=port
             )
         except (ValueError, OSError) as problem:
-            raise UsageError(f"cannot set up the demo in {place}: {reason_of(problem)}") from None
+            raise UsageError(
+                f"cannot set up the demo in {place}: {reason_of(problem)}",
+                next_step="Name a new folder with --dir, and another --port or none.",
+            ) from None
         try:
             return _serve(stage, say) if serve else _show(stage, say)
         finally:
@@ -87,7 +90,8 @@ def refuse_without_extra() -> None:
     """Raise UsageError if the extra ``demo`` is not installed."""
     if find_spec("trustme") is None:
         raise UsageError(
-            "cxrsync demo needs trustme for the certificate of its server: pip install trustme"
+            "cxrsync demo needs the package trustme, for the certificate of its server",
+            next_step="pip install trustme",
         )
 
 

@@ -44,7 +44,10 @@ def diff(verbosity: Verbosity, /, old: str, new: str, as_json: bool, **options: 
             next_step="Name both versions as arguments: cxrsync diff V1 V2.",
         )
     if old == new:
-        raise UsageError(f"{old} and {new} are the same version")
+        raise UsageError(
+            f"{old} and {new} are the same version",
+            next_step="Name two versions; `cxrsync info DATASET` lists those there are.",
+        )
     for version in (old, new):  # the job checks each version
         job = job_of_tree({**options, "dataset_version": version})
     return asyncio.run(_run(job, (old, new), verbosity, as_json=as_json))

@@ -17,6 +17,7 @@ from click.core import ParameterSource
 from cxrsync.catalog.dataset_info import OWN_CATALOGUE
 from cxrsync.cli.program_options import after_the_command, with_json
 from cxrsync.cli.unknown_option import refuse_odd_dashes, unknown_option
+from cxrsync.cli.wrong_usage import missing_argument, too_many_arguments, wrong_use_of_option
 from cxrsync.config.option import VARIABLE_PREFIX, Option, Type, nearest
 from cxrsync.config.option_table import BY_NAME, OPTIONS
 from cxrsync.config.option_value import parse_text
@@ -122,6 +123,14 @@ class Command(click.Command):
             return super().parse_args(ctx, with_json(ctx, args))
         except click.NoSuchOption as problem:
             raise unknown_option(problem.option_name, ctx) from None
+        except click.MissingParameter as problem:
+            raise missing_argument(problem.param, ctx) from None
+        except click.BadOptionUsage as problem:
+            raise wrong_use_of_option(problem.option_name, ctx) from None
+        except click.BadParameter:
+            raise
+        except click.UsageError:
+            raise too_many_arguments(ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         refuse_unknown_variables()

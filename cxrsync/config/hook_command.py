@@ -34,11 +34,16 @@ def parse_hook_command(value: object, label: str) -> tuple[str, ...]:
     elif isinstance(value, list | tuple) and all(isinstance(word, str) for word in value):
         words = list(value)
     else:
-        raise UsageError(f"{label} is neither a command nor a list of words")
+        raise UsageError(
+            f"{label} is neither a command nor a list of words",
+            next_step=f"Write {label}: /usr/local/bin/program, or a list: [program, --option].",
+        )
     if not words or not words[0]:
         raise UsageError(f"{label} is empty", next_step="Name a program, or leave the key out.")
     if any("\0" in word for word in words):
-        raise UsageError(f"{label} contains a zero byte")
+        raise UsageError(
+            f"{label} contains a zero byte", next_step="Write the command again without it."
+        )
     return (os.path.expanduser(words[0]), *words[1:])
 
 

@@ -19,7 +19,7 @@ def existing(path: Path, label: str, *, folder: bool = False, pipe: bool = False
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{label} {path}: no such {what}") from None
+        raise UsageError(f"{label} {path}: no such {what}", next_step=_near(path)) from None
     except OSError as problem:
         kind = DiskError if folder and isinstance(problem, PermissionError) else UsageError
         raise kind(
@@ -27,9 +27,15 @@ def existing(path: Path, label: str, *, folder: bool = False, pipe: bool = False
             next_step=f"Name a {what} that you may read, or ask its owner for access.",
         ) from None
     if stat.S_ISDIR(mode) != folder:
-        raise UsageError(f"{label} {path}: it is {'no folder' if folder else 'a folder'}")
+        raise UsageError(
+            f"{label} {path}: it is {'no folder' if folder else 'a folder'}",
+            next_step=f"Name a {what}.",
+        )
     if not (folder or pipe or stat.S_ISREG(mode)):
-        raise UsageError(f"{label} {path}: it is not a regular file")
+        raise UsageError(
+            f"{label} {path}: it is not a regular file",
+            next_step="Name a file; what a pipe or a device holds can be saved to one first.",
+        )
     return path
 
 
@@ -38,4 +44,23 @@ def absolute(path: Path, label: str) -> Path:
     try:
         return path.absolute()
     except OSError as problem:
-        raise UsageError(f"{label} {path}: {reason_of(problem)}") from None
+        raise UsageError(
+            f"{label} {path}: {reason_of(problem)}",
+            next_step="The working directory is gone: change to another one, or give a path that "
+            "begins with /.",
+        ) from None
+
+
+def _near(path: Path) -> str:
+    """Return a sentence with the names in its folder that a mistyped path may mean."""
+    import difflib  # here, because only errors need it
+
+    parent = path.parent
+    try:
+        names = os.listdir(parent)
+    except OSError:
+        return f"There is no folder {parent}, or you may not look into it: check the path."
+    close = difflib.get_close_matches(path.name, names, n=2, cutoff=0.7)
+    if not close:
+        return "Check the path: it is relative to the working directory if it has no / in front."
+    return f"Did you mean {' or '.join(str(parent / name) for name in close)}?"

@@ -182,7 +182,10 @@ def _path(option: Option, value: object) -> Path:
     except UnicodeError:  # a lone surrogate
         raise _Wrong from None
     except RuntimeError:
-        raise UsageError(f"{option.typed} {text}: there is no such user") from None
+        raise UsageError(
+            f"{option.typed} {text}: there is no such user",
+            next_step=f"A path that begins with ~ names a user: write ./{text} for such a name.",
+        ) from None
 
 
 def _text(option: Option, value: object) -> str:

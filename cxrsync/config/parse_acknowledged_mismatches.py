@@ -14,6 +14,7 @@ _LINE = re.compile(
     r"(?P<first>[0-9a-f]{64}) [ *]?(?P<path_after>\S.*)|(?P<path>\S.*?)\s+(?P<last>[0-9a-f]{64})",
 )
 _MAX_NAMED = 5
+_FORM = "It is a text file with a path and the observed SHA-256 a line."
 
 
 def read_acknowledged(file: Path) -> frozenset[tuple[str, str]]:
@@ -26,9 +27,14 @@ def read_acknowledged(file: Path) -> frozenset[tuple[str, str]]:
         with file.open("rb") as stream:
             lines = b"".join(utf8_pieces(stream)).decode("utf-8").splitlines()
     except UnicodeDecodeError:
-        raise UsageError(f"--acknowledge {file}: the file is not UTF-8 text") from None
+        raise UsageError(
+            f"--acknowledge {file}: the file is not UTF-8 text", next_step=_FORM
+        ) from None
     except (OSError, UnreadableStream) as problem:
-        raise UsageError(f"--acknowledge {file}: {reason_of(problem)}") from None
+        raise UsageError(
+            f"--acknowledge {file}: {reason_of(problem)}",
+            next_step=f"Check that you may read it. {_FORM}",
+        ) from None
     pairs: set[tuple[str, str]] = set()
     invalid: list[int] = []
     for number, line in enumerate(lines, start=1):

@@ -8,11 +8,13 @@ from itertools import chain
 
 from cxrsync.catalog.dataset_info import DatasetInfo
 from cxrsync.config.id_list import path_words
-from cxrsync.config.parse_ids import open_list
+from cxrsync.config.parse_ids import open_list, unreadable_list
 from cxrsync.config.places import is_address, parse_place
 from cxrsync.errors import UsageError
 from cxrsync.sanitize import reason_of
 from cxrsync.utf8_stream import UnreadableStream, utf8_pieces
+
+_FORM = "One path or glob a line, a table with a column path, or a JSON list."
 
 
 def parse_globs(
@@ -57,14 +59,19 @@ def _read(name: str, label: str) -> list[str]:
         with open_list(name, label) as stream:
             words, problem = path_words(utf8_pieces(stream))
     except UnreadableStream as unreadable:
-        raise UsageError(f"{label}: the file is {reason_of(unreadable)}") from None
+        raise UsageError(
+            f"{label}: the file is {reason_of(unreadable)}", next_step=f"Make it again. {_FORM}"
+        ) from None
     except OSError as failed:
-        raise UsageError(f"{label}: cannot be read: {reason_of(failed)}") from None
+        raise unreadable_list(label, failed) from None
     if problem:
         raise UsageError(
             f"{label}: {problem}",
-            next_step="One path or glob a line, a table with a column path, or a JSON list.",
+            next_step=_FORM,
         )
     if not words:
-        raise UsageError(f"{label}: the file contains no path")
+        raise UsageError(
+            f"{label}: the file contains no path",
+            next_step=f"An empty list does not select everything. {_FORM}",
+        )
     return words

@@ -55,14 +55,21 @@ def _read_ids(name: str, form: Form) -> dict[str, None]:
         with open_list(name, option) as stream:
             found = read_id_list(utf8_pieces(stream), form)
     except UnreadableStream as problem:
-        raise UsageError(f"{option}: the file is {reason_of(problem)}") from None
+        raise UsageError(
+            f"{option}: the file is {reason_of(problem)}",
+            next_step="Make or fetch it again: it may have arrived only in part.",
+        ) from None
     except OSError as problem:
-        raise UsageError(f"{option}: cannot be read: {reason_of(problem)}") from None
+        raise unreadable_list(option, problem) from None
     if found.problem or found.not_understood:
         raise _invalid_list(found, form, option)
     if not found.ids:
         # An empty list comes from a script that failed. It must not select everything.
-        raise UsageError(f"{option}: the file contains no id")
+        raise UsageError(
+            f"{option}: the file contains no id",
+            next_step="An empty list does not select everything: check what wrote it. "
+            f"{_forms(form)}",
+        )
     return found.ids
 
 
@@ -75,26 +82,44 @@ def open_list(name: str, option: str) -> Iterator[BinaryIO]:
     try:
         file = Path(name).expanduser().open("rb")
     except ValueError:  # a NUL character, or a lone surrogate
-        raise UsageError(f"{option}: this cannot be the name of a file") from None
+        raise UsageError(
+            f"{option}: this cannot be the name of a file",
+            next_step="Write @ and the path of a file, or @- for standard input.",
+        ) from None
     except (OSError, RuntimeError) as problem:
-        raise UsageError(f"{option}: cannot be read: {reason_of(problem)}") from None
+        raise unreadable_list(option, problem) from None
     with file:
         yield file
 
 
+def unreadable_list(option: str, problem: OSError | RuntimeError) -> UsageError:
+    """Return the error for a file of a list that cannot be opened or read."""
+    step = "Check that you may read the file, and that it is one."
+    if isinstance(problem, FileNotFoundError):
+        step = "Check the path: it is relative to the working directory if it has no / in front."
+    return UsageError(f"{option}: cannot be read: {reason_of(problem)}", next_step=step)
+
+
+def _forms(form: Form) -> str:
+    return (
+        f"One id a line ({form.example}), a table with a column {form.columns[0]}, or a JSON list "
+        "of ids."
+    )
+
+
 def _standard_input(option: str) -> BinaryIO:
     if sys.stdin is None:
-        raise UsageError(f"{option}: standard input is closed")
+        raise UsageError(
+            f"{option}: standard input is closed",
+            next_step="Name a file instead of -, or send the list through a pipe.",
+        )
     found: BinaryIO | None = getattr(sys.stdin, "buffer", None)
     return io.BytesIO(sys.stdin.read().encode()) if found is None else found
 
 
 def _invalid_list(found: IdList, form: Form, option: str) -> UsageError:
     """Return the error for a list that holds something else than ids; it shows nothing of it."""
-    step = (
-        f"One id a line ({form.example}), a table with a column {form.columns[0]}, or a JSON list "
-        "of ids."
-    )
+    step = _forms(form)
     if found.problem:
         what = f"{option}: {found.problem}"
     else:

@@ -48,13 +48,19 @@ def _check_base_url(url: str) -> str:
     except ValueError:  # an unclosed bracket, or an invalid port
         is_address = False
     if not (is_address and url.isprintable()):
-        raise UsageError(f"--base-url {url!r} is not an https:// address")
+        raise UsageError(
+            f"--base-url {url!r} is not an https:// address",
+            next_step=f"Leave it out for PhysioNet, or write one like {DEFAULT_BASE_URL}.",
+        )
     return url.rstrip("/")
 
 
 def _check_user_agent(agent: str) -> str:
     if not agent.isprintable():  # for example a newline, which no header can contain
-        raise UsageError(f"--user-agent {agent!r} contains characters that a header cannot contain")
+        raise UsageError(
+            f"--user-agent {agent!r} contains characters that a header cannot contain",
+            next_step="Leave it out: PhysioNet accepts the default.",
+        )
     return agent
 
 

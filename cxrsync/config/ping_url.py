@@ -22,6 +22,10 @@ _NEXT_STEP = (
     "Copy the ping URL of the check, as in https://hc-ping.com/UUID, without /start, /fail or an "
     "exit code: cxrsync adds these itself."
 )
+_FILE = (
+    "The file holds the address of the ping, one line; only the user of the mirror can read it "
+    "(chmod 600)."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +102,9 @@ def _read(name: str, label: str) -> str:
                 )
             return file.read(_MAX_TEXT)
     except UnicodeDecodeError:
-        raise UsageError(f"cannot read {path} ({label}): not UTF-8") from None
+        raise UsageError(f"cannot read {path} ({label}): not UTF-8", next_step=_FILE) from None
     except OSError as problem:
         raise UsageError(
             f"cannot read {path} ({label}): {reason_of(problem)}",
-            next_step="The file holds the address of the ping, one line; only the user of the "
-            "mirror can read it (chmod 600).",
+            next_step=_FILE,
         ) from None

@@ -16,6 +16,7 @@ from cxrsync.config.job import LATEST
 from cxrsync.errors import UsageError
 
 HOST = "physionet.org"
+_ADDRESS_FORM = f"The address of a dataset is https://{HOST}/content/NAME/VERSION/."
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _BARE_ADDRESS = re.compile(r"(?:www\.|alpha\.)?physionet\.org(?:[/:?#]|$)", re.IGNORECASE)
 _VERSION = re.compile(r"v?([0-9]+(?:\.[0-9A-Za-z-]+)*)", re.IGNORECASE)
@@ -64,7 +65,7 @@ def parse_place(word: str, label: str, base_url: str, known: Mapping[str, Datase
     if not parts or not parts[0]:
         raise UsageError(
             f"{label}: this address names no dataset",
-            next_step=f"The address of a dataset is https://{HOST}/content/NAME/VERSION/.",
+            next_step=_ADDRESS_FORM,
         )
     return _place(parts, label, known)
 
@@ -90,7 +91,7 @@ def _parts_of_address(text: str, label: str, base_url: str) -> list[str]:
         host, port = address.hostname or "", address.port
         is_base = (host, port) == (base.hostname, base.port)
     except ValueError:
-        raise UsageError(f"{label}: this is not a valid address") from None
+        raise UsageError(f"{label}: this is not a valid address", next_step=_ADDRESS_FORM) from None
     if "@" in address.netloc:
         raise UsageError(
             f"{label} contains a user name or a password",
@@ -161,5 +162,8 @@ def _path(parts: list[str], label: str) -> str:
         path = path.removesuffix("index.html").rstrip("/")  # wget's name of a folder
     steps = path.split("/") if path else []
     if any(step in {"", ".", ".."} or not step.isprintable() for step in steps):
-        raise UsageError(f"{label}: this cannot be the path of a file in a dataset")
+        raise UsageError(
+            f"{label}: this cannot be the path of a file in a dataset",
+            next_step="Write it as the manifest does, without .. in it; `cxrsync ls` lists paths.",
+        )
     return path

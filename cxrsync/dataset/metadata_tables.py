@@ -116,7 +116,7 @@ class Tables:
             with path.open("rb") as stream:
                 yield read_split_table(stream, path.name)
         except OSError as problem:
-            raise UsageError(f"cannot read {path}: {reason_of(problem)}") from None
+            raise _unreadable(path, problem) from None
 
     @contextmanager
     def rows(
@@ -134,7 +134,7 @@ class Tables:
             with path.open("rb") as stream:
                 yield read_rows(stream, path.name, columns)
         except OSError as problem:
-            raise UsageError(f"cannot read {path}: {reason_of(problem)}") from None
+            raise _unreadable(path, problem) from None
 
     @staticmethod
     def is_given(selection: Selection, role: str) -> bool:
@@ -149,6 +149,14 @@ class Tables:
             next_step="Run `cxrsync pull` or `cxrsync ls` with the same selection: it fetches the "
             "table.",
         )
+
+
+def _unreadable(path: Path, problem: OSError) -> UsageError:
+    return UsageError(
+        f"cannot read {path}: {reason_of(problem)}",
+        next_step="Check that you may read it. A published table that its disk cannot read any "
+        "more is fetched again by `cxrsync verify --repair`.",
+    )
 
 
 def lookup_subjects(tables: Tables, selections: Iterable[Selection]) -> dict[str, str]:

@@ -104,7 +104,12 @@ class ManifestPublisher:
                 self._earlier.restore(partial)
             else:
                 partial.discard()
-            raise InvalidResponse(f"what the server sends as {MANIFEST_NAME} is not a manifest")
+            raise InvalidResponse(
+                f"what the server sends as {MANIFEST_NAME} is not a manifest",
+                next_step="A page of a proxy, a sign-in or a site under repair may come in its "
+                "place: open its address in a browser, and run the command again later. "
+                "What is here stays.",
+            )
 
     @property
     def _backup(self) -> Path:

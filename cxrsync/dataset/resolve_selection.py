@@ -250,4 +250,7 @@ def _nothing_selected_error(
                 next_step="\n".join([step, *islice(filter(None, hints), 1)]),
             )
         before = f"{description} ({left:,} files)"
-    return EmptySelection(f"nothing is selected by: {selection}")
+    return EmptySelection(
+        f"nothing is selected by: {selection}",
+        next_step="Leave out one option after the other: `cxrsync ls` shows what is left.",
+    )

@@ -108,7 +108,10 @@ def _version_of_source(job: Job, folder: Path, local: Sequence[str], emit: Event
     offered = location.versions(job.dataset)
     if not offered:
         location.refuse_forbidden(job.dataset)
-        raise UsageError(f"--from {folder} holds no {job.dataset}")
+        raise UsageError(
+            f"--from {folder} holds no {job.dataset}",
+            next_step=f"A tree lies in DIR/{job.dataset}/VERSION, or DIR itself is one.",
+        )
     version = pick_version(None, local, offered)
     if version not in offered:
         raise UsageError(

@@ -53,12 +53,18 @@ class MirrorSetup:
         if any(not text.isprintable() for text in texts):
             raise UsageError(
                 "a path or a name contains control characters, which no unit and no crontab can "
-                "hold"
+                "hold",
+                next_step="Rename it, then print the setup again.",
             )
         if not all(path.is_absolute() for path in (*self._paths, Path(self.command[0]))):
-            raise UsageError("a setup needs absolute paths")
+            raise UsageError(
+                "a setup needs absolute paths", next_step="Write paths that begin with /."
+            )
         if not _USER.fullmatch(self.user):
-            raise UsageError(f"{self.user!r} is not the name of a user of this machine")
+            raise UsageError(
+                f"{self.user!r} is not the name of a user of this machine",
+                next_step="Run the command as the user that the mirror will run as.",
+            )
 
     @property
     def _paths(self) -> tuple[Path, ...]:

@@ -26,7 +26,17 @@ from cxrsync.config.job import LATEST, Job
 from cxrsync.dataset.local_manifest import open_local
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import choose_version, find_target, unknown_version_error
-from cxrsync.errors import ManifestDamaged, NotFetchedYet, NotFound, UsageError
+from cxrsync.errors import (
+    Interrupted,
+    InvalidResponse,
+    ManifestDamaged,
+    NotFetchedYet,
+    NotFound,
+    NotServed,
+    Throttled,
+    Unreachable,
+    UsageError,
+)
 from cxrsync.events import Event, EventSink, TreeNotice
 from cxrsync.manifest.csv_reader import InvalidTable
 from cxrsync.manifest.key_ranges import ROOT_KEYS
@@ -272,13 +282,22 @@ async def _read_beginning(
 ) -> tuple[bytes, bool]:
     """Return the first ``size`` bytes of a file, and whether they are the whole file."""
     data = bytearray()
-    async with source.open(ref, 0, size) as answer:
-        if not isinstance(answer, Opened):  # nothing after byte 0: the file is empty
-            return b"", True
-        async for chunk in answer.chunks:
-            data += chunk
-            if len(data) >= size:
-                break
+    try:
+        async with source.open(ref, 0, size) as answer:
+            if not isinstance(answer, Opened):  # nothing after byte 0: the file is empty
+                return b"", True
+            async for chunk in answer.chunks:
+                data += chunk
+                if len(data) >= size:
+                    break
+    except NotFound:
+        raise
+    except NotServed as refused:
+        what = f"cannot read {ref.path}: {refused}"
+        raise type(refused)(what, next_step=refused.next_step) from None
+    except (Interrupted, InvalidResponse, Throttled) as problem:
+        what = f"cannot read {ref.path}: {problem}"
+        raise Unreachable(what, next_step=problem.next_step) from None
     whole = answer.total is not None and len(data) >= answer.total
     return bytes(data[:size]), whole and len(data) <= size
 

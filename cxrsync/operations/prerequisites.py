@@ -125,8 +125,8 @@ async def manifest_of(
         what = f"cannot fetch the manifest of {run.target.name}: {refused}"
         raise type(refused)(what, next_step=refused.next_step) from None
     except (Interrupted, InvalidResponse, Throttled) as problem:
-        next_step = problem.next_step or Unreachable.next_step
-        raise Unreachable(f"cannot fetch the manifest: {problem}", next_step=next_step) from None
+        what = f"cannot fetch the manifest of {run.target.name}: {problem}"
+        raise Unreachable(what, next_step=problem.next_step) from None
 
 
 async def _fetch_table(

@@ -113,7 +113,10 @@ class AccessProbe:
         except OSError as problem:
             raise Unreachable(f"cannot reach {self.host}: {reason_of(problem)}") from None
         except UnicodeError:  # an empty label, or one of more than 63 letters
-            raise UsageError(f"cannot reach {self.host}: not a valid host name") from None
+            raise UsageError(
+                f"cannot reach {self.host}: not a valid host name",
+                next_step="Check the address in --base-url.",
+            ) from None
         finally:
             self._watch.end(arrived=arrived)
         return tuple(dict.fromkeys(str(address[0]) for *_, address in found))

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 MESSAGE = (
-    "cxrsync: cxrsync demo needs trustme for the certificate of its server: pip install trustme\n"
+    "cxrsync: cxrsync demo needs the package trustme, for the certificate of its server\n"
+    "pip install trustme\n"
 )
 WITHOUT = "import sys; sys.modules['trustme'] = None; from cxrsync.cli.main import run; "
 

@@ -80,6 +80,27 @@ def test_a_variable_of_the_wrong_type(
     assert words in said(capsys, "pull", "--jpg")
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("head", "cxrsync: head needs TABLE\nFor example: cxrsync head split, or"),
+        ("diff", "cxrsync: diff needs V1\nFor example: cxrsync diff --jpg 2.0.0 2.1.0."),
+        ("diff 2.0.0", "cxrsync: diff needs V2\n"),
+        ("mirror a.yaml s3cret", "cxrsync: mirror takes FILE, and nothing else\n"),
+        ("demo s3cret", "cxrsync: demo takes no argument, and nothing else\n"),
+        ("pull --jpg --shard", "--shard requires an argument\nWrite --shard P10. `cxrsync pull"),
+        ("pull --jpg=s3cret", "cxrsync: --jpg takes no value\nWrite --jpg alone."),
+        ("head split -n", "-n requires an argument\nWrite -n N."),
+    ],
+)
+def test_too_few_words_and_too_many(
+    capsys: pytest.CaptureFixture[str], words: str, says: str
+) -> None:
+    said_words = said(capsys, *words.split())
+    assert says in said_words
+    assert "s3cret" not in said_words
+
+
 def test_an_option_without_its_value(capsys: pytest.CaptureFixture[str]) -> None:
     assert "requires an argument" in said(capsys, "pull", "--jpg", "--shard")
     # After an option that takes a value, -1 is its value.

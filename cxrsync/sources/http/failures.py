@@ -49,7 +49,10 @@ def explain_failure(
         case TimeoutError():
             return Interrupted(f"no response for {stall_timeout:g} s")
         case UnicodeError():  # an empty label, or one of more than 63 letters
-            return UsageError(f"cannot reach {where}: not a valid host name")
+            return UsageError(
+                f"cannot reach {where}: not a valid host name",
+                next_step="Check the address in --base-url.",
+            )
         case _ if proxy is not None and not connected:
             return Unreachable(f"cannot reach {where}: invalid response")
         case aiohttp.ClientConnectionError() | OSError():
