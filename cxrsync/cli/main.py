@@ -14,7 +14,7 @@ import click
 from cxrsync import __version__
 from cxrsync.cli.diagnostics import capture_library_output, ignore_unusable_key_log
 from cxrsync.cli.environment import option
-from cxrsync.cli.signal_codes import end_at_warnings
+from cxrsync.cli.signal_codes import STOPPED_AT_ONCE, end_at_warnings
 from cxrsync.cli.unknown_option import unknown_option
 from cxrsync.config.option_table import BY_NAME
 from cxrsync.config.option_value import TRUE_WORDS
@@ -195,6 +195,7 @@ def _run(arguments: list[str], verbosity: Verbosity) -> int:
         say_error(problem, traced=wants_tracebacks(arguments))
         return problem.exit_code
     except (click.Abort, KeyboardInterrupt):
+        to_stderr(f"cxrsync: {STOPPED_AT_ONCE}")
         return ExitCode.INTERRUPTED
     except Exception as problem:  # noqa: BLE001 - the last handler: it reports the error in our own words
         return _last_resort(problem, traced=wants_tracebacks(arguments))

@@ -18,6 +18,9 @@ CODES = {
     signal.SIGTERM: ExitCode.TERMINATED,
     **dict.fromkeys(WARNINGS, ExitCode.TERMINATED),
 }
+STOPPED_AT_ONCE = (
+    "stopped at once. Nothing that was downloaded is lost: run the same command again to go on."
+)
 # A person, or a batch system that waits no longer, sends these twice. SIGHUP comes twice anyway:
 # from the shell and from the terminal.
 STOP_AT_ONCE = frozenset({signal.SIGINT, signal.SIGTERM})

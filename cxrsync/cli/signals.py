@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cxrsync.cancellation import CancelToken
-from cxrsync.cli.signal_codes import CODES, STOP_AT_ONCE, is_ignored
+from cxrsync.cli.signal_codes import CODES, STOP_AT_ONCE, STOPPED_AT_ONCE, is_ignored
 from cxrsync.errors import ExitCode
 from cxrsync.events import Notice
 from cxrsync.sources.prompt import TerminalPrompt
+from cxrsync.ui.console import to_stderr
 from cxrsync.ui.reporters import Reporters
 
 
@@ -27,6 +28,9 @@ def obeying_signals(prompt: TerminalPrompt, reporters: Reporters) -> Iterator[Ca
         if prompt.abandon() or (is_second and number in STOP_AT_ONCE):
             # The second signal, or one at the prompt, before there is any state to save. What is on
             # the disk stays valid.
+            reporters.close()
+            to_stderr("")  # the cursor may be behind a question
+            to_stderr(f"cxrsync: {STOPPED_AT_ONCE}")
             os._exit(code)
         if is_second:
             return

@@ -9,6 +9,7 @@ from math import inf
 from time import time
 
 from cxrsync.cancellation import CancelToken
+from cxrsync.catalog.load import load
 from cxrsync.clock import Clock, utc_now
 from cxrsync.config.job import Job
 from cxrsync.config.window import Window
@@ -117,6 +118,7 @@ async def _pull(run: RunContext, distrust: frozenset[str]) -> None:
     await share_tree(run)
     prerequisites = await fetch_prerequisites(run)
     with closing(prerequisites.manifest):
+        _remind_of_agreement(run)
         selected = await resolve(run, prerequisites)
         await _empty_trash(run)
         async with progress_file(run):
@@ -128,6 +130,19 @@ async def _pull(run: RunContext, distrust: frozenset[str]) -> None:
             if run.job.refresh.delete:
                 await delete_withdrawn(run, selected)
     report_unshared(run)
+
+
+def _remind_of_agreement(run: RunContext) -> None:
+    """Say once per tree, in its first pull, what its user has agreed to."""
+    target = run.target
+    if target.dataset.slug in load() and not run_times(target.tree):  # others may be open to all
+        page = target.dataset.page(target.version)
+        run.emit(
+            Notice(
+                f"by the agreement of {target.name} ({page}) its files must not be shared; report "
+                "anything that could identify a patient to PHI-report@physionet.org"
+            )
+        )
 
 
 async def _empty_trash(run: RunContext) -> None:

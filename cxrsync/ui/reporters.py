@@ -17,7 +17,7 @@ from cxrsync.ui.log_lines import (
     ProgressLines,
     TreeReporter,
 )
-from cxrsync.ui.summary_text import as_text
+from cxrsync.ui.summary_text import as_text, next_command
 from cxrsync.ui.ticker import Ticker
 
 
@@ -34,13 +34,17 @@ class Reporter(Protocol):
 class SummaryReporter:
     """Writes the summary of a run, for people."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[str], None], *, hints: bool = False) -> None:
+        """``hints``: also say what to do next, as to a person who waits for the end."""
         self._write = write
+        self._hints = hints
 
     def listen(self, event: Event) -> None:
         if isinstance(event, Finished) and (text := as_text(event.summary)):
             for line in text.split("\n"):
                 self._write(line)
+            if self._hints and (hint := next_command(event.summary)):
+                self._write(hint)
 
     def tick(self) -> None:
         """Do nothing: the summary is the last event."""
@@ -88,7 +92,7 @@ class Reporters:
             self._reporters.append(BarReporter(sys.stderr, lines, verbose=verbose))
         elif progress == "log":
             self._reporters += [lines(to_stderr), ProgressLines(to_stderr, every, verbose=verbose)]
-        self._reporters.append(SummaryReporter(to_stderr))
+        self._reporters.append(SummaryReporter(to_stderr, hints=True))
 
     def __enter__(self) -> Self:
         self._ticker.start()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from cxrsync import humanize
 from cxrsync.errors import ExitCode
 from cxrsync.events import RunSummary
@@ -56,3 +58,21 @@ def as_text(summary: RunSummary) -> str:
         exception = " except for the acknowledged files" if summary.acknowledged.files else ""
         lines.append(f"complete and verified{exception}: {summary.root}")
     return "\n".join(map(printable, lines))
+
+
+def next_command(summary: RunSummary) -> str:
+    """Return what to do after a run, for a person; empty if its error says so, or nothing is to do.
+
+    A tree is named by its root, which every command takes for ``--dest``.
+    """
+    if summary.error or not summary.selected.files or summary.limited:
+        return ""
+    tree = printable(f"--dest {shlex.quote(summary.root)}")
+    if summary.exit_code == ExitCode.COMPLETE:
+        return f"To hash the files again, at any time: cxrsync verify {tree}"
+    if summary.failed.files:
+        return (
+            "To try the failed files again, run the same command again; what is here stays. To see "
+            f"what is here: cxrsync status {tree}"
+        )
+    return f"To see what is here: cxrsync status {tree}"

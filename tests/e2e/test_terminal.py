@@ -1,5 +1,6 @@
 """What a person sees on a terminal: never two seconds without a word, at every width."""
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -73,3 +74,18 @@ def test_the_bar_fits_the_terminal_and_follows_a_resize(open_terminal: Open) -> 
     later = drawn(widest)[before:]
     assert later
     assert max(map(len, later)) < 50
+
+
+def test_ctrl_c_at_a_prompt_says_that_nothing_is_lost(open_terminal: Open) -> None:
+    terminal = open_terminal("pull --jpg --shard p10", PHYSIONET_PASSWORD="")
+    deadline = time.monotonic() + PATIENCE
+    while "Password of demo" not in terminal.text:
+        assert time.monotonic() < deadline
+        watch(terminal, seconds=0.2)
+    asked = terminal.text
+    watch(terminal, seconds=1.5)
+    assert terminal.text == asked  # nothing is drawn over the question
+    terminal.process.send_signal(signal.SIGINT)
+    watch(terminal, seconds=PATIENCE)
+    assert terminal.process.returncode == 130
+    assert "Nothing that was downloaded is lost" in terminal.lines[-1]
