@@ -122,6 +122,7 @@ class Job:
     refresh: what may be deleted or fetched again.
     keep_runs: how many logs of runs the tree keeps.
     permissions: for a group that reads the tree; None: those that the tree has already.
+    must_exist: the tree is there already, so that a run creates none; a mirror says so of its jobs.
     """
 
     dataset: str
@@ -142,6 +143,7 @@ class Job:
     refresh: Refresh = Refresh()
     keep_runs: int = KEPT_RUNS
     permissions: Permissions | None = None
+    must_exist: bool = False
 
     @property
     def named_version(self) -> str | None:

@@ -97,14 +97,15 @@ def check_identity(root: Path, asked: Identity, option: str = "--dest") -> None:
     raise UsageError(f"{root} holds {found}, not {asked}", next_step=next_step)
 
 
-def claim_tree(tree: Tree, dataset: str, version: str) -> None:
+def claim_tree(tree: Tree, dataset: str, version: str, *, must_exist: bool = False) -> None:
     """Create the tree, check that it can be written, and record its dataset and version in it.
 
-    Raises: UsageError if the tree is of another dataset or version; DiskError.
+    Raises: UsageError if the tree is of another dataset or version; RefusedForSafety if it
+    ``must_exist`` and does not; DiskError.
     """
     check_identity(tree.root, Identity(dataset, version))
     is_new = read_claim(tree) is None
-    tree.create()
+    tree.create(must_exist=must_exist)
     if is_new:
         content = json.dumps({"dataset": dataset, "version": version}).encode()
         try:

@@ -241,7 +241,8 @@ class _Mirror:
         if target is None:
             return None
         self._trees[job.name] = target.tree
-        return replace(job, job=replace(job.job, version=target.version))
+        # The tree was there a moment ago: where it is gone, its disk was unmounted.
+        return replace(job, job=replace(job.job, version=target.version, must_exist=True))
 
     async def _tell_versions(self, job: MirrorJob) -> None:
         """Tell what is new about versions, if the job has come so far that it is true."""

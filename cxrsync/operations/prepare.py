@@ -104,7 +104,7 @@ def _permissions_watched(tree: Tree) -> Iterator[None]:
 async def create_tree(job: Job, version: str, emit: EventSink) -> Tree:
     """Check, create and claim the tree of the version in the job's destination.
 
-    Raises: UsageError, DiskError.
+    Raises: UsageError, DiskError; RefusedForSafety if the job says that it must exist.
     """
     location = destination(job)
     found = location.find(job.dataset, version)
@@ -119,7 +119,7 @@ async def create_tree(job: Job, version: str, emit: EventSink) -> Tree:
         refuse_synced_drive(await run_in_thread(lambda: inspect(tree.root)))
     if notice := location.notice(found, job.dataset, version):
         emit(TreeNotice(notice))
-    claim_tree(tree, job.dataset, version)
+    claim_tree(tree, job.dataset, version, must_exist=job.must_exist)
     for text in filter(None, (note, lost_access(tree, asked))):
         emit(Notice(text))
     return tree

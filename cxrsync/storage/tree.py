@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrsync.errors import UsageError
+from cxrsync.errors import RefusedForSafety, UsageError
 from cxrsync.model import MANIFEST_NAME, OWN_FOLDER, ROOT, FileStat, NameRules
 from cxrsync.storage.access import OWNER_ONLY, Access, possible_access
 from cxrsync.storage.filesystem import (
@@ -147,15 +147,22 @@ class Tree:
         """Return whether there is such a folder below the root."""
         return os.path.isdir(self._prefix + folder)
 
-    def create(self) -> None:
+    def create(self, *, must_exist: bool = False) -> None:
         """Create the root and our folder, and prove that they can be written to.
 
+        ``must_exist``: both are there already, unless the disk was unmounted; nothing is created.
+
         Raises UsageError if the destination is not a folder, or if our folder is a link or holds
-        one; DiskError if it cannot be written to.
+        one; RefusedForSafety if it must exist and does not; DiskError if it cannot be written to.
         """
         self.check_folder(OWN_FOLDER)
+        if must_exist and not os.path.isdir(self.own):
+            raise RefusedForSafety(
+                f"{self.own} does not exist any more: nothing was created",
+                next_step="Is the disk mounted? Bring it back, and run the same command again.",
+            )
         try:
-            new = self._make_marker()
+            new = [] if must_exist else self._make_marker()
             for folder in new:
                 with contextlib.suppress(PermissionError):  # a folder that may be written, not read
                     sync_folders([str(folder.parent)])

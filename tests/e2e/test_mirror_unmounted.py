@@ -33,6 +33,10 @@ log: mirror.log
 """
 PLACES = (
     "cxrsync.mirror.mirror:open_source",
+    "cxrsync.mirror.mirror:pull",
+    "cxrsync.operations.prepare:create_tree",
+    "cxrsync.operations.prepare:claim_tree",
+    "cxrsync.dataset.tree_identity:read_claim",
     "cxrsync.operations.pull:fetch_prerequisites",
     "cxrsync.mirror.scrub:expectation",
     "cxrsync.sync.scrub:sha256_file",
