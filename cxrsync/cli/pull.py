@@ -22,6 +22,7 @@ from cxrsync.cli.options import (
     selection_options,
     source_options,
 )
+from cxrsync.cli.output_options import OutputOptions, reporting
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import Job
 from cxrsync.dataset.source_factory import open_source, opened
@@ -47,8 +48,6 @@ def pull(
     /,
     dry_run: bool,
     report: Path | None,
-    as_json: bool,
-    progress: str,
     **options: Any,
 ) -> int:
     """Fetch the selected files that are missing; resume; verify.
@@ -61,6 +60,7 @@ def pull(
     or the host that PHYSIONET_HOST names), keyring, ~/.netrc, a prompt.
     """
     file = report_file(report, "--report")
+    output = OutputOptions.taken_from(options)
     job = job_of(options)
     if dry_run and file is not None:
         raise UsageError(
@@ -68,15 +68,13 @@ def pull(
             next_step="Leave out one of them; `cxrsync status --html FILE` describes the tree.",
         )
     if dry_run:
-        return print_forecast(job, verbosity, as_json=as_json)
+        return print_forecast(job, verbosity, as_json=output.as_json)
     if file is None:
-        return pull_job(job, verbosity, as_json=as_json, progress=progress).exit_code
-    return _pull_and_report(job, verbosity, file, as_json=as_json, progress=progress)
+        return pull_job(job, verbosity, output).exit_code
+    return _pull_and_report(job, verbosity, output, file)
 
 
-def _pull_and_report(
-    job: Job, verbosity: Verbosity, file: Path, *, as_json: bool, progress: str
-) -> int:
+def _pull_and_report(job: Job, verbosity: Verbosity, output: OutputOptions, file: Path) -> int:
     """Run a job and write its report, however the run ends. Returns the exit code.
 
     Raises any CxrsyncError that ends the run early.
@@ -91,7 +89,7 @@ def _pull_and_report(
 
     report_error: CxrsyncError | None = None
     try:
-        code = pull_job(job, verbosity, as_json=as_json, progress=progress, listen=listen).exit_code
+        code = pull_job(job, verbosity, output, listen=listen).exit_code
     finally:
         try:
             _write_report(job, file, summary, began)
@@ -111,9 +109,8 @@ def _write_report(job: Job, file: Path, summary: RunSummary | None, began: float
 def pull_job(
     job: Job,
     verbosity: Verbosity,
+    output: OutputOptions,
     *,
-    as_json: bool,
-    progress: str,
     distrust: Iterable[str] = (),
     listen: EventSink = lambda _event: None,
 ) -> RunSummary:
@@ -122,8 +119,7 @@ def pull_job(
     ``distrust``: paths of files that are wrong, even if the state says that they are verified.
     ``listen`` is called with each event, too. Raises any CxrsyncError that ends the run early.
     """
-    json_to = verbosity.output if as_json else None
-    with Reporters(verbosity.level, json_to=json_to, progress=progress) as reporters:
+    with reporting(verbosity, output) as reporters:
         return asyncio.run(_run(job, reporters, distrust, listen))
 
 

@@ -21,6 +21,7 @@ from cxrsync.cli.options import (
     selection_options,
     source_options,
 )
+from cxrsync.cli.output_options import OutputOptions, reporting
 from cxrsync.cli.pull import pull_job
 from cxrsync.config.job import Job, unattended
 from cxrsync.dataset.version import find_target
@@ -49,8 +50,6 @@ def verify(
     everything: bool,
     repair: bool,
     scrub: float | None,
-    as_json: bool,
-    progress: str,
     **options: Any,
 ) -> int:
     """Hash the local files again; report what is missing, bad, unreadable or extra.
@@ -61,12 +60,12 @@ def verify(
     if all files are good, 6 if a file is bad, 5 if one is missing or cannot be read, 7 if the disk
     fails. With --repair: as for pull, and 6 if a bad file could not be replaced.
     """
+    output = OutputOptions.taken_from(options)
     job = job_of_tree(options)
     notices: list[Event] = []
     target = find_target(job, notices.append)
-    json_to = verbosity.output if as_json else None
     with (
-        Reporters(verbosity.level, json_to=json_to, progress=progress) as reporters,
+        reporting(verbosity, output) as reporters,
         expectation(target, job, everything=everything) as expected,
     ):
         if repair and expected.only_present:
@@ -87,7 +86,7 @@ def verify(
         return found.exit_code
     for line in lines:
         reporters.tell(Notice(line))
-    return _repair(job, expected, found, verbosity, as_json=as_json, progress=progress)
+    return _repair(job, expected, found, verbosity, output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +132,7 @@ def _repair(
     expected: Expectation,
     found: _Found,
     verbosity: Verbosity,
-    *,
-    as_json: bool,
-    progress: str,
+    output: OutputOptions,
 ) -> int:
     """Fetch the files that are bad, unreadable or missing. Return the exit code."""
     target = expected.target
@@ -150,9 +147,7 @@ def _repair(
     )
     if not found.of_everything:
         job = unattended(job)  # a scrub runs each night; who verifies all asks for every file
-    done = pull_job(
-        job, verbosity, as_json=as_json, progress=progress, distrust=found.bad + found.unreadable
-    )
+    done = pull_job(job, verbosity, output, distrust=found.bad + found.unreadable)
     # A bad file that could not be replaced was moved to the trash, or still has its final name.
     lost = {problem.path for problem in done.problems}.intersection(found.bad)
     wrong = [path for path in lost if target.tree.find(path) is not None]

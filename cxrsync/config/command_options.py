@@ -92,6 +92,18 @@ OUTPUT = (
         help="auto: a bar on a terminal, lines elsewhere [default: {default}].",
         near="P progress_bar no_progress show_progress bar stats",
     ),
+    Option(
+        "progress_interval", Type.DURATION, Group.OUTPUT, metavar="30s", example="5m", at_least=1,
+        default=30.0,
+        help="The time between two lines of progress in a log [default: {default}].",
+        near="interval every stats_interval progress_every log_interval",
+    ),
+    Option(
+        "log_file", Type.PATH, Group.OUTPUT, metavar="FILE", example="pull.log",
+        help="Append what is said to FILE, too, each line with its time. It names files: it gets "
+        "the mode 0600. logrotate may move it away at any time.",
+        near="log logfile o_log output_log append_output",
+    ),
 )  # fmt: skip
 
 PROGRAM = (

@@ -32,7 +32,7 @@ PROGRESS_SECONDS = 30.0
 _MAX_NAMED = 20
 # A retry of one file of many is a detail; of the server, or of the manifest, everything waits.
 _ALWAYS_NAMED = {"", MANIFEST_NAME}
-_FAULTS = {Finding.BAD, Finding.UNREADABLE, Finding.MISSING}
+_NAMED = frozenset(Finding) - {Finding.GOOD}
 
 
 class LineReporter:
@@ -61,7 +61,7 @@ class LineReporter:
             return f"note: {event.text}"
         if isinstance(event, FileDone):
             return _file(event.outcome, verbose=self._verbose)
-        if isinstance(event, Checked) and (self._verbose or event.finding in _FAULTS):
+        if isinstance(event, Checked) and (self._verbose or event.finding in _NAMED):
             return self._fault(event)
         if isinstance(event, Retrying | Waiting):
             return _waiting(event, verbose=self._verbose)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -173,3 +174,37 @@ def test_the_first_that_applies(pulled: Machine, tmp_path: Path) -> None:
     assert "PHYSIONET_PASSWORD" in wrong.err
     limited = redirected(pulled, ">/dev/full", *words, "--max-files", "1")
     assert limited.code == 7
+
+
+def test_a_log_file_has_what_is_said_each_line_with_its_time(
+    machine: Machine, tmp_path: Path
+) -> None:
+    log = tmp_path / "pull.log"
+    done = machine.run("pull", "--jpg", "--shard", "p10", "--log-file", str(log))
+    assert done.code == 0, done.err
+    lines = log.read_text().splitlines()
+    for line in lines:
+        datetime.fromisoformat(line.partition(" ")[0])
+    assert "complete and verified" in lines[-1]
+    assert log.stat().st_mode & 0o777 == 0o600
+    assert machine.run("verify", "--jpg", "--log-file", str(log)).code == 0
+    assert len(log.read_text().splitlines()) > len(lines)
+
+
+def test_a_log_file_that_cannot_be_written_ends_the_command_before_it_begins(
+    machine: Machine, tmp_path: Path
+) -> None:
+    log = tmp_path / "no-folder" / "pull.log"
+    done = machine.run("pull", "--jpg", "--shard", "p10", "--log-file", str(log))
+    assert done.code == 7
+    assert str(log) in done.err
+    assert not machine.dest.exists()
+
+
+def test_verify_names_extra_files(machine: Machine) -> None:
+    assert machine.pull("--jpg", "--shard", "p10").code == 0
+    extra = machine.dest / JPG / VERSION / "files/p10/notes.txt"
+    extra.write_text("mine")
+    done = machine.run("verify", "--jpg")
+    assert done.code == 0
+    assert "extra: files/p10/notes.txt" in done.err
