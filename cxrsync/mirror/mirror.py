@@ -45,6 +45,7 @@ from cxrsync.mirror.trees import (
     log_as_left,
     marked_tree,
     run_at_work,
+    version_instead,
     waiting_since,
 )
 from cxrsync.mirror.versions import Versions, first_version
@@ -312,6 +313,14 @@ class _Mirror:
 
     def _end(self, job: MirrorJob, problem: Exception, summary: RunSummary | None = None) -> bool:
         """Note the error that ended a job; return False."""
+        tree = self._trees.get(job.name) if job.follows_latest else None
+        version = None if tree is None else version_instead(job.job, tree)
+        if tree is not None and version is not None:
+            text = f"another run follows version {version}, and {tree.root} is in its trash"
+            self._emit_for(job)(Notice(f"{text}. Nothing is done now"))
+            self._scrubs.nights.pop(job.name, None)  # what it met is no fault of the disk
+            self.results[job.name] = JobResult(job.name, ExitCode.LIMIT)
+            return False
         if isinstance(problem, CredentialsRefused):
             self._refused.setdefault(_account(job.job.origin), problem)
         self.results[job.name] = JobResult(job.name, code_of(problem), summary, problem)

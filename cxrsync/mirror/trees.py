@@ -26,6 +26,7 @@ from cxrsync.model import OWN_FOLDER
 from cxrsync.operations.run_log import RUNS_FOLDER, active_runs, run_names, write_summary
 from cxrsync.storage.filesystem import read_json
 from cxrsync.storage.state_snapshot import STATE_NAME
+from cxrsync.storage.trash import TRASH_FOLDER
 from cxrsync.storage.tree import Tree
 
 # A run that has published nothing for so long is not at work any more, whatever it seems.
@@ -107,6 +108,18 @@ def marked_versions(job: Job) -> dict[str, Tree]:
             if place is not None:
                 found[version] = Tree(place.root)
     return found
+
+
+def version_instead(job: Job, tree: Tree) -> str | None:
+    """Return the version whose tree has ``tree`` in its trash, because another run of the mirror
+    follows it; None if that is not why a tree is gone. ``tree``: one of the job's."""
+    if os.path.lexists(tree.root):
+        return None
+    with suppress(CxrsyncError, OSError):
+        for version, other in marked_versions(job).items():
+            if any((other.own / TRASH_FOLDER).glob(f"*/{tree.root.name}/{OWN_FOLDER}")):
+                return version
+    return None
 
 
 def is_begun(tree: Tree) -> bool:

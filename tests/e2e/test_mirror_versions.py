@@ -23,6 +23,7 @@ from cxrsync.errors import ExitCode
 from cxrsync.mirror import mirror
 from cxrsync.mirror import versions as mirror_versions
 from cxrsync.mirror.scrub import EmitFor
+from cxrsync.operations import pull
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.lock_owner import this_process
 
@@ -593,6 +594,60 @@ def test_a_run_that_holds_a_lock_keeps_its_tree(stage: Stage) -> None:
     assert stage.tree(OLD).exists()
     assert stage.night() == Ended(0, "", "")
     assert not stage.tree(OLD).exists()
+
+
+def follow_elsewhere(stage: Stage) -> None:
+    """Do what another run of the mirror does that has followed the new version."""
+    new = stage.tree(NEW)
+    shutil.copytree(stage.tree(OLD), new)
+    (new / ".cxrsync/tree.json").write_text(json.dumps({"dataset": JPG, "version": NEW}))
+    place = new / ".cxrsync/trash/20261126T050000.000000Z"
+    place.mkdir(parents=True)
+    stage.tree(OLD).rename(place / OLD)
+
+
+@pytest.mark.parametrize("place", ["_look", "scrub", "waiting_since", "pull", "fetch"])
+@pytest.mark.parametrize("extra", ["", "scrub: 1d"])
+def test_another_run_has_followed_meanwhile(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, place: str, extra: str
+) -> None:
+    """Its tree was moved away under a run that had chosen it: no disk is unmounted."""
+    begin(stage, extra=extra)
+    patched = {
+        "_look": (mirror_versions, "_look"),
+        "scrub": (mirror.Scrubs, "run"),
+        "waiting_since": (mirror, "waiting_since"),
+        "pull": (mirror, "pull"),
+        "fetch": (pull, "fetch_prerequisites"),
+    }[place]
+    original = getattr(*patched)
+
+    def called(*arguments: object, **named: object) -> object:
+        if not stage.tree(NEW).exists():
+            follow_elsewhere(stage)
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(*patched, called)
+    assert stage.night() == Ended(ExitCode.LIMIT, "", "")
+    assert "another run follows version 2.1.0" in stage.log
+    assert not stage.tree(OLD).exists()
+
+
+def test_a_new_version_is_no_excuse_for_a_tree_that_is_gone(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(stage)
+    original = mirror.waiting_since
+
+    def called(*arguments: object) -> object:
+        follow_elsewhere(stage)
+        [moved] = stage.trashed()
+        moved.rename(stage.machine.home / "gone")
+        return original(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(mirror, "waiting_since", called)
+    done = stage.night()
+    assert (done.code, "Is the disk mounted?" in done.err) == (ExitCode.REFUSED, True)
 
 
 # ── --init and --check ─────────────────────────────────────────────────────────────────────────
