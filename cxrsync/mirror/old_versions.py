@@ -39,7 +39,7 @@ from cxrsync.errors import CxrsyncError, Locked
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.mirror.trees import is_begun, marked_versions
 from cxrsync.model import MANIFEST_NAME, ROOT, Entry, FileRecord
-from cxrsync.operations.run_log import active_runs, run_stamp, run_times
+from cxrsync.operations.run_log import active_runs, other_runs, run_stamp, run_times
 from cxrsync.plan.newer_versions import surplus_versions
 from cxrsync.plan.survey import matches_record
 from cxrsync.sanitize import reason_of
@@ -125,7 +125,7 @@ def _check_place(old: Tree, version: str, new: Tree) -> None:
 
 
 def _check_alone(old: Tree) -> None:
-    if runs := active_runs(old):
+    if runs := other_runs(old):
         raise _Stays(f"another run works on {old.root} (process {runs[0]['pid']})")
 
 

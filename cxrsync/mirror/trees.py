@@ -23,7 +23,7 @@ from cxrsync.dataset.version import destination, version_key
 from cxrsync.errors import CxrsyncError, ExitCode, RefusedForSafety, UsageError
 from cxrsync.events import RunSummary
 from cxrsync.model import OWN_FOLDER
-from cxrsync.operations.run_log import RUNS_FOLDER, active_runs, run_names, write_summary
+from cxrsync.operations.run_log import RUNS_FOLDER, other_runs, run_names, write_summary
 from cxrsync.storage.filesystem import read_json
 from cxrsync.storage.state_snapshot import STATE_NAME
 from cxrsync.storage.trash import TRASH_FOLDER
@@ -173,8 +173,9 @@ class RunAtWork:
 
 
 def run_at_work(tree: Tree, now: datetime) -> RunAtWork | None:
-    """Return the run that works on a tree, None if there is none. ``now``: an aware datetime."""
-    runs = active_runs(tree)
+    """Return the run of another process that works on a tree, None if there is none. ``now``: an
+    aware datetime."""
+    runs = other_runs(tree)
     if not runs:
         return None
     raw = runs[0]

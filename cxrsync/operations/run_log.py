@@ -111,6 +111,15 @@ def active_runs(tree: Tree) -> list[dict[str, Any]]:
     return sorted(runs, key=lambda raw: str(raw["run"]), reverse=True)
 
 
+def other_runs(tree: Tree) -> list[dict[str, Any]]:
+    """Return the progress of each run of another process that works on the tree, the newest first.
+
+    A disk that turned read-only keeps the progress of what this process has done.
+    """
+    own = this_process()
+    return [raw for raw in active_runs(tree) if _process_of(raw) != own]
+
+
 def write_summary(tree: Tree, stamp: str, summary: RunSummary, keep: int = KEPT_RUNS) -> None:
     """Write the summary of a run into the tree, or replace it; of all summaries the newest ``keep``
     stay."""

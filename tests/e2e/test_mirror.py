@@ -12,13 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from another_process import another_process
 from e2e.stage import DICOM, JPG, VERSION, Ended, Machine, fingerprint, wait_until
 
 from cxrsync.cancellation import CancelToken
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.demo.walkthrough import DemoSetup
 from cxrsync.errors import ExitCode
-from cxrsync.storage.lock_owner import this_process
 
 JOBS = f"""
 defaults:
@@ -154,12 +154,12 @@ def test_a_tree_of_wgets_is_adopted_after_init(machine: Machine, jobs: Path, jpg
 
 
 def at_work(root: Path, began: float, **process: object) -> None:
-    """Leave the progress file of a run: this process is alive, so the run is."""
+    """Leave the progress file of a run: that process is alive, so the run is."""
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(began)) + ".000000Z"
     folder = root / ".cxrsync/progress"
     folder.mkdir(parents=True, exist_ok=True)
     counts = dict.fromkeys(("selected", "present", "fetched", "adopted"), 0)
-    record = {**this_process(), "run": stamp, "files": counts, **process}
+    record = {**another_process(), "run": stamp, "files": counts, **process}
     (folder / f"{stamp}.json").write_text(json.dumps(record))
 
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from another_process import another_process
 from e2e.stage import JPG, Ended, Machine, files_below, fingerprint
 
 from cxrsync import humanize
@@ -25,7 +26,6 @@ from cxrsync.mirror import versions as mirror_versions
 from cxrsync.mirror.scrub import EmitFor
 from cxrsync.operations import pull
 from cxrsync.storage.lock import Lock
-from cxrsync.storage.lock_owner import this_process
 
 MANIFEST = "SHA256SUMS.txt"
 OLD, NEW = "2.0.0", "2.1.0"
@@ -553,7 +553,7 @@ def at_work(stage: Stage) -> None:
     folder = stage.tree(OLD) / ".cxrsync/progress"
     folder.mkdir(exist_ok=True)
     counts = dict.fromkeys(("selected", "present", "fetched", "adopted"), 0)
-    record = {**this_process(), "run": stamp, "files": counts}
+    record = {**another_process(), "run": stamp, "files": counts}
     (folder / f"{stamp}.json").write_text(json.dumps(record))
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from another_process import another_process
 
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
@@ -64,7 +65,7 @@ def test_logs_that_are_none(tree: Tree, text: str) -> None:
 
 
 def at_work(tree: Tree, run: str = "20261126T050000.000000Z", **process: object) -> None:
-    record = {**this_process(), "run": run, "files": COUNTS, **process}
+    record = {**another_process(), "run": run, "files": COUNTS, **process}
     (tree.own / "progress/x.json").write_text(json.dumps(record))
 
 
@@ -74,8 +75,14 @@ def test_a_run_at_work(tree: Tree) -> None:
     found = run_at_work(tree, NOW)
     assert found is not None
     assert (found.idle, found.is_stuck) == (3600, False)
-    assert f"another run works on {tree.root} (process {os.getpid()} on " in str(found)
+    assert f"another run works on {tree.root} (process {os.getppid()} on " in str(found)
     assert "its last file was published 1 h ago" in str(found)
+
+
+def test_what_this_process_could_not_remove_is_no_other_run(tree: Tree) -> None:
+    """The disk turned read-only when a part of this run was done."""
+    at_work(tree, **this_process())
+    assert run_at_work(tree, NOW) is None
 
 
 def test_a_run_that_has_ended(tree: Tree) -> None:
