@@ -228,7 +228,7 @@ def test_wherever_the_password_comes_from(
     else:
         environment["PHYSIONET_USERNAME"] = ""
         broken = "nonsense " if where == "broken netrc" else ""
-        looking.write(".netrc", f"{broken}machine 127.0.0.1 login {USER} password {password}\n")
+        looking.write(".netrc", f"machine 127.0.0.1 login {USER} {broken}password {password}\n")
 
     code = looking.run("-v", "--debug", "pull", *DOCS, "--json")
 
