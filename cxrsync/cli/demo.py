@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import signal
@@ -117,7 +118,7 @@ def _show(stage: DemoSetup, say: Callable[[str], None]) -> int:
 
 def _serve(stage: DemoSetup, say: Callable[[str], None]) -> int:
     jobs = stage.folder / "nightly.yaml"
-    if not jobs.exists():  # with --dir it may be the user's by now
+    if not os.path.exists(jobs):  # with --dir it may be the user's by now
         jobs.write_text(stage.job_file, encoding="utf-8")
     say("A miniature PhysioNet server is running. In another terminal:")
     say("")

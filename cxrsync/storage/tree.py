@@ -193,12 +193,12 @@ class Tree:
 
     def _make_marker(self) -> list[Path]:
         new = self._make_own_folder(self.root)
-        if self.own.is_dir():
+        if os.path.isdir(self.own):
             return new
         try:
             os.mkdir(self.own, FOLDER_MODE)
         except FileExistsError:
-            if not self.own.is_dir():
+            if not os.path.isdir(self.own):
                 raise
             return new
         self._created.append(_Created(self.own, _inode(self.own)))
