@@ -14,7 +14,7 @@ A tree is moved only if all of this holds; otherwise it stays, and a notice says
    of that: nobody's own files, and nobody's changes, are among them.
 
 A tree into which nothing was pulled, such as one that ``diff`` has begun, neither counts as a kept
-version nor is moved.
+version nor is moved. A version that was never complete does not count either.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from cxrsync.dataset.partition_states import partition_names, pulled_selections
 from cxrsync.dataset.target import Target
 from cxrsync.errors import CxrsyncError, Locked
 from cxrsync.manifest.file import ManifestFile
-from cxrsync.mirror.trees import is_begun, marked_versions
+from cxrsync.mirror.trees import is_begun, marked_versions, waiting_since
 from cxrsync.model import MANIFEST_NAME, ROOT, Entry, FileRecord
 from cxrsync.operations.run_log import active_runs, other_runs, run_stamp, run_times
 from cxrsync.plan.newer_versions import surplus_versions
@@ -75,7 +75,9 @@ def discard_old_versions(
     except (CxrsyncError, OSError) as unknown:
         tell(f"no older version is moved to the trash: {reason_of(unknown)}")
         return
-    surplus = [] if keep is None else surplus_versions(begun, present.version, keep)
+    # A version that no run found complete must not push one that is complete into the trash.
+    complete = [each for each in begun if waiting_since(marked[each], now())[0]]
+    surplus = [] if keep is None else surplus_versions(begun, complete, present.version, keep)
     for version in surplus:
         try:
             stamp = run_stamp(present.tree, now())

@@ -75,14 +75,21 @@ def doubt(changes: VersionChanges | None) -> str:
     return ""
 
 
-def surplus_versions(versions: Iterable[str], present: str, keep: int) -> list[str]:
+def surplus_versions(
+    versions: Iterable[str], complete: Iterable[str], present: str, keep: int
+) -> list[str]:
     """Return the versions of which a mirror that keeps ``keep`` needs none, the oldest first.
 
-    The present one is kept, and every newer one.
+    The present one is kept, and every newer one. Only ``complete`` ones are counted: one that was
+    never complete goes with those that are older than the oldest one that is kept.
     """
-    older = {each for each in versions if version_key(each) < version_key(present)}
-    oldest_first = sorted(older, key=version_key)
-    return oldest_first[: max(0, len(oldest_first) - (keep - 1))]
+    oldest = version_key(present)
+    if keep > 1:
+        whole = sorted(key for each in complete if (key := version_key(each)) < oldest)
+        if len(whole) < keep - 1:
+            return []
+        oldest = whole[-(keep - 1)]
+    return sorted((each for each in versions if version_key(each) < oldest), key=version_key)
 
 
 def _is_pending(found: FoundVersion | None) -> bool:

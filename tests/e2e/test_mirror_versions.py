@@ -443,6 +443,20 @@ def test_what_diff_has_begun_is_no_version_that_is_kept(stage: Stage) -> None:
     assert (hollow / MANIFEST).exists()
 
 
+def test_a_version_that_was_never_complete_is_not_counted(stage: Stage) -> None:
+    begin(stage, extra="keep_versions: 2")
+    middle = stage.tree("2.0.5")
+    shutil.copytree(stage.tree(OLD), middle)
+    (middle / ".cxrsync/tree.json").write_text(json.dumps({"dataset": JPG, "version": "2.0.5"}))
+    for log in (middle / ".cxrsync/runs").iterdir():
+        log.write_text(json.dumps({**json.loads(log.read_text()), "exit_code": 5}))
+    stage.publish()
+    stage.write(JOBS.replace("latest", f'"{NEW}"'), "keep_versions: 2")
+    assert stage.mirror("--init").code == 0
+    assert stage.night() == Ended(0, "", "")
+    assert (stage.trashed(), stage.tree(OLD).exists(), middle.exists()) == ([], True, True)
+
+
 def test_files_whose_times_were_lost_are_still_the_datasets(stage: Stage) -> None:
     """As in a tree that was copied to another disk."""
     begin(stage)

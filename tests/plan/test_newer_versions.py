@@ -139,4 +139,22 @@ def test_what_may_be_a_fault(
     ],
 )
 def test_what_is_no_longer_kept(versions: list[str], keep: int, surplus: list[str]) -> None:
-    assert surplus_versions(versions, "2.1.0", keep) == surplus
+    assert surplus_versions(versions, versions, "2.1.0", keep) == surplus
+
+
+@pytest.mark.parametrize(
+    ("complete", "keep", "surplus"),
+    [
+        (["2.0.0"], 1, ["1.9", "1.10", "2.0.0"]),
+        (["2.0.0"], 2, ["1.9", "1.10"]),
+        (["1.10"], 2, ["1.9"]),  # 2.0.0 takes nobody's place
+        (["1.9"], 2, []),
+        (["1.9", "1.10"], 3, []),
+        ([], 2, []),
+    ],
+)
+def test_an_incomplete_version_is_not_counted(
+    complete: list[str], keep: int, surplus: list[str]
+) -> None:
+    versions = ["2.1.0", "2.0.0", "1.10", "1.9"]
+    assert surplus_versions(versions, complete, "2.1.0", keep) == surplus
