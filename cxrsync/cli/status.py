@@ -96,7 +96,7 @@ def _remarks(shares: dict[str, PartitionStatus], runs: list[dict[str, Any]]) -> 
             f"verified in the last {RECENT_DAYS} days"
         )
     for run in runs:
-        yield _running(run)
+        yield run_in_words(run)
     behind = {
         name: share.snapshot_age
         for name, share in shares.items()
@@ -113,12 +113,17 @@ def _remarks(shares: dict[str, PartitionStatus], runs: list[dict[str, Any]]) -> 
         )
 
 
-def _running(run: dict[str, Any]) -> str:
+def run_in_words(run: dict[str, Any]) -> str:
+    """Return what a run does, from its progress."""
     files = run["files"]
     where = f"process {run['pid']}" + (f" on {run['host']}" if "host" in run else "")
     if (scrub := scrub_of(run)) is not None:
+        if not scrub[1]:
+            return f"a scrub is preparing ({where})"
         return f"a scrub is running ({where}): {scrub[0]:,} of {scrub[1]:,} due files are hashed"
     done = files["present"] + files["fetched"] + files["adopted"]
+    if not files["selected"]:
+        return f"a pull is preparing ({where})"
     return f"a pull is running ({where}): {done:,} of {files['selected']:,} files are verified"
 
 
