@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,9 +40,15 @@ from cxrsync.ui.log_file import LogFile
 from cxrsync.ui.log_lines import LineReporter, ProgressLines
 from cxrsync.ui.reporters import Reporters, SummaryReporter
 
+# What people write instead of an option.
+_WORDS = {
+    **{word: f"--{word}" for word in ("check", "init", "schema")},
+    "print": "--print systemd", "systemd": "--print systemd", "cron": "--print cron",
+}  # fmt: skip
+
 
 @click.command(cls=Command)
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, metavar="[FILE]", type=click.Path(path_type=Path))
 @option("job")
 @option("check")
 @option("init")
@@ -50,7 +58,7 @@ from cxrsync.ui.reporters import Reporters, SummaryReporter
 def mirror(
     verbosity: Verbosity,
     /,
-    file: Path | None,
+    files: tuple[Path, ...],
     job: str | None,
     form: str | None,
     **flags: bool,
@@ -73,8 +81,7 @@ def mirror(
     if flags["schema"]:
         verbosity.output.write(json.dumps(job_schema(), indent=1) + "\n")
         return ExitCode.COMPLETE
-    if file is None:
-        raise UsageError("no job file is named", next_step="Say cxrsync mirror FILE.")
+    file = _one_of(files)
     if check and init:
         raise UsageError("--check and --init exclude each other", next_step="Use one of the two.")
     whole = read_job_file(file)
@@ -88,6 +95,24 @@ def mirror(
     if check:
         return _check(jobs, verbosity)
     return _run(jobs, whole.jobs, verbosity)
+
+
+def _one_of(files: tuple[Path, ...]) -> Path:
+    """Return the file that is named. Raises UsageError if it is none, or one of several words."""
+    if not files:
+        raise UsageError("no job file is named", next_step="Say cxrsync mirror FILE.")
+    word, *more = map(str, files)
+    if word in _WORDS and not os.path.lexists(word):
+        file = shlex.quote(more[-1]) if more else "FILE"
+        raise UsageError(
+            f"mirror has no command {word}", next_step=f"Say cxrsync mirror {_WORDS[word]} {file}."
+        )
+    if more:
+        raise UsageError(
+            f"more than one job file is named: {', '.join(map(str, files))}",
+            next_step="Put all jobs into one file, or run cxrsync mirror once for each file.",
+        )
+    return files[0]
 
 
 class _JobReporters:

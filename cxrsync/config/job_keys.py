@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from cxrsync.catalog.yaml_file import ValuePath
 from cxrsync.config.mirror_options import FILE_OPTIONS, JOB_SETTINGS
-from cxrsync.config.option import Option, nearest
+from cxrsync.config.option import Option, Type, nearest
 from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS
 
 SEE_EXAMPLE = "`cxrsync mirror --schema` prints the form; configs/nightly.yaml is an example."
@@ -19,11 +19,13 @@ JOB_KEYS: tuple[Option, ...] = (*JOB_OPTIONS, *JOB_SETTINGS)
 
 def as_keys(text: str) -> str:
     """Return a text about options of the command line with the keys of a job file."""
-    keys = {option.key for option in JOB_KEYS}
+    flags = {option.key: option.type is Type.FLAG for option in JOB_KEYS}
 
     def key(match: re.Match[str]) -> str:
         name = match[1].replace("-", "_")
-        return name if name in keys else match[0]
+        if name not in flags:
+            return match[0]
+        return f"{name}: true" if flags[name] else name
 
     return OPTION_IN_TEXT.sub(key, text)
 

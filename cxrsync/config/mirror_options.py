@@ -27,12 +27,12 @@ FILE_OPTIONS: tuple[Option, ...] = (
     Option(
         "before", Type.HOOK, Group.MIRROR, metavar="COMMAND", example="/usr/local/bin/before",
         help="Run a command first. If it ends with exit code 75, the mirror does nothing (9).",
-        near="pre pre_hook run_before before_hook on_start",
+        near="hook hooks pre pre_hook run_before before_hook on_start",
     ),
     Option(
         "after", Type.HOOK, Group.MIRROR, metavar="COMMAND", example="/usr/local/bin/after",
         help="Run a command at the end, with the result in variables CXRSYNC_RESULT_….",
-        near="post post_hook run_after after_hook on_end notify",
+        near="hook hooks post post_hook run_after after_hook on_end notify",
     ),
     Option(
         "hook_timeout", Type.DURATION, Group.MIRROR, metavar="TIME", example="10m", default=600.0,

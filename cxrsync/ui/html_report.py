@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from cxrsync.ui.run_words import class_of, day, moment, result_of, when
 
 _TEMPLATE, _STYLE = "report.html.jinja", "report.css"
 _MAX_REASONS = 12
+_AMOUNT = re.compile(r"([0-9]) ((?:s|min|h|d|B|[kMGT]B)\b|%)")
 
 
 def render(data: ReportData) -> str:
@@ -37,7 +39,7 @@ def render(data: ReportData) -> str:
 
     def safe(value: Any) -> Any:
         is_text = isinstance(value, str) and not isinstance(value, Markup)
-        return without_ids(printable(value)) if is_text else value
+        return with_whole_amounts(without_ids(printable(value))) if is_text else value
 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, finalize=safe, trim_blocks=True,
@@ -67,6 +69,11 @@ def render(data: ReportData) -> str:
         shown=min(len(data.runs), MAX_RUNS),
         rows=list(run_rows(data.runs[-MAX_RUNS:], data.made_at)),
     )
+
+
+def with_whole_amounts(text: str) -> str:
+    """Return a text in which no line is broken between a number and its unit."""
+    return _AMOUNT.sub("\\1\N{NO-BREAK SPACE}\\2", text)
 
 
 @dataclass(frozen=True, slots=True)

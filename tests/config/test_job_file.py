@@ -206,6 +206,7 @@ TWO_ON_ONE_TREE = f"""jobs:
         (MINIMAL + "shard: p10\n", "line 4, column 1: shard: there is no such key",
          "shard belongs into a job, or into defaults"),
         (MINIMAL + "job: x\n", "job: there is no such key", "Did you mean jobs?"),
+        (MINIMAL + "hooks: x\n", "hooks: there is no such key", "Did you mean before or after?"),
         (MINIMAL + "password: x\n", "password: a password does not belong", "chmod 600"),
         (MINIMAL + "log: 7\n", "log: YAML reads 7 without quotes as a number", '"7"'),
         (MINIMAL + "defaults:\n  shrad: x\n", "line 5, column 3: defaults.shrad: there is no",

@@ -16,9 +16,10 @@ from another_process import another_process
 from e2e.stage import DICOM, JPG, VERSION, Ended, Machine, fingerprint, wait_until
 
 from cxrsync.cancellation import CancelToken
+from cxrsync.config.job_keys import as_keys
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.demo.walkthrough import DemoSetup
-from cxrsync.errors import ExitCode
+from cxrsync.errors import ExitCode, WillNotFit
 
 JOBS = f"""
 defaults:
@@ -350,6 +351,24 @@ def test_schema_and_usage(machine: Machine, jobs: Path) -> None:
     done = machine.run("mirror", str(wrong))
     assert (done.code, "line 10, column 5: jobs[0].shrad" in done.err) == (ExitCode.USAGE, True)
     assert "Did you mean shard?" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "step"),
+    [
+        (("check", "a.yaml"), "mirror has no command check", "cxrsync mirror --check a.yaml."),
+        (("check",), "mirror has no command check", "cxrsync mirror --check FILE."),
+        (("cron", "a.yaml"), "mirror has no command cron", "cxrsync mirror --print cron a.yaml."),
+        (("a.yaml", "b.yaml"), "more than one job file is named: a.yaml, b.yaml", "into one file"),
+    ],
+)
+def test_one_file_is_named(machine: Machine, words: tuple[str, ...], said: str, step: str) -> None:
+    done = machine.run("mirror", *words)
+    assert (done.code, said in done.err, step in done.err) == (ExitCode.USAGE, True, True)
+
+
+def test_a_full_disk_is_answered_with_a_key_of_the_job_file() -> None:
+    assert "force: true starts anyway" in as_keys(WillNotFit("x").next_step)
 
 
 def test_two_destinations_that_are_one_tree(machine: Machine) -> None:

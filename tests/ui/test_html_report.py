@@ -72,7 +72,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] != "style":
-            self.words += data
+            self.words += data.replace("\N{NO-BREAK SPACE}", " ")
 
 
 # ── the sentence at the top ────────────────────────────────────────────────────────────────────
@@ -116,7 +116,8 @@ class Page(HTMLParser):
 def test_the_sentence(data: ReportData, tone: Tone, sentence: str) -> None:
     found = headline(data)
     assert (found.tone, found.sentence) == (tone, sentence)
-    assert f'<h1 id="sentence">{sentence}</h1>'.replace("'", "&#39;") in render(data)
+    page = render(data).replace("\N{NO-BREAK SPACE}", " ")
+    assert f'<h1 id="sentence">{sentence}</h1>'.replace("'", "&#39;") in page
 
 
 def test_what_more_it_says() -> None:
@@ -258,6 +259,12 @@ def full() -> ReportData:
         working=(WorkingRun(1, 2),),
         partitions=(PartitionData("p10", 300, 100, 100, 100, 4_000, 10, 8), *WHOLE.partitions[1:]),
     )  # fmt: skip
+
+
+def test_no_line_is_broken_between_a_number_and_its_unit() -> None:
+    page = render(replace(WHOLE, runs=(replace(RUN, seconds=4.2),)))
+    assert "4.2\N{NO-BREAK SPACE}s" in page
+    assert re.search(r"(?<![\d:.]) 4\.2 s\b", page) is None
 
 
 @pytest.mark.parametrize("data", [full(), replace(full(), unknown=f"no {SUBJECT}/{IMAGE}")])
