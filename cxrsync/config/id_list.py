@@ -16,6 +16,7 @@ from itertools import chain, islice
 
 from cxrsync.config.id_forms import FORMS, PATH_COLUMNS, Form, other_form
 from cxrsync.config.json_list import json_words
+from cxrsync.config.path_list import no_paths
 
 _ROWS = 8192
 _MAX_LINE = 1 << 20
@@ -88,8 +89,9 @@ def read_id_list(pieces: Iterable[bytes], form: Form) -> IdList:
     return found
 
 
-def path_words(pieces: Iterable[bytes]) -> tuple[list[str], str]:
-    """Return the paths or globs of a list, each once; and why the whole is no such list.
+def path_words(pieces: Iterable[bytes]) -> tuple[list[str], str, list[str]]:
+    """Return the paths or globs of a list, each once; why the whole is no such list; and the sorts
+    of id that it holds instead, by name. Nothing of a list that is refused is shown.
 
     It has one path a line, alone or behind a digest as ``sha256sum`` writes it, or it is a table
     with a column for it, or JSON.
@@ -98,19 +100,20 @@ def path_words(pieces: Iterable[bytes]) -> tuple[list[str], str]:
     head = _head(pieces)
     for magic, what in _BINARY.items():
         if head.startswith(magic):
-            return [], f"it is {what}, not text"
+            return [], f"it is {what}, not text", []
     found: Iterator[str]
     if head.lstrip()[:1] in (b"[", b"{"):
-        words = json_words(b"".join(chain([head], pieces)), PATH_COLUMNS)
-        if words is None:
-            return [], "its JSON is damaged, or is neither a list nor lists by split"
-        found = (word for _number, word in words)
+        entries = json_words(b"".join(chain([head], pieces)), PATH_COLUMNS)
+        if entries is None:
+            return [], "its JSON is damaged, or is neither a list nor lists by split", []
+        found = (word for _number, word in entries)
     else:
         found = _path_lines(_texts(chain([head], pieces)))
     try:
-        return list(dict.fromkeys(word.strip() for word in found if word.strip())), ""
+        words = list(dict.fromkeys(word.strip() for word in found if word.strip()))
     except csv.Error:
-        return [], "it is not valid CSV"
+        return [], "it is not valid CSV", []
+    return (words, *no_paths(words))
 
 
 def _path_lines(texts: Iterable[str]) -> Iterator[str]:

@@ -50,14 +50,14 @@ def parse_globs(
             words = _read(value[1:], label)
             found.update(dict.fromkeys(chain.from_iterable(parsed(word, label) for word in words)))
         else:
-            found.update(dict.fromkeys(parsed(value, f"{option} {value!r}")))
+            found.update(dict.fromkeys(parsed(value, option)))
     return tuple(found)
 
 
 def _read(name: str, label: str) -> list[str]:
     try:
         with open_list(name, label) as stream:
-            words, problem = path_words(utf8_pieces(stream))
+            words, problem, ids = path_words(utf8_pieces(stream))
     except UnreadableStream as unreadable:
         raise UsageError(
             f"{label}: the file is {reason_of(unreadable)}", next_step=f"Make it again. {_FORM}"
@@ -65,10 +65,10 @@ def _read(name: str, label: str) -> list[str]:
     except OSError as failed:
         raise unreadable_list(label, failed) from None
     if problem:
-        raise UsageError(
-            f"{label}: {problem}",
-            next_step=_FORM,
-        )
+        step = _FORM
+        if ids:
+            step = f"Select by ids: {' or '.join(f'--{each} @{name}' for each in ids)}."
+        raise UsageError(f"{label}: {problem}", next_step=step)
     if not words:
         raise UsageError(
             f"{label}: the file contains no path",

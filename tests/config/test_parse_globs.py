@@ -52,6 +52,42 @@ def test_files(tmp_path: Path, data: bytes) -> None:
     assert make_selection({"exclude": f"@{tmp_path}/list"}, JPG).exclude == ("a.jpg", "b.jpg")
 
 
+ID = "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014"
+
+
+@pytest.mark.parametrize(
+    ("data", "said", "step"),
+    [
+        (b"FINDINGS: of SECRET\nIMPRESSION: SECRET\n", "2 of 2 entries are no paths", "One path"),
+        (b"files/p10/*\nthe heart of SECRET\n", "1 of 2 entries is no path or glob", "One path"),
+        (b"SECRET,1\nSECRET,2\n", "2 of 2 entries are no paths", "One path"),
+        (b'["a.jpg", "SECRET is enlarged"]', "1 of 2 entries is no path", "One path"),
+        (b"path\n\"SECRET, is enlarged\"\n", "1 of 1 entry is no path", "One path"),
+        (f"dicom_id,study_id\n{ID},5\n".encode(), "but study_id and dicom_id", "--study @"),
+        (f"dicom_id\n{ID}\n".encode(), "no column path, but dicom_id", "--image @"),
+        (f"{ID}\n".encode(), "it holds ids, not paths", "--image @"),
+        (b"s50414267\n", "it holds ids, not paths", "--study @"),
+        (b"50414267.0\n", "it holds ids, not paths", "--subject @"),
+    ],
+)  # fmt: skip
+def test_a_file_of_something_else_is_refused_and_not_shown(
+    tmp_path: Path, data: bytes, said: str, step: str
+) -> None:
+    """A line may be a report's text. Ids match no path, so the option for them is named."""
+    (tmp_path / "list").write_bytes(data)
+    with pytest.raises(UsageError) as caught:
+        included(f"@{tmp_path}/list")
+    assert said in str(caught.value)
+    assert step in caught.value.next_step
+    assert "SECRET" not in f"{caught.value}{caught.value.next_step}"
+    assert ID not in f"{caught.value}{caught.value.next_step}"
+
+
+def test_globs_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("files/p1[0, 1]/*\n*.csv.gz\nREADME\n[!a]?.txt\n")
+    assert len(included(f"@{tmp_path}/list")) == 4
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
