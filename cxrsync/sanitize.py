@@ -57,6 +57,28 @@ _ID = re.compile(
 )
 
 
+# What may hold a password or a signature: all before the last @ of an address's host, its query and
+# its fragment. A Path of an address has one slash after its scheme.
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:/{1,2}", re.IGNORECASE)
+_USER = re.compile(
+    r"(?:(?<=:/)|(?<=//))[^\s/][^\s]*@|^(?![a-z0-9+.-]+:/)[^/\s:@]*:[^\s]*@", re.IGNORECASE
+)
+
+
+def is_address(word: str) -> bool:
+    """Return whether a word begins as an address does, also as a path, with one slash."""
+    return _ADDRESS.match(word.lstrip()) is not None
+
+
+def shown_word(word: str) -> str:
+    """Return a user's word as a message may show it: of an address without user, password, query
+    and fragment. Users paste signed addresses, and messages go to public issues."""
+    if is_address(word) or "@" in word:
+        word = _USER.sub("…@", word)
+        word = re.sub(r"[?#].*", "?…", word, count=1, flags=re.DOTALL)
+    return word
+
+
 def reason_of(problem: BaseException) -> str:
     """Why ``problem`` happened, in words without the text of a foreign exception."""
     words: str | None = None

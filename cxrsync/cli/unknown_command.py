@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from cxrsync.catalog.load import load
 from cxrsync.config.places import is_address, known_name
 from cxrsync.errors import CxrsyncError, UsageError
+from cxrsync.sanitize import shown_word
 
 # What other programs, or users, call a command.
 _NEAR = {
@@ -44,7 +45,7 @@ _ADVICE = {
 
 def unknown_command(word: str, commands: Sequence[str]) -> UsageError:
     """Return the error for a first word that is no command."""
-    return UsageError(f"no such command: {word}", next_step=_step(word, commands))
+    return UsageError(f"no such command: {shown_word(word)}", next_step=_step(word, commands))
 
 
 def _step(word: str, commands: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from cxrsync.errors import DiskError, UsageError
-from cxrsync.sanitize import reason_of
+from cxrsync.sanitize import is_address, reason_of, shown_word
 
 
 def existing(path: Path, label: str, *, folder: bool = False, pipe: bool = False) -> Path:
@@ -19,7 +19,14 @@ def existing(path: Path, label: str, *, folder: bool = False, pipe: bool = False
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{label} {path}: no such {what}", next_step=_near(path)) from None
+        if is_address(str(path)):
+            raise UsageError(
+                f"{label} {shown_word(str(path))}: it is an address, not a {what} of this machine",
+                next_step="Another server than PhysioNet is named with --base-url.",
+            ) from None
+        raise UsageError(
+            f"{label} {shown_word(str(path))}: no such {what}", next_step=_near(path)
+        ) from None
     except OSError as problem:
         kind = DiskError if folder and isinstance(problem, PermissionError) else UsageError
         raise kind(

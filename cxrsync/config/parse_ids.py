@@ -13,7 +13,7 @@ from typing import BinaryIO
 from cxrsync.config.id_forms import FORMS, IMAGE, STUDY, SUBJECT, Form, other_form
 from cxrsync.config.id_list import IdList, read_id_list
 from cxrsync.errors import UsageError
-from cxrsync.sanitize import reason_of
+from cxrsync.sanitize import reason_of, shown_word
 from cxrsync.utf8_stream import UnreadableStream, utf8_pieces
 
 __all__ = ["IMAGE", "STUDY", "SUBJECT", "Form", "parse_ids"]
@@ -46,7 +46,9 @@ def _invalid_word(word: str, form: Form) -> UsageError:
         step = f"It is the id of {other.described}: use --{other.name}."
     elif os.path.isfile(word):
         step = f"It is a file: write --{form.name} @{word} to read the ids in it."
-    return UsageError(f"--{form.name} {word!r} is not the id of {form.described}", next_step=step)
+    return UsageError(
+        f"--{form.name} {shown_word(word)!r} is not the id of {form.described}", next_step=step
+    )
 
 
 def _read_ids(name: str, form: Form) -> dict[str, None]:

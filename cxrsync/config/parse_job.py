@@ -29,6 +29,7 @@ from cxrsync.config.selection import Selection
 from cxrsync.config.timetable import Timetable
 from cxrsync.errors import UsageError
 from cxrsync.model import Kind
+from cxrsync.sanitize import is_address, shown_word
 
 
 def _check_base_url(url: str) -> str:
@@ -41,16 +42,15 @@ def _check_base_url(url: str) -> str:
         )
     try:
         parts = urlsplit(url)
-        is_address = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-        is_address = is_address and not (
-            parts.query or parts.fragment
-        )  # they would stay in each URL
+        is_valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        is_valid = is_valid and not (parts.query or parts.fragment)  # they would stay in each URL
     except ValueError:  # an unclosed bracket, or an invalid port
-        is_address = False
-    if not (is_address and url.isprintable()):
+        is_valid = False
+    if not (is_valid and url.isprintable()):
         raise UsageError(
-            f"--base-url {url!r} is not an https:// address",
-            next_step=f"Leave it out for PhysioNet, or write one like {DEFAULT_BASE_URL}.",
+            f"--base-url {shown_word(url)!r} is not an https:// address of files",
+            next_step="It begins with https://, usually ends with /files, and has no ? and no #: "
+            f"the default is {DEFAULT_BASE_URL}.",
         )
     return url.rstrip("/")
 
@@ -98,6 +98,15 @@ def source_config(options: Mapping[str, Any]) -> SourceConfig:
     )
 
 
+def _destination(path: Path) -> Path:
+    if is_address(str(path)):  # a relative path of this name is never meant
+        raise UsageError(
+            f"--dest {shown_word(str(path))}: it is an address, not a folder of this machine",
+            next_step="--dest is the folder to write to. Another server is named with --base-url.",
+        )
+    return path
+
+
 def _folder(path: Path, label: str) -> Path:
     return absolute(existing(path, label, folder=True), label)
 
@@ -139,7 +148,7 @@ def make_job(options: Mapping[str, Any], places: Sequence[str] = ()) -> Job:
         dataset=dataset,
         version=version,
         selection=selection,
-        dest=options.get("dest", Path(DEFAULT_DEST)),
+        dest=_destination(options.get("dest", Path(DEFAULT_DEST))),
         origin=source_config(options),
         limits=_limits(options),
         fsync=not options.get("no_fsync"),

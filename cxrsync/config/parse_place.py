@@ -15,7 +15,9 @@ from cxrsync.config.job import DEFAULT_BASE_URL, LATEST
 from cxrsync.config.places import Place, is_address, known_name, parse_place, parse_version
 from cxrsync.errors import UsageError
 from cxrsync.model import MANIFEST_NAME, SHARD_NAME
+from cxrsync.sanitize import shown_word
 
+_ID_DIGITS = 8
 _VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 
 
@@ -68,7 +70,9 @@ def _unknown_word(word: str, place: Place, *, has_dataset: bool) -> Place:
     version = parse_version(word)
     if version == LATEST or _VERSION.fullmatch(version):
         return Place("", version)
-    if SHARD_NAME.fullmatch(word.casefold()):
+    if word.isascii() and word.isdigit() and other is None and len(word) < _ID_DIGITS:
+        step = f"It is a number: --limit {word} selects the first {word} (-n is --dry-run)."
+    elif SHARD_NAME.fullmatch(word.casefold()):
         step = f"It is a shard: write --shard {word}."
     elif other is not None and "/" not in word.rstrip("/"):
         step = f"It is the id of {other.described}: write --{other.name} {word}."
@@ -80,7 +84,7 @@ def _unknown_word(word: str, place: Place, *, has_dataset: bool) -> Place:
         step = f"It is a folder: the destination is --dest {word}, a source is --from {word}."
     else:
         return place
-    raise UsageError(f"{word!r} is not the name of a dataset", next_step=step)
+    raise UsageError(f"{shown_word(word)!r} is not the name of a dataset", next_step=step)
 
 
 def _check(slugs: Sequence[str], places: Sequence[Place]) -> None:
@@ -97,7 +101,7 @@ def _check(slugs: Sequence[str], places: Sequence[Place]) -> None:
         )
     if not _is_slug(slugs[0]):
         raise UsageError(
-            f"{slugs[0]!r} cannot be the name of a PhysioNet dataset",
+            f"{shown_word(slugs[0])!r} cannot be the name of a PhysioNet dataset",
             next_step=f"Similar names: {suggest(slugs[0], list(load()))}. The name is part of the "
             "dataset's address: https://physionet.org/content/NAME/.",
         )
@@ -114,7 +118,7 @@ def _version(options: Mapping[str, Any], dataset: str, places: Sequence[Place]) 
     for version in named:
         if not NAME.fullmatch(version):
             raise UsageError(
-                f"--dataset-version {version!r} is not a version",
+                f"--dataset-version {shown_word(version)!r} is not a version",
                 next_step=f"Known versions: {', '.join(dataset_info(dataset).versions) or 'none'}, "
                 f"or {LATEST}.",
             )

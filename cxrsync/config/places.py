@@ -14,11 +14,14 @@ from urllib.parse import unquote, urlsplit
 from cxrsync.catalog.dataset_info import NAME, DatasetInfo
 from cxrsync.config.job import LATEST
 from cxrsync.errors import UsageError
+from cxrsync.sanitize import shown_word
 
 HOST = "physionet.org"
 _ADDRESS_FORM = f"The address of a dataset is https://{HOST}/content/NAME/VERSION/."
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_BARE_ADDRESS = re.compile(r"(?:www\.|alpha\.)?physionet\.org(?:[/:?#]|$)", re.IGNORECASE)
+_BARE_ADDRESS = re.compile(
+    r"(?:[^\s/@]*@)?(?:www\.|alpha\.)?physionet\.org(?:[/:?#]|$)", re.IGNORECASE
+)
 _VERSION = re.compile(r"v?([0-9]+(?:\.[0-9A-Za-z-]+)*)", re.IGNORECASE)
 _NAME_AND_VERSION = re.compile(r"(.+?)[-=@: ]+v?([0-9]+(?:\.[0-9]+)+)")
 _NOT_LETTERS = re.compile(r"[^a-z0-9]+")
@@ -100,7 +103,7 @@ def _parts_of_address(text: str, label: str, base_url: str) -> list[str]:
     is_ours = host == HOST or host.endswith(f".{HOST}")
     if address.scheme.casefold() not in {"http", "https"} or not (is_ours or is_base):
         raise UsageError(
-            f"{label} {text!r} is no address of {HOST}",
+            f"{label} {shown_word(text)!r} is no address of {HOST}",
             next_step="Name the dataset, such as mimic-cxr-jpg. Another server is named with "
             "--base-url, and a local tree with --from.",
         )

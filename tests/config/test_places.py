@@ -1,5 +1,6 @@
 """Names and addresses that users paste: which dataset, version and path they mean."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -204,3 +205,49 @@ def test_a_job_that_is_refused(places: list[str], options: dict[str, Any], said:
     with pytest.raises(UsageError) as caught:
         make_job(options, places)
     assert said in f"{caught.value} {caught.value.next_step}"
+
+
+SECRETS = ["hunter2", "alice", "SIGSECRET"]
+
+
+@pytest.mark.parametrize(
+    "option", ["place", "dataset", "include", "study", "base_url", "from_dir", "dest"]
+)
+@pytest.mark.parametrize(
+    "word",
+    [
+        "https://alice:hunter2@physionet.org/files/x/1.0/a",
+        "https://alice:hun/ter2/hunter2@physionet.org/files/x/1.0/a",
+        "https://alice@example.org/files/x?sig=SIGSECRET",
+        "https://example.org/x?X-Amz-Signature=SIGSECRET#SIGSECRET",
+        "s3://alice:hunter2@bucket/x?sig=SIGSECRET",
+        "alice:hunter2@physionet.org/files/x/1.0/a",
+    ],
+)
+def test_no_message_shows_a_secret_of_a_pasted_address(option: str, word: str) -> None:
+    """Messages are pasted into public issues."""
+    value: Any = Path(word) if option in {"from_dir", "dest"} else word
+    options = {"jpg": True} if option in {"place", "dataset"} else {"jpg": True, option: value}
+    options = {"dataset": value} if option == "dataset" else options
+    if option in {"include", "dest"} and word.startswith("alice:"):
+        return  # it may be a glob, or a folder
+    with pytest.raises(UsageError) as caught:
+        make_job(options, [word] if option == "place" else [])
+    said = f"{caught.value} {caught.value.next_step}"
+    assert [secret for secret in SECRETS if secret in said] == []
+    assert caught.value.next_step or "no such folder" in said
+
+
+def test_an_address_after_from_is_told_apart_from_a_folder() -> None:
+    with pytest.raises(UsageError, match="it is an address, not a folder") as caught:
+        make_job({"jpg": True, "from_dir": Path("https://physionet.org/files")})
+    assert "--base-url" in caught.value.next_step
+
+
+@pytest.mark.parametrize("options", [{}, {"jpg": True}])
+def test_a_number_is_no_dataset_and_no_path(options: dict[str, Any]) -> None:
+    """-n is the number of rows in other programs, and the dry run here."""
+    with pytest.raises(UsageError, match="'10' is not the name of a dataset") as caught:
+        make_job(options, ["10"])
+    assert "--limit 10" in caught.value.next_step
+    assert "-n is --dry-run" in caught.value.next_step
