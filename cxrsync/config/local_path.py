@@ -66,7 +66,8 @@ def _near(path: Path) -> str:
     try:
         names = os.listdir(parent)
     except OSError:
-        return f"There is no folder {parent}, or you may not look into it: check the path."
+        folder = shown_word(str(parent))
+        return f"There is no folder {folder}, or you may not look into it: check the path."
     close = difflib.get_close_matches(path.name, names, n=2, cutoff=0.7)
     if not close:
         return "Check the path: it is relative to the working directory if it has no / in front."
