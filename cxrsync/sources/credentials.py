@@ -12,6 +12,7 @@ shows the host.
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,7 +157,16 @@ class _Netrc:
 
 def netrc_path(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the path of the user's netrc file, which need not exist."""
-    return Path(environ.get("NETRC") or Path(environ.get("HOME", "/nonexistent")) / ".netrc")
+    return Path(environ.get("NETRC") or Path(environ.get("HOME") or home_of_user()) / ".netrc")
+
+
+def home_of_user() -> str:
+    """Return the home that the system has for this user. HOME may be unset, as in a service of
+    systemd, and the user's netrc file is meant there, too."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except (KeyError, OSError):  # a container with any number for its user
+        return "/nonexistent"
 
 
 def _read_netrc(environ: Mapping[str, str]) -> _Netrc:

@@ -13,7 +13,8 @@ import pytest
 
 from cxrsync.config.secret_file import Group
 from cxrsync.errors import CredentialsRefused
-from cxrsync.sources.credentials import Ask, Credentials, find
+from cxrsync.sources import credentials
+from cxrsync.sources.credentials import Ask, Credentials, find, netrc_path
 
 HOST = "physionet.org"
 NETRC = f"machine {HOST} login net password from-netrc\n"
@@ -21,8 +22,9 @@ ENVIRON = {"PHYSIONET_USERNAME": "env", "PHYSIONET_PASSWORD": "from-env"}
 
 
 @pytest.fixture(autouse=True)
-def no_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keyring", None)  # type: ignore[arg-type]
+    monkeypatch.setattr(credentials, "home_of_user", lambda: "/nonexistent")
 
 
 def private(path: Path, text: str | bytes, mode: int = 0o600) -> str:
@@ -496,3 +498,13 @@ def test_what_is_bound_to_a_host_is_taken_there(
     monkeypatch.setitem(sys.modules, "keyring", None)  # type: ignore[arg-type]
     assert find("mirror.test", None, environ).username == "net"
     assert find("mirror.test", "me", environ, ask).username == "asked for me"
+
+
+@pytest.mark.parametrize("environ", [{}, {"HOME": ""}])
+def test_without_home_the_system_knows_where_netrc_is(
+    monkeypatch: pytest.MonkeyPatch, home: dict[str, str], environ: dict[str, str]
+) -> None:
+    """A service of systemd has no HOME, and ~ is the user's home there for every other path."""
+    monkeypatch.setattr(credentials, "home_of_user", lambda: home["HOME"])
+    assert find(HOST, None, environ).password == "from-netrc"
+    assert netrc_path(environ) == Path(home["HOME"], ".netrc")

@@ -18,6 +18,7 @@ from cxrsync.sources.credentials import Credentials, find
 from cxrsync.sources.prompt import TerminalPrompt
 
 HOST = "physionet.org"
+NO_HOME = {"HOME": "/nonexistent"}
 
 
 class Terminal(io.StringIO):
@@ -36,10 +37,10 @@ def at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> TerminalPrompt:
 
 def test_a_person_is_asked_for_what_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     ask = at_a_terminal(monkeypatch)
-    assert find(HOST, None, {}, ask) == Credentials("me", "hush", "the terminal")
+    assert find(HOST, None, NO_HOME, ask) == Credentials("me", "hush", "the terminal")
     assert isinstance(sys.stderr, Terminal)
     assert HOST in sys.stderr.getvalue()
-    assert find(HOST, "she", {}, ask).username == "she"
+    assert find(HOST, "she", NO_HOME, ask).username == "she"
 
 
 def test_an_empty_name_is_no_name_and_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
