@@ -63,16 +63,38 @@ class PingURL:
         return self._parts._replace(path=f"{self._parts.path.rstrip('/')}/{word}").geturl()
 
 
-def parse_ping_url(value: object, label: str = "ping") -> PingURL:
+@dataclass(frozen=True, slots=True)
+class UnusablePing:
+    """A ping whose file cannot be used now. It must not stop a mirror; ``problem`` says why."""
+
+    problem: UsageError
+
+
+def parse_ping_url(value: object, label: str = "ping") -> PingURL | UnusablePing:
     """Return the checked URL: of a text, or of the file that ``@FILE`` names.
 
-    Raises UsageError, whose text does not contain the URL.
+    Raises UsageError, whose text does not contain the URL. What is wrong with the file, which may
+    change from night to night, is not raised, but returned.
     """
-    if isinstance(value, PingURL):
+    if isinstance(value, PingURL | UnusablePing):
         return value
     if not isinstance(value, str):
         raise UsageError(f"{label} is not text", next_step=_NEXT_STEP)
-    text = _read(value[1:], label) if value.startswith("@") else value
+    if not value.startswith("@"):
+        return _parse(value, label)
+    path = os.path.expanduser(value[1:])
+    if not os.path.isabs(path):
+        raise UsageError(
+            f"{label} names the file {path}, which is not an absolute path",
+            next_step="Write @/etc/cxrsync/ping-url, for example.",
+        )
+    try:
+        return _parse(_read(path, label), f"{label} in {path}")
+    except UsageError as problem:
+        return UnusablePing(problem)
+
+
+def _parse(text: str, label: str) -> PingURL:
     text = text.strip()
     try:
         parts = urlsplit(text)
@@ -86,13 +108,7 @@ def parse_ping_url(value: object, label: str = "ping") -> PingURL:
     return PingURL(host, parts._replace(fragment=""))
 
 
-def _read(name: str, label: str) -> str:
-    path = os.path.expanduser(name)
-    if not os.path.isabs(path):
-        raise UsageError(
-            f"{label} names the file {name}, which is not an absolute path",
-            next_step="Write @/etc/cxrsync/ping-url, for example.",
-        )
+def _read(path: str, label: str) -> str:
     try:
         with open(path, encoding="utf-8") as file:
             by_all = os.fstat(file.fileno()).st_mode & stat.S_IROTH

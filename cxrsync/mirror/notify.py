@@ -20,13 +20,15 @@ from typing import Any
 from cxrsync.cancellation import CancelToken
 from cxrsync.clock import Clock
 from cxrsync.config.job_file import MirrorJob
-from cxrsync.config.ping_url import PingURL
+from cxrsync.config.ping_url import PingURL, UnusablePing
+from cxrsync.errors import UsageError
 from cxrsync.mirror.hooks import HOOK_SECONDS, run_after, run_before
 from cxrsync.mirror.metrics_file import write_metrics
 from cxrsync.mirror.ping import ping_end, ping_start
 from cxrsync.mirror.report import MirrorReport, report_of
 from cxrsync.mirror.result import MirrorResult
 from cxrsync.operations.exit_status import is_callers_cancellation
+from cxrsync.sanitize import reason_of
 from cxrsync.threads import run_in_thread
 
 # A service manager that has sent SIGTERM kills the mirror after a while: systemd after 90 s, unless
@@ -38,9 +40,13 @@ Write = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Notifications:
-    """What a job file asks for besides its jobs; None and () where it does not."""
+    """What a job file asks for besides its jobs; None and () where it does not.
+
+    ``ping_problem``: why no ping can be sent, though one is asked for.
+    """
 
     ping: PingURL | None = None
+    ping_problem: UsageError | None = None
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     hook_seconds: float = HOOK_SECONDS
@@ -49,8 +55,11 @@ class Notifications:
 
 def notifications_of(settings: Mapping[str, Any]) -> Notifications:
     """Return what the settings of a job file ask for."""
+    ping = settings.get("ping")
+    problem = ping.problem if isinstance(ping, UnusablePing) else None
     return Notifications(
-        ping=settings.get("ping"),
+        ping=None if problem else ping,
+        ping_problem=problem,
         before=settings.get("before", ()),
         after=settings.get("after", ()),
         hook_seconds=settings.get("hook_timeout", HOOK_SECONDS),
@@ -104,6 +113,8 @@ class Notifier:
             if hook.skips:
                 self._write("skipped: the hook before asks to try again later (exit code 75)")
                 return False
+        if (problem := wanted.ping_problem) is not None:
+            self._warn(f"no ping is sent: {reason_of(problem)}. {problem.next_step}")
         if wanted.ping is not None:
             self._warn(await ping_start(wanted.ping))
         return True

@@ -34,8 +34,9 @@ def inspect_surroundings(
     """Yield what is found out about each key that ``settings`` has, but for the log."""
     wanted = notifications_of(settings)
     if wanted.ping is not None:
-        # Its form, and the file that holds it, were checked when the job file was read.
         yield Finding("ping", f"to {wanted.ping.host}, when the mirror begins and ends")
+    if (problem := wanted.ping_problem) is not None:
+        yield Finding("ping", "cannot be sent", problem)
     for key, command in (("before", wanted.before), ("after", wanted.after)):
         if command:
             yield _inspect_hook(key, command[0], environ.get("PATH", os.defpath))

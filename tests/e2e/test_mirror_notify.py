@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import signal
 from collections.abc import Callable, Iterator
@@ -137,6 +138,32 @@ def test_what_is_broken_around_the_jobs_is_a_warning(machine: Machine, check: Ch
     assert SECRET not in log(machine)
 
 
+@pytest.mark.parametrize(
+    ("content", "mode", "said"),
+    [
+        (None, 0, "cannot read "),
+        ("https://hc.test/SECRET", 0o644, "can be read by other users"),
+        ("SECRET", 0o600, "is not an http:// or https:// address"),
+    ],
+)
+def test_a_ping_file_that_cannot_be_used_stops_no_night(
+    machine: Machine, content: str | None, mode: int, said: str
+) -> None:
+    path = machine.home / "ping-url"
+    if content is not None:
+        path.write_text(content)
+        path.chmod(mode)
+    text = re.sub(r"(?m)^ping: .*$", f'ping: "@{path}"', JOBS)
+    file = initialised(machine, text)
+    done = machine.run("mirror", file)
+    assert (done.code, done.out, done.err) == (0, "", "")
+    [warning] = [line for line in log(machine).splitlines() if "warning: " in line]
+    assert "no ping is sent: " in warning
+    assert (said in warning, "SECRET" in log(machine)) == (True, False)
+    done = machine.run("mirror", "--check", file)
+    assert (done.code, said in done.err, "SECRET" in done.err) == (ExitCode.USAGE, True, False)
+
+
 def test_before_can_skip_a_night(machine: Machine, check: Check) -> None:
     requests = len(check.requests)
     file = initialised(machine, f"{JOBS}before: sh -c 'exit 75'\nafter: touch after\n")
@@ -204,12 +231,8 @@ def test_what_a_job_file_may_not_say(machine: Machine, line: str, words: str) ->
 def test_the_ping_may_be_in_a_file(machine: Machine, check: Check) -> None:
     place = machine.home / "ping"
     place.write_text(f"http://127.0.0.1:{check.port}/{SECRET}\n")
-    place.chmod(0o604)
-    text = JOBS.replace("${PING_URL}", f"'@{place}'")
-    file = write(machine, text)
-    done = machine.run("mirror", file)
-    assert (done.code, "can be read by other users" in done.err) == (ExitCode.USAGE, True)
     place.chmod(0o600)
+    text = JOBS.replace("${PING_URL}", f"'@{place}'")
     assert machine.run("mirror", initialised(machine, text)).code == 0
     assert check.asked == [f"POST /{SECRET}/start", f"POST /{SECRET}"]
 
