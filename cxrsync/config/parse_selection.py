@@ -88,6 +88,7 @@ def selection_of(
 
     ``paths``: files and folders that are selected by name.
     """
+    _check_standard_input(options)
     known = dataset_info(dataset)
     labelled_by = dataset_info(known.tables_in) if known.tables_in else known
     by_image = [name for name in _BY_IMAGE if options.get(name)]
@@ -117,6 +118,22 @@ def selection_of(
     )
     _check_for_contradictions(selection, options, known)
     return selection
+
+
+def _check_standard_input(options: Mapping[str, Any]) -> None:
+    """Raise UsageError if several lists are to be read from standard input: the second would be
+    empty, and would be blamed for it."""
+    readers = [
+        f"--{name}"
+        for name in ("subject", "study", "image", "include", "exclude")
+        for value in options.get(name) or ()
+        if value in {"@-", "@/dev/stdin", "@/dev/fd/0"}
+    ]
+    if len(readers) > 1:
+        raise UsageError(
+            f"standard input can be read only once, and {' and '.join(readers)} name it",
+            next_step="Save it to a file, and name that with @FILE.",
+        )
 
 
 def _may_have_images(known: DatasetInfo) -> bool:

@@ -167,3 +167,18 @@ def test_refused_for_other_datasets() -> None:
     assert "has no images, so --frontal selects nothing" in said
     assert "--sample-by study" in refusal(DICOM, sample=3, only="reports")
     assert make_selection({"only": "reports"}, DICOM).only == (Kind.REPORTS,)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"study": ["@-"], "image": ["@-"]},
+        {"study": ["@-", "@/dev/stdin"]},
+        {"subject": ["@/dev/stdin"], "exclude": ["@-"]},
+    ],
+)
+def test_standard_input_is_read_once(options: dict[str, list[str]]) -> None:
+    """The second list was blamed for being empty."""
+    with pytest.raises(UsageError, match="standard input can be read only once") as caught:
+        make_selection(options, "mimic-cxr-jpg")
+    assert "@FILE" in caught.value.next_step
