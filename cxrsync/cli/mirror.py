@@ -103,13 +103,14 @@ def _one_of(files: tuple[Path, ...]) -> Path:
         raise UsageError("no job file is named", next_step="Say cxrsync mirror FILE.")
     word, *more = map(str, files)
     if word in _WORDS and not os.path.lexists(word):
-        file = shlex.quote(more[-1]) if more else "FILE"
+        # Any other word may be a secret, and is not repeated.
+        file = shlex.quote(more[-1]) if more and os.path.isfile(more[-1]) else "FILE"
         raise UsageError(
             f"mirror has no command {word}", next_step=f"Say cxrsync mirror {_WORDS[word]} {file}."
         )
     if more:
         raise UsageError(
-            f"more than one job file is named: {', '.join(map(str, files))}",
+            "mirror takes FILE, and nothing else",
             next_step="Put all jobs into one file, or run cxrsync mirror once for each file.",
         )
     return files[0]

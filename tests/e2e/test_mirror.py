@@ -356,10 +356,10 @@ def test_schema_and_usage(machine: Machine, jobs: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said", "step"),
     [
-        (("check", "a.yaml"), "mirror has no command check", "cxrsync mirror --check a.yaml."),
+        (("check", "a.yaml"), "mirror has no command check", "cxrsync mirror --check FILE."),
         (("check",), "mirror has no command check", "cxrsync mirror --check FILE."),
-        (("cron", "a.yaml"), "mirror has no command cron", "cxrsync mirror --print cron a.yaml."),
-        (("a.yaml", "b.yaml"), "more than one job file is named: a.yaml, b.yaml", "into one file"),
+        (("cron", "a.yaml"), "mirror has no command cron", "cxrsync mirror --print cron FILE."),
+        (("a.yaml", "b.yaml"), "mirror takes FILE, and nothing else", "into one file"),
     ],
 )
 def test_one_file_is_named(machine: Machine, words: tuple[str, ...], said: str, step: str) -> None:
