@@ -124,6 +124,11 @@ def sha256sum(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+def image_requests(server: MiniPhysioNet) -> int:
+    counts = server.request_log.snapshot().by_path
+    return sum(each.requests for path, each in counts.items() if "/files/" in path)
+
+
 def image_bytes_sent(server: MiniPhysioNet) -> int:
     counts = server.request_log.snapshot().by_path
     return sum(each.bytes_sent for path, each in counts.items() if "/files/" in path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from another_process import another_process
 from e2e.stage import DICOM, JPG, VERSION, Ended, Machine, wait_until
 from e2e.test_scrub import make_older, records
 
@@ -203,9 +204,11 @@ def test_a_scrub_at_work_is_seen(
     [run] = seen
     assert scrub_of(run) == (0, 1)
     assert active_runs(Tree(root)) == []
-    (root / ".cxrsync/progress" / f"{run['run']}.json").write_text(json.dumps(run))
+    (root / ".cxrsync/progress" / f"{run['run']}.json").write_text(
+        json.dumps(run | another_process())
+    )
     done = machine.run("status", "--jpg")
-    assert f"a scrub is running (process {os.getpid()} on " in done.out
+    assert f"a scrub is running (process {os.getppid()} on " in done.out
     assert ": 0 of 1 due files are hashed" in done.out
     assert machine.run("mirror", str(file)) == Ended(ExitCode.LIMIT, "", "")
 

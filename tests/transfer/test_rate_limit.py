@@ -148,8 +148,7 @@ async def test_a_pause_ends_the_wait_and_lasts_until_its_end(
     waiting = [asyncio.create_task(limiter.wait_unpaused()) for _ in range(8)]
     assert all(await asyncio.gather(*waiting))
     assert 0 <= clock.now - began - 10 - 12 * 3600 <= 1
-    [said] = events
-    assert isinstance(said, Waiting)
+    [said] = [event for event in events if isinstance(event, Waiting)]
     assert said.what == "paused until 20:00 by --limit-rate"
     assert said.at_most == pytest.approx(12 * 3600, abs=1)
 
