@@ -28,6 +28,7 @@ from cxrsync.storage.publish import VerifiedFile
 from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.storage.zip_reader import InvalidArchive, Member, members, read_member
 from cxrsync.sync.publisher import PublishItem
+from cxrsync.sync.save_partials import save_and_close
 from cxrsync.sync.sync_context import SyncContext
 from cxrsync.threads import run_in_thread
 from cxrsync.transfer.pool import fetch_alone
@@ -102,8 +103,7 @@ class ReportArchive:
             return plan
         finally:
             if not submitted:
-                await run_in_thread(partial.save)
-                partial.close()
+                await save_and_close([partial])
 
     def _find_entry(self) -> tuple[int, Entry] | None:
         """Return offset and entry of the archive; None if it may not be used.

@@ -24,6 +24,7 @@ from cxrsync.storage.publish import VerifiedFile, continue_short_file, copy_publ
 from cxrsync.sync.digest_mismatch import Observation, Verdict, judge
 from cxrsync.sync.file_job import FileJob
 from cxrsync.sync.publisher import PublishItem
+from cxrsync.sync.save_partials import save_and_close
 from cxrsync.sync.sync_context import SyncContext
 from cxrsync.threads import run_in_thread
 from cxrsync.transfer.segments import Segment
@@ -339,10 +340,7 @@ class Scheduler:
         return CxrsyncError(f"cannot write: {reason_of(problem)}")
 
     async def close(self) -> None:
-        """Save and close the partials of all running transfers; ignore errors of the disk."""
-        for transfer in self._jobs:
-            with suppress(OSError):  # the error that ended the run is the one to report
-                await run_in_thread(transfer.partial.save)
-            with suppress(OSError):
-                transfer.partial.close()
+        """Save and close the partials of all running transfers; ignore their errors."""
+        partials = [transfer.partial for transfer in self._jobs]
         self._jobs.clear()
+        await save_and_close(partials)

@@ -17,7 +17,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -111,20 +110,9 @@ def cxrsync(words: Sequence[str], environment: Mapping[str, str]) -> Ended:
             code = done.code
         gc.collect()  # what the command forgot to close complains now, on its own stderr
     assert isinstance(code, int)
-    left = _left_open(environment.get("CXRSYNC_DEST"))
+    left = open_below(environment.get("CXRSYNC_DEST"))
     assert left == [], f"the command left files open: {left}"
     return Ended(code, out.text(), err.text())
-
-
-def _left_open(folder: str | None) -> list[str]:
-    """The files below a folder that stay open. A thread may still be closing one, and an error of
-    the run may still hold one."""
-    for _ in range(20):
-        if not (left := open_below(folder)):
-            break
-        time.sleep(0.05)
-        gc.collect()
-    return left
 
 
 def open_below(folder: str | None) -> list[str]:

@@ -367,8 +367,7 @@ def test_by_force(
     machine.dest = small_disk(options)
     assert foretell(machine, "--jpg", "--force")["fits"] is False
 
-    # A process: one that stays may hold a partial open for a while after such an end.
-    full = machine.run_process("pull", "--jpg", "--force")
+    full = machine.pull("--jpg", "--force")
 
     assert full.code == 7
     assert "will not fit" not in full.err

@@ -4,11 +4,13 @@ import asyncio
 import errno
 import hashlib
 import os
+import threading
 from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -215,6 +217,46 @@ async def test_a_follower_of_a_failed_file_is_fetched(tmp_path: Path) -> None:
     assert run.results() == {A: Result.FAILED, B: Result.FETCHED, C: Result.COPIED}
     assert run.outcomes[A].reason == "404"
     assert source.times(A) == 1  # the answer is final
+
+
+@dataclass(eq=False)
+class Held:
+    """A transfer and its partial: saved only when ``may_save`` is set."""
+
+    saving: threading.Event = field(default_factory=threading.Event)
+    may_save: threading.Event = field(default_factory=threading.Event)
+    problem: Exception | None = None
+    calls: list[str] = field(default_factory=list)
+
+    @property
+    def partial(self) -> Self:
+        return self
+
+    def save(self) -> None:
+        self.saving.set()
+        assert self.may_save.wait(60)
+        self.calls.append("save")
+        if self.problem is not None:
+            raise self.problem
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+async def test_whatever_happens_meanwhile_each_partial_is_saved_and_closed(tmp_path: Path) -> None:
+    """The publisher meets the full disk, too, and its error cancels the task that closes."""
+    scheduler = await Run(tmp_path, ScriptedSource({})).go()
+    held = [Held(), Held(problem=OSError(errno.ENOSPC, "full")), Held(problem=DiskError("full"))]
+    held.append(Held())
+    scheduler._jobs.update(dict.fromkeys(held))  # type: ignore[call-overload]
+    closing = asyncio.create_task(scheduler.close())
+    await asyncio.to_thread(held[0].saving.wait, 60)
+    closing.cancel()
+    for each in held:
+        each.may_save.set()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert [each.calls for each in held] == [["save", "close"]] * 4
 
 
 # ── the wrong bytes ────────────────────────────────────────────────────────────────────────────
