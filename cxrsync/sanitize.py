@@ -60,6 +60,8 @@ _ID = re.compile(
 # What may hold a password or a signature: all before the last @ of an address's host, its query and
 # its fragment. A Path of an address has one slash after its scheme.
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:/{1,2}", re.IGNORECASE)
+_USER_IN_TEXT = re.compile(r"(?:(?<=://)|(?<=:/)(?!/))[^\s'\"]*@")
+_QUERY_IN_TEXT = re.compile(r"([a-z][a-z0-9+.-]*:/{1,2}[^\s?#'\"]+)[?#][^\s'\"]+", re.IGNORECASE)
 _USER = re.compile(
     r"(?:(?<=:/)|(?<=//))[^\s/][^\s]*@|^(?![a-z0-9+.-]+:/)[^/\s:@]*:[^\s]*@", re.IGNORECASE
 )
@@ -77,6 +79,13 @@ def shown_word(word: str) -> str:
         word = _USER.sub("…@", word)
         word = re.sub(r"[?#].*", "?…", word, count=1, flags=re.DOTALL)
     return word
+
+
+def without_secrets(text: str) -> str:
+    """Return a message in which no address has a user, a password or a query. Users paste signed
+    addresses as values of any option, and a message quotes the value."""
+    text = _USER_IN_TEXT.sub("…@", text)
+    return _QUERY_IN_TEXT.sub(r"\1?…", text)
 
 
 def reason_of(problem: BaseException) -> str:

@@ -15,11 +15,29 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cxrsync.errors import CxrsyncError, Interrupted
-from cxrsync.sanitize import printable, reason_of, trace, without_ids
+from cxrsync.sanitize import printable, reason_of, trace, without_ids, without_secrets
 from cxrsync.storage.filesystem import UnexpectedFile
 
 many = settings(max_examples=200)
 SECRET = "sessionid=SECRETSESSION123"
+
+
+# ── messages ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no a: https://alice:hun/ter2@host/x is none", "no a: https://…@host/x is none"),
+        ("--report 'https:/alice:x@host/x?sig=S#f' is", "--report 'https:/…@host/x?…' is"),
+        ("see https://host/x#part.", "see https://host/x?…"),
+        ("see https://physionet.org/content/x/1.0/", "see https://physionet.org/content/x/1.0/"),
+        ("/data/a@b is no folder; mail me@example.org?", None),
+        ("PHI-report@physionet.org; what is it?", None),
+    ],
+)
+def test_a_message_shows_no_secret_of_an_address(text: str, shown: str | None) -> None:
+    assert without_secrets(text) == (shown or text)
 
 
 # ── exceptions ─────────────────────────────────────────────────────────────────────────────────

@@ -19,7 +19,7 @@ from cxrsync.cli.unknown_option import unknown_option
 from cxrsync.config.option_table import BY_NAME
 from cxrsync.config.option_value import TRUE_WORDS
 from cxrsync.errors import CxrsyncError, ExitCode
-from cxrsync.sanitize import reason_of, trace
+from cxrsync.sanitize import reason_of, trace, without_secrets
 from cxrsync.ui.console import Output, open_standard_streams, redirect_to_null, to_stderr
 
 # Name → module and function. A module is imported only when its command is used.
@@ -219,9 +219,9 @@ def _last_resort(problem: Exception, *, traced: bool) -> int:
 
 def say_error(problem: Exception, *, traced: bool = False) -> None:
     """Print an error and its next step to stderr; with ``traced``, its traceback first."""
-    what = reason_of(problem)
+    what = without_secrets(reason_of(problem))
     if isinstance(problem, CxrsyncError):
-        next_step = problem.next_step
+        next_step = without_secrets(problem.next_step)
     else:
         what = f"unexpected {what}. Nothing that was downloaded is lost."
         next_step = "Run the command again with `cxrsync --debug` and report the traceback."

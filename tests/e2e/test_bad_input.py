@@ -45,6 +45,20 @@ def test_usage(machine: Machine, words: list[str], said: list[str]) -> None:
     assert not list(machine.dest.rglob("*.jpg"))
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["mirror", "pull --jpg --label", "pull --jpg --shard", "pull --jpg --only", "status --html",
+     "pull --jpg --limit", "pull --jpg --view", "diff", "verify --jpg --image", "head", "info"],
+)  # fmt: skip
+@pytest.mark.parametrize("word", ["https://alice:hunter2@x.org/a", "https://x.org/a?sig=hunter2"])
+def test_no_message_shows_the_secret_of_a_pasted_address(
+    machine: Machine, words: str, word: str
+) -> None:
+    ended = machine.run(*words.split(), word)
+    assert ended.code
+    assert "hunter2" not in ended.out + ended.err
+
+
 def test_a_destination_that_is_a_file(machine: Machine, server: MiniPhysioNet) -> None:
     machine.dest.write_text("in the way")
     ended = machine.pull("--jpg", "--shard", "p10")
