@@ -27,11 +27,11 @@ from cxrsync.errors import CxrsyncError, ExitCode, OutputLost, UsageError, worst
 from cxrsync.events import EventSink
 from cxrsync.mirror.check import JobCheck
 from cxrsync.mirror.check import check as check_job
+from cxrsync.mirror.check_outputs import check_outputs
 from cxrsync.mirror.mirror import init
 from cxrsync.mirror.mirror import mirror as run_jobs
 from cxrsync.mirror.notify import Notifier, Write, notifications_of
 from cxrsync.mirror.result import MirrorResult
-from cxrsync.mirror.surroundings import inspect_surroundings
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.threads import run_in_thread
@@ -224,7 +224,7 @@ def _check(file: MirrorFile, verbosity: Verbosity) -> int:
         log.check()
         if log.lost is not None:
             errors.append(OutputLost(str(log.lost), next_step=_CREATE_FOLDER))
-    for finding in inspect_surroundings(file.settings):
+    for finding in check_outputs(file.settings):
         if finding.error is None:
             verbosity.output.write_lines([f"{finding.key}: {finding.text}"])
         else:

@@ -11,8 +11,8 @@ from cxrsync import __version__
 from cxrsync.config.permissions import Permissions
 from cxrsync.config.quantities import Share
 from cxrsync.config.selection import Selection
+from cxrsync.config.time_window import Window
 from cxrsync.config.timetable import Timetable
-from cxrsync.config.window import Window
 
 LATEST = "latest"
 DEFAULT_DEST = "physionet.org/files"

@@ -21,8 +21,8 @@ from cxrsync.config.permissions import parse_permissions
 from cxrsync.config.ping_url import parse_ping_url
 from cxrsync.config.python_values import MAX_INT, advice, id_text, index, listed
 from cxrsync.config.quantities import Share, parse_amount, parse_duration, parse_share
+from cxrsync.config.time_window import parse_window
 from cxrsync.config.timetable import parse_timetable
-from cxrsync.config.window import parse_window
 from cxrsync.errors import UsageError
 
 TRUE_WORDS = frozenset({"1", "true", "t", "yes", "y", "on"})

@@ -28,7 +28,7 @@ class Finding:
     error: CxrsyncError | None = None
 
 
-def inspect_surroundings(
+def check_outputs(
     settings: Mapping[str, Any], environ: Mapping[str, str] = os.environ
 ) -> Iterator[Finding]:
     """Yield what is found out about each key that ``settings`` has, but for the log."""

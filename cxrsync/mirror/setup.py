@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxrsync.config.job_file import MirrorFile
-from cxrsync.config.window import Window
+from cxrsync.config.time_window import Window
 from cxrsync.errors import UsageError
 
 PASSWORD_FILE = Path("/etc/cxrsync/physionet-password")

@@ -12,7 +12,7 @@ from cxrsync.cancellation import CancelToken
 from cxrsync.catalog.load import load
 from cxrsync.clock import Clock, utc_now
 from cxrsync.config.job import Job
-from cxrsync.config.window import Window
+from cxrsync.config.time_window import Window
 from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.run_context import RunContext
 from cxrsync.errors import ExitCode, UsageError

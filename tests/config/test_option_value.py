@@ -20,9 +20,9 @@ from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS, OPTIONS
 from cxrsync.config.option_value import check_options, check_value, parse_text
 from cxrsync.config.parse_job import make_job
 from cxrsync.config.quantities import parse_duration, spell_duration
+from cxrsync.config.time_window import Window
 from cxrsync.config.timetable import Timetable
 from cxrsync.config.wall_clock import DaySpan
-from cxrsync.config.window import Window
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.model import Kind
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from cxrsync.config.time_window import Window, parse_window
 from cxrsync.config.timetable import Timetable, parse_timetable
 from cxrsync.config.wall_clock import DaySpan, next_change
-from cxrsync.config.window import Window, parse_window
 from cxrsync.errors import UsageError
 
 BERLIN = ZoneInfo("Europe/Berlin")

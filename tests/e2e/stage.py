@@ -124,6 +124,16 @@ def sha256sum(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+JOB_DEFAULTS = f"""
+defaults:
+  dest: ${{CXRSYNC_DEST}}
+  base_url: ${{CXRSYNC_BASE_URL}}
+  ca_file: ${{CXRSYNC_CA_FILE}}
+  dataset_version: "{VERSION}"
+"""
+"""The beginning of a job file for a :class:`Machine`; more defaults may follow."""
+
+
 def image_requests(server: MiniPhysioNet) -> int:
     counts = server.request_log.snapshot().by_path
     return sum(each.requests for path, each in counts.items() if "/files/" in path)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from another_process import another_process
-from e2e.stage import DICOM, JPG, VERSION, Ended, Machine, fingerprint, wait_until
+from e2e.stage import DICOM, JOB_DEFAULTS, JPG, VERSION, Ended, Machine, fingerprint, wait_until
 
 from cxrsync.cancellation import CancelToken
 from cxrsync.config.job_keys import as_keys
@@ -21,13 +21,9 @@ from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.demo.walkthrough import DemoSetup
 from cxrsync.errors import ExitCode, WillNotFit
 
-JOBS = f"""
-defaults:
-  dest: ${{CXRSYNC_DEST}}
-  base_url: ${{CXRSYNC_BASE_URL}}
-  ca_file: ${{CXRSYNC_CA_FILE}}
-  dataset_version: "{VERSION}"
-jobs:
+JOBS = (
+    JOB_DEFAULTS
+    + """jobs:
   - name: jpg
     jpg: true
     shard: p10
@@ -36,6 +32,7 @@ jobs:
     metadata_only: true
 log: mirror.log
 """
+)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e.stage import JPG, VERSION, Machine
+from e2e.stage import JOB_DEFAULTS, JPG, VERSION, Machine
 
 from cxrsync.cancellation import CancelToken
 from cxrsync.clock import Clock
@@ -19,18 +19,15 @@ from cxrsync.mirror.result import MirrorResult
 from cxrsync.storage.state_db import State
 from cxrsync.storage.tree import Tree
 
-JOBS = f"""
-defaults:
-  dest: ${{CXRSYNC_DEST}}
-  base_url: ${{CXRSYNC_BASE_URL}}
-  ca_file: ${{CXRSYNC_CA_FILE}}
-  dataset_version: "{VERSION}"
-  jpg: true
+JOBS = (
+    JOB_DEFAULTS
+    + """  jpg: true
 jobs:
   - shard: p10
     trash_keep: 10d
-    window: "{{window}}"
+    window: "{window}"
 """
+)
 BEGIN = 1_800_054_000.0  # 15 January 2027, 23:00 UTC
 HOUR = time.localtime(BEGIN).tm_hour
 WINDOW = f"{HOUR:02}:00-{(HOUR + 8) % 24:02}:00"

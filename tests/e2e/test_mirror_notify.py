@@ -10,20 +10,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from e2e.stage import VERSION, Machine, wait_until
+from e2e.stage import JOB_DEFAULTS, Machine, wait_until
 from sources.http.ping_service import SECRET, Check, served
 
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import ExitCode
 from cxrsync.mirror.metrics_file import parse_metrics
 
-JOBS = f"""
-defaults:
-  dest: ${{CXRSYNC_DEST}}
-  base_url: ${{CXRSYNC_BASE_URL}}
-  ca_file: ${{CXRSYNC_CA_FILE}}
-  dataset_version: "{VERSION}"
-jobs:
+JOBS = (
+    JOB_DEFAULTS
+    + """jobs:
   - name: dicom
     dicom: true
     metadata_only: true
@@ -31,9 +27,10 @@ jobs:
     jpg: true
     metadata_only: true
 log: mirror.log
-ping: ${{PING_URL}}
+ping: ${PING_URL}
 metrics_file: metrics/cxrsync.prom
 """
+)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from another_process import another_process
-from e2e.stage import DICOM, JPG, VERSION, Ended, Machine, wait_until
+from e2e.stage import DICOM, JOB_DEFAULTS, JPG, VERSION, Ended, Machine, wait_until
 from e2e.test_scrub import make_older, records
 
 from cxrsync.cancellation import CancelToken
@@ -30,13 +30,9 @@ from cxrsync.storage.lock import Lock
 from cxrsync.storage.tree import Tree
 from cxrsync.sync.scrub import Scrubber
 
-JOBS = f"""
-defaults:
-  dest: ${{CXRSYNC_DEST}}
-  base_url: ${{CXRSYNC_BASE_URL}}
-  ca_file: ${{CXRSYNC_CA_FILE}}
-  dataset_version: "{VERSION}"
-  scrub: 30d
+JOBS = (
+    JOB_DEFAULTS
+    + """  scrub: 30d
 jobs:
   - name: jpg
     jpg: true
@@ -44,6 +40,7 @@ jobs:
 log: mirror.log
 metrics_file: cxrsync.prom
 """
+)
 DICOM_JOB = "jobs:\n  - name: dicom\n    dicom: true\n    metadata_only: true\n"
 
 

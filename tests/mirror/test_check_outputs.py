@@ -8,13 +8,13 @@ import pytest
 
 from cxrsync.config.ping_url import parse_ping_url
 from cxrsync.errors import ExitCode
-from cxrsync.mirror.surroundings import Finding, inspect_surroundings
+from cxrsync.mirror.check_outputs import Finding, check_outputs
 
 PATH = {"PATH": "/usr/bin:/bin"}
 
 
 def inspect(settings: dict[str, Any], **environ: str) -> Finding:
-    [finding] = inspect_surroundings(settings, {**PATH, **environ})
+    [finding] = check_outputs(settings, {**PATH, **environ})
     return finding
 
 
@@ -29,14 +29,14 @@ def test_what_would_work(tmp_path: Path) -> None:
         "metrics_file": tmp_path / "cxrsync.prom",
         "report": tmp_path / "report.html",
     }
-    found = list(inspect_surroundings(settings, PATH))
+    found = list(check_outputs(settings, PATH))
     assert [each.key for each in found] == list(settings)
     assert [each.error for each in found] == [None] * 5
     assert "hc-ping.com" in found[0].text
     assert "secret-uuid" not in "".join(each.text for each in found)
     assert not any("warning" in each.text for each in found)
     assert [path.name for path in tmp_path.iterdir()] == ["tell-me"]
-    assert list(inspect_surroundings({}, PATH)) == []
+    assert list(check_outputs({}, PATH)) == []
 
 
 @pytest.mark.parametrize(

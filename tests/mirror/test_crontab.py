@@ -4,7 +4,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from cxrsync.config.window import parse_window
+from cxrsync.config.time_window import parse_window
 from cxrsync.mirror.crontab import crontab_line, crontab_text, time_for
 from cxrsync.mirror.setup import MirrorSetup
 

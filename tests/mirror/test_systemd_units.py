@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cxrsync.config.window import parse_window
+from cxrsync.config.time_window import parse_window
 from cxrsync.errors import UsageError
 from cxrsync.mirror.setup import MirrorSetup, outermost
 from cxrsync.mirror.systemd_units import service_lines, systemd_text, timer_lines
