@@ -28,7 +28,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LEVELS: list[set[str]] = [
     {"__main__"},
     {"cli"},
-    {"api", "mirror"},
+    {"api", "mirror", "distributed"},
     {"operations", "ui"},
     {"sync"},
     {"plan"},
@@ -101,7 +101,7 @@ def complaint(importer: str, target: str) -> str | None:
         return None
     if package == "cxrsync":  # its __init__ offers the Python interface
         is_right = other == "api"
-    elif package == "demo" or (package, other) == ("mirror", "ui"):
+    elif package == "demo" or (package, other) in {("mirror", "ui"), ("distributed", "ui")}:
         is_right = False  # code that it shared with cxrsync could not be tested with it
     elif other == "demo":
         is_right = package == "cli"

@@ -36,6 +36,7 @@ _COMMANDS = {
     "logout": "cxrsync.cli.login:logout",
     "whoami": "cxrsync.cli.login:whoami",
     "mirror": "cxrsync.cli.mirror:mirror",
+    "slurm": "cxrsync.cli.slurm:slurm",
     "demo": "cxrsync.cli.demo:demo",
 }
 
@@ -103,6 +104,7 @@ def cli(ctx: click.Context, /, verbose: bool, quiet: bool, as_json: bool, **_deb
       cxrsync verify --jpg                hash the local files again
       cxrsync status --jpg                count verified and missing files, by shard
       cxrsync mirror jobs.yaml            run a file of jobs unattended, as from cron
+      cxrsync slurm pull --jpg            print a SLURM script for a pull over many nodes
       cxrsync demo                        try all of this on this machine, without an account
 
     These options, and --json, may also stand after the command.

@@ -12,6 +12,7 @@ from cxrsync.cli.main import Verbosity, say_error
 from cxrsync.ui.log_file import LogFile
 from cxrsync.ui.log_lines import LineReporter, ProgressLines
 from cxrsync.ui.reporters import Reporters, SummaryReporter
+from cxrsync.ui.summary_file import SummaryFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +23,12 @@ class OutputOptions:
     progress: str
     progress_interval: float
     log_file: Path | None
+    summary_file: Path | None = None
 
     @classmethod
     def taken_from(cls, options: dict[str, Any]) -> OutputOptions:
         """Take the options of the output out of a command's options."""
-        names = ("as_json", "progress", "progress_interval", "log_file")
+        names = ("as_json", "progress", "progress_interval", "log_file", "summary_file")
         return cls(*(options.pop(name) for name in names))
 
 
@@ -34,14 +36,17 @@ class OutputOptions:
 def reporting(verbosity: Verbosity, output: OutputOptions) -> Iterator[Reporters]:
     """Yield the reporters that the options ask for, until the end of the command.
 
-    Raises: OutputLost if the log cannot be written at the beginning. If that happens later, the
-    command goes on, and says so at its end.
+    Raises: OutputLost if the log or the summary cannot be written at the beginning. If that happens
+    later, the command goes on, and says so at its end.
     """
     log = None if output.log_file is None else LogFile(output.log_file)
     if log is not None:
         log.check()
         if log.lost is not None:
             raise log.lost
+    summary = None if output.summary_file is None else SummaryFile(output.summary_file)
+    if summary is not None:
+        summary.check()
     with Reporters(
         verbosity.level,
         json_to=verbosity.output if output.as_json else None,
@@ -52,6 +57,10 @@ def reporting(verbosity: Verbosity, output: OutputOptions) -> Iterator[Reporters
             reporters.add(LineReporter(log.write, verbose=verbosity.level > 0))
             reporters.add(ProgressLines(log.write, output.progress_interval, stamped=False))
             reporters.add(SummaryReporter(log.write))
+        if summary is not None:
+            reporters.add(summary)
         yield reporters
+    if summary is not None and summary.lost is not None:
+        say_error(summary.lost)
     if log is not None and log.lost is not None:
         say_error(log.lost)

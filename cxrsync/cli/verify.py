@@ -42,6 +42,7 @@ from cxrsync.ui.reporters import Reporters
 @option("repair")
 @option("scrub")
 @option("acknowledge")
+@option("only_partition")
 @output_options
 @click.pass_obj
 def verify(

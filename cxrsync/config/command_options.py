@@ -80,6 +80,46 @@ COMMAND = (
     ),
 )  # fmt: skip
 
+SLURM = (
+    Option(
+        "tasks", Type.INT, Group.COMMAND, metavar="N", at_least=1,
+        help="So many tasks at a time [default: one for each partition, if --connections allows "
+        "that]. --connections is the total of all.",
+        near="at_once ntasks array_limit throttle nodes",
+    ),
+    Option(
+        "time", Type.TEXT, Group.COMMAND, metavar="D-HH:MM:SS", example="1-00:00:00",
+        default="24:00:00",
+        help="The time limit of a task, in SLURM's form; what is left is requeued [default: "
+        "{default}].",
+        near="walltime time_limit t",
+    ),
+    Option(
+        "mem", Type.TEXT, Group.COMMAND, metavar="SIZE", example="1G", default="1G",
+        help="The memory of a task, in SLURM's form [default: {default}].", near="memory ram",
+    ),
+    Option(
+        "cpus", Type.INT, Group.COMMAND, metavar="N", at_least=1, default=1,
+        help="The cores of a task [default: {default}]; verify uses all of them.",
+        near="cpus_per_task cores c",
+    ),
+    Option(
+        "sbatch", Type.TEXT, Group.COMMAND, metavar="OPTION", example="--account=radiology",
+        repeatable=True,
+        help='Another option of sbatch, such as "--account=radiology"; repeatable.',
+        near="directive slurm_option slurm_options account qos",
+    ),
+    Option(
+        "no_verify", Type.FLAG, Group.COMMAND,
+        help="When all tasks have ended, only gather their results; do not hash every file again.",
+        near="skip_verify without_verify",
+    ),
+    Option(
+        "submit", Type.FLAG, Group.COMMAND,
+        help="Submit the script with sbatch, too.", near="run start go",
+    ),
+)  # fmt: skip
+
 OUTPUT = (
     Option(
         "json", Type.FLAG, Group.OUTPUT,
@@ -103,6 +143,12 @@ OUTPUT = (
         help="Append what is said to FILE, too, each line with its time. It names files: it gets "
         "the mode 0600. logrotate may move it away at any time.",
         near="log logfile o_log output_log append_output",
+    ),
+    Option(
+        "summary_file", Type.PATH, Group.OUTPUT, metavar="FILE", example="summaries.jsonl",
+        advanced=True,
+        help="Append the summary to FILE, as one line of JSON, however the command ends.",
+        near="summary_json json_summary results_file",
     ),
 )  # fmt: skip
 

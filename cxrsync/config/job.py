@@ -123,6 +123,8 @@ class Job:
     keep_runs: how many logs of runs the tree keeps.
     permissions: for a group that reads the tree; None: those that the tree has already.
     must_exist: the tree is there already, so that a run creates none; a mirror says so of its jobs.
+    partitions: of what is selected, only the files in these partitions; empty: in all. A job is
+    divided among machines by it; the selection, and what the states record of it, stay the same.
     """
 
     dataset: str
@@ -144,6 +146,7 @@ class Job:
     keep_runs: int = KEPT_RUNS
     permissions: Permissions | None = None
     must_exist: bool = False
+    partitions: frozenset[str] = frozenset()
 
     @property
     def named_version(self) -> str | None:

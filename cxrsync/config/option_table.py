@@ -7,7 +7,7 @@ an error. The module imports neither click nor YAML, because every command impor
 
 from __future__ import annotations
 
-from cxrsync.config.command_options import COMMAND, OUTPUT, PROGRAM
+from cxrsync.config.command_options import COMMAND, OUTPUT, PROGRAM, SLURM
 from cxrsync.config.job import MAX_CONNECTIONS, Job, Link, Reports
 from cxrsync.config.limit_options import LIMITS
 from cxrsync.config.option import Group, Option, Type
@@ -244,6 +244,15 @@ _SOURCE = (
     ),
 )  # fmt: skip
 
+PARTITION = Option(
+    "only_partition", Type.SHARD, Group.PULL, metavar="P10|root", repeatable=True, example="p10",
+    advanced=True,
+    help="Of what is selected, only the files in this shard, or outside of all shards (root): one "
+    "task of a job array. The sample, the limit and the record are those of the whole job; "
+    "repeatable.",
+    near="partitions task array_task only_shard",
+)  # fmt: skip
+
 _PULL = (
     Option(
         "with_reports", Type.FLAG, Group.PULL,
@@ -283,13 +292,14 @@ _PULL = (
         "listed, but do not count as failures (exit 0).",
         near="ack acknowledged known known_bad ignore_mismatch allow_mismatch baseline",
     ),
+    PARTITION,
     *REFRESH,
 )  # fmt: skip
 
 OPTIONS: tuple[Option, ...] = (
     *(*_DATASET, *_SELECTION, _DEST),
     *(*_TRANSFER, *_SOURCE, *_PULL),
-    *(*COMMAND, *OUTPUT, *PROGRAM),
+    *(*COMMAND, *SLURM, *OUTPUT, *PROGRAM),
 )
 BY_NAME = {option.name: option for option in OPTIONS}
 JOB_OPTIONS = tuple(option for option in OPTIONS if option.is_of_job)

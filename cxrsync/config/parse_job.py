@@ -24,7 +24,7 @@ from cxrsync.config.local_path import absolute, existing
 from cxrsync.config.option_value import check_options
 from cxrsync.config.parse_acknowledged_mismatches import read_acknowledged
 from cxrsync.config.parse_place import choose
-from cxrsync.config.parse_selection import selection_of
+from cxrsync.config.parse_selection import parse_partitions, selection_of
 from cxrsync.config.selection import Selection
 from cxrsync.config.timetable import Timetable
 from cxrsync.errors import UsageError
@@ -126,6 +126,17 @@ def _with_reports(options: Mapping[str, Any], selection: Selection, dataset: str
     return wanted
 
 
+def _partitions(options: Mapping[str, Any]) -> frozenset[str]:
+    partitions = parse_partitions(options.get("only_partition", ()))
+    if partitions and options.get("reports") == Reports.ZIP.value:
+        raise UsageError(
+            "--reports zip cannot be combined with --only-partition: one archive has the reports "
+            "of all shards",
+            next_step="Fetch the reports in a run of their own: --only reports --reports zip.",
+        )
+    return partitions
+
+
 def make_job(options: Mapping[str, Any], places: Sequence[str] = ()) -> Job:
     """Return the Job of these options: names as in the option table, and typed values.
 
@@ -161,4 +172,5 @@ def make_job(options: Mapping[str, Any], places: Sequence[str] = ()) -> Job:
         acknowledged=frozenset() if known is None else read_acknowledged(known),
         refresh=_refresh(options),
         permissions=options.get("permissions"),
+        partitions=_partitions(options),
     )

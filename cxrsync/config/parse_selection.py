@@ -26,7 +26,7 @@ from cxrsync.config.parse_globs import parse_globs
 from cxrsync.config.parse_ids import IMAGE, STUDY, SUBJECT, parse_ids
 from cxrsync.config.selection import CHEXPERT, Label, Sample, Selection, Unit
 from cxrsync.errors import UsageError
-from cxrsync.model import Kind
+from cxrsync.model import ROOT, Kind
 
 FRONTAL = ("PA", "AP")
 LATERAL = ("LATERAL", "LL")
@@ -61,6 +61,22 @@ def parse_shards(values: Iterable[str]) -> tuple[str, ...]:
             )
         shards.update(f"p{number:02}" for number in range(first, last + 1))
     return tuple(sorted(shards))
+
+
+def parse_partitions(values: Iterable[str]) -> frozenset[str]:
+    """Return the partitions that values such as ``root`` and ``p10-p12`` name. Raises UsageError.
+
+    A partition is a shard, or ``root``: the files outside of all shards.
+    """
+    words = [word.casefold() for word in _words(values)]
+    partitions = {ROOT} if ROOT in words else set()
+    for word in words:
+        if word != ROOT and _SHARDS.fullmatch(word) is None:
+            raise UsageError(
+                f"--only-partition {word!r} is not a partition",
+                next_step="Write root (the files outside of all shards), or p10 to p19.",
+            )
+    return frozenset(partitions.union(parse_shards(word for word in words if word != ROOT)))
 
 
 def _words(values: Iterable[str], *, at_blanks: bool = True) -> list[str]:

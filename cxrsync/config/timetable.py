@@ -58,6 +58,11 @@ class Timetable:
         """The lowest rate that is no pause; None where there is no limit at any time."""
         return min((rate for rate in self.rates if rate), default=None)
 
+    def __str__(self) -> str:
+        """The timetable as ``--limit-rate`` takes it."""
+        spans = [f"{span}={_spelled(rate)}" for span, rate in self.spans]
+        return ",".join(spans) or _spelled(self.otherwise)
+
     def _rate(self, minute: int) -> Rate | None:
         for span, rate in self.spans:
             if span.covers(minute):
@@ -102,6 +107,10 @@ def _timetable(entries: Iterable[tuple[object, object]], label: str) -> Timetabl
                 next_step="Let one span end where the next begins.",
             )
     return Timetable(spans)
+
+
+def _spelled(rate: Rate | None) -> str:
+    return OFF if rate is None else f"{rate:.0f}"
 
 
 def _rate(value: object, label: str) -> Rate | None:

@@ -63,6 +63,17 @@ class ResolvedSelection:
             return self
         return replace(self, is_wanted=lambda path: path not in paths and is_wanted(path))
 
+    def in_partitions(self, names: frozenset[str]) -> ResolvedSelection:
+        """Return those of the selected files that are in these partitions; all if none is named."""
+        is_wanted = self.is_wanted
+        if not names:
+            return self
+        return replace(
+            self,
+            is_wanted=lambda path: partition_of(path) in names and is_wanted(path),
+            partitions=self.partitions & names,
+        )
+
     def in_root(self, kinds: frozenset[Kind]) -> ResolvedSelection:
         """Return those of the selected files that are in the root and of one of ``kinds``."""
         is_wanted, kind_of = self.is_wanted, self.target.dataset.kind_of

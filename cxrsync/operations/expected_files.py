@@ -25,13 +25,15 @@ class Expectation:
     """The files that a tree should hold.
 
     ``description``: of the selections, for people. ``only_present``: it is not recorded what was
-    pulled, so only the files that are there can be checked.
+    pulled, so only the files that are there can be checked. ``partitions``: those that the job is
+    about; empty for all.
     """
 
     selected: ResolvedSelection
     description: str
     selections: tuple[Selection, ...]
     only_present: bool = False
+    partitions: frozenset[str] = frozenset()
 
     @property
     def target(self) -> Target:
@@ -67,12 +69,15 @@ def expectation(target: Target, job: Job, *, everything: bool) -> Iterator[Expec
     with closing(_open_manifest(selections, tables)) as manifest:
         if not selections:
             present = ResolvedSelection(target, manifest, lambda _: True, manifest.partitions)
-            yield Expectation(present, "what is there", (job.selection,), only_present=True)
+            present = present.in_partitions(job.partitions)
+            yield Expectation(present, "what is there", (job.selection,), True, job.partitions)
             return
-        selected = resolve_selection(selections, manifest, tables)
+        selected = resolve_selection(selections, manifest, tables).in_partitions(job.partitions)
         if not is_explicit:  # the pull said what it left out
             selected = replace(selected, left_out=())
-        yield Expectation(selected, "; ".join(map(str, selections)), selections)
+        yield Expectation(
+            selected, "; ".join(map(str, selections)), selections, partitions=job.partitions
+        )
 
 
 def _open_manifest(selections: Sequence[Selection], tables: Tables) -> ManifestFile:

@@ -17,7 +17,7 @@ from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.run_context import RunContext
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.events import Event, EventSink, LimitReached, Notice, RunSummary
-from cxrsync.model import Kind
+from cxrsync.model import ROOT, Kind
 from cxrsync.operations.exit_status import explain, is_callers_cancellation
 from cxrsync.operations.linked_reports import check_followers, follow
 from cxrsync.operations.prepare import prepare
@@ -149,8 +149,8 @@ async def _empty_trash(run: RunContext) -> None:
     """Delete what is in the trash for too long. It comes before the files of the run: they may need
     the space."""
     keep, tree = run.job.refresh.trash_keep, run.target.tree
-    if keep is None:
-        return
+    if keep is None or (run.job.partitions and ROOT not in run.job.partitions):
+        return  # of the tasks of a job array one does it
 
     def empty() -> Emptied:
         in_use = {run.stamp, *(str(each["run"]) for each in active_runs(tree))}
@@ -202,7 +202,11 @@ def _order(
 
 
 def _refuse_nothing(run: RunContext, selected: ResolvedSelection) -> None:
-    if not run.stats.selected:
+    """Raise UsageError if nothing is selected. A partition without selected files is no error."""
+    if not run.stats.selected and run.job.partitions:
+        names = ", ".join(sorted(run.job.partitions))
+        run.emit(Notice(f"nothing is selected in {names}"))
+    elif not run.stats.selected:
         raise UsageError(
             f"nothing is selected by: {run.job.selection}",
             next_step=f"Remove a filter, or look at the names in {selected.manifest.path}.",

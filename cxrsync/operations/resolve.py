@@ -11,7 +11,7 @@ from cxrsync.threads import run_in_thread
 
 
 async def resolve(run: RunContext, prerequisites: Prerequisites) -> ResolvedSelection:
-    """Return the files that the job's selections select in the run's target.
+    """Return the files that the job's selections select in the run's target, in its partitions.
 
     Emits what the selection leaves out because it is not there.
 
@@ -23,4 +23,4 @@ async def resolve(run: RunContext, prerequisites: Prerequisites) -> ResolvedSele
     )
     for text in selected.left_out:
         run.emit(LeftOut(text))
-    return selected
+    return selected.in_partitions(run.job.partitions)

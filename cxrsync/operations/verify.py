@@ -14,7 +14,7 @@ from cxrsync.errors import DiskError, ExitCode
 from cxrsync.events import Checked, EventSink, Finding, Notice, Planned
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import is_in_key_ranges
-from cxrsync.model import MANIFEST_NAME, Entry, FileStat
+from cxrsync.model import MANIFEST_NAME, Entry, FileStat, partition_of
 from cxrsync.operations.exit_status import Ending, exit_status
 from cxrsync.operations.expected_files import Expectation
 from cxrsync.progress_events import Activity, Expected, Phase
@@ -115,7 +115,10 @@ async def verify(
     await map_on_all_cores(verifier.present_files(), verifier.hash, verifier.judge)
     if verifier.disk_error is not None:
         raise verifier.disk_error
+    own = expected.partitions
     for path in extra_files(tree, manifest):
+        if own and partition_of(path) not in own:
+            continue
         if path.rpartition("/")[2].startswith("index.html"):
             result.index_pages += 1
         else:

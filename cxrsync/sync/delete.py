@@ -125,9 +125,11 @@ def find_withdrawn(run: RunContext, selected: ResolvedSelection) -> list[Withdra
     if not kept:
         return []
     is_whole = any(each.whole for each in run.job.selections)
+    own = run.job.partitions if is_whole else frozenset()
 
     def is_in_scope(path: str) -> bool:
-        is_selected = is_whole or partition_of(path) in selected.partitions
+        partition = partition_of(path)
+        is_selected = (is_whole and not own) or partition in own or partition in selected.partitions
         return is_selected and is_in_key_ranges(manifest.keys, path)
 
     with ExitStack() as stack:

@@ -60,6 +60,8 @@ async def sync_partitions(run: RunContext, order: SyncOrder) -> None:
     names = order.selected.partitions
     if run.target.dataset.reports_archive and may_unpack(run.job):
         names |= {ROOT}  # the archive of reports is in the root partition
+    if not names:  # no file is selected in the partitions of the job
+        return
     # Another run may hold the root partition now, to fetch a table that every run needs.
     shared_timeout = shared_lock_timeout(run.job.limits)
     waiting = deque(

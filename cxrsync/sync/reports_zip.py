@@ -50,6 +50,8 @@ def may_unpack(job: Job) -> bool:
     everything each file should have its own time, as ``wget -N`` expects, and the archive would
     save little.
     """
+    if job.partitions:  # one archive has the reports of all shards: each task would fetch it
+        return False
     if job.reports is Reports.AUTO:
         return all(
             Kind.REPORTS in each.only and {*each.only} <= {Kind.REPORTS, Kind.ARCHIVES}

@@ -17,6 +17,7 @@ from cxrsync.ui.log_lines import (
     ProgressLines,
     TreeReporter,
 )
+from cxrsync.ui.summary_file import SummaryFile
 from cxrsync.ui.summary_text import as_text, next_command
 from cxrsync.ui.ticker import Ticker
 
@@ -113,7 +114,7 @@ class Reporters:
         """Write the summary of a command other than pull: fields for programs, lines for people."""
 
         def write(reporter: Reporter) -> None:
-            if isinstance(reporter, JsonReporter):
+            if isinstance(reporter, JsonReporter | SummaryFile):
                 reporter.say_summary(fields)
             elif isinstance(reporter, SummaryReporter):
                 for line in lines:

@@ -1,0 +1,115 @@
+"""The printed script, run by bash with SLURM's commands replaced by ones that write down how they
+are called. The real SLURM is in scripts/acceptance."""
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cxrsync.config.job import Job
+from cxrsync.distributed.divide import divide
+from cxrsync.distributed.slurm_script import Command, Resources, slurm_script
+from cxrsync.errors import UsageError
+
+RECORDER = '#!/bin/bash\necho "$(basename "$0") $*" >> "$CALLS"\n'
+DIVISION = divide(Job("mimic-cxr-jpg"), ("p10", "p11"), 2)
+
+
+class Cluster:
+    """A folder, a cxrsync that ends with ``code``, and the commands of SLURM."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.calls = folder / "calls"
+        for name in ("sbatch", "scontrol", "scancel", "sleep"):
+            (folder / name).write_text(RECORDER)
+            (folder / name).chmod(0o755)
+
+    def command(
+        self, program: str, *words: str, variables: dict[str, str] | None = None
+    ) -> Command:
+        script = self.folder / "program"
+        script.write_text(f"#!/bin/bash\n{program}\n")
+        script.chmod(0o755)
+        return Command(
+            (str(script),), "pull", words, variables or {}, self.folder, "mimic-cxr-jpg", ("--jpg",)
+        )
+
+    def run(self, script: str, task: int = 1, **variables: str) -> subprocess.CompletedProcess[str]:
+        (self.folder / "script").write_text(script)
+        environment = {
+            "PATH": f"{self.folder}:{os.environ['PATH']}", "CALLS": str(self.calls),
+            "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": str(task), **variables,
+        }  # fmt: skip
+        return subprocess.run(
+            ["bash", str(self.folder / "script")],
+            cwd=self.folder, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    def called(self) -> list[str]:
+        return self.calls.read_text().splitlines() if self.calls.exists() else []
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    return Cluster(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("code", "calls"),
+    [
+        (0, []),
+        (5, []),
+        (9, ["scontrol requeue 7_1", "sleep 60"]),
+        (143, []),  # killed by somebody, without the signal of the time limit
+        (3, ["scancel 7"]),
+        (4, ["scancel 7"]),
+        (11, ["scancel 7"]),
+    ],
+)
+def test_what_follows_an_exit_code(cluster: Cluster, code: int, calls: list[str]) -> None:
+    ended = cluster.run(slurm_script(DIVISION, cluster.command(f"exit {code}"), Resources()))
+    assert (ended.returncode, cluster.called()) == (code, calls)
+    assert f'"exit_code": {code}}}' in (cluster.folder / "cxrsync-7/p10.jsonl").read_text()
+
+
+def test_the_signal_of_the_time_limit(cluster: Cluster) -> None:
+    # SLURM signals the shell alone, here the parent of the program, which takes a while to end.
+    program = 'trap "command sleep 0.2; exit 143" TERM; kill -TERM $PPID; command sleep 60 & wait'
+    program = program.replace("command sleep", "/bin/sleep")
+    ended = cluster.run(slurm_script(DIVISION, cluster.command(program), Resources()))
+    assert ended.returncode == 143
+    assert cluster.called() == ["scontrol requeue 7_1", "sleep 60"]
+
+
+def test_the_tasks_and_their_words(cluster: Cluster) -> None:
+    words = ("--label", "No Finding=1", "--subject", "@ids of $HOME.txt", "it's")
+    command = cluster.command(
+        'printf "%s\\n" "$@" > "$CXRSYNC_DEST"', *words, variables={"CXRSYNC_DEST": "a b"}
+    )
+    cluster.run(slurm_script(DIVISION, command, Resources()), task=2)
+    given = (cluster.folder / "a b").read_text().splitlines()
+    assert given[0] == "pull"
+    assert given[given.index("--label") :][: len(words)] == list(words)
+    assert given[-6:-2] == ["--connections", "4", "--only-partition", "p11"]
+    assert given[-1] == str(cluster.folder / "cxrsync-7/p11.jsonl")
+
+
+def test_the_first_task_submits_the_last_job(cluster: Cluster) -> None:
+    script = slurm_script(DIVISION, cluster.command("exit 0"), Resources(time="1:00"))
+    cluster.run(script, task=0)
+    [called] = cluster.called()
+    assert called.startswith("sbatch --dependency=afterany:7 --job-name=cxrsync-gather --time=1:00")
+    gather = (cluster.folder / "cxrsync-7/gather.sh").read_text()
+    program = shlex.quote(str(cluster.folder / "program"))
+    assert f'{program} slurm gather "$1" root p10 p11; code=$?' in gather
+    assert f"{program} verify --jpg; verified=$?" in gather
+    cluster.run(script, task=0, SLURM_RESTART_COUNT="1")
+    assert len(cluster.called()) == 1
+
+
+def test_a_value_that_no_directive_can_hold(cluster: Cluster) -> None:
+    with pytest.raises(UsageError, match="line break"):
+        slurm_script(DIVISION, cluster.command(""), Resources(directives=("--account=a\nb",)))
