@@ -17,6 +17,7 @@ class Activity(Enum):
     MANIFEST = "manifest"
     SELECTING = "selecting"
     PLANNING = "planning"
+    COUNTING = "counting"
     UNPACKING = "unpacking"
     FETCHING = "fetching"
     VERIFYING = "verifying"

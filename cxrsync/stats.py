@@ -27,6 +27,7 @@ from cxrsync.events import (
     Unaccounted,
 )
 from cxrsync.model import Outcome, Result
+from cxrsync.progress_events import Activity, Phase, Sized
 
 MAX_NAMED = 10
 # So many that each is small: a bucket is not sorted, and is searched from its beginning.
@@ -156,6 +157,36 @@ _MAX_PROBLEMS_KEPT = 1000
 _PROBLEMS = {Result.FAILED, Result.CONTRADICTED, Result.ACKNOWLEDGED}
 
 
+class Preparation:
+    """What a run does before it knows which files are due, for whoever looks at its tree then."""
+
+    def __init__(self) -> None:
+        self._activity = Activity.STARTING
+        self._is_over = False
+        self._manifest_done = 0
+        self._manifest_all: int | None = None
+
+    def record(self, event: Event) -> None:
+        """Note a phase, and the bytes of the manifest."""
+        if isinstance(event, Phase):
+            self._activity = event.activity
+            # Manifest and tables are there.
+            self._is_over = self._is_over or event.activity is Activity.SELECTING
+        elif isinstance(event, Sized) and event.is_manifest:
+            self._manifest_done, self._manifest_all = event.have, event.total
+        elif isinstance(event, Received) and event.is_manifest:
+            self._manifest_done += event.count
+
+    def as_json(self) -> dict[str, object]:
+        """Return it under the keys of the progress file, some of which JSON lines have, too."""
+        return {
+            "phase": self._activity.value,
+            "preparing": not self._is_over,
+            "manifest_bytes": self._manifest_done,
+            "manifest_bytes_total": self._manifest_all,
+        }
+
+
 class RunStats:
     """Counts a run's events; :meth:`summary` returns the counts at any time."""
 
@@ -173,6 +204,7 @@ class RunStats:
         self.problems: list[Outcome] = []
         self.limited = False
         self.books = Books()
+        self.preparation = Preparation()
         # By dataset: each plan names the rejected lines of the whole manifest.
         self._refused: dict[str, Planned] = {}
         self.open_to_others = 0
@@ -184,6 +216,7 @@ class RunStats:
 
     def record(self, event: Event) -> None:
         """Count an event."""
+        self.preparation.record(event)
         if isinstance(event, Received):
             self.received += event.count
             self.samples.add(monotonic() - self.began, self.received)

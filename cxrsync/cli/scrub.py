@@ -6,6 +6,7 @@ import asyncio
 
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import Job
+from cxrsync.dataset.target import Target
 from cxrsync.operations.expected_files import Expectation
 from cxrsync.operations.scrub import Scrubbing
 from cxrsync.operations.scrub import scrub as scrub_tree
@@ -23,10 +24,10 @@ def scrub(expected: Expectation, job: Job, period: float, reporters: Reporters) 
     return asyncio.run(run())
 
 
-def in_words(found: Scrubbing, name: str, *, hint: bool) -> list[str]:
+def in_words(found: Scrubbing, target: Target, *, hint: bool) -> list[str]:
     """Return the result as lines for people. ``hint``: also say how to repair the files."""
     first, *more = found.in_words()
-    lines = [f"{name} ({found.selection}): {first}", *more]
+    lines = [f"{target.name} ({found.selection}): {first}", *more]
     result = found.found
     if hint and (result.bad or result.missing or result.unreadable):
         lines.append("To fetch these files again, run the same command with --repair")

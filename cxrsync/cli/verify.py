@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import click
 
-from cxrsync import humanize
 from cxrsync.cli import scrub as scrubbing
 from cxrsync.cli.environment import Command, option
-from cxrsync.cli.main import Verbosity
+from cxrsync.cli.every_tree import EveryTree, job_or_trees
+from cxrsync.cli.main import Verbosity, say_error
 from cxrsync.cli.options import (
-    job_of_tree,
     output_options,
     places_argument,
     selection_options,
@@ -23,14 +23,19 @@ from cxrsync.cli.options import (
 )
 from cxrsync.cli.output_options import OutputOptions, reporting
 from cxrsync.cli.pull import pull_job
+from cxrsync.cli.verify_text import verification_lines
 from cxrsync.config.job import Job, unattended
+from cxrsync.dataset.found_trees import FoundTree
+from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import find_target
-from cxrsync.errors import ExitCode, UsageError, worst_of
-from cxrsync.events import Event, LeftOut, Notice
+from cxrsync.errors import CxrsyncError, ExitCode, UsageError, worst_of
+from cxrsync.events import Event, LeftOut, Notice, Started
 from cxrsync.operations.exit_status import Ending, exit_status
 from cxrsync.operations.expected_files import Expectation, expectation
 from cxrsync.operations.verify import Verification
 from cxrsync.operations.verify import verify as verify_tree
+from cxrsync.sanitize import reason_of, without_secrets
+from cxrsync.ui.console import to_stderr
 from cxrsync.ui.reporters import Reporters
 
 
@@ -55,39 +60,126 @@ def verify(
 ) -> int:
     """Hash the local files again; report what is missing, bad, unreadable or extra.
 
-    PLACE: as for pull. Without a selection, everything that this tree was pulled with is verified.
-    Needs no network, no
-    lock and no write access (--repair needs all three, --scrub the lock and write access). Exit 0
-    if all files are good, 6 if a file is bad, 5 if one is missing or cannot be read, 7 if the disk
-    fails. With --repair: as for pull, and 6 if a bad file could not be replaced.
+    PLACE: as for pull. Without a dataset, every tree in DEST is verified; without a selection,
+    everything that a tree was pulled with. Needs no network, no lock and no write access (--repair
+    needs all three, --scrub the lock and write access). Exit 0 if all files are good, 6 if a file
+    is bad, 5 if one is missing or cannot be read, 7 if the disk fails. With --repair: as for pull,
+    and 6 if a bad file could not be replaced.
     """
-    output = OutputOptions.taken_from(options)
-    job = job_of_tree(options)
+    how = _How(verbosity, OutputOptions.taken_from(options), everything, repair, scrub)
+    chosen = job_or_trees(options)
+    if isinstance(chosen, EveryTree):
+        return _verify_every_tree(chosen, how)
     notices: list[Event] = []
-    target = find_target(job, notices.append)
+    target = find_target(chosen, notices.append)
+    return _finish(how, _look(how, target, chosen, notices))
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What the options say that hold for each tree."""
+
+    verbosity: Verbosity
+    output: OutputOptions
+    everything: bool
+    repair: bool
+    scrub: float | None
+
+    def is_of_tree(self, job: Job) -> bool:
+        """Whether the tree itself tells what is expected, and not the options."""
+        return not self.everything and job.selection.whole
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What was found in one tree, and who tells it."""
+
+    job: Job
+    expected: Expectation
+    found: _Found
+    reporters: Reporters
+
+
+def _verify_every_tree(every: EveryTree, how: _How) -> int:
+    """Verify one tree after the other. Return the worst of their exit codes."""
+
+    def verify_one(tree: FoundTree) -> int:
+        try:
+            target = tree.target()  # raises its problem, if it has one
+            job = every.job_of(tree)
+            looked = _look(how, target, job, [], is_one_of_several=True)
+        except CxrsyncError as problem:
+            _tell_problem(how, tree, problem)
+            return problem.exit_code
+        return _finish(how, looked)
+
+    # What is raised after the summary is an error of what follows it, such as a repair.
+    return every.each(verify_one, lambda _tree, problem: say_error(problem))
+
+
+def _tell_problem(how: _How, tree: FoundTree, problem: CxrsyncError) -> None:
+    """Say why a tree could not be verified: to a program all fields of a summary, and the error."""
+    to_stderr(f"{tree.name} in {tree.root} is not verified:")
+    say_error(problem)
+    if how.output.as_json:
+        dataset, version = tree.identity or (None, None)
+        fields = {
+            "dataset": dataset,
+            "version": version or None,
+            "root": str(tree.root),
+            **Verification("").as_json(),
+            "exit_code": int(problem.exit_code),
+            "error": without_secrets(reason_of(problem)),
+        }
+        how.verbosity.output.write(json.dumps({"event": "summary", **fields}) + "\n")
+
+
+def _look(
+    how: _How,
+    target: Target,
+    job: Job,
+    notices: Sequence[Event],
+    *,
+    is_one_of_several: bool = False,
+) -> _Looked:
+    """Hash the files of one tree. Raises: UsageError, NotFetchedYet, ManifestDamaged, DiskError."""
     with (
-        reporting(verbosity, output) as reporters,
-        expectation(target, job, everything=everything) as expected,
+        reporting(how.verbosity, how.output) as reporters,
+        expectation(target, job, everything=how.everything) as expected,
     ):
-        if repair and expected.only_present:
+        if how.repair and expected.only_present:
             raise UsageError(
                 "this tree has no record of the selection that it was pulled with",
                 next_step="Name a selection, such as verify --repair --shard p10, or add --all.",
             )
+        if is_one_of_several:
+            root, selection = str(target.tree.root), expected.description
+            reporters.tell(Started(target.dataset.slug, target.version, root, selection, 0))
         for notice in [*notices, *map(LeftOut, expected.selected.left_out)]:
             reporters.tell(notice)
-        found = _find(expected, job, scrub, reporters)
+        return _Looked(job, expected, _find(how, expected, job, reporters), reporters)
+
+
+def _finish(how: _How, looked: _Looked) -> int:
+    """Tell what was found; repair it, if that is asked for. Return the exit code."""
+    found, target = looked.found, looked.expected.target
     is_whole = found.error is None
-    repairing = repair and is_whole and found.exit_code not in {ExitCode.COMPLETE, ExitCode.LIMIT}
-    lines = found.lines(target.name, hint=not repairing)
+    done = {ExitCode.COMPLETE, ExitCode.LIMIT}
+    repairing = how.repair and is_whole and found.exit_code not in done
+    lines = found.lines(target, hint=not repairing)
     if not repairing:
-        reporters.say_summary(found.fields, lines)
+        place = {
+            "dataset": target.dataset.slug,
+            "version": target.version,
+            "root": str(target.tree.root),
+        }
+        looked.reporters.say_summary({**place, **found.fields}, lines)
         if found.error is not None:
             raise found.error
         return found.exit_code
     for line in lines:
-        reporters.tell(Notice(line))
-    return _repair(job, expected, found, verbosity, output)
+        looked.reporters.tell(Notice(line))
+    return _repair(looked.job, looked.expected, found, how.verbosity, how.output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +197,17 @@ class _Found:
     stopped: ExitCode | None = None
 
 
-def _find(expected: Expectation, job: Job, period: float | None, reporters: Reporters) -> _Found:
-    if period is None:
+def _find(how: _How, expected: Expectation, job: Job, reporters: Reporters) -> _Found:
+    if how.scrub is None:
         verified = asyncio.run(verify_tree(expected, reporters.tell, job.acknowledged))
         return _Found(
             verified.bad,
             verified.unreadable,
             verified.exit_code,
             verified.as_json(),
-            partial(_in_words, verified),
+            partial(verification_lines, verified, is_of_tree=how.is_of_tree(job)),
         )
-    scrubbed = scrubbing.scrub(expected, job, period, reporters)
+    scrubbed = scrubbing.scrub(expected, job, how.scrub, reporters)
     return _Found(
         scrubbed.found.bad,
         scrubbed.found.unreadable,
@@ -154,28 +246,3 @@ def _repair(
     wrong = [path for path in lost if target.tree.find(path) is not None]
     limited = found.stopped is ExitCode.LIMIT
     return worst_of((done.exit_code, exit_status(Ending(mismatched=len(wrong), limited=limited))))
-
-
-def _in_words(found: Verification, name: str, *, hint: bool) -> list[str]:
-    text = (
-        f"{name} ({found.selection}): {humanize.files(found.good)} good "
-        f"({humanize.size(found.good_bytes)}), {len(found.bad):,} bad, "
-        + (f"{len(found.unreadable):,} unreadable, " if found.unreadable else "")
-        + f"{found.missing:,} missing, {found.extra:,} extra"
-    )
-    lines = [text]
-    if found.acknowledged:
-        lines.append(f"{humanize.files(found.acknowledged)} missing, as acknowledged")
-    if found.index_pages:
-        pages = humanize.files(found.index_pages)
-        lines.append(f"{pages} named index.html, left by wget: harmless, not needed")
-    if found.refused_lines:
-        lines.append(f"{found.refused_lines:,} lines of the manifest are rejected")
-    if hint and found.unreadable:
-        lines.append(
-            "--repair replaces files that the disk has lost (Input/output error); the owner of the "
-            "other unreadable files must make them readable"
-        )
-    if hint and (found.bad or found.missing):
-        lines.append("To fetch bad and missing files, run the same command with --repair")
-    return lines

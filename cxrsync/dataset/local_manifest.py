@@ -143,6 +143,7 @@ def _open_slices(tree: Tree, keys: tuple[KeyRange, ...] | None) -> ManifestFile 
                 return ManifestFile(manifests_folder(tree) / PARTIAL, slices, keys, opened=copy)
     raise NotFetchedYet(
         f"{tree.root} holds only a part of its {MANIFEST_NAME}",
-        next_step="Select only what was pulled; or run `cxrsync ls` with this selection first: it "
-        "fetches the missing part of the manifest.",
+        next_step="If a pull was stopped meanwhile, run the same `cxrsync pull` again. Else select "
+        "only what was pulled, or run `cxrsync ls` with this selection first: it fetches the "
+        "missing part of the manifest.",
     )

@@ -39,6 +39,11 @@ class Identity(NamedTuple):
         return f"{self.dataset} {self.version}"
 
 
+def looks_like_version(name: str) -> bool:
+    """Return whether the name of a folder looks like the number of a version."""
+    return _VERSION.fullmatch(name) is not None
+
+
 def read_claim(tree: Tree) -> Identity | None:
     """Return dataset and version of a tree; None if no run of cxrsync has claimed it."""
     try:

@@ -78,7 +78,10 @@ async def pull(
                 record(LimitReached())
             else:
                 with cancel.ending(partial(seconds_left, job.limits.window, now)):
-                    async with prepare(job, source, record, stats, cancel, now) as run:
+                    async with (
+                        prepare(job, source, record, stats, cancel, now) as run,
+                        progress_file(run),
+                    ):
                         if scope.root_kinds is None:
                             await _pull(run, scope.distrust)
                         else:
@@ -121,14 +124,13 @@ async def _pull(run: RunContext, distrust: frozenset[str]) -> None:
         _remind_of_agreement(run)
         selected = await resolve(run, prerequisites)
         await _empty_trash(run)
-        async with progress_file(run):
-            await sync_partitions(run, _order(run, prerequisites, selected, distrust))
-            _refuse_nothing(run, selected)
-            for sibling in siblings:
-                if (follower := await follow(run, selected, sibling)) is not None:
-                    await _pull_follower(follower)
-            if run.job.refresh.delete:
-                await delete_withdrawn(run, selected)
+        await sync_partitions(run, _order(run, prerequisites, selected, distrust))
+        _refuse_nothing(run, selected)
+        for sibling in siblings:
+            if (follower := await follow(run, selected, sibling)) is not None:
+                await _pull_follower(follower)
+        if run.job.refresh.delete:
+            await delete_withdrawn(run, selected)
     report_unshared(run)
 
 
@@ -179,8 +181,7 @@ async def _pull_root(run: RunContext, kinds: frozenset[Kind]) -> None:
     with closing(prerequisites.manifest):
         selected = (await resolve(run, prerequisites)).in_root(kinds)
         if selected.partitions:
-            async with progress_file(run):
-                await sync_partitions(run, _order(run, prerequisites, selected, frozenset()))
+            await sync_partitions(run, _order(run, prerequisites, selected, frozenset()))
 
 
 async def _pull_follower(run: RunContext) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import time
@@ -18,6 +18,7 @@ import aiofiles
 from cxrsync.clock import is_ahead, is_behind, stamp_of, time_of
 from cxrsync.config.job import KEPT_RUNS
 from cxrsync.dataset.run_context import RunContext
+from cxrsync.errors import unwrapped
 from cxrsync.events import RunSummary
 from cxrsync.storage.atomic_write import UNFINISHED, write_file
 from cxrsync.storage.filesystem import FILE_MODE, make_folders, read_json
@@ -31,6 +32,8 @@ _RUN_NAME = re.compile(r"[0-9]{8}T[0-9]{6}(\.[0-9]{1,6})?Z\.json")
 # Version 0.1.0 wrote one file for all runs of a tree.
 OLD_PROGRESS_NAME = "progress.json"
 PROGRESS_SECONDS = 5.0
+# Until the run knows which files are due: what it does changes more often.
+_FIRST_SECONDS = 1.0
 # A run on another machine is taken for ended after so long: it has missed several updates.
 _SILENT_SECONDS = 6 * PROGRESS_SECONDS
 # A file that was not updated for so long is removed. If its run still works, it writes a new one.
@@ -46,39 +49,54 @@ async def progress_file(run: RunContext) -> AsyncIterator[None]:
     def snapshot() -> RunSummary:
         return run.stats.summary(requests=run.source.requests, exit_code=-1)
 
-    async with progress_written(run.target.tree, run.stamp, snapshot):
-        yield
+    tree = run.target.tree
+    try:
+        with unwrapped():
+            async with progress_written(tree, run.stamp, snapshot, run.stats.preparation.as_json):
+                yield
+    finally:
+        if tree.is_given_up:  # the file was in the way of its folders
+            tree.remove_created()
 
 
 @asynccontextmanager
 async def progress_written(
-    tree: Tree, stamp: str, snapshot: Callable[[], RunSummary]
+    tree: Tree,
+    stamp: str,
+    snapshot: Callable[[], RunSummary],
+    more: Callable[[], Mapping[str, object]] = dict,
 ) -> AsyncIterator[None]:
-    """Keep the progress file of a run up to date with what ``snapshot`` returns."""
+    """Keep the progress file of a run up to date with what ``snapshot`` and ``more`` return."""
     async with asyncio.TaskGroup() as group:
-        writing = group.create_task(write_progress(tree, stamp, snapshot))
+        writing = group.create_task(write_progress(tree, stamp, snapshot, more))
         yield
         writing.cancel()
 
 
-async def write_progress(tree: Tree, stamp: str, snapshot: Callable[[], RunSummary]) -> None:
+async def write_progress(
+    tree: Tree,
+    stamp: str,
+    snapshot: Callable[[], RunSummary],
+    more: Callable[[], Mapping[str, object]] = dict,
+) -> None:
     """Write the progress file every few seconds until cancelled; then remove it."""
     path = tree.own / PROGRESS_FOLDER / f"{stamp}.json"
     process = this_process()
     await run_in_thread(lambda: _remove_stale(tree))
     try:
         while True:
-            text = json.dumps({**process, "run": stamp, **snapshot().as_json()})
+            summary = snapshot()
+            text = json.dumps({**process, "run": stamp, **summary.as_json(), **more()})
             with suppress(OSError):  # if the disk is full, the run itself will fail
                 await wait_to_end(asyncio.ensure_future(_replace_file(tree, path, text)))
-            await asyncio.sleep(PROGRESS_SECONDS)
+            await asyncio.sleep(PROGRESS_SECONDS if summary.selected.files else _FIRST_SECONDS)
     finally:
         with suppress(OSError):
             path.unlink()
 
 
 async def _replace_file(tree: Tree, path: Path, text: str) -> None:
-    _make_folder(tree, path.parent)
+    tree.make_own_folder(path.parent)
     temporary = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
     temporary.unlink(missing_ok=True)  # an existing one may be a link to another user's file
     async with aiofiles.open(temporary, "x", encoding="utf-8", opener=_open_private) as file:
@@ -196,7 +214,7 @@ def _read_progress(path: Path) -> dict[str, Any]:
     return {"run": "", **raw}
 
 
-def scrub_of(raw: dict[str, Any]) -> tuple[int, int] | None:
+def scrub_of(raw: Mapping[str, Any]) -> tuple[int, int] | None:
     """Return how many files the scrub that wrote a progress file has hashed, and how many are due;
     None if a pull wrote it."""
     with suppress(KeyError, TypeError, ValueError):

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from cxrsync.dataset.partition_states import known_mismatches
 from cxrsync.errors import DiskError, ExitCode
 from cxrsync.events import Checked, EventSink, Finding, Notice, Planned
-from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import is_in_key_ranges
 from cxrsync.model import MANIFEST_NAME, Entry, FileStat, partition_of
 from cxrsync.operations.exit_status import Ending, exit_status
@@ -23,15 +22,15 @@ from cxrsync.sorted_merge import merge_join
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import reading_error
 from cxrsync.storage.parallel_hash import map_on_all_cores
-from cxrsync.storage.tree import Tree
 
 
 @dataclass(slots=True)
 class Verification:
     """The result of a verification, in files and bytes.
 
-    ``acknowledged``: missing files whose mismatch the user has acknowledged. ``index_pages``: the
-    pages that wget leaves in the tree; they are harmless.
+    ``acknowledged``: missing files whose mismatch the user has acknowledged. ``extra``: files that
+    the manifest does not list; ``unselected``: those that it lists, and that are not expected.
+    ``index_pages``: the pages that wget leaves in the tree; they are harmless.
     """
 
     selection: str
@@ -43,6 +42,7 @@ class Verification:
     missing: int = 0
     acknowledged: int = 0
     extra: int = 0
+    unselected: int = 0
     index_pages: int = 0
     refused_lines: int = 0
 
@@ -70,6 +70,7 @@ class Verification:
                 "missing": self.missing,
                 "acknowledged": self.acknowledged,
                 "extra": self.extra,
+                "unselected": self.unselected,
                 "index_pages": self.index_pages,
                 "refused": self.refused_lines,
             },
@@ -116,10 +117,12 @@ async def verify(
     if verifier.disk_error is not None:
         raise verifier.disk_error
     own = expected.partitions
-    for path in extra_files(tree, manifest):
+    for path, is_listed in unexpected_files(expected):
         if own and partition_of(path) not in own:
             continue
-        if path.rpartition("/")[2].startswith("index.html"):
+        if is_listed:
+            result.unselected += 1
+        elif path.rpartition("/")[2].startswith("index.html"):
             result.index_pages += 1
         else:
             result.extra += 1
@@ -194,12 +197,15 @@ class _Verifier:
             self._emit(Checked(path, Finding.UNREADABLE, size, reason))
 
 
-def extra_files(tree: Tree, manifest: ManifestFile) -> Iterator[str]:
-    """Yield the files of the tree that the manifest does not list.
+def unexpected_files(expected: Expectation) -> Iterator[tuple[str, bool]]:
+    """Yield each file of the tree that is not expected, and whether the manifest lists it.
 
     If only slices of the manifest are there, only the files within the slices count.
     """
-    for path, listed in merge_join(tree.files(), manifest.entries(), str, lambda it: it[1].path):
-        is_extra = path is not None and listed is None and path != MANIFEST_NAME
-        if path is not None and is_extra and is_in_key_ranges(manifest.keys, path):
-            yield path
+    manifest, is_wanted = expected.manifest, expected.selected.is_wanted
+    files = expected.target.tree.files()
+    for path, listed in merge_join(files, manifest.entries(), str, lambda it: it[1].path):
+        if path is None or path == MANIFEST_NAME or (listed is not None and is_wanted(path)):
+            continue
+        if is_in_key_ranges(manifest.keys, path):
+            yield path, listed is not None

@@ -74,6 +74,8 @@ class Tree:
         self.names = NameRules()
         """Which different names are one name to the disk; known once the tree is created."""
         self._created: list[_Created] = []
+        self.is_given_up = False
+        """Whether no manifest ever came, so that what this run created is not needed."""
         self._prefix = str(root) + "/"
         self._partials: dict[str, Path] = {}
         self._safe_folders: set[str] = set()  # checked recently: files come in order
@@ -233,6 +235,7 @@ class Tree:
     def remove_created(self) -> None:
         """Remove what this run created in a tree for which no manifest ever came. If anything else
         is there by now, another run needs the rest, which stays."""
+        self.is_given_up = True
         removed: list[_Created] = []
         try:
             while self._created:

@@ -25,6 +25,7 @@ _PHASES = {
     Activity.MANIFEST: "manifest",
     Activity.SELECTING: "reading the tables",
     Activity.PLANNING: "planning",
+    Activity.COUNTING: "counting the files",
     Activity.UNPACKING: "unpacking",
     Activity.FETCHING: "fetching",
     Activity.VERIFYING: "hashing",

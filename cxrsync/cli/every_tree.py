@@ -1,0 +1,89 @@
+"""The trees of ``status`` and ``verify``: that of the named dataset, else every tree in DEST."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cxrsync.config.job import DEFAULT_BASE_URL, DEFAULT_DEST, LATEST, Job
+from cxrsync.config.option_value import check_options
+from cxrsync.config.parse_job import make_job
+from cxrsync.dataset.found_trees import FoundTree, find_trees
+from cxrsync.dataset.nested_trees import refuse_folder_in_tree, refuse_part_of_tree
+from cxrsync.dataset.tree_location import Location, wget_folders
+from cxrsync.errors import CxrsyncError, ExitCode, NotFetchedYet, worst_of
+
+# What ends one tree with these ends all: the person's wish, and a password is tried once.
+_ENDS_ALL = {ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.CREDENTIALS}
+
+
+@dataclass(frozen=True, slots=True)
+class EveryTree:
+    """Several trees, or one that cannot be used, and the options that hold for each of them."""
+
+    trees: tuple[FoundTree, ...]
+    _options: Mapping[str, Any]
+    _places: Sequence[str]
+
+    def job_of(self, tree: FoundTree) -> Job:
+        """Return the job of these options for one tree. Raises UsageError if they do not fit its
+        dataset."""
+        assert tree.identity is not None
+        dataset, version = tree.identity
+        named = {"dataset": dataset, "dataset_version": version}
+        return make_job({**self._options, **named}, self._places)
+
+    def each(
+        self, act: Callable[[FoundTree], int], tell: Callable[[FoundTree, CxrsyncError], None]
+    ) -> ExitCode:
+        """Call ``act`` with each tree, and ``tell`` with its error, if it raises one. Return the
+        worst of the exit codes."""
+        codes: list[int] = []
+        for tree in self.trees:
+            try:
+                codes.append(act(tree))
+            except CxrsyncError as problem:
+                tell(tree, problem)
+                codes.append(problem.exit_code)
+            if codes[-1] in _ENDS_ALL:
+                break
+        return worst_of(codes)
+
+
+def job_or_trees(options: dict[str, Any]) -> Job | EveryTree:
+    """Return the job of a command's options if they name a dataset, or if DEST holds one tree only;
+    else every tree in DEST, or of those the ones of the version that is named.
+
+    Raises: NotFetchedYet if there is none, UsageError, DiskError.
+    """
+    places: Sequence[str] = options.pop("places", ())
+    options = check_options(options)
+    is_named = any(options.get(name) for name in ("jpg", "dicom", "dataset"))
+    if is_named or not all(word.startswith("files/") for word in places):
+        return make_job(options, places)
+    dest = options.get("dest", Path(DEFAULT_DEST))
+    location = Location(dest, wget_folders(options.get("base_url", DEFAULT_BASE_URL)))
+    version = options.get("dataset_version")
+    trees = _of_version(find_trees(location), None if version == LATEST else version)
+    if not trees:
+        refuse_folder_in_tree(location.top)
+        refuse_part_of_tree(location.top, "")
+        raise NotFetchedYet(
+            f"there is no tree of a dataset {f'in version {version} ' if version else ''}in {dest}",
+            next_step="Name the folder that holds it with --dest, or run `cxrsync pull` first.",
+        )
+    every = EveryTree(tuple(trees), options, places)
+    only = trees[0]
+    if len(trees) > 1:
+        return every
+    if only.problem is not None:
+        raise only.problem
+    return every.job_of(only)
+
+
+def _of_version(trees: Sequence[FoundTree], version: str | None) -> list[FoundTree]:
+    if version is None:
+        return list(trees)
+    return [each for each in trees if each.identity and each.identity.version == version]
