@@ -141,7 +141,7 @@ def _doing(run: Mapping[str, Any]) -> str:
     with suppress(KeyError, ValueError, TypeError):
         activity = Activity(run["phase"])
         text = _DOING.get(activity, "")
-        done, whole = run["manifest_bytes"], run["manifest_bytes_total"]
+        done, whole = run.get("manifest_bytes"), run.get("manifest_bytes_total")
         if activity is Activity.MANIFEST and done:
             amount = humanize.size(done) if whole is None else humanize.part_of(done, whole)
             return f"{text}, {amount}"
