@@ -21,6 +21,13 @@ class Activity(Enum):
     UNPACKING = "unpacking"
     FETCHING = "fetching"
     VERIFYING = "verifying"
+    COUNTING = "counting"
+    COMPARING = "comparing"
+    LISTING = "listing"
+    REPORTING = "reporting"
+    NOTIFYING = "notifying"
+    MAKING = "making"
+    DELETING = "deleting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,11 @@ class Suspended:
 @dataclass(frozen=True, slots=True)
 class Resumed:
     """What :class:`Suspended` has begun is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingEnded:
+    """What the last :class:`cxrsync.events.Waiting` waited for has arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,4 +104,4 @@ class Hashed:
     size: int
 
 
-ProgressEvent = Phase | Suspended | Resumed | Sized | Expected | Hashed
+ProgressEvent = Phase | Suspended | Resumed | WaitingEnded | Sized | Expected | Hashed

@@ -1,15 +1,19 @@
-"""The progress bar, for a terminal."""
+"""The progress bar, for a terminal.
+
+Whatever changes there changes by one write: a terminal that shows what it has received so far shows
+neither an empty line nor half of one.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from time import monotonic
-from typing import IO, Never, Protocol
+from typing import Protocol, TextIO
 
 from tqdm import tqdm
 
-from cxrsync.events import Event, Finished, Planned
+from cxrsync.events import Event, Finished, Planned, Started, Waiting
 from cxrsync.sanitize import printable
 from cxrsync.ui.progress import Progress
 from cxrsync.ui.progress_text import progress_line
@@ -18,6 +22,12 @@ _REDRAW_SECONDS = 0.2
 # A command that ends sooner shows no bar.
 _QUIET_SECONDS = 1.0
 _USUAL_COLUMNS = 80
+# Two waits for the same that began so close together are one.
+_SAME_SECONDS = 1.0
+# A terminal of so many columns has room for the name of a job, too.
+_COLUMNS_FOR_LABEL = 60
+# ECMA-48: erase from the cursor to the end of the line (EL) or of the screen (ED); cursor up (CUU).
+_ERASE_LINE, _ERASE_BELOW, _UP = "\x1b[K", "\x1b[J", "\x1b[{}A"
 
 
 class Lines(Protocol):
@@ -31,65 +41,80 @@ class BarReporter:
 
     def __init__(
         self,
-        stream: IO[str],
+        stream: TextIO,
         lines: Callable[[Callable[[str], None]], Lines],
         *,
         verbose: bool = False,
+        label: str = "",
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """``lines`` makes what writes the lines, from a function that writes one."""
+        """``lines`` makes what writes the lines, from a function that writes one. ``label``: what
+        the bar is of, where that is not obvious."""
         self._stream = stream
         self._lines = lines(self._write)
         self._verbose = verbose
+        self._label = f"{label}: " if label else ""
         self._clock = clock
         self._progress = Progress(clock)
-        self._began = self._drawn = clock()
-        self._bar: tqdm[Never] | None = None
-        self._is_closed = False
+        self._began = self._drawn_at = clock()
+        self._drawn = ""
+        self._wait = "", 0.0
+        self._is_over = self._is_closed = False
 
     def listen(self, event: Event) -> None:
         self._progress.listen(event)
-        if isinstance(event, Finished):
-            self.close()
-        elif self._progress.asks:
-            self._remove()
+        if isinstance(event, Finished | Started):
+            self._is_over = isinstance(event, Finished)
+        if self._is_over or self._progress.asks:
+            self.hide()
         elif isinstance(event, Planned) and (event.to_fetch or event.to_hash):
             self._draw()
-        self._lines.listen(event)
-        if self._bar is not None and self._clock() - self._drawn > _REDRAW_SECONDS:
+        if not self._is_shown_already(event):
+            self._lines.listen(event)
+        if self._drawn and self._clock() - self._drawn_at > _REDRAW_SECONDS:
             self._draw()
 
     def tick(self) -> None:
-        if self._bar is not None or self._clock() - self._began >= _QUIET_SECONDS:
+        if self._drawn or self._clock() - self._began >= _QUIET_SECONDS:
             self._draw()
 
     def close(self) -> None:
         self._is_closed = True
-        self._remove()
+        self.hide()
 
-    def _remove(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+    def hide(self) -> None:
+        """Remove the bar until the next event or tick."""
+        if self._drawn:
+            self._show("", "")
+
+    def _is_shown_already(self, event: Event) -> bool:
+        """Whether the bar tells an event: it counts the seconds of a wait after its first line."""
+        if not isinstance(event, Waiting):
+            return False
+        wait = event.what, self._clock() - event.waited
+        is_told = wait[0] == self._wait[0] and abs(wait[1] - self._wait[1]) < _SAME_SECONDS
+        self._wait = wait
+        return is_told
 
     def _draw(self) -> None:
-        if self._is_closed or self._progress.asks:
+        if self._is_closed or self._is_over or self._progress.asks:
             return
-        if self._bar is None:
-            self._bar = tqdm(
-                file=self._stream, leave=False, mininterval=0, miniters=0, bar_format="{desc}"
-            )
+        self._show("", self._line())
+
+    def _line(self) -> str:
         # The last column stays free: a terminal would begin a new line after it.
-        line = progress_line(
-            self._progress.values(), self._columns() - 1, self._drawn_bar, verbose=self._verbose
+        width = self._columns() - 1
+        label = self._label if width >= _COLUMNS_FOR_LABEL else ""
+        values = self._progress.values()
+        room = width - len(label)
+        return printable(
+            label + progress_line(values, room, self._drawn_bar, verbose=self._verbose)
         )
-        self._bar.set_description_str(printable(line), refresh=True)
-        self._drawn = self._clock()
 
     def _drawn_bar(self, share: float, width: int) -> str:
-        assert self._bar is not None
+        is_ascii = not (self._stream.encoding or "").lower().startswith("utf")
         form = f"{{bar:{width}}}"
-        return self._bar.format_meter(share, 1.0, 0.0, ascii=self._bar.ascii, bar_format=form)
+        return tqdm.format_meter(share, 1.0, 0.0, ascii=is_ascii, bar_format=form)
 
     def _columns(self) -> int:
         """The width of the terminal at this moment: a user may change it."""
@@ -99,9 +124,18 @@ class BarReporter:
             return _USUAL_COLUMNS
 
     def _write(self, line: str) -> None:
-        line = printable(line)
-        if self._bar is None:
-            self._stream.write(line + "\n")
-            self._stream.flush()
+        self._show(printable(line), self._line() if self._drawn else "")
+
+    def _show(self, line: str, bar: str) -> None:
+        """Replace what is drawn by a line, if there is one, and the bar below it."""
+        rows = (len(self._drawn) - 1) // self._columns()
+        text = line + _ERASE_LINE * bool(self._drawn) + "\n" if line else ""
+        if self._drawn:
+            # In a terminal that has become narrower, the bar takes several lines now.
+            start = _UP.format(rows) + "\r" + _ERASE_BELOW if rows > 0 else "\r"
+            text = start + text + bar + _ERASE_LINE
         else:
-            self._bar.write(line, file=self._stream)
+            text += bar
+        self._drawn, self._drawn_at = bar, self._clock()
+        self._stream.write(text)
+        self._stream.flush()

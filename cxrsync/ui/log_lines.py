@@ -24,14 +24,14 @@ from cxrsync.events import (
     TreeNotice,
     Waiting,
 )
-from cxrsync.model import MANIFEST_NAME, Outcome
-from cxrsync.ui.progress import Progress, is_problem
+from cxrsync.model import Outcome
+from cxrsync.progress_events import Phase
+from cxrsync.ui.progress import ALL_WAIT, Progress, is_problem
 from cxrsync.ui.progress_text import log_line
 
 PROGRESS_SECONDS = 30.0
 _MAX_NAMED = 20
-# A retry of one file of many is a detail; of the server, or of the manifest, everything waits.
-_ALWAYS_NAMED = {"", MANIFEST_NAME}
+_MOMENT = 1.0
 _NAMED = frozenset(Finding) - {Finding.GOOD}
 
 
@@ -107,7 +107,7 @@ def _file(outcome: Outcome, *, verbose: bool) -> str | None:
 def _waiting(event: Retrying | Waiting, *, verbose: bool) -> str | None:
     if isinstance(event, Waiting):
         return f"waiting up to {humanize.duration(event.at_most)}: {event.what}"
-    if not verbose and event.path not in _ALWAYS_NAMED:
+    if not verbose and event.path not in ALL_WAIT:
         return None
     what = event.path or "the server"
     return f"waiting {humanize.duration(event.after)} for {what}: {event.reason}"
@@ -116,7 +116,9 @@ def _waiting(event: Retrying | Waiting, *, verbose: bool) -> str | None:
 class ProgressLines:
     """Writes a line of progress every so many seconds, with the local time if ``stamped``.
 
-    Nothing is written while transfers are suspended: a pause may last the whole day.
+    ``each_phase``: also a line for each phase that lasts longer than a moment, for a person at a
+    terminal that cannot draw a bar. Nothing is written while transfers are suspended: a pause may
+    last the whole day.
     """
 
     def __init__(
@@ -126,6 +128,7 @@ class ProgressLines:
         *,
         verbose: bool = False,
         stamped: bool = True,
+        each_phase: bool = False,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._write = write
@@ -135,24 +138,36 @@ class ProgressLines:
         self._clock = clock
         self._progress = Progress(clock)
         self._written_at = clock()
-        self._is_closed = False
+        self._each_phase = each_phase
+        self._has_shown_phase = False
+        self._is_over = self._is_closed = False
 
     def listen(self, event: Event) -> None:
         self._progress.listen(event)
-        if isinstance(event, Finished):
-            self.close()
+        if isinstance(event, Finished | Started):
+            self._is_over = isinstance(event, Finished)
+        if isinstance(event, Phase):
+            self._has_shown_phase = False
         self.tick()
 
     def tick(self) -> None:
-        if self._is_closed or self._clock() - self._written_at < self._every:
+        if self._is_closed or self._is_over or not self._is_due():
             return
         self._written_at = self._clock()
         if not self._progress.is_suspended:
+            self._has_shown_phase = True
             stamp = f"{time_stamp()} " if self._stamped else ""
             self._write(stamp + log_line(self._progress.values(), verbose=self._verbose))
 
     def close(self) -> None:
         self._is_closed = True
+
+    def _is_due(self) -> bool:
+        if self._clock() - self._written_at >= self._every:
+            return True
+        if not self._each_phase or self._has_shown_phase:
+            return False
+        return self._progress.values().elapsed >= _MOMENT
 
 
 class TreeReporter:

@@ -11,12 +11,14 @@ from cxrsync.events import (
     ConcurrencyChanged,
     Event,
     FileDone,
+    Notice,
     Planned,
     Received,
     Retrying,
     Started,
+    Waiting,
 )
-from cxrsync.model import Outcome, Result
+from cxrsync.model import MANIFEST_NAME, Outcome, Result
 from cxrsync.progress_events import (
     Activity,
     Expected,
@@ -26,12 +28,15 @@ from cxrsync.progress_events import (
     Resumed,
     Sized,
     Suspended,
+    WaitingEnded,
 )
 from cxrsync.ui.remaining_bytes import Bytes, RemainingBytes
 from cxrsync.ui.transfer_rate import TransferRate
 
 _TRANSFERRING = {Activity.MANIFEST, Activity.FETCHING}
 _HASHING = {Activity.FETCHING, Activity.VERIFYING}
+# Everything waits for the server (which has no path) and for the manifest; other files do not.
+ALL_WAIT = {"", MANIFEST_NAME}
 
 
 def is_problem(outcome: Outcome) -> bool:
@@ -56,7 +61,8 @@ class ProgressValues:
     here before. ``bytes_done``: of these files, with what has arrived of others; ``bytes_all``: of
     the whole job, None if it cannot be estimated. ``rate``: bytes per second of the last seconds of
     transfer. ``left``: None while it is not known. ``manifest_all``: None if only a part of the
-    manifest is fetched, or its size is not known yet.
+    manifest is fetched, or its size is not known yet. ``waits``: what everything waits for; empty
+    if it does not. ``waited``: for how many seconds so far.
     """
 
     activity: Activity
@@ -74,6 +80,8 @@ class ProgressValues:
     connections: int
     resumed: int
     retries: int
+    waits: str = ""
+    waited: float = 0.0
 
     @property
     def share(self) -> float | None:
@@ -97,10 +105,13 @@ class Progress:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
+        self._begin()
+
+    def _begin(self) -> None:
         self._phase = Phase(Activity.STARTING)
-        self._phase_began = clock()
-        self._transferred = TransferRate(clock)
-        self._hashed = TransferRate(clock)
+        self._phase_began = self._clock()
+        self._transferred = TransferRate(self._clock)
+        self._hashed = TransferRate(self._clock)
         self._remaining = RemainingBytes()
         self._files = 0
         self._present = 0
@@ -112,6 +123,8 @@ class Progress:
         self._connections = 0
         self._resumed = 0
         self._retries = 0
+        self._waits = ""
+        self._waits_since = 0.0
         self.is_suspended = False
         self.asks = False
         self.received = 0
@@ -121,6 +134,7 @@ class Progress:
 
     def listen(self, event: Event) -> None:
         """Count an event."""
+        self._note_wait(event)
         if isinstance(event, Received):
             self._receive(event)
         elif isinstance(event, FileDone):
@@ -136,11 +150,24 @@ class Progress:
         elif isinstance(event, Retrying):
             self._retries += 1
         elif isinstance(event, Started):
+            if self._files:  # a mirror pulls the tables of each job first, and then the job
+                self._begin()
             self._connections = event.connections
         elif isinstance(event, ConcurrencyChanged):
             self._connections = event.count
         elif isinstance(event, ProgressEvent):
             self._listen_to_phases(event)
+
+    def _note_wait(self, event: Event) -> None:
+        """Any event but news of a wait shows that it is over."""
+        if isinstance(event, Waiting):
+            self._waits, self._waits_since = f": {event.what}", self._clock() - event.waited
+        elif isinstance(event, Retrying):
+            if event.path in ALL_WAIT:
+                what = event.path or "the server"
+                self._waits, self._waits_since = f" for {what}: {event.reason}", self._clock()
+        elif not isinstance(event, Notice | ConcurrencyChanged):
+            self._waits = ""
 
     def _listen_to_phases(self, event: ProgressEvent) -> None:
         if isinstance(event, Phase):
@@ -155,6 +182,8 @@ class Progress:
                 self._manifest_done, self._manifest_all = event.have, event.total
             else:
                 self._remaining.begin(event)
+        elif isinstance(event, WaitingEnded):
+            return
         elif isinstance(event, Expected):
             self._is_sized = True
             self._to_hash += event.to_hash
@@ -222,6 +251,8 @@ class Progress:
             connections=self._connections,
             resumed=self._resumed,
             retries=self._retries,
+            waits=self._waits,
+            waited=self._clock() - self._waits_since,
         )
 
     def _left(self, remaining: Bytes | None) -> Seconds | None:

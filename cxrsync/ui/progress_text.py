@@ -7,6 +7,7 @@ left out whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from cxrsync import humanize
 from cxrsync.progress_events import Activity
@@ -29,6 +30,13 @@ _PHASES = {
     Activity.UNPACKING: "unpacking",
     Activity.FETCHING: "fetching",
     Activity.VERIFYING: "hashing",
+    Activity.COUNTING: "counting the files",
+    Activity.COMPARING: "comparing",
+    Activity.LISTING: "listing",
+    Activity.REPORTING: "writing the report",
+    Activity.NOTIFYING: "hook and ping",
+    Activity.MAKING: "making synthetic data",
+    Activity.DELETING: "deleting",
 }
 
 
@@ -50,7 +58,8 @@ def progress_line(values: ProgressValues, width: int, bar: Bar, *, verbose: bool
 
 
 def log_line(values: ProgressValues, *, verbose: bool = False) -> str:
-    """Return the line for a log, of whatever length."""
+    """Return the line for a log, of whatever length. A wait has lines of its own there."""
+    values = replace(values, waits="")
     share = values.share
     text = next(_texts(values, verbose=verbose))
     return text if share is None else f"{_percent(share).strip()}, {text}"
@@ -72,13 +81,20 @@ def _duration(seconds: float) -> str:
     return humanize.duration(round(seconds / unit) * unit)
 
 
+def _clock(seconds: float) -> str:
+    """Whole seconds, as a person counts them: ``14 s``."""
+    return f"{seconds:.0f} s" if seconds < 60 else humanize.duration(seconds)
+
+
 def _percent(share: float) -> str:
     return f"{int(share * 100):3d} %"
 
 
 def _texts(values: ProgressValues, *, verbose: bool) -> Iterator[str]:
     """Yield the text beside the bar, the richest first."""
-    if values.activity is Activity.MANIFEST:
+    if values.waits:
+        yield from _of_wait(values)
+    elif values.activity is Activity.MANIFEST:
         yield from _of_manifest(values)
     elif values.activity in {Activity.FETCHING, Activity.VERIFYING} and values.files:
         yield from _of_files(values, verbose=verbose)
@@ -88,11 +104,18 @@ def _texts(values: ProgressValues, *, verbose: bool) -> Iterator[str]:
 
 def _of_phase(values: ProgressValues) -> Iterator[str]:
     name = _PHASES[values.activity]
-    waited = f", {humanize.duration(round(values.elapsed))}" if values.elapsed >= 1 else ""
+    waited = f", {_clock(values.elapsed)}" if values.elapsed >= 1 else ""
     if values.what:
         yield f"{name}: {values.what}{waited}"
     yield name + waited
     yield name
+
+
+def _of_wait(values: ProgressValues) -> Iterator[str]:
+    waited = f"waiting {_clock(values.waited)}"
+    yield waited + values.waits
+    yield waited
+    yield ""
 
 
 def _of_manifest(values: ProgressValues) -> Iterator[str]:

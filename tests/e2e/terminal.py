@@ -5,14 +5,18 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import termios
 import time
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 from e2e.command_line import cxrsync_process
+
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Terminal:
@@ -24,13 +28,15 @@ class Terminal:
         environment: Mapping[str, str],
         *,
         columns: int = 80,
+        cwd: Path | None = None,
     ) -> None:
         self._ours, theirs = pty.openpty()
         self.resize(columns)
         self.began = time.monotonic()
         self.seen: list[tuple[float, bytes]] = []
+        self.answers: list[tuple[str, str]] = []
         self.process = cxrsync_process(
-            words, environment, stdin=theirs, stdout=theirs, stderr=theirs
+            words, environment, stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd
         )
         os.close(theirs)
 
@@ -38,17 +44,30 @@ class Terminal:
         """Change the width, as a person does with a window."""
         fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
 
+    def type(self, text: str) -> None:
+        """Type on the terminal's keyboard."""
+        os.write(self._ours, text.encode())
+
+    @property
+    def echoes(self) -> bool:
+        """Whether the terminal shows what is typed."""
+        flags: int = termios.tcgetattr(self._ours)[3]
+        return bool(flags & termios.ECHO)
+
     def fileno(self) -> int:
         return self._ours
 
     def read(self) -> bool:
-        """Note what was written; return False once the command has ended."""
+        """Note what was written, and type the next of ``answers`` (question, answer). Returns False
+        once the command has ended."""
         try:
             data = os.read(self._ours, 65_536)
         except OSError:  # Linux: nobody writes any more
             data = b""
         if data:
             self.seen.append((time.monotonic() - self.began, data))
+            if self.answers and self.answers[0][0] in self.text:
+                self.type(self.answers.pop(0)[1] + "\n")
         return bool(data)
 
     def close(self) -> None:
@@ -66,7 +85,7 @@ class Terminal:
     @property
     def lines(self) -> list[str]:
         """Each line as it was drawn: what stands between two returns."""
-        text = self.text.replace("\x1b[A", "").replace("\n", "\r")
+        text = _CONTROL.sub("", self.text).replace("\n", "\r")
         return [line.rstrip() for line in text.split("\r") if line.strip()]
 
     def longest_silence(self) -> float:

@@ -26,12 +26,13 @@ from cxrsync.events import (
     RunSummary,
     Started,
     Totals,
+    Waiting,
 )
 from cxrsync.model import Outcome, RejectedLine, Result
 from cxrsync.progress_events import Activity, Phase, Resumed, Suspended
 from cxrsync.ui.bar import BarReporter
 from cxrsync.ui.console import to_stderr
-from cxrsync.ui.log_lines import LineReporter, ProgressLines
+from cxrsync.ui.log_lines import LineReporter, ProgressLines, TreeReporter
 from cxrsync.ui.reporters import SummaryReporter
 
 NASTY = "a\x1b[2J\x9b1m\r\n\u202efailed: b\udcff"
@@ -148,7 +149,7 @@ def test_nothing_is_drawn_over_a_question() -> None:
     clock.now += 60
     bar.tick()
     assert stream.getvalue() == asked
-    assert asked.endswith("\r")  # the line of progress is gone
+    assert asked.endswith("\r\x1b[K")  # the line of progress is gone
     bar.listen(Resumed())
     bar.tick()
     assert stream.getvalue() != asked
@@ -156,3 +157,94 @@ def test_nothing_is_drawn_over_a_question() -> None:
     closed = stream.getvalue()
     bar.tick()
     assert stream.getvalue() == closed
+
+
+def test_a_terminal_that_draws_no_bar_shows_each_phase_that_lasts() -> None:
+    clock, lines = Clock(), list[str]()
+    reporter = ProgressLines(lines.append, 30, stamped=False, each_phase=True, clock=clock)
+    for _tick in range(4):
+        clock.now += 0.5
+        reporter.tick()
+    reporter.listen(Phase(Activity.PLANNING))
+    reporter.listen(Phase(Activity.SELECTING))  # planning took no time
+    clock.now += 1
+    reporter.tick()
+    assert lines == ["starting, 1 s", "reading the tables, 1 s"]
+
+
+class Writes(io.StringIO):
+    """A terminal, and each write to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.columns = 80
+        self.each: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.each.append(text)
+        return len(text)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Writes:
+    terminal = Writes()
+    monkeypatch.setattr(BarReporter, "_columns", lambda _bar: terminal.columns)
+    return terminal
+
+
+def drawing(terminal: Writes, clock: Clock) -> BarReporter:
+    """A bar that is there, of a command that plans."""
+    bar = BarReporter(terminal, lambda write: LineReporter(write, verbose=False), clock=clock)
+    bar.listen(Phase(Activity.PLANNING, "a dataset"))
+    clock.now += 1
+    bar.tick()
+    assert terminal.each == ["planning: a dataset, 1 s"]
+    terminal.each.clear()
+    return bar
+
+
+def test_each_change_of_the_terminal_is_one_write(terminal: Writes) -> None:
+    clock = Clock()
+    bar = drawing(terminal, clock)
+    bar.tick()
+    bar.listen(Notice("a line"))
+    bar.hide()
+    assert terminal.each == [
+        "\rplanning: a dataset, 1 s\x1b[K",
+        "\rnote: a line\x1b[K\nplanning: a dataset, 1 s\x1b[K",
+        "\r\x1b[K",
+    ]
+
+
+def test_a_bar_that_a_narrower_terminal_has_wrapped_is_removed_whole(terminal: Writes) -> None:
+    bar = drawing(terminal, Clock())
+    terminal.columns = 10  # 24 columns: three lines
+    bar.tick()
+    assert terminal.each == ["\x1b[2A\r\x1b[Jplanning\x1b[K"]
+
+
+def test_a_wait_is_a_line_once_and_counted_in_the_bar(terminal: Writes) -> None:
+    clock = Clock()
+    bar = drawing(terminal, clock)
+    bar.listen(Waiting("no answer yet", 1.5, 60))
+    for _half in range(60):
+        clock.now += 0.5
+        bar.tick()
+    bar.listen(Waiting("no answer yet", 31.5, 30))
+    text = "".join(terminal.each)
+    assert text.count("waiting up to 1 min: no answer yet") == 1
+    assert "waiting up to 30 s" not in text
+    assert "\rwaiting 14 s: no answer yet\x1b[K" in terminal.each
+    clock.now += 100
+    bar.listen(Waiting("no answer yet", 1.5, 60))
+    assert "".join(terminal.each).count("waiting up to 1 min: no answer yet") == 2
+
+
+def test_a_narrow_terminal_has_no_room_for_the_name_of_a_job(terminal: Writes) -> None:
+    clock = Clock()
+    bar = BarReporter(terminal, TreeReporter, label="jpg", clock=clock)
+    clock.now += 1
+    bar.tick()
+    terminal.columns = 40
+    bar.tick()
+    assert terminal.each == ["jpg: starting, 1 s", "\rstarting, 1 s\x1b[K"]

@@ -14,7 +14,18 @@ from ui.simulated_job import (
     run,
 )
 
-from cxrsync.events import Checked, Event, FileDone, Finding, Planned, Received
+from cxrsync.events import (
+    Checked,
+    Event,
+    FileDone,
+    Finding,
+    Notice,
+    Planned,
+    Received,
+    Retrying,
+    Started,
+    Waiting,
+)
 from cxrsync.model import Kind, Outcome, Result
 from cxrsync.progress_events import (
     Activity,
@@ -25,6 +36,7 @@ from cxrsync.progress_events import (
     Resumed,
     Sized,
     Suspended,
+    WaitingEnded,
 )
 from cxrsync.ui.progress import Progress
 
@@ -268,3 +280,32 @@ def test_the_time_left_is_near_the_truth_from_the_first_tenth_on(
         if now - began >= 0.1 * (ended - began) and truth > 3:
             assert left is not None
             assert truth / 1.5 <= left <= truth * 1.5, (now - began, truth, left)
+
+
+@pytest.mark.parametrize(
+    "end", [WaitingEnded(), Received(1, "a.jpg"), Phase(Activity.PLANNING), done(), Resumed()]
+)
+def test_the_seconds_of_a_wait_are_counted_until_something_happens(job: Run, end: Event) -> None:
+    job.tell(FETCH, Waiting("no answer yet", 1.5, 60))
+    job.clock.now += 10
+    job.tell(Notice("something else"))
+    values = job.progress.values()
+    assert (values.waits, values.waited) == (": no answer yet", 11.5)
+    job.tell(end)
+    assert job.progress.values().waits == ""
+
+
+@pytest.mark.parametrize(("path", "waits"), [("", " for the server: 503"), ("a.jpg", "")])
+def test_all_wait_for_a_server_that_is_away_but_not_for_one_file(
+    job: Run, path: str, waits: str
+) -> None:
+    job.tell(FETCH, Retrying(path, 60, "503"))
+    assert job.progress.values().waits == waits
+
+
+def test_a_second_start_begins_anew(job: Run) -> None:
+    """A mirror pulls the tables of each of its jobs first, and then the jobs."""
+    start = Started("d", "v", "r", "s", 8)
+    job.tell(start, plan(3), FETCH, done(size=MB), start)
+    values = job.progress.values()
+    assert (values.files, values.files_done, values.bytes_done) == (0, 0, 0)

@@ -27,6 +27,7 @@ MANIFEST = replace(
     manifest_done=3_100_000, manifest_all=77_000_000, rate=41_000, left=Seconds(*[1802.0] * 3),
 )  # fmt: skip
 PLANNING = replace(FETCHING, activity=Activity.PLANNING, what="37,452 files", elapsed=12.3)
+WAITING = replace(FETCHING, waits=": nothing arrives", waited=14.2)
 
 
 def bar(share: float, width: int) -> str:
@@ -58,6 +59,9 @@ def bar(share: float, width: int) -> str:
         (MANIFEST, 40, "  4 %, manifest: 3.1 MB, 30 min left"),
         (PLANNING, 80, "planning: 37,452 files, 12 s"),
         (PLANNING, 20, "planning, 12 s"),
+        (WAITING, 80, " 41 % |############                  | waiting 14 s: nothing arrives"),
+        (WAITING, 24, " 41 %, waiting 14 s"),
+        (replace(WAITING, waited=75), 40, " 41 % |#####        | waiting 1 min 15 s"),
     ],
 )  # fmt: skip
 def test_the_line(values: ProgressValues, width: int, line: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from math import inf
 
 from cxrsync.events import EventSink, Waiting
+from cxrsync.progress_events import WaitingEnded
 
 # The line must be there within two seconds, and the program needs some of them to start.
 FIRST_SECONDS = 1.5
@@ -16,9 +17,10 @@ class SilenceWatch:
     """What all requests of a source wait for together: any byte from ``host``.
 
     Emits Waiting once nothing has arrived for FIRST_SECONDS while at least one request waits, and
-    again at most every AGAIN_SECONDS. A byte for any request is a sign of life for all: then the
-    server is slow at most, and the progress shows that. Only waits for the server count: not those
-    for a password, a free connection, the rate limit or the disk.
+    again at most every AGAIN_SECONDS; then WaitingEnded with the first byte. A byte for any request
+    is a sign of life for all: then the server is slow at most, and the progress shows that. Only
+    waits for the server count: not those for a password, a free connection, the rate limit or the
+    disk.
     """
 
     def __init__(self, host: str, emit: EventSink) -> None:
@@ -29,6 +31,7 @@ class SilenceWatch:
         self._has_answered = False
         self._alive_at = -inf
         self._told_at = -inf
+        self._is_silent = False
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, at_most: float) -> None:
@@ -55,6 +58,9 @@ class SilenceWatch:
         """Note that something was received."""
         self._has_answered = True
         self._alive_at = asyncio.get_running_loop().time()
+        if self._is_silent:
+            self._is_silent = False
+            self._emit(WaitingEnded())
 
     def close(self) -> None:
         """Emit nothing any more."""
@@ -71,6 +77,7 @@ class SilenceWatch:
         due = max(self._alive_at + FIRST_SECONDS, self._told_at + AGAIN_SECONDS)
         if now >= due:
             self._told_at = now
+            self._is_silent = True
             due = now + AGAIN_SECONDS
             what = "nothing arrives from" if self._has_answered else "no answer yet from"
             self._emit(Waiting(f"{what} {self._host}", now - self._alive_at, self._at_most))

@@ -14,6 +14,7 @@ from cxrsync.config.job import SourceConfig, TransferLimits
 from cxrsync.errors import SourceError
 from cxrsync.events import Event, SigningIn, Waiting
 from cxrsync.model import RemotePath
+from cxrsync.progress_events import WaitingEnded
 from cxrsync.sources.base import Opened
 from cxrsync.sources.credentials import Credentials
 from cxrsync.sources.http import silence
@@ -36,8 +37,12 @@ class Listener:
     def __init__(self, clock: Clock) -> None:
         self._clock, self._began = clock, clock.now
         self.told: list[tuple[float, str, float]] = []
+        self.ended: list[float] = []
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, WaitingEnded):
+            self.ended.append(self._clock.now - self._began)
+            return
         assert isinstance(event, Waiting)
         self.told.append((self._clock.now - self._began, event.what, event.at_most))
 
@@ -78,6 +83,17 @@ async def test_bytes_for_one_request_are_a_sign_of_life_for_all(clock: Clock) ->
     await asyncio.sleep(2)
     watch.close()
     assert told.told == [(41.5, "nothing arrives from physionet.org", 60.0)]
+
+
+@virtually
+async def test_the_end_of_a_wait_is_told_once(clock: Clock) -> None:
+    watch = SilenceWatch("physionet.org", told := Listener(clock))
+    watch.begin(60.0)
+    await asyncio.sleep(40)
+    watch.note_bytes()
+    watch.note_bytes()
+    watch.close()
+    assert (told.times, told.ended) == ([1.5, 31.5], [40.0])
 
 
 @virtually
