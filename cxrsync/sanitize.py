@@ -49,10 +49,13 @@ _CONNECTION = {
     "ClientConnectionResetError": "it was closed while the request was sent",
 }
 _NAME = re.compile(r"[A-Z0-9_]{1,80}")
-# p10000032, s50414267, either without its letter, a DICOM id (five groups of eight), a digest.
+# p10000032, s50414267, either without its letter, a DICOM id (five groups of eight), a digest. No
+# letter or digit stands before the short ones, unless it belongs to an escape: %2Fp10, \x0ap10.
 _ID = re.compile(
-    r"(?<![0-9a-z])(?:[ps][0-9]{5,}|[15][0-9]{7}(?![0-9a-z])|[0-9a-f]{8}(?:-[0-9a-f]{8})+"
-    r"|[0-9a-f]{32,})",
+    r"[ps][0-9]{7,}"
+    r"|(?:(?<![0-9a-z])|(?<=%[0-9a-f]{2})|(?<=\\x[0-9a-f]{2})|(?<=\\[nrt]))"
+    r"(?:[ps][0-9]{5,}|[15][0-9]{7}(?![0-9a-z]))"
+    r"|[0-9a-f]{8}(?:-[0-9a-f]{8})+|[0-9a-f]{32,}",
     re.IGNORECASE,
 )
 
@@ -169,7 +172,8 @@ def printable(text: str) -> str:
 
 def without_ids(text: str) -> str:
     """``text`` with "…" in place of whatever looks like the id of a subject, a study or an image,
-    or like a digest: for reports that people without access to the data may read."""
+    or like a digest: for what people without access to the data may read, such as the HTML report,
+    and the output of --debug, which users paste into public issues."""
     return _ID.sub("…", text)
 
 

@@ -221,7 +221,24 @@ def test_printable_text_has_no_control_characters(text: str) -> None:
         ("mimic-cxr-jpg 2.1.0, https://physionet.org", "mimic-cxr-jpg 2.1.0, https://physionet.org"),
         ("20261126T042813Z, status 404, seed 7", "20261126T042813Z, status 404, seed 7"),
         ("/scratch/job12345678/mirror", "/scratch/job12345678/mirror"),
+        ("GET /files/p10/p10000032/s50414267/", "GET /files/p10/…/…/"),
+        ("files%2Fp10%2Fp10000032%2fs50414267.txt", "files%2Fp10%2F…%2f….txt"),
+        ("%2F02aa804e-bde0afdd-112c0b34-7bc16630-4e384014", "%2F…"),
+        ("p10000032_s50414267 p10000032s50414267", "…_… ……"),
+        (r"p10\np10000032\x0as50414267\t10000032", r"p10\n…\x0a…\t…"),
+        ("--subject=10000032 --study '50414267' x_10000032", "--subject=… --study '…' x_…"),
+        ("{'10000032': [50414267]}", "{'…': […]}"),
+        ("files/p00/p000123/x.dcm", "files/p00/…/x.dcm"),
+        ("page 404 of https12345, steps50000, mp4", "page 404 of https12345, steps50000, mp4"),
     ],
 )  # fmt: skip
 def test_without_ids(text: str, shown: str) -> None:
     assert without_ids(text) == shown
+
+
+@many
+@given(
+    st.text(st.characters()), st.sampled_from(["p10000032", "S50414267"]), st.text(st.characters())
+)
+def test_no_text_around_an_id_shows_it(before: str, known: str, after: str) -> None:
+    assert known[1:] not in without_ids(f"{before}{known}{after}")

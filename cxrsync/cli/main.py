@@ -20,7 +20,7 @@ from cxrsync.config.option_table import BY_NAME
 from cxrsync.config.option_value import TRUE_WORDS
 from cxrsync.errors import CxrsyncError, ExitCode
 from cxrsync.sanitize import reason_of, trace, without_secrets
-from cxrsync.ui.console import Output, open_standard_streams, redirect_to_null, to_stderr
+from cxrsync.ui.console import Output, hide_ids, open_standard_streams, redirect_to_null, to_stderr
 
 # Name → module and function. A module is imported only when its command is used.
 _COMMANDS = {
@@ -88,6 +88,7 @@ class _Commands(click.Group):
 @option("verbose")
 @option("quiet")
 @option("debug")
+@option("debug_ids")
 @click.option("--json", "as_json", is_flag=True, hidden=True)
 @click.pass_context
 def cli(ctx: click.Context, /, verbose: bool, quiet: bool, as_json: bool, **_debug: bool) -> None:
@@ -139,7 +140,10 @@ def entry() -> None:
     code: int = ExitCode.UNEXPECTED
     try:
         ignore_unusable_key_log()
-        capture_library_output(debug=wants_tracebacks(sys.argv[1:]))
+        is_debugged = wants_tracebacks(sys.argv[1:])
+        capture_library_output(debug=is_debugged)
+        if is_debugged and not _is_set("debug_ids", sys.argv[1:]):
+            hide_ids()
         code = run(sys.argv[1:])
     finally:
         _flush_output()
@@ -147,12 +151,17 @@ def entry() -> None:
 
 
 def wants_tracebacks(arguments: list[str]) -> bool:
-    """Return whether ``--debug`` or its variable is set.
+    """Return whether ``--debug``, ``--debug-ids`` or a variable of the two is set."""
+    return _is_set("debug", arguments) or _is_set("debug_ids", arguments)
+
+
+def _is_set(name: str, arguments: list[str]) -> bool:
+    """Whether the flag or its variable is set.
 
     The answer is needed before the arguments are parsed: errors of parsing get a traceback, too.
     """
-    value = os.environ.get(BY_NAME["debug"].variable, "")
-    return "--debug" in arguments or value.strip().casefold() in TRUE_WORDS
+    value = os.environ.get(BY_NAME[name].variable, "")
+    return BY_NAME[name].typed in arguments or value.strip().casefold() in TRUE_WORDS
 
 
 def _flush_output() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from cxrsync.config.option_table import BY_NAME
+from cxrsync.config.option import Group
+from cxrsync.config.option_table import options_of
 from cxrsync.errors import UsageError
 
 JSON_PARAMETER = "as_json"
@@ -22,7 +23,7 @@ def after_the_command() -> list[click.Option]:
             hidden=True,
             callback=_change_level,
         )
-        for known in (BY_NAME["verbose"], BY_NAME["quiet"], BY_NAME["debug"])
+        for known in options_of(Group.PROGRAM)
     ]
 
 

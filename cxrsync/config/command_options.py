@@ -161,7 +161,13 @@ PROGRAM = (
         near="silent s no_verbose nv",
     ),
     Option(
-        "debug", Type.FLAG, Group.PROGRAM, help="Show tracebacks.", advanced=True,
+        "debug", Type.FLAG, Group.PROGRAM, advanced=True,
+        help="Show tracebacks, and hide ids of subjects, studies and images, so that all of it can "
+        "be pasted into a public issue.",
         near="trace traceback tracebacks",
+    ),
+    Option(
+        "debug_ids", Type.FLAG, Group.PROGRAM, help="As --debug, and show ids.", advanced=True,
+        near="show_ids with_ids",
     ),
 )  # fmt: skip

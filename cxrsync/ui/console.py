@@ -11,13 +11,37 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from cxrsync.disk_remedies import next_step_of
 from cxrsync.errors import OutputLost
-from cxrsync.sanitize import printable, reason_of
+from cxrsync.sanitize import printable, reason_of, without_ids
 
 _LINES_AT_A_TIME = 4096
+_IDS_ARE_HIDDEN = (
+    'note: "…" stands for ids of subjects, studies and images, which may not be published: what '
+    "--debug shows is often pasted into public issues. --debug-ids shows them.\n"
+)
+
+
+class _WithoutIds:
+    """A standard stream for people that shows "…" in place of ids, and says so once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_told = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        shown = without_ids(text)
+        # Only before a whole line: the progress bar writes parts of one.
+        if shown != text and not self._is_told and text.endswith("\n"):
+            self._is_told = True
+            shown = _IDS_ARE_HIDDEN + shown
+        self._stream.write(shown)
+        return len(text)
 
 
 class Output:
@@ -26,19 +50,22 @@ class Output:
     After the first write that fails nothing more is written, and the command goes on. A pipe's
     reader that has ended, such as ``head``, has what it wanted. Any other failure is kept in
     ``lost``, because a reader would take the incomplete output for the whole.
+
+    On a terminal it hides ids where standard error does; programs get everything.
     """
 
     def __init__(self) -> None:
         # Kept from the beginning: sys.stdout may be redirected, to catch what libraries print.
         self._stream: TextIO | None = sys.stdout
         self._is_read = True
+        self._hides_ids = isinstance(sys.stderr, _WithoutIds)
         self.lost: OutputLost | None = None
 
     def write(self, text: str) -> bool:
         """Write and flush ``text``. Returns False once nothing more can be written."""
         if self._is_read:
             try:
-                self._write(text)
+                self._write(without_ids(text) if self._hides_ids and self.is_terminal else text)
             except BrokenPipeError:
                 self._stop_writing()
             except OSError as problem:
@@ -97,6 +124,15 @@ def to_stderr(line: str) -> None:
     with suppress(OSError):
         sys.stderr.write(printable(line) + "\n")
         sys.stderr.flush()
+
+
+def hide_ids() -> None:
+    """Show no id of a subject, a study or an image on standard error any more.
+
+    Everything that is written to it from now on goes through one function, whoever writes it.
+    """
+    if not isinstance(sys.stderr, _WithoutIds):
+        sys.stderr = cast("TextIO", _WithoutIds(sys.stderr))
 
 
 def redirect_to_null(descriptor: int) -> None:

@@ -116,6 +116,7 @@ def test_the_variable_for_tracebacks(
     monkeypatch.setenv("CXRSYNC_DEBUG", text)
     assert wants_tracebacks(["pull"]) is wanted
     assert wants_tracebacks(["--debug", "pull"])
+    assert wants_tracebacks(["pull", "--debug-ids"])
 
 
 def test_the_variable_prints_a_traceback(
@@ -192,6 +193,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, bool]]:
         ("-v status -q", 0, False),
         ("status -qv", 0, False),
         ("--debug status --debug", 0, False),
+        ("--debug-ids status --debug-ids", 0, False),
     ],
 )
 def test_before_or_after_the_command(
