@@ -10,9 +10,10 @@ import fnmatch
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -24,6 +25,7 @@ from cxrsync.catalog.dataset_info import (
     STUDIES,
     DatasetInfo,
 )
+from cxrsync.catalog.stores import STORES, GcsCopies, Price, S3Copies, Stores
 from cxrsync.catalog.validate import Words, validated
 from cxrsync.catalog.yaml_file import read_yaml
 from cxrsync.errors import UsageError
@@ -71,6 +73,14 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     labels: tuple[str, ...] = ()
 
 
+_STORES_WORDS = Words(
+    fields=[
+        name for kind in (Stores, S3Copies, GcsCopies, Price) for name in kind.__struct_fields__
+    ],
+    values=[],
+    pattern="in the form of this field",
+    see="configs/datasets.yaml in the installation shows the form.",
+)
 _WORDS = Words(
     fields=_Entry.__struct_fields__,
     values=[kind.value for kind in Kind],
@@ -125,7 +135,13 @@ def load() -> Mapping[str, DatasetInfo]:
     Raises UsageError for a file that cannot be read or has a wrong form.
     """
     own = own_catalogue()
-    return _load(own, _state_of(own))
+    return _load(own, _state_of(own)).datasets
+
+
+def load_stores() -> Stores:
+    """Return where the copies in the clouds are. Raises UsageError as :func:`load` does."""
+    own = own_catalogue()
+    return _load(own, _state_of(own)).stores
 
 
 def _state_of(file: Path | None) -> tuple[int, ...]:
@@ -137,12 +153,22 @@ def _state_of(file: Path | None) -> tuple[int, ...]:
     return () if found is None else (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
+class _Catalogue(NamedTuple):
+    datasets: Mapping[str, DatasetInfo]
+    stores: Stores
+
+
 @lru_cache(maxsize=4)
-def _load(own: Path | None, _state: tuple[int, ...]) -> Mapping[str, DatasetInfo]:
-    known = _read(_shipped())
-    for slug, fields in (_read(own) if own is not None else {}).items():
-        known[slug] = {**known.get(slug, {}), **fields}
-    return {slug: _info(slug, msgspec.convert(fields, _Entry)) for slug, fields in known.items()}
+def _load(own: Path | None, _state: tuple[int, ...]) -> _Catalogue:
+    known, stores = _read(_shipped(), {})
+    if own is not None:
+        added, stores = _read(own, stores)
+        for slug, fields in added.items():
+            known[slug] = {**known.get(slug, {}), **fields}
+    datasets = {
+        slug: _info(slug, msgspec.convert(fields, _Entry)) for slug, fields in known.items()
+    }
+    return _Catalogue(datasets, msgspec.convert(stores, Stores))
 
 
 def _shipped() -> Path:
@@ -172,14 +198,31 @@ def own_catalogue() -> Path | None:
     return usual if os.path.isfile(usual) and not home.startswith("~") else None
 
 
-def _read(file: Path) -> dict[str, dict[str, Any]]:
-    """Return the checked entries of a catalogue file. Raises UsageError."""
+def _read(
+    file: Path, stores: Mapping[str, Any]
+) -> tuple[dict[str, dict[str, Any]], Mapping[str, Any]]:
+    """Return the checked entries of a catalogue file: datasets, and ``stores`` with its changes.
+    Raises UsageError."""
     document = read_yaml(file, f"the catalogue {file}")
     if document.value is None:
-        return {}
-    validated(document, dict[_Name, _Entry], _WORDS)
+        return {}, stores
     entries: dict[str, dict[str, Any]] = document.value
-    return entries
+    if isinstance(entries, dict) and STORES in entries:
+        stores = _changed(stores, entries[STORES])
+        validated(replace(document, value={STORES: stores}), dict[str, Stores], _STORES_WORDS)
+        entries = {slug: fields for slug, fields in entries.items() if slug != STORES}
+    validated(replace(document, value=entries), dict[_Name, _Entry], _WORDS)
+    return entries, stores
+
+
+def _changed(before: Mapping[str, Any], own: Any) -> Any:
+    """Return ``before`` with the user's fields in each of its mappings."""
+    if not isinstance(own, dict):
+        return own
+    return {**before} | {
+        name: {**before.get(name, {}), **fields} if isinstance(fields, dict) else fields
+        for name, fields in own.items()
+    }
 
 
 def dataset_info(slug: str) -> DatasetInfo:
