@@ -25,11 +25,12 @@ from cxrsync.sources.credentials import Ask, Credentials, find
 from cxrsync.sources.http import responses
 from cxrsync.sources.http.api_memory import Memory, NoMemory
 from cxrsync.sources.http.body import BodyReader
+from cxrsync.sources.http.client import drain
 from cxrsync.sources.http.proxy import proxy_for
 from cxrsync.sources.http.public_api import PublicApi
 from cxrsync.sources.http.redirects import explain_redirect
 from cxrsync.sources.http.refusals import http_date
-from cxrsync.sources.http.session import Session, drain
+from cxrsync.sources.http.session import Session
 from cxrsync.sources.http.silence import SilenceWatch
 
 Find = Callable[[], Credentials]

@@ -17,54 +17,27 @@ A 401 need not mean that the session has ended: one path may answer it to everyb
 that signs in first requests the URL at which the password was accepted, a manifest's, with what was
 just refused. If that fails too, the password is sent to the manifest's URL, never to the path that
 failed. If it succeeds, only that file is denied (but see ``_check_session``: public manifests).
-
-If the server closes an idle connection (its keep-alive time is over) just when a request is sent,
-aiohttp sends the request again, as RFC 9112 section 9.3.1 allows: no failure, and no delay.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Never
+from typing import Never
 from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
 from cxrsync.config.job import SourceConfig, TransferLimits, is_loopback
-from cxrsync.errors import (
-    CredentialsRefused,
-    CxrsyncError,
-    FileDenied,
-    SourceError,
-    UsageError,
-)
+from cxrsync.errors import CredentialsRefused, FileDenied, UsageError
 from cxrsync.sources.credentials import Credentials
 from cxrsync.sources.http.auth import AuthMethod, basic_header
-from cxrsync.sources.http.buffers import read_buffer
-from cxrsync.sources.http.failures import explain_failure
-from cxrsync.sources.http.proxy import Proxy, proxy_for
+from cxrsync.sources.http.client import HttpClient, drain
 from cxrsync.sources.http.redirects import redirected_sign_in
 from cxrsync.sources.http.refusals import TEMPORARY_REDIRECTS, TRY_LATER, refusal
-from cxrsync.sources.http.response_head import MAX_LINE_BYTES, MAX_LINES, StatusConnector
 from cxrsync.sources.http.silence import SilenceWatch
-from cxrsync.sources.http.timeouts import RequestTimeouts
-from cxrsync.sources.http.tls import client_context
-
-# nginx closes an idle connection after 65 to 75 s. We close it earlier, so that no request is sent
-# on a connection that is being closed.
-_KEEPALIVE_SECONDS = 50.0
-# A run of several weeks must notice that the server's address has changed.
-_DNS_SECONDS = 300
-# How long a peer has to answer the TLS close_notify.
-_CLOSING_SECONDS = 0.25
-# The body of an error response is read up to this size, so that the connection can be reused.
-_MAX_REFUSAL_BYTES = 1 << 16
-_MAX_REFUSAL_SECONDS = 5.0
 
 _BY_SESSION = "Session"
 # For requests of which only the status matters.
@@ -88,9 +61,9 @@ class Session:
         self._secure = urlsplit(origin.base_url).scheme == "https" or is_loopback(
             urlsplit(origin.base_url).hostname
         )
-        self._proxy = proxy_for(origin.base_url)
+        # unsafe: otherwise the jar drops cookies of 127.0.0.1. It holds those of one origin.
+        self._client = HttpClient(origin, limits, watch, cookies=aiohttp.CookieJar(unsafe=True))
         self._find_credentials = find_credentials
-        self._watch = watch
         self._credentials: Credentials | None = None
         self._gate = asyncio.Lock()
         self._sign_ins = 0
@@ -100,37 +73,11 @@ class Session:
         self._refused: CredentialsRefused | None = None
         self._signed_in_at: URL | None = None
         self._files_are_public = False
-        self.requests = 0
-        self._limits = limits
-        self._buffer = read_buffer(limits)
-        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._http = aiohttp.ClientSession(
-            connector=StatusConnector(
-                limit=limits.connections,
-                ssl=client_context(origin.ca_file),
-                ttl_dns_cache=_DNS_SECONDS,
-                keepalive_timeout=_KEEPALIVE_SECONDS,
-                socket_factory=self._make_socket,
-            ),
-            # unsafe: otherwise the jar drops cookies of 127.0.0.1. It holds those of one origin.
-            cookie_jar=aiohttp.CookieJar(unsafe=True),
-            headers={"User-Agent": origin.user_agent},
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                connect=None,
-                sock_connect=limits.connect_timeout,
-                sock_read=limits.stall_timeout,
-            ),
-            # trust_env would send a netrc's password with the first request, even from a file that
-            # others can read, and its errors would quote a proxy's password.
-            trust_env=False,
-            trace_configs=[RequestTimeouts.tracing(limits)],
-            auto_decompress=False,
-            read_bufsize=self._buffer,
-            max_line_size=MAX_LINE_BYTES,
-            max_field_size=MAX_LINE_BYTES,
-            max_headers=MAX_LINES,
-        )
+
+    @property
+    def requests(self) -> int:
+        """The number of requests made so far."""
+        return self._client.requests
 
     @property
     def user(self) -> str | None:
@@ -205,26 +152,8 @@ class Session:
             raise refusal(response.status, response.headers, datetime.now(UTC))
 
     async def close(self) -> None:
-        """Close every connection.
-
-        aiohttp does not wait for connections in the middle of a response. An event loop that ended
-        before them would warn of an unclosed transport.
-        """
-        await self._http.close()
-        deadline = asyncio.get_running_loop().time() + _CLOSING_SECONDS
-        while any(each.fileno() >= 0 for each in self._sockets):
-            if asyncio.get_running_loop().time() > deadline:
-                break  # a peer that does not answer the TLS close_notify
-            await asyncio.sleep(0.001)
-
-    def _make_socket(self, info: tuple[Any, ...]) -> socket.socket:
-        family, kind, protocol, _name, _address = info
-        made = socket.socket(family, kind, protocol)
-        if self._limits.rate.slowest is not None:
-            # Otherwise the system would receive megabytes, however little we read.
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer)
-        self._sockets.add(made)
-        return made
+        """Close every connection."""
+        await self._client.close()
 
     async def _sign_in(
         self, url: URL, headers: Mapping[str, str], failed: AuthMethod
@@ -284,56 +213,8 @@ class Session:
             sent["Authorization"] = _BY_SESSION
         elif proof is AuthMethod.PASSWORD and self._credentials is not None:
             sent["Authorization"] = basic_header(self._credentials)
-        through: dict[str, Any] = {}
-        if self._proxy is not None:
-            through = {"proxy": self._proxy.url}
-            if url.scheme == "https":  # for CONNECT only: the proxy cannot read the request inside
-                through["proxy_headers"] = self._proxy.headers
-            else:
-                sent |= self._proxy.headers
-        self.requests += 1
-        timeouts = RequestTimeouts(self._watch)
-        arrived = False
         try:
-            async with timeouts.deadline:
-                response = await self._http.get(
-                    url, headers=sent, allow_redirects=False, trace_request_ctx=timeouts, **through
-                )
-            arrived = True
-        except (aiohttp.ClientError, OSError, UnicodeError) as problem:
-            raise self._failure(problem, url, connected=timeouts.connected) from None
-        finally:
-            timeouts.leave(arrived=arrived)
-        if response.status == 407 and self._proxy is not None and url.scheme == "http":
-            await drain(response)
-            raise self._proxy_refusal(self._proxy, 407, url)
-        return response
-
-    def _proxy_refusal(self, proxy: Proxy, status: int, url: URL) -> SourceError:
-        refused = proxy.refusal(status, url.host)
-        if isinstance(refused, CredentialsRefused):
-            self._refused = refused  # no password is tried twice, whoever refused it
-        return refused
-
-    def _failure(self, problem: Exception, url: URL, *, connected: bool) -> CxrsyncError:
-        """Return the error for a request that got no response head."""
-        if isinstance(problem, aiohttp.ClientHttpProxyError) and self._proxy is not None:
-            return self._proxy_refusal(self._proxy, problem.status, url)
-        stall_timeout = self._limits.stall_timeout
-        return explain_failure(
-            problem, url, self._proxy, connected=connected, stall_timeout=stall_timeout
-        )
-
-
-async def drain(response: aiohttp.ClientResponse) -> None:
-    """Finish a response whose body does not matter; keep its connection if that is cheap."""
-    try:
-        left = _MAX_REFUSAL_BYTES
-        if (response.content_length or 0) <= left:
-            async with asyncio.timeout(_MAX_REFUSAL_SECONDS):
-                while left > 0 and not response.content.at_eof():
-                    left -= len(await response.content.read(left))
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        pass
-    finally:
-        response.close() if not response.content.at_eof() else response.release()
+            return await self._client.get(url, sent)
+        except CredentialsRefused as by_proxy:
+            self._refused = by_proxy  # no password is tried twice, whoever refused it
+            raise

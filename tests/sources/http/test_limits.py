@@ -113,7 +113,7 @@ ENDLESS = {
 async def test_an_answer_that_never_gets_to_the_point(
     what: str, pause: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cxrsync.sources.http.session._MAX_REFUSAL_SECONDS", 0.5)
+    monkeypatch.setattr("cxrsync.sources.http.client._MAX_REFUSAL_SECONDS", 0.5)
     begin, again = ENDLESS[what]
 
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
