@@ -1,14 +1,102 @@
-"""cxrsync: a resumable, verifying downloader of PhysioNet's chest X-ray datasets."""
+"""cxrsync: a resumable, verifying downloader of PhysioNet's chest X-ray datasets.
+
+    import cxrsync
+    report = cxrsync.pull(jpg=True, split="test", dest="/data", progress=True)
+
+pull, apull, ls, dry_run, verify and status have the options of the commands of these names as
+keyword arguments. docs/python.md explains them.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.2.0"
-__all__ = ["Report", "__version__", "apull", "pull"]
-
 if TYPE_CHECKING:
-    from cxrsync.api import Report, apull, pull
+    from cxrsync.api import (
+        File,
+        Forecast,
+        ListOptions,
+        PullOptions,
+        Report,
+        Status,
+        StatusOptions,
+        Verification,
+        VerifyOptions,
+        apull,
+        dry_run,
+        ls,
+        pull,
+        status,
+        verify,
+    )
+    from cxrsync.errors import (
+        AccessDenied,
+        CredentialsRefused,
+        CxrsyncError,
+        DiskError,
+        EmptySelection,
+        ExitCode,
+        FileDenied,
+        Locked,
+        LockLost,
+        ManifestDamaged,
+        NotFetchedYet,
+        NotFound,
+        RefusedForSafety,
+        RequiredFileFailed,
+        SourceError,
+        Stopped,
+        StoppedAtLimit,
+        Throttled,
+        Unanswered,
+        Unreachable,
+        Untrusted,
+        UsageError,
+        WillNotFit,
+    )
+
+__version__ = "0.2.0"
+__all__ = [
+    "AccessDenied",
+    "CredentialsRefused",
+    "CxrsyncError",
+    "DiskError",
+    "EmptySelection",
+    "ExitCode",
+    "File",
+    "FileDenied",
+    "Forecast",
+    "ListOptions",
+    "LockLost",
+    "Locked",
+    "ManifestDamaged",
+    "NotFetchedYet",
+    "NotFound",
+    "PullOptions",
+    "RefusedForSafety",
+    "Report",
+    "RequiredFileFailed",
+    "SourceError",
+    "Status",
+    "StatusOptions",
+    "Stopped",
+    "StoppedAtLimit",
+    "Throttled",
+    "Unanswered",
+    "Unreachable",
+    "Untrusted",
+    "UsageError",
+    "Verification",
+    "VerifyOptions",
+    "WillNotFit",
+    "__version__",
+    "apull",
+    "dry_run",
+    "ls",
+    "pull",
+    "status",
+    "verify",
+]
 
 
 def __dir__() -> list[str]:
@@ -16,8 +104,12 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    # Imported on first use, so that `cxrsync --help` does not load aiohttp.
+    # Imported on first use: `cxrsync --help` and a program that only imports this need no aiohttp.
     if name in __all__:
+        from cxrsync import errors
+
+        if hasattr(errors, name):
+            return getattr(errors, name)
         from cxrsync import api
 
         return getattr(api, name)

@@ -19,6 +19,7 @@ from asyncio import CancelledError
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -41,10 +42,12 @@ class ExitCode(IntEnum):
 
 
 class CxrsyncError(Exception):
-    """The root of the tree. ``next_step`` tells the user in a sentence or two what to do."""
+    """The root of the tree. ``next_step`` tells the user in a sentence or two what to do;
+    ``report`` what was done until then, if the error ended a pull of a Python program."""
 
     exit_code: ExitCode = ExitCode.UNEXPECTED
     next_step: str = ""
+    report: Any = None
 
     def __init__(self, what: str, *, next_step: str | None = None) -> None:
         super().__init__(what)

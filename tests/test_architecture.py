@@ -99,8 +99,8 @@ def complaint(importer: str, target: str) -> str | None:
     other = package_of(target)
     if other == package:
         return None
-    if package == "cxrsync":  # its __init__ offers the Python interface
-        is_right = other == "api"
+    if package == "cxrsync":  # its __init__ offers the Python interface, and its errors
+        is_right = other in {"api", "errors"}
     elif package == "demo" or (package, other) in {("mirror", "ui"), ("distributed", "ui")}:
         is_right = False  # code that it shared with cxrsync could not be tested with it
     elif other == "demo":
@@ -199,6 +199,7 @@ def test_forbidden_imports(importer: str, text: str) -> None:
         ("cxrsync.sources.http.session", "import aiohttp"),
         ("cxrsync.config.job", "from cxrsync import __version__"),
         ("cxrsync", "from cxrsync.api import pull"),
+        ("cxrsync", "from cxrsync.errors import UsageError"),
     ],
 )
 def test_allowed_imports(importer: str, text: str) -> None:

@@ -1,9 +1,4 @@
-"""Options of the option table as click options with environment variables.
-
-An unknown variable is an error, as an unknown option is: a user who sets ``CXRSYNC_SUBJEKT`` wants
-one patient, not the whole version. An empty variable is an error, too, also for a flag:
-``CXRSYNC_METADATA_ONLY=`` comes from an unset variable of a script, and must not fetch 4.7 TB.
-"""
+"""Options of the option table as click options with environment variables."""
 
 from __future__ import annotations
 
@@ -14,20 +9,14 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from cxrsync.catalog.dataset_info import OWN_CATALOGUE
 from cxrsync.cli.program_options import after_the_command, with_json
 from cxrsync.cli.unknown_option import refuse_odd_dashes, unknown_option
 from cxrsync.cli.wrong_usage import missing_argument, too_many_arguments, wrong_use_of_option
-from cxrsync.config.option import VARIABLE_PREFIX, Option, Type, nearest
-from cxrsync.config.option_table import BY_NAME, OPTIONS
+from cxrsync.config.option import Option, Type
+from cxrsync.config.option_table import BY_NAME
 from cxrsync.config.option_value import parse_text
-from cxrsync.errors import UsageError
+from cxrsync.config.variables import refuse_empty, refuse_unknown_variables
 
-# Variables without an option: the user's catalogue, and the environment that scripts/ make. Those
-# with the result of a mirror are set where a hook runs, which may run cxrsync itself.
-_OTHERS = frozenset({OWN_CATALOGUE, "CXRSYNC_VENV"})
-_OF_HOOKS = f"{VARIABLE_PREFIX}RESULT_"
-_MAX_NAMED = 5
 # Options whose parameter has another name, because theirs is a builtin or a module.
 _PARAMETERS = {"json": "as_json", "all": "everything", "format": "form", "print": "form"}
 
@@ -62,6 +51,7 @@ class TableOption(click.Option):
     """
 
     def __init__(self, names: Sequence[str], option: Option, text: str) -> None:
+        self._known = option
         is_flag = option.type is Type.FLAG
         more: dict[str, Any] = {}
         if is_flag:
@@ -82,13 +72,7 @@ class TableOption(click.Option):
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:  # noqa: ARG002 - click's
         assert isinstance(self.envvar, str)
         # click treats an empty variable as absent.
-        if not os.environ.get(self.envvar, "set").strip():
-            raise UsageError(
-                f"the variable {self.envvar} is set, but empty",
-                next_step="Set it to 1 or 0, or unset it."
-                if self.is_flag
-                else "Set it to a value, or unset it: an empty value does not select everything.",
-            )
+        refuse_empty(self._known, os.environ.get(self.envvar, "set"))
         # Not click's own method: that of 8.2 turns "0" of a flag into True.
         return os.environ.get(self.envvar)
 
@@ -135,19 +119,3 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         refuse_unknown_variables()
         return super().invoke(ctx)
-
-
-def refuse_unknown_variables() -> None:
-    """Raise UsageError if a variable ``CXRSYNC_…`` belongs to no option; name similar ones."""
-    known = _OTHERS.union(option.variable for option in OPTIONS)
-    given = {name for name in os.environ if name.startswith(VARIABLE_PREFIX)}
-    left = sorted(name for name in given - known if not name.startswith(_OF_HOOKS))
-    if not left:
-        return
-    named = ", ".join(left[:_MAX_NAMED]) + (" and more" if len(left) > _MAX_NAMED else "")
-    near = [option.variable for option in nearest(left[0].removeprefix(VARIABLE_PREFIX), OPTIONS)]
-    raise UsageError(
-        f"unknown variable{'s' if len(left) > 1 else ''} {named}",
-        next_step=(f"Did you mean {' or '.join(near)}? " if near else "")
-        + f"A variable {VARIABLE_PREFIX}… must name an option: correct or unset it.",
-    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,15 @@ from cxrsync.config.option import Option, Type, nearest
 from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS
 from cxrsync.config.permissions import parse_permissions
 from cxrsync.config.ping_url import parse_ping_url
-from cxrsync.config.python_values import MAX_INT, advice, id_text, index, listed
+from cxrsync.config.python_values import (
+    MAX_INT,
+    advice,
+    id_text,
+    index,
+    label_texts,
+    listed,
+    plain,
+)
 from cxrsync.config.quantities import Share, parse_amount, parse_duration, parse_share
 from cxrsync.config.time_window import parse_window
 from cxrsync.config.timetable import parse_timetable
@@ -73,6 +82,7 @@ def check_value(option: Option, value: object, label: str = "") -> Any:
     label = label or option.typed
     if option.repeatable:
         return _check_texts(option, value, label)
+    value = plain(value)
     if isinstance(value, str) and not value.strip():
         raise UsageError(
             f"{label} is empty",
@@ -150,7 +160,8 @@ def _size(_option: Option, value: object) -> int:
 
 
 def _duration(option: Option, value: object) -> float:
-    seconds = parse_duration(value)
+    length = value.total_seconds() if isinstance(value, timedelta) else value
+    seconds = parse_duration(length)
     if seconds is None or not _is_within(option, seconds):
         colon = " 1:30 could be hours or minutes: write 90m or 90s."
         is_clock = isinstance(value, str) and ":" in value
@@ -228,7 +239,8 @@ _NUMBERS: dict[Type, Callable[[str], int]] = {Type.INT: int}
 
 def _check_texts(option: Option, value: object, label: str) -> list[str]:
     """Return the values of a repeatable option as texts. A single value need not be a list."""
-    values = listed(value)
+    is_labels = option.name == "label" and isinstance(value, Mapping)
+    values = label_texts(value) if is_labels else listed(value)  # type: ignore[arg-type]
     texts = ["" if each is None else _as_text(option, each, label) for each in values]
     if texts and all(text.strip() for text in texts):
         return texts

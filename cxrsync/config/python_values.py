@@ -27,6 +27,36 @@ def is_table(value: object) -> bool:
     return hasattr(value, "columns") and hasattr(value, "iloc")
 
 
+def plain(value: object) -> object:
+    """Return a single value of NumPy as Python's own, and any other value unchanged."""
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
+        return value.item()  # type: ignore[attr-defined]
+    return value
+
+
+def label_texts(labels: Mapping[Any, object]) -> list[object]:
+    """Return labels and their values as the command line has them: ``Pneumonia=1``.
+
+    None and NaN, which a table has where a report does not mention the label, mean blank. A name
+    that is no text is returned as it is, so that it is refused.
+    """
+    texts: list[object] = []
+    for name, wanted in labels.items():
+        values = [_label_value(plain(each)) for each in listed(wanted)] or [""]
+        texts.append(f"{name}={','.join(values)}" if isinstance(name, str) else name)
+    return texts
+
+
+def _label_value(value: object) -> str:
+    if value is None or type(value).__name__ == "NAType" or value != value:
+        return "blank"
+    if isinstance(value, bool) or (isinstance(value, float) and value.is_integer()):
+        return str(int(value))
+    if isinstance(value, str) or ((number := index(value)) is not None and abs(number) <= MAX_INT):
+        return str(value)
+    return f"({type(value).__name__})"
+
+
 def index(value: object) -> int | None:
     """Return a whole number, also one of numpy; None for anything else, also for a bool."""
     if isinstance(value, bool):

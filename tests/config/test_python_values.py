@@ -1,5 +1,6 @@
 """Values of pandas and NumPy, as notebooks have them."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,14 @@ def test_other_values() -> None:
     assert check_value(BY_NAME["shard"], np.arange(10, 12)) == ["10", "11"]
     assert check_value(BY_NAME["limit"], TABLE["subject_id"].nunique()) == 2
     assert check_value(BY_NAME["sample"], np.int64(7)) == 7
+    assert check_value(BY_NAME["force"], np.True_) is True
+    assert check_value(BY_NAME["wait_lock"], np.float32(1.5)) == 1.5
+    assert check_value(BY_NAME["wait_lock"], pd.Timedelta("90min")) == 5400
+    assert check_value(BY_NAME["dest"], np.str_("/data")) == Path("/data")
+    assert check_value(BY_NAME["label"], {"Edema": np.float64(1.0)}) == ["Edema=1"]
+    assert check_value(BY_NAME["label"], {"Edema": pd.NA}) == ["Edema=blank"]
+    assert check_value(BY_NAME["label"], pd.Series({"Edema": np.nan}).to_dict()) == ["Edema=blank"]
+    assert check_value(BY_NAME["label"], {"Edema": np.array([0, 1])}) == ["Edema=0,1"]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,11 @@ from e2e.scripted import SLUG, VERSION, ScriptedServer, differences, noise, pull
 from e2e.stage import JPG, Machine
 
 import cxrsync
+from cxrsync.api import run_job
+from cxrsync.config.parse_job import make_job
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import UsageError
+from cxrsync.events import RunSummary
 
 FILES = {"a.bin": noise("a", 3000), "files/p10/p10000032/s50414267/0.jpg": noise("image", 9000)}
 
@@ -28,10 +31,9 @@ def without_note(root: Path) -> Path:
     return root
 
 
-async def copy(dest: Path, source: Path, version: str | None = None) -> cxrsync.api.Report:
-    return await cxrsync.apull(
-        dataset=SLUG, dataset_version=version, dest=dest, from_dir=source, force=True
-    )
+async def copy(dest: Path, source: Path, version: str | None = None) -> RunSummary:
+    said = {"dataset": SLUG, "dataset_version": version, "dest": dest, "from_dir": source}
+    return await run_job(make_job({**said, "force": True}), lambda _event: None)
 
 
 async def refusal(dest: Path, source: Path, version: str | None = None) -> str:

@@ -1,0 +1,229 @@
+"""What all functions of the Python interface do: keywords → job → call → result or error.
+
+The variables ``CXRSYNC_…`` hold for what no keyword says. Errors and notices leave in the words of
+Python.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from cxrsync.api.frontend import Shown, prompt, showing
+from cxrsync.api.own_loop import TICK_SECONDS, OwnLoop
+from cxrsync.api.results import Report
+from cxrsync.cancellation import CancelToken
+from cxrsync.config.job import DEFAULT_BASE_URL, DEFAULT_DEST, Job
+from cxrsync.config.option import nearest
+from cxrsync.config.option_table import BY_NAME
+from cxrsync.config.option_value import SIGN_IN_HINT, check_options, check_value
+from cxrsync.config.parse_job import make_job
+from cxrsync.config.python_words import in_python, keyword
+from cxrsync.config.variables import options_from, refuse_unknown_variables
+from cxrsync.dataset.nested_trees import refuse_folder_in_tree
+from cxrsync.dataset.tree_location import Location, wget_folders
+from cxrsync.errors import CxrsyncError, ExitCode, UsageError
+from cxrsync.events import Event, EventSink, Finished, Notice, RunSummary
+from cxrsync.sanitize import without_secrets
+from cxrsync.sources.credentials import Ask
+from cxrsync.threads import in_loop_thread
+
+T = TypeVar("T")
+
+Work = Callable[[EventSink, CancelToken, Ask | None], Coroutine[Any, Any, T]]
+"""A call: it gets where events go, what cancels it, and who can be asked for a password."""
+
+# Options of the command line that are functions or parameters here.
+_ELSEWHERE = {
+    "dry_run": "Write cxrsync.dry_run(…), which fetches no file.",
+    "quiet": "Nothing is printed, unless you write progress=True.",
+    "verbose": "Write on_event=print to see all that happens.",
+    "json": "The result has a method as_json().",
+    "repair": "Run `cxrsync verify --repair` in a terminal.",
+    "scrub": "Run `cxrsync verify --scrub` in a terminal.",
+    "report": "Run `cxrsync status --html FILE` in a terminal.",
+}
+
+
+@contextmanager
+def told_for_python() -> Iterator[None]:
+    """Let the text of an error be what a traceback should show: the message with the names of
+    keywords, and the next step."""
+
+    try:
+        yield
+    except CxrsyncError as problem:
+        what, problem.next_step = (
+            without_secrets(in_python(text)) for text in (str(problem), problem.next_step)
+        )
+        problem.args = ("\n".join(filter(None, (what, problem.next_step))),)
+        raise
+
+
+# ── what is wanted ─────────────────────────────────────────────────────────────────────────────
+
+
+class Keywords(Protocol):
+    """A TypedDict without required keys."""
+
+    __optional_keys__: ClassVar[frozenset[str]]
+
+
+def options_of(function: str, typed: type[Keywords], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a call: its keywords, and the variables of the others.
+
+    ``typed``: the TypedDict that has the function's keywords. Raises UsageError.
+    """
+    names = sorted(typed.__optional_keys__)
+    known = [BY_NAME[name] for name in names]
+    for name in given:
+        if name not in names:
+            raise _unknown(function, name, names)
+    refuse_unknown_variables()
+    return {
+        **options_from(known),
+        **{name: each for name, each in given.items() if each is not None},
+    }
+
+
+def _unknown(function: str, name: str, names: Sequence[str]) -> UsageError:
+    near = [each.name for each in nearest(name, [BY_NAME[known] for known in names])]
+    if "password" in name.casefold():
+        step = SIGN_IN_HINT
+    elif name in _ELSEWHERE:
+        step = _ELSEWHERE[name]
+    elif name in BY_NAME and BY_NAME[name].is_of_job:
+        step = f"{keyword(name)} belongs to cxrsync.pull()."
+    elif near:
+        step = f"Did you mean {' or '.join(keyword(each) for each in near)}?"
+    else:
+        step = f"help(cxrsync.{function}) names the most usual keywords, docs/python.md all."
+    return UsageError(f"{function}() has no keyword {name}", next_step=step)
+
+
+def refuse_dry_run() -> None:
+    """Raise UsageError if the environment asks for a dry run: a pull must not fetch then."""
+    if options_from([BY_NAME["dry_run"]]).get("dry_run"):
+        raise UsageError(
+            f"{BY_NAME['dry_run'].variable} is set, and pull() fetches files",
+            next_step="Call cxrsync.dry_run(), or unset the variable.",
+        )
+
+
+def job_of_tree(options: dict[str, Any], places: Sequence[str]) -> tuple[Job, bool]:
+    """Return the job of a tree that is here, and whether its whole manifest counts (``all``).
+
+    A missing dataset is that of the trees in the destination, if they belong to one; a missing
+    version that of the only tree.
+    """
+    everything = bool(check_value(BY_NAME["all"], options.pop("all", False)))
+    options = check_options(options)
+    is_named = any(options.get(name) for name in ("jpg", "dicom", "dataset"))
+    if not is_named and all(str(word).startswith("files/") for word in places):
+        dest = options.get("dest", Path(DEFAULT_DEST))
+        location = Location(dest, wget_folders(options.get("base_url", DEFAULT_BASE_URL)))
+        found = location.claimed()
+        if not found:
+            refuse_folder_in_tree(location.top)
+        if len({each.dataset for each in found}) == 1:
+            options["dataset"] = found[0].dataset
+            if len(found) == 1:
+                options.setdefault("dataset_version", found[0].version)
+    return make_job(options, places), everything
+
+
+# ── the call ───────────────────────────────────────────────────────────────────────────────────
+
+
+class _Events:
+    """Passes events on. A callback that fails ends the run in good order; its error is raised
+    afterwards."""
+
+    def __init__(self, shown: Shown, on_event: EventSink | None, cancel: CancelToken) -> None:
+        self._shown = shown
+        self._on_event = on_event
+        self._stop = in_loop_thread(cancel.request)
+        self.problem: Exception | None = None
+        self.summary: RunSummary | None = None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Notice):
+            event = replace(event, text=in_python(event.text))
+        elif isinstance(event, Finished):
+            self.summary = event.summary
+        self._shown.listen(event)
+        if self._on_event is None or self.problem is not None:
+            return
+        try:
+            self._on_event(event)
+        except Exception as problem:  # noqa: BLE001 - the caller's own; it gets it back
+            self.problem = problem
+            self._stop(ExitCode.INTERRUPTED)
+
+
+async def _call(
+    work: Work[T],
+    shown: Shown,
+    on_event: EventSink | None,
+    cancel: CancelToken,
+    ask: Ask | None,
+) -> T:
+    events = _Events(shown, on_event, cancel)
+    try:
+        result = await work(events, cancel, ask)
+    except Exception as problem:
+        if events.problem is not None:
+            raise events.problem from None
+        if isinstance(problem, CxrsyncError) and events.summary is not None:
+            problem.report = Report.of(events.summary)
+        raise
+    if events.problem is not None:
+        raise events.problem
+    return result
+
+
+def call(work: Work[T], *, progress: bool = False, on_event: EventSink | None = None) -> T:
+    """Run a call in a loop of its own, and return its result.
+
+    Raises: any CxrsyncError; KeyboardInterrupt, after an interrupt, when the state is saved.
+    """
+    asker = prompt()
+    with showing(progress=progress) as shown:
+
+        def start(cancel: CancelToken) -> Coroutine[Any, Any, T]:
+            def ask(host: str, user: str | None) -> Any:
+                assert asker is not None
+                return own.in_callers_thread(lambda: asker(host, user))
+
+            return _call(work, shown, on_event, cancel, None if asker is None else ask)
+
+        own = OwnLoop(start, shown.tick)
+        return own.run()
+
+
+async def call_here(work: Work[T], *, progress: bool, on_event: EventSink | None) -> T:
+    """Run a call in the loop that runs already. Nobody is asked for a password: a question would
+    stop everything else in that loop."""
+    with showing(progress=progress) as shown:
+        async with _ticking(shown.tick):
+            return await _call(work, shown, on_event, CancelToken(), None)
+
+
+@asynccontextmanager
+async def _ticking(tick: Callable[[], None]) -> AsyncIterator[None]:
+    async def run() -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            tick()
+
+    task = asyncio.create_task(run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,254 @@
+"""The Python interface, as a script uses it. Notebooks: test_notebook."""
+
+import asyncio
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.stage import JPG, VERSION, Machine, fingerprint, image_requests
+
+import cxrsync
+from cxrsync.demo.server.server import MiniPhysioNet
+from cxrsync.events import Event, FileDone, Finished, Notice, Started
+
+
+def use(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """Let this process have the variables of a machine."""
+    for name, value in machine.variables().items():
+        if name != "PYTHONWARNINGS":
+            monkeypatch.setenv(name, value)
+    return machine
+
+
+@pytest.fixture
+def python(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return use(machine, monkeypatch)
+
+
+def test_a_day_of_work(python: Machine, jpg: Path) -> None:
+    """Look, list, fetch, count, hash: by the variables of the command line."""
+    forecast = cxrsync.dry_run(jpg=True, shard="p10")
+    assert "to fetch: about" in str(forecast)
+    files = cxrsync.ls(jpg=True, shard="p10", only="images")
+    assert {each.kind for each in files} == {"images"}
+    assert {each.partition for each in files} == {"p10"}
+    report = cxrsync.pull(jpg=True, shard="p10")
+    assert report.complete
+    assert report.fetched.files == report.selected.files == forecast.selected > len(files)
+    again = cxrsync.pull(jpg=True, shard="p10")
+    assert (again.complete, again.fetched.files) == (True, 0)
+    status = cxrsync.status()
+    assert (status.complete, status.total.verified) == (True, report.selected.files)
+    root = Path(report.root)
+    assert fingerprint(root, below="files/p10") == fingerprint(jpg, below="files/p10")
+    assert cxrsync.verify().complete
+
+    bad = root / files[0].path
+    bad.write_bytes(b"x" * bad.stat().st_size)
+    verified = cxrsync.verify(jpg=True)
+    assert (verified.complete, verified.bad) == (False, [files[0].path])
+    for value in (forecast, report, status, verified):
+        assert value.as_json() if not isinstance(value, cxrsync.Status) else True
+
+
+def test_the_files_are_the_owners_only(python: Machine) -> None:
+    """Although the umask of a program is its own."""
+    report = cxrsync.pull(jpg=True, shard="p10", limit=1)
+    paths = [*Path(report.root).rglob("*")]
+    assert paths
+    assert [each for each in paths if each.stat().st_mode & 0o077] == []
+
+
+def test_a_keyword_counts_before_a_variable(
+    python: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXRSYNC_DATASET", JPG)
+    monkeypatch.setenv("CXRSYNC_SHARD", "p10\np11")
+    monkeypatch.setenv("CXRSYNC_METADATA_ONLY", "1")
+    assert cxrsync.dry_run(metadata_only=False, shard=None).selection == "p10 p11, with the tables"
+    assert cxrsync.dry_run(metadata_only=False, shard="p10").selection == "p10, with the tables"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("CXRSYNC_SUBJEKT", "10000032", "unknown variable CXRSYNC_SUBJEKT\nDid you mean CXRSYNC_S"),
+        ("CXRSYNC_SHARD", "", "the variable CXRSYNC_SHARD is set, but empty\nSet it to a value"),
+        ("CXRSYNC_RETRIES", "x", "CXRSYNC_RETRIES 'x' is not a whole number of at least 0"),
+        ("CXRSYNC_DRY_RUN", "1", "CXRSYNC_DRY_RUN is set, and pull() fetches files\nCall cxrsync."),
+    ],
+)
+def test_wrong_variables(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(cxrsync.UsageError) as caught:
+        cxrsync.pull(jpg=True)
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"user_name": "x"}, "pull() has no keyword user_name\nDid you mean user=?"),
+        ({"shards": "x"}, "pull() has no keyword shards\nDid you mean shard=?"),
+        ({"threads": 4}, "pull() has no keyword threads\nDid you mean connections=?"),
+        ({"password": "secret"}, "pull() has no keyword password\nA password is never an argument"),
+        ({"from": "x"}, "pull() has no keyword from\nDid you mean from_dir=?"),
+        ({"xyzzy": 1}, "pull() has no keyword xyzzy\nhelp(cxrsync.pull) names the most usual"),
+        ({"dry_run": True}, "pull() has no keyword dry_run\nWrite cxrsync.dry_run(…)"),
+        ({"quiet": True}, "pull() has no keyword quiet\nNothing is printed"),
+        ({"retries": "3"}, "retries='3' is not a whole number of at least 0\nWrite 3, without"),
+        ({"shard": "p99"}, f"{JPG} has no shard p99\nIts shards: "),
+        ({"shard": []}, "shard= is empty\nAn empty value does not select everything."),
+        ({"dicom": True}, "more than one dataset: "),
+        ({"split": "tset"}, "has no split 'tset'\n"),
+        (
+            {"label": {"Pneumonia": 2}},
+            "label='Pneumonia=2' does not name a value of the label\nWri",
+        ),
+        ({"label": {"Pneumonai": 1}}, "has no label 'Pneumonai'\n"),
+        ({"ca_file": "/nowhere"}, 'ca_file="/nowhere"'),
+        ({"base_url": "https://u:pw@x.org/files"}, "base_url= contains a user name or a password"),
+    ],
+)
+def test_wrong_keywords(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(cxrsync.UsageError) as caught:
+        cxrsync.pull(**{"jpg": True, "dest": tmp_path / "mirror", **options})
+    assert said in str(caught.value)
+    assert "--" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert "pw" not in str(caught.value)
+    assert not (tmp_path / "mirror").exists()
+
+
+def test_a_keyword_of_another_function() -> None:
+    with pytest.raises(cxrsync.UsageError, match=r"connections= belongs to cxrsync.pull\(\)\."):
+        cxrsync.ls(jpg=True, connections=4)  # type: ignore[call-arg]
+    with pytest.raises(cxrsync.UsageError, match=r"no dataset is named\nAdd jpg=True \(MIMIC"):
+        cxrsync.pull()
+    with pytest.raises(cxrsync.UsageError, match=r"\(int\) is not the name of a dataset"):
+        cxrsync.pull(7)  # type: ignore[arg-type]
+
+
+def test_an_error_of_the_run_says_what_to_do(
+    python: Machine, monkeypatch: pytest.MonkeyPatch, server: MiniPhysioNet
+) -> None:
+    with pytest.raises(cxrsync.NotFetchedYet) as not_yet:
+        cxrsync.status(jpg=True)
+    assert "dest=" in str(not_yet.value)
+    monkeypatch.setenv("PHYSIONET_PASSWORD", "wrong")
+    with pytest.raises(cxrsync.CredentialsRefused) as refused:
+        cxrsync.pull(jpg=True, shard="p10")
+    what, _line, following = str(refused.value).partition("\n")
+    assert "demo" in what
+    assert "`cxrsync login`" in following
+    assert following == refused.value.next_step
+    assert "wrong" not in str(refused.value)
+    report = refused.value.report
+    assert (report.exit_code, report.complete) == (3, False)
+
+
+def test_failures_of_single_files_are_no_exception(
+    own_files: Path,
+    serve: Callable[..., MiniPhysioNet],
+    make_machine: Callable[[MiniPhysioNet], Machine],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use(make_machine(serve(own_files)), monkeypatch)
+    path = next(each.path for each in cxrsync.ls(jpg=True, shard="p10", only="images"))
+    (own_files / JPG / VERSION / path).unlink()
+    report = cxrsync.pull(jpg=True, shard="p10", retries=0)
+    assert (report.exit_code, report.complete) == (5, False)
+    assert [each.path for each in report.problems] == [path]
+    for text in (repr(report), report._repr_html_()):
+        assert "1 file failed" in text
+        assert path.rpartition("/")[2] not in text
+        assert path.split("/")[2] not in text
+
+
+def test_events(python: Machine) -> None:
+    seen: list[Event] = []
+    report = cxrsync.pull(jpg=True, shard="p10", limit=3, on_event=seen.append)
+    kinds = [type(each) for each in seen]
+    assert kinds.count(FileDone) == report.fetched.files > 3
+    assert kinds.index(Started) < kinds.index(FileDone) < kinds.index(Finished)
+
+
+class Enough(Exception):
+    """The caller's own."""
+
+
+async def test_an_exception_of_the_callback_ends_the_run(python: Machine) -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, FileDone):
+            raise Enough
+
+    with pytest.raises(Enough):
+        cxrsync.pull(jpg=True, shard="p10", on_event=stop)
+    with pytest.raises(Enough):
+        await cxrsync.apull(jpg=True, shard="p11", on_event=stop)
+    assert cxrsync.pull(jpg=True, shard="p10-p11").complete
+
+
+async def test_a_loop_that_runs_already(python: Machine) -> None:
+    """As that of a notebook. ``pull`` has a loop of its own, ``apull`` takes this one."""
+    blocking = cxrsync.pull(jpg=True, shard="p10")
+    assert blocking.complete
+    again = await cxrsync.apull(jpg=True, shard="p10", progress=True)
+    assert (again.complete, again.fetched.files) == (True, 0)
+
+
+async def test_a_cancelled_task_keeps_what_arrived(python: Machine) -> None:
+    begun = asyncio.Event()
+
+    def look(event: Event) -> None:
+        if isinstance(event, FileDone):
+            begun.set()
+
+    task = asyncio.create_task(cxrsync.apull(jpg=True, shard="p10", on_event=look))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    report = await cxrsync.apull(jpg=True, shard="p10")
+    assert report.complete
+    assert report.present.files > 0
+
+
+def test_threads(python: Machine) -> None:
+    """As of a web server: not the main thread."""
+    found: list[cxrsync.Report] = []
+    thread = threading.Thread(
+        target=lambda: found.append(cxrsync.pull(jpg=True, shard="p10", limit=1))
+    )
+    thread.start()
+    thread.join()
+    assert found[0].complete
+
+
+def test_notices_speak_of_keywords(python: Machine) -> None:
+    seen: list[Event] = []
+    report = cxrsync.pull(jpg=True, shard="p10", window="00:00-00:01", on_event=seen.append)
+    said = [each.text for each in seen if isinstance(each, Notice)]
+    if not report.complete:  # it is another minute
+        assert any('window="' in each for each in said)
+
+
+def test_nothing_is_printed_unless_asked(
+    python: Machine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cxrsync.pull(jpg=True, shard="p10")
+    assert capfd.readouterr() == ("", "")
+    cxrsync.pull(jpg=True, shard="p10", progress=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "complete and verified" in err
+
+
+def test_only_one_sign_in(python: Machine, server: MiniPhysioNet) -> None:
+    cxrsync.pull(jpg=True, shard="p10", limit=2)
+    assert image_requests(server) == 2
