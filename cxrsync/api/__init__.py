@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack
 from typing import Unpack
 
 from cxrsync.api.calls import (
+    ErrorsForPython,
     Work,
     call,
     call_here,
     job_of_tree,
     options_of,
     refuse_dry_run,
-    told_for_python,
 )
 from cxrsync.api.options import ListOptions, PullOptions, StatusOptions, TreeOptions, VerifyOptions
 from cxrsync.api.results import File, Forecast, Report, Status, Verification
@@ -112,7 +112,7 @@ def pull(
         >>> report.complete
         True
     """
-    with told_for_python():
+    with ErrorsForPython():
         return call(_pulling(places, options), progress=progress, on_event=on_event)
 
 
@@ -142,7 +142,7 @@ async def apull(
     Example:
         >>> report = await cxrsync.apull(jpg=True, split="test", limit=5)
     """
-    with told_for_python():
+    with ErrorsForPython():
         return await call_here(_pulling(places, options), progress=progress, on_event=on_event)
 
 
@@ -177,7 +177,7 @@ def ls(
         >>> files[0].path.endswith(".jpg")
         True
     """
-    with told_for_python():
+    with ErrorsForPython():
         job = make_job(options_of("ls", ListOptions, options), places)
         return call(_listing(job), progress=progress, on_event=on_event)
 
@@ -209,7 +209,7 @@ def dry_run(
         >>> forecast.refusal is None
         True
     """
-    with told_for_python():
+    with ErrorsForPython():
         job = make_job(options_of("dry_run", PullOptions, options), places)
         return call(_forecasting(job), progress=progress, on_event=on_event)
 
@@ -243,7 +243,7 @@ def verify(
         >>> cxrsync.verify(jpg=True, shard="p10").complete
         True
     """
-    with told_for_python():
+    with ErrorsForPython():
         job, everything = job_of_tree(options_of("verify", VerifyOptions, options), places)
         return call(_verifying(job, everything=everything), progress=progress, on_event=on_event)
 
@@ -269,7 +269,7 @@ def status(*places: str, **options: Unpack[StatusOptions]) -> Status:
         >>> cxrsync.status(jpg=True, shard="p10").total.missing
         0
     """
-    with told_for_python():
+    with ErrorsForPython():
         job, everything = job_of_tree(options_of("status", StatusOptions, options), places)
         target = find_target(job, lambda _event: None)
         with expectation(target, job, everything=everything) as expected:

@@ -7,8 +7,8 @@ Python.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -26,9 +26,10 @@ from cxrsync.config.python_words import in_python, keyword
 from cxrsync.config.variables import options_from, refuse_unknown_variables
 from cxrsync.dataset.nested_trees import refuse_folder_in_tree
 from cxrsync.dataset.tree_location import Location, wget_folders
-from cxrsync.errors import CxrsyncError, ExitCode, UsageError
+from cxrsync.errors import CxrsyncError, ExitCode, UsageError, unwrap
 from cxrsync.events import Event, EventSink, Finished, Notice, RunSummary
-from cxrsync.sanitize import without_secrets
+from cxrsync.operations.exit_status import machine_error
+from cxrsync.sanitize import reason_of, without_secrets
 from cxrsync.sources.credentials import Ask
 from cxrsync.threads import in_loop_thread
 
@@ -49,19 +50,25 @@ _ELSEWHERE = {
 }
 
 
-@contextmanager
-def told_for_python() -> Iterator[None]:
+class ErrorsForPython:
     """Let the text of an error be what a traceback should show: the message with the names of
     keywords, and the next step."""
 
-    try:
-        yield
-    except CxrsyncError as problem:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, problem: BaseException | None, _trace: object) -> None:
+        if not isinstance(problem, CxrsyncError):
+            return
         what, problem.next_step = (
             without_secrets(in_python(text)) for text in (str(problem), problem.next_step)
         )
         problem.args = ("\n".join(filter(None, (what, problem.next_step))),)
-        raise
+        # What led to it is for developers: forty frames, and foreign exceptions, whose text may
+        # contain secrets. IPython does not even show an error as one if a group is among them.
+        problem.__context__ = problem.__cause__ = None
+        if problem.exit_code is not ExitCode.UNEXPECTED:
+            raise problem.with_traceback(None)
 
 
 # ── what is wanted ─────────────────────────────────────────────────────────────────────────────
@@ -173,17 +180,32 @@ async def _call(
     ask: Ask | None,
 ) -> T:
     events = _Events(shown, on_event, cancel)
+    problem: Exception
     try:
         result = await work(events, cancel, ask)
-    except Exception as problem:
-        if events.problem is not None:
-            raise events.problem from None
-        if isinstance(problem, CxrsyncError) and events.summary is not None:
-            problem.report = Report.of(events.summary)
-        raise
+        if events.problem is None:
+            return result
+    except Exception as caught:  # noqa: BLE001 - raised below
+        problem = caught
     if events.problem is not None:
         raise events.problem
-    return result
+    error = _error_of(problem)
+    if events.summary is not None:
+        error.report = Report.of(events.summary)
+    raise error
+
+
+def _error_of(problem: Exception) -> CxrsyncError:
+    """Return the error for an exception: the text of a foreign one may contain secrets."""
+    known = machine_error(unwrap(problem))
+    if known is not None:
+        return known
+    error = CxrsyncError(
+        f"unexpected {reason_of(problem)}. Nothing that was downloaded is lost",
+        next_step="Please report it as a bug, with this traceback. `cxrsync verify` tells whether "
+        "all is well.",
+    )
+    return error.with_traceback(problem.__traceback__)
 
 
 def call(work: Work[T], *, progress: bool = False, on_event: EventSink | None = None) -> T:

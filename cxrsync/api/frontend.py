@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from cxrsync.events import Event
+from cxrsync.events import Event, LeftOut, Notice
 from cxrsync.sources.credentials import Ask, Credentials
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.notebook_bar import NotebookBar
+from cxrsync.ui.notebook_table import safe
 from cxrsync.ui.reporters import Reporters
 
 
@@ -23,19 +25,26 @@ class Shown(Protocol):
 
     def tick(self) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self, *, well: bool) -> None: ...
 
 
-class Nothing:
-    """Shows nothing."""
+class Logged:
+    """Shows nothing. What a user should know is a message of the logger ``cxrsync``, without
+    ids: what was left out a warning, anything else an information."""
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("cxrsync")
 
     def listen(self, event: Event) -> None:
-        """Do nothing."""
+        """Log a notice."""
+        if isinstance(event, Notice):
+            level = logging.WARNING if isinstance(event, LeftOut) else logging.INFO
+            self._logger.log(level, "%s", safe(event.text))
 
     def tick(self) -> None:
         """Do nothing."""
 
-    def close(self) -> None:
+    def close(self, *, well: bool) -> None:
         """Do nothing."""
 
 
@@ -53,7 +62,7 @@ class Terminal:
     def tick(self) -> None:
         """Do nothing: the reporters have a clock of their own."""
 
-    def close(self) -> None:
+    def close(self, *, well: bool) -> None:  # noqa: ARG002 - the bar of a terminal goes in any case
         """Remove the bar."""
         self._reporters.close()
 
@@ -67,13 +76,15 @@ def in_notebook() -> bool:
 @contextmanager
 def showing(*, progress: bool) -> Iterator[Shown]:
     """Yield what shows the progress of a call, until its end."""
-    shown: Shown = Nothing()
+    shown: Shown = Logged()
     if progress:
         shown = NotebookBar() if in_notebook() else Terminal()
     try:
         yield shown
-    finally:
-        shown.close()
+    except BaseException:
+        shown.close(well=False)
+        raise
+    shown.close(well=True)
 
 
 class NotebookPrompt:

@@ -29,6 +29,7 @@ class Terminal:
         *,
         columns: int = 80,
         cwd: Path | None = None,
+        through: Sequence[str] = (),
     ) -> None:
         self._ours, theirs = pty.openpty()
         self.resize(columns)
@@ -36,7 +37,7 @@ class Terminal:
         self.seen: list[tuple[float, bytes]] = []
         self.answers: list[tuple[str, str]] = []
         self.process = cxrsync_process(
-            words, environment, stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd
+            words, environment, through=through, stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd
         )
         os.close(theirs)
 

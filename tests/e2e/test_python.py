@@ -1,14 +1,29 @@
 """The Python interface, as a script uses it. Notebooks: test_notebook."""
 
 import asyncio
+import json
+import re
+import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.stage import JPG, VERSION, Machine, fingerprint, image_requests
+from e2e.command_line import cxrsync_process
+from e2e.stage import (
+    JPG,
+    PATIENCE,
+    VERSION,
+    Machine,
+    fingerprint,
+    image_requests,
+    wait_until,
+)  # fmt: skip
+from e2e.terminal import Terminal, watch
 
 import cxrsync
 from cxrsync.demo.server.server import MiniPhysioNet
@@ -252,3 +267,55 @@ def test_nothing_is_printed_unless_asked(
 def test_only_one_sign_in(python: Machine, server: MiniPhysioNet) -> None:
     cxrsync.pull(jpg=True, shard="p10", limit=2)
     assert image_requests(server) == 2
+
+
+# ── scripts: processes ─────────────────────────────────────────────────────────────────────────
+
+SCRIPT = """\
+import cxrsync
+cxrsync.pull(jpg=True, shard="p10", connections=2, progress={progress})
+print("the next line of the script")
+"""
+
+
+def script(*, progress: bool) -> list[str]:
+    return [sys.executable, "-c", SCRIPT.format(progress=progress)]
+
+
+def shape(line: str) -> str:
+    """A line of progress without its numbers and without its bar, which fills the rest."""
+    return re.sub(r"[0-9.,]+", "9", re.sub(r"\|[^|]*\|", "|", line)).strip()
+
+
+def test_a_script_on_a_terminal_shows_the_line_of_the_command(
+    serve: Callable[..., MiniPhysioNet], make_machine: Callable[[MiniPhysioNet], Machine]
+) -> None:
+    machine = make_machine(serve(rate=150_000))
+    words = ["pull", "--jpg", "--shard", "p10", "--connections", "2"]
+    shown = []
+    with ExitStack() as stack:
+        for at, through in enumerate([[], script(progress=True)]):
+            variables = machine.variables() | {"CXRSYNC_DEST": f"{machine.dest}{at}"}
+            terminal = Terminal(words, variables, through=through)
+            stack.callback(terminal.close)
+            shown.append(terminal)
+        watch(*shown, seconds=PATIENCE)
+    command, python = ({shape(line) for line in each.lines} for each in shown)
+    assert any(line.startswith("9 % | 9 ") for line in command & python), (command, python)
+    assert any(line.startswith("complete and verified: ") for line in python)
+    assert "the next line of the script" in python
+
+
+def test_ctrl_c_in_a_script_saves_the_state(python: Machine, server: MiniPhysioNet) -> None:
+    server.set_behaviour(rate=50_000)
+    process = cxrsync_process([], python.variables(), through=script(progress=False))
+    wait_until(lambda: image_requests(server) > 2 or process.poll() is not None)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (-signal.SIGINT, "")
+    said = "KeyboardInterrupt: stopped as asked; the state is saved. Make the same call again"
+    assert said in err
+    [log] = (python.dest / JPG / VERSION / ".cxrsync" / "runs").iterdir()
+    assert json.loads(log.read_text())["exit_code"] == 130
+    server.set_behaviour(rate=None)
+    assert cxrsync.pull(jpg=True, shard="p10").resumed.files > 0  # the lock is released
