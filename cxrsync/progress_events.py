@@ -17,7 +17,6 @@ class Activity(Enum):
     MANIFEST = "manifest"
     SELECTING = "selecting"
     PLANNING = "planning"
-    COUNTING = "counting"
     UNPACKING = "unpacking"
     FETCHING = "fetching"
     VERIFYING = "verifying"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cxrsync.catalog.citation import CitationInfo
 from cxrsync.model import Kind
 
 # The environment variable that names the user's own catalogue file.
@@ -24,7 +25,7 @@ class DatasetInfo:
 
     means: the mean size of a file in bytes, by kind; for estimates only.
     counts: the number of files in the newest version, by kind, as far as it is known.
-    dois: the DOI of each version. license: the name of the licence.
+    dois: the DOI of each version. license: the name of the licence. citation: how to cite it.
     table_files: the paths of the tables that some version has.
     tables: a glob for the table of each role (split, metadata, one for each labeler).
     splits, views, labels: the values that occur in those tables.
@@ -43,6 +44,7 @@ class DatasetInfo:
     counts: Mapping[Kind, int] = field(default_factory=dict)
     dois: Mapping[str, str] = field(default_factory=dict)
     license: str = ""
+    citation: CitationInfo = field(default_factory=CitationInfo)
     agreement: str = ""
     elsewhere: str = ""
     patterns: tuple[tuple[Kind, re.Pattern[str]], ...] = ()

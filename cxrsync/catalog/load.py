@@ -17,6 +17,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
+from cxrsync.catalog.citation import CitationInfo, Work
 from cxrsync.catalog.dataset_info import (
     IMAGES,
     METADATA,
@@ -49,6 +50,21 @@ _Mean = Annotated[int, msgspec.Meta(ge=0, lt=1 << 50)]  # no file system stores 
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 50)]
 
 
+_Year = Annotated[int, msgspec.Meta(ge=1900, lt=3000)]
+
+
+class _Article(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The article that describes a dataset."""
+
+    title: str
+    authors: tuple[str, ...]
+    journal: str
+    year: _Year
+    volume: str = ""
+    pages: str = ""
+    doi: str = ""
+
+
 class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """One entry of a catalogue file; configs/datasets.yaml explains the fields."""
 
@@ -61,6 +77,9 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     counts: dict[Kind, _Count] = {}
     dois: dict[_Name, str] = {}
     license: str = ""
+    authors: tuple[str, ...] = ()
+    years: dict[_Name, _Year] = {}
+    paper: _Article | None = None
     agreement: str = ""
     elsewhere: str = ""
     tables: dict[str, str] = {}
@@ -100,6 +119,7 @@ def _info(slug: str, entry: _Entry) -> DatasetInfo:
         counts=entry.counts,
         dois=entry.dois,
         license=entry.license,
+        citation=_citation(entry),
         agreement=entry.agreement or f"https://physionet.org/content/{slug}/",
         elsewhere=entry.elsewhere,
         patterns=tuple(
@@ -115,6 +135,11 @@ def _info(slug: str, entry: _Entry) -> DatasetInfo:
         views=entry.views,
         labels=entry.labels,
     )
+
+
+def _citation(entry: _Entry) -> CitationInfo:
+    article = None if entry.paper is None else Work(**msgspec.structs.asdict(entry.paper))
+    return CitationInfo(entry.authors, entry.years, article)
 
 
 def _tables(named: Mapping[str, str]) -> dict[str, str]:

@@ -31,6 +31,7 @@ _COMMANDS = {
     "diff": "cxrsync.cli.diff:diff",
     "verify": "cxrsync.cli.verify:verify",
     "status": "cxrsync.cli.status:status",
+    "cite": "cxrsync.cli.cite:cite",
     "access": "cxrsync.cli.access:access",
     "login": "cxrsync.cli.login:login",
     "logout": "cxrsync.cli.login:logout",
@@ -102,6 +103,7 @@ def cli(ctx: click.Context, /, verbose: bool, quiet: bool, as_json: bool, **_deb
       cxrsync ls --jpg --frontal          print the paths of selected files
       cxrsync info mimic-cxr-jpg          tell its versions, size, tables, agreement, what is here
       cxrsync head split                  show the columns and first rows of a table
+      cxrsync cite mimic-cxr-jpg          say how to cite it; --bibtex for LaTeX
       cxrsync verify --jpg                hash the local files again
       cxrsync status --jpg                count verified and missing files, by shard
       cxrsync mirror jobs.yaml            run a file of jobs unattended, as from cron

@@ -42,6 +42,10 @@ COMMAND = (
         near="output_format as json",
     ),
     Option(
+        "bibtex", Type.FLAG, Group.COMMAND, help="BibTeX entries, for LaTeX.",
+        near="bib latex biblatex tex",
+    ),
+    Option(
         "netrc", Type.FLAG, Group.COMMAND,
         help="Use ~/.netrc (or the file that NETRC names), not the keyring.",
         near="netrc_file use_netrc no_keyring",

@@ -116,6 +116,10 @@ class PhysioNet:
         Raises Unanswered."""
         return await self._api.about(dataset, version)
 
+    async def citations(self, dataset: str) -> dict[str, str]:
+        """Return how the public API words the citation of each version. Raises Unanswered."""
+        return await self._api.citations(dataset)
+
     async def close(self) -> None:
         self._watch.close()
         await self._session.close()

@@ -55,7 +55,10 @@ class FileTree:
             return None
         versions = sorted(entry.name for entry in _visible(folder) if entry.is_dir())
         short = ("slug", "title", "version", "abstract")
-        return [{key: self._project(slug, v)[key] for key in short} for v in versions]
+        return [
+            {key: self._project(slug, v)[key] for key in short} | {"citation": _citation(slug, v)}
+            for v in versions
+        ]
 
     def _describe(self, slug: str, version: str) -> dict[str, Any]:
         folder = os.path.join(self._root, slug, version)
@@ -68,6 +71,15 @@ class FileTree:
             "license": {"name": "Synthetic data, free to use", "slug": "synthetic"},
             "main_storage_size": sum(_sizes(folder)),
         }
+
+
+def _citation(slug: str, version: str) -> str:
+    """Return a citation in HTML, as PhysioNet's ``citation_text`` makes one in Vancouver style."""
+    return (
+        f"Doe J, Roe J A. {slug}, a synthetic miniature (version {version}). PhysioNet. 2026. "
+        'RRID:SCR_007345. Available from: <a href="https://doi.org/10.5072/synthetic">'
+        "https://doi.org/10.5072/synthetic</a>"
+    )
 
 
 def split(raw_path: str) -> tuple[str, ...]:

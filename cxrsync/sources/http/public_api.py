@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from cxrsync.catalog.citation import plain_wording
 from cxrsync.catalog.dataset_info import NAME
 from cxrsync.errors import SourceError, Unanswered
 from cxrsync.model import is_size
@@ -54,10 +55,15 @@ class _Question:
 
 
 _VERSIONS = _Question(
-    lambda found: [project["version"] for project in found] if isinstance(found, list) else None,
+    lambda found: (  # version → how the site words its citation
+        {project["version"]: plain_wording(project.get("citation")) for project in found}
+        if isinstance(found, list)
+        else None
+    ),
     lambda value: (
-        isinstance(value, list)
+        isinstance(value, dict)
         and all(isinstance(each, str) and NAME.fullmatch(each) for each in value)
+        and all(wording == plain_wording(wording) for wording in value.values())
     ),
 )
 _VERSION = _Question(
@@ -116,7 +122,12 @@ class PublicApi:
     async def versions(self, dataset: str) -> list[str]:
         """Return the versions of ``dataset`` in the site's order; empty if it knows no such
         dataset. Raises Unanswered."""
-        return await self._ask(_VERSIONS, dataset) or []
+        return list(await self._ask(_VERSIONS, dataset) or {})
+
+    async def citations(self, dataset: str) -> dict[str, str]:
+        """Return how the site words the citation of each version of ``dataset``, "" where it does
+        not: the same request as that for its versions. Raises Unanswered."""
+        return dict(await self._ask(_VERSIONS, dataset) or {})
 
     async def total(self, dataset: str, version: str) -> int | None:
         """Return the size of a version in bytes; None if the site knows no such version. Raises
