@@ -9,7 +9,14 @@ keyword arguments. docs/python.md explains them.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+if sys.platform == "win32":
+    raise ImportError(
+        "cxrsync runs on Linux and macOS. On Windows, install it inside WSL: "
+        "https://learn.microsoft.com/windows/wsl/install"
+    )
 
 if TYPE_CHECKING:
     from cxrsync.api import (

@@ -11,6 +11,7 @@ import grp
 import json
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -298,7 +299,9 @@ def closed_folders(root: Path, permissions: Permissions, gid: int) -> list[Path]
 
 
 def _has_acl(folder: Path) -> bool:
+    if sys.platform != "linux":
+        return False  # macOS has no listxattr
     try:
         return "system.posix_acl_access" in os.listxattr(folder)
-    except (OSError, AttributeError):  # macOS has no listxattr
+    except OSError:
         return False

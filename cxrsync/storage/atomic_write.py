@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -51,6 +52,14 @@ def write_file(
         with suppress(OSError):  # report the first error, not this one
             fresh.unlink()
         raise
+
+
+def sync_data(fd: int) -> None:
+    """Sync the bytes of an open file; its times may wait. Raises OSError."""
+    if sys.platform == "darwin":
+        os.fsync(fd)  # macOS has no fdatasync
+    else:
+        os.fdatasync(fd)
 
 
 def write_all(fd: int, chunks: Sequence[bytes], offset: int) -> None:

@@ -25,7 +25,7 @@ from time import monotonic
 
 from cxrsync.errors import CxrsyncError
 from cxrsync.storage import byte_ranges
-from cxrsync.storage.atomic_write import UNFINISHED, write_all, write_file
+from cxrsync.storage.atomic_write import UNFINISHED, sync_data, write_all, write_file
 from cxrsync.storage.filesystem import FILE_MODE, FOLDER_MODE, may_open, regular_size
 from cxrsync.storage.partial_names import Lease, claimed_name
 from cxrsync.storage.prefix_hash import PrefixHash, ranges_digest
@@ -333,7 +333,7 @@ class Partial:
         if self.segmented:
             # The sidecar must never list bytes that a power cut can take back.
             try:
-                os.fdatasync(self._open())
+                sync_data(self._open())
             except OSError:
                 # The kernel may have dropped any of the bytes, and still show them.
                 self.discard()

@@ -26,7 +26,8 @@ def test_the_whole_file(tmp_path: Path) -> None:
     assert write_metrics(path, [GOOD], {"jpg"}) is None
     labels = '{dataset="mimic-cxr-jpg",job="jpg"}'
     of_state = '{dataset="mimic-cxr-jpg",job="jpg",state="%s"}'
-    assert samples(path) == [
+    written = [line.replace("e+012", "e+12") for line in samples(path)]  # before version 0.25
+    assert written == [
         f"cxrsync_last_success_timestamp_seconds{labels} 1.8000000005e+09",
         f"cxrsync_last_run_timestamp_seconds{labels} 1.8000000005e+09",
         f"cxrsync_last_exit_code{labels} 0.0",

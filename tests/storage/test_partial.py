@@ -6,6 +6,7 @@ import json
 import os
 import random
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -276,6 +277,19 @@ def test_bytes_are_on_the_disk_before_they_are_claimed(
     bound.save()
     assert steps
     assert steps == ["data", "record"] * (len(steps) // 2)
+
+
+def test_where_there_is_no_fdatasync_all_is_synced(
+    bound: Partial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on macOS."""
+    synced: list[int] = []
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.delattr(os, "fdatasync")
+    monkeypatch.setattr(os, "fsync", synced.append)
+    put(bound, 9_000, len(DATA))
+    bound.save()
+    assert synced
 
 
 def test_bytes_that_are_written_twice_are_hashed_as_they_lie_there(bound: Partial) -> None:
