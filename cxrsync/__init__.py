@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         StoppedAtLimit,
         Throttled,
         Unanswered,
+        Unbalanced,
         Unreachable,
         Untrusted,
         UsageError,
@@ -90,6 +91,7 @@ __all__ = [
     "StoppedAtLimit",
     "Throttled",
     "Unanswered",
+    "Unbalanced",
     "Unreachable",
     "Untrusted",
     "UsageError",
@@ -110,14 +112,16 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def __getattr__(name: str) -> Any:
-    # Imported on first use: `cxrsync --help` and a program that only imports this need no aiohttp.
-    if name in __all__:
-        from cxrsync import errors
+if not TYPE_CHECKING:  # type checkers read the imports above, and complain of other names
 
-        if hasattr(errors, name):
-            return getattr(errors, name)
-        from cxrsync import api
+    def __getattr__(name: str) -> Any:
+        # Imported on first use: a program that only imports this package needs no aiohttp.
+        if name in __all__:
+            from cxrsync import errors
 
-        return getattr(api, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            if hasattr(errors, name):
+                return getattr(errors, name)
+            from cxrsync import api
+
+            return getattr(api, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
