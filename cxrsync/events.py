@@ -6,8 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from cxrsync.model import Outcome, RejectedLine
+# "as": a program finds all events here, and what they hold.
+from cxrsync.model import Outcome as Outcome
+from cxrsync.model import RejectedLine
+from cxrsync.model import Result as Result
+from cxrsync.progress_events import Activity as Activity
+from cxrsync.progress_events import Expected as Expected
+from cxrsync.progress_events import Hashed as Hashed
+from cxrsync.progress_events import Phase as Phase
 from cxrsync.progress_events import ProgressEvent
+from cxrsync.progress_events import Resumed as Resumed
+from cxrsync.progress_events import Sized as Sized
+from cxrsync.progress_events import Suspended as Suspended
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,17 +58,21 @@ class ErrorsForPython:
         pass
 
     def __exit__(self, _kind: object, problem: BaseException | None, _trace: object) -> None:
-        if not isinstance(problem, CxrsyncError):
-            return
-        what, problem.next_step = (
-            without_secrets(in_python(text)) for text in (str(problem), problem.next_step)
-        )
-        problem.args = ("\n".join(filter(None, (what, problem.next_step))),)
-        # What led to it is for developers: forty frames, and foreign exceptions, whose text may
-        # contain secrets. IPython does not even show an error as one if a group is among them.
-        problem.__context__ = problem.__cause__ = None
-        if problem.exit_code is not ExitCode.UNEXPECTED:
-            raise problem.with_traceback(None)
+        if isinstance(problem, CxrsyncError):
+            _tell(problem)
+            if problem.exit_code is not ExitCode.UNEXPECTED:
+                raise problem.with_traceback(None)
+
+
+def _tell(error: CxrsyncError) -> None:
+    """Change the text of an error, and take its causes away: they are for developers, and foreign
+    ones among them may contain secrets. IPython does not show an error as one if there is a group
+    of exceptions among them."""
+    what, error.next_step = (
+        without_secrets(in_python(text)) for text in (str(error), error.next_step)
+    )
+    error.args = ("\n".join(filter(None, (what, error.next_step))),)
+    error.__context__ = error.__cause__ = None
 
 
 # ── what is wanted ─────────────────────────────────────────────────────────────────────────────

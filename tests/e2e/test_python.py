@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -165,6 +166,47 @@ def test_an_error_of_the_run_says_what_to_do(
     assert (report.exit_code, report.complete) == (3, False)
 
 
+def test_an_unexpected_exception_shows_nothing_of_its_text(
+    python: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may quote what a server sent. The frames stay, for the report of the bug."""
+
+    said = "cookie=" + "secret"  # so that no line of this file contains it
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError(said) from KeyError(said)
+
+    monkeypatch.setattr("cxrsync.api.run_job", fail)
+    with pytest.raises(cxrsync.CxrsyncError, match=r"unexpected RuntimeError\. Nothing") as seen:
+        cxrsync.pull(jpg=True)
+    shown = "".join(traceback.format_exception(seen.value))
+    assert said not in shown
+    assert "in fail" in shown
+    assert seen.value.exit_code == 1
+
+
+def test_an_error_comes_without_what_is_inside(
+    python: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHYSIONET_PASSWORD", "wrong")
+    with pytest.raises(cxrsync.CredentialsRefused) as seen:
+        cxrsync.pull(jpg=True, shard="p10")
+    assert (seen.value.__context__, seen.value.__cause__) == (None, None)
+    frames = traceback.extract_tb(seen.value.__traceback__)
+    assert all("/api/" in frame.filename or "/tests/" in frame.filename for frame in frames)
+
+
+def test_what_is_left_out_is_a_warning_of_the_logger(
+    python: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = cxrsync.ls(jpg=True, shard="p10", only="images")[0].path.split("/")[2]
+    cxrsync.pull(jpg=True, subject=[known, 19999999], skip_unknown=True)
+    [said] = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert said.name == "cxrsync"
+    assert "1 of 2 subjects is not in mimic-cxr-jpg 2.1.0, and is left out" in said.message
+    assert "19999999" not in said.message
+
+
 def test_failures_of_single_files_are_no_exception(
     own_files: Path,
     serve: Callable[..., MiniPhysioNet],
@@ -301,8 +343,11 @@ def test_a_script_on_a_terminal_shows_the_line_of_the_command(
             shown.append(terminal)
         watch(*shown, seconds=PATIENCE)
     command, python = ({shape(line) for line in each.lines} for each in shown)
-    assert any(line.startswith("9 % | 9 ") for line in command & python), (command, python)
-    assert any(line.startswith("complete and verified: ") for line in python)
+    for seen in (command, python):
+        assert any(line.startswith(("9 % | 9 of 9 files", "9 % | 9/9 files")) for line in seen), (
+            seen
+        )
+        assert any(line.startswith("complete and verified: ") for line in seen)
     assert "the next line of the script" in python
 
 
