@@ -47,6 +47,8 @@ def capture_library_output(*, debug: bool) -> None:
         root.removeHandler(each)
     root.addHandler(_Records(traces=debug))
     root.setLevel(logging.INFO if debug else logging.WARNING)
+    # It warns where it knows no project, which only a source that says so needs.
+    logging.getLogger("google.auth").setLevel(logging.ERROR)
     sys.excepthook = lambda _kind, problem, _trace: _print(trace(problem))
     threading.excepthook = lambda fallen: _print_error(fallen.exc_value)
     sys.unraisablehook = lambda lost: _print_error(lost.exc_value)

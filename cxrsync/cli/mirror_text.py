@@ -100,7 +100,7 @@ def _advice(result: JobResult) -> Iterator[str]:
 
 def _usual_duration(forecast: Forecast, job: Job) -> Iterator[str]:
     """Yield how long it will take at PhysioNet's usual rates, if no pull has measured the rate."""
-    if forecast.rate is not None or not forecast.from_source or job.origin.from_dir is not None:
+    if forecast.rate is not None or not forecast.from_source or not job.origin.is_site:
         return
     slowest, fastest = (usual_seconds(forecast.from_source, rate, job.limits) for rate in _RATES)
     shown = f"{humanize.duration(fastest)} to {humanize.duration(slowest)}"
@@ -147,8 +147,8 @@ def check_lines(check: JobCheck) -> Iterator[str]:
             f"scrub: every file within {humanize.duration(period)}; each night about "
             + (f"1/{share:.0f} of the bytes" if share > 1 else "all bytes")
         )
-    if job.origin.from_dir is not None:
-        yield f"source: {job.origin.from_dir}"
+    if not job.origin.is_site:
+        yield f"source: {job.origin.shown}"
     found = check.credentials
     if found is not None:
         yield f"source: {job.origin.base_url}"
@@ -164,7 +164,7 @@ def check_lines(check: JobCheck) -> Iterator[str]:
 def unused_variables(job: Job, environ: Mapping[str, str]) -> Iterator[str]:
     """Yield a warning for each variable that would send a pull, but not this job, elsewhere."""
     for name, value in (
-        ("base_url", None if job.origin.from_dir is not None else job.origin.base_url),
+        ("base_url", job.origin.base_url if job.origin.is_site else None),
         ("ca_file", job.origin.ca_file),
     ):
         variable = f"CXRSYNC_{name.upper()}"

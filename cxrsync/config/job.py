@@ -11,6 +11,7 @@ from cxrsync import __version__
 from cxrsync.config.permissions import Permissions
 from cxrsync.config.quantities import Share
 from cxrsync.config.selection import Selection
+from cxrsync.config.store_address import StoreAddress
 from cxrsync.config.time_window import Window
 from cxrsync.config.timetable import Timetable
 
@@ -24,6 +25,10 @@ DEFAULT_USER_AGENT = f"Wget/1.21 (compatible; cxrsync/{__version__})"
 AUTO_CONNECTIONS = 8
 AUTO_FIRST_CONNECTIONS = 4
 MAX_CONNECTIONS = 32
+# A store in the cloud is made for many; it says SlowDown where it is too much.
+STORE_CONNECTIONS = 32
+STORE_FIRST_CONNECTIONS = 16
+STORE_MAX_CONNECTIONS = 128
 
 
 class Link(Enum):
@@ -47,13 +52,42 @@ class Reports(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SourceConfig:
-    """The source of the files: a server, or a tree on a local disk (``from_dir``)."""
+    """The source of the files: a server, a tree on a local disk, or a store in the cloud.
+
+    place: the folder or the store; None: the server at ``base_url``.
+    access_point_number: the user's, of PhysioNet's access points. requester_pays: the project that
+    pays on Google Cloud. endpoint_url: of another store than those of AWS or Google Cloud.
+    """
 
     base_url: str = DEFAULT_BASE_URL
-    from_dir: Path | None = None
+    place: Path | StoreAddress | None = None
     user: str | None = None
     ca_file: Path | None = None
     user_agent: str = DEFAULT_USER_AGENT
+    access_point_number: int = 1
+    aws_profile: str | None = None
+    requester_pays: str | None = None
+    endpoint_url: str | None = None
+
+    @property
+    def from_dir(self) -> Path | None:
+        """The folder, if the source is one."""
+        return self.place if isinstance(self.place, Path) else None
+
+    @property
+    def store(self) -> StoreAddress | None:
+        """The store, if the source is one."""
+        return self.place if isinstance(self.place, StoreAddress) else None
+
+    @property
+    def is_site(self) -> bool:
+        """Whether the source is the server at ``base_url``, which may ask for a password."""
+        return self.place is None
+
+    @property
+    def shown(self) -> str:
+        """The source as messages name it."""
+        return self.base_url if self.place is None else str(self.place)
 
 
 @dataclass(frozen=True, slots=True)

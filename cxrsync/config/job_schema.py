@@ -61,7 +61,7 @@ def job_schema() -> dict[str, Any]:
 
 # Any text is a value of these types for the schema, a variable too.
 _HOLD_TEXT = {
-    *(Type.TEXT, Type.PATH, Type.WINDOW, Type.RATE, Type.SIZE),
+    *(Type.TEXT, Type.PATH, Type.PLACE, Type.WINDOW, Type.RATE, Type.SIZE),
     *(Type.DURATION, Type.SHARE, Type.HOOK, Type.PING, Type.PERMISSIONS),
 }
 

@@ -29,7 +29,7 @@ _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 _TEXTS = frozenset(
     {
         *(Type.TEXT, Type.IDS, Type.SHARD, Type.HOOK, Type.PING, Type.PATH, Type.CHOICE),
-        *(Type.WINDOW, Type.RATE, Type.PERMISSIONS),
+        *(Type.PLACE, Type.WINDOW, Type.RATE, Type.PERMISSIONS),
     }
 )
 

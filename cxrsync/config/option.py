@@ -23,6 +23,7 @@ class Type(Enum):
     SHARE = "share"
     WINDOW = "window"
     PATH = "path"
+    PLACE = "place"  # a folder, or a store in the cloud
     CHOICE = "choice"
     TEXT = "text"
     IDS = "ids"  # text, or whole numbers
@@ -138,6 +139,7 @@ _FORMS = {
     Type.SHARE: "a number of files or a percentage",
     Type.WINDOW: "a span of the day",
     Type.PATH: "a path",
+    Type.PLACE: "a folder or a store",
     Type.TEXT: "text",
     Type.IDS: "an id",
     Type.SHARD: "a shard",

@@ -8,7 +8,7 @@ an error. The module imports neither click nor YAML, because every command impor
 from __future__ import annotations
 
 from cxrsync.config.command_options import COMMAND, OUTPUT, PROGRAM, SLURM
-from cxrsync.config.job import MAX_CONNECTIONS, Job, Link, Reports
+from cxrsync.config.job import STORE_MAX_CONNECTIONS, Job, Link, Reports
 from cxrsync.config.limit_options import LIMITS
 from cxrsync.config.option import Group, Option, Type
 from cxrsync.config.refresh_options import REFRESH
@@ -163,8 +163,9 @@ _DEST = Option(
 _TRANSFER = (
     Option(
         "connections", Type.INT, Group.TRANSFER, short="-j", metavar="N|auto", words=("auto",),
-        default="auto", at_least=1, at_most=MAX_CONNECTIONS,
-        help="Concurrent connections, ranges included [default: {default}, 4 to 8].",
+        default="auto", at_least=1, at_most=STORE_MAX_CONNECTIONS,
+        help="Concurrent connections, ranges included [default: {default}, 4 to 8; from the cloud "
+        "up to 32].",
         hint="Leave it out: more than 8 connections lead to connect timeouts, not to speed.",
         near="x jobs threads parallel workers concurrency transfers checkers processes streams "
         "max_connections num_connections max_connection_per_server max_concurrent_downloads",
@@ -209,16 +210,41 @@ _TRANSFER = (
 
 _SOURCE = (
     Option(
-        "from_dir", Type.PATH, Group.SOURCE, flag="--from", metavar="DIR", example="/mnt/mirror",
-        help="Copy from a tree on a local disk instead: a version's folder, or a folder that holds "
-        "DATASET/VERSION.",
-        near="source src local local_tree copy_from input",
+        "from_dir", Type.PLACE, Group.SOURCE, flag="--from", metavar="PLACE", example="/mnt/mirror",
+        help="Copy from a tree on a local disk instead (a version's folder, or a folder that holds "
+        "DATASET/VERSION; ./s3 if it has such a name); or from the cloud: s3 or gcs, "
+        "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX.",
+        near="source src local local_tree copy_from input bucket s3 gcs cloud",
+    ),
+    Option(
+        "access_point_number", Type.INT, Group.SOURCE, metavar="NN", at_least=1, at_most=99,
+        default=_JOB.origin.access_point_number, advanced=True,
+        help="With --from s3: the last two digits of your access point [default: {default}].",
+        near="access_point accesspoint point_number",
+    ),
+    Option(
+        "aws_profile", Type.TEXT, Group.SOURCE, metavar="NAME", advanced=True, example="physionet",
+        help="With --from s3: the profile of AWS's configuration whose credentials are used.",
+        near="profile aws_profile_name",
+    ),
+    Option(
+        "requester_pays", Type.TEXT, Group.SOURCE, metavar="PROJECT", advanced=True,
+        example="my-project",
+        help="With --from gcs: your project, which pays Google Cloud for the transfer.",
+        near="billing_project user_project project_id gcs_user_project quota_project",
+    ),
+    Option(
+        "endpoint_url", Type.TEXT, Group.SOURCE, metavar="URL", advanced=True,
+        example="https://minio.example.org:9000",
+        help="With --from s3://BUCKET: another store than AWS that speaks as S3 does (MinIO, "
+        "Ceph).",
+        near="endpoint s3_endpoint host_base s3_host",
     ),
     Option(
         "base_url", Type.TEXT, Group.SOURCE, metavar="URL", advanced=True,
         default=_JOB.origin.base_url,
         help="The address of the files [default: {default}].",
-        near="url base host server endpoint endpoint_url mirror http_url",
+        near="url base host server mirror http_url",
     ),
     Option(
         "user", Type.TEXT, Group.SOURCE, metavar="NAME", example="alice",

@@ -18,6 +18,7 @@ from cxrsync.config.hook_command import parse_hook_command
 from cxrsync.config.near_values import value_advice
 from cxrsync.config.option import Option, Type, nearest
 from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS
+from cxrsync.config.parse_source import FolderPlace, parse_source
 from cxrsync.config.permissions import parse_permissions
 from cxrsync.config.ping_url import parse_ping_url
 from cxrsync.config.python_values import (
@@ -199,6 +200,13 @@ def _path(option: Option, value: object) -> Path:
         ) from None
 
 
+def _place(option: Option, value: object) -> Path | str:
+    """Return a folder as a Path, and the word for anything else."""
+    path = _path(option, value)
+    word = value if isinstance(value, str) else str(value)
+    return path if isinstance(parse_source(word, option.typed), FolderPlace) else word
+
+
 def _text(option: Option, value: object) -> str:
     if not isinstance(value, str):
         raise _Wrong(_in_quotes(option))
@@ -223,6 +231,7 @@ _CHECKS: dict[Type, Callable[[Option, object], Any]] = {
     Type.DURATION: _duration,
     Type.SHARE: _share,
     Type.PATH: _path,
+    Type.PLACE: _place,
     Type.TEXT: _text,
     Type.CHOICE: _choice,
 }

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cxrsync.catalog.load import dataset_info
+from cxrsync.catalog.load import dataset_info, load_stores
 from cxrsync.config.job import (
     DEFAULT_BASE_URL,
     DEFAULT_DEST,
     DEFAULT_USER_AGENT,
+    LATEST,
+    MAX_CONNECTIONS,
+    STORE_CONNECTIONS,
+    STORE_FIRST_CONNECTIONS,
     Job,
     Link,
     Refresh,
@@ -25,7 +30,16 @@ from cxrsync.config.option_value import check_options
 from cxrsync.config.parse_acknowledged_mismatches import read_acknowledged
 from cxrsync.config.parse_place import choose
 from cxrsync.config.parse_selection import parse_partitions, selection_of
+from cxrsync.config.parse_source import (
+    FolderPlace,
+    bucket_as_destination,
+    check_endpoint_url,
+    parse_source,
+    source_advice,
+)
 from cxrsync.config.selection import Selection
+from cxrsync.config.store_address import StoreAddress
+from cxrsync.config.store_places import named_version
 from cxrsync.config.timetable import Timetable
 from cxrsync.errors import UsageError
 from cxrsync.model import Kind
@@ -64,7 +78,7 @@ def _check_user_agent(agent: str) -> str:
     return agent
 
 
-def _limits(options: Mapping[str, Any]) -> TransferLimits:
+def _limits(options: Mapping[str, Any], origin: SourceConfig) -> TransferLimits:
     limits = {
         field.name: options[field.name]
         for field in fields(TransferLimits)
@@ -74,6 +88,14 @@ def _limits(options: Mapping[str, Any]) -> TransferLimits:
         del limits["connections"]
     elif "connections" in limits:
         limits["first_connections"] = limits["connections"]
+        if origin.store is None and limits["connections"] > MAX_CONNECTIONS:
+            raise UsageError(
+                f"--connections {limits['connections']} is more than {MAX_CONNECTIONS}",
+                next_step="More than 8 connections to PhysioNet lead to connect timeouts, not to "
+                "speed. More than 32 are for --from s3 and --from gcs.",
+            )
+    if origin.store is not None and "connections" not in limits:
+        limits |= {"connections": STORE_CONNECTIONS, "first_connections": STORE_FIRST_CONNECTIONS}
     return TransferLimits(**limits, rate=options.get("limit_rate", Timetable()))
 
 
@@ -88,17 +110,48 @@ def _refresh(options: Mapping[str, Any]) -> Refresh:
 
 
 def source_config(options: Mapping[str, Any]) -> SourceConfig:
-    ca_file, from_dir = options.get("ca_file"), options.get("from_dir")
+    ca_file = options.get("ca_file")
+    place, endpoint_url = _place(options.get("from_dir")), options.get("endpoint_url")
+    if endpoint_url is not None:
+        endpoint_url = check_endpoint_url(endpoint_url, place)
     return SourceConfig(
         base_url=_check_base_url(options.get("base_url", DEFAULT_BASE_URL)),
-        from_dir=None if from_dir is None else _folder(from_dir, "--from"),
+        place=place,
         user=options.get("user"),
         ca_file=None if ca_file is None else existing(ca_file, "--ca-file", pipe=True),
         user_agent=_check_user_agent(options.get("user_agent", DEFAULT_USER_AGENT)),
+        access_point_number=options.get("access_point_number", 1),
+        aws_profile=options.get("aws_profile"),
+        requester_pays=options.get("requester_pays"),
+        endpoint_url=endpoint_url,
+    )
+
+
+def _place(named: Path | str | None) -> Path | StoreAddress | None:
+    if isinstance(named, str):
+        found = parse_source(named)
+        if not isinstance(found, FolderPlace):
+            return found if isinstance(found, StoreAddress) else None
+        named = Path(named)
+    return None if named is None else _folder(named, "--from")
+
+
+def _check_store(origin: SourceConfig, dataset: str, version: str | None) -> None:
+    """Raise UsageError if the store's address is that of another dataset or version."""
+    named = None if origin.store is None else named_version(origin.store, load_stores())
+    if named is None or (named[0] == dataset and version in {None, LATEST, named[1]}):
+        return
+    asked = dataset if version is None else f"{dataset} {version}"
+    raise UsageError(
+        f"--from {origin.store} is {named[0]} {named[1]}, not {asked}",
+        next_step=f"Name that one (--dataset {named[0]} --dataset-version {named[1]}), or give "
+        "the address of the other.",
     )
 
 
 def _destination(path: Path) -> Path:
+    if (refused := bucket_as_destination(str(path))) is not None:
+        raise refused
     if is_address(str(path)):  # a relative path of this name is never meant
         raise UsageError(
             f"--dest {shown_word(str(path))}: it is an address, not a folder of this machine",
@@ -108,6 +161,9 @@ def _destination(path: Path) -> Path:
 
 
 def _folder(path: Path, label: str) -> Path:
+    advice = source_advice(str(path)) if label == "--from" else ""
+    if advice and not os.path.lexists(path):
+        raise UsageError(f"--from {path}: no such folder", next_step=advice)
     return absolute(existing(path, label, folder=True), label)
 
 
@@ -155,13 +211,15 @@ def make_job(options: Mapping[str, Any], places: Sequence[str] = ()) -> Job:
     dataset, version = chosen.dataset, chosen.version
     selection = selection_of(options, dataset, chosen.paths)
     link_from, known = options.get("link_from"), options.get("acknowledge")
+    origin = source_config(options)
+    _check_store(origin, dataset, version)
     return Job(
         dataset=dataset,
         version=version,
         selection=selection,
         dest=_destination(options.get("dest", Path(DEFAULT_DEST))),
-        origin=source_config(options),
-        limits=_limits(options),
+        origin=origin,
+        limits=_limits(options, origin),
         fsync=not options.get("no_fsync"),
         reports=Reports(options.get("reports", Reports.AUTO)),
         with_reports=_with_reports(options, selection, dataset),

@@ -192,3 +192,33 @@ def bucket_as_destination(word: str) -> UsageError | None:
 def _is_store_url(word: str) -> bool:
     text = re.sub(r"\A(https?):/(?!/)", r"\1://", word.strip())
     return is_address(text) and store_of_web_address(text) is not None
+
+
+def check_endpoint_url(url: str, place: object) -> str:
+    """Return the address of another store than AWS. ``place``: what ``--from`` names.
+
+    Raises UsageError, which shows no password.
+    """
+    label = "--endpoint-url"
+    if "@" in url:
+        raise UsageError(
+            f"{label} contains a key or a password",
+            next_step="Leave it out: the keys come from AWS's usual places (aws configure).",
+        )
+    try:
+        parts = urlsplit(url)
+        is_valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        is_valid = is_valid and not (parts.query or parts.fragment)
+    except ValueError:
+        is_valid = False
+    if not (is_valid and url.isprintable()):
+        raise UsageError(
+            f"{label} {shown_word(url)!r} is not an address",
+            next_step="It begins with https://, such as https://minio.example.org:9000.",
+        )
+    if isinstance(place, StoreAddress) and not place.bucket:
+        raise UsageError(
+            f"{label} names another store, and --from {place} names PhysioNet's own copy",
+            next_step="Name the bucket there: --from s3://BUCKET/PREFIX.",
+        )
+    return url.rstrip("/")

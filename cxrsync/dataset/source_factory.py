@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from cxrsync.catalog.load import load_stores
 from cxrsync.config.job import Job
 from cxrsync.dataset.api_cache import ApiCache, cache_folder
 from cxrsync.dataset.local_source_trees import source_trees
@@ -14,6 +15,7 @@ from cxrsync.sources.base import Source
 from cxrsync.sources.credentials import Ask
 from cxrsync.sources.local import LocalTree
 from cxrsync.sources.physionet import PhysioNet
+from cxrsync.sources.store.object_store import ObjectStore
 
 T = TypeVar("T", bound=Source)
 
@@ -21,10 +23,13 @@ T = TypeVar("T", bound=Source)
 def open_source(job: Job, emit: EventSink, ask: Ask | None = None) -> Source:
     """Create the source that the job names. Call it inside a running event loop.
 
-    Raises: UsageError if a local tree is not of the dataset and version that the job names.
+    Raises: UsageError if a local tree is not of the dataset and version that the job names, or if
+    a package that the source needs is not installed.
     """
     if job.origin.from_dir is not None:
         return LocalTree(job.origin.from_dir, source_trees(job, job.origin.from_dir, emit))
+    if job.origin.store is not None:
+        return ObjectStore(job.origin.store, job.origin, job.limits, load_stores(), emit)
     memory = ApiCache(cache_folder())
     return PhysioNet(job.origin, job.limits, ask, emit=emit, memory=memory)
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cxrsync.catalog.dataset_info import suggest
-from cxrsync.catalog.load import dataset_info, load
+from cxrsync.catalog.load import dataset_info, load, load_stores
 from cxrsync.config.job import LATEST, Job
+from cxrsync.config.store_places import named_version
 from cxrsync.dataset.nested_trees import refuse_part_of_tree
 from cxrsync.dataset.shared_tree import recorded_access
 from cxrsync.dataset.target import Target
@@ -66,6 +67,8 @@ async def choose_version(job: Job, source: Source, emit: EventSink) -> str:
         refuse_part_of_tree(location.top, job.dataset)
     if job.origin.from_dir is not None:
         return _version_of_source(job, job.origin.from_dir, local, emit)
+    if job.origin.store is not None and (named := named_version(job.origin.store, load_stores())):
+        return named[1]
     known: Sequence[str] = dataset_info(job.dataset).versions
     if not local and job.dataset not in load():
         known = await _published_versions(job.dataset, source)

@@ -176,8 +176,8 @@ async def _ask(job: Job, source: Source, cancel: CancelToken) -> None:
 def find_credentials(
     origin: SourceConfig, environ: Mapping[str, str] = os.environ
 ) -> FoundCredentials | None:
-    """Return where user name and password would be found; None for a tree on a local disk."""
-    if origin.from_dir is not None:
+    """Return where user name and password would be found; None if no password is asked for."""
+    if not origin.is_site:
         return None
     address = urlsplit(origin.base_url)
     try:

@@ -329,7 +329,7 @@ class _Mirror:
 
 def _account(origin: SourceConfig) -> tuple[str, str | None]:
     """Return what decides which password is sent: the server and the user."""
-    return (str(origin.from_dir or origin.base_url), origin.user)
+    return (origin.shown, origin.user)
 
 
 def _without_summary(emit: EventSink) -> EventSink:

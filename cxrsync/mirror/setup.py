@@ -122,7 +122,7 @@ def setup_of(
         physionet_user=next((each.origin.user for each in jobs if each.origin.user), None),
         password_file=password_file,
         window=next((each.limits.window for each in jobs if each.limits.window), None),
-        needs_password=any(each.origin.from_dir is None for each in jobs),
+        needs_password=any(each.origin.is_site for each in jobs),
         sets_permissions=any(each.permissions is not None for each in jobs),
         has_hooks=bool(file.settings.get("before") or file.settings.get("after")),
     )

@@ -122,6 +122,7 @@ async def _pull(run: RunContext, distrust: frozenset[str]) -> None:
     prerequisites = await fetch_prerequisites(run)
     with closing(prerequisites.manifest):
         _remind_of_agreement(run)
+        _tell_times(run)
         selected = await resolve(run, prerequisites)
         await _empty_trash(run)
         await sync_partitions(run, _order(run, prerequisites, selected, distrust))
@@ -143,6 +144,17 @@ def _remind_of_agreement(run: RunContext) -> None:
             Notice(
                 f"by the agreement of {target.name} ({page}) its files must not be shared; report "
                 "anything that could identify a patient to PHI-report@physionet.org"
+            )
+        )
+
+
+def _tell_times(run: RunContext) -> None:
+    """Say which modification times the files get, if they are not PhysioNet's."""
+    if run.job.origin.store is not None:
+        run.emit(
+            Notice(
+                "files get the modification time of their copy in the store, unless whoever copied "
+                "them noted PhysioNet's: `wget -N` may fetch them again"
             )
         )
 

@@ -63,7 +63,7 @@ def test_an_example_of_each_option_is_valid(option: Any) -> None:
     [
         {"shrad": "p10"}, {"retries": -1}, {"retries": "3"}, {"jpg": "yes"}, {"link": "symlink"},
         {"shard": []}, {"split": 10}, {"user": 7}, {"from_dir": "/data"}, {"password": "x"},
-        {"name": "a b"}, {"stall_timeout": 0}, {"connections": 99}, {"user": ""},
+        {"name": "a b"}, {"stall_timeout": 0}, {"connections": 129}, {"user": ""},
     ],
 )  # fmt: skip
 def test_what_both_refuse(tmp_path: Path, more: dict[str, Any]) -> None:

@@ -264,9 +264,43 @@ def test_a_given_number_of_connections_is_fixed(
     assert (limits.first_connections, limits.connections) == (first, most)
 
 
-@pytest.mark.parametrize("value", [0, -1, 33, "0", "33", "many", "4.5", "AUT"])
+@pytest.mark.parametrize("value", [0, -1, 129, "0", "129", "many", "4.5", "AUT"])
 def test_connections_refused(value: str | int) -> None:
-    assert "from 1 to 32" in refusal(jpg=True, connections=value)
+    assert "from 1 to 128" in refusal(jpg=True, connections=value)
+
+
+def test_only_a_store_may_have_many_connections() -> None:
+    assert "33 is more than 32" in refusal(jpg=True, connections=33)
+    assert job(connections=128, from_dir="s3").limits.connections == 128
+    limits = job(from_dir="gcs").limits
+    assert (limits.first_connections, limits.connections) == (16, 32)
+    assert job(from_dir="physionet") == job()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"from_dir": "s3://lab/mimic-cxr/2.1.0"}, "is mimic-cxr 2.1.0, not mimic-cxr-jpg"),
+        (
+            {"from_dir": "s3://lab/mimic-cxr-jpg/2.0.0", "dataset_version": "2.1.0"},
+            "is mimic-cxr-jpg 2.0.0",
+        ),
+        (
+            {"from_dir": "gs://mimic-cxr-2.1.0.physionet.org"},
+            "is mimic-cxr 2.1.0, not mimic-cxr-jpg",
+        ),
+        ({"from_dir": "aws"}, "Did you mean --from s3?"),
+        ({"dest": Path("s3://lab/x")}, "The data use agreement forbids"),
+        ({"from_dir": "s3", "endpoint_url": "https://minio.test"}, "Name the bucket there"),
+        ({"endpoint_url": "https://KEY:hunter2@minio.test"}, "contains a key or a password"),
+        ({"endpoint_url": "minio:9000"}, "It begins with https://"),
+        ({"access_point_number": 0}, "from 1 to 99"),
+    ],
+)
+def test_a_store_refused(options: dict[str, Any], said: str) -> None:
+    message = refusal(jpg=True, **options)
+    assert said in message
+    assert "hunter2" not in message
 
 
 @pytest.mark.parametrize(
@@ -393,7 +427,7 @@ def test_any_shard_is_parsed_or_refused(values: list[str]) -> None:
     [
         ({"shard": [","]}, "not a shard"),
         ({"stall_timeout": float("nan")}, "--stall-timeout"),
-        ({"connections": 8.7}, "1 to 32"),
+        ({"connections": 8.7}, "1 to 128"),
         ({"dataset_version": 2.1}, "--dataset-version 2.1 is not text"),
         ({"dest": "~nobody-of-that-name/x"}, "no such user"),
     ],

@@ -14,7 +14,8 @@ from cxrsync.config.parse_source import (
     parse_source,
     source_advice,
 )
-from cxrsync.config.store_address import Service, StoreAddress, named_version, place_of_version
+from cxrsync.config.store_address import Service, StoreAddress
+from cxrsync.config.store_places import named_version, place_of_version
 from cxrsync.errors import UsageError
 
 JPG, DICOM, V = "mimic-cxr-jpg", "mimic-cxr", "2.1.0"

@@ -1,0 +1,1 @@
+"""Stores in the cloud as sources: S3 and Google Cloud, and what speaks as they do."""

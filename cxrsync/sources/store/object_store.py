@@ -1,0 +1,198 @@
+"""A store in the cloud as a source: ``--from s3``, ``--from gcs``, ``--from s3://…``, ``gs://…``.
+
+Requests are sent by the same connections as those to PhysioNet, with the same limits of time and
+size; only who they are from differs. A range is asked for with ``If-Match``: stores do not promise
+``If-Range``. If the object has changed (412), it is asked for again from its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import aiohttp
+
+from cxrsync import __version__
+from cxrsync.catalog.stores import Stores
+from cxrsync.config.job import SourceConfig, TransferLimits
+from cxrsync.config.store_address import Service, StoreAddress, VersionPlace
+from cxrsync.config.store_places import named_version, place_of_version
+from cxrsync.errors import CxrsyncError, Interrupted, Unanswered
+from cxrsync.events import EventSink
+from cxrsync.model import RemotePath
+from cxrsync.sources.base import Answer, BodyEnd, Opened, PastEnd
+from cxrsync.sources.http import responses
+from cxrsync.sources.http.body import BodyReader
+from cxrsync.sources.http.client import HttpClient, drain
+from cxrsync.sources.http.silence import SilenceWatch
+from cxrsync.sources.store import refusals
+from cxrsync.sources.store.answers import interpret_answer, store_headers
+from cxrsync.sources.store.endpoints import GCS_ENDPOINT, object_url, region_of
+from cxrsync.sources.store.signing import AwsSigner, GoogleSigner, Signer, Unsigned
+
+_MAX_REFUSAL_BYTES = 1 << 16
+_AGENT = f"cxrsync/{__version__}"
+_SERVED = {200, 206, 304}
+
+
+class ObjectStore:
+    """A Source: the copies of datasets at ``address``. Create it inside a running event loop."""
+
+    def __init__(
+        self,
+        address: StoreAddress,
+        origin: SourceConfig,
+        limits: TransferLimits,
+        stores: Stores,
+        emit: EventSink,
+    ) -> None:
+        self._address = address
+        self._origin = origin
+        self._stores = stores
+        self._regions: dict[str, str] = {}
+        base = origin.endpoint_url or GCS_ENDPOINT
+        self._watch = SilenceWatch(str(address), emit)
+        self._client = HttpClient(
+            replace(origin, base_url=base, user_agent=_AGENT),
+            limits,
+            self._watch,
+            cookies=aiohttp.DummyCookieJar(),
+        )
+        self._bodies = BodyReader(limits.stall_timeout, self._watch)
+        self._signer = self._make_signer()
+
+    @property
+    def identity(self) -> str:
+        at = "" if self._origin.endpoint_url is None else f" at {self._origin.endpoint_url}"
+        return f"{self._address}{at}"
+
+    @property
+    def requests(self) -> int:
+        return self._client.requests
+
+    @asynccontextmanager
+    async def open(
+        self,
+        ref: RemotePath,
+        start: int = 0,
+        stop: int | None = None,
+        resume_if: str | None = None,
+        skip_if: str | None = None,
+    ) -> AsyncIterator[Answer]:
+        """See :meth:`cxrsync.sources.base.Source.open`."""
+        page = ref.path.lower().endswith((".html", ".htm", ".xhtml"))
+        asked = responses.RangeRequest(start, stop, resume_if, skip_if, page)
+        place = self._place(ref.dataset, ref.version)
+        response = await self._get(place, ref.path, store_headers(asked))
+        if response.status == 412 and resume_if is not None:
+            await drain(response)
+            asked = responses.RangeRequest(page=page)
+            response = await self._get(place, ref.path, store_headers(asked))
+        if response.status not in _SERVED:
+            yield await self._refused(response, place, asked)
+            return
+        try:
+            head = interpret_answer(asked, response.status, response.headers, datetime.now(UTC))
+        except CxrsyncError:
+            await drain(response)
+            raise
+        if not isinstance(head, responses.ResponseBody):
+            await drain(response)
+            yield head
+            return
+        chunks = self._bodies.chunks(response)
+        try:
+            end = BodyEnd.FORGEABLE if head.end is BodyEnd.CLOSED else head.end
+            yield Opened(head.start, head.total, head.validator, head.modified, chunks, end)
+        finally:
+            response.close()
+            await chunks.aclose()
+
+    async def versions(self, dataset: str) -> list[str]:
+        """Return the version that the address names. Raises Unanswered: a store is not listed."""
+        named = named_version(self._address, self._stores)
+        if named is not None and named[0] == dataset:
+            return [named[1]]
+        raise Unanswered(f"a store does not say which versions of {dataset} there are")
+
+    async def total(self, dataset: str, version: str) -> int | None:
+        """Raise Unanswered: a store does not say how large a version is."""
+        raise Unanswered(f"a store does not say how large {dataset} {version} is")
+
+    async def close(self) -> None:
+        self._watch.close()
+        await self._client.close()
+
+    def _make_signer(self) -> Signer:
+        if self._address.service is Service.GCS:
+            return GoogleSigner(self._origin.requester_pays)
+        if self._address.bucket in self._stores.s3.open_buckets:
+            return Unsigned()
+        return AwsSigner(self._origin.aws_profile)
+
+    def _place(self, dataset: str, version: str) -> VersionPlace:
+        number = self._origin.access_point_number
+        return place_of_version(self._address, dataset, version, number, self._stores)
+
+    async def _get(
+        self, place: VersionPlace, path: str, headers: dict[str, str]
+    ) -> aiohttp.ClientResponse:
+        """GET a file. Credentials that have expired are renewed, and a bucket in another region is
+        asked there, each once: both are signed for the same service.
+
+        Returns an answer with the file, or one that says why there is none.
+        """
+        renewed = moved = False
+        while True:
+            region = region_of(place, self._regions.get(place.bucket) or self._signer.region)
+            url = object_url(place, path, region, self._origin.endpoint_url)
+            signed = await self._signer.headers(url, region)
+            response = await self._client.get(url, {**headers, **signed})
+            if response.status in _SERVED | {412, 416}:
+                return response
+            refused = await self._read(response)
+            elsewhere = refusals.other_region(refused, region)
+            if elsewhere is not None and not moved:
+                moved = True
+                self._regions[place.bucket] = elsewhere
+            elif refusals.needs_renewal(refused, place.service) and not renewed:
+                renewed = True
+                if not await self._signer.renew(signed):
+                    raise self._error(refused, response, place)
+            else:
+                raise self._error(refused, response, place)
+
+    async def _read(self, response: aiohttp.ClientResponse) -> refusals.StoreRefusal:
+        """Return what an answer without the file says; of an unreadable one only its status."""
+        try:
+            body = await self._bodies.small(response, _MAX_REFUSAL_BYTES)
+        except (ValueError, TimeoutError, Interrupted):
+            body = b""
+        finally:
+            response.release() if response.content.at_eof() else response.close()
+        return refusals.read_refusal(response.status, response.headers, body)
+
+    async def _refused(
+        self,
+        response: aiohttp.ClientResponse,
+        place: VersionPlace,
+        asked: responses.RangeRequest,
+    ) -> PastEnd:
+        """Return the answer to a range behind the end (416). Raises the error for any other."""
+        refused = await self._read(response)
+        if refused.status != 416 or not (asked.start or asked.stop):
+            raise self._error(refused, response, place)
+        found = interpret_answer(asked, 416, response.headers, datetime.now(UTC))
+        assert isinstance(found, PastEnd)
+        return found if found.total is not None else PastEnd(refused.size)
+
+    def _error(
+        self,
+        refused: refusals.StoreRefusal,
+        response: aiohttp.ClientResponse,
+        place: VersionPlace,
+    ) -> CxrsyncError:
+        now = datetime.now(UTC)
+        return refusals.store_error(refused, place, self._signer.caller, response.headers, now)

@@ -1,0 +1,374 @@
+"""Pulls from stores in the cloud: real ones on this machine, and what can go wrong with them."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from e2e.scripted import MANIFEST, SLUG, VERSION, manifest_of, noise
+from e2e.stage import JPG, Machine, sha256sum, wait_until
+from sources.fault_proxy import Fault, FaultProxy
+from sources.stores import (
+    BUCKET,
+    KEY,
+    SECRET,
+    GcsStore,
+    MotoProxy,
+    MotoStore,
+    RcloneStore,
+    Store,
+)
+
+BIG = "big.bin"
+FILES = {
+    BIG: noise("big", 3 << 20),
+    "empty.txt": b"",
+    "a b#?%+é&.bin": noise("odd", 3000),
+    **{f"files/p10/p1000003{n}/s50414267/{n}.jpg": noise(f"image {n}", 9000 + n) for n in range(6)},
+}
+DENIED = b"<Error><Code>AccessDenied</Code></Error>"
+
+
+def stocked(store: Store) -> Store:
+    for path, data in {**FILES, MANIFEST: manifest_of(FILES)}.items():
+        store.put(f"copies/{SLUG}/{VERSION}/{path}", data)
+    return store
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[Store]:
+    yield from ended(MotoStore())
+
+
+@pytest.fixture(scope="module")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    yield from ended(RcloneStore(tmp_path_factory.mktemp("rclone")))
+
+
+@pytest.fixture(scope="module")
+def gcs() -> Iterator[Store]:
+    yield from ended(GcsStore())
+
+
+def ended(store: Store) -> Iterator[Store]:
+    try:
+        yield stocked(store)
+    finally:
+        store.stop()
+
+
+class Place:
+    """A machine that pulls from a store, through a relay."""
+
+    def __init__(self, store: Store, proxy: FaultProxy, home: Path) -> None:
+        self.store, self.proxy = store, proxy
+        self.machine = Machine(home, home / "data", "https://127.0.0.1:1/files", home / "none.pem")
+        self.machine.environment = {
+            "CXRSYNC_CA_FILE": None, "PHYSIONET_USERNAME": None, "PHYSIONET_PASSWORD": None,
+            "CXRSYNC_ENDPOINT_URL": proxy.url, **store.environment(home),
+        }  # fmt: skip
+        self.address = f"{store.scheme}://{BUCKET}/copies"
+
+    @property
+    def root(self) -> Path:
+        return self.machine.dest / SLUG / VERSION
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return ("--dataset", SLUG, "--dataset-version", VERSION, "--from", self.address)
+
+    def is_whole(self) -> bool:
+        return sha256sum(self.root, "--check", "--quiet", MANIFEST).returncode == 0
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    store = request.getfixturevalue(getattr(request, "param", "moto"))
+    with FaultProxy(store.endpoint, own_host=store.scheme == "gs") as proxy:
+        yield Place(store, proxy, tmp_path)
+
+
+@pytest.mark.parametrize("place", ["moto", "rclone", "gcs"], indirect=True)
+def test_a_pull_is_complete_and_verified(place: Place) -> None:
+    words = ("pull", "--json", *place.words, "--requester-pays", "my-project")
+    done = place.machine.run(*words)
+    assert done.code == 0, done.err
+    assert done.summary["files"]["fetched"] == len(FILES)
+    assert place.is_whole()
+    # A store's files have the time of the store, and that is said once.
+    assert done.err.count("wget -N") == 1
+    assert {headers.get("x-goog-user-project") for _path, headers in place.proxy.seen} == (
+        {"my-project"} if place.store.scheme == "gs" else {None}
+    )
+
+    asked = len(place.proxy.seen)
+    again = place.machine.pull(*place.words)
+    assert (again.code, again.summary["files"]["fetched"]) == (0, 0)
+    assert len(place.proxy.seen) - asked == 1  # for the manifest
+    assert place.machine.run("verify", "--dataset", SLUG).code == 0
+    (place.root / BIG).unlink()
+    repaired = place.machine.run("verify", "--repair", *place.words)
+    assert repaired.code == 0, repaired.err
+    assert place.is_whole()
+
+
+@pytest.mark.parametrize("place", ["moto", "rclone", "gcs"], indirect=True)
+def test_a_killed_pull_goes_on_where_it_was(place: Place) -> None:
+    kept = 2 << 20
+    place.proxy.plan = lambda path, _headers: (
+        Fault(cut=kept, silent=True) if path.endswith(BIG) else None
+    )
+    words = (*place.words, "--connections", "2")
+    partials = place.machine.dest / SLUG / VERSION / ".cxrsync" / "root" / "partial"
+
+    def has_bytes() -> bool:
+        return any(each.stat().st_size >= kept // 2 for each in partials.glob("*"))
+
+    process = place.machine.start("pull", "--progress", "none", *words)
+    wait_until(lambda: has_bytes() or process.poll() is not None)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+    place.proxy.plan = lambda _path, _headers: None
+    done = place.machine.pull(*words)
+    assert done.code == 0, done.err
+    assert done.summary["bytes"]["resumed"] >= kept // 2
+    assert place.is_whole()
+
+
+def test_slices_of_a_large_manifest(place: Place) -> None:
+    folders = [f"files/p1{n // 3000 + 1}/p1{n // 3000 + 1}{n:06}/s5{n:07}" for n in range(16_000)]
+    lines = [f"{'0' * 64} {each}/x.jpg\n" for each in folders]
+    wanted = "files/p10/p10000001/s50000001/x.jpg"
+    data = noise("wanted", 500)
+    large = manifest_of({wanted: data, "LICENSE.txt": b"free"}) + "".join(lines).encode()
+    ordered = sorted(large.splitlines(keepends=True), key=lambda line: line.split(b" ", 1)[1])
+    version = f"{JPG}/2.1.0"
+    place.store.put(f"large/{version}/{MANIFEST}", b"".join(ordered))
+    place.store.put(f"large/{version}/{wanted}", data)
+    words = ["--jpg", "--from", f"s3://{BUCKET}/large", "--subject", "p10000001", "--no-tables"]
+    done = place.machine.pull(*words)
+    assert done.code == 0, done.err
+    assert (place.machine.dest / version / wanted).read_bytes() == data
+    assert not (place.machine.dest / version / MANIFEST).exists()
+    asked = [headers for path, headers in place.proxy.seen if path.endswith(MANIFEST)]
+    assert all("range" in headers for headers in asked)
+
+
+def signed_by(headers: Mapping[str, str]) -> str:
+    return headers["authorization"].partition("Credential=")[2].partition("/")[0]
+
+
+@pytest.mark.parametrize("place", ["rclone"], indirect=True)
+def test_a_wrong_secret_is_sent_once(place: Place) -> None:
+    place.machine.environment["AWS_SECRET_ACCESS_KEY"] = f"{SECRET}x"
+    done = place.machine.pull(*place.words)
+    assert done.code == 3
+    assert "the secret does not belong to the access key" in done.err
+    assert "from the environment" in done.err
+    assert len(place.proxy.seen) == 1
+    assert SECRET not in done.out + done.err
+    assert KEY not in done.out + done.err
+    assert not place.machine.dest.exists() or not list(place.machine.dest.rglob("*.jpg"))
+
+
+def test_no_credentials(place: Place) -> None:
+    place.machine.environment |= {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+    done = place.machine.pull(*place.words)
+    assert done.code == 3
+    assert "no AWS credentials were found" in done.err
+    assert place.proxy.seen == []
+    done = place.machine.pull(*place.words, "--aws-profile", "typo")
+    assert done.code == 2
+    assert "--aws-profile: AWS's configuration has no profile of this name" in done.err
+
+
+@pytest.mark.parametrize("place", ["moto", "gcs"], indirect=True)
+def test_no_rights(place: Place) -> None:
+    place.proxy.plan = lambda _path, _headers: Fault(403, {}, DENIED)
+    done = place.machine.pull(*place.words)
+    assert done.code == 4
+    assert "refuses access to" in done.err
+    assert len(place.proxy.seen) == 1
+
+
+def test_a_clock_that_is_wrong(place: Place) -> None:
+    then = {"Date": "Thu, 26 Nov 2020 13:00:00 GMT"}
+    body = b"<Error><Code>RequestTimeTooSkewed</Code></Error>"
+    place.proxy.plan = lambda _path, _headers: Fault(403, then, body)
+    done = place.machine.pull(*place.words)
+    assert done.code == 3
+    assert "this machine's clock is" in done.err
+    assert "ahead of the store's" in done.err
+
+
+def test_no_such_bucket(place: Place) -> None:
+    place.address = "s3://another-bucket/copies"
+    done = place.machine.pull(*place.words)
+    assert done.code == 2
+    assert "no such bucket" in done.err
+
+
+def test_credentials_are_renewed_in_mid_run(place: Place) -> None:
+    """They expire, and someone has put new ones on the disk."""
+    file = place.machine.home / ".aws" / "credentials"
+    file.parent.mkdir()
+
+    def write(key: str) -> None:
+        keys = f"aws_access_key_id={key}\naws_secret_access_key=x\naws_session_token=t-{key}\n"
+        file.write_text(f"[default]\n{keys}")
+
+    def plan(path: str, headers: Mapping[str, str]) -> Fault | None:
+        if path.endswith(MANIFEST) or signed_by(headers) == "ASIANEW":
+            return None
+        write("ASIANEW")
+        return Fault(400, {}, b"<Error><Code>ExpiredToken</Code></Error>")
+
+    write("ASIAOLD")
+    place.machine.environment |= {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+    place.proxy.plan = plan
+    done = place.machine.pull(*place.words)
+    assert done.code == 0, done.err
+    assert {signed_by(headers) for _path, headers in place.proxy.seen} == {"ASIAOLD", "ASIANEW"}
+
+    # The next time there are no new ones.
+    (place.root / BIG).unlink()
+    body = b"<Error><Code>ExpiredToken</Code></Error>"
+    place.proxy.plan = lambda _path, _headers: Fault(400, {}, body)
+    done = place.machine.pull(*place.words)
+    assert done.code == 3
+    assert "They were for a time only" in done.err
+
+
+@pytest.mark.parametrize("place", ["gcs"], indirect=True)
+def test_a_token_is_renewed_in_mid_run(place: Place) -> None:
+    refused: set[str] = set()
+
+    def plan(path: str, headers: Mapping[str, str]) -> Fault | None:
+        token = headers["authorization"]
+        if not path.endswith(MANIFEST) and not refused:
+            refused.add(token)
+        return Fault(401) if token in refused else None
+
+    place.proxy.plan = plan
+    done = place.machine.pull(*place.words)
+    assert done.code == 0, done.err
+    assert len(refused) == 1
+    assert place.is_whole()
+
+
+def test_a_store_that_asks_to_slow_down(place: Place) -> None:
+    left = [Fault(503, {}, b"<Error><Code>SlowDown</Code></Error>") for _ in range(5)]
+
+    def plan(path: str, _headers: Mapping[str, str]) -> Fault | None:
+        return left.pop() if path.endswith(".jpg") and left else None
+
+    place.proxy.plan = plan
+    done = place.machine.pull(*place.words, "-v")
+    assert done.code == 0, done.err
+    assert left == []
+    assert place.is_whole()
+
+
+def test_a_bucket_in_another_region(place: Place) -> None:
+    def plan(_path: str, headers: Mapping[str, str]) -> Fault | None:
+        is_there = "/eu-west-1/s3/" in headers["authorization"]
+        return None if is_there else Fault(301, {"x-amz-bucket-region": "eu-west-1"})
+
+    place.proxy.plan = plan
+    done = place.machine.pull(*place.words)
+    assert done.code == 0, done.err
+    asked = [headers["authorization"] for _path, headers in place.proxy.seen]
+    assert sum("/us-east-1/" in each for each in asked) == 1
+
+
+def test_an_object_that_changes_between_two_requests(place: Place) -> None:
+    """The new end is not joined with the old beginning."""
+    new = noise("another", 3 << 20)
+    files = {**FILES, BIG: new}
+    folder = f"changing/{SLUG}/{VERSION}"
+    for path, data in {**FILES, MANIFEST: manifest_of(files)}.items():
+        place.store.put(f"{folder}/{path}", data)
+    cuts = [Fault(cut=1 << 20)]
+
+    def plan(path: str, _headers: Mapping[str, str]) -> Fault | None:
+        if path.endswith(BIG) and cuts:
+            return cuts.pop()
+        if path.endswith(BIG):
+            place.store.put(f"{folder}/{BIG}", new)
+        return None
+
+    place.proxy.plan = plan
+    place.address = f"s3://{BUCKET}/changing"
+    done = place.machine.pull(*place.words, "--connections", "1")
+    assert done.code == 0, done.err
+    assert (place.root / BIG).read_bytes() == new
+
+
+@pytest.mark.parametrize(
+    ("word", "module", "extra"),
+    [("s3", "botocore.session", "s3"), ("gcs", "google.auth", "gcs")],
+)
+def test_without_the_extra(
+    place: Place, monkeypatch: pytest.MonkeyPatch, word: str, module: str, extra: str
+) -> None:
+    nothing: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
+    monkeypatch.setitem(nothing, module, None)
+    place.machine.environment["CXRSYNC_ENDPOINT_URL"] = None
+    done = place.machine.pull("--jpg", "--from", word)
+    assert done.code == 2
+    assert f"pip install 'cxrsync[{extra}]'" in done.err
+
+
+def test_neither_extra_is_imported_before_it_is_needed() -> None:
+    code = (
+        "import sys, cxrsync; from cxrsync.cli import main; main.run(['pull', '--help']); "
+        "print([name for name in ('botocore', 'google.auth', 'boto3') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+# ── PhysioNet's own names, by moto_proxy ───────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MotoProxy]:
+    """AWS with an access point of the catalogue's name."""
+    proxy = MotoProxy(tmp_path_factory.mktemp("aws"))
+    try:
+        proxy.make_access_point(f"{SLUG}-v1-0-02")
+        for path, data in {**FILES, MANIFEST: manifest_of(FILES)}.items():
+            proxy.put(f"{SLUG}/{VERSION}/{path}", data)
+        yield proxy
+    finally:
+        proxy.stop()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        ("s3", "--access-point-number", "02"),
+        (f"s3://arn:aws:s3:us-east-1:123456789012:accesspoint/{SLUG}-v1-0-02/{SLUG}/{VERSION}/",),
+        (f"s3://{BUCKET}",),
+    ],
+    ids=["by its name", "by its ARN", "a bucket"],
+)
+def test_the_real_names_of_aws(aws: MotoProxy, tmp_path: Path, source: tuple[str, ...]) -> None:
+    catalogue = tmp_path / "datasets.yaml"
+    catalogue.write_text('stores: {s3: {account: "123456789012"}}\n')
+    machine = Machine(tmp_path, tmp_path / "data", "https://127.0.0.1:1/files", aws.ca_file)
+    machine.environment = {
+        "CXRSYNC_DATASETS": str(catalogue), "https_proxy": aws.url, "PHYSIONET_USERNAME": None,
+        "PHYSIONET_PASSWORD": None, **aws.environment(tmp_path),
+    }  # fmt: skip
+    words = ("--dataset", SLUG, "--dataset-version", VERSION, "--from", *source)
+    done = machine.pull(*words)
+    assert done.code == 0, done.err
+    assert sha256sum(machine.dest / SLUG / VERSION, "--check", "--quiet", MANIFEST).returncode == 0
