@@ -73,6 +73,10 @@ class ListOptions(TreeOptions, total=False):
     """The keywords of :func:`cxrsync.ls`."""
 
     from_dir: Path | None
+    access_point_number: Number | None
+    endpoint_url: str | None
+    aws_profile: str | None
+    requester_pays: str | None
     base_url: str | None
     user: str | None
     ca_file: Path | None
@@ -108,3 +112,4 @@ class PullOptions(ListOptions, total=False):
     max_refetch: str | Number | None
     refetch: bool | None
     permissions: str | Mapping[str, str] | None
+    only_partition: Ids | None

@@ -45,6 +45,7 @@ TYPES: dict[Type, Any] = {
     Type.SHARE: str | SupportsIndex,
     Type.WINDOW: str,
     Type.PATH: str | os.PathLike[str],
+    Type.PLACE: str | os.PathLike[str],
     Type.TEXT: str,
     Type.PERMISSIONS: str | Mapping[str, str],
     Type.IDS: Id,

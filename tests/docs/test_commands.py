@@ -34,7 +34,8 @@ NAMED = typed_in_text()
 KINDS = {typed.kind: typed for typed in reversed(TYPED) if typed.command not in NOT_RUN}
 # Of the machine that the pages speak of; here it is a folder.
 PLACES = re.compile(r"^/(?=(?:archive|data|local|mnt|project|scratch)/)")
-READERS = {"access", "cite", "diff", "head", "info", "ls", "status", "verify", "whoami"}
+# "": the program itself, as with --version.
+READERS = {"", "access", "cite", "diff", "head", "info", "ls", "status", "verify", "whoami"}
 
 
 @pytest.fixture
