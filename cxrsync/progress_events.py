@@ -97,10 +97,20 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
+class Unpacking:
+    """So many of the missing files of one kind come out of an archive: none of them is requested.
+    0: from now on those that are still missing are requested."""
+
+    kind: Kind
+    files: int
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Hashed:
     """A file that was there has been hashed, with whatever result. ``size`` in bytes."""
 
     size: int
 
 
-ProgressEvent = Phase | Suspended | Resumed | WaitingEnded | Sized | Expected | Hashed
+ProgressEvent = Phase | Suspended | Resumed | WaitingEnded | Sized | Expected | Unpacking | Hashed

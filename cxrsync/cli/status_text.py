@@ -132,7 +132,8 @@ def _since(run: Mapping[str, Any]) -> str:
     """``, since 05:00, 2 h 10 min ago``; empty if its progress does not say."""
     with suppress(KeyError, ValueError, OverflowError, OSError):
         began = time_of(run["run"])
-        ago = humanize.duration(round(max(0.0, time() - began)))
+        seconds = max(0.0, time() - began)
+        ago = humanize.duration(seconds) if seconds >= 10 else f"{round(seconds)} s"
         return f", since {datetime.fromtimestamp(began).astimezone():%H:%M}, {ago} ago"
     return ""
 

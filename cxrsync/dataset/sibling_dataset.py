@@ -16,7 +16,7 @@ from cxrsync.dataset.tree_location import Location
 from cxrsync.events import Event, FileDone, Notice, Planned, Received, Started, Unaccounted
 from cxrsync.preflight.checks import refuse_synced_drive
 from cxrsync.preflight.destination import inspect
-from cxrsync.progress_events import Expected, Sized
+from cxrsync.progress_events import Expected, Sized, Unpacking
 from cxrsync.storage.tree import Tree
 
 
@@ -71,7 +71,7 @@ def _with_prefix(event: Event, prefix: str) -> Event:
         return replace(event, prefix=prefix + event.prefix, refused=refused)
     if isinstance(event, Received | Sized):
         return replace(event, path=prefix + event.path)
-    if isinstance(event, Expected):
+    if isinstance(event, Expected | Unpacking):
         return replace(event, prefix=prefix + event.prefix)
     if isinstance(event, Unaccounted):
         return Unaccounted(tuple(prefix + path for path in event.paths))

@@ -20,7 +20,7 @@ from cxrsync.errors import FileDenied, InvalidResponse, NotServed, SourceError, 
 from cxrsync.events import Notice
 from cxrsync.model import ROOT, Entry, Kind
 from cxrsync.plan.planner import Plan
-from cxrsync.progress_events import Activity, Phase
+from cxrsync.progress_events import Activity, Phase, Unpacking
 from cxrsync.sources.base import Opened
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.partial import Partial
@@ -104,6 +104,7 @@ class ReportArchive:
             await run_in_thread(partial.discard)  # the archive itself is not selected
             return plan
         finally:
+            self._tell_unpacking(0)
             if not submitted:
                 await save_and_close([partial])
 
@@ -149,6 +150,7 @@ class ReportArchive:
         self._run.emit(
             Notice(f"{len(self._plan.reports):,} reports are fetched in one file, {entry.path}")
         )
+        self._tell_unpacking(len(self._plan.reports))
         transfer = Transfer(self._sync.context, self._run.target.remote(entry.path), partial)
         await transfer.begin(load=False)  # the partial is loaded already
         await fetch_alone(self._sync.pool, transfer, self._run.job.limits.connections)
@@ -218,6 +220,9 @@ class ReportArchive:
             partial.write(0, [data], partial.generation)
             del wanted[hash(member.name)]
             yield VerifiedFile(entry, partial)
+
+    def _tell_unpacking(self, files: int) -> None:
+        self._run.emit(Unpacking(Kind.REPORTS, files))
 
     def _notify_fallback(self, problem: str) -> None:
         self._run.emit(Notice(f"{problem}: the other reports are fetched one by one"))

@@ -28,12 +28,16 @@ from cxrsync.progress_events import (
     Resumed,
     Sized,
     Suspended,
+    Unpacking,
     WaitingEnded,
 )
 from cxrsync.ui.remaining_bytes import Bytes, RemainingBytes
 from cxrsync.ui.transfer_rate import TransferRate
+from cxrsync.ui.transfer_time import TransferTime
 
 _TRANSFERRING = {Activity.MANIFEST, Activity.FETCHING}
+# Files of an archive that a disk takes per second, until it is known of this one.
+_USUAL_UNPACKED = 3000.0
 _HASHING = {Activity.FETCHING, Activity.VERIFYING}
 # Everything waits for the server (which has no path) and for the manifest; other files do not.
 ALL_WAIT = {"", MANIFEST_NAME}
@@ -110,8 +114,9 @@ class Progress:
     def _begin(self) -> None:
         self._phase = Phase(Activity.STARTING)
         self._phase_began = self._clock()
-        self._transferred = TransferRate(self._clock)
+        self._transferred = TransferTime(self._clock)
         self._hashed = TransferRate(self._clock)
+        self._unpacked = TransferRate(self._clock)
         self._remaining = RemainingBytes()
         self._files = 0
         self._present = 0
@@ -180,8 +185,10 @@ class Progress:
         elif isinstance(event, Sized):
             if event.is_manifest:
                 self._manifest_done, self._manifest_all = event.have, event.total
-            else:
-                self._remaining.begin(event)
+            elif self._remaining.begin(event):
+                self._transferred.answer()
+        elif isinstance(event, Unpacking):
+            self._remaining.unpack(event)
         elif isinstance(event, WaitingEnded):
             return
         elif isinstance(event, Expected):
@@ -193,15 +200,13 @@ class Progress:
         self._run_clocks()
 
     def _run_clocks(self) -> None:
-        runs = not self.is_suspended
-        for rate, activities in ((self._transferred, _TRANSFERRING), (self._hashed, _HASHING)):
-            if runs and self._phase.activity in activities:
-                rate.run()
-            else:
-                rate.stop()
+        activity = None if self.is_suspended else self._phase.activity
+        _run_or_stop(self._transferred, runs=activity in _TRANSFERRING)
+        _run_or_stop(self._hashed, runs=activity in _HASHING)
+        _run_or_stop(self._unpacked, runs=activity is Activity.UNPACKING)
 
     def _receive(self, event: Received) -> None:
-        self._transferred.add(event.count)
+        self._transferred.receive(event.count)
         if event.is_manifest:
             self._manifest_done += event.count
         else:
@@ -217,7 +222,11 @@ class Progress:
             return
         self._settled_bytes += outcome.size
         if outcome.result is not Result.ADOPTED:  # that was never missing
-            self._remaining.end(outcome.path, outcome.size)
+            is_copy = outcome.result is Result.COPIED
+            if is_copy and self._phase.activity is Activity.UNPACKING:
+                self._unpacked.add(1)
+            if self._remaining.end(outcome.path, outcome.size, is_copy=is_copy):
+                self._transferred.answer()
 
     def _hash(self, event: Hashed) -> None:
         self._hashed.add(event.size)
@@ -259,17 +268,28 @@ class Progress:
         """The time left. Files are hashed while others are fetched: the longer of the two."""
         if self._phase.activity is Activity.MANIFEST:
             rest = (self._manifest_all or 0) - self._manifest_done
-            remaining, to_hash = Bytes(rest, rest, rest), 0
+            remaining, to_hash, files = Bytes(rest, rest, rest), 0, 0
         else:
-            to_hash = self._to_hash
-        if remaining is None or not (remaining.likely > 0 or to_hash):
+            to_hash, files = self._to_hash, self._remaining.files_left
+        unpacking = self._remaining.to_unpack / (self._unpacked.rate or _USUAL_UNPACKED)
+        if remaining is None or not (remaining.likely > 0 or to_hash or unpacking):
             return None
         hashing = _seconds(to_hash, self._hashed.rate)
-        times = [_seconds(each, self._transferred.rate) for each in _range_of(remaining)]
+        times = [
+            self._transferred.seconds(each, files, self._connections)
+            for each in _range_of(remaining)
+        ]
         if hashing is None or None in times:
             return None
-        low, likely, high = (max(hashing, each) for each in times if each is not None)
+        low, likely, high = (max(hashing, each + unpacking) for each in times if each is not None)
         return Seconds(low, likely, high)
+
+
+def _run_or_stop(clock: TransferTime | TransferRate, *, runs: bool) -> None:
+    if runs:
+        clock.run()
+    else:
+        clock.stop()
 
 
 def _range_of(estimate: Bytes) -> tuple[float, float, float]:

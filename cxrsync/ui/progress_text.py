@@ -105,8 +105,11 @@ def _texts(values: ProgressValues, *, verbose: bool) -> Iterator[str]:
 def _of_phase(values: ProgressValues) -> Iterator[str]:
     name = _PHASES[values.activity]
     waited = f", {_clock(values.elapsed)}" if values.elapsed >= 1 else ""
+    is_told = values.left is not None and values.activity is Activity.UNPACKING
+    left = f", {_left(values)}" if is_told else ""
     if values.what:
-        yield f"{name}: {values.what}{waited}"
+        yield f"{name}: {values.what}{waited}{left}"
+    yield name + waited + left
     yield name + waited
     yield name
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import inf, sqrt
 
 from cxrsync.model import Kind
-from cxrsync.progress_events import Expected, ExpectedSizes, Sized
+from cxrsync.progress_events import Expected, ExpectedSizes, Sized, Unpacking
 
 _SEEN = "sizes seen so far"
 # Fewer sizes say nothing about how much they differ.
@@ -46,6 +46,7 @@ class _Sizes:
     weight: float = 0.0
     spread: float = _USUAL_SPREAD
     basis: str = ""
+    unpacked: int = 0
     seen: int = 0
     sum: float = 0.0
     squares: float = 0.0
@@ -67,7 +68,7 @@ class _Sizes:
 
     @property
     def left(self) -> int:
-        return max(0, self.files - self.begun)
+        return max(0, self.files - self.begun - self.unpacked)
 
     def likely_mean(self, fallback: float | None) -> float | None:
         if self.weight == inf:
@@ -122,26 +123,51 @@ class RemainingBytes:
         for sizes in event.sizes:
             tree.sizes.setdefault(sizes.kind, _Sizes()).expect(sizes)
 
-    def begin(self, event: Sized) -> None:
-        """Note the size of a file that arrives."""
+    def unpack(self, event: Unpacking) -> None:
+        """Note that so many of the expected files will come out of an archive."""
+        for tree in self._trees.values():
+            if tree.prefix == event.prefix and event.kind in tree.sizes:
+                tree.sizes[event.kind].unpacked = event.files
+
+    def begin(self, event: Sized) -> bool:
+        """Note the size of a file that arrives. Return whether it is a new file."""
         arriving = self._arriving.get(event.path)
-        if arriving is None or arriving.total is None:
+        is_new = arriving is None or arriving.total is None
+        if is_new:
             self._see(event.path, event.total)
         self._arriving[event.path] = _Arriving(event.total, event.have)
+        return is_new
 
     def receive(self, path: str, count: int) -> None:
         """Note that bytes of a file arrived, or were discarded."""
         self._arriving.setdefault(path, _Arriving(None, 0)).have += count
 
-    def end(self, path: str, size: int | None) -> None:
-        """Note that a file has its outcome; ``size`` None: without having arrived."""
+    def end(self, path: str, size: int | None, *, is_copy: bool = False) -> bool:
+        """Note that a file has its outcome; ``size`` None: without having arrived; ``is_copy``:
+        from a file on this disk. Return whether it is a new file."""
         arriving = self._arriving.pop(path, None)
         if arriving is not None and arriving.total is not None:
-            return
-        if size is None:
-            self._begin(path)
-        else:
-            self._see(path, size)
+            return False
+        sizes = self._sizes_of(path)
+        if sizes is not None:
+            if is_copy and sizes.unpacked:
+                sizes.unpacked -= 1
+                sizes.begun += 1
+            elif size is None:
+                sizes.begun += 1
+            else:
+                sizes.see(size)
+        return size is not None and not is_copy
+
+    @property
+    def files_left(self) -> int:
+        """The files that are not requested yet, without those that an archive holds."""
+        return sum(sizes.left for sizes in self._all_sizes())
+
+    @property
+    def to_unpack(self) -> int:
+        """The files that an archive holds, and that are not here yet."""
+        return sum(sizes.unpacked for sizes in self._all_sizes())
 
     @property
     def arrived(self) -> int:
@@ -180,10 +206,6 @@ class RemainingBytes:
     def _see(self, path: str, size: int) -> None:
         if (sizes := self._sizes_of(path)) is not None:
             sizes.see(size)
-
-    def _begin(self, path: str) -> None:
-        if (sizes := self._sizes_of(path)) is not None:
-            sizes.begun += 1
 
     def _sizes_of(self, path: str) -> _Sizes | None:
         """The sizes of the kind of a path. The longest prefix that fits is its dataset's."""

@@ -45,6 +45,11 @@ class TransferRate:
         elapsed = self._now() - since
         return max(0.0, (self.count - count) / elapsed) if elapsed >= _MIN_SECONDS else 0.0
 
+    @property
+    def elapsed(self) -> float:
+        """For how many seconds the clock has run."""
+        return self._now()
+
     def _now(self) -> float:
         since = self._running_since
         return self._ran_for + (0.0 if since is None else self._clock() - since)

@@ -9,7 +9,12 @@ from ui.simulated_job import (
     Shape,
     kind_of,
     many_small,
+    many_tiny,
+    many_tiny_after_large_ones,
+    many_tiny_before_a_large_one,
     one_large_at_the_end,
+    reports_in_an_archive,
+    reports_in_an_archive_before_images,
     resumed_at_half,
     run,
 )
@@ -36,9 +41,11 @@ from cxrsync.progress_events import (
     Resumed,
     Sized,
     Suspended,
+    Unpacking,
     WaitingEnded,
 )
 from cxrsync.ui.progress import Progress
+from cxrsync.ui.remaining_bytes import Bytes
 
 FETCH = Phase(Activity.FETCHING)
 
@@ -260,9 +267,60 @@ def test_a_verification(job: Run) -> None:
     assert values.left.likely == pytest.approx(12)
 
 
-@pytest.mark.parametrize("seed", range(3))
+def archive(count: int) -> Expected:
+    sizes = ExpectedSizes(Kind.REPORTS, count, count * 1200, 50, 0.5, "guesses")
+    return Expected(0, (sizes,), kind_of)
+
+
+def report(number: int, result: Result) -> FileDone:
+    return done(result, 1200, f"files/p10/s{number}.txt")
+
+
+def test_reports_in_an_archive_are_not_fetched_one_by_one(job: Run) -> None:
+    job.tell(plan(6000), archive(6000), FETCH, Unpacking(Kind.REPORTS, 6000))
+    job.tell(Sized("all.zip", 10 * MB))
+    job.steadily(MB, seconds=4, path="all.zip")
+    left = job.progress.values().left
+    assert left is not None
+    assert left.likely == pytest.approx(6 + 6000 / 3000)  # what a disk usually takes
+    job.steadily(MB, seconds=6, path="all.zip")
+    job.tell(Phase(Activity.UNPACKING, "all.zip"))
+    for number in range(3000):
+        job.clock.now += 0.001
+        job.tell(report(number, Result.COPIED))
+    left = job.progress.values().left
+    assert left is not None
+    assert left.likely == pytest.approx(3, rel=0.01)  # as this disk does
+
+
+def test_reports_that_an_archive_lacks_are_fetched(job: Run) -> None:
+    job.tell(plan(100), archive(100), FETCH, Unpacking(Kind.REPORTS, 100))
+    job.tell(*(report(number, Result.COPIED) for number in range(60)))
+    assert job.progress.values().bytes_all == Bytes(60 * 1200, 60 * 1200, 60 * 1200)
+    job.tell(Unpacking(Kind.REPORTS, 0))
+    whole = job.progress.values().bytes_all
+    assert whole is not None
+    assert whole.likely == pytest.approx(100 * 1200)
+
+
+THREE_SHAPES = (many_small, one_large_at_the_end, resumed_at_half)
+OTHER_SHAPES = (
+    many_tiny,
+    many_tiny_before_a_large_one,
+    many_tiny_after_large_ones,
+    reports_in_an_archive,
+    reports_in_an_archive_before_images,
+)
+
+
 @pytest.mark.parametrize("wrong", [0.7, 1.0, 1.4])
-@pytest.mark.parametrize("make", [many_small, one_large_at_the_end, resumed_at_half])
+@pytest.mark.parametrize(
+    ("make", "seed"),
+    [
+        *((make, seed) for make in THREE_SHAPES for seed in range(3)),
+        *((make, 0) for make in OTHER_SHAPES),
+    ],
+)
 def test_the_time_left_is_near_the_truth_from_the_first_tenth_on(
     make: Callable[[int, float], Shape], wrong: float, seed: int
 ) -> None:

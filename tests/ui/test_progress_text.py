@@ -26,6 +26,10 @@ MANIFEST = replace(
     FETCHING, activity=Activity.MANIFEST, files=0, what="mimic-cxr-jpg 2.1.0",
     manifest_done=3_100_000, manifest_all=77_000_000, rate=41_000, left=Seconds(*[1802.0] * 3),
 )  # fmt: skip
+UNPACKING = replace(
+    FETCHING, activity=Activity.UNPACKING, what="reports.zip", elapsed=12.3,
+    left=Seconds(30, 30, 30),
+)  # fmt: skip
 PLANNING = replace(FETCHING, activity=Activity.PLANNING, what="37,452 files", elapsed=12.3)
 WAITING = replace(FETCHING, waits=": nothing arrives", waited=14.2)
 
@@ -58,6 +62,9 @@ def bar(share: float, width: int) -> str:
                        "30 min left")),
         (MANIFEST, 40, "  4 %, manifest: 3.1 MB, 30 min left"),
         (PLANNING, 80, "planning: 37,452 files, 12 s"),
+        (UNPACKING, 80, "unpacking: reports.zip, 12 s, 30 s left"),
+        (UNPACKING, 30, "unpacking, 12 s, 30 s left"),
+        (UNPACKING, 20, "unpacking, 12 s"),
         (PLANNING, 20, "planning, 12 s"),
         (WAITING, 80, " 41 % |############                  | waiting 14 s: nothing arrives"),
         (WAITING, 24, " 41 %, waiting 14 s"),
