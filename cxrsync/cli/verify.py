@@ -98,6 +98,7 @@ class _Looked:
     expected: Expectation
     found: _Found
     reporters: Reporters
+    is_one_of_several: bool
 
 
 def _verify_every_tree(every: EveryTree, how: _How) -> int:
@@ -157,7 +158,8 @@ def _look(
             reporters.tell(Started(target.dataset.slug, target.version, root, selection, 0))
         for notice in [*notices, *map(LeftOut, expected.selected.left_out)]:
             reporters.tell(notice)
-        return _Looked(job, expected, _find(how, expected, job, reporters), reporters)
+        found = _find(how, expected, job, reporters)
+        return _Looked(job, expected, found, reporters, is_one_of_several)
 
 
 def _finish(how: _How, looked: _Looked) -> int:
@@ -166,7 +168,10 @@ def _finish(how: _How, looked: _Looked) -> int:
     is_whole = found.error is None
     done = {ExitCode.COMPLETE, ExitCode.LIMIT}
     repairing = how.repair and is_whole and found.exit_code not in done
-    lines = found.lines(target, hint=not repairing)
+    is_well = found.exit_code == ExitCode.COMPLETE and found.error is None
+    # Not again for each of several trees where nothing is to be done.
+    hint = not repairing and not (is_well and looked.is_one_of_several)
+    lines = found.lines(target, hint=hint)
     if not repairing:
         place = {
             "dataset": target.dataset.slug,

@@ -13,6 +13,9 @@ from e2e.stage import DICOM, JPG, VERSION, Ended, Machine, wait_until
 from cxrsync.demo.server import faults
 from cxrsync.demo.server.faults import Rule, script
 from cxrsync.demo.server.server import MiniPhysioNet
+from cxrsync.operations import status
+from cxrsync.progress_events import Activity, Phase
+from cxrsync.ui.reporters import Reporters
 
 OLD = "2.0.0"
 SHARD = ("--shard", "p10", "--no-tables")
@@ -203,10 +206,10 @@ def test_a_tree_that_cannot_be_used_does_not_hide_the_others(
         good = told(ended, VERSION)
         assert good["exit_code"] == 0
         assert good.keys() <= problem.keys() | {"error"}, command
-    status, verify = machine.run("status"), machine.run("verify")
-    assert f"{JPG} {OLD} in {trees / OLD}\nnot counted: " in status.out
-    assert said in status.out
-    assert f"{JPG} {VERSION} (p10)" in status.out
+    counted, verify = machine.run("status"), machine.run("verify")
+    assert f"{JPG} {OLD} in {trees / OLD}\nnot counted: " in counted.out
+    assert said in counted.out
+    assert f"{JPG} {VERSION} (p10)" in counted.out
     assert f"{JPG} {OLD} in {trees / OLD} is not verified:" in verify.err
     assert f"{JPG} {VERSION} (p10): " in verify.err
 
@@ -248,6 +251,24 @@ def test_a_reader_that_has_enough(machine: Machine, trees: Path) -> None:
     assert machine.run_unread("status") == (0, "")
 
 
+def test_the_bar_says_which_tree_is_counted(
+    machine: Machine, trees: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ticker draws what it was told last: it must be told before a tree is looked at."""
+    told: list[object] = []
+
+    def survey(*arguments: Any) -> Any:
+        told.append("survey")
+        return real(*arguments)
+
+    real = status.survey
+    monkeypatch.setattr(status, "survey", survey)
+    monkeypatch.setattr(Reporters, "tell", lambda _self, event: told.append(event))
+    assert machine.run("status").code == 0
+    expected = [Phase(Activity.COUNTING, f"{JPG} {version}") for version in (OLD, VERSION)]
+    assert told == [expected[0], "survey", expected[1], "survey"]
+
+
 # ── the words ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -260,11 +281,11 @@ def test_the_words_for_people(machine: Machine, trees: Path) -> None:
     other = root / "mimic-cxr-2.0.0-split.csv.gz"
     other.write_bytes(b"a file of the dataset that nobody selected")
 
-    status = machine.run("status", "--jpg").out
-    assert status.splitlines()[1].split() == [
+    counted = machine.run("status", "--jpg").out
+    assert counted.splitlines()[1].split() == [
         "verified", "unverified", "missing", "total", "bytes", "partial",
     ]  # fmt: skip
-    assert f"cxrsync verify --repair --dest {root}" in status
+    assert f"cxrsync verify --repair --dest {root}" in counted
     ended = machine.run("verify", "--jpg")
     files = machine.run("verify", "--jpg", "--json").summary["files"]
     good, total = files["good"], files["selected"]
