@@ -13,10 +13,13 @@ from cxrsync.config.parse_job import make_job
 from cxrsync.dataset.found_trees import FoundTree, find_trees
 from cxrsync.dataset.nested_trees import refuse_folder_in_tree, refuse_part_of_tree
 from cxrsync.dataset.tree_location import Location, wget_folders
-from cxrsync.errors import CxrsyncError, ExitCode, NotFetchedYet, worst_of
+from cxrsync.errors import CxrsyncError, ExitCode, NotFetchedYet, UsageError, worst_of
 
 # What ends one tree with these ends all: the person's wish, and a password is tried once.
 _ENDS_ALL = {ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.CREDENTIALS}
+
+# Options whose values may be lists in files.
+_LISTS = ("subject", "study", "image", "include", "exclude")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +80,43 @@ def job_or_trees(options: dict[str, Any]) -> Job | EveryTree:
     every = EveryTree(tuple(trees), options, places)
     only = trees[0]
     if len(trees) > 1:
+        _refuse_streams(options, len(trees))
+        if (mistake := _mistake(every)) is not None:
+            raise mistake
         return every
     if only.problem is not None:
         raise only.problem
     return every.job_of(only)
+
+
+def _refuse_streams(options: Mapping[str, Any], count: int) -> None:
+    """Raise UsageError if a list comes through a pipe: it would be read for the first tree, and
+    be empty for the others."""
+    for name in _LISTS:
+        values = options.get(name) or ()
+        if any(value == "@-" or value.startswith("@/dev/") for value in values):
+            raise UsageError(
+                f"--{name}: the list can be read only once, and there are {count} trees",
+                next_step="Save it to a file, and name that with @FILE; or name one dataset, as "
+                "NAME/VERSION.",
+            )
+
+
+def _mistake(every: EveryTree) -> UsageError | None:
+    """Return the error that the options raise for every dataset alike, such as for a mistyped
+    shard: it is said once, not for each tree."""
+    found: UsageError | None = None
+    for tree in every.trees:
+        if tree.problem is None:
+            try:
+                every.job_of(tree)
+            except UsageError as problem:
+                if found is not None and str(found) != str(problem):
+                    return None
+                found = problem
+            else:
+                return None
+    return found
 
 
 def _of_version(trees: Sequence[FoundTree], version: str | None) -> list[FoundTree]:

@@ -238,6 +238,23 @@ def test_a_selection_holds_for_each_tree(machine: Machine, trees: Path, jpg: Pat
     assert "split" in ended.events[0]["error"] + ended.events[1]["error"]
 
 
+@pytest.mark.parametrize("command", ["status", "verify"])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--shard", "p1x"), "--shard 'p1x' is not a shard"),
+        (("--subject", "@-"), "--subject: the list can be read only once, and there are 2 trees"),
+        (("--image", "@/dev/fd/63"), "--image: the list can be read only once"),
+    ],
+)
+def test_a_mistake_is_said_once(
+    machine: Machine, trees: Path, command: str, words: tuple[str, ...], said: str
+) -> None:
+    ended = machine.run(command, *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.count(said) == 1
+
+
 def test_a_report_is_of_one_tree(machine: Machine, trees: Path, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     ended = machine.run("status", "--html", str(file))
