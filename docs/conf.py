@@ -12,7 +12,13 @@ author = "The cxrsync developers"
 project_copyright = author
 version = release = cxrsync.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "cxrsync_reference"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "cxrsync_reference",
+]
 exclude_patterns = ["_build"]
 nitpicky = True  # a reference that leads nowhere is a warning, and scripts/docs takes no warning
 nitpick_ignore_regex = [("py:.*", ".*")]  # signatures name types that have no page here
@@ -20,6 +26,7 @@ nitpick_ignore_regex = [("py:.*", ".*")]  # signatures name types that have no p
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
+napoleon_numpy_docstring = False
 autodoc_typehints = "signature"
 
 # A page loads nothing from elsewhere: no fonts, no scripts of others.

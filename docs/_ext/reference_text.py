@@ -6,9 +6,11 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeGuard
 
 import click
 
+import cxrsync
 from cxrsync import events
 from cxrsync.cli.main import cli
 from cxrsync.config.mirror_options import FILE_OPTIONS, JOB_SETTINGS
@@ -76,11 +78,57 @@ def json_keys() -> str:
     return _table(("event", "when", "keys"), rows)
 
 
+def python() -> str:
+    """What ``import cxrsync`` offers: functions, what they return, errors."""
+    members = [(name, getattr(cxrsync, name)) for name in cxrsync.__all__ if name[:2] != "__"]
+    functions = [name for name, each in members if inspect.isfunction(each)]
+    errors = [each for _name, each in members if _is_error(each)]
+    functions.sort(key=_order)
+    returned = [
+        name for name, each in members
+        if inspect.isclass(each) and not _is_error(each) and not name.endswith("Options")
+    ]  # fmt: skip
+    return "\n\n".join(
+        (
+            "## Functions",
+            *(_autodoc("function", f"cxrsync.{name}") for name in functions),
+            "## What they return",
+            *(_autodoc("class", f"cxrsync.{name}()") for name in returned),
+            "## Errors",
+            "`str(error)` says what happened, `error.next_step` what to do, and `error.exit_code` "
+            "how the command line would end. The failure of a single file is no error, but an "
+            "entry of `report.problems`.",
+            _table(
+                ("error", "exit code", "when"),
+                [
+                    (f"`{each.__name__}`", str(int(each.exit_code)), _cell(_first_sentence(each)))
+                    for each in errors
+                ],
+            ),
+        )
+    )
+
+
+def _is_error(each: object) -> TypeGuard[type[cxrsync.CxrsyncError]]:
+    return inspect.isclass(each) and issubclass(each, cxrsync.CxrsyncError)
+
+
+def _order(function: str) -> int:
+    """In the order of use; a new one comes last."""
+    usual = ["pull", "apull", "dry_run", "ls", "status", "verify"]
+    return usual.index(function) if function in usual else len(usual)
+
+
+def _autodoc(kind: str, name: str) -> str:
+    return f"```{{eval-rst}}\n.. auto{kind}:: {name}\n```"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "options": options,
     "commands": commands,
     "job-keys": job_keys,
     "json-keys": json_keys,
+    "python": python,
 }
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _FENCE = re.compile(
-    r"^ *```(?P<language>[\w{}-]*)[^\n]*\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL
+    r"(?:^ *<!-- not run: (?P<reason>[^>]*) -->\n+)?"
+    r"^ *```(?P<language>[\w{}-]*)[^\n]*\n(?P<text>.*?)^ *```$",
+    re.MULTILINE | re.DOTALL,
 )
 _INLINE = re.compile(r"`(cxrsync [^`\n]+)`")
 # Stands for something that the reader puts in.
@@ -20,10 +22,12 @@ _OPEN = re.compile(r"…|\bCOMMAND\b")
 
 @dataclass(frozen=True)
 class Typed:
-    """A command line of a page: its words after ``cxrsync``."""
+    """A command line of a page: its words after ``cxrsync``. ``not_run``: why no test can run it,
+    as a comment before its block says: ``<!-- not run: REASON -->``."""
 
     page: str
     words: tuple[str, ...]
+    not_run: str = ""
 
     @property
     def line(self) -> str:
@@ -42,10 +46,11 @@ class Typed:
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of a page."""
+    """A fenced block of a page, and why no test can run it."""
 
     language: str
     text: str
+    not_run: str = ""
 
 
 def name_of(page: Path) -> str:
@@ -56,13 +61,13 @@ def blocks(text: str, *languages: str) -> Iterator[Block]:
     """The blocks of a page that are in one of these languages."""
     for found in _FENCE.finditer(text):
         if found["language"] in languages:
-            yield Block(found["language"], found["text"])
+            yield Block(found["language"], found["text"], found["reason"] or "")
 
 
 def typed_in(text: str, page: str = "") -> list[Typed]:
     """The command lines of cxrsync in the blocks of a page."""
     return [
-        Typed(page, words)
+        Typed(page, words, block.not_run)
         for block in blocks(text, "sh", "console")
         for line in _lines(block)
         for words in _commands(line)

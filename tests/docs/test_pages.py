@@ -39,6 +39,7 @@ def in_navigation() -> set[Path]:
 
 
 def test_each_page_is_in_the_navigation() -> None:
+    """A new page is named in a toctree of docs/index.md, or of recipes/ or reference/."""
     assert in_navigation() == set(DOCS.rglob("*.md"))
 
 

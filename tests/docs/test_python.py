@@ -25,12 +25,13 @@ __all__ = ["files_root", "module_server", "shared_server"]
 # The first line of a block that needs what is not installed for the tests.
 NOT_RUN = "# not run by the tests: needs torch and torchvision"
 TREE = f"physionet.org/files/{JPG}/{VERSION}"
+# tests/e2e/test_python_docs.py runs that page.
+ELSEWHERE = "docs/python.md"
 PYTHON = {
     name_of(page): [each.text for each in found]
     for page in PAGES
-    if name_of(page)
-    != "docs/python.md"  # tests/e2e/test_python_docs.py runs it, in a folder of its own
-    and (found := list(blocks(page.read_text("utf-8"), "python")))
+    if name_of(page) != ELSEWHERE
+    if (found := list(blocks(page.read_text("utf-8"), "python")))
 }
 
 
