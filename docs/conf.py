@@ -28,6 +28,7 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 napoleon_numpy_docstring = False
 autodoc_typehints = "signature"
+autodoc_type_aliases = {"EventSink": "EventSink"}
 
 # A page loads nothing from elsewhere: no fonts, no scripts of others.
 html_theme = "furo"

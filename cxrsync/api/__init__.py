@@ -94,7 +94,7 @@ def pull(
             is taken from the variables ``CXRSYNC_…``.
 
     Returns:
-        The report. If single files failed, that is no exception: look at ``report.complete``,
+        The report. If single files failed, that is no exception; look at ``report.complete``,
         ``report.exit_code`` and ``report.problems``.
 
     Raises:

@@ -95,9 +95,7 @@ def python() -> str:
             "## What they return",
             *(_autodoc("class", f"cxrsync.{name}()") for name in returned),
             "## Errors",
-            "`str(error)` says what happened, `error.next_step` what to do, and `error.exit_code` "
-            "how the command line would end. The failure of a single file is no error, but an "
-            "entry of `report.problems`.",
+            _ERRORS,
             _table(
                 ("error", "exit code", "when"),
                 [
@@ -107,6 +105,13 @@ def python() -> str:
             ),
         )
     )
+
+
+_ERRORS = (
+    "`str(error)` says what happened, `error.next_step` what to do, and `error.exit_code` how the "
+    "command line would end. The failure of a single file is no error, but an entry of "
+    "`report.problems`."
+)
 
 
 def _is_error(each: object) -> TypeGuard[type[cxrsync.CxrsyncError]]:

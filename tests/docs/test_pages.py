@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from docs.pages import PAGES, ROOT, name_of
@@ -62,6 +63,17 @@ def test_no_link_is_dead(page: Path) -> None:
 def test_each_option_exists(page: Path) -> None:
     known = {option.typed for option in OPTIONS} | FOREIGN
     assert set(OPTION.findall(page.read_text("utf-8"))) <= known
+
+
+def test_the_recording_shows_what_the_front_pages_begin_with() -> None:
+    picture = ElementTree.parse(DOCS / "_static/recording.svg")
+    shown = ["".join(text.itertext()) for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+    prompts = [line for line in shown if line.startswith("$ ")]
+    first = prompts[0].removeprefix("$ ")
+    for page in (ROOT / "README.md", DOCS / "index.md", DOCS / "tutorial.md"):
+        assert first in page.read_text("utf-8")
+    assert prompts[1].startswith(f"$ {first} ")
+    assert any(line.startswith("complete and verified: ") for line in shown)
 
 
 def test_each_exit_code_is_explained() -> None:
