@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from docs.pages import PAGES, ROOT, name_of
@@ -66,7 +66,7 @@ def test_each_option_exists(page: Path) -> None:
 
 
 def test_the_recording_shows_what_the_front_pages_begin_with() -> None:
-    picture = ElementTree.parse(DOCS / "_static/recording.svg")
+    picture = ET.parse(DOCS / "_static/recording.svg")
     shown = ["".join(text.itertext()) for text in picture.iter("{http://www.w3.org/2000/svg}text")]
     prompts = [line for line in shown if line.startswith("$ ")]
     first = prompts[0].removeprefix("$ ")
