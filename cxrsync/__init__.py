@@ -107,6 +107,9 @@ __all__ = [
     "verify",
 ]
 
+# What a user may look for here, and what only the command line has.
+_COMMANDS = ("access", "demo", "diff", "head", "info", "login", "logout", "mirror", "whoami")
+
 
 def __dir__() -> list[str]:
     return sorted(__all__)
@@ -124,4 +127,5 @@ if not TYPE_CHECKING:  # type checkers read the imports above, and complain of o
             from cxrsync import api
 
             return getattr(api, name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        more = f". `cxrsync {name}` is typed in a terminal" if name in _COMMANDS else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{more}")

@@ -116,6 +116,20 @@ def _unknown(function: str, name: str, names: Sequence[str]) -> UsageError:
     return UsageError(f"{function}() has no keyword {name}", next_step=step)
 
 
+def check_shown(progress: object, on_event: object) -> None:
+    """Raise UsageError unless these are a truth value and a function."""
+    if not isinstance(progress, bool):
+        raise UsageError(
+            f"progress= is neither True nor False, but a value of type {type(progress).__name__}",
+            next_step="Write progress=True for a bar in a notebook or on a terminal.",
+        )
+    if on_event is not None and not callable(on_event):
+        raise UsageError(
+            f"on_event= is not a function, but a value of type {type(on_event).__name__}",
+            next_step="Write the name of a function that takes an event: on_event=look.",
+        )
+
+
 def refuse_dry_run() -> None:
     """Raise UsageError if the environment asks for a dry run: a pull must not fetch then."""
     if options_from([BY_NAME["dry_run"]]).get("dry_run"):
@@ -217,6 +231,7 @@ def call(work: Work[T], *, progress: bool = False, on_event: EventSink | None = 
 
     Raises: any CxrsyncError; KeyboardInterrupt, after an interrupt, when the state is saved.
     """
+    check_shown(progress, on_event)
     asker = prompt()
     with showing(progress=progress) as shown:
 
@@ -234,6 +249,7 @@ def call(work: Work[T], *, progress: bool = False, on_event: EventSink | None = 
 async def call_here(work: Work[T], *, progress: bool, on_event: EventSink | None) -> T:
     """Run a call in the loop that runs already. Nobody is asked for a password: a question would
     stop everything else in that loop."""
+    check_shown(progress, on_event)
     with showing(progress=progress) as shown:
         async with _ticking(shown.tick):
             return await _call(work, shown, on_event, CancelToken(), None)

@@ -17,7 +17,10 @@ _COMMAND_LINE = re.compile(r"(`[^`]*`)")
 _OPTION = re.compile(
     r"(?<![\w/`-])--(?P<name>[a-z][a-z-]*[a-z])"
     r"""(?P<value>[ ](?:'[^']*'|"[^"]*"|[^\s'"`]*[^\s'"`,.:;)]))?"""
+    r"(?P<wrong>[ ]is[ ]not[ ])?"
 )
+# In Python, None is no value anyway.
+_ALREADY_SAID = " (in Python: None)"
 _BARE_COMMAND = re.compile(r"`cxrsync (pull|ls|verify|status)`")
 _AGAIN = {
     "Run the same command": "Make the same call",
@@ -35,7 +38,7 @@ _WORDS = {
 
 def in_python(text: str) -> str:
     """Return a text about options of the command line with the keywords of Python."""
-    text = _BARE_COMMAND.sub(r"`cxrsync.\1()`", text)
+    text = _BARE_COMMAND.sub(r"`cxrsync.\1()`", text).replace(_ALREADY_SAID, "")
     for said, meant in _AGAIN.items():
         text = text.replace(said, meant)
     parts = _COMMAND_LINE.split(text)
@@ -48,15 +51,21 @@ def keyword(name: str) -> str:
 
 
 def _keyword(match: re.Match[str]) -> str:
-    typed, value = f"--{match['name']}", match["value"] or ""
+    typed, value, wrong = f"--{match['name']}", match["value"] or "", match["wrong"] or ""
     if typed == "--dry-run":
-        return f"cxrsync.dry_run(){value}"
+        return f"cxrsync.dry_run(){value}{wrong}"
     if typed not in _TAKEN:
         return match[0]
     option = _OPTIONS[typed]
+    word = value.removeprefix(" ")
+    if word and wrong:  # the value of the user, as Python shows it
+        return f"{option.name}={word}{wrong}"
+    return f"{_assigned(option, value, word)}{wrong}"
+
+
+def _assigned(option: Option, value: str, word: str) -> str:
     if option.type is Type.FLAG:
         return f"{option.name}=True{value}"
-    word = value.removeprefix(" ")
     if word[:1] in {"'", '"'}:
         return f"{option.name}={word}"
     if word and _is_value(option, word):

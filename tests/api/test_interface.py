@@ -29,8 +29,10 @@ def test_everything_that_is_named_is_there() -> None:
     assert [
         name for name in sorted(cxrsync.__all__) if isinstance(getattr(cxrsync, name), FunctionType)
     ] == FUNCTIONS
-    with pytest.raises(AttributeError, match="'nothing'"):
+    with pytest.raises(AttributeError, match=r"'nothing'$"):
         _ = cxrsync.nothing  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"'login'\. `cxrsync login` is typed in a terminal"):
+        _ = cxrsync.login  # type: ignore[attr-defined]
 
 
 def test_every_error_that_ends_a_call_has_a_name() -> None:

@@ -9,6 +9,13 @@ from cxrsync.config.python_words import in_python, keyword
     ("said", "expected"),
     [
         ("--retries '3' is not a whole number", "retries='3' is not a whole number"),
+        ("--dest 3 is not a path", "dest=3 is not a path"),
+        ("--subject nan is not an id", "subject=nan is not an id"),
+        ("--subject (DataFrame) is not an id", "subject= (DataFrame) is not an id"),
+        ("--force 'no' is not true or false", "force='no' is not true or false"),
+        ("--force 1 is not true", "force=1 is not true"),
+        ("--dest is not a folder", "dest= is not a folder"),
+        ("--dest /a b is not there", 'dest="/a" b is not there'),
         ("--shard is empty", "shard= is empty"),
         (
             "Add --jpg (MIMIC-CXR-JPG), --dicom (MIMIC-CXR) or --dataset SLUG.",
