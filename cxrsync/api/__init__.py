@@ -14,6 +14,7 @@ from cxrsync.api.calls import (
     job_of_tree,
     options_of,
     refuse_dry_run,
+    taken_flag,
 )
 from cxrsync.api.options import ListOptions, PullOptions, StatusOptions, TreeOptions, VerifyOptions
 from cxrsync.api.results import File, Forecast, Report, Status, Verification
@@ -30,6 +31,7 @@ from cxrsync.operations.expected_files import expectation
 from cxrsync.operations.ls import list_files
 from cxrsync.operations.pull import Scope
 from cxrsync.operations.pull import pull as run_pull
+from cxrsync.operations.repair import refuse_repair, repair_exit_code, repair_job
 from cxrsync.operations.run_log import active_runs
 from cxrsync.operations.status import status as status_of
 from cxrsync.operations.verify import verify as verify_tree
@@ -222,30 +224,36 @@ def verify(
 ) -> Verification:
     """Hash the files of a tree again, and find what is missing, bad, unreadable or extra.
 
-    Reads only: no network, no lock, no write access.
+    Reads only: no network, no lock, no write access. With ``repair=True`` it then fetches what is
+    bad, unreadable or missing.
 
     Args:
-        *places: As for :func:`pull`.
+        *places: As for :func:`pull`. Without a dataset, the only tree in ``dest``.
         progress: As for :func:`pull`.
         on_event: As for :func:`pull`.
-        **options: The options that select files, ``dest``, ``all=True`` for the whole manifest, and
-            ``acknowledge``. Without a selection: what the tree was pulled with.
+        **options: The options of ``cxrsync verify``: those that select files, ``dest``,
+            ``all=True`` for the whole manifest, ``repair=True``, and for a repair those of source
+            and transfer. Without a selection: what the tree was pulled with.
 
     Returns:
-        The result: ``complete``, ``good``, ``bad`` (paths), ``missing`` and so on.
+        The result: ``complete``, ``good``, ``bad`` (paths), ``missing`` and so on, and ``repair``,
+        the report of a repair.
 
     Raises:
         NotFetchedYet: There is no such tree in ``dest``, or a table that the selection needs.
         UsageError: A keyword or a value is wrong, or nothing is selected.
         DiskError: The disk fails.
+        CxrsyncError: Anything else that ends a repair early, as for :func:`pull`.
 
     Example:
         >>> cxrsync.verify(jpg=True, shard="p10").complete
         True
     """
     with ErrorsForPython():
-        job, everything = job_of_tree(options_of("verify", VerifyOptions, options), places)
-        return call(_verifying(job, everything=everything), progress=progress, on_event=on_event)
+        given = options_of("verify", VerifyOptions, options)
+        everything, repair = taken_flag(given, "all"), taken_flag(given, "repair")
+        work = _verifying(job_of_tree(given, places), everything=everything, repair=repair)
+        return call(work, progress=progress, on_event=on_event)
 
 
 def status(*places: str, **options: Unpack[StatusOptions]) -> Status:
@@ -254,7 +262,7 @@ def status(*places: str, **options: Unpack[StatusOptions]) -> Status:
     Reads only: no network, no lock, no write access; also while a pull works on the tree.
 
     Args:
-        *places: As for :func:`pull`.
+        *places: As for :func:`pull`. Without a dataset, the only tree in ``dest``.
         **options: The options that select files, ``dest``, and ``all=True`` for the whole manifest.
             Without a selection: what the tree was pulled with.
 
@@ -270,7 +278,9 @@ def status(*places: str, **options: Unpack[StatusOptions]) -> Status:
         0
     """
     with ErrorsForPython():
-        job, everything = job_of_tree(options_of("status", StatusOptions, options), places)
+        given = options_of("status", StatusOptions, options)
+        everything = taken_flag(given, "all")
+        job = job_of_tree(given, places)
         target = find_target(job, lambda _event: None)
         with expectation(target, job, everything=everything) as expected:
             return Status(
@@ -315,12 +325,20 @@ def _forecasting(job: Job) -> Work[Forecast]:
     return work
 
 
-def _verifying(job: Job, *, everything: bool) -> Work[Verification]:
-    async def work(emit: EventSink, cancel: CancelToken, _ask: Ask | None) -> Verification:
+def _verifying(job: Job, *, everything: bool, repair: bool) -> Work[Verification]:
+    async def work(emit: EventSink, cancel: CancelToken, ask: Ask | None) -> Verification:
         target = find_target(job, emit)
         with explained_errors(cancel), expectation(target, job, everything=everything) as expected:
+            if repair:
+                refuse_repair(expected)
             for text in expected.selected.left_out:
                 emit(LeftOut(text))
-            return Verification.of(await verify_tree(expected, emit, job.acknowledged))
+            found = Verification.of(await verify_tree(expected, emit, job.acknowledged))
+        if repair and not found.complete:
+            wanted = repair_job(job, expected)
+            done = await run_job(wanted, emit, cancel, ask, found.bad + found.unreadable)
+            found.repair_exit_code = repair_exit_code(done, found.bad, target.tree)
+            found.repair = Report.of(done)
+        return found
 
     return work

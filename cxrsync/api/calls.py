@@ -24,8 +24,8 @@ from cxrsync.config.option_value import SIGN_IN_HINT, check_options, check_value
 from cxrsync.config.parse_job import make_job
 from cxrsync.config.python_words import in_python, keyword
 from cxrsync.config.variables import options_from, refuse_unknown_variables
-from cxrsync.dataset.nested_trees import refuse_folder_in_tree
-from cxrsync.dataset.tree_location import Location, wget_folders
+from cxrsync.dataset.found_trees import trees_in
+from cxrsync.dataset.tree_identity import Identity
 from cxrsync.errors import CxrsyncError, ExitCode, UsageError, unwrap
 from cxrsync.events import Event, EventSink, Finished, Notice, RunSummary
 from cxrsync.operations.exit_status import machine_error
@@ -44,7 +44,7 @@ _ELSEWHERE = {
     "quiet": "Nothing is printed, unless you write progress=True.",
     "verbose": "Write on_event=print to see all that happens.",
     "json": "The result has a method as_json().",
-    "repair": "Run `cxrsync verify --repair` in a terminal.",
+    "repair": "Write cxrsync.verify(repair=True).",
     "scrub": "Run `cxrsync verify --scrub` in a terminal.",
     "report": "Run `cxrsync status --html FILE` in a terminal.",
 }
@@ -116,6 +116,11 @@ def _unknown(function: str, name: str, names: Sequence[str]) -> UsageError:
     return UsageError(f"{function}() has no keyword {name}", next_step=step)
 
 
+def taken_flag(options: dict[str, Any], name: str) -> bool:
+    """Take a flag of a command, such as ``all``, out of the options. Raises UsageError."""
+    return bool(check_value(BY_NAME[name], options.pop(name, False)))
+
+
 def check_shown(progress: object, on_event: object) -> None:
     """Raise UsageError unless these are a truth value and a function."""
     if not isinstance(progress, bool):
@@ -139,26 +144,31 @@ def refuse_dry_run() -> None:
         )
 
 
-def job_of_tree(options: dict[str, Any], places: Sequence[str]) -> tuple[Job, bool]:
-    """Return the job of a tree that is here, and whether its whole manifest counts (``all``).
+def job_of_tree(options: dict[str, Any], places: Sequence[str]) -> Job:
+    """Return the job of a tree that is here: of the dataset that is named, else the only one in the
+    destination.
 
-    A missing dataset is that of the trees in the destination, if they belong to one; a missing
-    version that of the only tree.
+    Raises: NotFetchedYet if there is none, UsageError if there are several.
     """
-    everything = bool(check_value(BY_NAME["all"], options.pop("all", False)))
     options = check_options(options)
     is_named = any(options.get(name) for name in ("jpg", "dicom", "dataset"))
-    if not is_named and all(str(word).startswith("files/") for word in places):
-        dest = options.get("dest", Path(DEFAULT_DEST))
-        location = Location(dest, wget_folders(options.get("base_url", DEFAULT_BASE_URL)))
-        found = location.claimed()
-        if not found:
-            refuse_folder_in_tree(location.top)
-        if len({each.dataset for each in found}) == 1:
-            options["dataset"] = found[0].dataset
-            if len(found) == 1:
-                options.setdefault("dataset_version", found[0].version)
-    return make_job(options, places), everything
+    if is_named or not all(str(word).startswith("files/") for word in places):
+        return make_job(options, places)
+    dest = options.get("dest", Path(DEFAULT_DEST))
+    base_url = options.get("base_url", DEFAULT_BASE_URL)
+    trees = trees_in(dest, base_url, options.get("dataset_version"))
+    only = trees[0]
+    if len(trees) > 1:
+        named = next((each.identity for each in trees if each.identity), Identity("NAME", "V"))
+        raise UsageError(
+            f"{dest} holds {len(trees)} trees: {', '.join(each.name for each in trees)}",
+            next_step=f"Name one of them: --dataset {named.dataset}/{named.version}.",
+        )
+    if only.problem is not None:
+        raise only.problem
+    assert only.identity is not None  # else it has a problem
+    dataset, version = only.identity
+    return make_job({**options, "dataset": dataset, "dataset_version": version}, places)
 
 
 # ── the call ───────────────────────────────────────────────────────────────────────────────────

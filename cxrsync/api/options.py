@@ -63,12 +63,6 @@ class StatusOptions(TreeOptions, total=False):
     all: bool | None
 
 
-class VerifyOptions(StatusOptions, total=False):
-    """The keywords of :func:`cxrsync.verify`."""
-
-    acknowledge: Path | None
-
-
 class ListOptions(TreeOptions, total=False):
     """The keywords of :func:`cxrsync.ls`."""
 
@@ -84,8 +78,8 @@ class ListOptions(TreeOptions, total=False):
     allow_synced: bool | None
 
 
-class PullOptions(ListOptions, total=False):
-    """The keywords of :func:`cxrsync.pull`, :func:`cxrsync.apull` and :func:`cxrsync.dry_run`."""
+class TransferOptions(ListOptions, total=False):
+    """How files are fetched."""
 
     connections: Number | Literal["auto"] | None
     retries: Number | None
@@ -100,12 +94,25 @@ class PullOptions(ListOptions, total=False):
     max_duration: Duration | None
     keep_free: Amount | None
     no_fsync: bool | None
+    only_partition: Ids | None
+    acknowledge: Path | None
+
+
+class VerifyOptions(TransferOptions, total=False):
+    """The keywords of :func:`cxrsync.verify`."""
+
+    all: bool | None
+    repair: bool | None
+
+
+class PullOptions(TransferOptions, total=False):
+    """The keywords of :func:`cxrsync.pull`, :func:`cxrsync.apull` and :func:`cxrsync.dry_run`."""
+
     with_reports: bool | None
     reports: Literal["auto", "zip", "files"] | None
     link_from: Path | None
     link: Literal["reflink", "hardlink", "copy"] | None
     force: bool | None
-    acknowledge: Path | None
     delete: bool | None
     max_delete: str | Number | None
     trash_keep: Duration | None

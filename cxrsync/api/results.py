@@ -140,15 +140,27 @@ class Forecast(forecast.Forecast):
         return html_lines(title, f"{self}{refusal}")
 
 
-@dataclass(slots=True, repr=False)
+@dataclass(repr=False)
 class Verification(verify.Verification):
     """What hashing the files again has shown. ``bad`` and ``unreadable`` name files, ``missing``
-    and ``extra`` are numbers of files; ``exit_code`` is 0 if every expected file is right."""
+    and ``extra`` are numbers of files; ``exit_code`` is 0 if every expected file is right.
+
+    ``repair``: what the repair has fetched, if one was asked for and necessary. The exit code is
+    then that of the repair; the other fields say what was found before.
+    """
+
+    repair: Report | None = None
+    repair_exit_code: ExitCode | None = None
 
     @classmethod
     def of(cls, found: verify.Verification) -> Self:
         """Return the result with its words."""
         return cls(**_values_of(found))
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of ``cxrsync verify``: 0 if all is well, or was repaired."""
+        return super().exit_code if self.repair_exit_code is None else self.repair_exit_code
 
     @property
     def complete(self) -> bool:
@@ -168,14 +180,16 @@ class Verification(verify.Verification):
         counts = ", ".join(f"{count:,} {name}" for name, count in self._counts().items())
         return safe(
             f"<Verification of {humanize.files(self.selected)} ({self.selection}): {counts} "
-            f"(exit_code {int(self.exit_code)})>"
+            f"{'' if self.repair is None else '; repaired '}(exit_code {int(self.exit_code)})>"
         )
 
     def _repr_html_(self) -> str:
         """Return the result as a table, for a notebook."""
         rows = [(name, f"{count:,}") for name, count in self._counts().items()]
         wrong = self.bad or self.unreadable or self.missing
-        notes = ["To fetch what is bad or missing: `cxrsync verify --repair`"] if wrong else []
+        notes = ["To fetch what is bad or missing: cxrsync.verify(repair=True)"] if wrong else []
+        if self.repair is not None:
+            notes = [f"Repair: {sentence_of(self.exit_code)}"]
         return html_table(
             f"{humanize.files(self.selected)} hashed again: {self.selection}", rows, notes=notes
         )

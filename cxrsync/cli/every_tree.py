@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxrsync.config.job import DEFAULT_BASE_URL, DEFAULT_DEST, LATEST, Job
+from cxrsync.config.job import DEFAULT_BASE_URL, DEFAULT_DEST, Job
 from cxrsync.config.option_value import check_options
 from cxrsync.config.parse_job import make_job
-from cxrsync.dataset.found_trees import FoundTree, find_trees
-from cxrsync.dataset.nested_trees import refuse_folder_in_tree, refuse_part_of_tree
-from cxrsync.dataset.tree_location import Location, wget_folders
-from cxrsync.errors import CxrsyncError, ExitCode, NotFetchedYet, UsageError, worst_of
+from cxrsync.dataset.found_trees import FoundTree, trees_in
+from cxrsync.errors import CxrsyncError, ExitCode, UsageError, worst_of
 
 # What ends one tree with these ends all: the person's wish, and a password is tried once.
 _ENDS_ALL = {ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.CREDENTIALS}
@@ -67,16 +65,8 @@ def job_or_trees(options: dict[str, Any]) -> Job | EveryTree:
     if is_named or not all(word.startswith("files/") for word in places):
         return make_job(options, places)
     dest = options.get("dest", Path(DEFAULT_DEST))
-    location = Location(dest, wget_folders(options.get("base_url", DEFAULT_BASE_URL)))
-    version = options.get("dataset_version")
-    trees = _of_version(find_trees(location), None if version == LATEST else version)
-    if not trees:
-        refuse_folder_in_tree(location.top)
-        refuse_part_of_tree(location.top, "")
-        raise NotFetchedYet(
-            f"there is no tree of a dataset {f'in version {version} ' if version else ''}in {dest}",
-            next_step="Name the folder that holds it with --dest, or run `cxrsync pull` first.",
-        )
+    base_url = options.get("base_url", DEFAULT_BASE_URL)
+    trees = trees_in(dest, base_url, options.get("dataset_version"))
     every = EveryTree(tuple(trees), options, places)
     only = trees[0]
     if len(trees) > 1:
@@ -117,9 +107,3 @@ def _mistake(every: EveryTree) -> UsageError | None:
             else:
                 return None
     return found
-
-
-def _of_version(trees: Sequence[FoundTree], version: str | None) -> list[FoundTree]:
-    if version is None:
-        return list(trees)
-    return [each for each in trees if each.identity and each.identity.version == version]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -28,10 +28,10 @@ from cxrsync.config.job import Job, unattended
 from cxrsync.dataset.found_trees import FoundTree
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import find_target
-from cxrsync.errors import CxrsyncError, ExitCode, UsageError, worst_of
+from cxrsync.errors import CxrsyncError, ExitCode
 from cxrsync.events import Event, LeftOut, Notice, Started
-from cxrsync.operations.exit_status import Ending, exit_status
 from cxrsync.operations.expected_files import Expectation, expectation
+from cxrsync.operations.repair import refuse_repair, repair_exit_code, repair_job
 from cxrsync.operations.verify import Verification
 from cxrsync.operations.verify import verify as verify_tree
 from cxrsync.sanitize import reason_of, without_secrets
@@ -148,11 +148,8 @@ def _look(
         reporting(how.verbosity, how.output) as reporters,
         expectation(target, job, everything=how.everything) as expected,
     ):
-        if how.repair and expected.only_present:
-            raise UsageError(
-                "this tree has no record of the selection that it was pulled with",
-                next_step="Name a selection, such as verify --repair --shard p10, or add --all.",
-            )
+        if how.repair:
+            refuse_repair(expected)
         if is_one_of_several:
             root, selection = str(target.tree.root), expected.description
             reporters.tell(Started(target.dataset.slug, target.version, root, selection, 0))
@@ -233,21 +230,10 @@ def _repair(
     output: OutputOptions,
 ) -> int:
     """Fetch the files that are bad, unreadable or missing. Return the exit code."""
-    target = expected.target
-    # The selections of the tree; the records of bad and unreadable files do not count.
-    first, *others = expected.selections
-    job = replace(
-        job,
-        version=target.version,
-        dest=target.tree.root,
-        selection=first,
-        also=tuple(others),
-    )
+    job = repair_job(job, expected)
     if not found.of_everything:
         job = unattended(job)  # a scrub runs each night; who verifies all asks for every file
+    # The records of bad and unreadable files do not count.
     done = pull_job(job, verbosity, output, distrust=found.bad + found.unreadable)
-    # A bad file that could not be replaced was moved to the trash, or still has its final name.
-    lost = {problem.path for problem in done.problems}.intersection(found.bad)
-    wrong = [path for path in lost if target.tree.find(path) is not None]
     limited = found.stopped is ExitCode.LIMIT
-    return worst_of((done.exit_code, exit_status(Ending(mismatched=len(wrong), limited=limited))))
+    return repair_exit_code(done, found.bad, expected.target.tree, limited=limited)

@@ -27,7 +27,7 @@ _AGAIN = {
     "run the same command": "make the same call",
 }
 _OPTIONS = {option.typed: option for option in OPTIONS}
-_TAKEN = {option.typed for option in OPTIONS if option.is_of_job} | {"--all"}
+_TAKEN = {option.typed for option in OPTIONS if option.is_of_job} | {"--all", "--repair"}
 # What a word must be for a value, where it is not quoted; prose follows an option as often.
 _VALUE = re.compile(r"[A-Z@~/.].*|.*[0-9].*|.+://.+|.+=.+")
 _WORDS = {

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxrsync.catalog.load import dataset_info, load
-from cxrsync.dataset.nested_trees import SIBLINGS_FOLDER, list_names
+from cxrsync.config.job import LATEST
+from cxrsync.dataset.nested_trees import (
+    SIBLINGS_FOLDER,
+    list_names,
+    refuse_folder_in_tree,
+    refuse_part_of_tree,
+)
 from cxrsync.dataset.partition_states import pulled_selections
 from cxrsync.dataset.shared_tree import recorded_access
 from cxrsync.dataset.target import Target
@@ -25,9 +31,9 @@ from cxrsync.dataset.tree_identity import (
     looks_like_version,
     read_claim,
 )
-from cxrsync.dataset.tree_location import Location
+from cxrsync.dataset.tree_location import Location, wget_folders
 from cxrsync.dataset.version import version_key
-from cxrsync.errors import CxrsyncError, DiskError, UsageError
+from cxrsync.errors import CxrsyncError, DiskError, NotFetchedYet, UsageError
 from cxrsync.storage.filesystem import forbidden_error, forbidden_folder
 from cxrsync.storage.layout import is_version_root
 from cxrsync.storage.tree import Tree
@@ -72,6 +78,25 @@ def find_trees(location: Location) -> list[FoundTree]:
         for each in (tree, *_siblings_of(tree)):
             distinct.setdefault(os.path.realpath(each.root), each)
     return sorted(distinct.values(), key=_order)
+
+
+def trees_in(dest: Path, base_url: str, version: str | None = None) -> list[FoundTree]:
+    """Return the trees that a user's folder is or holds; of a ``version`` only, if one is named.
+
+    Raises: NotFetchedYet if there is none, UsageError, DiskError.
+    """
+    location = Location(dest, wget_folders(base_url))
+    found = find_trees(location)
+    if version is not None and version != LATEST:
+        found = [each for each in found if each.identity and each.identity.version == version]
+    if not found:
+        refuse_folder_in_tree(location.top)
+        refuse_part_of_tree(location.top, "")
+        raise NotFetchedYet(
+            f"there is no tree of a dataset {f'in version {version} ' if version else ''}in {dest}",
+            next_step="Name the folder that holds it with --dest, or run `cxrsync pull` first.",
+        )
+    return found
 
 
 def _order(tree: FoundTree) -> tuple[str, list[tuple[int, int, str]], str]:

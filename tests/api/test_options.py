@@ -20,6 +20,8 @@ from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS, options_of
 
 TREE = {each.name for each in options_of(Group.DATASET, Group.SELECTION)} | {"dest"}
 SOURCE = {each.name for each in options_of(Group.SOURCE)} | {"allow_synced"}
+TRANSFER = {each.name for each in options_of(Group.TRANSFER)}
+OF_VERIFY = {"all", "repair", "acknowledge", "only_partition"}
 
 
 @pytest.mark.parametrize(
@@ -28,7 +30,7 @@ SOURCE = {each.name for each in options_of(Group.SOURCE)} | {"allow_synced"}
         (PullOptions, {each.name for each in JOB_OPTIONS}),
         (ListOptions, TREE | SOURCE),
         (StatusOptions, TREE | {"base_url", "all"}),
-        (VerifyOptions, TREE | {"base_url", "all", "acknowledge"}),
+        (VerifyOptions, TREE | SOURCE | TRANSFER | OF_VERIFY),
     ],
 )
 def test_the_keywords_are_the_options(typed: Any, names: set[str]) -> None:
@@ -65,7 +67,7 @@ def expected(option: Option) -> Any:
     return one | Iterable[one] | None if option.repeatable else one | None
 
 
-@pytest.mark.parametrize("name", sorted(PullOptions.__optional_keys__ | {"all"}))
+@pytest.mark.parametrize("name", sorted(PullOptions.__optional_keys__ | {"all", "repair"}))
 def test_the_types_are_those_of_the_table(name: str) -> None:
-    hints = get_type_hints(PullOptions) | get_type_hints(StatusOptions)
+    hints = get_type_hints(PullOptions) | get_type_hints(VerifyOptions)
     assert hints[name] == expected(BY_NAME[name])

@@ -30,6 +30,7 @@ async def right() -> None:
     _names: list[str] = [each.path for each in cxrsync.ls(dicom=True, split=["test"])]
     _missing: int = cxrsync.status(all=True).total.missing
     _bad: list[str] = cxrsync.verify(jpg=True, dest="/data").bad
+    _repaired: cxrsync.Report | None = cxrsync.verify(repair=True, connections=2).repair
     _text: str = str(cxrsync.dry_run(jpg=True))
     _done: cxrsync.Report = await cxrsync.apull(jpg=True)
     try:
@@ -51,6 +52,7 @@ def wrong() -> None:
     cxrsync.pull(7)  # type: ignore[arg-type]
     cxrsync.pull(jpg=True, on_event=say(events.Notice("x")))  # type: ignore[func-returns-value]
     cxrsync.ls(jpg=True, connections=4)  # type: ignore[call-arg]
+    cxrsync.pull(jpg=True, repair=True)  # type: ignore[call-arg]
     cxrsync.status(jpg=True, progress=True)  # type: ignore[call-arg]
     cxrsync.nothing()  # type: ignore[attr-defined]
     _text: str = cxrsync.pull(jpg=True)  # type: ignore[assignment]

@@ -70,6 +70,39 @@ def test_a_day_of_work(python: Machine, jpg: Path) -> None:
         assert value.as_json() if not isinstance(value, cxrsync.Status) else True
 
 
+def test_a_repair(python: Machine) -> None:
+    root = Path(cxrsync.pull(jpg=True, shard="p10").root)
+    bad, missing = (root / each.path for each in cxrsync.ls(jpg=True, shard="p10")[:2])
+    bad.write_bytes(b"x" * bad.stat().st_size)
+    missing.unlink()
+    found = cxrsync.verify()
+    assert (found.complete, found.exit_code, found.missing, found.repair) == (False, 6, 1, None)
+    assert "cxrsync.verify(repair=True)" in found._repr_html_()
+    repaired = cxrsync.verify(repair=True)
+    assert (repaired.complete, repaired.exit_code, len(repaired.bad)) == (True, 0, 1)
+    assert repaired.repair is not None
+    assert repaired.repair.fetched.files == 2
+    assert "repaired (exit_code 0)" in repr(repaired)
+    again = cxrsync.verify(repair=True)
+    assert (again.complete, again.repair) == (True, None)
+
+
+def test_a_tree_that_nobody_names(python: Machine) -> None:
+    """The only one in the destination; of several, one must be named."""
+    with pytest.raises(cxrsync.NotFetchedYet, match=r"there is no tree of a dataset in .*\nName"):
+        cxrsync.status()
+    cxrsync.pull(jpg=True, shard="p10", limit=1)
+    assert cxrsync.status().dataset == JPG
+    cxrsync.pull(dicom=True, shard="p10", limit=1)
+    several = r"holds 2 trees: mimic-cxr 2.1.0, mimic-cxr-jpg 2.1.0\nName one of them: dataset=\""
+    for call in (cxrsync.status, cxrsync.verify):
+        with pytest.raises(cxrsync.UsageError, match=several):
+            call()
+    assert cxrsync.status(dataset=f"{JPG}/{VERSION}").dataset == JPG
+    with pytest.raises(cxrsync.NotFetchedYet, match=r"no tree of a dataset in version 9\.9 in"):
+        cxrsync.status(dataset_version="9.9")
+
+
 def test_the_files_are_the_owners_only(python: Machine) -> None:
     """Although the umask of a program is its own."""
     report = cxrsync.pull(jpg=True, shard="p10", limit=1)
