@@ -1,6 +1,5 @@
 """A miniature PhysioNet, and a user's machine beside it."""
 
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from e2e.command_line import end_processes
+from e2e.linked_copy import Stats, linked_copy, stats
 from e2e.stage import DICOM, JPG, VERSION, Machine
 
 from cxrsync.demo.data.tree import TreeSpec, make_tree
@@ -40,10 +40,19 @@ def jpg(files_root: Path) -> Path:
     return files_root / JPG / VERSION
 
 
+@pytest.fixture(scope="session")
+def files_stats(files_root: Path) -> Stats:
+    return stats(files_root)
+
+
 @pytest.fixture
-def own_files(files_root: Path, tmp_path: Path) -> Path:
-    """A copy of what the server has, for tests that change it."""
-    return Path(shutil.copytree(files_root, tmp_path / "files"))
+def own_files(files_root: Path, files_stats: Stats, tmp_path: Path) -> Iterator[Path]:
+    """A copy of what the server has, for tests that change it. Its images and reports are links: a
+    test that changes one uses :func:`e2e.linked_copy.rewrite`."""
+    yield linked_copy(files_root, tmp_path / "files")
+    now = stats(files_root)
+    changed = sorted(name for name, each in files_stats.items() if now.get(name) != each)
+    assert not changed, f"the test has changed files of all tests: {changed}"
 
 
 @pytest.fixture

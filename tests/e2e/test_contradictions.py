@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from e2e.linked_copy import rewrite
 from e2e.stage import JPG, VERSION, Machine, fingerprint
 
 from cxrsync.demo.server.server import MiniPhysioNet
@@ -32,7 +33,7 @@ def server(serve: Serve, own_files: Path, wrong: Path) -> MiniPhysioNet:
 
 def change(path: Path, data: bytes) -> None:
     time = path.stat().st_mtime + 10
-    path.write_bytes(data)
+    rewrite(path, data)
     os.utime(path, (time, time))
 
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from e2e.linked_copy import rewrite
 from e2e.stage import (
     DICOM,
     JPG,
@@ -452,7 +453,7 @@ LIES: dict[str, tuple[Callable[[Members], bytes], int | None]] = {
 def republish(root: Path, name: str, data: bytes) -> None:
     """Another content for a file, with its right digest in the manifest."""
     digests = [hashlib.sha256(each).hexdigest() for each in ((root / name).read_bytes(), data)]
-    (root / name).write_bytes(data)
+    rewrite(root / name, data)
     (root / MANIFEST).write_text((root / MANIFEST).read_text().replace(*digests))
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from e2e.linked_copy import rewrite
 from e2e.stage import Machine, fingerprint
 
 from cxrsync.demo.data.tree import MARKER
@@ -128,7 +129,7 @@ def test_a_published_checksum_that_is_wrong(
     victim = min((jpg / "files/p10").rglob("*.jpg"))
     data = bytearray(victim.read_bytes())
     data[-1] ^= 1
-    victim.write_bytes(data)
+    rewrite(victim, data)
     server = serve(own_files)
     machine = make_machine(server)
 

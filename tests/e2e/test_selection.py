@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from e2e.linked_copy import rewrite
 from e2e.stage import DICOM, JPG, PATIENCE, VERSION, Machine, files_below, fingerprint
 
 from cxrsync.demo.server.faults import Rule, says, script
@@ -801,7 +802,7 @@ def republish(root: Path, name: str, change: Callable[[bytes], bytes]) -> None:
     """Another content for a file, with its right digest in the manifest."""
     old = (root / name).read_bytes()
     new = change(old)
-    (root / name).write_bytes(new)
+    rewrite(root / name, new)
     manifest = root / MANIFEST
     digests = [hashlib.sha256(data).hexdigest() for data in (old, new)]
     time = manifest.stat().st_mtime + 1  # the ETag is made of size and whole seconds
