@@ -18,7 +18,13 @@ from cxrsync.config.option_value import parse_text
 from cxrsync.config.variables import refuse_empty, refuse_unknown_variables
 
 # Options whose parameter has another name, because theirs is a builtin or a module.
-_PARAMETERS = {"json": "as_json", "all": "everything", "format": "form", "print": "form"}
+_PARAMETERS = {
+    "json": "as_json",
+    "all": "everything",
+    "format": "form",
+    "print": "form",
+    "as": "loader",
+}
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -32,6 +32,7 @@ _COMMANDS = {
     "verify": "cxrsync.cli.verify:verify",
     "status": "cxrsync.cli.status:status",
     "cite": "cxrsync.cli.cite:cite",
+    "index": "cxrsync.cli.index:index",
     "access": "cxrsync.cli.access:access",
     "login": "cxrsync.cli.login:login",
     "logout": "cxrsync.cli.login:logout",
@@ -106,6 +107,7 @@ def cli(ctx: click.Context, /, verbose: bool, quiet: bool, as_json: bool, **_deb
       cxrsync cite mimic-cxr-jpg          say how to cite it; --bibtex for LaTeX
       cxrsync verify --jpg                hash the local files again
       cxrsync status --jpg                count verified and missing files, by shard
+      cxrsync index -o index.csv          write one row an image: path, ids, split, view, labels
       cxrsync mirror jobs.yaml            run a file of jobs unattended, as from cron
       cxrsync slurm pull --jpg            print a SLURM script for a pull over many nodes
       cxrsync demo                        try all of this on this machine, without an account

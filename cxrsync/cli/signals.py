@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from cxrsync.cancellation import CancelToken
 from cxrsync.cli.signal_codes import CODES, STOP_AT_ONCE, STOPPED_AT_ONCE, is_ignored
-from cxrsync.errors import ExitCode
+from cxrsync.errors import ExitCode, Stopped
 from cxrsync.events import Notice
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.console import to_stderr
@@ -49,4 +49,23 @@ def obeying_signals(prompt: TerminalPrompt, reporters: Reporters) -> Iterator[Ca
     finally:
         for number in obeyed:
             loop.remove_signal_handler(number)
+            signal.signal(number, before[number])
+
+
+@contextmanager
+def raising_at_signals() -> Iterator[None]:
+    """Raise Stopped at the first signal in the block, which needs no event loop: so the block can
+    remove what is not finished."""
+
+    def on_signal(number: int, _frame: object) -> None:
+        stopped = Stopped("stopped as asked")
+        stopped.exit_code = CODES[signal.Signals(number)]
+        raise stopped
+
+    obeyed = [number for number in CODES if not is_ignored(number)]
+    before = {number: signal.signal(number, on_signal) for number in obeyed}
+    try:
+        yield
+    finally:
+        for number in obeyed:
             signal.signal(number, before[number])

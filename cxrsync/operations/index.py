@@ -1,0 +1,193 @@
+"""``index``: one row for each selected image, with its file and what the tables say about it.
+
+Reads only and takes no lock: a reader of a shared tree can run it, also during a pull. Nothing is
+hashed but the tables. Rows are made while they are read: the memory does not grow with their
+number.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from cxrsync.catalog.dataset_info import DatasetInfo
+from cxrsync.config.job import Job
+from cxrsync.dataset.image_tables import METADATA_COLUMNS, image_tables, table_roles
+from cxrsync.dataset.metadata_tables import Tables
+from cxrsync.dataset.sibling_dataset import sibling_target
+from cxrsync.dataset.target import Target
+from cxrsync.dataset.version import destination, find_target
+from cxrsync.events import EventSink, LeftOut
+from cxrsync.manifest.path_ids import ImageIds
+from cxrsync.manifest.sorted_table import SortedTable
+from cxrsync.model import ROOT, FileRecord, FileStat, Kind, partition_of
+from cxrsync.operations.expected_files import Expectation, expectation
+from cxrsync.plan.image_index import Column, ColumnType, JoinedImage, Unmatched, join_tables
+from cxrsync.plan.survey import Surveyed, survey
+from cxrsync.storage.state_db import State
+from cxrsync.storage.tree import Tree
+
+Value = str | int | float | None
+Row = tuple[Value, ...]
+_FIRST = (
+    Column("path"),
+    Column("dicom_id"),
+    Column("subject_id", ColumnType.WHOLE),
+    Column("study_id", ColumnType.WHOLE),
+    Column("shard"),
+)
+_LAST = (
+    Column("report_path"),
+    Column("size", ColumnType.WHOLE),
+    Column("sha256"),
+    Column("verified_at", ColumnType.TIME),
+)
+_WHOLE = frozenset(METADATA_COLUMNS[1:])
+
+
+@dataclass(slots=True)
+class ImageIndex:
+    """The index of a selection. ``rows`` can be read once.
+
+    A row has a value for each of ``columns``: those of tables are texts as in the table, "" where
+    there is none; ids are digits as in the tables; ``verified_at`` is a POSIX time or None.
+    """
+
+    target: Target
+    columns: tuple[Column, ...]
+    rows: Iterator[Row]
+    unmatched: Unmatched = field(default_factory=Unmatched)
+    is_whole: bool = False
+
+    def remarks(self) -> list[str]:
+        """Return what did not fit together, in sentences without ids. Call it after all rows."""
+        lines = []
+        for table, count in self.unmatched.images.items():
+            if count:
+                lines.append(
+                    f"{table} has no row for {count:,} of the selected images or studies: its "
+                    "columns are empty there"
+                )
+        for table, count in self.unmatched.rows.items():
+            if count and self.is_whole:
+                rows = f"{count:,} rows of {table} are" if count > 1 else f"1 row of {table} is"
+                lines.append(f"{rows} about no image of {self.target.name}")
+        return lines
+
+
+@contextmanager
+def image_index(job: Job, emit: EventSink, *, present: bool = False) -> Iterator[ImageIndex]:
+    """Yield the index of the images that the job selects, in the order of the manifest.
+
+    ``present``: only the images that are on the disk. A job that selects no tables gets no columns
+    of tables.
+
+    Raises: NotFetchedYet if manifest or table have not been downloaded; UsageError if nothing is
+    selected; ManifestDamaged, InvalidTable, DiskError.
+    """
+    target = find_target(job, emit)
+    with ExitStack() as stack:
+        expected = stack.enter_context(expectation(target, job, everything=True))
+        for text in expected.selected.left_out:
+            emit(LeftOut(text))
+        has_tables = job.selection.tables and table_roles(target.dataset)
+        tables = Tables(target, destination(job))
+        rows = stack.enter_context(image_tables(tables)) if has_tables else []
+        columns = (*_FIRST, *_table_columns(target.dataset, rows), *_LAST)
+        unmatched = Unmatched()
+        joined = join_tables(_images(expected, stack, present=present), rows, unmatched)
+        reports = _Reports(target, job)
+        yield ImageIndex(
+            target,
+            columns,
+            (_row(each, reports) for each in joined),
+            unmatched,
+            is_whole=job.selection.whole,
+        )
+
+
+def _table_columns(dataset: DatasetInfo, tables: Sequence[SortedTable]) -> Iterator[Column]:
+    """Yield the columns of the tables. Labels have the labeler in front, because all labelers use
+    the same names."""
+    for role, table in zip(table_roles(dataset) if tables else (), tables, strict=True):
+        for name in table.columns:
+            if table.by_study:
+                yield Column(f"{role}_{name}", ColumnType.NUMBER)
+            else:
+                yield Column(name, ColumnType.WHOLE if name in _WHOLE else ColumnType.TEXT)
+
+
+def _images(expected: Expectation, stack: ExitStack, *, present: bool) -> Iterator[Surveyed]:
+    """Yield the selected images with their records and files."""
+    target, selected = expected.target, expected.selected
+    kind_of, is_wanted = target.dataset.kind_of, selected.is_wanted
+    # One state is open at a time, because each needs 2 MB: shards sort as their paths do.
+    *shards, last = sorted(selected.partitions - {ROOT}) or [ROOT]
+    read = [_records(target.tree, [*shards, last]), _records(target.tree, [ROOT])]
+    records: dict[str, Iterator[FileRecord]] = {name: iter(()) for name in shards}
+    records |= {ROOT: read[1], last: read[0]}
+    for each in read:
+        stack.callback(each.close)
+
+    def is_image(path: str) -> bool:
+        return is_wanted(path) and kind_of(path) is Kind.IMAGES
+
+    for surveyed in survey(expected.manifest, is_image, records, target.tree):
+        if not present or isinstance(surveyed.found, FileStat):
+            yield surveyed
+
+
+def _records(tree: Tree, partitions: Sequence[str]) -> Generator[FileRecord, None, None]:
+    """Yield the records of some partitions, one after the other."""
+    for partition in partitions:
+        state = State.read(tree.partition(partition))
+        if state is not None:
+            with state:
+                yield from state.records()
+
+
+def _row(image: JoinedImage, reports: _Reports) -> Row:
+    _offset, entry, _record, _found = image.surveyed
+    shard, ids = partition_of(entry.path), image.ids
+    first = ("", "", "")
+    if ids is not None:
+        first = (ids.image, ids.subject.removeprefix("p"), ids.study.removeprefix("s"))
+    return (
+        entry.path,
+        *first,
+        "" if shard == ROOT else shard,
+        *image.values,
+        "" if ids is None else reports.path_of(ids),
+        image.size,
+        entry.sha256,
+        image.verified_at,
+    )
+
+
+class _Reports:
+    """Finds the reports on the disk: in the tree itself, or in that of the dataset which has
+    them."""
+
+    def __init__(self, target: Target, job: Job) -> None:
+        root, dataset = target.tree.root, target.dataset
+        self._folder = ""
+        if dataset.reports_in and Kind.REPORTS not in dict(dataset.patterns):
+            sibling = sibling_target(target, destination(job), dataset.reports_in)
+            self._folder = os.path.relpath(sibling.tree.root, root) + "/"
+        self._root = f"{root}/"
+        is_known = bool(dataset.reports_in) or Kind.REPORTS in dict(dataset.patterns)
+        self._is_there = is_known and os.path.isdir(f"{self._root}{self._folder}files")
+        self._study = self._found = ""
+
+    def path_of(self, ids: ImageIds) -> str:
+        """Return the path of an image's report, from the version's root; "" if it is not there."""
+        if not self._is_there:
+            return ""
+        if ids.study != self._study:
+            subject = ids.subject
+            path = f"{self._folder}files/{subject[:3]}/{subject}/{ids.study}.txt"
+            self._study = ids.study
+            self._found = path if os.path.isfile(self._root + path) else ""
+        return self._found
