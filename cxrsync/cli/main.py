@@ -33,6 +33,7 @@ _COMMANDS = {
     "status": "cxrsync.cli.status:status",
     "cite": "cxrsync.cli.cite:cite",
     "index": "cxrsync.cli.index:index",
+    "receipt": "cxrsync.cli.receipt:receipt",
     "access": "cxrsync.cli.access:access",
     "login": "cxrsync.cli.login:login",
     "logout": "cxrsync.cli.login:logout",
@@ -108,6 +109,7 @@ def cli(ctx: click.Context, /, verbose: bool, quiet: bool, as_json: bool, **_deb
       cxrsync verify --jpg                hash the local files again
       cxrsync status --jpg                count verified and missing files, by shard
       cxrsync index -o index.csv          write one row an image: path, ids, split, view, labels
+      cxrsync receipt                     say what a paper must: version, selection, digests, proofs
       cxrsync mirror jobs.yaml            run a file of jobs unattended, as from cron
       cxrsync slurm pull --jpg            print a SLURM script for a pull over many nodes
       cxrsync demo                        try all of this on this machine, without an account

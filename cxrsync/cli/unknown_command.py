@@ -21,6 +21,8 @@ _NEAR = {
     "diff": "compare changes cmp delta versions",
     "info": "about describe details dataset datasets doi license agreement size",
     "status": "stat progress report summary du state",
+    "index": "csv table-of-images labels dataframe parquet export-csv manifest-csv",
+    "receipt": "methods provenance proof certificate",
     "access": "doctor permissions credentials check-access why denied test-access probe ping",
     "login": "signin sign-in log-in auth authenticate password configure config init",
     "logout": "signout sign-out log-out forget",

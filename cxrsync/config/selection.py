@@ -97,19 +97,19 @@ class Selection:
     def steps(self) -> Iterator[tuple[str, Selection]]:
         """Yield the filters in order: each in words, and the selection up to that filter."""
         upto = Selection(tables=self.tables, labeler=self.labeler, split_table=self.split_table)
-        for words, fields in self._filters():
+        for words, fields in self.filters():
             upto = replace(upto, **fields)
             yield words, upto
 
     def __str__(self) -> str:
         if self.whole:
             return "the whole version"
-        words = [words for words, _fields in self._filters()]
+        words = [words for words, _fields in self.filters()]
         if self.brings_tables:
             words.append("with the tables")
         return ", ".join(words)
 
-    def _filters(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def filters(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the fields that are set, widest first: in words, and as fields."""
         if self.shards:
             yield " ".join(self.shards), {"shards": self.shards}

@@ -54,17 +54,20 @@ class Expectation:
 
 
 @contextmanager
-def expectation(target: Target, job: Job, *, everything: bool) -> Iterator[Expectation]:
+def expectation(
+    target: Target, job: Job, *, everything: bool, selections: Sequence[Selection] = ()
+) -> Iterator[Expectation]:
     """Yield the files that a tree should hold, by local manifest and tables.
 
     ``everything``: use the job's selection even if it is the whole version, and not the selections
-    that were pulled.
+    that were pulled. ``selections``: use these instead of either.
 
     Raises: NotFetchedYet if manifest or table have not been downloaded, UsageError if nothing is
     selected; ManifestDamaged, InvalidTable.
     """
-    is_explicit = everything or not job.selection.whole
-    selections = (job.selection,) if is_explicit else pulled_selections(target.tree)
+    is_explicit = everything or not job.selection.whole or bool(selections)
+    if not selections:
+        selections = (job.selection,) if is_explicit else pulled_selections(target.tree)
     tables = Tables(target, destination(job))
     with closing(_open_manifest(selections, tables)) as manifest:
         if not selections:
@@ -76,7 +79,7 @@ def expectation(target: Target, job: Job, *, everything: bool) -> Iterator[Expec
         if not is_explicit:  # the pull said what it left out
             selected = replace(selected, left_out=())
         yield Expectation(
-            selected, "; ".join(map(str, selections)), selections, partitions=job.partitions
+            selected, "; ".join(map(str, selections)), tuple(selections), partitions=job.partitions
         )
 
 
