@@ -17,9 +17,11 @@ from cxrsync.config.option_table import OPTIONS
 from cxrsync.config.option_value import check_value, parse_text
 from cxrsync.errors import UsageError
 
+# Set by whoever runs a task, as a worker of Dask: see storage/batch_job.
+JOB_VARIABLE = "CXRSYNC_JOB"
 # Variables without an option: the user's catalogue, and the environment that scripts/ make. Those
 # with the result of a mirror are set where a hook runs, which may run cxrsync itself.
-_OTHERS = frozenset({OWN_CATALOGUE, "CXRSYNC_VENV"})
+_OTHERS = frozenset({OWN_CATALOGUE, JOB_VARIABLE, "CXRSYNC_VENV"})
 _OF_HOOKS = f"{VARIABLE_PREFIX}RESULT_"
 _MAX_NAMED = 5
 

@@ -13,6 +13,8 @@ that the lock is still its own. A run that wants the lock looks at the owner's f
 * An owner that names this machine in an earlier boot is believed to have ended after more than one
   missed heartbeat. One missed heartbeat proves nothing: a cloned machine says the same of itself.
 
+* An owner whose batch job has ended, as SLURM says, is believed to have ended.
+
 In each of these cases the lock is taken over; otherwise its owner is waited for.
 
 An owner that was taken for silent may still wake up, in the middle of any step. So the files that
@@ -36,6 +38,7 @@ from typing import Self
 
 from cxrsync.clock import boottime
 from cxrsync.errors import CxrsyncError, DiskError, Locked, LockLost
+from cxrsync.storage.batch_job import ask_slurm, has_ended, is_other_attempt
 from cxrsync.storage.filesystem import disk_failure, make_folders
 from cxrsync.storage.lock_folder import LockFolder, read_owner
 from cxrsync.storage.lock_owner import Owner, is_dead, is_of_earlier_boot, myself, start_of
@@ -47,6 +50,7 @@ _BEATS_OF_ANOTHER_BOOT = 1.5
 # After so many missed heartbeats of ours another run may be about to take the lock over.
 _BEATS_TO_BE_SURE = 2
 _LOOK_SECONDS = 0.5
+_JOB_SECONDS = 60.0
 # A lock that nobody owns and that we cannot enter either: other runs were quicker, or the file
 # system does not do what it reports.
 _MAX_TRIES = 50
@@ -61,6 +65,7 @@ class OwnerState(Enum):
     DEAD = "dead"
     EARLIER_BOOT = "of an earlier boot of this machine"
     SILENT = "silent"
+    JOB_ENDED = "of a batch job that has ended"
 
 
 def judge_owner(
@@ -125,6 +130,7 @@ class Lock:
         self._owner = owner or myself()
         self._disk = LockFolder(folder, self._owner.token)
         self._watch = _Watch()
+        self._ask_job_at = 0.0
         self._checked_at = 0.0
         self._lost: LockLost | None = None
         self._renewing = threading.Lock()
@@ -172,6 +178,8 @@ class Lock:
                     continue  # another run was quicker
                 unchanged = self._watch.unchanged_for(found.name)
                 state = judge_owner(found.owner, self._owner, start_of, unchanged)
+                if state is OwnerState.LIVING and self._has_job_ended(found.owner):
+                    state = OwnerState.JOB_ENDED
                 if state is OwnerState.LIVING:
                     return self._holder(found.owner, unchanged)
                 self._disk.take_out(found.name)
@@ -252,6 +260,15 @@ class Lock:
             self._disk.leave()
 
     # ── inside ─────────────────────────────────────────────────────────────────────────────────
+
+    def _has_job_ended(self, owner: Owner) -> bool:
+        """Ask the engine of the owner's job, at most once a minute: it serves a whole cluster."""
+        if not (owner.job and self._owner.job):
+            return False
+        if monotonic() < self._ask_job_at and not is_other_attempt(owner.job, self._owner.job):
+            return False
+        self._ask_job_at = monotonic() + _JOB_SECONDS
+        return has_ended(owner.job, self._owner.job, ask_slurm)
 
     def _holder(self, owner: Owner, unchanged: float) -> Holder:
         if not owner.token:

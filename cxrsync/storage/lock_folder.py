@@ -31,12 +31,12 @@ import json
 import os
 import re
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.filesystem import FILE_MODE, FOLDER_MODE, UnexpectedFile
-from cxrsync.storage.lock_owner import Owner, owner_in
+from cxrsync.storage.lock_owner import Owner, owner_in, owner_values
 
 LOCK_NAME = "lock"
 _REPLACED = "replaced"
@@ -155,7 +155,7 @@ class LockFolder:
     def _write_owner(self, owner: Owner) -> None:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
         with open(os.open(self.candidate / self.own_name, flags, FILE_MODE), "w") as file:
-            json.dump(asdict(owner), file)
+            json.dump(owner_values(owner), file)
             file.flush()
             os.fsync(file.fileno())
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from time import time
 from typing import Any
 
+from cxrsync.storage.batch_job import this_job
+
 _MACHINE_ID = Path("/etc/machine-id")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Images of containers and machines ship with "uninitialized", nothing, or zeros, which tell no two
@@ -31,6 +33,7 @@ class Owner:
     ``since``: a POSIX time. ``start``: the start time of the process in clock ticks. ``machine``: a
     digest of the machine id; it tells machines with the same host name apart. ``space``: the
     namespace of the pid; it tells containers of one machine apart. Both are empty if not known.
+    ``job``: the batch job it belongs to, "" if none: see :mod:`cxrsync.storage.batch_job`.
     """
 
     token: str
@@ -41,6 +44,7 @@ class Owner:
     since: float
     machine: str = ""
     space: str = ""
+    job: str = ""
 
 
 def myself() -> Owner:
@@ -55,6 +59,7 @@ def myself() -> Owner:
         since=time(),
         machine=_machine(),
         space=_pid_space(),
+        job=this_job(os.environ),
     )
 
 
@@ -99,6 +104,12 @@ def is_running(process: Mapping[str, Any]) -> bool | None:
         return False
     here = me.host, me.machine, me.boot, me.space
     return True if (owner.host, owner.machine, owner.boot, owner.space) == here else None
+
+
+def owner_values(owner: Owner) -> dict[str, Any]:
+    """Return what the owner's file says of it. The job is left out where there is none: earlier
+    versions do not know it, and would take the owner for one that is not named."""
+    return {name: value for name, value in asdict(owner).items() if name != "job" or value}
 
 
 def owner_in(content: bytes) -> Owner:
@@ -163,7 +174,15 @@ def _pid_space() -> str:
 def _owner_of(raw: Any) -> Owner:
     """Raises ValueError, TypeError, OverflowError, OSError."""
     owner = Owner(**raw)
-    texts = (owner.token, owner.host, owner.boot, owner.start, owner.machine, owner.space)
+    texts = (
+        owner.token,
+        owner.host,
+        owner.boot,
+        owner.start,
+        owner.machine,
+        owner.space,
+        owner.job,
+    )
     if not all(isinstance(text, str) and text.isprintable() for text in texts):
         raise TypeError("not the record of an owner")
     owner = replace(owner, pid=int(owner.pid), since=float(owner.since))
