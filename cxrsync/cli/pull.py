@@ -41,6 +41,7 @@ from cxrsync.ui.reporters import Reporters
 @pull_options
 @option("dry_run")
 @option("report")
+@option("on")
 @output_options
 @click.pass_obj
 def pull(
@@ -48,6 +49,7 @@ def pull(
     /,
     dry_run: bool,
     report: Path | None,
+    on: str | None,
     **options: Any,
 ) -> int:
     """Fetch the selected files that are missing; resume; verify.
@@ -67,11 +69,26 @@ def pull(
             "--dry-run has no run that --report could describe",
             next_step="Leave out one of them; `cxrsync status --html FILE` describes the tree.",
         )
+    if on is not None:
+        refuse_with_on(dry_run=dry_run, report=file)
+        from cxrsync.cli.on_dask import pull_on_dask  # here: few need it
+
+        return pull_on_dask(job, on, verbosity, output)
     if dry_run:
         return print_forecast(job, verbosity, as_json=output.as_json)
     if file is None:
         return pull_job(job, verbosity, output).exit_code
     return _pull_and_report(job, verbosity, output, file)
+
+
+def refuse_with_on(**options: object) -> None:
+    """Raise UsageError for an option that --on cannot be combined with."""
+    for name, value in options.items():
+        if value:
+            raise UsageError(
+                f"--on cannot be combined with --{name.replace('_', '-')}",
+                next_step="Run the command without --on for that.",
+            )
 
 
 def _pull_and_report(job: Job, verbosity: Verbosity, output: OutputOptions, file: Path) -> int:

@@ -33,7 +33,7 @@ from cxrsync.config.option_table import OPTIONS
 from cxrsync.distributed.divide import Division, divide
 from cxrsync.distributed.gather import Gathered, gather, read_results
 from cxrsync.distributed.slurm_script import Command as TaskCommand
-from cxrsync.distributed.slurm_script import Resources, slurm_script
+from cxrsync.distributed.slurm_script import Resources, check_time, slurm_script
 from cxrsync.errors import CxrsyncError, ExitCode, Unreachable, UsageError
 from cxrsync.sources import credentials
 from cxrsync.ui.console import to_stderr
@@ -165,7 +165,9 @@ def _script(ctx: click.Context, job: Job, own: Mapping[str, Any], task: TaskWord
         name,
         task.verify,
     )
-    resources = Resources(own["time"], own["cpus"], own["mem"], tuple(own["sbatch"] or ()))
+    resources = Resources(
+        check_time(own["time"]), own["cpus"], own["mem"], tuple(own["sbatch"] or ())
+    )
     script = slurm_script(division, command, resources)
     if transfers and division.at_once * division.connections < job.limits.connections:
         to_stderr(_unused(division, job.limits.connections))

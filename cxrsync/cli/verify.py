@@ -22,7 +22,7 @@ from cxrsync.cli.options import (
     source_options,
 )
 from cxrsync.cli.output_options import OutputOptions, reporting
-from cxrsync.cli.pull import pull_job
+from cxrsync.cli.pull import pull_job, refuse_with_on
 from cxrsync.cli.verify_text import verification_lines
 from cxrsync.config.job import Job, unattended
 from cxrsync.dataset.found_trees import FoundTree
@@ -48,6 +48,7 @@ from cxrsync.ui.reporters import Reporters
 @option("scrub")
 @option("acknowledge")
 @option("only_partition")
+@option("on")
 @output_options
 @click.pass_obj
 def verify(
@@ -56,6 +57,7 @@ def verify(
     everything: bool,
     repair: bool,
     scrub: float | None,
+    on: str | None,
     **options: Any,
 ) -> int:
     """Hash the local files again; report what is missing, bad, unreadable or extra.
@@ -68,6 +70,8 @@ def verify(
     """
     how = _How(verbosity, OutputOptions.taken_from(options), everything, repair, scrub)
     chosen = job_or_trees(options)
+    if on is not None:
+        return _verify_on(on, chosen, how)
     if isinstance(chosen, EveryTree):
         return _verify_every_tree(chosen, how)
     notices: list[Event] = []
@@ -99,6 +103,20 @@ class _Looked:
     found: _Found
     reporters: Reporters
     is_one_of_several: bool
+
+
+def _verify_on(on: str, chosen: Job | EveryTree, how: _How) -> int:
+    """Verify one tree on a cluster. Return the exit code."""
+    refuse_with_on(repair=how.repair, scrub=how.scrub)
+    if isinstance(chosen, EveryTree):
+        names = ", ".join(tree.name for tree in chosen.trees[:5])
+        raise UsageError(
+            f"--on verifies one tree, and there are {len(chosen.trees)}: {names}",
+            next_step="Name one: cxrsync verify NAME/VERSION, or --dest with its folder.",
+        )
+    from cxrsync.cli.on_dask import verify_on_dask  # here: few need it
+
+    return verify_on_dask(chosen, on, how.verbosity, how.output, everything=how.everything)
 
 
 def _verify_every_tree(every: EveryTree, how: _How) -> int:

@@ -84,6 +84,13 @@ COMMAND = (
     ),
 )  # fmt: skip
 
+ON = Option(
+    "on", Type.TEXT, Group.COMMAND, metavar="dask[:ADDRESS]", example="dask:tcp://10.0.0.1:8786",
+    help="Let the workers of a Dask cluster do it, a task for each shard and one for the tables: "
+    "dask:tcp://HOST:8786, or dask for workers on this machine. --connections is the total.",
+    near="dask cluster scheduler distributed workers_on run_on",
+)  # fmt: skip
+
 SLURM = (
     Option(
         "tasks", Type.INT, Group.COMMAND, metavar="N", at_least=1,

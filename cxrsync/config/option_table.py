@@ -7,7 +7,7 @@ an error. The module imports neither click nor YAML, because every command impor
 
 from __future__ import annotations
 
-from cxrsync.config.command_options import COMMAND, OUTPUT, PROGRAM, SLURM
+from cxrsync.config.command_options import COMMAND, ON, OUTPUT, PROGRAM, SLURM
 from cxrsync.config.index_options import INDEX
 from cxrsync.config.job import STORE_MAX_CONNECTIONS, Job, Link, Reports
 from cxrsync.config.limit_options import LIMITS
@@ -326,7 +326,7 @@ _PULL = (
 OPTIONS: tuple[Option, ...] = (
     *(*_DATASET, *_SELECTION, _DEST),
     *(*_TRANSFER, *_SOURCE, *_PULL),
-    *(*COMMAND, *INDEX, *SLURM, *OUTPUT, *PROGRAM),
+    *(*COMMAND, *INDEX, ON, *SLURM, *OUTPUT, *PROGRAM),
 )
 BY_NAME = {option.name: option for option in OPTIONS}
 JOB_OPTIONS = tuple(option for option in OPTIONS if option.is_of_job)

@@ -19,7 +19,7 @@ from cxrsync.sanitize import reason_of
 
 # What a run did. All other counts say how things stand.
 _DONE = frozenset({"fetched", "copied", "resumed", "adopted", "deleted"})
-# A job whose tasks cannot go on is cancelled, so that the others are terminated as a consequence.
+# No task will fare better than the one that ended so, and the others are cancelled.
 _CAUSES = frozenset({ExitCode.CREDENTIALS, ExitCode.ACCESS, ExitCode.REFUSED})
 _ENDED = frozenset({ExitCode.INTERRUPTED, ExitCode.TERMINATED})
 
@@ -112,14 +112,24 @@ def task_result(partition: str, lines: Iterable[str]) -> TaskResult:
     return TaskResult(partition, tuple(summaries), code)
 
 
+def code_of_tasks(codes: Iterable[int]) -> ExitCode:
+    """Return the exit code of a job from those of its tasks.
+
+    A wrong password, missing access or a refusal cancels the other tasks, which are then terminated
+    as a consequence.
+    """
+    found = list(codes)
+    if _CAUSES.intersection(found):
+        found = [code for code in found if code not in _ENDED]
+    return worst_of(found)
+
+
 def gather(tasks: Sequence[TaskResult]) -> Gathered:
     """Return the result of the whole job."""
     codes = [ExitCode.FILES_FAILED if each.exit_code is None else each.exit_code for each in tasks]
-    if _CAUSES.intersection(codes):
-        codes = [code for code in codes if code not in _ENDED]
     return Gathered(
         tuple(tasks),
-        worst_of(codes),
+        code_of_tasks(codes),
         _totals(tasks, "files"),
         _totals(tasks, "bytes"),
         sum(_number(each.get("requests")) for task in tasks for each in task.summaries),

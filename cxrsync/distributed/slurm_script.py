@@ -7,6 +7,7 @@ again, after two minutes; ``--open-mode=append`` keeps its log.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +24,43 @@ _WAIT_LOCK = SILENT_SECONDS + 100
 SECONDS_TO_STOP = 120
 _MAX_REQUEUES = 1000
 _TEMPLATE = Path(__file__).with_name("slurm_array.sh.jinja")
+
+
+# minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes,
+# days-hours:minutes:seconds (sbatch(1))
+_TIME = re.compile(
+    r"(?:(?P<days>\d+)-(?P<d_hours>\d+)(?::(?P<d_minutes>\d+))?(?::(?P<d_seconds>\d+))?"
+    r"|(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d+)|(?P<only>\d+))",
+    re.ASCII,
+)
+_MIN_SECONDS = 600
+
+
+def check_time(text: str) -> str:
+    """Return a time limit in one of SLURM's forms. Raises: UsageError.
+
+    A task is told to stop two minutes before its end: with less than ten it would get nowhere.
+    """
+    match = _TIME.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(
+            f"--time {text!r} is not a time limit of SLURM",
+            next_step="Write hours:minutes:seconds, as 24:00:00, or days-hours, as 2-12.",
+        )
+    parts = {name: int(value) for name, value in match.groupdict(default="0").items()}
+    seconds = (
+        parts["days"] * 86_400
+        + (parts["hours"] + parts["d_hours"]) * 3600
+        + (parts["minutes"] + parts["d_minutes"] + parts["only"]) * 60
+        + parts["seconds"]
+        + parts["d_seconds"]
+    )
+    if seconds < _MIN_SECONDS:
+        raise UsageError(
+            f"--time {text} is too short: a task is told to stop {SECONDS_TO_STOP} s before it",
+            next_step="Give each task ten minutes at least, better a day: --time 24:00:00.",
+        )
+    return text.strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 
 from cxrsync.config.job import Job
 from cxrsync.distributed.divide import divide
-from cxrsync.distributed.slurm_script import Command, Resources, slurm_script
+from cxrsync.distributed.slurm_script import Command, Resources, check_time, slurm_script
 from cxrsync.errors import UsageError
 
 RECORDER = '#!/bin/bash\necho "$(basename "$0") $*" >> "$CALLS"\n'
@@ -113,3 +113,14 @@ def test_the_first_task_submits_the_last_job(cluster: Cluster) -> None:
 def test_a_value_that_no_directive_can_hold(cluster: Cluster) -> None:
     with pytest.raises(UsageError, match="line break"):
         slurm_script(DIVISION, cluster.command(""), Resources(directives=("--account=a\nb",)))
+
+
+@pytest.mark.parametrize("text", ["10", "10:00", "1:00:00", "0-1", "1-12:30", "1-00:00:00", " 60 "])
+def test_time_limits(text: str) -> None:
+    assert check_time(text) == text.strip()
+
+
+@pytest.mark.parametrize("text", ["9", "9:59", "0:05:00", "0-0:05", "24h", "", "1-", "-5", "X"])
+def test_what_is_no_time_limit(text: str) -> None:
+    with pytest.raises(UsageError, match="--time"):
+        check_time(text)

@@ -1,0 +1,132 @@
+"""``pull --on dask`` and ``verify --on dask``: the tasks of a job on the workers of a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from cxrsync.catalog.load import dataset_info
+from cxrsync.cli.main import Verbosity, say_error
+from cxrsync.cli.output_options import OutputOptions, reporting
+from cxrsync.cli.signals import obeying_signals
+from cxrsync.cli.verify_text import verification_lines
+from cxrsync.config.job import Job
+from cxrsync.dataset.version import find_target
+from cxrsync.distributed.dask_client import Place, notice_of, run_on_dask
+from cxrsync.distributed.divide import Division, divide
+from cxrsync.distributed.gather import code_of_tasks
+from cxrsync.distributed.merge import merged_summary, merged_verification
+from cxrsync.distributed.task_stream import Order, TaskEnd
+from cxrsync.errors import CxrsyncError, ExitCode, UsageError
+from cxrsync.events import Finished, RunSummary
+from cxrsync.operations.verify import Verification
+from cxrsync.sanitize import shown_word
+from cxrsync.sources.prompt import TerminalPrompt
+from cxrsync.ui.reporters import Reporters
+
+_ENGINE = "dask"
+
+
+def pull_on_dask(job: Job, on: str, verbosity: Verbosity, output: OutputOptions) -> int:
+    """Pull a job on a cluster. Return the exit code."""
+    job = _absolute(job)
+    division = divide(job, dataset_info(job.dataset).shards)
+    orders = [Order("pull", each) for each in division.jobs]
+    with reporting(verbosity, output) as reporters:
+        place = Place(_address(on), job.dest)
+        ends, stopped = asyncio.run(_run(division, orders, place, verbosity, reporters))
+        summary = merged_summary(
+            [end.result for end in ends.values() if isinstance(end.result, RunSummary)],
+            _code(ends, stopped),
+            str(job.selection),
+            "; ".join(_errors(ends)),
+        )
+        reporters.tell(Finished(summary))
+    _say_errors(ends)
+    return summary.exit_code
+
+
+def verify_on_dask(
+    job: Job, on: str, verbosity: Verbosity, output: OutputOptions, *, everything: bool
+) -> int:
+    """Verify a tree on a cluster. Return the exit code."""
+    job = _absolute(job)
+    target = find_target(job, lambda _event: None)
+    job = replace(job, version=target.version, dest=target.tree.root)
+    division = divide(job, dataset_info(job.dataset).shards, transfers=False)
+    orders = [Order("verify", each, everything) for each in division.jobs]
+    with reporting(verbosity, output) as reporters:
+        place = Place(_address(on), job.dest)
+        ends, stopped = asyncio.run(_run(division, orders, place, verbosity, reporters))
+        found = [end.result for end in ends.values() if isinstance(end.result, Verification)]
+        code = _code(ends, stopped)
+        if found:
+            merged = merged_verification(found)
+            place_fields = {
+                "dataset": target.dataset.slug,
+                "version": target.version,
+                "root": str(target.tree.root),
+            }
+            fields = {**place_fields, **merged.as_json(), "exit_code": int(code)}
+            is_of_tree = not everything and job.selection.whole
+            lines = verification_lines(merged, target, is_of_tree=is_of_tree, hint=True)
+            reporters.say_summary(fields, lines)
+    _say_errors(ends)
+    return code
+
+
+async def _run(
+    division: Division,
+    orders: list[Order],
+    place: Place,
+    verbosity: Verbosity,
+    reporters: Reporters,
+) -> tuple[dict[str, TaskEnd], ExitCode | None]:
+    """Run the orders. Return how each task ended, and which signal has ended the whole."""
+    reporters.tell(notice_of(division, place))
+    with obeying_signals(TerminalPrompt(), reporters) as cancel:
+        ends = await run_on_dask(
+            division, orders, place, reporters.tell, cancel, verbose=verbosity.level > 0
+        )
+    return ends, cancel.code
+
+
+def _address(on: str) -> str:
+    """Return the address in ``dask:tcp://HOST:8786``; "" for ``dask``. Raises UsageError."""
+    engine, colon, address = on.strip().partition(":")
+    if engine != _ENGINE or (colon and "://" not in address):
+        hint = "`cxrsync slurm pull` prints a script for SLURM. " if engine == "slurm" else ""
+        raise UsageError(
+            f"--on {shown_word(on)!r} is not a cluster",
+            next_step=f"{hint}Write dask:tcp://HOST:8786, or dask for workers on this machine.",
+        )
+    return address
+
+
+def _absolute(job: Job) -> Job:
+    """Return the job with absolute paths: workers have other working folders."""
+    ca_file = job.origin.ca_file
+    origin = replace(job.origin, ca_file=None if ca_file is None else Path(ca_file).absolute())
+    return replace(job, dest=job.dest.absolute(), origin=origin)
+
+
+def _code(ends: Mapping[str, TaskEnd], stopped: ExitCode | None) -> ExitCode:
+    codes = [end.exit_code for end in ends.values()]
+    return code_of_tasks(codes if stopped is None else [*codes, stopped])
+
+
+def _errors(ends: Mapping[str, TaskEnd]) -> list[str]:
+    """Return the error of each task that ended early; one that several tasks have is said once."""
+    errors: dict[str, list[str]] = {}
+    for name, end in ends.items():
+        if end.error:
+            errors.setdefault(end.error, []).append(name)
+    return [f"{', '.join(names)}: {error}" for error, names in errors.items()]
+
+
+def _say_errors(ends: Mapping[str, TaskEnd]) -> None:
+    steps = {end.error: end.next_step for end in ends.values() if end.error}
+    for line, step in zip(_errors(ends), steps.values(), strict=True):
+        say_error(CxrsyncError(line, next_step=step))

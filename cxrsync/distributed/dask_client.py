@@ -1,0 +1,257 @@
+"""Run the tasks of a divided job on Dask, and follow them.
+
+The root is first, alone: the other tasks may need its tables. Of the others, so many are submitted
+at a time as the connections allow (workers come and go, so that no limit on their side would hold).
+A task whose worker dies begins on another one. Credentials are never sent: each worker finds its
+own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import pickle
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from cxrsync import __version__
+from cxrsync.cancellation import CancelToken
+from cxrsync.distributed.dask_worker import Ticket, probe, run_task, stop_tasks, unsuitable
+from cxrsync.distributed.divide import Division
+from cxrsync.distributed.merge import EventMerger
+from cxrsync.distributed.task_stream import Order, TaskEnd
+from cxrsync.errors import ExitCode, Unreachable, UsageError
+from cxrsync.events import EventSink, Notice
+from cxrsync.model import OWN_FOLDER, ROOT
+from cxrsync.sanitize import reason_of
+
+_CONNECT_SECONDS = 15
+_PROBE_SECONDS = 60
+# The children need some seconds to save their state.
+_STOP_SECONDS = 60
+# No other task will fare better.
+_FOR_ALL = frozenset({ExitCode.CREDENTIALS, ExitCode.ACCESS, ExitCode.REFUSED})
+_PIP = "pip install 'cxrsync[dask]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the tasks run. ``address``: of the scheduler; "" for a cluster on this machine.
+    ``folder``: of the destination, which every worker must see."""
+
+    address: str
+    folder: Path
+
+
+async def run_on_dask(
+    division: Division,
+    orders: Sequence[Order],
+    place: Place,
+    emit: EventSink,
+    cancel: CancelToken,
+    *,
+    verbose: bool = False,
+) -> dict[str, TaskEnd]:
+    """Run one order for each partition of a division; return how each task ended.
+
+    A task that was not begun, because another one ended the job, is not in the result.
+
+    Raises: UsageError if Dask is not installed, or if a worker lacks the destination or has another
+    version; Unreachable if the scheduler cannot be reached or is lost.
+    """
+    run = f"cxrsync-{secrets.token_hex(6)}"
+    with _token_file(place.folder, run) as token:
+        async with _connected(place.address, division.at_once) as client:
+            await _check_workers(client, str(token))
+            job = _DaskJob(client, division.at_once, run, str(token), cancel)
+            connections = division.at_once * division.connections
+            merger = EventMerger(connections, verbose)
+
+            def hear(item: Any) -> None:
+                _time, message = item
+                partition, worker, batch = pickle.loads(message)  # noqa: S301 - of our own tasks
+                for event in merger.events(partition, worker, batch):
+                    emit(event)
+
+            client.subscribe_topic(run, hear)
+            try:
+                return await job.run(dict(zip(division.partitions, orders, strict=True)))
+            finally:
+                with suppress(Exception):  # the scheduler may be gone
+                    client.unsubscribe_topic(run)
+
+
+class _DaskJob:
+    """The tasks of one run on a cluster."""
+
+    def __init__(
+        self, client: Any, at_once: int, run: str, token: str, cancel: CancelToken
+    ) -> None:
+        self._client = client
+        self._window = asyncio.Semaphore(at_once)
+        self._run = run
+        self._token = token
+        self._cancel = cancel
+        self._ends: dict[str, TaskEnd] = {}
+        self._is_over = False
+
+    async def run(self, orders: dict[str, Order]) -> dict[str, TaskEnd]:
+        """Run the tasks. If cancelled, the children save their state first."""
+        tasks: list[asyncio.Task[None]] = []
+        with self._cancel.watching(None):
+            try:
+                if ROOT in orders:
+                    await self._one(ROOT, orders.pop(ROOT))
+                async with asyncio.TaskGroup() as group:
+                    tasks += [
+                        group.create_task(self._one(name, order)) for name, order in orders.items()
+                    ]
+            except asyncio.CancelledError:
+                if self._cancel.code is None:
+                    raise
+        return self._ends
+
+    async def _one(self, partition: str, order: Order) -> None:
+        async with self._window:
+            if self._is_over:
+                return
+            ticket = Ticket(self._run, partition, __version__, self._token)
+            future = self._client.submit(
+                run_task,
+                pickle.dumps(order),
+                ticket,
+                key=f"{self._run}-{partition}",
+                pure=False,
+            )
+            try:
+                end = await self._result(future, partition)
+            except asyncio.CancelledError:
+                end = await self._stopped(future, partition)
+                self._ends[partition] = end
+                raise
+            self._ends[partition] = end
+            if end.exit_code in _FOR_ALL and not self._is_over:
+                self._is_over = True
+                await self._stop_children()
+
+    async def _result(self, future: Any, partition: str) -> TaskEnd:
+        from distributed import KilledWorker
+        from distributed.client import FutureCancelledError
+
+        try:
+            end = await future.result()
+        except KilledWorker:
+            words = f"the workers that had {partition} died one after the other"
+            return TaskEnd(ExitCode.FILES_FAILED, None, words)
+        except (FutureCancelledError, OSError, TimeoutError) as problem:
+            raise Unreachable(
+                f"the scheduler of Dask is lost: {reason_of(problem)}",
+                next_step="Run the same command again when it is back: verified files are kept.",
+            ) from None
+        assert isinstance(end, TaskEnd)
+        return end
+
+    async def _stopped(self, future: Any, partition: str) -> TaskEnd:
+        """Ask the children to stop, and wait for this one."""
+        await self._stop_children()
+        with suppress(Exception):  # the scheduler may be gone, too
+            end = await asyncio.wait_for(future.result(), _STOP_SECONDS)
+            assert isinstance(end, TaskEnd)
+            return end
+        return TaskEnd(ExitCode.TERMINATED, None, f"{partition} did not say how it ended")
+
+    async def _stop_children(self) -> None:
+        with suppress(Exception):  # the scheduler may be gone: the children end with their workers
+            await self._client.run(stop_tasks, self._run, on_error="ignore")
+
+
+async def _check_workers(client: Any, token: str) -> None:
+    """Raise UsageError if a worker has another version, or does not see the destination."""
+    try:
+        await asyncio.wait_for(client.wait_for_workers(1), _PROBE_SECONDS)
+    except TimeoutError:
+        raise Unreachable(
+            "the cluster has no worker", next_step="Start some: dask worker tcp://HOST:8786."
+        ) from None
+    found = await client.run(probe, token, on_error="return")
+    for worker, each in found.items():
+        if isinstance(each, BaseException):
+            raise UsageError(
+                f"the worker {worker} has no cxrsync, or another version ({reason_of(each)})",
+                next_step=f"Install cxrsync {__version__} where the workers run.",
+            )
+        if each.version != __version__:
+            raise UsageError(
+                unsuitable(worker, each, __version__),
+                next_step="Install the same version where the workers run.",
+            )
+        if not each.sees_destination:
+            raise UsageError(
+                unsuitable(worker, each, __version__),
+                next_step="--dest must be on a file system that all workers share, under the same "
+                "path.",
+            )
+
+
+@asynccontextmanager
+async def _connected(address: str, workers: int) -> AsyncIterator[Any]:
+    """Yield a client of the scheduler; of a cluster of this machine, if it has no address."""
+    try:
+        dask: Any = import_module("distributed")
+    except ImportError:
+        raise UsageError("--on dask needs Dask, which is not installed", next_step=_PIP) from None
+    # Its loggers tell each step of each connection. What matters becomes an error of ours.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    if not address:
+        async with (
+            dask.LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+                asynchronous=True,
+            ) as cluster,
+            dask.Client(cluster, asynchronous=True) as client,
+        ):
+            yield client
+        return
+    try:
+        client = await dask.Client(address, asynchronous=True, timeout=_CONNECT_SECONDS)
+    except (OSError, TimeoutError, ValueError) as problem:
+        raise Unreachable(
+            f"there is no scheduler of Dask at {address}: {reason_of(problem)}",
+            next_step="Start one with `dask scheduler`; it prints its address: tcp://HOST:8786.",
+        ) from None
+    async with client:
+        yield client
+
+
+class _token_file:  # noqa: N801 - used like a function
+    """A file in the destination that shows whether a worker sees it."""
+
+    def __init__(self, folder: Path, run: str) -> None:
+        own = folder / OWN_FOLDER
+        self._path = (own if own.is_dir() else folder) / f".{run}"
+
+    def __enter__(self) -> Path:
+        os.makedirs(self._path.parent, mode=0o700, exist_ok=True)
+        self._path.touch(mode=0o600)
+        return self._path
+
+    def __exit__(self, *_: object) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+def notice_of(division: Division, place: Place) -> Notice:
+    """Return what the user should know at the beginning."""
+    where = f"the workers of {place.address}" if place.address else "workers of this machine"
+    return Notice(
+        f"{len(division.partitions)} tasks on {where}: at most {division.at_once} at a time, with "
+        f"{division.connections} connection{'s' * (division.connections > 1)} each"
+    )

@@ -1,0 +1,124 @@
+"""What a worker of Dask does: run one task in a child process, and forward its events.
+
+Importable without Dask. A worker that is killed takes its child with it, so that the task can
+begin elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from cxrsync import __version__
+from cxrsync.config.variables import JOB_VARIABLE
+from cxrsync.distributed.task_stream import TaskEnd, read_stream
+from cxrsync.errors import ExitCode
+
+_children: dict[str, set[subprocess.Popen[bytes]]] = {}
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What a task needs besides its order.
+
+    ``run``: the name of the client's run. ``partition``: the task's. ``version``: the client's.
+    ``token``: a file in the destination that every worker must see.
+    """
+
+    run: str
+    partition: str
+    version: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a worker has: its version of cxrsync, and whether it sees the destination."""
+
+    version: str
+    sees_destination: bool
+
+
+def probe(token: str) -> Probed:
+    """Return what this worker has."""
+    return Probed(__version__, os.path.exists(token))
+
+
+def run_task(order: bytes, ticket: Ticket) -> TaskEnd:
+    """Run a task; its events go to the topic that is named like the run. Called in a thread of a
+    worker. ``order`` is pickled, so that another version of cxrsync need not understand it."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    name = str(worker.address)
+
+    def forward(events: object) -> None:
+        worker.log_event(ticket.run, pickle.dumps((ticket.partition, name, events)))
+
+    found = probe(ticket.token)
+    if found != Probed(ticket.version, sees_destination=True):  # a worker that came later
+        return TaskEnd(ExitCode.USAGE, None, unsuitable(name, found, ticket.version))
+    return run_child(order, ticket, forward)
+
+
+def run_child(order: bytes, ticket: Ticket, forward: Callable[[object], None]) -> TaskEnd:
+    """Run an order in a child process. A child that ends without a word was killed."""
+    variables = {**os.environ, JOB_VARIABLE: f"dask:{ticket.run}-{ticket.partition}/{uuid.uuid4()}"}
+    process = subprocess.Popen(  # noqa: S603 - our own module
+        [sys.executable, "-X", "utf8", "-m", "cxrsync.distributed.task_process", str(os.getpid())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=variables,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    end: TaskEnd | None = None
+    with process, _registered(ticket.run, process):
+        process.stdin.write(order)
+        process.stdin.close()
+        for what in read_stream(process.stdout):
+            if isinstance(what, TaskEnd):
+                end = what
+            else:
+                forward(what)
+    if end is not None:
+        return end
+    return TaskEnd(
+        ExitCode.FILES_FAILED, None, f"the process of the task ended with {process.returncode}"
+    )
+
+
+def stop_tasks(run: str) -> int:
+    """Ask the children of a run on this worker to save their state and end; return how many."""
+    with _lock:
+        children = list(_children.get(run, ()))
+    for process in children:
+        process.send_signal(signal.SIGTERM)
+    return len(children)
+
+
+def unsuitable(worker: str, found: Probed, version: str) -> str:
+    """Return what a worker lacks, in words."""
+    if found.version != version:
+        return f"the worker {worker} has cxrsync {found.version}, and this is {version}"
+    return f"the worker {worker} does not see the destination of this machine"
+
+
+@contextmanager
+def _registered(run: str, process: subprocess.Popen[bytes]) -> Iterator[None]:
+    with _lock:
+        _children.setdefault(run, set()).add(process)
+    try:
+        yield
+    finally:
+        with _lock:
+            _children[run].discard(process)

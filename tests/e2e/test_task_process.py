@@ -1,0 +1,96 @@
+"""The process of a task on a worker, and what the worker makes of its end."""
+
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.stage import JPG, VERSION, Machine
+
+from cxrsync.config.job import Job
+from cxrsync.config.parse_job import make_job
+from cxrsync.demo.server.server import MiniPhysioNet
+from cxrsync.distributed.dask_worker import Ticket, probe, run_child, stop_tasks
+from cxrsync.distributed.task_stream import Order, TaskEnd
+from cxrsync.events import FileDone, RunSummary, Started
+from cxrsync.operations.verify import Verification
+
+TICKET = Ticket("run", "p10", "", "")
+
+
+@pytest.fixture
+def job(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Job:
+    for name, value in machine.variables().items():
+        if not name.startswith("CXRSYNC_"):
+            monkeypatch.setenv(name, value)
+    made = make_job({
+        "jpg": True, "dest": machine.dest, "base_url": machine.base_url,
+        "ca_file": machine.ca_file,
+    })  # fmt: skip
+    return replace(made, partitions=frozenset({"p10"}))
+
+
+def run(order: Order, forward: Callable[[Any], None] = lambda _batch: None) -> TaskEnd:
+    return run_child(pickle.dumps(order), TICKET, forward)
+
+
+def test_pull_and_verify(job: Job, machine: Machine) -> None:
+    batches: list[Any] = []
+    end = run(Order("pull", job), batches.append)
+    assert (end.exit_code, end.error) == (0, "")
+    assert isinstance(end.result, RunSummary)
+    events = [event for batch in batches for event in batch]
+    assert isinstance(next(each for each in events if isinstance(each, Started)), Started)
+    done = [each for each in events if isinstance(each, FileDone)]
+    assert len(done) == end.result.fetched.files > 0
+    verified = run(Order("verify", job))
+    assert isinstance(verified.result, Verification)
+    assert (verified.exit_code, verified.result.good) == (0, len(done))
+    assert list((machine.dest / JPG / VERSION / "files").iterdir()) == [
+        machine.dest / JPG / VERSION / "files/p10"
+    ]
+
+
+def test_a_wrong_password(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHYSIONET_PASSWORD", "wrong")
+    end = run(Order("pull", job))
+    assert end.exit_code == 3
+    assert end.error
+    assert "login" in end.next_step
+
+
+def test_a_task_is_told_to_stop(
+    job: Job, serve: Callable[..., MiniPhysioNet], make_machine: Callable[..., Machine]
+) -> None:
+    slow = make_machine(serve(rate=2_000))
+    origin = replace(job.origin, base_url=slow.base_url, ca_file=slow.ca_file)
+
+    def stop_at_first_batch(_batch: Any) -> None:
+        stop_tasks(TICKET.run)
+
+    end = run(Order("pull", replace(job, origin=origin)), stop_at_first_batch)
+    assert end.exit_code == 143
+    assert stop_tasks(TICKET.run) == 0
+
+
+def test_a_child_that_is_killed(job: Job) -> None:
+    def kill(_batch: Any) -> None:
+        for line in (
+            Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+        ):
+            os.kill(int(line), signal.SIGKILL)
+
+    end = run(Order("pull", job), kill)
+    assert (end.exit_code, end.result) == (5, None)
+    assert "-9" in end.error
+
+
+def test_what_a_worker_has(tmp_path: Path) -> None:
+    (tmp_path / "token").touch()
+    assert probe(str(tmp_path / "token")).sees_destination
+    assert not probe(str(tmp_path / "none")).sees_destination
