@@ -28,7 +28,7 @@ from cxrsync.config.job import Job, unattended
 from cxrsync.dataset.found_trees import FoundTree
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import find_target
-from cxrsync.errors import CxrsyncError, ExitCode
+from cxrsync.errors import CxrsyncError, ExitCode, UsageError
 from cxrsync.events import Event, LeftOut, Notice, Started
 from cxrsync.operations.expected_files import Expectation, expectation
 from cxrsync.operations.repair import refuse_repair, repair_exit_code, repair_job

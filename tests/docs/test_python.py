@@ -28,7 +28,7 @@ TREE = f"physionet.org/files/{JPG}/{VERSION}"
 # tests/e2e/test_python_docs.py runs that page.
 ELSEWHERE = "docs/python.md"
 PYTHON = {
-    name_of(page): [each.text for each in found]
+    name_of(page): [each.text for each in found if not each.not_run]
     for page in PAGES
     if name_of(page) != ELSEWHERE
     if (found := list(blocks(page.read_text("utf-8"), "python")))
