@@ -8,13 +8,18 @@ from contextlib import contextmanager
 
 from cxrsync.errors import CxrsyncError, ExitCode
 
+STATE_IS_SAVED = "the state is saved"
 _LOOK_SECONDS = 60.0
 
 
 class CancelToken:
-    """Cancels one run. ``code`` or ``error`` says why; both are None while the run may continue."""
+    """Cancels one run. ``code`` or ``error`` says why; both are None while the run may continue.
 
-    def __init__(self) -> None:
+    ``safe``: what holds of the user's data if it ends now, in words.
+    """
+
+    def __init__(self, safe: str = STATE_IS_SAVED) -> None:
+        self.safe = safe
         self.code: ExitCode | None = None
         self.error: CxrsyncError | None = None
         self._task: asyncio.Task[object] | None = None

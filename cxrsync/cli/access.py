@@ -11,6 +11,7 @@ import click
 
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
+from cxrsync.cli.signal_codes import NOTHING_CHANGED
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
@@ -19,6 +20,7 @@ from cxrsync.operations.access import Tell, find_out
 from cxrsync.operations.exit_status import explained_errors
 from cxrsync.preflight.access_checklist import checklist, settled
 from cxrsync.preflight.access_facts import AccessFacts
+from cxrsync.progress_events import Activity, Phase
 from cxrsync.sources.access_probe import AccessProbe, usual_credentials
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.checklist_text import ChecklistWriter
@@ -59,7 +61,13 @@ def access(verbosity: Verbosity, /, places: tuple[str, ...], as_json: bool, **op
         if not as_json:
             writer.show(settled(facts))
 
-    facts = asyncio.run(_run(jobs, verbosity, tell))
+    with Reporters(verbosity.level) as reporters:
+
+        def show(facts: AccessFacts) -> None:
+            with reporters.beside():
+                tell(facts)
+
+        facts = asyncio.run(_run(jobs, reporters, show))
     done = checklist(facts)
     if as_json:
         verbosity.output.write(json.dumps(checklist_as_json(facts, done)) + "\n")
@@ -81,15 +89,18 @@ def _jobs(places: Sequence[str], options: dict[str, Any]) -> list[Job]:
     return list({(job.dataset, job.version): job for job in jobs}.values())
 
 
-async def _run(jobs: Sequence[Job], verbosity: Verbosity, tell: Tell) -> AccessFacts:
-    reporters = Reporters(verbosity.level, json_to=None, progress="tree")
-    prompt = TerminalPrompt()
+async def _run(jobs: Sequence[Job], reporters: Reporters, tell: Tell) -> AccessFacts:
+    prompt = TerminalPrompt(reporters.tell)
     first = jobs[0]
     memory = ApiCache(cache_folder())
     find = usual_credentials(first.origin, prompt)
     probe = AccessProbe(first.origin, first.limits, find, reporters.tell, memory)
+    reporters.tell(Phase(Activity.ASKING, probe.host))
     try:
-        with obeying_signals(prompt, reporters) as cancel, explained_errors(cancel):
+        with (
+            obeying_signals(prompt, reporters, NOTHING_CHANGED) as cancel,
+            explained_errors(cancel),
+        ):
             return await find_out(jobs, probe, tell)
     finally:
         await probe.close()

@@ -17,8 +17,10 @@ import click
 
 from cxrsync.cli.environment import Command
 from cxrsync.cli.main import Verbosity
-from cxrsync.errors import UsageError
+from cxrsync.errors import Stopped, UsageError
+from cxrsync.progress_events import Activity, Phase
 from cxrsync.sanitize import reason_of
+from cxrsync.ui.reporters import Reporters
 
 if TYPE_CHECKING:
     from cxrsync.demo.walkthrough import DemoSetup
@@ -68,11 +70,12 @@ def demo(
         verbosity.output.write(line + "\n")
 
     place = Path(folder or tempfile.mkdtemp(prefix="cxrsync-demo-")).absolute()
+    pace = rate or (None if serve else DEMO_RATE)
     try:
         try:
-            stage = set_up(
-                place, patients=patients, rate=rate or (None if serve else DEMO_RATE), port=port
-            )
+            with Reporters(verbosity.level) as reporters:
+                reporters.tell(Phase(Activity.MAKING, f"{patients:,} patients"))
+                stage = set_up(place, patients=patients, rate=pace, port=port)
         except (ValueError, OSError) as problem:
             raise UsageError(
                 f"cannot set up the demo in {place}: {reason_of(problem)}",
@@ -82,9 +85,17 @@ def demo(
             return _serve(stage, say) if serve else _show(stage, say)
         finally:
             stage.server.stop()
+    except KeyboardInterrupt:
+        left = "nothing of it is kept" if folder is None else f"its files are in {place}"
+        raise Stopped(
+            f"the demo was stopped; {left}",
+            next_step="Run the same command again to see all of it.",
+        ) from None
     finally:
         if folder is None:
-            shutil.rmtree(place, ignore_errors=True)
+            with Reporters(verbosity.level) as reporters:
+                reporters.tell(Phase(Activity.DELETING, str(place)))
+                shutil.rmtree(place, ignore_errors=True)
 
 
 def refuse_without_extra() -> None:

@@ -20,6 +20,7 @@ from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.manifest.diff import Change
 from cxrsync.operations.diff import Comparison, DiffTotals, compare
+from cxrsync.progress_events import Activity, Phase
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.console import to_stderr
 from cxrsync.ui.reporters import Reporters
@@ -54,17 +55,19 @@ def diff(verbosity: Verbosity, /, old: str, new: str, as_json: bool, **options: 
 
 
 async def _run(job: Job, versions: tuple[str, str], verbosity: Verbosity, *, as_json: bool) -> int:
-    prompt = TerminalPrompt()
     async with AsyncExitStack() as stack:
-        reporters = stack.enter_context(Reporters(verbosity.level, json_to=None, progress="tree"))
+        reporters = stack.enter_context(Reporters(verbosity.level))
+        prompt = TerminalPrompt(reporters.tell)
         source = await stack.enter_async_context(opened(open_source(job, reporters.tell, prompt)))
         with obeying_signals(prompt, reporters) as cancel:
             comparison = compare(job, versions, source, reporters.tell, cancel)
             found = await stack.enter_async_context(comparison)
-        reporters.close()
         # As in `ls`, there is no state to save any more. The reader may close the pipe early.
-        if verbosity.output.write_lines(_lines(found, as_json=as_json)):
+        reporters.tell(Phase(Activity.COMPARING, job.dataset))
+        lines = _lines(found, as_json=as_json)
+        if verbosity.output.write_lines(lines, beside=reporters.beside):
             totals = found.totals()
+            reporters.close()
             if as_json:
                 verbosity.output.write_lines([json.dumps(_fields(totals))])
             elif verbosity.level >= 0:

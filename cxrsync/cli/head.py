@@ -13,6 +13,7 @@ from cxrsync.catalog.load import load
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import job_of_tree, trees_in_dest
+from cxrsync.cli.signal_codes import NOTHING_CHANGED
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import DEFAULT_BASE_URL, Job
 from cxrsync.config.option_value import check_options
@@ -28,6 +29,7 @@ from cxrsync.operations.head import (
     read_head_of,
     unknown_table_error,
 )
+from cxrsync.progress_events import Activity, Phase
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.console import to_stderr
 from cxrsync.ui.reporters import Reporters
@@ -105,10 +107,14 @@ def _job(table: str, options: dict[str, Any]) -> tuple[Job, str]:
 
 
 async def _run(job: Job, word: str, rows: int, verbosity: Verbosity) -> FoundTable:
-    prompt = TerminalPrompt()
-    with Reporters(verbosity.level, json_to=None, progress="tree") as reporters:
+    with Reporters(verbosity.level) as reporters:
+        prompt = TerminalPrompt(reporters.tell)
+        reporters.tell(Phase(Activity.ASKING, f"the beginning of {word}"))
         async with opened(open_source(job, reporters.tell, prompt)) as source:
-            with obeying_signals(prompt, reporters) as cancel, explained_errors(cancel):
+            with (
+                obeying_signals(prompt, reporters, NOTHING_CHANGED) as cancel,
+                explained_errors(cancel),
+            ):
                 return await read_head_of(job, word, rows, source, reporters.tell)
 
 

@@ -14,6 +14,7 @@ from cxrsync.catalog.load import dataset_info, load
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import job_of, trees_in_dest
+from cxrsync.cli.signal_codes import NOTHING_CHANGED
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import Job
 from cxrsync.config.option_value import check_options
@@ -22,6 +23,7 @@ from cxrsync.dataset.source_factory import open_site, opened
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.operations.exit_status import explained_errors
 from cxrsync.operations.info import gather_facts, trees_here
+from cxrsync.progress_events import Activity, Phase
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.info_text import as_lines, as_overview
 from cxrsync.ui.reporters import Reporters
@@ -52,7 +54,9 @@ def info(verbosity: Verbosity, /, as_json: bool, **options: Any) -> int:
     output = verbosity.output
     is_named = options["places"] or any(options.get(name) for name in _OPTIONS_OF_DATASETS)
     if not is_named:
-        rows = _overview(options)
+        with Reporters(verbosity.level) as reporters:
+            reporters.tell(Phase(Activity.COUNTING))
+            rows = _overview(options)
         if as_json:
             datasets = [_brief(dataset, here) for dataset, here in rows]
             output.write(json.dumps({"datasets": datasets}) + "\n")
@@ -76,9 +80,13 @@ def info(verbosity: Verbosity, /, as_json: bool, **options: Any) -> int:
 
 async def _run(job: Job, verbosity: Verbosity) -> DatasetFacts:
     prompt = TerminalPrompt()
-    with Reporters(verbosity.level, json_to=None, progress="tree") as reporters:
+    with Reporters(verbosity.level) as reporters:
+        reporters.tell(Phase(Activity.ASKING, job.dataset))
         async with opened(open_site(job, reporters.tell)) as site:
-            with obeying_signals(prompt, reporters) as cancel, explained_errors(cancel):
+            with (
+                obeying_signals(prompt, reporters, NOTHING_CHANGED) as cancel,
+                explained_errors(cancel),
+            ):
                 return await gather_facts(job, site, reporters.tell)
 
 

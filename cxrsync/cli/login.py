@@ -13,6 +13,7 @@ import click
 
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity, say_error
+from cxrsync.cli.signal_codes import NOTHING_CHANGED
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import SourceConfig, TransferLimits
 from cxrsync.config.option_value import check_options
@@ -25,12 +26,14 @@ from cxrsync.operations.sign_in import (
     try_sign_in,
     users_in_netrc,
 )
+from cxrsync.progress_events import Activity, Phase
 from cxrsync.sources import keyring_store
 from cxrsync.sources.access_probe import AccessProbe, Find, usual_credentials
 from cxrsync.sources.credentials import Credentials, netrc_path
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.reporters import Reporters
 
+_NOTHING_STORED = "nothing was stored"
 _VARIABLES = ("PHYSIONET_PASSWORD", "PHYSIONET_PASSWORD_FILE")
 
 
@@ -49,7 +52,8 @@ def login(verbosity: Verbosity, /, netrc: bool, **options: Any) -> int:
     Cron, systemd and batch systems open no keyring: use --netrc or PHYSIONET_PASSWORD_FILE there.
     """
     origin = source_config(check_options(options))
-    done = asyncio.run(_login(origin, verbosity, to_netrc=netrc))
+    with Reporters(verbosity.level) as reporters:
+        done = asyncio.run(_login(origin, reporters, to_netrc=netrc))
     verbosity.output.write_lines(done)
     return ExitCode.COMPLETE
 
@@ -99,8 +103,10 @@ def whoami(verbosity: Verbosity, /, as_json: bool, **options: Any) -> int:
     problem: CxrsyncError | None = None
     accepted: bool | None = None
     try:
-        found = usual_credentials(origin, None)()
-        accepted = asyncio.run(_try(origin, verbosity, found)) or None
+        with Reporters(verbosity.level) as reporters:
+            reporters.tell(Phase(Activity.ASKING, host))
+            found = usual_credentials(origin, None)()
+            accepted = asyncio.run(_whoami(origin, reporters, found)) or None
     except SourceError as refused:
         problem = refused
         if found is not None and isinstance(refused, CredentialsRefused):
@@ -128,12 +134,17 @@ def whoami(verbosity: Verbosity, /, as_json: bool, **options: Any) -> int:
     return code
 
 
-async def _login(origin: SourceConfig, verbosity: Verbosity, *, to_netrc: bool) -> list[str]:
+async def _whoami(origin: SourceConfig, reporters: Reporters, found: Credentials) -> bool:
+    prompt = TerminalPrompt()
+    with obeying_signals(prompt, reporters, NOTHING_CHANGED) as cancel, explained_errors(cancel):
+        return await _try(origin, reporters, found)
+
+
+async def _login(origin: SourceConfig, reporters: Reporters, *, to_netrc: bool) -> list[str]:
     """Return what was done, in lines."""
     host, file = _host(origin), netrc_path()
-    reporters = Reporters(verbosity.level, json_to=None, progress="tree")
-    prompt = TerminalPrompt()
-    with obeying_signals(prompt, reporters) as cancel, explained_errors(cancel):
+    prompt = TerminalPrompt(reporters.tell)
+    with obeying_signals(prompt, reporters, _NOTHING_STORED) as cancel, explained_errors(cancel):
         keyring = None if to_netrc else await asyncio.to_thread(keyring_store.keyring_name)
         if keyring is None and not to_netrc:
             await _ask_for_netrc(prompt, file)
@@ -142,11 +153,13 @@ async def _login(origin: SourceConfig, verbosity: Verbosity, *, to_netrc: bool) 
         if typed is None:
             raise _nothing_typed()
         try:
-            accepted = await _try(origin, verbosity, typed)
+            reporters.tell(Phase(Activity.ASKING, host))
+            accepted = await _try(origin, reporters, typed)
         except SourceError as problem:
             raise type(problem)(
-                f"{problem}; nothing was stored", next_step=problem.next_step
+                f"{problem}; {_NOTHING_STORED}", next_step=problem.next_step
             ) from None
+        cancel.safe = "`cxrsync whoami` says what is stored"
         if keyring is not None:
             await asyncio.to_thread(keyring_store.store, host, typed.username, typed.password)
         else:
@@ -171,7 +184,7 @@ async def _ask_for_netrc(prompt: TerminalPrompt, file: Path) -> None:
         raise _nothing_typed()
     if not answer:
         raise UsageError(
-            "nothing was stored",
+            _NOTHING_STORED,
             next_step="To have a keyring: pip install 'cxrsync[keyring]'. Without storing it, each "
             "command asks for the password; or set PHYSIONET_PASSWORD_FILE.",
         )
@@ -179,15 +192,14 @@ async def _ask_for_netrc(prompt: TerminalPrompt, file: Path) -> None:
 
 def _nothing_typed() -> UsageError:
     return UsageError(
-        "no user name and password were typed, and nothing was stored",
+        f"no user name and password were typed, and {_NOTHING_STORED}",
         next_step="`cxrsync login` asks on a terminal. Without one, set PHYSIONET_USERNAME and "
         "PHYSIONET_PASSWORD_FILE.",
     )
 
 
-async def _try(origin: SourceConfig, verbosity: Verbosity, found: Credentials) -> bool:
+async def _try(origin: SourceConfig, reporters: Reporters, found: Credentials) -> bool:
     """Sign in once with these credentials. Return whether they were asked for."""
-    reporters = Reporters(verbosity.level, json_to=None, progress="tree")
     find: Find = lambda: found  # noqa: E731
     probe = AccessProbe(origin, TransferLimits(), find, reporters.tell)
     try:

@@ -21,6 +21,7 @@ from cxrsync.dataset.target import Target
 from cxrsync.errors import ExitCode
 from cxrsync.model import Entry, partition_of
 from cxrsync.operations.ls import list_files
+from cxrsync.progress_events import Activity, Phase
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.reporters import Reporters
 
@@ -43,15 +44,16 @@ def ls(verbosity: Verbosity, /, form: str, **options: Any) -> int:
 
 
 async def _run(job: Job, form: str, verbosity: Verbosity) -> int:
-    prompt = TerminalPrompt()
     async with AsyncExitStack() as stack:
-        reporters = stack.enter_context(Reporters(verbosity.level, json_to=None, progress="tree"))
+        reporters = stack.enter_context(Reporters(verbosity.level))
+        prompt = TerminalPrompt(reporters.tell)
         source = await stack.enter_async_context(opened(open_source(job, reporters.tell, prompt)))
         with obeying_signals(prompt, reporters) as cancel:
             found = await stack.enter_async_context(list_files(job, source, reporters.tell, cancel))
-        reporters.close()  # the list may go to the same terminal
         # There is no state to save any more, so that a signal may end the process at once.
-        verbosity.output.write_lines(map(_form(form, job, found.target), found.entries()))
+        reporters.tell(Phase(Activity.LISTING, found.target.name))
+        lines = map(_form(form, job, found.target), found.entries())
+        verbosity.output.write_lines(lines, beside=reporters.beside)
     return ExitCode.COMPLETE
 
 

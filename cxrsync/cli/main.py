@@ -47,11 +47,13 @@ _COMMANDS = {
 @dataclass(slots=True)
 class Verbosity:
     """How much to print for people: -1 quiet, 0 normal, 1 verbose. ``as_json``: whether --json
-    stands before the command. ``output``: standard output."""
+    stands before the command. ``output``: standard output. ``lost_code``: 7 once a log file could
+    not be written, which has been said."""
 
     level: int = 0
     as_json: bool = False
     output: Output = field(default_factory=Output)
+    lost_code: ExitCode = ExitCode.COMPLETE
 
 
 class _Commands(click.Group):
@@ -192,10 +194,12 @@ def run(arguments: list[str]) -> int:
     if text := printed.getvalue():
         output.write(text)
     if output.lost is not None:
+        say_error(output.lost)
+        verbosity.lost_code = output.lost.exit_code
+    if verbosity.lost_code is not ExitCode.COMPLETE:
         from cxrsync.errors import worst_of  # here, so that --help does not import asyncio
 
-        say_error(output.lost)
-        code = worst_of((code, output.lost.exit_code))
+        code = worst_of((code, verbosity.lost_code))
     return code
 
 

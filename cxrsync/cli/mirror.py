@@ -7,14 +7,14 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from time import time
 
 import click
 
 from cxrsync.cli.environment import Command, option
+from cxrsync.cli.job_reporters import JobReporters
 from cxrsync.cli.main import Verbosity, say_error
 from cxrsync.cli.mirror_print import setup_text
 from cxrsync.cli.mirror_reports import check_name, write_reports
@@ -24,7 +24,6 @@ from cxrsync.config.job_file import MirrorFile, MirrorJob, read_job_file
 from cxrsync.config.job_keys import as_keys
 from cxrsync.config.job_schema import job_schema
 from cxrsync.errors import CxrsyncError, ExitCode, OutputLost, UsageError, worst_of
-from cxrsync.events import EventSink
 from cxrsync.mirror.check import JobCheck
 from cxrsync.mirror.check import check as check_job
 from cxrsync.mirror.check_outputs import check_outputs
@@ -32,13 +31,13 @@ from cxrsync.mirror.mirror import init
 from cxrsync.mirror.mirror import mirror as run_jobs
 from cxrsync.mirror.notify import Notifier, Write, notifications_of
 from cxrsync.mirror.result import MirrorResult
+from cxrsync.progress_events import Activity, Phase
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.threads import run_in_thread
 from cxrsync.ui.console import to_stderr
 from cxrsync.ui.log_file import LogFile
-from cxrsync.ui.log_lines import LineReporter, ProgressLines
-from cxrsync.ui.reporters import Reporters, SummaryReporter
+from cxrsync.ui.reporters import Reporters
 
 # What people write instead of an option.
 _WORDS = {
@@ -116,50 +115,6 @@ def _one_of(files: tuple[Path, ...]) -> Path:
     return files[0]
 
 
-class _JobReporters:
-    """The reporters of each job: the terminal, if there is one, and the log."""
-
-    def __init__(self, verbosity: Verbosity, log: LogFile | None) -> None:
-        self._level = verbosity.level
-        self._log = log
-        self._of_jobs: dict[str, Reporters] = {}
-
-    def of(self, job: MirrorJob) -> Reporters:
-        """Return the reporters of a job."""
-        if job.name not in self._of_jobs:
-            level = self._level if sys.stderr.isatty() else -1
-            # No bar: the tables of all jobs come first, so each job begins twice.
-            reporters = Reporters(level, json_to=None, progress="log")
-            if (log := self._log) is not None:
-
-                def write(line: str) -> None:
-                    log.write(f"{job.name}: {line}")
-
-                reporters.add(LineReporter(write, verbose=self._level > 0))
-                reporters.add(ProgressLines(write, stamped=False))
-                reporters.add(SummaryReporter(write))
-            self._of_jobs[job.name] = reporters
-        return self._of_jobs[job.name]
-
-    def sink(self, job: MirrorJob) -> EventSink:
-        """Return where the events of a job go."""
-        return self.of(job).tell
-
-    def close(self) -> None:
-        """Close the reporters of all jobs."""
-        for each in self._of_jobs.values():
-            each.close()
-
-
-@contextmanager
-def _job_reporters(verbosity: Verbosity, log: LogFile | None) -> Iterator[_JobReporters]:
-    reporters = _JobReporters(verbosity, log)
-    try:
-        yield reporters
-    finally:
-        reporters.close()
-
-
 def _log_of(file: MirrorFile) -> LogFile | None:
     return LogFile(file.settings["log"]) if "log" in file.settings else None
 
@@ -175,9 +130,10 @@ def _run(file: MirrorFile, jobs: Sequence[MirrorJob], verbosity: Verbosity) -> i
         if log is not None:
             log.write(line)
         if sys.stderr.isatty() and verbosity.level >= 0:
-            to_stderr(f"cxrsync: {line}")
+            with reporters.beside():
+                to_stderr(f"cxrsync: {line}")
 
-    with _job_reporters(verbosity, log) as reporters:
+    with JobReporters(verbosity.level, log) as reporters:
         result = asyncio.run(_run_jobs(file, jobs, reporters, write))
     if result is None:
         return ExitCode.LIMIT
@@ -195,19 +151,22 @@ def _run(file: MirrorFile, jobs: Sequence[MirrorJob], verbosity: Verbosity) -> i
 
 
 async def _run_jobs(
-    file: MirrorFile, jobs: Sequence[MirrorJob], reporters: _JobReporters, write: Write
+    file: MirrorFile, jobs: Sequence[MirrorJob], reporters: JobReporters, write: Write
 ) -> MirrorResult | None:
     """Run the jobs of ``file``, with what surrounds them. Return None if a hook skips them."""
-    with obeying_signals(TerminalPrompt(), reporters.of(file.jobs[0])) as cancel:
+    with obeying_signals(TerminalPrompt(), reporters) as cancel:
         notifier = Notifier(notifications_of(file.settings), jobs, write, cancel)
+        reporters.tell(Phase(Activity.NOTIFYING, "before the jobs"))
         if not await notifier.begin():
             return None
         began = time()
         result = await run_jobs(file.jobs, reporters.sink, cancel)
         # Before the hook, which may send them.
+        reporters.tell(Phase(Activity.REPORTING))
         warnings = await run_in_thread(lambda: list(write_reports(file, jobs, result, began)))
         for warning in warnings:
             write(f"warning: {warning}")
+        reporters.tell(Phase(Activity.NOTIFYING, "after the jobs"))
         await notifier.end(result)
         return result
 
@@ -246,7 +205,7 @@ def _check(file: MirrorFile, verbosity: Verbosity) -> int:
 
 async def _check_job(job: MirrorJob, verbosity: Verbosity) -> JobCheck:
     with (
-        Reporters(verbosity.level, json_to=None, progress="auto") as reporters,
+        Reporters(verbosity.level, progress="auto", label=job.name) as reporters,
         obeying_signals(TerminalPrompt(), reporters) as cancel,
     ):
         return await check_job(job, reporters.tell, cancel)
@@ -255,9 +214,9 @@ async def _check_job(job: MirrorJob, verbosity: Verbosity) -> JobCheck:
 def _init(file: MirrorFile, verbosity: Verbosity) -> int:
     codes = [ExitCode.COMPLETE]
     for job in file.jobs:
-        reporters = Reporters(verbosity.level, json_to=None, progress="tree")
         try:
-            tree = asyncio.run(init(job, reporters.tell))
+            with Reporters(verbosity.level) as reporters:
+                tree = asyncio.run(init(job, reporters.tell))
         except CxrsyncError as problem:
             say_error(problem)
             codes.append(problem.exit_code)

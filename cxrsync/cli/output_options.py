@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrsync.cli.main import Verbosity, say_error
+from cxrsync.errors import OutputLost
 from cxrsync.ui.log_file import LogFile
 from cxrsync.ui.log_lines import LineReporter, ProgressLines
 from cxrsync.ui.reporters import Reporters, SummaryReporter
@@ -37,7 +38,7 @@ def reporting(verbosity: Verbosity, output: OutputOptions) -> Iterator[Reporters
     """Yield the reporters that the options ask for, until the end of the command.
 
     Raises: OutputLost if the log or the summary cannot be written at the beginning. If that happens
-    later, the command goes on, and says so at its end.
+    later, it is said, the command goes on, and its exit code shows it.
     """
     log = None if output.log_file is None else LogFile(output.log_file)
     if log is not None:
@@ -54,13 +55,17 @@ def reporting(verbosity: Verbosity, output: OutputOptions) -> Iterator[Reporters
         every=output.progress_interval,
     ) as reporters:
         if log is not None:
+            log.on_loss(lambda lost: _say_loss(lost, verbosity, reporters))
             reporters.add(LineReporter(log.write, verbose=verbosity.level > 0))
             reporters.add(ProgressLines(log.write, output.progress_interval, stamped=False))
             reporters.add(SummaryReporter(log.write))
         if summary is not None:
+            summary.on_loss(lambda lost: _say_loss(lost, verbosity, reporters))
             reporters.add(summary)
         yield reporters
-    if summary is not None and summary.lost is not None:
-        say_error(summary.lost)
-    if log is not None and log.lost is not None:
-        say_error(log.lost)
+
+
+def _say_loss(lost: OutputLost, verbosity: Verbosity, reporters: Reporters) -> None:
+    verbosity.lost_code = lost.exit_code
+    with reporters.beside():
+        say_error(lost)

@@ -30,6 +30,7 @@ from cxrsync.errors import CxrsyncError, UsageError, worst_of
 from cxrsync.events import Event, EventSink, Finished, RunSummary
 from cxrsync.operations.pull import Scope
 from cxrsync.operations.pull import pull as run_pull
+from cxrsync.progress_events import Activity, Phase
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.reporters import Reporters
 
@@ -109,7 +110,9 @@ def _pull_and_report(job: Job, verbosity: Verbosity, output: OutputOptions, file
         code = pull_job(job, verbosity, output, listen=listen).exit_code
     finally:
         try:
-            _write_report(job, file, summary, began)
+            with Reporters(verbosity.level) as reporters:
+                reporters.tell(Phase(Activity.REPORTING))
+                _write_report(job, file, summary, began)
         except CxrsyncError as problem:
             say_error(problem)
             report_error = problem
@@ -147,7 +150,7 @@ async def _run(
         reporters.tell(event)
         listen(event)
 
-    prompt = TerminalPrompt()
+    prompt = TerminalPrompt(tell)
     with obeying_signals(prompt, reporters) as cancel:
         async with opened(open_source(job, tell, prompt)) as source:
             return await run_pull(job, source, tell, cancel, Scope(frozenset(distrust)))

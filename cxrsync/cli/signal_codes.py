@@ -21,6 +21,8 @@ CODES = {
 STOPPED_AT_ONCE = (
     "stopped at once. Nothing that was downloaded is lost: run the same command again to go on."
 )
+# Of commands that only read.
+NOTHING_CHANGED = "nothing was changed"
 # A person, or a batch system that waits no longer, sends these twice. SIGHUP comes twice anyway:
 # from the shell and from the terminal.
 STOP_AT_ONCE = frozenset({signal.SIGINT, signal.SIGTERM})

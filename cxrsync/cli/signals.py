@@ -7,20 +7,31 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
-from cxrsync.cancellation import CancelToken
+from cxrsync.cancellation import STATE_IS_SAVED, CancelToken
 from cxrsync.cli.signal_codes import CODES, STOP_AT_ONCE, STOPPED_AT_ONCE, is_ignored
 from cxrsync.errors import ExitCode, Stopped
-from cxrsync.events import Notice
+from cxrsync.events import Event, Notice
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.console import to_stderr
-from cxrsync.ui.reporters import Reporters
+
+
+class Teller(Protocol):
+    """Shows events, and nothing any more once it is closed."""
+
+    def tell(self, event: Event) -> None: ...
+
+    def close(self) -> None: ...
 
 
 @contextmanager
-def obeying_signals(prompt: TerminalPrompt, reporters: Reporters) -> Iterator[CancelToken]:
-    """Let signals cancel the yielded token. Must be called inside a running event loop."""
-    cancel = CancelToken()
+def obeying_signals(
+    prompt: TerminalPrompt, reporters: Teller, safe: str = STATE_IS_SAVED
+) -> Iterator[CancelToken]:
+    """Let signals cancel the yielded token. Must be called inside a running event loop. ``safe``:
+    see :class:`CancelToken`."""
+    cancel = CancelToken(safe)
     loop = asyncio.get_running_loop()
 
     def on_signal(number: signal.Signals, code: ExitCode) -> None:
@@ -30,13 +41,14 @@ def obeying_signals(prompt: TerminalPrompt, reporters: Reporters) -> Iterator[Ca
             # the disk stays valid.
             reporters.close()
             to_stderr("")  # the cursor may be behind a question
-            to_stderr(f"cxrsync: {STOPPED_AT_ONCE}")
+            to_stderr(f"cxrsync: {_stopped_at_once(cancel.safe)}")
             os._exit(code)
         if is_second:
             return
         cancel.request(code)
         again = "repeat the signal" if number in STOP_AT_ONCE else "SIGTERM or Ctrl-C"
-        reporters.tell(Notice(f"{number.name}: saving the state; {again} to stop at once"))
+        ends = "saving the state" if cancel.safe == STATE_IS_SAVED else "stopping"
+        reporters.tell(Notice(f"{number.name}: {ends}; {again} to stop at once"))
 
     obeyed = [number for number in CODES if not is_ignored(number)]
     before = {number: signal.getsignal(number) for number in obeyed}
@@ -69,3 +81,9 @@ def raising_at_signals() -> Iterator[None]:
     finally:
         for number in obeyed:
             signal.signal(number, before[number])
+
+
+def _stopped_at_once(safe: str) -> str:
+    if safe == STATE_IS_SAVED:
+        return STOPPED_AT_ONCE
+    return f"stopped at once; {safe}. Run the same command again to go on."

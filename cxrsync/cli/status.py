@@ -20,6 +20,7 @@ from cxrsync.dataset.version import find_target
 from cxrsync.errors import CxrsyncError, ExitCode, UsageError
 from cxrsync.operations.proof_ages import ProofAges
 from cxrsync.operations.tree_status import tree_status
+from cxrsync.progress_events import Activity, Phase
 from cxrsync.sanitize import printable, reason_of, without_secrets
 from cxrsync.ui.reporters import Reporters
 
@@ -56,8 +57,9 @@ def status(
             everything=everything,
             with_report=file is not None,
         )
-    if file is not None and found.report is not None:
-        write_report(file, found.report)
+        if file is not None and found.report is not None:
+            reporters.tell(Phase(Activity.REPORTING))
+            write_report(file, found.report)
     if as_json:
         verbosity.output.write(json.dumps(found.as_json()) + "\n")
         return ExitCode.COMPLETE

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from cxrsync.demo.server.behaviour import ServerBehaviour
 from cxrsync.demo.server.server import MiniPhysioNet
 
 _MAX_SECONDS_UNTIL_KILL = 60.0
+_MAX_SECONDS_UNTIL_END = 5.0
 
 
 # Paths in JSON's quotes, which are YAML's, too.
@@ -110,19 +112,21 @@ def run_walkthrough(setup: DemoSetup, write: Callable[[str], None]) -> int:
     write("$ cxrsync pull --jpg --shard p10")
     first = setup.start(*pull)
     deadline = time.monotonic() + _MAX_SECONDS_UNTIL_KILL
-    while request_log.snapshot().bytes_sent < whole / 2 and first.poll() is None:
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.02)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
+    try:
+        while request_log.snapshot().bytes_sent < whole / 2 and first.poll() is None:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.02)
+        first.send_signal(signal.SIGKILL)
+    finally:
+        _wait_for(first)
     half = request_log.snapshot()
     write("")
     write(f"  killed with SIGKILL half-way: the server has sent {half.bytes_sent:,} bytes in")
     write(f"  {half.requests} requests, with {half.password_checks} password check")
     write("")
     write("$ cxrsync pull --jpg --shard p10      # the same command again")
-    code = setup.start(*pull).wait()
+    code = _wait_for(setup.start(*pull))
     done = request_log.snapshot()
     images = sum(count.bytes_sent for path, count in done.by_path.items() if path.endswith(".jpg"))
     write("")
@@ -130,4 +134,16 @@ def run_walkthrough(setup: DemoSetup, write: Callable[[str], None]) -> int:
     write(f"  the kill cost {max(0, images - whole):,} bytes")
     write("")
     write("$ cxrsync verify --jpg")
-    return setup.start("verify", "--jpg").wait() or code
+    return _wait_for(setup.start("verify", "--jpg")) or code
+
+
+def _wait_for(process: subprocess.Popen[bytes]) -> int:
+    """Return the exit code of a command. It has ended, also after Ctrl-C, which it gets, too."""
+    try:
+        return process.wait()
+    finally:
+        if process.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_MAX_SECONDS_UNTIL_END)
+            process.terminate()
+            process.wait()

@@ -87,7 +87,7 @@ def explain(problem: BaseException, cancel: CancelToken) -> BaseException | None
     if isinstance(error, CxrsyncError):
         stopped = Stopped(f"stopped as asked, but: {reason_of(error)}", next_step=error.next_step)
     else:
-        stopped = Stopped("stopped as asked; the state is saved")
+        stopped = Stopped(f"stopped as asked; {cancel.safe}")
     stopped.exit_code = cancel.code
     return stopped
 

@@ -16,7 +16,6 @@ from cxrsync.config.job import SourceConfig, TransferLimits
 from cxrsync.errors import AccessDenied, SourceError
 from cxrsync.events import EventSink, Notice, SigningIn
 from cxrsync.model import MANIFEST_NAME, RemotePath
-from cxrsync.progress_events import Resumed, Suspended
 from cxrsync.sources import credentials
 from cxrsync.sources.base import Answer, BodyEnd, Opened
 from cxrsync.sources.http import responses
@@ -130,23 +129,13 @@ class PhysioNet:
 
     async def _find_credentials(self) -> credentials.Credentials:
         host = self._base.host or ""
-        ask = None if self._ask is None else self._ask_alone
         found = await asyncio.to_thread(
-            lambda: credentials.find(host, self._origin.user, ask=ask, port=self._base.port)
+            lambda: credentials.find(host, self._origin.user, ask=self._ask, port=self._base.port)
         )
         self._emit(SigningIn(found.username, found.found_in))
         for warning in found.warnings:
             self._emit(Notice(warning))
         return found
-
-    def _ask_alone(self, host: str, user: str | None) -> credentials.Credentials | None:
-        """Ask a person, while nothing else is written to the terminal."""
-        assert self._ask is not None
-        self._emit(Suspended(asks=True))
-        try:
-            return self._ask(host, user)
-        finally:
-            self._emit(Resumed())
 
     def _explained(
         self, refused: SourceError, response: aiohttp.ClientResponse, ref: RemotePath

@@ -5,48 +5,48 @@ from __future__ import annotations
 import getpass
 import sys
 import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from cxrsync.events import EventSink
+from cxrsync.progress_events import Resumed, Suspended
 from cxrsync.sources.credentials import Credentials
 
 
 class TerminalPrompt:
-    """Asks on the terminal, if there is one. A signal handler may abandon the question."""
+    """Asks on the terminal, if there is one. A signal handler may abandon the question.
 
-    def __init__(self) -> None:
+    ``emit`` gets Suspended before a question and Resumed after it: nothing else is written to the
+    terminal meanwhile.
+    """
+
+    def __init__(self, emit: EventSink = lambda _event: None) -> None:
+        self._emit = emit
         self._before: list[Any] | None = None
 
     def __call__(self, host: str, user: str | None) -> Credentials | None:
         """Ask, as :data:`cxrsync.sources.credentials.Ask` says. Blocks: call it in a thread."""
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if not _has_terminal():
             return None
-        self._before = termios.tcgetattr(sys.stdin)
-        try:
-            if user is None:
-                sys.stderr.write(f"User name for {host}: ")
-                sys.stderr.flush()
-                user = sys.stdin.readline().strip()
-            if not user:
+        with self._asking():
+            try:
+                user = user or _answer(f"User name for {host}: ")
+                if not user:
+                    return None
+                question = f"Password of {user} for {host}: "
+                password = getpass.getpass(question, stream=sys.stderr)
+            except EOFError:  # Ctrl-D
                 return None
-            password = getpass.getpass(f"Password of {user} for {host}: ", stream=sys.stderr)
-        except EOFError:  # Ctrl-D
-            return None
-        finally:
-            self._before = None
         return Credentials(user, password, "the terminal") if password else None
 
     def confirm(self, question: str) -> bool | None:
         """Ask a question, and return whether the answer is yes; None if nobody can be asked.
         Blocks: call it in a thread."""
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if not _has_terminal():
             return None
-        self._before = termios.tcgetattr(sys.stdin)
-        try:
-            sys.stderr.write(f"{question} [y/N] ")
-            sys.stderr.flush()
-            return sys.stdin.readline().strip().casefold() in {"y", "yes"}
-        finally:
-            self._before = None
+        with self._asking():
+            return _answer(f"{question} [y/N] ").casefold() in {"y", "yes"}
 
     def abandon(self) -> bool:
         """Restore the terminal (with its echo). Return False if no question is open.
@@ -57,3 +57,23 @@ class TerminalPrompt:
             return False
         termios.tcsetattr(sys.stdin, termios.TCSANOW, self._before)
         return True
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        self._emit(Suspended(asks=True))
+        self._before = termios.tcgetattr(sys.stdin)
+        try:
+            yield
+        finally:
+            self._before = None
+            self._emit(Resumed())
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _answer(question: str) -> str:
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()

@@ -8,8 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import islice
 from typing import Any, TextIO, cast
 
@@ -79,14 +79,20 @@ class Output:
                 raise
         return self._is_read
 
-    def write_lines(self, lines: Iterable[str]) -> bool:
+    def write_lines(
+        self,
+        lines: Iterable[str],
+        beside: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> bool:
         """Write each of ``lines`` with a newline. Returns False once nothing more can be written.
 
-        Programs get the lines unchanged; on a terminal, control characters are escaped.
+        Programs get the lines unchanged; on a terminal, control characters are escaped, and
+        ``beside`` surrounds each write, so that no bar is there meanwhile.
         """
         lines = map(printable, lines) if self.is_terminal else iter(lines)
         while self._is_read and (batch := list(islice(lines, _LINES_AT_A_TIME))):
-            self.write("\n".join(batch) + "\n")
+            with beside() if self.is_terminal else nullcontext():
+                self.write("\n".join(batch) + "\n")
         return self._is_read
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from cxrsync.clock import time_stamp
@@ -17,7 +18,7 @@ _MODE = 0o600  # names of files are ids of patients
 def _next_step(problem: OSError) -> str:
     missing = isinstance(problem, FileNotFoundError | NotADirectoryError)
     remedy = "create its folder" if missing else remedy_of(problem)
-    return f"{remedy[0].upper()}{remedy[1:]}. The jobs were run all the same."
+    return f"{remedy[0].upper()}{remedy[1:]}. Everything else is done all the same."
 
 
 class LogFile:
@@ -29,7 +30,12 @@ class LogFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._tell: Callable[[OutputLost], None] = lambda _lost: None
         self.lost: OutputLost | None = None
+
+    def on_loss(self, tell: Callable[[OutputLost], None]) -> None:
+        """Call ``tell`` once, when the first line is lost."""
+        self._tell = tell
 
     def write(self, line: str) -> None:
         """Append one line. Newlines and control characters in it are escaped."""
@@ -47,7 +53,9 @@ class LogFile:
             finally:
                 os.close(descriptor)
         except OSError as problem:
-            self.lost = self.lost or OutputLost(
-                f"the log {self._path} cannot be written: {reason_of(problem)}",
-                next_step=_next_step(problem),
-            )
+            if self.lost is None:
+                self.lost = OutputLost(
+                    f"the log {self._path} cannot be written: {reason_of(problem)}",
+                    next_step=_next_step(problem),
+                )
+                self._tell(self.lost)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Protocol, Self
 
 from cxrsync.events import Event, Finished
@@ -42,10 +44,14 @@ class SummaryReporter:
 
     def listen(self, event: Event) -> None:
         if isinstance(event, Finished) and (text := as_text(event.summary)):
-            for line in text.split("\n"):
-                self._write(line)
+            self.say(text.split("\n"))
             if self._hints and (hint := next_command(event.summary)):
                 self._write(hint)
+
+    def say(self, lines: Iterable[str]) -> None:
+        """Write the summary of a command that has no such event."""
+        for line in lines:
+            self._write(line)
 
     def tick(self) -> None:
         """Do nothing: the summary is the last event."""
@@ -65,21 +71,23 @@ class Reporters:
         self,
         verbosity: int,
         *,
-        json_to: Output | None,
-        progress: str,
+        json_to: Output | None = None,
+        progress: str = "tree",
         every: float = PROGRESS_SECONDS,
+        label: str = "",
     ) -> None:
         """Make the reporters for ``--progress`` and ``--json``.
 
         ``verbosity``: -1 quiet, 0 normal, 1 verbose. ``json_to``: the output of ``--json``, or
         None. ``progress``: auto, bar, log or none; or tree, for a command that prints a list: as
         auto, with few lines beside it. ``every``: the seconds between two lines of progress in a
-        log.
+        log. ``label``: what the bar is of, where that is not obvious.
         """
         # The ticker's thread and the command's own take turns. A signal may interrupt the latter.
         self._lock = threading.RLock()
-        self._ticker = Ticker(self._tick)
+        self._ticker = Ticker(self.tick)
         self._reporters: list[Reporter] = [] if json_to is None else [JsonReporter(json_to)]
+        self._bar: BarReporter | None = None
         if verbosity < 0:
             return
         verbose, is_list = verbosity > 0, progress == "tree"
@@ -87,12 +95,16 @@ class Reporters:
         def lines(write: Callable[[str], None]) -> Reporter:
             return TreeReporter(write) if is_list else LineReporter(write, verbose=verbose)
 
+        is_terminal = sys.stderr.isatty()
         if progress == "auto" or is_list:
-            progress = "bar" if sys.stderr.isatty() else "log"
-        if progress == "bar":
-            self._reporters.append(BarReporter(sys.stderr, lines, verbose=verbose))
-        elif progress == "log":
-            self._reporters += [lines(to_stderr), ProgressLines(to_stderr, every, verbose=verbose)]
+            progress = "bar" if is_terminal else "log"
+        is_dumb = is_terminal and os.environ.get("TERM") == "dumb"
+        if progress == "bar" and not is_dumb:
+            self._bar = BarReporter(sys.stderr, lines, verbose=verbose, label=label)
+            self._reporters.append(self._bar)
+        elif progress in {"bar", "log"}:
+            shown = ProgressLines(to_stderr, every, verbose=verbose, each_phase=is_dumb)
+            self._reporters += [lines(to_stderr), shown]
         self._reporters.append(SummaryReporter(to_stderr, hints=True))
 
     def __enter__(self) -> Self:
@@ -117,17 +129,30 @@ class Reporters:
             if isinstance(reporter, JsonReporter | SummaryFile):
                 reporter.say_summary(fields)
             elif isinstance(reporter, SummaryReporter):
-                for line in lines:
-                    to_stderr(line)
+                reporter.say(lines)
 
         self._each(write)
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Let the block write to the terminal: meanwhile nothing else is written there."""
+        with self._lock:
+            self.hide()
+            yield
+
+    def hide(self) -> None:
+        """Remove the bar until the next event or tick."""
+        with self._lock, suppress(OSError):
+            if self._bar is not None:
+                self._bar.hide()
 
     def close(self) -> None:
         """Close every reporter, such as the bar. What is told later is still written."""
         self._ticker.stop()
         self._each(lambda reporter: reporter.close())
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """Let every reporter show what has changed with time."""
         self._each(lambda reporter: reporter.tick())
 
     def _each(self, act: Callable[[Reporter], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from cxrsync.disk_remedies import remedy_of
@@ -20,6 +21,7 @@ class SummaryFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._tell: Callable[[OutputLost], None] = lambda _lost: None
         self.lost: OutputLost | None = None
 
     def check(self) -> None:
@@ -27,6 +29,10 @@ class SummaryFile:
         self._append(b"")
         if self.lost is not None:
             raise self.lost
+
+    def on_loss(self, tell: Callable[[OutputLost], None]) -> None:
+        """Call ``tell`` if the summary is lost."""
+        self._tell = tell
 
     def listen(self, event: Event) -> None:
         if isinstance(event, Finished):
@@ -50,7 +56,8 @@ class SummaryFile:
             finally:
                 os.close(descriptor)
         except OSError as problem:
-            self.lost = self.lost or OutputLost(
+            self.lost = OutputLost(
                 f"the summary cannot be written to {self._path}: {reason_of(problem)}",
                 next_step=f"{remedy_of(problem).capitalize()}. No downloaded file is lost.",
             )
+            self._tell(self.lost)

@@ -23,6 +23,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from e2e import beats
+
 _PR_SET_CHILD_SUBREAPER = 36
 _MAX_ORDER = 1 << 20
 # What an interpreter, or the loader, reads before the first line of Python.
@@ -131,6 +133,7 @@ def _begin(order: Mapping[str, Any]) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
     os.environ.clear()
     os.environ.update(order["environment"])
+    beats.begin(order["environment"])
     words: Sequence[str] = order["words"]
     sys.argv = ["cxrsync", *words]
 

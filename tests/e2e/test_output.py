@@ -1,6 +1,7 @@
 """Output that cannot be written: what a command does is done all the same, and it says so."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 from e2e.stage import JPG, PATIENCE, VERSION, Ended, Machine, fingerprint
 
 from cxrsync.demo.server.server import MiniPhysioNet
+from cxrsync.ui.log_file import LogFile
 
 MakeMachine = Callable[[MiniPhysioNet], Machine]
 
@@ -199,6 +201,33 @@ def test_a_log_file_that_cannot_be_written_ends_the_command_before_it_begins(
     assert done.code == 7
     assert str(log) in done.err
     assert not machine.dest.exists()
+
+
+@pytest.mark.parametrize("words", ["pull --jpg --shard p10", "verify --jpg"])
+def test_a_log_file_that_is_lost_on_the_way_is_said_once_and_stops_nothing(
+    words: str, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder is removed after the first line."""
+    if words.startswith("verify"):
+        assert machine.pull("--jpg", "--shard", "p10").code == 0
+    log = tmp_path / "folder" / "log"
+    log.parent.mkdir()
+    write = LogFile.write
+
+    def write_and_lose(self: LogFile, line: str) -> None:
+        write(self, line)
+        shutil.rmtree(log.parent, ignore_errors=True)
+
+    monkeypatch.setattr(LogFile, "write", write_and_lose)
+    options = ["--log-file", str(log), "--summary-file", str(log.with_name("summaries"))]
+    done = machine.run(*words.split(), *options)
+    assert done.code == 7, done.err
+    assert done.err.count(f"the log {log} cannot be written") == 1
+    assert done.err.count("the summary cannot be written to") == 1
+    assert "Everything else is done all the same" in done.err
+    assert "create its folder" in done.err.casefold()
+    assert "complete and verified" in done.err or " good " in done.err
+    assert machine.run("verify", "--jpg").code == 0
 
 
 def test_verify_names_extra_files(machine: Machine) -> None:

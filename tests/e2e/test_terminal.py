@@ -4,10 +4,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from e2e.stage import PATIENCE, Machine
+from e2e import beats
+from e2e.command_line import cxrsync
+from e2e.stage import JOB_DEFAULTS, PATIENCE, Machine
 from e2e.terminal import Terminal, watch
 
 from cxrsync.demo.server.server import MiniPhysioNet
@@ -17,6 +20,7 @@ MakeMachine = Callable[[MiniPhysioNet], Machine]
 Open = Callable[..., Terminal]
 SLOW = 6_000
 SILENCE = 2.0
+LASTS = 2.6
 
 
 @pytest.fixture
@@ -40,19 +44,83 @@ def drawn(terminal: Terminal) -> list[str]:
     return [line for line in terminal.lines if line.lstrip(" 0123456789")[:1] == "%"]
 
 
-def test_no_command_is_silent_for_two_seconds_on_a_slow_line(open_terminal: Open) -> None:
-    """Each of them fetches the manifest for more than two seconds. (The silence of a process
-    counts from its start: the interpreter's own is in it.)"""
-    terminals = [
-        open_terminal("pull --jpg --split test"),
-        open_terminal("pull --jpg --split test --dry-run"),
-        open_terminal("ls --jpg --frontal"),
-        open_terminal("diff --jpg 2.0.0 2.1.0"),
-    ]
-    watch(*terminals, seconds=7)
-    for terminal in terminals:
-        assert terminal.longest_silence() < SILENCE, terminal.seen
-        assert any("manifest" in line for line in drawn(terminal)), terminal.text
+@dataclass(frozen=True)
+class Case:
+    """A command that lasts. ``answers``: what is typed, question by question; ``is_here``: it is
+    about a tree that is complete, on a slow disk."""
+
+    words: str
+    answers: tuple[tuple[str, str], ...] = ()
+    is_here: bool = False
+
+
+LASTING = (
+    Case("pull --jpg --shard p10 --no-tables"),
+    Case("pull --jpg --split test --dry-run"),
+    Case("ls --jpg --frontal"),
+    Case("diff --jpg 2.0.0 2.1.0"),
+    Case("head metadata --jpg"),
+    Case("info mimic-cxr-jpg"),
+    Case("access"),
+    Case("whoami"),
+    Case("login --netrc", (("Password of demo", "demo-password"),)),
+    Case("mirror jobs.yaml"),
+    Case("mirror --check jobs.yaml"),
+    Case("status --jpg", is_here=True),
+    Case("verify --jpg", is_here=True),
+    Case("verify --jpg --scrub 1s", is_here=True),
+    Case("info", is_here=True),
+    Case("demo --serve --patients 20000 --dir ."),
+)
+
+
+def test_no_command_is_silent_for_two_seconds_and_each_says_at_ctrl_c_how_to_go_on(
+    serve: Serve, make_machine: MakeMachine, tmp_path: Path
+) -> None:
+    """Each answer of the server takes so long that only the command itself can say something."""
+    quick, slow = make_machine(serve()), make_machine(serve(rate=SLOW, latency=1.4))
+    here, marked = tmp_path / "here", tmp_path / "marked"
+    variables = slow.variables()
+    for dest, words in (
+        (here, ["pull", "--jpg", "--shard", "p10", "--no-tables"]),
+        (marked, ["mirror", "--init", write_jobs(tmp_path)]),
+    ):
+        done = cxrsync(words, {**quick.variables(), "CXRSYNC_DEST": str(dest)})
+        assert done.code == 0, done
+    with ExitStack() as stack:
+        running = []
+        for number, case in enumerate(LASTING):
+            folder, record = tmp_path / f"{number}", tmp_path / f"{number}.beats"
+            folder.mkdir()
+            dest = here if case.is_here else marked if "mirror" in case.words else folder
+            written = beats.recorded(
+                record, seconds=LASTS, slow_disk=here if case.is_here else None
+            )
+            terminal = Terminal(
+                case.words.replace("jobs.yaml", str(tmp_path / "jobs.yaml")).split(),
+                {**variables, "CXRSYNC_DEST": str(dest), "HOME": str(folder), **written},
+                cwd=folder,
+            )
+            stack.callback(terminal.close)
+            terminal.answers = list(case.answers)
+            running.append((case, terminal, record))
+        watch(*(terminal for _case, terminal, _record in running), seconds=PATIENCE)
+        silences = {
+            case.words: beats.seconds_of_silence(record) for case, _terminal, record in running
+        }
+        for case, terminal, _record in running:
+            assert max(map(len, drawn(terminal)), default=0) < 80, case
+            assert terminal.answers == []
+            assert terminal.process.returncode == 130, terminal.text
+            assert "un the same command again" in terminal.lines[-1], terminal.text
+    assert {words: each for words, each in silences.items() if each[0] >= SILENCE} == {}
+    assert {words: each for words, each in silences.items() if each[1] < LASTS} == {}
+
+
+def write_jobs(folder: Path) -> str:
+    file = folder / "jobs.yaml"
+    file.write_text(JOB_DEFAULTS + "jobs:\n  - {name: jpg, jpg: true, shard: p10}\n")
+    return str(file)
 
 
 def test_the_bar_fits_the_terminal_and_follows_a_resize(open_terminal: Open) -> None:
@@ -76,16 +144,37 @@ def test_the_bar_fits_the_terminal_and_follows_a_resize(open_terminal: Open) -> 
     assert max(map(len, later)) < 50
 
 
-def test_ctrl_c_at_a_prompt_says_that_nothing_is_lost(open_terminal: Open) -> None:
-    terminal = open_terminal("pull --jpg --shard p10", PHYSIONET_PASSWORD="")
+QUESTIONS = (
+    ("pull --jpg --shard p10", "Password of demo", "Nothing that was downloaded is lost"),
+    ("pull --jpg --dry-run", "Password of demo", "Nothing that was downloaded is lost"),
+    ("ls --jpg", "Password of demo", "Nothing that was downloaded is lost"),
+    ("access", "Password of demo", "nothing was changed"),
+    ("login --netrc", "Password of demo", "nothing was stored"),
+    ("login", "[y/N]", "nothing was stored"),
+)
+
+
+def test_nothing_is_drawn_over_a_question_and_ctrl_c_there_says_what_is_safe(
+    open_terminal: Open,
+) -> None:
+    running = [
+        (open_terminal(words, PHYSIONET_PASSWORD=""), question, safe)
+        for words, question, safe in QUESTIONS
+    ]
+    terminals = [terminal for terminal, _question, _safe in running]
     deadline = time.monotonic() + PATIENCE
-    while "Password of demo" not in terminal.text:
-        assert time.monotonic() < deadline
-        watch(terminal, seconds=0.2)
-    asked = terminal.text
-    watch(terminal, seconds=1.5)
-    assert terminal.text == asked  # nothing is drawn over the question
-    terminal.process.send_signal(signal.SIGINT)
-    watch(terminal, seconds=PATIENCE)
-    assert terminal.process.returncode == 130
-    assert "Nothing that was downloaded is lost" in terminal.lines[-1]
+    while not all(question in terminal.text for terminal, question, _safe in running):
+        assert time.monotonic() < deadline, [terminal.text for terminal in terminals]
+        watch(*terminals, seconds=0.2)
+    asked = [terminal.text for terminal in terminals]
+    watch(*terminals, seconds=1.5)
+    assert [terminal.text for terminal in terminals] == asked
+    assert [terminal.echoes for terminal in terminals] == [False] * 5 + [True]
+    for terminal in terminals:
+        terminal.process.send_signal(signal.SIGINT)
+    watch(*terminals, seconds=PATIENCE)
+    for terminal, _question, safe in running:
+        assert terminal.process.returncode == 130
+        assert safe in terminal.lines[-1]
+        assert "un the same command again" in terminal.lines[-1]
+        assert terminal.echoes
