@@ -240,14 +240,18 @@ def _last_resort(problem: Exception, *, traced: bool) -> int:
 
 def say_error(problem: Exception, *, traced: bool = False) -> None:
     """Print an error and its next step to stderr; with ``traced``, its traceback first."""
+    for line in trace(problem) if traced else ():
+        to_stderr(line)
+    for line in error_lines(problem):
+        to_stderr(line)
+
+
+def error_lines(problem: Exception) -> list[str]:
+    """Return what a person is told of an error."""
     what = without_secrets(reason_of(problem))
     if isinstance(problem, CxrsyncError):
         next_step = without_secrets(problem.next_step)
     else:
         what = f"unexpected {what}. Nothing that was downloaded is lost."
         next_step = "Run the command again with `cxrsync --debug` and report the traceback."
-    for line in trace(problem) if traced else ():
-        to_stderr(line)
-    to_stderr(f"cxrsync: {what}")
-    for line in next_step.split("\n") if next_step else ():
-        to_stderr(line)
+    return [f"cxrsync: {what}", *(next_step.split("\n") if next_step else ())]

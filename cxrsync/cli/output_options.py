@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxrsync.cli.main import Verbosity, say_error
-from cxrsync.errors import OutputLost
+from cxrsync.cli.main import Verbosity, error_lines, say_error
+from cxrsync.errors import CxrsyncError, OutputLost
 from cxrsync.ui.log_file import LogFile
 from cxrsync.ui.log_lines import LineReporter, ProgressLines
 from cxrsync.ui.reporters import Reporters, SummaryReporter
@@ -62,7 +62,13 @@ def reporting(verbosity: Verbosity, output: OutputOptions) -> Iterator[Reporters
         if summary is not None:
             summary.on_loss(lambda lost: _say_loss(lost, verbosity, reporters))
             reporters.add(summary)
-        yield reporters
+        try:
+            yield reporters
+        except CxrsyncError as problem:
+            if log is not None:
+                for line in error_lines(problem):
+                    log.write(line)
+            raise
 
 
 def _say_loss(lost: OutputLost, verbosity: Verbosity, reporters: Reporters) -> None:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -191,6 +192,16 @@ def test_a_log_file_has_what_is_said_each_line_with_its_time(
     assert log.stat().st_mode & 0o777 == 0o600
     assert machine.run("verify", "--jpg", "--log-file", str(log)).code == 0
     assert len(log.read_text().splitlines()) > len(lines)
+
+
+def test_a_log_file_says_why_a_run_has_ended(machine: Machine, tmp_path: Path) -> None:
+    log = tmp_path / "pull.log"
+    done = replace(machine, environment={"PHYSIONET_PASSWORD": "wrong"}).run(
+        "pull", "--jpg", "--shard", "p10", "--log-file", str(log)
+    )
+    assert done.code == 3
+    said = [line.partition(" ")[2] for line in log.read_text().splitlines()]
+    assert said[-2:] == done.err.splitlines()[-2:]
 
 
 def test_a_log_file_that_cannot_be_written_ends_the_command_before_it_begins(

@@ -1,16 +1,22 @@
 """What a person sees on a terminal: never two seconds without a word, at every width."""
 
+import os
+import shlex
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from shutil import which
 
 import pytest
 from e2e import beats
 from e2e.command_line import cxrsync
-from e2e.stage import JOB_DEFAULTS, PATIENCE, Machine
+from e2e.stage import JOB_DEFAULTS, PATIENCE, Machine, wait_until
 from e2e.terminal import Terminal, watch
 
 from cxrsync.demo.server.server import MiniPhysioNet
@@ -19,14 +25,17 @@ Serve = Callable[..., MiniPhysioNet]
 MakeMachine = Callable[[MiniPhysioNet], Machine]
 Open = Callable[..., Terminal]
 SLOW = 6_000
-SILENCE = 2.0
+MODERATE = 20_000
+# Two seconds, less the start of an interpreter, which a forked process does not have.
+SILENCE = 1.6
 LASTS = 2.6
 
 
 @pytest.fixture
 def open_terminal(serve: Serve, make_machine: MakeMachine, tmp_path: Path) -> Iterator[Open]:
-    """Starts a command on a terminal, with a tree of its own, against a server of 6 kB/s."""
-    machine = make_machine(serve(rate=SLOW))
+    """Starts a command on a terminal, with a tree of its own, against a server that is no faster
+    than a few seconds allow."""
+    machine = make_machine(serve(rate=MODERATE))
     with ExitStack() as stack:
 
         def start(words: str, *, columns: int = 80, **environment: str) -> Terminal:
@@ -142,6 +151,36 @@ def test_the_bar_fits_the_terminal_and_follows_a_resize(open_terminal: Open) -> 
     later = drawn(widest)[before:]
     assert later
     assert max(map(len, later)) < 50
+
+
+@pytest.mark.skipif(which("tmux") is None, reason="tmux is not installed")
+def test_tmux_shows_one_bar_however_it_is_resized(
+    serve: Serve, make_machine: MakeMachine, tmp_path: Path
+) -> None:
+    """It wraps the bar when it becomes narrower, before cxrsync draws anew."""
+    machine = make_machine(serve(rate=SLOW // 3))
+    command = shlex.join([sys.executable, "-m", "cxrsync", "ls", "--jpg", "--frontal"])
+
+    def tmux(*words: str) -> str:
+        done = subprocess.run(
+            ["tmux", "-f", os.devnull, "-S", tmp_path / "tmux", *words],
+            env=machine.variables(), capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return done.stdout
+
+    def has_one_bar(text: str) -> bool:
+        bars = [line for line in tmux("capture-pane", "-p").splitlines() if "manifest" in line]
+        return len(bars) == 1 and text in bars[0]
+
+    tmux("new-session", "-d", "-x", "120", "-y", "20", f"echo a line above; {command}; sleep 60")
+    try:
+        for columns, text in (("120", "fetching the m"), ("40", "manifest: "), ("90", "fetching")):
+            tmux("resize-window", "-x", columns, "-y", "20")
+            wait_until(partial(has_one_bar, text))
+            # tmux moves what has become too long off the screen, at its top.
+            assert tmux("capture-pane", "-p", "-S", "-").startswith("a line above\n")
+    finally:
+        tmux("kill-server")
 
 
 QUESTIONS = (
