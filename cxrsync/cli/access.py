@@ -22,6 +22,7 @@ from cxrsync.preflight.access_checklist import checklist, settled
 from cxrsync.preflight.access_facts import AccessFacts
 from cxrsync.progress_events import Activity, Phase
 from cxrsync.sources.access_probe import AccessProbe, usual_credentials
+from cxrsync.sources.credentials import alone
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.checklist_text import ChecklistWriter
 from cxrsync.ui.checklist_text import as_json as checklist_as_json
@@ -90,10 +91,10 @@ def _jobs(places: Sequence[str], options: dict[str, Any]) -> list[Job]:
 
 
 async def _run(jobs: Sequence[Job], reporters: Reporters, tell: Tell) -> AccessFacts:
-    prompt = TerminalPrompt(reporters.tell)
+    prompt = TerminalPrompt()
     first = jobs[0]
     memory = ApiCache(cache_folder())
-    find = usual_credentials(first.origin, prompt)
+    find = usual_credentials(first.origin, alone(prompt, reporters.tell))
     probe = AccessProbe(first.origin, first.limits, find, reporters.tell, memory)
     reporters.tell(Phase(Activity.ASKING, probe.host))
     try:

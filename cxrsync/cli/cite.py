@@ -16,6 +16,7 @@ from cxrsync.catalog.citation import PHYSIONET, Work
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import trees_in_dest
+from cxrsync.cli.signal_codes import NOTHING_CHANGED
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import Job
 from cxrsync.config.option_value import check_options
@@ -24,6 +25,7 @@ from cxrsync.dataset.source_factory import open_site, opened
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.operations.cite import Citations, gather_citations
 from cxrsync.operations.exit_status import explained_errors
+from cxrsync.progress_events import Activity, Phase
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.citation_text import as_bibtex, as_text
 from cxrsync.ui.console import to_stderr
@@ -98,9 +100,13 @@ def _jobs(places: Sequence[str], options: dict[str, Any]) -> list[Job]:
 
 async def _run(jobs: Sequence[Job], verbosity: Verbosity) -> list[Citations]:
     prompt = TerminalPrompt()
-    with Reporters(verbosity.level, json_to=None, progress="tree") as reporters:
+    with Reporters(verbosity.level) as reporters:
+        reporters.tell(Phase(Activity.ASKING, jobs[0].origin.base_url))
         async with opened(open_site(jobs[0], reporters.tell)) as site:
-            with obeying_signals(prompt, reporters) as cancel, explained_errors(cancel):
+            with (
+                obeying_signals(prompt, reporters, NOTHING_CHANGED) as cancel,
+                explained_errors(cancel),
+            ):
                 return [await gather_citations(job, site) for job in jobs]
 
 

@@ -57,7 +57,7 @@ def diff(verbosity: Verbosity, /, old: str, new: str, as_json: bool, **options: 
 async def _run(job: Job, versions: tuple[str, str], verbosity: Verbosity, *, as_json: bool) -> int:
     async with AsyncExitStack() as stack:
         reporters = stack.enter_context(Reporters(verbosity.level))
-        prompt = TerminalPrompt(reporters.tell)
+        prompt = TerminalPrompt()
         source = await stack.enter_async_context(opened(open_source(job, reporters.tell, prompt)))
         with obeying_signals(prompt, reporters) as cancel:
             comparison = compare(job, versions, source, reporters.tell, cancel)

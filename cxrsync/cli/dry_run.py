@@ -29,7 +29,7 @@ def print_forecast(job: Job, verbosity: Verbosity, *, as_json: bool) -> int:
 
 async def _look(job: Job, verbosity: Verbosity) -> Forecast:
     with Reporters(verbosity.level, progress="auto") as reporters:
-        prompt = TerminalPrompt(reporters.tell)
+        prompt = TerminalPrompt()
         with obeying_signals(prompt, reporters) as cancel:
             async with opened(open_source(job, reporters.tell, prompt)) as source:
                 return await forecast(job, source, reporters.tell, cancel)

@@ -108,7 +108,7 @@ def _job(table: str, options: dict[str, Any]) -> tuple[Job, str]:
 
 async def _run(job: Job, word: str, rows: int, verbosity: Verbosity) -> FoundTable:
     with Reporters(verbosity.level) as reporters:
-        prompt = TerminalPrompt(reporters.tell)
+        prompt = TerminalPrompt()
         reporters.tell(Phase(Activity.ASKING, f"the beginning of {word}"))
         async with opened(open_source(job, reporters.tell, prompt)) as source:
             with (

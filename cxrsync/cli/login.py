@@ -29,7 +29,7 @@ from cxrsync.operations.sign_in import (
 from cxrsync.progress_events import Activity, Phase
 from cxrsync.sources import keyring_store
 from cxrsync.sources.access_probe import AccessProbe, Find, usual_credentials
-from cxrsync.sources.credentials import Credentials, netrc_path
+from cxrsync.sources.credentials import Credentials, alone, asking, netrc_path
 from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.reporters import Reporters
 
@@ -143,13 +143,14 @@ async def _whoami(origin: SourceConfig, reporters: Reporters, found: Credentials
 async def _login(origin: SourceConfig, reporters: Reporters, *, to_netrc: bool) -> list[str]:
     """Return what was done, in lines."""
     host, file = _host(origin), netrc_path()
-    prompt = TerminalPrompt(reporters.tell)
+    prompt = TerminalPrompt()
     with obeying_signals(prompt, reporters, _NOTHING_STORED) as cancel, explained_errors(cancel):
         keyring = None if to_netrc else await asyncio.to_thread(keyring_store.keyring_name)
         if keyring is None and not to_netrc:
-            await _ask_for_netrc(prompt, file)
+            with asking(reporters.tell):
+                await _ask_for_netrc(prompt, file)
         user = origin.user or os.environ.get("PHYSIONET_USERNAME", "").strip() or None
-        typed = await asyncio.to_thread(prompt, host, user)
+        typed = await asyncio.to_thread(alone(prompt, reporters.tell), host, user)
         if typed is None:
             raise _nothing_typed()
         try:

@@ -46,7 +46,7 @@ def ls(verbosity: Verbosity, /, form: str, **options: Any) -> int:
 async def _run(job: Job, form: str, verbosity: Verbosity) -> int:
     async with AsyncExitStack() as stack:
         reporters = stack.enter_context(Reporters(verbosity.level))
-        prompt = TerminalPrompt(reporters.tell)
+        prompt = TerminalPrompt()
         source = await stack.enter_async_context(opened(open_source(job, reporters.tell, prompt)))
         with obeying_signals(prompt, reporters) as cancel:
             found = await stack.enter_async_context(list_files(job, source, reporters.tell, cancel))

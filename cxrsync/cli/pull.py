@@ -150,7 +150,7 @@ async def _run(
         reporters.tell(event)
         listen(event)
 
-    prompt = TerminalPrompt(tell)
+    prompt = TerminalPrompt()
     with obeying_signals(prompt, reporters) as cancel:
         async with opened(open_source(job, tell, prompt)) as source:
             return await run_pull(job, source, tell, cancel, Scope(frozenset(distrust)))

@@ -43,7 +43,8 @@ def status(
     half a minute old; the output says so, and what the pull does.
     """
     file = report_file(html, "--html")
-    chosen = job_or_trees(options)
+    with Reporters(verbosity.level):  # a slow disk is not silent
+        chosen = job_or_trees(options)
     if isinstance(chosen, EveryTree):
         if file is not None:
             raise _one_report(chosen)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,7 +30,7 @@ from cxrsync.dataset.found_trees import FoundTree
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import find_target
 from cxrsync.errors import CxrsyncError, ExitCode, UsageError
-from cxrsync.events import Event, LeftOut, Notice, Started
+from cxrsync.events import EventSink, LeftOut, Notice, Started
 from cxrsync.operations.expected_files import Expectation, expectation
 from cxrsync.operations.repair import refuse_repair, repair_exit_code, repair_job
 from cxrsync.operations.verify import Verification
@@ -69,14 +70,13 @@ def verify(
     and 6 if a bad file could not be replaced.
     """
     how = _How(verbosity, OutputOptions.taken_from(options), everything, repair, scrub)
-    chosen = job_or_trees(options)
+    with Reporters(verbosity.level, progress=how.output.progress):  # a slow disk is not silent
+        chosen = job_or_trees(options)
     if on is not None:
         return _verify_on(on, chosen, how)
     if isinstance(chosen, EveryTree):
         return _verify_every_tree(chosen, how)
-    notices: list[Event] = []
-    target = find_target(chosen, notices.append)
-    return _finish(how, _look(how, target, chosen, notices))
+    return _finish(how, _look(how, partial(find_target, chosen), chosen))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def _verify_every_tree(every: EveryTree, how: _How) -> int:
         try:
             target = tree.target()  # raises its problem, if it has one
             job = every.job_of(tree)
-            looked = _look(how, target, job, [], is_one_of_several=True)
+            looked = _look(how, lambda _emit: target, job, is_one_of_several=True)
         except CxrsyncError as problem:
             _tell_problem(how, tree, problem)
             return problem.exit_code
@@ -155,24 +155,23 @@ def _tell_problem(how: _How, tree: FoundTree, problem: CxrsyncError) -> None:
 
 def _look(
     how: _How,
-    target: Target,
+    find: Callable[[EventSink], Target],
     job: Job,
-    notices: Sequence[Event],
     *,
     is_one_of_several: bool = False,
 ) -> _Looked:
     """Hash the files of one tree. Raises: UsageError, NotFetchedYet, ManifestDamaged, DiskError."""
-    with (
-        reporting(how.verbosity, how.output) as reporters,
-        expectation(target, job, everything=how.everything) as expected,
-    ):
+    with ExitStack() as stack:
+        reporters = stack.enter_context(reporting(how.verbosity, how.output))
+        target = find(reporters.tell)
+        expected = stack.enter_context(expectation(target, job, everything=how.everything))
         if how.repair:
             refuse_repair(expected)
         if is_one_of_several:
             root, selection = str(target.tree.root), expected.description
             reporters.tell(Started(target.dataset.slug, target.version, root, selection, 0))
-        for notice in [*notices, *map(LeftOut, expected.selected.left_out)]:
-            reporters.tell(notice)
+        for text in expected.selected.left_out:
+            reporters.tell(LeftOut(text))
         found = _find(how, expected, job, reporters)
         return _Looked(job, expected, found, reporters, is_one_of_several)
 

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cxrsync.config.job import is_loopback
 from cxrsync.errors import CredentialsRefused
+from cxrsync.events import EventSink
+from cxrsync.progress_events import Resumed, Suspended
 from cxrsync.sanitize import reason_of
 from cxrsync.sources import keyring_store
 from cxrsync.sources.netrc_file import NetrcEntry, NetrcProblem, parse_netrc
@@ -43,6 +46,26 @@ class Credentials:
 Ask = Callable[[str, str | None], Credentials | None]
 """Asks a person, given the host and the user name (None: not known); None if nobody can be asked.
 See :class:`cxrsync.sources.prompt.TerminalPrompt`."""
+
+
+@contextmanager
+def asking(emit: EventSink) -> Iterator[None]:
+    """Tell ``emit`` that a question is on the terminal: nothing else may be written there."""
+    emit(Suspended(asks=True))
+    try:
+        yield
+    finally:
+        emit(Resumed())
+
+
+def alone(ask: Ask, emit: EventSink) -> Ask:
+    """Return what asks a person as ``ask`` does, while nothing else is written to the terminal."""
+
+    def ask_alone(host: str, user: str | None) -> Credentials | None:
+        with asking(emit):
+            return ask(host, user)
+
+    return ask_alone
 
 
 def find(

@@ -129,8 +129,9 @@ class PhysioNet:
 
     async def _find_credentials(self) -> credentials.Credentials:
         host = self._base.host or ""
+        ask = None if self._ask is None else credentials.alone(self._ask, self._emit)
         found = await asyncio.to_thread(
-            lambda: credentials.find(host, self._origin.user, ask=self._ask, port=self._base.port)
+            lambda: credentials.find(host, self._origin.user, ask=ask, port=self._base.port)
         )
         self._emit(SigningIn(found.username, found.found_in))
         for warning in found.warnings:

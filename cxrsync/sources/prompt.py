@@ -9,20 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cxrsync.events import EventSink
-from cxrsync.progress_events import Resumed, Suspended
 from cxrsync.sources.credentials import Credentials
 
 
 class TerminalPrompt:
-    """Asks on the terminal, if there is one. A signal handler may abandon the question.
+    """Asks on the terminal, if there is one. A signal handler may abandon the question."""
 
-    ``emit`` gets Suspended before a question and Resumed after it: nothing else is written to the
-    terminal meanwhile.
-    """
-
-    def __init__(self, emit: EventSink = lambda _event: None) -> None:
-        self._emit = emit
+    def __init__(self) -> None:
         self._before: list[Any] | None = None
 
     def __call__(self, host: str, user: str | None) -> Credentials | None:
@@ -60,13 +53,11 @@ class TerminalPrompt:
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        self._emit(Suspended(asks=True))
         self._before = termios.tcgetattr(sys.stdin)
         try:
             yield
         finally:
             self._before = None
-            self._emit(Resumed())
 
 
 def _has_terminal() -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 
 BEAT = 0.05
 RECORD, LIMIT, SLOW_DISK = "E2E_BEATS", "E2E_BEATS_LIMIT", "E2E_SLOW_DISK"
-_DISK_SECONDS = 0.15
+_DISK_SECONDS = 0.5
 
 
 def recorded(record: Path, *, seconds: float, slow_disk: Path | None = None) -> dict[str, str]:

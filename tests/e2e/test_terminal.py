@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from shutil import which
@@ -24,7 +25,7 @@ from cxrsync.demo.server.server import MiniPhysioNet
 Serve = Callable[..., MiniPhysioNet]
 MakeMachine = Callable[[MiniPhysioNet], Machine]
 Open = Callable[..., Terminal]
-SLOW = 6_000
+SLOW = 2_000
 MODERATE = 20_000
 # Two seconds, less the start of an interpreter, which a forked process does not have.
 SILENCE = 1.6
@@ -53,77 +54,89 @@ def drawn(terminal: Terminal) -> list[str]:
     return [line for line in terminal.lines if line.lstrip(" 0123456789")[:1] == "%"]
 
 
+class Slow(Enum):
+    """What takes so long that a command only ends when it is interrupted."""
+
+    LINE = "line"
+    ANSWERS = "answers"
+    DISK = "disk"
+    ITSELF = "itself"
+
+
 @dataclass(frozen=True)
 class Case:
-    """A command that lasts. ``answers``: what is typed, question by question; ``is_here``: it is
-    about a tree that is complete, on a slow disk."""
+    """A command that lasts. ``answers``: what is typed, question by question."""
 
     words: str
+    slow: Slow
     answers: tuple[tuple[str, str], ...] = ()
-    is_here: bool = False
 
 
 LASTING = (
-    Case("pull --jpg --shard p10 --no-tables"),
-    Case("pull --jpg --split test --dry-run"),
-    Case("ls --jpg --frontal"),
-    Case("diff --jpg 2.0.0 2.1.0"),
-    Case("head metadata --jpg"),
-    Case("info mimic-cxr-jpg"),
-    Case("access"),
-    Case("whoami"),
-    Case("login --netrc", (("Password of demo", "demo-password"),)),
-    Case("mirror jobs.yaml"),
-    Case("mirror --check jobs.yaml"),
-    Case("status --jpg", is_here=True),
-    Case("verify --jpg", is_here=True),
-    Case("verify --jpg --scrub 1s", is_here=True),
-    Case("info", is_here=True),
-    Case("demo --serve --patients 20000 --dir ."),
+    Case("pull --jpg --shard p10 --no-tables", Slow.LINE),
+    Case("pull --jpg --split test --dry-run", Slow.LINE),
+    Case("ls --jpg --frontal", Slow.LINE),
+    Case("diff --jpg 2.0.0 2.1.0", Slow.LINE),
+    Case("head metadata --jpg", Slow.LINE),
+    Case("mirror jobs.yaml", Slow.LINE),
+    Case("mirror --check jobs.yaml", Slow.LINE),
+    Case("pull --jpg --shard p10", Slow.ANSWERS),
+    Case("info mimic-cxr-jpg", Slow.ANSWERS),
+    Case("cite mimic-cxr-jpg", Slow.ANSWERS),
+    Case("access", Slow.ANSWERS),
+    Case("whoami", Slow.ANSWERS),
+    Case("login --netrc", Slow.ANSWERS, (("Password of demo", "demo-password"),)),
+    Case("status --jpg", Slow.DISK),
+    Case("verify --jpg", Slow.DISK),
+    Case("verify --jpg --scrub 1s", Slow.DISK),
+    Case("info", Slow.DISK),
+    Case("demo --serve --patients 20000 --dir .", Slow.ITSELF),
 )
 
 
 def test_no_command_is_silent_for_two_seconds_and_each_says_at_ctrl_c_how_to_go_on(
     serve: Serve, make_machine: MakeMachine, tmp_path: Path
 ) -> None:
-    """Each answer of the server takes so long that only the command itself can say something."""
-    quick, slow = make_machine(serve()), make_machine(serve(rate=SLOW, latency=1.4))
+    quick, late = make_machine(serve()), make_machine(serve(latency=PATIENCE))
+    slow = make_machine(serve(rate=SLOW))
     here, marked = tmp_path / "here", tmp_path / "marked"
-    variables = slow.variables()
     for dest, words in (
         (here, ["pull", "--jpg", "--shard", "p10", "--no-tables"]),
         (marked, ["mirror", "--init", write_jobs(tmp_path)]),
     ):
         done = cxrsync(words, {**quick.variables(), "CXRSYNC_DEST": str(dest)})
         assert done.code == 0, done
+
+    def start(case: Case, folder: Path) -> Terminal:
+        folder.mkdir()
+        is_here = case.slow is Slow.DISK
+        dest = here if is_here else marked if "mirror" in case.words else folder
+        machine = late if case.slow is Slow.ANSWERS else slow
+        words = case.words.replace("jobs.yaml", str(tmp_path / "jobs.yaml"))
+        variables = {
+            **machine.variables(),
+            "CXRSYNC_DEST": str(dest),
+            "HOME": str(folder),
+            **beats.recorded(folder / "beats", seconds=LASTS, slow_disk=here if is_here else None),
+        }
+        terminal = Terminal(words.split(), variables, cwd=folder)
+        terminal.answers = list(case.answers)
+        return terminal
+
     with ExitStack() as stack:
         running = []
         for number, case in enumerate(LASTING):
-            folder, record = tmp_path / f"{number}", tmp_path / f"{number}.beats"
-            folder.mkdir()
-            dest = here if case.is_here else marked if "mirror" in case.words else folder
-            written = beats.recorded(
-                record, seconds=LASTS, slow_disk=here if case.is_here else None
-            )
-            terminal = Terminal(
-                case.words.replace("jobs.yaml", str(tmp_path / "jobs.yaml")).split(),
-                {**variables, "CXRSYNC_DEST": str(dest), "HOME": str(folder), **written},
-                cwd=folder,
-            )
-            stack.callback(terminal.close)
-            terminal.answers = list(case.answers)
-            running.append((case, terminal, record))
+            running.append((case, start(case, folder := tmp_path / str(number)), folder / "beats"))
+            stack.callback(running[-1][1].close)
         watch(*(terminal for _case, terminal, _record in running), seconds=PATIENCE)
-        silences = {
-            case.words: beats.seconds_of_silence(record) for case, _terminal, record in running
-        }
-        for case, terminal, _record in running:
-            assert max(map(len, drawn(terminal)), default=0) < 80, case
-            assert terminal.answers == []
-            assert terminal.process.returncode == 130, terminal.text
-            assert "un the same command again" in terminal.lines[-1], terminal.text
-    assert {words: each for words, each in silences.items() if each[0] >= SILENCE} == {}
-    assert {words: each for words, each in silences.items() if each[1] < LASTS} == {}
+    silences = {case: beats.seconds_of_silence(record) for case, _terminal, record in running}
+    for case, terminal, _record in running:
+        assert max(map(len, drawn(terminal)), default=0) < 80, case
+        assert terminal.answers == []
+        assert terminal.process.returncode == 130, terminal.text
+        assert "un the same command again" in terminal.lines[-1], terminal.text
+    assert {case.words: each for case, each in silences.items() if each[0] >= SILENCE} == {}
+    assert {case.words: each for case, each in silences.items() if each[1] < LASTS} == {}
 
 
 def write_jobs(folder: Path) -> str:
@@ -158,7 +171,7 @@ def test_tmux_shows_one_bar_however_it_is_resized(
     serve: Serve, make_machine: MakeMachine, tmp_path: Path
 ) -> None:
     """It wraps the bar when it becomes narrower, before cxrsync draws anew."""
-    machine = make_machine(serve(rate=SLOW // 3))
+    machine = make_machine(serve(rate=SLOW))
     command = shlex.join([sys.executable, "-m", "cxrsync", "ls", "--jpg", "--frontal"])
 
     def tmux(*words: str) -> str:
