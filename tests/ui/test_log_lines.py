@@ -33,7 +33,7 @@ from cxrsync.progress_events import Activity, Phase, Resumed, Suspended
 from cxrsync.ui.bar import BarReporter
 from cxrsync.ui.console import to_stderr
 from cxrsync.ui.log_lines import LineReporter, ProgressLines, TreeReporter
-from cxrsync.ui.reporters import SummaryReporter
+from cxrsync.ui.reporters import Reporters, SummaryReporter
 
 NASTY = "a\x1b[2J\x9b1m\r\n\u202efailed: b\udcff"
 SEEN = "a\\x1b[2J\\x9b1m\\x0d\\x0a\\u202efailed: b\\udcff"
@@ -248,3 +248,17 @@ def test_a_narrow_terminal_has_no_room_for_the_name_of_a_job(terminal: Writes) -
     terminal.columns = 40
     bar.tick()
     assert terminal.each == ["jpg: starting, 1 s", "\rstarting, 1 s\x1b[K"]
+
+
+@pytest.mark.parametrize(("kind", "has_bar"), [("xterm", True), ("dumb", False)])
+def test_a_terminal_that_cannot_redraw_a_line_gets_no_bar(
+    kind: str, has_bar: bool, terminal: Writes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", kind)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    reporters = Reporters(0, progress="auto")
+    reporters.tell(Planned(4, 1, MB, 3, 0))
+    reporters.close()
+    assert ("starting" in terminal.each) is has_bar
+    assert any("4 files selected" in each for each in terminal.each)
