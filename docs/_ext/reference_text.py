@@ -36,7 +36,10 @@ def options() -> str:
 def commands() -> str:
     """Every command: its usage, what it does, its options."""
     context = click.Context(cli, info_name="cxrsync")
-    return "\n\n".join(_command(name, context) for name in cli.list_commands(context))
+    return "\n\n".join(
+        _command(name, context, cli.get_command(context, name))
+        for name in cli.list_commands(context)
+    )
 
 
 def job_keys() -> str:
@@ -144,17 +147,27 @@ def _summary() -> RunSummary:
     )
 
 
-def _command(name: str, context: click.Context) -> str:
-    command = cli.get_command(context, name)
+def _command(
+    name: str, context: click.Context, command: click.Command | None, level: int = 2
+) -> str:
     assert command is not None
-    own = click.Context(command, info_name=name, parent=context)
+    own = click.Context(command, info_name=name.rpartition(" ")[2], parent=context)
     usage = " ".join([own.command_path, *command.collect_usage_pieces(own)])
     given = [each for each in command.params if isinstance(each, click.Option) and not each.hidden]
     rows = [(_opts(each), _cell(each.help or "")) for each in given]
     said = inspect.cleandoc(command.help or "")
     text = "\n\n".join(map(_paragraph, re.split(r"\n{2,}", said)))
     table = _table(("option", "meaning"), rows) if rows else ""
-    return f"## cxrsync {name}\n\n```text\n{usage}\n```\n\n{text}\n\n{table}"
+    below = (
+        [
+            _command(f"{name} {each}", own, command.get_command(own, each), level + 1)
+            for each in command.list_commands(own)
+        ]
+        if isinstance(command, click.Group)
+        else []
+    )
+    head = f"{'#' * level} cxrsync {name}"
+    return "\n\n".join([head, f"```text\n{usage}\n```", text, table, *below])
 
 
 def _paragraph(text: str) -> str:

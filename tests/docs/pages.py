@@ -116,5 +116,5 @@ def _commands(line: str) -> Iterator[tuple[str, ...]]:
                 words.pop()
         elif is_target:
             is_target = False
-        elif words or word == "cxrsync":
+        elif words or word.rpartition("/")[2] == "cxrsync":
             words.append(word)

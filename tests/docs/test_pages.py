@@ -119,4 +119,5 @@ def test_the_reference_has_everything() -> None:
     assert [
         each.key for each in (*FILE_OPTIONS, *JOB_SETTINGS) if f"`{each.key}`" not in keys
     ] == []
+    assert "### cxrsync slurm pull\n" in commands
     assert "`seconds_left`" in PARTS["json-keys"]()
