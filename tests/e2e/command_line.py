@@ -54,11 +54,13 @@ def cxrsync_process(
     environment: Mapping[str, str],
     *,
     through: Sequence[str] = (),
+    closed: Sequence[int] = (),
     **options: Any,
 ) -> subprocess.Popen[str]:
     """Start ``cxrsync words`` as a child process, its standard streams piped, its stdin empty.
 
-    ``through`` is a command that runs it; ``options`` go to :class:`subprocess.Popen`.
+    ``through`` is a command that runs it; ``closed`` are the standard streams that it begins
+    without, if it can be forked; ``options`` go to :class:`subprocess.Popen`.
     """
     options = {
         "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
@@ -66,9 +68,14 @@ def cxrsync_process(
     }  # fmt: skip
     process: subprocess.Popen[str]
     environment = {**NO_AUTHORITIES, **environment}
-    if not through and can_fork(environment, options):
-        process = ForkedProcess(list(words), env=environment, **options)
+    # Another user may not be allowed to import what the tests do.
+    has_own_rights = through[:1] == ("setpriv",) and "--reuid" not in through
+    if (not through or has_own_rights) and can_fork(environment, options):
+        process = ForkedProcess(
+            list(words), through=tuple(through), closed=closed, env=environment, **options
+        )
     else:
+        assert not closed, "only a forked process can begin without a stream"
         command = [*through, sys.executable, "-m", "cxrsync", *words]
         process = subprocess.Popen(command, env=environment, **options)
     _started.append(process)

@@ -47,7 +47,22 @@ def can_fork(environment: Mapping[str, str], options: Mapping[str, Any]) -> bool
 
 
 class ForkedProcess(subprocess.Popen[str]):
-    """``cxrsync words``, with its standard streams as :class:`subprocess.Popen` makes them."""
+    """``cxrsync words``, with its standard streams as :class:`subprocess.Popen` makes them.
+
+    ``through``: what changes the rights of a process, and then runs another program. ``closed``:
+    the standard streams that it begins without, as after ``>&-``.
+    """
+
+    def __init__(
+        self,
+        words: list[str],
+        *,
+        through: tuple[str, ...] = (),
+        closed: Sequence[int] = (),
+        **options: Any,
+    ) -> None:
+        self._through, self._closed = through, closed
+        super().__init__(words, **options)
 
     def _execute_child(self, args: Any, *others: Any) -> None:
         names = ("executable", "preexec_fn", "close_fds", "pass_fds", "cwd", "env")
@@ -55,8 +70,11 @@ class ForkedProcess(subprocess.Popen[str]):
         told = dict(zip(names, others, strict=False))
         ours = others[len(names) : len(names) + 6]  # of each stream: the child's end, and this one
         stdin, _, _, stdout, _, stderr = ours
-        order = {"words": args, "cwd": told["cwd"] or os.getcwd(), "environment": told["env"]}
-        nursery = _nursery()
+        order = {
+            "words": args, "cwd": told["cwd"] or os.getcwd(), "environment": told["env"],
+            "closed": self._closed,
+        }  # fmt: skip
+        nursery = _nursery(self._through)
         socket.send_fds(
             nursery, [json.dumps(order, default=os.fspath).encode()], [stdin, stdout, stderr]
         )
@@ -66,13 +84,14 @@ class ForkedProcess(subprocess.Popen[str]):
 
 
 @cache
-def _nursery() -> socket.socket:
-    """The process that forks, one for each process of tests. It ends with this socket."""
+def _nursery(through: tuple[str, ...]) -> socket.socket:
+    """The process that forks, one of each kind for each process of tests. It ends with this
+    socket."""
     # A process whose parent has ended becomes a child of this one, which can wait for it.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     process = subprocess.Popen(
-        [sys.executable, "-m", "e2e.forked", str(there.fileno())],
+        [*through, sys.executable, "-m", "e2e.forked", str(there.fileno())],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parent.parent)}
         | _WARNINGS,
         pass_fds=[there.fileno()],
@@ -134,6 +153,11 @@ def _begin(order: Mapping[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(order["environment"])
     beats.begin(order["environment"])
+    for number in order["closed"]:
+        os.close(number)
+        name = ("stdin", "stdout", "stderr")[number]
+        setattr(sys, name, None)  # as an interpreter begins that finds it closed
+        setattr(sys, f"__{name}__", None)
     words: Sequence[str] = order["words"]
     sys.argv = ["cxrsync", *words]
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from e2e.command_line import cxrsync_process
 from e2e.stage import JPG, PATIENCE, VERSION, Ended, Machine, fingerprint
 
 from cxrsync.demo.server.server import MiniPhysioNet
@@ -54,10 +55,15 @@ def pulled(module_server: MiniPhysioNet, tmp_path_factory: pytest.TempPathFactor
 def redirected(
     machine: Machine, where: str, *words: str, first: str = "", **environment: str
 ) -> Ended:
-    """A command with its output redirected as a shell has it, ``first`` something else."""
+    """A command with its output redirected as a shell has it, ``first`` something else.
+
+    Real shells do it for what needs one, and for commands whose interpreter begins quickly.
+    """
     variables = {**machine.variables(), **environment}
     if words[0] == "diff":  # it names its versions itself
         del variables["CXRSYNC_DATASET_VERSION"]
+    if not first and not words[0].startswith("--"):
+        return redirected_fork(words, variables, where.split())
     done = subprocess.run(
         ["bash", "-c", f'{first} exec "$0" -m cxrsync "$@" {where}', sys.executable, *words],
         env=variables,
@@ -68,6 +74,21 @@ def redirected(
         check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def redirected_fork(words: tuple[str, ...], variables: dict[str, str], where: list[str]) -> Ended:
+    """The same without a shell and a new interpreter."""
+    closing = {"<&-": 0, ">&-": 1, "2>&-": 2}
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        streams = {
+            name: full for name, word in (("stdout", ">/dev/full"), ("stderr", "2>/dev/full"))
+            if word in where
+        }  # fmt: skip
+        closed = [closing[word] for word in where if word in closing]
+        assert len(streams) + len(closed) == len(where)
+        with cxrsync_process(words, variables, closed=closed, **streams) as process:
+            out, err = process.communicate(timeout=PATIENCE)
+    return Ended(process.returncode, out or "", err or "")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -7,8 +7,6 @@ temporary ones, and the command lines of all processes. Left out is only what th
 import base64
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,6 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from e2e.command_line import cxrsync_process
 from e2e.stage import JPG, PATIENCE, VERSION, Machine, image_bytes_sent
 from sources.http.connect_proxy import NAME, ConnectProxy, known_as
 
@@ -68,6 +67,8 @@ class Watch:
     seen: dict[str, bytes] = field(default_factory=dict)
     written_by_hand: set[Path] = field(default_factory=set)
     runs: int = 0
+    # With env, each command is a new interpreter, whose command line shows its words.
+    through: tuple[str, ...] = ()
 
     def write(self, name: str, text: str) -> Path:
         """A file of the person's own, which may hold a secret."""
@@ -89,10 +90,9 @@ class Watch:
         self.runs += 1
         outputs = [self.machine.home / f"{self.runs}.{stream}" for stream in ("out", "err")]
         with outputs[0].open("wb") as out, outputs[1].open("wb") as err:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "cxrsync", *words],
-                env=self.machine.variables() | {"TMPDIR": str(temporary)},
-                cwd=self.machine.home, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+            process = cxrsync_process(
+                words, self.machine.variables() | {"TMPDIR": str(temporary)},
+                through=self.through, cwd=self.machine.home, stdout=out, stderr=err,
             )  # fmt: skip
             deadline = time.monotonic() + PATIENCE
             told = False
@@ -187,12 +187,14 @@ def test_the_search_finds(leak: bytes, serve: Serve, watch: MakeWatch) -> None:
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no /proc")
 def test_the_search_finds_command_lines(serve: Serve, watch: MakeWatch) -> None:
     looking = watch(serve())
+    looking.through = ("env",)
     looking.run("ls", "--user", "hunter2-argument")
     assert any("cmdline" in name for name in looking.hits("hunter2-argument"))
 
 
 def test_every_command(serve: Serve, watch: MakeWatch) -> None:
     looking = watch(server := serve())
+    looking.through = ("env",)
     commands = [
         (("pull", *SHARD, "--dry-run"), 0), (("pull", *SHARD, "--dry-run", "--json"), 0),
         (("ls", *DOCS), 0), (("diff", "--jpg", "2.0.0", VERSION, "--json"), 0),
