@@ -1,5 +1,7 @@
 """cxrsync: a resumable, verifying downloader of PhysioNet's chest X-ray datasets.
 
+For example::
+
     import cxrsync
     report = cxrsync.pull(jpg=True, split="test", dest="/data", progress=True)
 

@@ -18,6 +18,7 @@ from cxrsync.progress_events import ProgressEvent
 from cxrsync.progress_events import Resumed as Resumed
 from cxrsync.progress_events import Sized as Sized
 from cxrsync.progress_events import Suspended as Suspended
+from cxrsync.progress_events import Unpacking as Unpacking
 from cxrsync.progress_events import WaitingEnded as WaitingEnded
 
 

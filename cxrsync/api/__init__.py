@@ -199,8 +199,8 @@ def dry_run(
         **options: As for :func:`pull`.
 
     Returns:
-        The forecast: how many files, about how many bytes and how long. ``print()`` shows it as
-        ``cxrsync pull --dry-run`` does. Its ``refusal`` is an error if the files will not fit.
+        The forecast, with how many files, about how many bytes and how long. ``print()`` shows it
+        as ``cxrsync pull --dry-run`` does. Its ``refusal`` is an error if the files will not fit.
 
     Raises:
         UsageError: A keyword or a value is wrong, or nothing is selected.
@@ -236,8 +236,8 @@ def verify(
             and transfer. Without a selection: what the tree was pulled with.
 
     Returns:
-        The result: ``complete``, ``good``, ``bad`` (paths), ``missing`` and so on, and ``repair``,
-        the report of a repair.
+        The result, with ``complete``, ``good``, ``bad`` (paths), ``missing`` and so on, and
+        ``repair``, the report of a repair.
 
     Raises:
         NotFetchedYet: There is no such tree in ``dest``, or a table that the selection needs.
@@ -267,7 +267,7 @@ def status(*places: str, **options: Unpack[StatusOptions]) -> Status:
             Without a selection: what the tree was pulled with.
 
     Returns:
-        The status: ``complete``, ``total``, and ``partitions`` by name.
+        The status, with ``complete``, ``total``, and ``partitions`` by name.
 
     Raises:
         NotFetchedYet: There is no such tree in ``dest``, or a table that the selection needs.

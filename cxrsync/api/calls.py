@@ -42,7 +42,7 @@ Work = Callable[[EventSink, CancelToken, Ask | None], Coroutine[Any, Any, T]]
 _ELSEWHERE = {
     "dry_run": "Write cxrsync.dry_run(…), which fetches no file.",
     "quiet": "Nothing is printed, unless you write progress=True.",
-    "verbose": "Write on_event=print to see all that happens.",
+    "verbose": "on_event= gets all that happens: docs/python.md explains it.",
     "json": "The result has a method as_json().",
     "repair": "Write cxrsync.verify(repair=True).",
     "scrub": "Run `cxrsync verify --scrub` in a terminal.",

@@ -159,7 +159,7 @@ class Verification(verify.Verification):
 
     @property
     def exit_code(self) -> ExitCode:
-        """The exit code of ``cxrsync verify``: 0 if all is well, or was repaired."""
+        """The exit code of ``cxrsync verify``, which is 0 if all is well or was repaired."""
         return super().exit_code if self.repair_exit_code is None else self.repair_exit_code
 
     @property

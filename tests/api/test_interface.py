@@ -58,6 +58,8 @@ def test_every_function_is_documented(name: str) -> None:
     for parameter in inspect.signature(function).parameters.values():
         stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}
         assert f"    {stars.get(parameter.kind, '')}{parameter.name}: " in arguments
+    result = text.partition("Returns:")[2].partition("Raises:")[0]
+    assert ": " not in result, "a documentation generator would take what is before it for a type"
     for error in re.findall(r"^    (\w+): ", text.partition("Raises:")[2], re.MULTILINE):
         assert error in {*cxrsync.__all__, "KeyboardInterrupt"}
     assert f"cxrsync.{name}(" in text.partition("Example:")[2]
