@@ -31,6 +31,7 @@ _TAKEN = {option.typed for option in OPTIONS if option.is_of_job} | {"--all", "-
 # What a word must be for a value, where it is not quoted; prose follows an option as often.
 _VALUE = re.compile(r"[A-Z@~/.].*|.*[0-9].*|.+://.+|.+=.+")
 _WORDS = {
+    "from_dir": ("s3", "gcs", "physionet"),
     "only": ("images", "reports", "tables", "archives", "docs"),
     "split": ("train", "validate", "test"),
 }

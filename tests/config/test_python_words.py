@@ -31,6 +31,7 @@ from cxrsync.config.python_words import in_python, keyword
         ("--base-url contains a user name", "base_url= contains a user name"),
         ("Use --user, and PHYSIONET_PASSWORD", "Use user=, and PHYSIONET_PASSWORD"),
         ("Copy with --from /mnt/a b", 'Copy with from_dir="/mnt/a" b'),
+        ("Use --from gcs.", 'Use from_dir="gcs".'),
         ("--from and --dest are one folder", "from_dir= and dest= are one folder"),
         ("write --dataset mimic-cxr-jpg --dest /d.", 'write dataset="mimic-cxr-jpg" dest="/d".'),
         ("--dry-run tells it", "cxrsync.dry_run() tells it"),
