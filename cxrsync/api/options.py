@@ -109,6 +109,7 @@ class PullOptions(TransferOptions, total=False):
     """The keywords of :func:`cxrsync.pull`, :func:`cxrsync.apull` and :func:`cxrsync.dry_run`."""
 
     with_reports: bool | None
+    gunzip_tables: bool | None
     reports: Literal["auto", "zip", "files"] | None
     link_from: Path | None
     link: Literal["reflink", "hardlink", "copy"] | None

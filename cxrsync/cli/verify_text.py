@@ -36,6 +36,9 @@ def verification_lines(
     if found.index_pages:
         pages = humanize.files(found.index_pages)
         lines.append(f"{pages} named index.html, left by wget: harmless, not needed")
+    if found.unpacked:
+        tables = "1 table is" if found.unpacked == 1 else f"{found.unpacked:,} tables are"
+        lines.append(f"{tables} unpacked beside the .csv.gz, and right")
     if found.refused_lines:
         lines.append(f"{found.refused_lines:,} lines of the manifest are rejected")
     if is_of_tree and found.unselected:

@@ -149,6 +149,7 @@ class Job:
     newest known version.
     also: further selections, whose files are pulled too (those that a tree was pulled with).
     with_reports: also pull the reports of the selected studies, from the dataset that has them.
+    gunzip_tables: lay the plain .csv beside each selected .csv.gz.
     link_from: the tree of an older version, besides those that lie beside the new one.
     force: pull even if the free disk space seems too small.
     allow_synced: allow a destination that is synced online.
@@ -171,6 +172,7 @@ class Job:
     also: tuple[Selection, ...] = ()
     reports: Reports = Reports.AUTO
     with_reports: bool = False
+    gunzip_tables: bool = False
     link_from: Path | None = None
     link: Link = Link.REFLINK
     force: bool = False

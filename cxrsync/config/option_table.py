@@ -287,6 +287,11 @@ _PULL = (
         near="include_reports and_reports add_reports",
     ),
     Option(
+        "gunzip_tables", Type.FLAG, Group.PULL,
+        help="Also lay the plain .csv beside each .csv.gz, for programs that read only those.",
+        near="gunzip unzip unpack decompress extract unpack_tables plain_tables",
+    ),
+    Option(
         "reports", Type.CHOICE, Group.PULL, metavar="zip|files", words=_words(Reports),
         default=Reports.AUTO.value, advanced=True,
         help="Fetch reports in one archive, or one by one [default: with --only reports or "

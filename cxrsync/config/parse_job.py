@@ -223,6 +223,7 @@ def make_job(options: Mapping[str, Any], places: Sequence[str] = ()) -> Job:
         fsync=not options.get("no_fsync"),
         reports=Reports(options.get("reports", Reports.AUTO)),
         with_reports=_with_reports(options, selection, dataset),
+        gunzip_tables=bool(options.get("gunzip_tables")),
         link_from=None if link_from is None else _folder(link_from, "--link-from"),
         link=Link(options.get("link", Link.REFLINK)),
         force=bool(options.get("force")),

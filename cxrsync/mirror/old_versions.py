@@ -47,6 +47,7 @@ from cxrsync.sorted_merge import left_join
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import make_folders, sync_folders
 from cxrsync.storage.lock import Lock
+from cxrsync.storage.plain_table import is_plain_copy
 from cxrsync.storage.state_db import State
 from cxrsync.storage.trash import TRASH_FOLDER, TrashDates, empty_trash
 from cxrsync.storage.tree import Tree
@@ -161,6 +162,8 @@ def _check_files(old: Tree) -> None:
         )
         for path, found in left_join(old.files(), by_path, str, itemgetter(0)):
             if _is_harmless(path):
+                continue
+            if found is None and is_plain_copy(old, path):
                 continue
             if found is None:
                 what = "is not a file of the dataset"

@@ -19,6 +19,7 @@ from cxrsync.errors import ExitCode, UsageError
 from cxrsync.events import Event, EventSink, LimitReached, Notice, RunSummary
 from cxrsync.model import ROOT, Kind
 from cxrsync.operations.exit_status import explain, is_callers_cancellation
+from cxrsync.operations.gunzip_tables import gunzip_tables
 from cxrsync.operations.linked_reports import check_followers, follow
 from cxrsync.operations.prepare import prepare
 from cxrsync.operations.prerequisites import Prerequisites, fetch_prerequisites
@@ -130,6 +131,8 @@ async def _pull(run: RunContext, distrust: frozenset[str]) -> None:
         for sibling in siblings:
             if (follower := await follow(run, selected, sibling)) is not None:
                 await _pull_follower(follower)
+        if run.job.gunzip_tables:
+            await gunzip_tables(run, selected)
         if run.job.refresh.delete:
             await delete_withdrawn(run, selected)
     report_unshared(run)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from cxrsync.dataset.partition_states import known_mismatches
 from cxrsync.errors import DiskError, ExitCode
@@ -22,6 +23,8 @@ from cxrsync.sorted_merge import merge_join
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.filesystem import reading_error
 from cxrsync.storage.parallel_hash import map_on_all_cores
+from cxrsync.storage.plain_table import is_plain_copy
+from cxrsync.threads import run_in_thread
 
 
 @dataclass(slots=True)
@@ -30,6 +33,7 @@ class Verification:
 
     ``acknowledged``: missing files whose mismatch the user has acknowledged. ``extra``: files that
     the manifest does not list; ``unselected``: those that it lists, and that are not expected.
+    ``unpacked``: tables that --gunzip-tables has unpacked.
     ``index_pages``: the pages that wget leaves in the tree; they are harmless.
     """
 
@@ -42,6 +46,7 @@ class Verification:
     missing: int = 0
     acknowledged: int = 0
     extra: int = 0
+    unpacked: int = 0
     unselected: int = 0
     index_pages: int = 0
     refused_lines: int = 0
@@ -71,6 +76,7 @@ class Verification:
                 "acknowledged": self.acknowledged,
                 "extra": self.extra,
                 "unselected": self.unselected,
+                "unpacked": self.unpacked,
                 "index_pages": self.index_pages,
                 "refused": self.refused_lines,
             },
@@ -124,6 +130,8 @@ async def verify(
             result.unselected += 1
         elif path.rpartition("/")[2].startswith("index.html"):
             result.index_pages += 1
+        elif await run_in_thread(partial(is_plain_copy, tree, path)):
+            result.unpacked += 1
         else:
             result.extra += 1
             emit(Checked(path, Finding.EXTRA))

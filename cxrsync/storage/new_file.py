@@ -14,13 +14,16 @@ from cxrsync.storage.atomic_write import UNFINISHED
 
 
 @contextmanager
-def new_file(path: Path, *, replace: bool = False) -> Iterator[IO[bytes]]:
+def new_file(
+    path: Path, *, replace: bool = False, folder: Path | None = None
+) -> Iterator[IO[bytes]]:
     """Yield a file to write. At the end it gets the name ``path``; after an error it is removed.
 
+    ``folder``: where it is until then, on the same disk; by default beside ``path``.
     ``replace``: replace a file of that name, in one step. Otherwise FileExistsError is raised if
     there is one at the end. Only its owner may read it. Raises OSError.
     """
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}{UNFINISHED}")
+    fresh = (folder or path.parent) / f".{path.name}.{secrets.token_hex(8)}{UNFINISHED}"
     fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_FILE)
     try:
         with os.fdopen(fd, "wb", buffering=1 << 20) as file:

@@ -419,6 +419,14 @@ def test_an_older_version_goes_to_the_trash_of_the_newest(stage: Stage) -> None:
     assert stage.trashed() == []
 
 
+def test_tables_that_were_unpacked_go_to_the_trash_too(stage: Stage) -> None:
+    begin(stage, extra="keep_versions: 1\n    gunzip_tables: true")
+    assert len(list(stage.tree(OLD).glob("*-2.0.0-*.csv"))) == 4
+    stage.publish()
+    assert stage.night() == Ended(0, "", "")
+    assert len(stage.trashed()) == 1
+
+
 def test_two_versions_are_kept(stage: Stage) -> None:
     begin(stage, extra="keep_versions: 2")
     stage.publish()
