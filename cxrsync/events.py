@@ -238,7 +238,9 @@ class RunSummary:
     were moved to the trash; they are not selected. ``selection``: in words.
     ``limited``: a limit of the user's left files out. ``samples``: seconds since the beginning
     and bytes received so far; only the log in the tree has them. ``run``: the name of that log
-    without .json, empty if there is none. ``scrub``: what a mirror hashed again beside the run.
+    without .json, empty if there is none. ``sources``: the fetched files by where they came from,
+    if that was more than one place; their bytes are those of the files. ``scrub``: what a mirror
+    hashed again beside the run.
     """
 
     dataset: str
@@ -265,6 +267,7 @@ class RunSummary:
     scrub: ScrubCounts | None = None
     deleted: Totals = Totals()
     samples: tuple[tuple[float, int], ...] = field(default=(), repr=False)
+    sources: tuple[tuple[str, Totals], ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """The summary as users' scripts read it. Its keys never change."""
@@ -287,8 +290,15 @@ class RunSummary:
                 for each in self.problems
             ],
             "refused": [each.as_json() for each in self.refused],
+            **({"sources": self._sources()} if self.sources else {}),
             **({} if self.scrub is None else {"scrub": self.scrub.as_json()}),
         }
+
+    def _sources(self) -> list[dict[str, object]]:
+        return [
+            {"source": name, "files": totals.files, "bytes": totals.bytes}
+            for name, totals in self.sources
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,8 +166,9 @@ class Outcome:
     """What became of one selected file. A file's failure is this value, not an exception.
 
     ``size``: the size of the file. ``resumed``: how many of its bytes a partial already had.
-    ``reason``: why it failed. ``open_to_others``: an adopted file that other users can read;
-    cxrsync does not change its permissions.
+    ``reason``: why it failed. ``source``: where its bytes came from, if they were fetched.
+    ``open_to_others``: an adopted file that other users can read; cxrsync does not change its
+    permissions.
     """
 
     path: str
@@ -176,3 +177,4 @@ class Outcome:
     resumed: int = 0
     reason: str = ""
     open_to_others: bool = False
+    source: str = ""

@@ -201,6 +201,7 @@ class RunStats:
         self.deleted = Totals()
         self.files: Counter[Result] = Counter()
         self.bytes: Counter[Result] = Counter()
+        self.sources: dict[str, Totals] = {}
         self.problems: list[Outcome] = []
         self.limited = False
         self.books = Books()
@@ -243,6 +244,9 @@ class RunStats:
         self.files[outcome.result] += 1
         self.bytes[outcome.result] += outcome.size
         self.open_to_others += outcome.open_to_others
+        if outcome.source:
+            so_far = self.sources.get(outcome.source, Totals())
+            self.sources[outcome.source] = _plus(so_far, 1, outcome.size)
         if outcome.resumed:
             self.resumed = _plus(self.resumed, 1, outcome.resumed)
         if outcome.result in _PROBLEMS and len(self.problems) < _MAX_PROBLEMS_KEPT:
@@ -279,6 +283,7 @@ class RunStats:
             limited=self.limited,
             deleted=self.deleted,
             samples=self.samples.samples(),
+            sources=tuple(self.sources.items()) if len(self.sources) > 1 else (),
         )
 
 

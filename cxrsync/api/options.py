@@ -66,7 +66,8 @@ class StatusOptions(TreeOptions, total=False):
 class ListOptions(TreeOptions, total=False):
     """The keywords of :func:`cxrsync.ls`."""
 
-    from_dir: Path | None
+    from_dir: Path | Iterable[Path] | None
+    manifest: Path | None
     access_point_number: Number | None
     endpoint_url: str | None
     aws_profile: str | None

@@ -11,7 +11,7 @@ from cxrsync import __version__
 from cxrsync.config.permissions import Permissions
 from cxrsync.config.quantities import Share
 from cxrsync.config.selection import Selection
-from cxrsync.config.store_address import StoreAddress
+from cxrsync.config.store_address import SitePlace, StoreAddress
 from cxrsync.config.time_window import Window
 from cxrsync.config.timetable import Timetable
 
@@ -52,18 +52,20 @@ class Reports(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SourceConfig:
-    """The source of the files: a server, a tree on a local disk, or a store in the cloud.
+    """The sources of the files: servers, trees on a local disk, stores in the cloud.
 
-    place: the folder or the store; None: the server at ``base_url``.
+    places: in the order in which they are asked; () means the server at ``base_url``.
+    manifest: a file that is used as the manifest of the job's dataset.
     access_point_number: the user's, of PhysioNet's access points. requester_pays: the project that
     pays on Google Cloud. endpoint_url: of another store than those of AWS or Google Cloud.
     """
 
     base_url: str = DEFAULT_BASE_URL
-    place: Path | StoreAddress | None = None
+    places: tuple[Path | StoreAddress | SitePlace, ...] = ()
     user: str | None = None
     ca_file: Path | None = None
     user_agent: str = DEFAULT_USER_AGENT
+    manifest: Path | None = None
     access_point_number: int = 1
     aws_profile: str | None = None
     requester_pays: str | None = None
@@ -71,23 +73,32 @@ class SourceConfig:
 
     @property
     def from_dir(self) -> Path | None:
-        """The folder, if the source is one."""
-        return self.place if isinstance(self.place, Path) else None
+        """The folder, if that is what is asked first."""
+        first = self.places[0] if self.places else None
+        return first if isinstance(first, Path) else None
 
     @property
-    def store(self) -> StoreAddress | None:
-        """The store, if the source is one."""
-        return self.place if isinstance(self.place, StoreAddress) else None
+    def folders(self) -> tuple[Path, ...]:
+        """All local folders that are read."""
+        return tuple(each for each in self.places if isinstance(each, Path))
+
+    @property
+    def stores(self) -> tuple[StoreAddress, ...]:
+        """All stores in the cloud."""
+        return tuple(each for each in self.places if isinstance(each, StoreAddress))
 
     @property
     def is_site(self) -> bool:
-        """Whether the source is the server at ``base_url``, which may ask for a password."""
-        return self.place is None
+        """Whether the server at ``base_url`` is asked, which may want a password."""
+        return not self.places or any(isinstance(each, SitePlace) for each in self.places)
 
     @property
     def shown(self) -> str:
-        """The source as messages name it."""
-        return self.base_url if self.place is None else str(self.place)
+        """The sources as messages name them."""
+        names = (
+            self.base_url if isinstance(each, SitePlace) else str(each) for each in self.places
+        )
+        return ", then ".join(names) or self.base_url
 
 
 @dataclass(frozen=True, slots=True)

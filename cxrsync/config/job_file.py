@@ -27,7 +27,7 @@ from cxrsync.config.job_keys import (
 )
 from cxrsync.config.job_values import LISTED, Value, checked_value, is_secret, secret_error
 from cxrsync.config.mirror_options import FILE_OPTIONS, JOB_SETTINGS
-from cxrsync.config.option import Option
+from cxrsync.config.option import Option, Type
 from cxrsync.config.parse_job import make_job
 from cxrsync.errors import UsageError
 
@@ -251,13 +251,13 @@ class _Reader:
         if "keep_versions" not in taker.settings or taker is other:
             return
         job = other.job
-        named = {
-            "link_from": job.link_from,
-            "from": job.origin.from_dir,
-            "split_table": job.selection.split_table or None,
-        }
+        named = [
+            ("link_from", job.link_from),
+            *(("from", each) for each in job.origin.folders),
+            ("split_table", job.selection.split_table or None),
+        ]
         held = Path(os.path.realpath(taker.job.dest))
-        for key, path in named.items():
+        for key, path in named:
             real = held if path is None else Path(os.path.realpath(path))
             if real.is_relative_to(held) and taker.job.dataset in real.relative_to(held).parts[:-1]:
                 what = f"{path}, which the job {other.name!r} names in {key}"
@@ -322,6 +322,8 @@ def _from_folder(option: Option, value: Any, folder: Path) -> Any:
     """Return a value whose relative paths start at ``folder``."""
     if isinstance(value, Path):
         return folder / value
+    if isinstance(value, list) and option.type is Type.PLACE:
+        return [folder / each if isinstance(each, Path) else each for each in value]
     if isinstance(value, list) and option.name in LISTED:
         return [_id_file(each, folder) for each in value]
     return value

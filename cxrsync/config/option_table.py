@@ -211,11 +211,18 @@ _TRANSFER = (
 
 _SOURCE = (
     Option(
-        "from_dir", Type.PLACE, Group.SOURCE, flag="--from", metavar="PLACE", example="/mnt/mirror",
+        "from_dir", Type.PLACE, Group.SOURCE, flag="--from", metavar="PLACE", repeatable=True,
+        example="/mnt/mirror",
         help="Copy from a tree on a local disk instead (a version's folder, or a folder that holds "
         "DATASET/VERSION; ./s3 if it has such a name); or from the cloud: s3 or gcs, "
-        "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX.",
+        "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX. Repeatable: what the first lacks, or has wrong, "
+        "comes from the next; physionet is PhysioNet.",
         near="source src local local_tree copy_from input bucket s3 gcs cloud",
+    ),
+    Option(
+        "manifest", Type.PATH, Group.SOURCE, metavar="FILE", advanced=True,
+        help="Use this file as the dataset's SHA256SUMS.txt, instead of the one of the source.",
+        near="sha256sums checksums checksum_file manifest_file hashes",
     ),
     Option(
         "access_point_number", Type.INT, Group.SOURCE, metavar="NN", at_least=1, at_most=99,

@@ -81,6 +81,8 @@ def check_value(option: Option, value: object, label: str = "") -> Any:
     UsageError, which says what to write instead.
     """
     label = label or option.typed
+    if option.type is Type.PLACE:
+        return _check_places(option, value, label)
     if option.repeatable:
         return _check_texts(option, value, label)
     value = plain(value)
@@ -200,11 +202,24 @@ def _path(option: Option, value: object) -> Path:
         ) from None
 
 
-def _place(option: Option, value: object) -> Path | str:
-    """Return a folder as a Path, and the word for anything else."""
-    path = _path(option, value)
+def _check_places(option: Option, value: object, label: str) -> list[Path | str]:
+    """Return folders as Paths, and the words for anything else."""
+    values = listed(value)
+    _check_texts(option, [_plain_path(each) for each in values], label)
+    return [_place(option, each, label) for each in values]
+
+
+def _plain_path(value: object) -> object:
+    return os.fspath(value) if isinstance(value, Path) else value
+
+
+def _place(option: Option, value: object, label: str) -> Path | str:
+    try:
+        path = _path(option, value)
+    except _Wrong:
+        raise UsageError(f"{label} {_shown(value)} is not {option.form}") from None
     word = value if isinstance(value, str) else str(value)
-    return path if isinstance(parse_source(word, option.typed), FolderPlace) else word
+    return path if isinstance(parse_source(word, label), FolderPlace) else word
 
 
 def _text(option: Option, value: object) -> str:
@@ -231,7 +246,6 @@ _CHECKS: dict[Type, Callable[[Option, object], Any]] = {
     Type.DURATION: _duration,
     Type.SHARE: _share,
     Type.PATH: _path,
-    Type.PLACE: _place,
     Type.TEXT: _text,
     Type.CHOICE: _choice,
 }

@@ -38,7 +38,7 @@ from cxrsync.config.parse_source import (
     source_advice,
 )
 from cxrsync.config.selection import Selection
-from cxrsync.config.store_address import StoreAddress
+from cxrsync.config.store_address import SitePlace, StoreAddress
 from cxrsync.config.store_places import named_version
 from cxrsync.config.timetable import Timetable
 from cxrsync.errors import UsageError
@@ -88,13 +88,13 @@ def _limits(options: Mapping[str, Any], origin: SourceConfig) -> TransferLimits:
         del limits["connections"]
     elif "connections" in limits:
         limits["first_connections"] = limits["connections"]
-        if origin.store is None and limits["connections"] > MAX_CONNECTIONS:
+        if not origin.stores and limits["connections"] > MAX_CONNECTIONS:
             raise UsageError(
                 f"--connections {limits['connections']} is more than {MAX_CONNECTIONS}",
                 next_step="More than 8 connections to PhysioNet lead to connect timeouts, not to "
                 "speed. More than 32 are for --from s3 and --from gcs.",
             )
-    if origin.store is not None and "connections" not in limits:
+    if origin.stores and "connections" not in limits:
         limits |= {"connections": STORE_CONNECTIONS, "first_connections": STORE_FIRST_CONNECTIONS}
     return TransferLimits(**limits, rate=options.get("limit_rate", Timetable()))
 
@@ -111,15 +111,21 @@ def _refresh(options: Mapping[str, Any]) -> Refresh:
 
 def source_config(options: Mapping[str, Any]) -> SourceConfig:
     ca_file = options.get("ca_file")
-    place, endpoint_url = _place(options.get("from_dir")), options.get("endpoint_url")
+    manifest, endpoint_url = options.get("manifest"), options.get("endpoint_url")
+    places = tuple(map(_place, options.get("from_dir") or ()))
+    if len(set(places)) < len(places):
+        raise UsageError("--from names the same place twice", next_step="Name it once.")
     if endpoint_url is not None:
-        endpoint_url = check_endpoint_url(endpoint_url, place)
+        endpoint_url = check_endpoint_url(endpoint_url, places)
     return SourceConfig(
         base_url=_check_base_url(options.get("base_url", DEFAULT_BASE_URL)),
-        place=place,
+        places=() if places == (SitePlace(),) else places,
         user=options.get("user"),
         ca_file=None if ca_file is None else existing(ca_file, "--ca-file", pipe=True),
         user_agent=_check_user_agent(options.get("user_agent", DEFAULT_USER_AGENT)),
+        manifest=None
+        if manifest is None
+        else absolute(existing(manifest, "--manifest"), "--manifest"),
         access_point_number=options.get("access_point_number", 1),
         aws_profile=options.get("aws_profile"),
         requester_pays=options.get("requester_pays"),
@@ -127,26 +133,23 @@ def source_config(options: Mapping[str, Any]) -> SourceConfig:
     )
 
 
-def _place(named: Path | str | None) -> Path | StoreAddress | None:
-    if isinstance(named, str):
-        found = parse_source(named)
-        if not isinstance(found, FolderPlace):
-            return found if isinstance(found, StoreAddress) else None
-        named = Path(named)
-    return None if named is None else _folder(named, "--from")
+def _place(named: Path | str) -> Path | StoreAddress | SitePlace:
+    found = parse_source(named) if isinstance(named, str) else FolderPlace(str(named))
+    return _folder(Path(named), "--from") if isinstance(found, FolderPlace) else found
 
 
 def _check_store(origin: SourceConfig, dataset: str, version: str | None) -> None:
     """Raise UsageError if the store's address is that of another dataset or version."""
-    named = None if origin.store is None else named_version(origin.store, load_stores())
-    if named is None or (named[0] == dataset and version in {None, LATEST, named[1]}):
-        return
-    asked = dataset if version is None else f"{dataset} {version}"
-    raise UsageError(
-        f"--from {origin.store} is {named[0]} {named[1]}, not {asked}",
-        next_step=f"Name that one (--dataset {named[0]} --dataset-version {named[1]}), or give "
-        "the address of the other.",
-    )
+    for store in origin.stores:
+        named = named_version(store, load_stores())
+        if named is None or (named[0] == dataset and version in {None, LATEST, named[1]}):
+            continue
+        asked = dataset if version is None else f"{dataset} {version}"
+        raise UsageError(
+            f"--from {store} is {named[0]} {named[1]}, not {asked}",
+            next_step=f"Name that one (--dataset {named[0]} --dataset-version {named[1]}), or give "
+            "the address of the other.",
+        )
 
 
 def _destination(path: Path) -> Path:

@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from cxrsync.config.store_address import ACCESS_POINT, Service, StoreAddress
+from cxrsync.config.store_address import ACCESS_POINT, Service, SitePlace, StoreAddress
 from cxrsync.errors import UsageError
 from cxrsync.model import MANIFEST_NAME
 from cxrsync.sanitize import is_address, shown_word
@@ -46,11 +47,6 @@ class FolderPlace:
     """A folder of this machine, as the user wrote it."""
 
     path: str
-
-
-@dataclass(frozen=True, slots=True)
-class SitePlace:
-    """PhysioNet's own server, or that of ``--base-url``."""
 
 
 SourcePlace = FolderPlace | SitePlace | StoreAddress
@@ -194,8 +190,8 @@ def _is_store_url(word: str) -> bool:
     return is_address(text) and store_of_web_address(text) is not None
 
 
-def check_endpoint_url(url: str, place: object) -> str:
-    """Return the address of another store than AWS. ``place``: what ``--from`` names.
+def check_endpoint_url(url: str, places: Iterable[object]) -> str:
+    """Return the address of another store than AWS. ``places``: what ``--from`` names.
 
     Raises UsageError, which shows no password.
     """
@@ -216,7 +212,9 @@ def check_endpoint_url(url: str, place: object) -> str:
             f"{label} {shown_word(url)!r} is not an address",
             next_step="It begins with https://, such as https://minio.example.org:9000.",
         )
-    if isinstance(place, StoreAddress) and not place.bucket:
+    for place in places:
+        if not isinstance(place, StoreAddress) or place.bucket:
+            continue
         raise UsageError(
             f"{label} names another store, and --from {place} names PhysioNet's own copy",
             next_step="Name the bucket there: --from s3://BUCKET/PREFIX.",

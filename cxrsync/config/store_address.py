@@ -48,6 +48,11 @@ class StoreAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class SitePlace:
+    """PhysioNet's own server, or that of ``--base-url``."""
+
+
+@dataclass(frozen=True, slots=True)
 class VersionPlace:
     """Where one version lies: its bucket (or ARN), and what its keys begin with ("" or with a slash
     at the end). ``open``: everybody may read it, so that no request is signed."""

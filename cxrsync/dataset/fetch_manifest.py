@@ -46,7 +46,7 @@ from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import KeyRange
 from cxrsync.model import MANIFEST_NAME, FileStat
 from cxrsync.progress_events import Activity, Phase
-from cxrsync.sources.base import BodyEnd, Opened, PastEnd
+from cxrsync.sources.base import BodyEnd, Opened, PastEnd, SourceChanged, identity_of
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.partial import Partial
@@ -62,7 +62,7 @@ _MAX_BYTES = 8 << 30
 _MAX_ATTEMPTS = 3
 _UNPROVEN_ENDS = {BodyEnd.CLOSED, BodyEnd.FORGEABLE}
 # Errors that say nothing about the manifest. The transfer that follows waits and retries.
-_TEMPORARY_ERRORS = (Interrupted, InvalidResponse, Throttled, Unreachable)
+_TEMPORARY_ERRORS = (Interrupted, InvalidResponse, SourceChanged, Throttled, Unreachable)
 
 
 async def fetch_manifest(
@@ -171,7 +171,10 @@ class _WholeManifest:
         self._context = context
         self._pool = pool
         self._ref = run.target.remote(MANIFEST_NAME)
-        self._source = run.source.identity
+
+    @property
+    def _source(self) -> str:
+        return identity_of(self._run.source, self._ref)
 
     async def fetch(self) -> bool:
         """Fetch the manifest unless the local one is current; return whether it was fetched.

@@ -12,6 +12,7 @@ from cxrsync.manifest.bisect import ManifestNotSorted, Range
 from cxrsync.manifest.file import FAN_OUT, ManifestFile
 from cxrsync.manifest.key_ranges import KeyRange, find_slices
 from cxrsync.model import RemotePath
+from cxrsync.sources.base import identity_of
 from cxrsync.storage.partial import Partial
 from cxrsync.threads import run_in_thread
 from cxrsync.transfer.pool import TransferPool, fetch_alone
@@ -122,5 +123,5 @@ class _Search:
     def _validator(self) -> str | None:
         """Return the validator of the partial's bytes; None if they are not from this source."""
         bound = self._partial.object_version
-        source = self._context.source.identity
+        source = identity_of(self._context.source, self._ref)
         return bound.validator if bound is not None and bound.source == source else None

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from cxrsync.catalog.load import load_stores
 from cxrsync.config.job import Job
+from cxrsync.config.store_address import SitePlace, StoreAddress
 from cxrsync.dataset.api_cache import ApiCache, cache_folder
 from cxrsync.dataset.local_source_trees import source_trees
 from cxrsync.events import EventSink
 from cxrsync.sources.base import Source
 from cxrsync.sources.credentials import Ask
-from cxrsync.sources.local import LocalTree
+from cxrsync.sources.in_order import Part, SourcesInOrder
+from cxrsync.sources.local import LocalTree, ManifestFile
 from cxrsync.sources.physionet import PhysioNet
 from cxrsync.sources.store.object_store import ObjectStore
 
@@ -23,15 +27,34 @@ T = TypeVar("T", bound=Source)
 def open_source(job: Job, emit: EventSink, ask: Ask | None = None) -> Source:
     """Create the source that the job names. Call it inside a running event loop.
 
+    Of several, each is created at once, so that what is wrong with one is told before anything is
+    fetched. A store that has no manifest leaves it to PhysioNet, which is asked only then.
+
     Raises: UsageError if a local tree is not of the dataset and version that the job names, or if
     a package that the source needs is not installed.
     """
-    if job.origin.from_dir is not None:
-        return LocalTree(job.origin.from_dir, source_trees(job, job.origin.from_dir, emit))
-    if job.origin.store is not None:
-        return ObjectStore(job.origin.store, job.origin, job.limits, load_stores(), emit)
-    memory = ApiCache(cache_folder())
-    return PhysioNet(job.origin, job.limits, ask, emit=emit, memory=memory)
+    origin = job.origin
+
+    def site() -> Source:
+        return PhysioNet(origin, job.limits, ask, emit=emit, memory=ApiCache(cache_folder()))
+
+    def made(place: Path | StoreAddress | SitePlace) -> Source:
+        if isinstance(place, Path):
+            return LocalTree(place, source_trees(job, place, emit))
+        if isinstance(place, StoreAddress):
+            return ObjectStore(place, origin, job.limits, load_stores(), emit)
+        return site()
+
+    places = origin.places or (SitePlace(),)
+    parts = [Part(partial(made, each), polite=isinstance(each, SitePlace)) for each in places]
+    for part in parts:
+        part.made = part.make()
+    if origin.manifest is not None:
+        file = origin.manifest
+        parts.insert(0, Part(lambda: ManifestFile(file, job.dataset), has_files=False))
+    elif origin.stores and not origin.is_site:
+        parts.append(Part(site, has_files=False, polite=True))
+    return parts[0].source if len(parts) == 1 else SourcesInOrder(parts, emit)
 
 
 def open_site(job: Job, emit: EventSink) -> PhysioNet:

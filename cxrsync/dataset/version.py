@@ -67,8 +67,9 @@ async def choose_version(job: Job, source: Source, emit: EventSink) -> str:
         refuse_part_of_tree(location.top, job.dataset)
     if job.origin.from_dir is not None:
         return _version_of_source(job, job.origin.from_dir, local, emit)
-    if job.origin.store is not None and (named := named_version(job.origin.store, load_stores())):
-        return named[1]
+    for store in job.origin.stores:
+        if (named := named_version(store, load_stores())) is not None:
+            return named[1]
     known: Sequence[str] = dataset_info(job.dataset).versions
     if not local and job.dataset not in load():
         known = await _published_versions(job.dataset, source)

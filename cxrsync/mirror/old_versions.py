@@ -99,7 +99,7 @@ def _move(job: Job, old: Tree, present: Target, version: str, stamp: str) -> Pat
     """Move one tree; return its new path. ``stamp``: the name of its folder in the trash. Raises:
     _Stays, CxrsyncError, OSError."""
     _check_place(old, version, present.tree)
-    for named in (job.link_from, job.origin.from_dir, job.selection.split_table or None):
+    for named in (job.link_from, *job.origin.folders, job.selection.split_table or None):
         if named is not None and Path(os.path.realpath(named)).is_relative_to(old.root.resolve()):
             raise _Stays(f"the job names {named}")
     _check_selections(old, present.tree, job.selection)

@@ -107,8 +107,10 @@ def setup_of(
     """
     jobs = [each.job for each in file.jobs]
     job_file = _absolute(file.path)
-    local = [each.origin.from_dir for each in jobs] + [each.link_from for each in jobs]
-    local += [each.origin.ca_file for each in jobs]
+    local = [folder for each in jobs for folder in each.origin.folders] + [
+        each.link_from for each in jobs
+    ]
+    local += [file for each in jobs for file in (each.origin.ca_file, each.origin.manifest)]
     written = [file.settings.get(name) for name in ("log", "report", "metrics_file")]
     return MirrorSetup(
         command=command,

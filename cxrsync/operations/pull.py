@@ -153,7 +153,7 @@ def _remind_of_agreement(run: RunContext) -> None:
 
 def _tell_times(run: RunContext) -> None:
     """Say which modification times the files get, if they are not PhysioNet's."""
-    if run.job.origin.store is not None:
+    if run.job.origin.stores:
         run.emit(
             Notice(
                 "files get the modification time of their copy in the store, unless whoever copied "

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from cxrsync.errors import SourceError
 from cxrsync.model import RemotePath
 
 
@@ -91,3 +92,29 @@ class Source(Protocol):
 
     async def close(self) -> None:
         """Close every connection."""
+
+
+class SourceChanged(SourceError):
+    """The file is asked of another source from now on: the same request is to be made again."""
+
+
+@runtime_checkable
+class SeveralSources(Source, Protocol):
+    """Sources in order, of which each file is asked of one at a time."""
+
+    def identity_of(self, ref: RemotePath) -> str:
+        """Return the identity of the source that a file is asked of now."""
+
+    def distrust(self, ref: RemotePath) -> bool:
+        """Ask the next source for a file, which this one has wrong. Returns False if there is no
+        other."""
+
+
+def identity_of(source: Source, ref: RemotePath) -> str:
+    """Return the identity of the source that a file is asked of now."""
+    return source.identity_of(ref) if isinstance(source, SeveralSources) else source.identity
+
+
+def distrust(source: Source, ref: RemotePath) -> bool:
+    """Ask another source for a file, which this one has wrong. Returns False if there is none."""
+    return isinstance(source, SeveralSources) and source.distrust(ref)

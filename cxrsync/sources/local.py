@@ -14,7 +14,7 @@ from typing import Protocol
 import aiofiles.threadpool
 
 from cxrsync.errors import InvalidResponse, NotFound, Unreachable
-from cxrsync.model import RemotePath, is_time
+from cxrsync.model import MANIFEST_NAME, RemotePath, is_time
 from cxrsync.sanitize import reason_of
 from cxrsync.sources.base import Answer, Opened, PastEnd, Unchanged
 from cxrsync.threads import run_in_thread
@@ -58,10 +58,7 @@ class LocalTree:
     ) -> AsyncIterator[Answer]:
         """See :meth:`cxrsync.sources.base.Source.open`. The validator is mtime and size."""
         self.requests += 1
-        root = self._root_of(ref.dataset, ref.version)
-        if root is None:
-            raise NotFound(f"there is no {ref.dataset} {ref.version} in {self.identity}")
-        path = root / ref.path
+        path = self._path_of(ref)
         opened: list[int] = []
         try:
             try:
@@ -97,6 +94,12 @@ class LocalTree:
     async def close(self) -> None:
         """Do nothing: no connection is kept open."""
 
+    def _path_of(self, ref: RemotePath) -> Path:
+        root = self._root_of(ref.dataset, ref.version)
+        if root is None:
+            raise NotFound(f"there is no {ref.dataset} {ref.version} in {self.identity}")
+        return root / ref.path
+
     def _root_of(self, dataset: str, version: str) -> Path | None:
         key = (dataset, version)
         if key not in self._roots:
@@ -105,6 +108,29 @@ class LocalTree:
                 return None
             self._roots[key] = root
         return self._roots[key]
+
+
+class _NoTrees:
+    def root_of(self, dataset: str, version: str) -> Path | None:  # noqa: ARG002
+        return None
+
+    def versions(self, dataset: str) -> list[str]:  # noqa: ARG002
+        return []
+
+
+class ManifestFile(LocalTree):
+    """A Source: a file of this machine as the manifest of one dataset."""
+
+    def __init__(self, file: Path, dataset: str) -> None:
+        super().__init__(file.parent, _NoTrees())
+        self._file = file
+        self._dataset = dataset
+        self._identity = file.as_uri()
+
+    def _path_of(self, ref: RemotePath) -> Path:
+        if (ref.dataset, ref.path) != (self._dataset, MANIFEST_NAME):
+            raise NotFound(f"{self._file} is the manifest of {self._dataset}")
+        return self._file
 
 
 def _open_without_waiting(path: Path) -> int:

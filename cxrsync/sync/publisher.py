@@ -221,7 +221,8 @@ def _result_of(
     source = binding.source if binding else ""
     validator = (binding.validator if binding else None) or ""
     result = Result.COPIED if item.copied else Result.FETCHED
-    outcome = Outcome(entry.path, result, published.size, item.resumed)
+    came_from = "" if item.copied else source
+    outcome = Outcome(entry.path, result, published.size, item.resumed, source=came_from)
     return _record(entry, published, source, validator, now), outcome
 
 

@@ -21,7 +21,7 @@ from cxrsync.events import Notice
 from cxrsync.model import ROOT, Entry, Kind
 from cxrsync.plan.planner import Plan
 from cxrsync.progress_events import Activity, Phase, Unpacking
-from cxrsync.sources.base import Opened
+from cxrsync.sources.base import Opened, identity_of
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import VerifiedFile
@@ -205,7 +205,8 @@ class ReportArchive:
 
     def _reports(self, fd: int, wanted: dict[int, int], modified: float) -> Iterator[VerifiedFile]:
         """Yield each member that has the digest of its report, written to a partial."""
-        identity = self._run.source.identity
+        archive = self._run.target.remote(self._run.target.dataset.reports_archive)
+        identity = identity_of(self._run.source, archive)
         for member in members(fd):
             offset = wanted.get(hash(member.name))
             if offset is None:

@@ -246,7 +246,7 @@ class Scheduler:
                 partial.close()
                 self._fail(job, transfer.failure)
                 return
-            if transfer.unchanged:
+            if transfer.unchanged and not self._sync.context.distrust(transfer.ref):
                 partial.close()
                 self._mismatched(job, self._known[job.entry.path])
                 return
@@ -270,7 +270,11 @@ class Scheduler:
         job.observations.append(Observation(digest, whole=transfer.resumed == 0))
         known = self._known_mismatch(entry)
         verdict = judge(job.observations, known.observed if known is not None else None)
-        if verdict is Verdict.RETRY:
+        # What a source has wrong, another may have right.
+        if verdict is Verdict.RETRY or self._sync.context.distrust(transfer.ref):
+            transfer.unchanged = False
+            if verdict is not Verdict.RETRY:
+                job.observations.clear()
             await transfer.restart(transfer.partial.generation)
             self._jobs[transfer] = job
             self._sync.pool.add(transfer)
@@ -303,6 +307,7 @@ class Scheduler:
             self._exhausted.pop(job.entry.path, None)
             self._sync.outcomes.failed(Outcome(job.entry.path, Result.FAILED, reason=str(problem)))
         else:
+            self._sync.context.distrust(self._sync.target.remote(job.entry.path))
             self._exhausted[job.entry.path] = str(problem)
             self._next_pass.append(job)
 
@@ -332,8 +337,7 @@ class Scheduler:
             self._queued.append(follower)
 
     def _error_of(self, problem: OSError, path: str) -> CxrsyncError:
-        """Return the error of one file for an OSError. Raises: LockLost if another run has taken
-        the partition over, DiskError for an error of the whole disk."""
+        """Return the error of one file for an OSError. Raises: LockLost, DiskError."""
         self._sync.partitions.check([partition_of(path)])
         if error := disk_error(problem, f"cannot write {path}"):
             raise error

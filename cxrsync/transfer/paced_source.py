@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from cxrsync.model import RemotePath
-from cxrsync.sources.base import Answer, Source
+from cxrsync.sources.base import Answer, Source, distrust, identity_of
 from cxrsync.transfer.rate_limit import RateLimiter
 
 
@@ -38,6 +38,14 @@ class PacedSource:
         await self._rate_limiter.wait_unpaused()
         async with self._source.open(ref, start, stop, resume_if, skip_if) as answer:
             yield answer
+
+    def identity_of(self, ref: RemotePath) -> str:
+        """See :class:`cxrsync.sources.base.SeveralSources`."""
+        return identity_of(self._source, ref)
+
+    def distrust(self, ref: RemotePath) -> bool:
+        """See :class:`cxrsync.sources.base.SeveralSources`."""
+        return distrust(self._source, ref)
 
     async def versions(self, dataset: str) -> list[str]:
         await self._rate_limiter.wait_unpaused()

@@ -20,6 +20,7 @@ from cxrsync.errors import (
 )
 from cxrsync.events import Retrying
 from cxrsync.model import RemotePath
+from cxrsync.sources.base import SourceChanged
 from cxrsync.transfer.breaker_state import RequestStart
 from cxrsync.transfer.response_policy import Action, LocalState, decide
 from cxrsync.transfer.retry_policy import RetryState, next_delay
@@ -45,6 +46,8 @@ class FailureRecovery:
         ``progress``: whether bytes arrived since ``request`` began.
         Raises ``problem``, or another SourceError, where it ends the run.
         """
+        if isinstance(problem, SourceChanged):
+            return None
         breaker, probe = self._context.circuit_breaker, self._context.probe
         local = LocalState(progress=progress, failures=self._retries.failures)
         action, _reason = decide(local, problem)

@@ -223,7 +223,7 @@ class Transfer:
         return LocalState(segment.offset, self.partial.size, total, validator)
 
     def _binding(self) -> ObjectVersion:
-        version = version_at(self._context.source.identity, self.partial.object_version)
+        version = version_at(self._context.identity_of(self.ref), self.partial.object_version)
         return replace(version, validator=None) if self._single_stream else version
 
     async def _receive_whole(self, opened: Opened, binding: ObjectVersion, generation: int) -> None:

@@ -11,7 +11,7 @@ from cxrsync.config.timetable import Timetable
 from cxrsync.events import EventSink, Received
 from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.progress_events import Sized
-from cxrsync.sources.base import Source
+from cxrsync.sources.base import Source, distrust, identity_of
 from cxrsync.threads import Writers
 from cxrsync.transfer.budget import Budget
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
@@ -41,6 +41,15 @@ class TransferContext:
     rate_limiter: RateLimiter = field(default_factory=lambda: RateLimiter(Timetable()))
     budget: Budget = field(default_factory=Budget)
     disk: DiskGuard = field(default_factory=lambda: DiskGuard(Path(), 0))
+
+    def identity_of(self, ref: RemotePath) -> str:
+        """Return the identity of the source that a file is asked of now."""
+        return identity_of(self.source, ref)
+
+    def distrust(self, ref: RemotePath) -> bool:
+        """Ask another source for a file, which this one has wrong. Returns False if there is
+        none."""
+        return distrust(self.source, ref)
 
     def tell_received(self, ref: RemotePath, count: int) -> None:
         """Emit that so many bytes of a file arrived; negative if they had to be discarded."""

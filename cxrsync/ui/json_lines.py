@@ -68,6 +68,7 @@ def as_fields(event: JsonEvent) -> tuple[str, dict[str, object]]:
             "resumed": outcome.resumed,
             "reason": outcome.reason,
             "open_to_others": outcome.open_to_others,
+            "source": outcome.source,
         }
     if isinstance(event, Checked):
         return "file", {

@@ -39,6 +39,10 @@ def as_text(summary: RunSummary) -> str:
         ),
     ]
     lines.extend(
+        f"  {humanize.files(totals.files)} ({humanize.size(totals.bytes)}) from {name}"
+        for name, totals in summary.sources
+    )
+    lines.extend(
         f"  {problem.result.value}: {problem.path}: {problem.reason}"
         for problem in summary.problems[:_MAX_NAMED]
     )

@@ -24,6 +24,7 @@ from cxrsync.config.option_table import JOB_OPTIONS
 from cxrsync.config.parse_job import make_job
 from cxrsync.config.parse_selection import parse_shards
 from cxrsync.config.selection import Selection
+from cxrsync.config.store_address import Service, SitePlace, StoreAddress
 from cxrsync.config.timetable import Timetable
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.model import Kind
@@ -94,7 +95,7 @@ def test_every_option(tmp_path: Path) -> None:
         ),
         dest=tmp_path,
         origin=SourceConfig(
-            "https://localhost:8443/files", tmp_path.resolve(), "alice", authority, "Wget/2"
+            "https://localhost:8443/files", (tmp_path.resolve(),), "alice", authority, "Wget/2"
         ),
         limits=TransferLimits(3, 0, 1.5, 2.5, 3.5, 4.5, 0, 5.5, first_connections=3),
         fsync=False,
@@ -275,6 +276,17 @@ def test_only_a_store_may_have_many_connections() -> None:
     limits = job(from_dir="gcs").limits
     assert (limits.first_connections, limits.connections) == (16, 32)
     assert job(from_dir="physionet") == job()
+
+
+def test_several_sources_in_order(tmp_path: Path) -> None:
+    origin = job(from_dir=[tmp_path, "s3", "physionet"]).origin
+    assert origin.places == (tmp_path, StoreAddress(Service.S3), SitePlace())
+    assert (origin.from_dir, origin.folders) == (tmp_path, (tmp_path,))
+    assert origin.is_site
+    assert origin.shown == f"{tmp_path}, then s3, then https://physionet.org/files"
+    assert "names the same place twice" in refusal(jpg=True, from_dir=["s3", "s3/"])
+    assert "--from has an empty value" in refusal(jpg=True, from_dir=["s3", ""])
+    assert "--manifest" in refusal(jpg=True, manifest=str(tmp_path / "sums"))
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,11 @@ def compare_json(name: str, value: object) -> None:
 
 
 def renamed(text: str, machine: Machine) -> str:
-    text = text.replace(str(machine.dest), "<dest>").replace(__version__, "<version>")
+    text = (
+        text.replace(str(machine.dest), "<dest>")
+        .replace(machine.base_url, "<server>")
+        .replace(__version__, "<version>")
+    )
     for name, looks in NAMES.items():
         text = looks.sub(name, text)
     return text

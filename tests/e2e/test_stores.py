@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from e2e.scripted import MANIFEST, SLUG, VERSION, manifest_of, noise
+from e2e.scripted import MANIFEST, SLUG, VERSION, ScriptedServer, manifest_of, noise
 from e2e.stage import JPG, Machine, sha256sum, wait_until
 from sources.fault_proxy import Fault, FaultProxy
 from sources.stores import (
@@ -309,6 +309,101 @@ def test_an_object_that_changes_between_two_requests(place: Place) -> None:
     done = place.machine.pull(*place.words, "--connections", "1")
     assert done.code == 0, done.err
     assert (place.root / BIG).read_bytes() == new
+
+
+# ── several sources in order ───────────────────────────────────────────────────────────────────
+
+
+def laboratory(place: Place, files: Mapping[str, bytes]) -> Path:
+    """A tree of the laboratory's own, which holds these files and the manifest."""
+    root = place.machine.home / "lab" / SLUG / VERSION
+    for path, data in {MANIFEST: manifest_of(FILES), **files}.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+    return root.parent.parent
+
+
+def test_what_the_first_lacks_or_has_wrong_comes_from_the_next(place: Place) -> None:
+    images = [path for path in FILES if path.endswith(".jpg")]
+    wrong, lacking = images[0], images[1]
+    mine = {path: data for path, data in FILES.items() if path != lacking}
+    mine[wrong] = b"rot" + FILES[wrong][3:]
+    lab = laboratory(place, mine)
+    words = ("--dataset", SLUG, "--dataset-version", VERSION, "--from", str(lab))
+    done = place.machine.run("pull", "--json", *words, "--from", place.address)
+    assert done.code == 0, done.err
+    assert place.is_whole()
+    first, second = done.summary["sources"]
+    assert (first["source"], first["files"]) == (lab.as_uri(), len(FILES) - 2)
+    assert (second["source"].split(" at ")[0], second["files"]) == (place.address, 2)
+    assert second["bytes"] == len(FILES[wrong]) + len(FILES[lacking])
+    asked = {path.rpartition("/")[2] for path, _headers in place.proxy.seen}
+    assert asked == {wrong.rpartition("/")[2], lacking.rpartition("/")[2]}
+    assert f"2 files (18.0 kB) from {place.address}" in done.err
+    # Alone, the laboratory's tree is wrong.
+    place.machine.dest = place.machine.home / "alone"
+    assert place.machine.pull(*words).code == 6
+
+
+def test_a_known_mismatch_is_asked_of_the_next(place: Place) -> None:
+    wrong = next(path for path in FILES if path.endswith(".jpg"))
+    lab = laboratory(place, {**FILES, wrong: b"rot" + FILES[wrong][3:]})
+    words = ("--dataset", SLUG, "--dataset-version", VERSION, "--from", str(lab))
+    assert place.machine.pull(*words).code == 6
+    done = place.machine.pull(*words, "--from", place.address)
+    assert done.code == 0, done.err
+    assert place.is_whole()
+
+
+def test_a_source_that_refuses_us_is_left_out(place: Place) -> None:
+    lab = laboratory(place, FILES)
+    place.proxy.plan = lambda _path, _headers: Fault(403, {}, DENIED)
+    done = place.machine.run("pull", *place.words, "--from", str(lab))
+    assert done.code == 0, done.err
+    assert f"nothing is fetched from {place.address}" in done.err
+    assert len(place.proxy.seen) == 1
+    assert place.is_whole()
+
+
+def test_a_file_that_nobody_has(place: Place) -> None:
+    lab = laboratory(place, {BIG: FILES[BIG]})
+    lost = next(path for path in FILES if path.endswith(".jpg"))
+    place.proxy.plan = lambda path, _headers: Fault(404) if path.endswith(lost) else None
+    words = ("--dataset", SLUG, "--dataset-version", VERSION, "--from", str(lab))
+    done = place.machine.pull(*words, "--from", place.address)
+    assert done.code == 5, done.err
+    assert [each["path"] for each in done.summary["problems"]] == [lost]
+
+
+def test_a_broken_source_is_followed_by_the_next(place: Place) -> None:
+    lab = laboratory(place, FILES)
+    place.proxy.plan = lambda path, _headers: None if path.endswith(MANIFEST) else Fault(cut=0)
+    done = place.machine.pull(*place.words, "--from", str(lab), "--retries", "0")
+    assert done.code == 0, done.err
+    assert place.is_whole()
+
+
+def test_a_store_without_a_manifest(place: Place) -> None:
+    """It is PhysioNet's then, or a file of the user's."""
+    for path, data in FILES.items():
+        place.store.put(f"bare/{SLUG}/{VERSION}/{path}", data)
+    place.address = f"s3://{BUCKET}/bare"
+    sums = place.machine.home / "sums.txt"
+    sums.write_bytes(manifest_of(FILES))
+    done = place.machine.pull(*place.words, "--manifest", str(sums))
+    assert done.code == 0, done.err
+    assert place.is_whole()
+    assert not any(path.endswith(MANIFEST) for path, _headers in place.proxy.seen)
+
+    place.machine.dest = place.machine.home / "again"
+    with ScriptedServer({**FILES, BIG: b"not asked for"}, manifest=manifest_of(FILES)) as site:
+        place.machine.base_url = site.base_url
+        done = place.machine.run("pull", *place.words)
+        asked = {each.path for each in site.log}
+    assert done.code == 0, done.err
+    assert place.is_whole()
+    assert f"{MANIFEST} is fetched from {site.base_url}" in done.err
+    assert asked == {MANIFEST}
 
 
 @pytest.mark.parametrize(

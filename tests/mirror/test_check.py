@@ -24,7 +24,7 @@ def test_where_they_are_found(tmp_path: Path) -> None:
     assert found is not None
     assert (found.place, found.warning) == ("", "")
     assert "PHYSIONET_PASSWORD_FILE" in found.problem
-    assert find_credentials(replace(origin, place=tmp_path), variables) is None
+    assert find_credentials(replace(origin, places=(tmp_path,)), variables) is None
 
 
 def test_a_keyring_alone_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from cxrsync.errors import (
 from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.sources.base import Answer, Opened, PastEnd, Source, Unchanged
 from cxrsync.sources.credentials import Credentials
+from cxrsync.sources.in_order import Part, SourcesInOrder
 from cxrsync.sources.physionet import PhysioNet
 from cxrsync.sources.store.object_store import ObjectStore
 
@@ -90,7 +92,7 @@ def store_stand(
     proxy = stack.enter_context(FaultProxy(store.endpoint, own_host=store.scheme == "gs"))
     address = parse_source(f"{store.scheme}://{BUCKET}/{tmp_path.name}")
     assert isinstance(address, StoreAddress)
-    origin = SourceConfig(place=address, endpoint_url=proxy.url, requester_pays="my-project")
+    origin = SourceConfig(places=(address,), endpoint_url=proxy.url, requester_pays="my-project")
 
     def make() -> Source:
         return ObjectStore(address, origin, LIMITS, load_stores(), lambda _event: None)
@@ -122,8 +124,14 @@ def tree_stand(
         (root / path).write_bytes(data)
         os.utime(root / path, (0, 1_600_000_000 + next(changes)))
 
-    if server is None:
+    if name == "local":
         return Stand(name, lambda: local_tree(files), put)
+    if name == "in order":
+        nothing = files.parent / "nothing"
+        nothing.mkdir()
+        parts = [partial(local_tree, nothing), partial(local_tree, files)]
+        return Stand(name, lambda: SourcesInOrder([*map(Part, parts)], lambda _event: None), put)
+    assert server is not None
     assert proxy is not None
     origin = SourceConfig(base_url=f"{proxy.url}/files")
 
@@ -133,7 +141,9 @@ def tree_stand(
     return Stand(name, lambda: PhysioNet(origin, LIMITS, ask), put, proxy)
 
 
-ALL = ["local", "physionet", "moto", "rclone", "gcs"]
+STORES = ["moto", "rclone", "gcs"]
+OVER_HTTP = ["physionet", *STORES]
+ALL = ["local", "in order", *OVER_HTTP]
 
 
 @pytest.fixture(params=ALL)
@@ -142,7 +152,7 @@ def stand(
 ) -> Iterator[Stand]:
     name: str = request.param
     with ExitStack() as stack:
-        if name == "local":
+        if name not in OVER_HTTP:
             made = tree_stand(name, tmp_path / "files")
         elif name == "physionet":
             files, server = request.getfixturevalue(name)
@@ -269,7 +279,7 @@ FAULTS: list[tuple[str, Fault, type[CxrsyncError]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("stand", [name for name in ALL if name != "local"], indirect=True)
+@pytest.mark.parametrize("stand", OVER_HTTP, indirect=True)
 @pytest.mark.parametrize(
     ("fault", "error"), [each[1:] for each in FAULTS], ids=[each[0] for each in FAULTS]
 )
@@ -290,7 +300,7 @@ async def test_a_fault(
     assert data == DATA
 
 
-@pytest.mark.parametrize("stand", [name for name in ALL if name != "local"], indirect=True)
+@pytest.mark.parametrize("stand", OVER_HTTP, indirect=True)
 async def test_another_range_than_asked(stand: Stand, source: Source) -> None:
     assert stand.proxy is not None
     await ask(source)
