@@ -35,7 +35,7 @@ def options() -> str:
 
 def commands() -> str:
     """Every command: its usage, what it does, its options."""
-    context = click.Context(cli, info_name="cxrsync")
+    context = click.Context(cli, info_name="cxrsync", **cli.context_settings)
     return "\n\n".join(
         _command(name, context, cli.get_command(context, name))
         for name in cli.list_commands(context)
