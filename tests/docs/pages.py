@@ -10,6 +10,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# Why a block is not run: a comment before it says so, ``<!-- not run: REASON -->``.
+REASONS = {
+    "it reaches a server outside of this machine",
+    "needs torch",
+    "needs torchxrayvision, which brings gigabytes",
+    "needs the library datasets",
+    "needs the output of a sectioner that is published elsewhere",
+    "needs the block above",
+}
 _FENCE = re.compile(
     r"(?:^ *<!-- not run: (?P<reason>[^>]*) -->\n+)?"
     r"^ *```(?P<language>[\w{}-]*)[^\n]*\n(?P<text>.*?)^ *```$",

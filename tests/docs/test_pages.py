@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from docs.pages import PAGES, ROOT, name_of
+from docs.pages import PAGES, REASONS, ROOT, blocks, name_of
 
 from cxrsync.cli.main import cli
 from cxrsync.config.mirror_options import FILE_OPTIONS, JOB_SETTINGS
@@ -48,6 +48,14 @@ def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub and MyST make them."""
     heads = re.findall(r"^#{1,4} (.+)$", page.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=name_of)
+def test_a_block_that_is_not_run_says_why(page: Path) -> None:
+    text = page.read_text("utf-8")
+    said = [block.not_run for block in blocks(text, "sh", "console", "python") if block.not_run]
+    assert set(said) <= REASONS
+    assert len(said) == len(re.findall(r"^<!-- not run: ", text, re.MULTILINE))
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=name_of)

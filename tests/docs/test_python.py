@@ -22,8 +22,6 @@ from cxrsync.demo.server.server import MiniPhysioNet
 
 __all__ = ["files_root", "module_server", "shared_server"]
 
-# The first line of a block that needs what is not installed for the tests.
-NOT_RUN = "# not run by the tests: needs torch and torchvision"
 TREE = f"physionet.org/files/{JPG}/{VERSION}"
 # tests/e2e/test_python_docs.py runs that page.
 ELSEWHERE = "docs/python.md"
@@ -70,8 +68,7 @@ def test_python(
     here = f'base_url="{shared_server.base_url}", ca_file="{shared_server.ca_file}", dest="{folder}'
     names: dict[str, Any] = {}
     for text in PYTHON[page]:
-        if not text.startswith(NOT_RUN):
-            run(text.replace('dest="', here), names)
+        run(text.replace('dest="', here), names)
     if "report" in names:
         assert (names["report"].exit_code, names["report"].problems) == (0, ())
     if "train" in names:
@@ -87,10 +84,3 @@ def test_a_wrong_tar_file_is_found(folder: Path) -> None:
         packed.add(Path(TREE, "README"), str(image.relative_to(TREE)))
     with pytest.raises(AssertionError, match="files/p10/"):
         run(PYTHON["docs/recipes/few-inodes.md"][0], {})
-
-
-def test_only_this_is_not_run() -> None:
-    left = [(page, text) for page, texts in PYTHON.items() for text in texts if "not run" in text]
-    assert [(page, text.startswith(NOT_RUN)) for page, text in left] == [
-        ("docs/recipes/pytorch.md", True)
-    ]
