@@ -5,10 +5,11 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync import humanize
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 
 @pytest.mark.parametrize(

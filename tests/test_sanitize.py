@@ -13,12 +13,13 @@ import pytest
 import trustme
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.errors import CxrsyncError, Interrupted
 from cxrsync.sanitize import printable, reason_of, trace, without_ids, without_secrets
 from cxrsync.storage.filesystem import UnexpectedFile
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 SECRET = "sessionid=SECRETSESSION123"
 
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.events import Event, FileDone, Planned, Unaccounted
 from cxrsync.model import Outcome, RejectedLine, Result
 from cxrsync.stats import Books, RunStats
 
-many = settings(max_examples=400)
+many = settings(max_examples=examples(400))
 
 PREFIXES = ["", "other/1.0/"]
 PATHS = [f"files/p10/{letter}.jpg" for letter in "abcdef"]

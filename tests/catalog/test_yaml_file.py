@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.catalog.yaml_file import Place, YamlDocument, parse_yaml, read_yaml, spelled
 from cxrsync.errors import ExitCode, UsageError
 
-many = settings(deadline=None, max_examples=300, derandomize=True)
+many = settings(deadline=None, max_examples=examples(300), derandomize=True)
 
 
 def parse(text: str) -> YamlDocument:

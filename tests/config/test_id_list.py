@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.config.id_forms import FORMS, IMAGE, STUDY, SUBJECT, Form, other_form
 from cxrsync.config.id_list import IdList, read_id_list
 from cxrsync.utf8_stream import UnreadableStream, utf8_pieces
 
-many = settings(max_examples=150)
+many = settings(max_examples=examples(150))
 
 ID = "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014"
 OTHER = "174413ec-4ec4c1f7-34ea26b7-c5f994f8-79ef1962"

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.config.job import Job
 from cxrsync.config.job_file import MirrorFile, read_job_file
@@ -339,7 +340,7 @@ JOB = st.dictionaries(KEYS, ODD, max_size=4)
 GOOD = {"dataset": "mimic-cxr-jpg", "dataset_version": "2.1.0"}
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     defaults=JOB,
     jobs=st.lists(JOB.map(lambda job: {**GOOD, **job}) | JOB, max_size=2) | ODD,

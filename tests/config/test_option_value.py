@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.config.job import Job
 from cxrsync.config.option import Type
@@ -25,7 +26,7 @@ from cxrsync.config.wall_clock import DaySpan
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.model import Kind
 
-many = settings(deadline=None, max_examples=400, derandomize=True)
+many = settings(deadline=None, max_examples=examples(400), derandomize=True)
 
 HUGE = 10**5_000  # Python refuses to print a number of so many digits
 

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.config.id_forms import FORMS, IMAGE, STUDY, SUBJECT, Form
 from cxrsync.config.parse_ids import parse_ids
 from cxrsync.errors import ExitCode, UsageError
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 ID = "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014"
 WORD = "consolidation"

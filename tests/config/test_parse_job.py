@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync import __version__
 from cxrsync.config.job import (
@@ -29,7 +30,7 @@ from cxrsync.config.timetable import Timetable
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.model import Kind
 
-many = settings(max_examples=150)
+many = settings(max_examples=examples(150))
 
 
 def job(**options: Any) -> Job:

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.catalog.load import load
 from cxrsync.config.parse_job import make_job
 from cxrsync.config.places import Place, parse_place, parse_version
 from cxrsync.errors import ExitCode, UsageError
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 JPG, DICOM = "mimic-cxr-jpg", "mimic-cxr"
 IMAGE = "files/p10/p10000032/s50414267/02aa804e-bde0afdd-112c0b34-7bc16630-4e384014.jpg"

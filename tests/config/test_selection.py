@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.config.selection import CHEXPERT, Label, Sample, Selection, Unit
 from cxrsync.model import Kind
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 texts = st.lists(st.text(max_size=8), max_size=3).map(tuple)
 labels = st.lists(

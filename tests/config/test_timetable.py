@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.config.time_window import Window, parse_window
 from cxrsync.config.timetable import Timetable, parse_timetable
@@ -192,7 +193,7 @@ def test_without_a_zone_it_is_the_systems(moment: str) -> None:
 
 # ── properties ─────────────────────────────────────────────────────────────────────────────────
 
-many = settings(max_examples=200, deadline=None)
+many = settings(max_examples=examples(200), deadline=None)
 minutes = st.integers(0, 1439)
 zones = st.sampled_from(ZONES)
 moments = st.integers(1_700_000_000, 1_830_000_000).map(

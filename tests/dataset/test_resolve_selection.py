@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Label, Sample, Selection, Unit
@@ -26,7 +27,7 @@ from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Kind, partition_of
 from cxrsync.storage.tree import Tree
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 JPG, DICOM = "mimic-cxr-jpg", "mimic-cxr"
 VERSION = "2.1.0"
@@ -267,7 +268,7 @@ def test_against_the_model(data: st.DataObject) -> None:
     assert found == wanted
 
 
-@settings(many, max_examples=50)
+@settings(many, max_examples=examples(100))
 @given(st.data())
 def test_several_selections_are_their_union(data: st.DataObject) -> None:
     world = data.draw(worlds())

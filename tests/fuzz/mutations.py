@@ -7,9 +7,10 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
+from thorough import examples
 
 # Derandomised: the same cases each time, here and on the build machine.
-many = settings(max_examples=100)
+many = settings(max_examples=examples(100))
 
 Edit = Callable[[bytes], bytes]
 

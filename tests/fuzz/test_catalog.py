@@ -9,6 +9,7 @@ import pytest
 from fuzz.mutations import many, mutated
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.catalog import load as catalogue
 from cxrsync.catalog.dataset_info import NAME
@@ -78,7 +79,7 @@ def test_a_valid_file(own: Path) -> None:
     assert understood(own, GOOD)
 
 
-@settings(many, max_examples=150)
+@settings(many, max_examples=examples(150))
 @given(text=mutated(GOOD, most=4))
 @example(text=b"!!int ''")
 @example(text=b"a: {title: !!float ''}")

@@ -6,6 +6,7 @@ from fuzz.mutations import many, mutated, texts
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
+from thorough import examples
 
 from cxrsync.errors import SourceError, Throttled
 from cxrsync.sources.base import PastEnd, Unchanged
@@ -51,7 +52,7 @@ questions = st.one_of(
 )  # fmt: skip
 
 
-@settings(many, max_examples=400)
+@settings(many, max_examples=examples(400))
 @given(questions, statuses, headers)
 @example(RangeRequest(10), 206, {"Content-Range": "bytes 10-" + "9" * 19 + "/" + "9" * 19})
 @example(RangeRequest(), 200, {"Content-Length": "9" * 5_000})

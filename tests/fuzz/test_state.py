@@ -15,6 +15,7 @@ import pytest
 from fuzz.mutations import anything, many, misshapen, mutated, texts
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.config.selection import Selection
 from cxrsync.errors import DiskError, NewerFormat
@@ -91,7 +92,7 @@ def assert_refused(folder: Path) -> None:
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-@settings(many, max_examples=150)
+@settings(many, max_examples=examples(150))
 @given(st.data())
 def test_damage(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:

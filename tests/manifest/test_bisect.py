@@ -6,11 +6,12 @@ from itertools import accumulate
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.demo.data.tree import manifest_lines
 from cxrsync.manifest.bisect import ManifestNotSorted, path_of, prefix_range, seek
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 DIGEST = b"0123456789abcdef" * 4
 MAX_ROUNDS = 200

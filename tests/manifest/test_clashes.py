@@ -6,13 +6,14 @@ from itertools import combinations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.manifest.clashes import NestingDetector, find_name_clashes, name_key
 from cxrsync.model import NameRules
 
 EVERY = [NameRules(case, forms) for case in (False, True) for forms in (False, True)]
 
-many = settings(max_examples=400)
+many = settings(max_examples=examples(400))
 names = st.text("ab.-0", min_size=1, max_size=3).filter(lambda name: name not in {".", ".."})
 paths = st.lists(names, min_size=1, max_size=4).map("/".join)
 

@@ -10,6 +10,7 @@ from typing import BinaryIO
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync import utf8_stream
 from cxrsync.demo.data import tables as demo
@@ -17,7 +18,7 @@ from cxrsync.errors import ExitCode
 from cxrsync.manifest import csv_reader
 from cxrsync.manifest.csv_reader import InvalidTable, column_names, label_value, read_rows
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 SPLIT = b"dicom_id,study_id,split\na,s1,train\nb,s1,test\n"
 VALUE = "10000032"  # stands for what a message must not show

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.parse import MAX_LINE
 from cxrsync.model import Entry, RejectedLine, partition_of
 
-many = settings(max_examples=100)
+many = settings(max_examples=examples(100))
 
 A, B, C = (letter * 64 for letter in "abc")
 Open = Callable[[bytes | str], ManifestFile]

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.config.selection import Label, Sample, Selection, Unit
 from cxrsync.manifest.filters import (
@@ -18,7 +19,7 @@ from cxrsync.manifest.filters import (
 )
 from cxrsync.manifest.path_ids import ImageIds, image_key, parse_image_path, study_key
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 IMAGE = "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014"
 

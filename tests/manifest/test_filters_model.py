@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.catalog.dataset_info import METADATA, SPLIT
 from cxrsync.catalog.load import dataset_info
@@ -22,7 +23,7 @@ from cxrsync.manifest.key_ranges import is_in_key_ranges, key_ranges_for
 from cxrsync.manifest.matcher import is_accompanying_table, matcher_for
 from cxrsync.manifest.path_ids import image_key
 
-many = settings(max_examples=300)
+many = settings(max_examples=examples(300))
 
 DATASET = dataset_info("mimic-cxr")
 TABLES = ["cxr-record-list.csv.gz", "cxr-study-list.csv.gz"]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Selection
@@ -24,7 +25,7 @@ from cxrsync.manifest.matcher import matcher_for
 from cxrsync.manifest.path_ids import image_key
 from cxrsync.model import Kind
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 JPG, DICOM = dataset_info("mimic-cxr-jpg"), dataset_info("mimic-cxr")
 SUBJECTS = [f"p1{shard}00000{number}" for shard in range(10) for number in range(3)]

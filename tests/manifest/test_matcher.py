@@ -5,13 +5,14 @@ from fnmatch import fnmatchcase
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.catalog.load import dataset_info
 from cxrsync.config.selection import Selection
 from cxrsync.manifest.matcher import any_matcher, matcher_for
 from cxrsync.model import Kind
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 # The two trees, in small.
 TREES = {

@@ -5,6 +5,7 @@ import os
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.manifest.parse import (
     MAX_LINE,
@@ -16,7 +17,7 @@ from cxrsync.manifest.parse import (
 from cxrsync.model import Entry, RejectedLine
 
 # Derandomised: the same cases each time, here and on the build machine.
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 DIGEST = "0123456789abcdef" * 4
 IMAGE = "files/p10/p10000032/s50414267/02aa804e-bde0afdd-112c0b34-7bc16630-4e384014.jpg"

@@ -2,11 +2,12 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.manifest.diff import Change, Difference, differences
 from cxrsync.model import Entry
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 # Few names and fewer digests, so that versions meet; names that sort around the slash.
 names = st.text(alphabet="ab-/é", min_size=1, max_size=3)

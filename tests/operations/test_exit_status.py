@@ -7,6 +7,7 @@ from itertools import product
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.errors import (
     AccessDenied,
@@ -21,7 +22,7 @@ from cxrsync.errors import (
 )
 from cxrsync.operations.exit_status import Ending, exit_status, machine_error
 
-many = settings(max_examples=300)
+many = settings(max_examples=examples(300))
 
 # The order in the README: the first code that applies counts.
 FIRST_THAT_APPLIES = [130, 143, 1, 2, 3, 4, 11, 7, 10, 8, 6, 5, 9, 0]

@@ -3,13 +3,14 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.config.quantities import Share
 from cxrsync.errors import ExitCode, RefusedForSafety
 from cxrsync.model import Entry
 from cxrsync.plan.deletions import Withdrawn, check_deletions, withdrawn
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 A, B = "a" * 64, "b" * 64
 
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.model import Kind, partition_of
 from cxrsync.plan.estimate import CATALOGUE, LEARNED, PUBLISHED, Count, Inventory, by_kind, estimate
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 MEANS = {Kind.IMAGES: 1_000, Kind.TABLES: 50}
 SUFFIXES = {".jpg": Kind.IMAGES, ".csv": Kind.TABLES, ".zip": Kind.ARCHIVES}

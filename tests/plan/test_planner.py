@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.catalog.load import dataset_info
 from cxrsync.manifest.file import ManifestFile
@@ -17,7 +18,7 @@ from cxrsync.plan.planner import make_plan
 from cxrsync.plan.survey import MTIME_TOLERANCE_NS, FileStatus, file_status, matches_record, survey
 from cxrsync.storage.tree import Tree
 
-many = settings(max_examples=150)
+many = settings(max_examples=examples(150))
 
 A, B = "a" * 64, "b" * 64
 S = 10**9

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.plan.scrub import MAX_SHARES, NIGHT, Proofs, due_share, horizon, oldest_first
 
 NOW = 1_795_000_000.0
 MONTH = 30 * NIGHT
-many = settings(max_examples=150)
+many = settings(max_examples=examples(150))
 
 
 def proofs_of(*files: tuple[int, float]) -> Proofs:

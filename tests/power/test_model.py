@@ -19,8 +19,9 @@ from power.model import (
     Writing,
 )
 from power.recording import Recording
+from thorough import examples
 
-many = settings(max_examples=100)
+many = settings(max_examples=examples(100))
 
 Tree = dict[str, bytes]
 FOLDER, FILE, OTHER = 1, 2, 3

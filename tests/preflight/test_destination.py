@@ -9,13 +9,14 @@ from pathlib import Path, PurePosixPath
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.preflight import git_check
 from cxrsync.preflight.cloud_sync import find_synced_drive
 from cxrsync.preflight.destination import DestinationInfo, Mount, inspect, parse_mounts
 from cxrsync.preflight.git_check import find_work_tree, ignore_rule, is_ignored
 
-many = settings(max_examples=100)
+many = settings(max_examples=examples(100))
 HOME = "/home/alice"
 
 

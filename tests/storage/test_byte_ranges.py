@@ -3,10 +3,11 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.storage.byte_ranges import Range, add, frontier, gaps, normal, size
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 offsets = st.integers(-5, 40)
 # Any pairs: empty ones, backwards, touching, overlapping, below 0.

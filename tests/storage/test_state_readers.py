@@ -132,7 +132,7 @@ def test_some_seconds_of_the_soak(quick: Path) -> None:
     """`status`, `verify` and rows beside a writer that is killed now and then."""
     script = Path(__file__).parents[2] / "scripts/readers"
     done = subprocess.run(
-        [sys.executable, str(script), "--minutes", "0.1", "--files", "300", "--seed", "5"],
+        [sys.executable, str(script), "--minutes", "0.02", "--files", "100", "--seed", "5"],
         env={**os.environ, "TMPDIR": str(quick)},
         capture_output=True,
         check=False,

@@ -17,6 +17,7 @@ from power.model import Disk, Fate
 from power.recording import record, why_not
 from power.rehearsal import FATES, build
 from power.state_writer import BATCHES, row, rows_of
+from thorough import IS_THOROUGH
 
 from cxrsync.errors import DiskError, LockLost
 from cxrsync.storage.state_db import State
@@ -146,7 +147,8 @@ def test_whatever_ends_a_run(
     before, disks = recorded
     assert len(disks) > 100
     # Each moment at which a kill may come, and a sample of those of a power cut.
-    first, step = (0, 1) if fate is Fate.KEPT else (FATES.index((fate, throw)), 5)
+    some = 5 if IS_THOROUGH else 11
+    first, step = (0, 1) if fate is Fate.KEPT else (FATES.index((fate, throw)), some)
     for number in range(first, len(disks), step):
         here = quick / str(number)
         here.mkdir()

@@ -16,11 +16,12 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.storage import zip_reader as module
 from cxrsync.storage.zip_reader import InvalidArchive, Member, members, read_member
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 MOST = 1 << 20
 REPORT = b"FINAL REPORT\nEXAMINATION: CHEST (PA AND LAT)\n" * 9

@@ -3,10 +3,11 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.sync.digest_mismatch import Observation, Verdict, judge
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 A, B, C, D = (Observation(letter * 64, whole=True) for letter in "abcd")
 PART_A = Observation(A.digest, whole=False)

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.sync.open_file_limit import FileBudget, file_budget, files_needed, fit_budget
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ from math import inf
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.transfer.breaker_state import FIRST_ANSWER_SECONDS, BreakerState
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 
 def served(active: int = 1, give_up_after: float = 1000.0) -> BreakerState:

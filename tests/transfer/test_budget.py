@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.errors import DiskError, ExitCode, StoppedAtLimit
 from cxrsync.storage.disk_space import FreeSpace
@@ -141,7 +142,7 @@ def test_a_disk_that_does_not_tell(tmp_path: Path) -> None:
         DiskGuard(tmp_path, 1, fail).check_now()
 
 
-@settings(deadline=None, max_examples=100, derandomize=True)
+@settings(deadline=None, max_examples=examples(100), derandomize=True)
 @given(
     files=st.lists(st.integers(1, 400), max_size=20),
     pieces=st.lists(st.integers(0, 19), max_size=100),

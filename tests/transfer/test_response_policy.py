@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
+from thorough import examples
 
 from cxrsync.errors import (
     AccessDenied,
@@ -168,7 +169,7 @@ HEADERS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(local=st.sampled_from(list(REQUESTS)), status=st.integers(100, 999), headers=HEADERS)
 def test_bytes_are_only_appended_where_they_belong(
     local: LocalState, status: int, headers: dict[str, str]

@@ -3,10 +3,11 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.transfer.retry_policy import RetryState, backoff, next_delay
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 
 @pytest.mark.parametrize(

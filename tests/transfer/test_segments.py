@@ -6,11 +6,12 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.storage.byte_ranges import Range, add, normal, size
 from cxrsync.transfer.segments import MIN_SHARE, Segment, Segments
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 MIB = 1 << 20
 

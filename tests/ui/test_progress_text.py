@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from cxrsync.progress_events import Activity
 from cxrsync.ui.progress import ProgressValues, Seconds
@@ -115,7 +116,7 @@ NUMBER = re.compile(
 amounts = st.floats(0, 1e13)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     st.sampled_from([SURE, FETCHING, MANIFEST, PLANNING]), st.integers(1, 250),
     amounts, amounts, amounts, st.integers(0, 10**6), st.booleans(),

@@ -20,6 +20,7 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sources.http.connect_proxy import ESTABLISHED, NAME, ConnectProxy, field, known_as
+from thorough import examples
 
 from cxrsync.config.job import SourceConfig, TransferLimits
 from cxrsync.demo.server.behaviour import ServerBehaviour
@@ -189,7 +190,7 @@ def test_a_proxy_of_no_use(value: str) -> None:
     assert proxy_for(HTTPS, {"ALL_PROXY": value, "NO_PROXY": "test"}) is None
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(user=st.text(min_size=1), password=st.text())
 def test_any_name_and_password_arrive(user: str, password: str) -> None:
     pair = f"{quote(user, safe='', errors='replace')}:{quote(password, safe='', errors='replace')}"
@@ -201,7 +202,7 @@ def test_any_name_and_password_arrive(user: str, password: str) -> None:
     assert found.authorization not in f"{found} {found!r}"
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(before=st.text(max_size=20), after=st.text(max_size=20))
 def test_a_proxy_never_shows_its_password(before: str, after: str) -> None:
     try:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
+from thorough import examples
 
 from cxrsync.errors import (
     AccessDenied,
@@ -30,7 +31,7 @@ from cxrsync.sources.http.responses import (
     request_headers,
 )
 
-many = settings(max_examples=200)
+many = settings(max_examples=examples(200))
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 TAG = '"669f9b40-ff"'
