@@ -5,8 +5,8 @@ For example::
     import cxrsync
     report = cxrsync.pull(jpg=True, split="test", dest="/data", progress=True)
 
-pull, apull, ls, dry_run, verify and status have the options of the commands of these names as
-keyword arguments. docs/python.md explains them.
+pull, apull, ls, dry_run, files, verify and status have the options of the commands of these names
+(files: of index) as keyword arguments. docs/python.md explains them.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         status,
         verify,
     )
+    from cxrsync.api.image_files import FilesOptions, ImageFile, ImageFiles, files
     from cxrsync.errors import (
         AccessDenied,
         CredentialsRefused,
@@ -75,7 +76,10 @@ __all__ = [
     "ExitCode",
     "File",
     "FileDenied",
+    "FilesOptions",
     "Forecast",
+    "ImageFile",
+    "ImageFiles",
     "ListOptions",
     "LockLost",
     "Locked",
@@ -103,6 +107,7 @@ __all__ = [
     "__version__",
     "apull",
     "dry_run",
+    "files",
     "ls",
     "pull",
     "status",
@@ -127,7 +132,8 @@ if not TYPE_CHECKING:  # type checkers read the imports above, and complain of o
             if hasattr(errors, name):
                 return getattr(errors, name)
             from cxrsync import api
+            from cxrsync.api import image_files
 
-            return getattr(api, name)
+            return getattr(image_files if name in image_files.__all__ else api, name)
         more = f". `cxrsync {name}` is typed in a terminal" if name in _COMMANDS else ""
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{more}")

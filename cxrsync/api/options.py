@@ -63,6 +63,13 @@ class StatusOptions(TreeOptions, total=False):
     all: bool | None
 
 
+class FilesOptions(TreeOptions, total=False):
+    """The keywords of :func:`cxrsync.files`."""
+
+    base_url: str | None
+    present: bool | None
+
+
 class ListOptions(TreeOptions, total=False):
     """The keywords of :func:`cxrsync.ls`."""
 

@@ -15,7 +15,7 @@ import pytest
 import cxrsync
 from cxrsync import api, errors, events
 
-FUNCTIONS = ["apull", "dry_run", "ls", "pull", "status", "verify"]
+FUNCTIONS = ["apull", "dry_run", "files", "ls", "pull", "status", "verify"]
 SECTIONS = ["Args:", "Returns:", "Raises:", "Example:"]
 HEAVY = {"aiohttp", "yaml", "keyring", "msgspec", "jinja2", "tqdm", "click", "asyncio", "ssl",
          "sqlite3", "IPython", "numpy", "pandas"}  # fmt: skip

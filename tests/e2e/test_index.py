@@ -7,16 +7,21 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
 from e2e.other_users import as_user
 from e2e.stage import DICOM, JPG, VERSION, Machine, files_below
 
+import cxrsync
 from cxrsync.cli.output_file import whole_file
 from cxrsync.cli.signals import raising_at_signals
 from cxrsync.demo.server.server import MiniPhysioNet
@@ -381,3 +386,60 @@ def test_huggingface(filled: Machine, tmp_path: Path, where: str) -> None:
     refused = filled.run(*words, str(tmp_path / "home"))
     assert refused.code == 2
     assert f"ln -s {root}/files" in refused.err
+
+
+# ── Python ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_files_in_python(filled: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = root_of(filled)
+    (root / min(images_below(root))).unlink()
+    monkeypatch.setenv("CXRSYNC_DEST", str(filled.dest))
+    images = cxrsync.files("mimic-cxr-jpg", split=["test", "train"], present=True)
+    assert repr(images) == f"<ImageFiles of {JPG} {VERSION}>"
+    table = read_csv(
+        filled.run("index", "--jpg", "--split", "test", "--split", "train", "--present").out
+    )
+    found = list(images)
+    assert [image["path"] for image in found] == list(table["path"])
+    assert [str(image["chexpert_Edema"] or "") for image in found] == [
+        text if text != "0.0" else "" for text in table["chexpert_Edema"]
+    ]
+    assert all(image.file == root / str(image["path"]) for image in found)
+    assert all(image.file.is_file() for image in found)
+    assert repr(found[0]) == f"<ImageFile with {len(table.columns)} columns>"
+    frame = images.to_pandas()
+    assert list(frame.columns) == list(table.columns)
+    assert list(frame["subject_id"]) == [int(text) for text in table["subject_id"]]
+    assert frame["negbio_Edema"].dtype == "float64"
+    for first in images:  # a loop that is left leaves nothing open
+        assert first["path"] == table["path"][0]
+        break
+    with pytest.raises(cxrsync.UsageError, match="files\\(\\) has no keyword splits"):
+        cxrsync.files(jpg=True, splits="test")  # type: ignore[call-arg]
+
+
+def test_a_dataset_of_torch_by_the_docs(filled: Machine, tmp_path: Path) -> None:
+    """The class of docs/use.md, with a stand-in for torch."""
+    page = (Path(cxrsync.__file__).parent.parent / "docs/use.md").read_text("utf-8")
+    [text] = [
+        each for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "ChestXrays" in each
+    ]
+    assert len(text.strip().splitlines()) <= 30
+    torch = ModuleType("torch")
+    torch.from_numpy = lambda array: array  # type: ignore[attr-defined]
+    torch.utils = SimpleNamespace(data=SimpleNamespace(Dataset=object))  # type: ignore[attr-defined]
+    shared: dict[str, Any] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "torch", torch)
+        exec(text, shared)
+    file = tmp_path / "index.csv"
+    assert filled.run("index", "--jpg", "-o", str(file)).code == 0
+    table = pd.read_csv(file)
+    labels = ["chexpert_Edema", "chexpert_Pneumonia"]
+    data = shared["ChestXrays"](root_of(filled), file, labels)
+    assert len(data) == len(table)
+    pixels, found = data[3]
+    assert pixels.shape == (1, table["Rows"][3], table["Columns"][3])
+    assert (pixels.min() >= 0, pixels.max() <= 1) == (True, True)
+    assert list(found) == pytest.approx(list(table[labels].iloc[3]), nan_ok=True)
