@@ -15,30 +15,13 @@ of a single file is a value, an :class:`~cxrsync.model.Outcome`.
 
 from __future__ import annotations
 
-from asyncio import CancelledError
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import IntEnum
 from typing import Any
 
-
-class ExitCode(IntEnum):
-    """Exit codes of the command line. Users' scripts depend on them."""
-
-    COMPLETE = 0
-    UNEXPECTED = 1
-    USAGE = 2
-    CREDENTIALS = 3
-    ACCESS = 4
-    FILES_FAILED = 5
-    CONTRADICTED = 6
-    DISK = 7
-    LOCKED = 8
-    LIMIT = 9
-    UNREACHABLE = 10
-    REFUSED = 11
-    INTERRUPTED = 130
-    TERMINATED = 143
+from cxrsync.exit_codes import LAST_RANK, rank_of
+from cxrsync.exit_codes import ExitCode as ExitCode
+from cxrsync.exit_codes import worst_of as worst_of
 
 
 class CxrsyncError(Exception):
@@ -286,23 +269,6 @@ class Stopped(CxrsyncError):
     next_step = "Run the same command again to resume."
 
 
-# The first that applies is the exit code: from what a person must look at, down to success.
-_ORDER = (
-    *(ExitCode.INTERRUPTED, ExitCode.TERMINATED),
-    *(ExitCode.UNEXPECTED, ExitCode.USAGE, ExitCode.CREDENTIALS, ExitCode.ACCESS),
-    *(ExitCode.REFUSED, ExitCode.DISK, ExitCode.UNREACHABLE, ExitCode.LOCKED),
-    *(ExitCode.CONTRADICTED, ExitCode.FILES_FAILED, ExitCode.LIMIT, ExitCode.COMPLETE),
-)
-_RANK: dict[int, int] = {code: rank for rank, code in enumerate(_ORDER)}
-
-
-def worst_of(codes: Iterable[int]) -> ExitCode:
-    """The exit code of several runs together; 0 for none. An unknown code counts as 1."""
-    unknown = _RANK[ExitCode.UNEXPECTED]
-    ranks = (_RANK.get(code, unknown) for code in codes)
-    return _ORDER[min(ranks, default=_RANK[ExitCode.COMPLETE])]
-
-
 def code_of(error: BaseException) -> ExitCode:
     """The exit code of a run that ends with ``error``."""
     if isinstance(error, CxrsyncError):
@@ -321,7 +287,9 @@ def unwrap(*problems: BaseException) -> BaseException:
 
 
 def _rank(error: BaseException) -> int:
-    return len(_ORDER) if isinstance(error, CancelledError) else _RANK[code_of(error)]
+    from asyncio import CancelledError  # here, so that --help does not import asyncio
+
+    return LAST_RANK if isinstance(error, CancelledError) else rank_of(code_of(error))
 
 
 def _leaves(problem: BaseException) -> Iterator[BaseException]:

@@ -3,7 +3,7 @@
     cli → api, mirror → operations, ui → sync → plan → dataset → transfer, preflight → sources,
     storage, manifest → config → catalog → stats → events, cancellation, report_data, byte_samples →
     progress_events → model → errors, disk_remedies, humanize, sanitize, sorted_merge, clock,
-    threads, utf8_stream
+    threads, utf8_stream → exit_codes
 
 Packages of one level do not import each other, nor ``mirror`` ``ui``: ``ui`` receives events,
 ``dataset`` connects ``sources``, ``storage`` and ``manifest``. ``demo`` has no level; only ``cli``
@@ -51,6 +51,7 @@ LEVELS: list[set[str]] = [
         "threads",
         "utf8_stream",
     },
+    {"exit_codes"},
 ]
 HEIGHT = {package: -number for number, level in enumerate(LEVELS) for package in level}
 MAY_IMPORT_AIOHTTP = {"sources", "demo"}

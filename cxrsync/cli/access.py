@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from cxrsync.cli.completion_values import complete_place
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.signal_codes import NOTHING_CHANGED
@@ -32,7 +33,7 @@ _USUAL = ("mimic-cxr", "mimic-cxr-jpg")
 
 
 @click.command(cls=Command)
-@click.argument("places", nargs=-1, metavar="[DATASET]...")
+@click.argument("places", nargs=-1, metavar="[DATASET]...", shell_complete=complete_place)
 @option("jpg")
 @option("dicom")
 @option("dataset")

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from cxrsync.catalog.citation import PHYSIONET, Work
+from cxrsync.cli.completion_values import complete_place
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import trees_in_dest
@@ -33,7 +34,7 @@ from cxrsync.ui.reporters import Reporters
 
 
 @click.command(cls=Command)
-@click.argument("places", nargs=-1, metavar="[DATASET]...")
+@click.argument("places", nargs=-1, metavar="[DATASET]...", shell_complete=complete_place)
 @option("jpg")
 @option("dicom")
 @option("dataset")

@@ -31,17 +31,30 @@ DEMO_RATE = 128 << 10
 
 @click.command(cls=Command)
 @click.option("--serve", is_flag=True, help="Keep the server running, to try commands by hand.")
-@click.option("--patients", type=click.IntRange(10, 60_000), default=300, show_default=True)
+@click.option(
+    "--patients",
+    type=click.IntRange(10, 60_000),
+    metavar="N",
+    default=300,
+    help="The number of patients [default: 300].",
+)
 @click.option(
     "--dir",
     "folder",
     metavar="DIR",
     help="Work in this folder and keep it [default: a temporary folder].",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="[default: any free one]")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    default=0,
+    help="The port of the server [default: any free one].",
+)
 @click.option(
     "--rate",
     type=click.IntRange(1024),
+    metavar="N",
     default=None,
     help=f"Bytes per second for each connection [default: {DEMO_RATE:,}; with --serve: no limit].",
 )

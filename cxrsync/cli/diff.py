@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from cxrsync import humanize
+from cxrsync.cli.completion_values import complete_version
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import job_of_tree, place_options, selection_options
@@ -27,8 +28,8 @@ from cxrsync.ui.reporters import Reporters
 
 
 @click.command(cls=Command)
-@click.argument("old", metavar="V1")
-@click.argument("new", metavar="V2")
+@click.argument("old", metavar="V1", shell_complete=complete_version)
+@click.argument("new", metavar="V2", shell_complete=complete_version)
 @selection_options
 @place_options
 @option("json", "One JSON object a line.")

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
-from cxrsync.cli.program_options import after_the_command, with_json
-from cxrsync.cli.unknown_option import refuse_odd_dashes, unknown_option
+from cxrsync.cli.program_options import after_the_command, help_all, page_text, with_json
+from cxrsync.cli.unknown_option import refuse_odd_dashes, unknown_option, unknown_subcommand
 from cxrsync.cli.wrong_usage import missing_argument, too_many_arguments, wrong_use_of_option
 from cxrsync.config.option import Option, Type
 from cxrsync.config.option_table import BY_NAME
@@ -88,6 +89,15 @@ class TableOption(click.Option):
         value = self.resolve_envvar_value(ctx)
         return None if value is None else [line for line in value.splitlines() if line.strip()]
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from cxrsync.cli.completion_values import complete_option  # here: only completion needs it
+
+        return complete_option(self._known, ctx, incomplete)
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        return record and (record[0], f"{record[1]} [env: {self.envvar}]")
+
     def process_value(self, ctx: click.Context, value: Any) -> Any:
         value = super().process_value(ctx, value)
         return None if self.multiple and not value else value
@@ -100,14 +110,30 @@ def option(name: str, text: str = "") -> Callable[[F], F]:
     return click.option(*filter(None, names), cls=TableOption, option=known, text=text)
 
 
+class CommandGroup(click.Group):
+    """A command that has commands of its own."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and not ctx.resilient_parsing:
+            raise unknown_subcommand(args[0], ctx, list(self.commands))
+        return super().resolve_command(ctx, args)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write(page_text(ctx, everything=False))
+
+
 class Command(click.Command):
     """A command that refuses unknown variables and options, and names the one that was meant."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params += after_the_command()
+        self.params += [*after_the_command(), help_all()]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing:  # while a shell completes the line
+            return super().parse_args(ctx, args)
         refuse_odd_dashes(args, ctx)
         try:
             return super().parse_args(ctx, with_json(ctx, args))
@@ -121,6 +147,9 @@ class Command(click.Command):
             raise
         except click.UsageError:
             raise too_many_arguments(ctx) from None
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write(page_text(ctx, everything=False))
 
     def invoke(self, ctx: click.Context) -> Any:
         refuse_unknown_variables()

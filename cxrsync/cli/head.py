@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cxrsync.catalog.load import load
+from cxrsync.cli.completion_values import complete_table
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import job_of_tree, trees_in_dest
@@ -39,7 +40,7 @@ _OPTIONS_OF_DATASETS = ("jpg", "dicom", "dataset")
 
 
 @click.command(cls=Command)
-@click.argument("table")
+@click.argument("table", shell_complete=complete_table)
 @option("jpg")
 @option("dicom")
 @option("dataset")

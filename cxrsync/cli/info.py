@@ -11,6 +11,7 @@ import click
 
 from cxrsync.catalog.dataset_info import DatasetInfo
 from cxrsync.catalog.load import dataset_info, load
+from cxrsync.cli.completion_values import complete_place
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import job_of, trees_in_dest
@@ -33,7 +34,7 @@ _WIDTH_OF_PIPES = 100
 
 
 @click.command(cls=Command)
-@click.argument("places", nargs=-1, metavar="[DATASET]")
+@click.argument("places", nargs=-1, metavar="[DATASET]", shell_complete=complete_place)
 @option("jpg")
 @option("dicom")
 @option("dataset")

@@ -7,13 +7,16 @@ import io
 import os
 import sys
 from dataclasses import dataclass, field
-from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from cxrsync import __version__
+from cxrsync.cli.commands import COMMANDS
 from cxrsync.cli.diagnostics import capture_library_output, ignore_unusable_key_log
 from cxrsync.cli.environment import option
+from cxrsync.cli.help.terminal import shown, wants_style
+from cxrsync.cli.shells import COMPLETE_VARIABLE
 from cxrsync.cli.signal_codes import STOPPED_AT_ONCE, end_at_warnings
 from cxrsync.cli.unknown_option import unknown_option
 from cxrsync.config.option_table import BY_NAME
@@ -21,27 +24,6 @@ from cxrsync.config.option_value import TRUE_WORDS
 from cxrsync.errors import CxrsyncError, ExitCode
 from cxrsync.sanitize import reason_of, trace, without_secrets
 from cxrsync.ui.console import Output, hide_ids, open_standard_streams, redirect_to_null, to_stderr
-
-# Name → module and function. A module is imported only when its command is used.
-_COMMANDS = {
-    "pull": "cxrsync.cli.pull:pull",
-    "ls": "cxrsync.cli.ls:ls",
-    "head": "cxrsync.cli.head:head",
-    "info": "cxrsync.cli.info:info",
-    "diff": "cxrsync.cli.diff:diff",
-    "verify": "cxrsync.cli.verify:verify",
-    "status": "cxrsync.cli.status:status",
-    "cite": "cxrsync.cli.cite:cite",
-    "index": "cxrsync.cli.index:index",
-    "receipt": "cxrsync.cli.receipt:receipt",
-    "access": "cxrsync.cli.access:access",
-    "login": "cxrsync.cli.login:login",
-    "logout": "cxrsync.cli.login:logout",
-    "whoami": "cxrsync.cli.login:whoami",
-    "mirror": "cxrsync.cli.mirror:mirror",
-    "slurm": "cxrsync.cli.slurm:slurm",
-    "demo": "cxrsync.cli.demo:demo",
-}
 
 
 @dataclass(slots=True)
@@ -66,26 +48,31 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in _COMMANDS:
+        if args and args[0] not in COMMANDS and not ctx.resilient_parsing:
             from cxrsync.cli.unknown_command import unknown_command  # here: it needs the catalogue
 
-            raise unknown_command(args[0], list(_COMMANDS))
+            raise unknown_command(args[0], list(COMMANDS))
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(
         self,
         ctx: click.Context,  # noqa: ARG002 - click's interface
         cmd_name: str,
     ) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        module, name = _COMMANDS[cmd_name].split(":")
-        command = getattr(import_module(module), name)
-        assert isinstance(command, click.Command)
-        return command
+        return COMMANDS[cmd_name].imported() if cmd_name in COMMANDS else None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        named = (each for each in COMMANDS.values() if each.name.startswith(incomplete))
+        items = [CompletionItem(each.name, help=each.summary) for each in named]
+        return items + click.Command.shell_complete(self, ctx, incomplete)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from cxrsync.cli.help.program_page import program_page  # here: only help needs it
+
+        formatter.write(shown(program_page(ctx), style=ctx.color))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -95,35 +82,10 @@ class _Commands(click.Group):
 @option("debug")
 @option("debug_ids")
 @click.option("--json", "as_json", is_flag=True, hidden=True)
+@click.help_option("--help-all", hidden=True)  # it is the option of each command
 @click.pass_context
 def cli(ctx: click.Context, /, verbose: bool, quiet: bool, as_json: bool, **_debug: bool) -> None:
-    """Download and mirror PhysioNet's chest X-ray datasets: resumable, verified, gentle.
-
-    \b
-      cxrsync login                       store your user name and password of PhysioNet
-      cxrsync access                      try your account: which step is missing, what to do
-      cxrsync pull --jpg --shard p10      fetch one tenth of MIMIC-CXR-JPG; run again to resume
-      cxrsync pull --jpg --split test     fetch the test split; --dry-run shows what and how long
-      cxrsync ls --jpg --frontal          print the paths of selected files
-      cxrsync info mimic-cxr-jpg          tell its versions, size, tables, agreement, what is here
-      cxrsync head split                  show the columns and first rows of a table
-      cxrsync cite mimic-cxr-jpg          say how to cite it; --bibtex for LaTeX
-      cxrsync verify --jpg                hash the local files again
-      cxrsync status --jpg                count verified and missing files, by shard
-      cxrsync index -o index.csv          write one row an image: path, ids, split, view, labels
-      cxrsync receipt                     say what a paper must: version, selection, digests, proofs
-      cxrsync mirror jobs.yaml            run a file of jobs unattended, as from cron
-      cxrsync slurm pull --jpg            print a SLURM script for a pull over many nodes
-      cxrsync demo                        try all of this on this machine, without an account
-
-    These options, and --json, may also stand after the command.
-
-    Exit codes: 0 complete and verified, 1 unexpected error, 2 usage, 3 credentials refused,
-    4 access denied, 5 some files failed, 6 some files do not match their checksum, 7 disk or output
-    cannot be written, 8 another run holds the lock, 9 stopped at a limit, no failure, 10 server
-    unreachable, 11 refused for safety (a person must look), 130 interrupted, 143 terminated. If
-    several apply, the first of: 130, 143, 1, 2, 3, 4, 11, 7, 10, 8, 6, 5, 9, 0.
-    """
+    """Download and mirror PhysioNet's chest X-ray datasets: resumable, verified, gentle."""
     ctx.obj.level = int(verbose) - int(quiet)
     ctx.obj.as_json = as_json
 
@@ -147,15 +109,27 @@ def entry() -> None:
     end_at_warnings()
     code: int = ExitCode.UNEXPECTED
     try:
-        ignore_unusable_key_log()
-        is_debugged = wants_tracebacks(sys.argv[1:])
-        capture_library_output(debug=is_debugged)
-        if is_debugged and not _is_set("debug_ids", sys.argv[1:]):
-            hide_ids()
-        code = run(sys.argv[1:])
+        if COMPLETE_VARIABLE in os.environ:
+            code = _complete()
+        else:
+            ignore_unusable_key_log()
+            is_debugged = wants_tracebacks(sys.argv[1:])
+            capture_library_output(debug=is_debugged)
+            if is_debugged and not _is_set("debug_ids", sys.argv[1:]):
+                hide_ids()
+            code = run(sys.argv[1:])
     finally:
         _flush_output()
     sys.exit(code)
+
+
+def _complete() -> int:
+    """Answer a shell that completes a command line."""
+    from cxrsync.cli.complete import answered
+
+    with contextlib.suppress(CxrsyncError):
+        Output().write_lines(answered(cli))
+    return ExitCode.COMPLETE
 
 
 def wants_tracebacks(arguments: list[str]) -> bool:
@@ -205,7 +179,10 @@ def run(arguments: list[str]) -> int:
 
 def _run(arguments: list[str], verbosity: Verbosity) -> int:
     try:
-        result = cli.main(args=arguments, prog_name="cxrsync", standalone_mode=False, obj=verbosity)
+        result = cli.main(
+            args=arguments, prog_name="cxrsync", standalone_mode=False, obj=verbosity,
+            color=wants_style(is_terminal=verbosity.output.is_terminal),
+        )  # fmt: skip
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as problem:  # usage errors among them

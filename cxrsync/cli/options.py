@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from cxrsync.cli.completion_values import complete_place
 from cxrsync.cli.environment import option
 from cxrsync.config.job import DEFAULT_BASE_URL, DEFAULT_DEST, Job
 from cxrsync.config.option import Group
@@ -33,7 +34,9 @@ def _names(*groups: Group) -> list[str]:
 
 def places_argument(function: F) -> F:
     """Add the argument that names a dataset, or files in it: for pull, ls, verify and status."""
-    return click.argument("places", nargs=-1, metavar="[PLACE]...")(function)
+    return click.argument("places", nargs=-1, metavar="[PLACE]...", shell_complete=complete_place)(
+        function
+    )
 
 
 def selection_options(function: F) -> F:

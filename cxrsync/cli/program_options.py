@@ -1,4 +1,5 @@
-"""Options that may stand before a command or after it: -v, -q, --debug and --json."""
+"""Options of every command: --help-all, and those that may stand before it or after it, -v, -q,
+--debug and --json."""
 
 from __future__ import annotations
 
@@ -6,11 +7,44 @@ from typing import Any
 
 import click
 
+from cxrsync.cli.help.terminal import shown
 from cxrsync.config.option import Group
 from cxrsync.config.option_table import options_of
 from cxrsync.errors import UsageError
 
 JSON_PARAMETER = "as_json"
+
+
+def help_all() -> click.Option:
+    """Return the option that shows help with all options of a command."""
+    return click.Option(
+        ["--help-all"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        help="Show all options and exit.",
+        callback=_show_all,
+    )
+
+
+def _show_all(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(page_text(ctx, everything=True), color=ctx.color)
+        ctx.exit()
+
+
+def page_text(ctx: click.Context, *, everything: bool) -> str:
+    """Return the help of the command of ``ctx``, for this terminal."""
+    from cxrsync.cli.help.command_page import command_page  # here: only help needs it
+
+    return shown(command_page(ctx, everything=everything), style=ctx.color)
+
+
+def full_help(ctx: click.Context) -> str:
+    """Return the command line that shows all options of the command of ``ctx``."""
+    from cxrsync.cli.help.command_page import has_more  # here: only errors need it
+
+    return f"{ctx.command_path} --help{'-all' if has_more(ctx) else ''}"
 
 
 def after_the_command() -> list[click.Option]:

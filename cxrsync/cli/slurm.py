@@ -17,7 +17,7 @@ import click
 from cxrsync import humanize
 from cxrsync.catalog.dataset_info import OWN_CATALOGUE
 from cxrsync.catalog.load import dataset_info
-from cxrsync.cli.environment import Command, option
+from cxrsync.cli.environment import Command, CommandGroup, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import (
     job_of,
@@ -64,15 +64,9 @@ def _slurm_options(function: Any) -> Any:
     return function
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def slurm() -> None:
-    """Pull or verify with SLURM: many nodes, one tree, one budget of connections.
-
-    \b
-      cxrsync slurm pull --jpg > jpg.sh       print a script; read it; sbatch jpg.sh
-      cxrsync slurm pull --jpg --submit       print and submit it
-      cxrsync slurm verify --jpg              the same for a verification
-    """
+    """Pull or verify with SLURM: many nodes, one tree, one budget of connections."""
 
 
 @slurm.command(cls=_Remembering)

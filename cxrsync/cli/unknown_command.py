@@ -29,12 +29,14 @@ _NEAR = {
     "whoami": "who user account id",
     "mirror": "run cron job jobs schedule batch nightly serve daemon",
     "demo": "test try example examples tutorial quickstart",
+    "help": "topics docs documentation manual explain",
+    "completion": "completions complete autocomplete autocompletion tab shell-completion",
     "pull --dry-run": "plan estimate simulate preview size dry-run dryrun",
 }
 _ADVICE = {
     **dict.fromkeys(
-        ("help", "man", "usage", "commands", "-?", "/?"),
-        "Write `cxrsync --help`, or `cxrsync pull --help` for one command.",
+        ("man", "usage", "commands", "-?", "/?"),
+        "Write `cxrsync --help`, or `cxrsync help pull` for one command.",
     ),
     "version": "Write `cxrsync --version`.",
     **dict.fromkeys(
@@ -63,7 +65,8 @@ def _step(word: str, commands: Sequence[str]) -> str:
         return f"Did you mean cxrsync pull {word}?"
     if folded.endswith((".yaml", ".yml")):
         return f"Did you mean cxrsync mirror {word}?"
-    if close := get_close_matches(folded, commands, n=2, cutoff=0.5):
+    best = get_close_matches(folded, commands, n=1, cutoff=0.75)
+    if close := best or get_close_matches(folded, commands, n=2, cutoff=0.5):
         return f"Did you mean cxrsync {' or cxrsync '.join(close)}?"
     return "`cxrsync --help` lists the commands."
 

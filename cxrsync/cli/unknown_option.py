@@ -7,10 +7,12 @@ from difflib import get_close_matches
 
 import click
 
-from cxrsync.config.option import Group, Option, called, nearest
+from cxrsync.cli.program_options import full_help
+from cxrsync.config.option import Group, Option, called, either, nearest
 from cxrsync.config.option_table import OPTIONS
 from cxrsync.config.option_value import SIGN_IN_HINT
 from cxrsync.errors import UsageError
+from cxrsync.sanitize import shown_word
 
 _RESUMES = "No option is needed: every run resumes where the last one stopped."
 _VERIFIES = "No option is needed: every file is verified before it gets its final name."
@@ -45,9 +47,21 @@ def unknown_option(name: str, ctx: click.Context) -> UsageError:
         step = _where(meant[0], ctx)
     else:
         near = near or [option.typed for option in nearest(name, here) if is_of_table]
+        own += ctx.help_option_names
+        near = near or get_close_matches(name, own, n=1, cutoff=0.75)
         near = near or get_close_matches(name, own)
         step = f"Did you mean {' or '.join(near)}?" if near else _help(ctx)
     return UsageError(f"no such option: {name}", next_step=step)
+
+
+def unknown_subcommand(word: str, ctx: click.Context, commands: Sequence[str]) -> UsageError:
+    """Return the error for a word behind a command that is none of its ``commands``."""
+    close = get_close_matches(word.casefold(), commands, n=1, cutoff=0.5)
+    near = f"Did you mean {ctx.command_path} {close[0]}?" if close else ""
+    return UsageError(
+        f"{ctx.command_path} has no command {shown_word(word)}",
+        next_step=near or f"Write {ctx.command_path} {either(tuple(commands))}.",
+    )
 
 
 def refuse_odd_dashes(args: Sequence[str], ctx: click.Context) -> None:
@@ -76,4 +90,4 @@ def _where(option: Option, ctx: click.Context) -> str:
 
 
 def _help(ctx: click.Context) -> str:
-    return f"`{ctx.command_path} --help` lists the options."
+    return f"`{full_help(ctx)}` lists the options."

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from cxrsync.cli.program_options import full_help
 from cxrsync.errors import UsageError
 
 # An example of each command that needs an argument.
@@ -31,7 +32,7 @@ def wrong_use_of_option(name: str, ctx: click.Context) -> UsageError:
     metavar = getattr(option, "metavar", None) or "VALUE"
     return UsageError(
         f"{name} requires an argument",
-        next_step=f"Write {name} {metavar}. `{ctx.command_path} --help` says what it may be.",
+        next_step=f"Write {name} {metavar}. `{full_help(ctx)}` says what it may be.",
     )
 
 

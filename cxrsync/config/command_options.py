@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from cxrsync.config.option import Group, Option, Type
+from cxrsync.config.option import Group, Option, Section, Type
 
 COMMAND = (
     Option(
-        "dry_run", Type.FLAG, Group.COMMAND, short="-n",
+        "dry_run", Type.FLAG, Group.COMMAND, section=Section.OUTPUT, short="-n",
         help="Print what would be fetched, and how long it would take; fetch no file.",
         near="dryrun simulate spider plan preview what_if just_print",
     ),
     Option(
-        "report", Type.PATH, Group.COMMAND, metavar="FILE", example="report.html",
+        "report", Type.PATH, Group.COMMAND, advanced=True, section=Section.OUTPUT,
+        metavar="FILE", example="report.html",
         help="Write an HTML report to FILE at the end, also if the run fails.",
         near="html_report write_report report_to",
     ),
     Option(
-        "html", Type.PATH, Group.COMMAND, metavar="FILE", example="status.html",
+        "html", Type.PATH, Group.COMMAND, section=Section.OUTPUT,
+        metavar="FILE", example="status.html",
         help="Also write an HTML report to FILE: one page with pictures.",
         near="html_file to_html page",
     ),
@@ -36,14 +38,15 @@ COMMAND = (
         near="rolling share due period rehash bitrot",
     ),
     Option(
-        "format", Type.CHOICE, Group.COMMAND, metavar="[paths|urls|sha256sum|json]",
+        "format", Type.CHOICE, Group.COMMAND, section=Section.OUTPUT,
+        metavar="[paths|urls|sha256sum|json]",
         words=("paths", "urls", "sha256sum", "json"), default="paths",
         help="sha256sum: input for `sha256sum -c` in the version's folder [default: {default}].",
         near="output_format as json",
     ),
     Option(
-        "bibtex", Type.FLAG, Group.COMMAND, help="BibTeX entries, for LaTeX.",
-        near="bib latex biblatex tex",
+        "bibtex", Type.FLAG, Group.COMMAND, section=Section.OUTPUT,
+        help="BibTeX entries, for LaTeX.", near="bib latex biblatex tex",
     ),
     Option(
         "netrc", Type.FLAG, Group.COMMAND,
@@ -51,7 +54,8 @@ COMMAND = (
         near="netrc_file use_netrc no_keyring",
     ),
     Option(
-        "rows", Type.INT, Group.COMMAND, short="-n", metavar="N", default=10, at_least=0,
+        "rows", Type.INT, Group.COMMAND, section=Section.OUTPUT,
+        short="-n", metavar="N", default=10, at_least=0,
         help="So many rows [default: {default}]; as many as its first 64 KiB hold, if the table is "
         "not on this disk.",
         near="lines count max_rows nrows number head top first limit",
@@ -85,7 +89,7 @@ COMMAND = (
 )  # fmt: skip
 
 ON = Option(
-    "on", Type.TEXT, Group.COMMAND, metavar="dask[:ADDRESS]", example="dask:tcp://10.0.0.1:8786",
+    "on", Type.TEXT, Group.COMMAND, advanced=True, metavar="dask[:ADDRESS]", example="dask:tcp://10.0.0.1:8786",
     help="Let the workers of a Dask cluster do it, a task for each shard and one for the tables: "
     "dask:tcp://HOST:8786, or dask for workers on this machine. --connections is the total.",
     near="dask cluster scheduler distributed workers_on run_on",
@@ -138,19 +142,20 @@ OUTPUT = (
         near="as_json json_output json_lines jsonl output_format use_json_log format",
     ),
     Option(
-        "progress", Type.CHOICE, Group.OUTPUT, metavar="[auto|bar|log|none]",
+        "progress", Type.CHOICE, Group.OUTPUT, advanced=True, metavar="[auto|bar|log|none]",
         words=("auto", "bar", "log", "none"), default="auto",
         help="auto: a bar on a terminal, lines elsewhere [default: {default}].",
         near="P progress_bar no_progress show_progress bar stats",
     ),
     Option(
-        "progress_interval", Type.DURATION, Group.OUTPUT, metavar="30s", example="5m", at_least=1,
+        "progress_interval", Type.DURATION, Group.OUTPUT, advanced=True,
+        metavar="30s", example="5m", at_least=1,
         default=30.0,
         help="The time between two lines of progress in a log [default: {default}].",
         near="interval every stats_interval progress_every log_interval",
     ),
     Option(
-        "log_file", Type.PATH, Group.OUTPUT, metavar="FILE", example="pull.log",
+        "log_file", Type.PATH, Group.OUTPUT, advanced=True, metavar="FILE", example="pull.log",
         help="Append what is said to FILE, too, each line with its time. It names files: it gets "
         "the mode 0600. logrotate may move it away at any time.",
         near="log logfile o_log output_log append_output",

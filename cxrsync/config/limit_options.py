@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cxrsync.config.option import Group, Option, Type
+from cxrsync.config.option import Group, Option, Section, Type
 
 LIMITS = (
     Option(
@@ -19,12 +19,12 @@ LIMITS = (
         near="hours time_window between schedule run_between",
     ),
     Option(
-        "max_files", Type.INT, Group.TRANSFER, metavar="N", at_least=0,
+        "max_files", Type.INT, Group.TRANSFER, advanced=True, metavar="N", at_least=0,
         help="Stop after this many files (exit 9).",
         near="max_downloads file_limit",
     ),
     Option(
-        "max_bytes", Type.SIZE, Group.TRANSFER, metavar="SIZE", example="100G",
+        "max_bytes", Type.SIZE, Group.TRANSFER, advanced=True, metavar="SIZE", example="100G",
         help="Stop after receiving so many bytes: 500M, 100G (exit 9). Small files that have begun "
         "are finished.",
         near="max_size max_transfer quota max_download max_total_size bytes",
@@ -35,7 +35,8 @@ LIMITS = (
         near="max_time time_limit duration stop_after",
     ),
     Option(
-        "keep_free", Type.SIZE, Group.TRANSFER, metavar="SIZE", example="50G",
+        "keep_free", Type.SIZE, Group.TRANSFER, section=Section.DESTINATION, advanced=True,
+        metavar="SIZE", example="50G",
         help="Leave so many bytes of the disk free at all times: 50G (else exit 7).",
         near="min_free min_free_space reserve free_space leave_free keep_free_space disk_reserve",
     ),

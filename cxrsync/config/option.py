@@ -48,6 +48,32 @@ class Group(Enum):
     MIRROR = "Mirror"  # keys of job files only
 
 
+class Section(Enum):
+    """The heading under which help shows an option, in the order of help."""
+
+    COMMAND = "Options"
+    SELECTION = "Selection"
+    SOURCE = "Source"
+    DESTINATION = "Destination"
+    LIMITS = "Speed and limits"
+    AGAIN = "A tree that is pulled again"
+    OUTPUT = "Output"
+
+
+# Where help shows an option that has no section of its own.
+_SECTIONS = {
+    Group.DATASET: Section.SELECTION,
+    Group.SELECTION: Section.SELECTION,
+    Group.DESTINATION: Section.DESTINATION,
+    Group.TRANSFER: Section.LIMITS,
+    Group.SOURCE: Section.SOURCE,
+    Group.PULL: Section.AGAIN,
+    Group.COMMAND: Section.COMMAND,
+    Group.OUTPUT: Section.OUTPUT,
+    Group.PROGRAM: Section.OUTPUT,
+    Group.MIRROR: Section.COMMAND,
+}
+
 # The groups whose options make a job. Python and job files take only these.
 JOB_GROUPS = frozenset(Group) - {Group.COMMAND, Group.OUTPUT, Group.PROGRAM, Group.MIRROR}
 
@@ -61,7 +87,8 @@ class Option:
     at_least, above, at_most: bounds of a number.
     near: names that other programs or users give the option, separated by blanks.
     example, hint: a valid value, and a sentence, for error messages.
-    advanced: not for everyday use.
+    advanced: not for everyday use: of commands with many options, only --help-all shows it.
+    section: where help shows it, if not where the others of its group are.
     flag: the name on the command line, where it does not follow from ``name``.
     help: the text for ``--help``; ``{default}`` stands for the default.
     """
@@ -83,6 +110,12 @@ class Option:
     hint: str = ""
     flag: str = ""
     short: str = ""
+    section: Section | None = None
+
+    @property
+    def shown_in(self) -> Section:
+        """The heading under which help shows the option."""
+        return self.section or _SECTIONS[self.group]
 
     @property
     def typed(self) -> str:

@@ -338,5 +338,5 @@ def _unknown(name: str) -> UsageError:
     elif near:
         step = f"Did you mean {' or '.join(near)}?"
     else:
-        step = "`cxrsync pull --help` lists the options; in Python, write _ for -."
+        step = "`cxrsync pull --help-all` lists the options; in Python, write _ for -."
     return UsageError(f"no such option: {name}", next_step=step)

@@ -4,7 +4,7 @@ who may read it."""
 from __future__ import annotations
 
 from cxrsync.config.job import Refresh
-from cxrsync.config.option import Group, Option, Type
+from cxrsync.config.option import Group, Option, Section, Type
 
 _DEFAULTS = Refresh()
 
@@ -40,7 +40,8 @@ REFRESH = (
         near="redownload fetch_again re_fetch",
     ),
     Option(
-        "permissions", Type.PERMISSIONS, Group.PULL, metavar="MODES", advanced=True,
+        "permissions", Type.PERMISSIONS, Group.PULL, section=Section.DESTINATION,
+        metavar="MODES", advanced=True,
         example="files=0440,folders=2750,group=cxr-jpg",
         help="Let a group read the tree: files=0440,folders=2750,group=cxr-jpg. The tree keeps "
         "them, for later pulls and repairs, too. Each member needs an agreement of their own "

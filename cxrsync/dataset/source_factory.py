@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from cxrsync.catalog.load import load_stores
 from cxrsync.config.job import Job
@@ -18,8 +18,9 @@ from cxrsync.sources.base import Source
 from cxrsync.sources.credentials import Ask
 from cxrsync.sources.in_order import Part, SourcesInOrder
 from cxrsync.sources.local import LocalTree, ManifestFile
-from cxrsync.sources.physionet import PhysioNet
-from cxrsync.sources.store.object_store import ObjectStore
+
+if TYPE_CHECKING:
+    from cxrsync.sources.physionet import PhysioNet
 
 T = TypeVar("T", bound=Source)
 
@@ -35,13 +36,18 @@ def open_source(job: Job, emit: EventSink, ask: Ask | None = None) -> Source:
     """
     origin = job.origin
 
+    # Imported where they are used: neither help nor a command that only reads needs aiohttp.
     def site() -> Source:
+        from cxrsync.sources.physionet import PhysioNet
+
         return PhysioNet(origin, job.limits, ask, emit=emit, memory=ApiCache(cache_folder()))
 
     def made(place: Path | StoreAddress | SitePlace) -> Source:
         if isinstance(place, Path):
             return LocalTree(place, source_trees(job, place, emit))
         if isinstance(place, StoreAddress):
+            from cxrsync.sources.store.object_store import ObjectStore
+
             return ObjectStore(place, origin, job.limits, load_stores(), emit)
         return site()
 
@@ -59,6 +65,8 @@ def open_source(job: Job, emit: EventSink, ask: Ask | None = None) -> Source:
 
 def open_site(job: Job, emit: EventSink) -> PhysioNet:
     """Create the site that the job's address names, for what it tells without a sign-in."""
+    from cxrsync.sources.physionet import PhysioNet
+
     return PhysioNet(job.origin, job.limits, emit=emit, memory=ApiCache(cache_folder()))
 
 

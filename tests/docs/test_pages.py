@@ -23,7 +23,7 @@ OPTION = re.compile(r"`[^`\n]*?(?<![\w-])(--[a-z][a-z-]+)")
 FOREIGN = {
     "--cut-dirs", "--ignore-missing", "--signal", "--time", "--sort", "--collector", "--group",
     "--quick", "--faults", "--growing", "--histories", "--serve", "--dir", "--port", "--help",
-    "--profile",
+    "--help-all", "--profile",
     "--version", "--out", "--patients", "--rate",
 }  # fmt: skip
 

@@ -280,15 +280,19 @@ def test_other_commands_are_not_imported(machine: Machine) -> None:
 
 
 def test_every_option_has_a_variable() -> None:
-    """The options of demo have none; --help and --version belong to click. The hidden --json before
-    a command is the command's own."""
+    """The options of demo have none, nor have --help, --help-all and --version. The hidden --json
+    before a command is the command's own."""
     names = [name for name in cli.list_commands(click.Context(cli)) if name != "demo"]
     commands = [cli, *(cli.get_command(click.Context(cli), name) for name in names)]
     found = set()
     for command in commands:
         assert command is not None
         for each in command.params:
-            if isinstance(each, click.Option) and each.name != "version" and not each.hidden:
+            if (
+                isinstance(each, click.Option)
+                and each.name not in ("version", "help_all")
+                and not each.hidden
+            ):
                 longest = max(each.opts, key=len).removeprefix("--")
                 assert each.envvar == "CXRSYNC_" + longest.replace("-", "_").upper()
                 found.add(longest)

@@ -1,6 +1,6 @@
 """What other people's scripts stand on, word for word: help, JSON, and what lies in ``.cxrsync``.
 
-The files in tests/golden are compared with, and written anew by
+The files in tests/golden, and the man pages in man/, are compared with, and written anew by
 
     GOLDEN=rewrite scripts/test tests/e2e/test_golden.py
 
@@ -22,12 +22,14 @@ import pytest
 from e2e.stage import JPG, VERSION, Ended, Machine, wait_until
 
 from cxrsync import __version__
-from cxrsync.cli import main
+from cxrsync.cli.commands import COMMANDS
+from cxrsync.cli.help.manual import man_pages
 from cxrsync.demo.server import faults
 from cxrsync.demo.server.faults import Rule, script
 from cxrsync.demo.server.server import MiniPhysioNet
 
 GOLDEN = Path(__file__).parent.parent / "golden"
+MAN = Path(__file__).parent.parent.parent / "man"
 MANIFEST = "SHA256SUMS.txt"
 PARTITIONS = ("p10", "root")
 # What it names, and how it looks. In this order: a digest holds what looks like a pid.
@@ -50,9 +52,9 @@ MEASURED = {
 BY_CHANCE = {"progress", "retry", "connections"}
 
 
-def compare(name: str, text: str) -> None:
+def compare(name: str, text: str, folder: Path = GOLDEN) -> None:
     """Compare with a golden file, or write it."""
-    file = GOLDEN / name
+    file = folder / name
     if os.environ.get("GOLDEN") == "rewrite":
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, "utf-8")
@@ -120,13 +122,22 @@ def told(ended: Ended, machine: Machine) -> dict[str, Any]:
 # ── help ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("command", ["", *main._COMMANDS])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help(command: str, tmp_path: Path) -> None:
     words = [*([command] if command else []), "--help"]
     machine = Machine(tmp_path, tmp_path, "", tmp_path, {"COLUMNS": "80", "NO_COLOR": "1"})
     ended = machine.run(*words)
     assert ended.code == 0
     compare(f"help/{command or 'cxrsync'}.txt", ended.out.replace(__version__, "<version>"))
+
+
+@pytest.mark.parametrize("name", man_pages())
+def test_man_page(name: str) -> None:
+    compare(name, man_pages()[name], MAN)
+
+
+def test_no_man_page_is_left_over() -> None:
+    assert {str(each.relative_to(MAN)) for each in MAN.glob("man*/*")} == set(man_pages())
 
 
 # ── JSON ───────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,1 @@
+"""Pages of help: their content, from the tables, and how a terminal and `man` show them."""
