@@ -282,11 +282,14 @@ def test_other_commands_are_not_imported(machine: Machine) -> None:
 def test_every_option_has_a_variable() -> None:
     """The options of demo have none, nor have --help, --help-all and --version. The hidden --json
     before a command is the command's own."""
-    names = [name for name in cli.list_commands(click.Context(cli)) if name != "demo"]
-    commands = [cli, *(cli.get_command(click.Context(cli), name) for name in names)]
+    commands: list[click.Command] = [cli]
+    for name in cli.list_commands(click.Context(cli)):
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        below = command.commands.values() if isinstance(command, click.Group) else ()
+        commands += [command, *below] if name != "demo" else []
     found = set()
     for command in commands:
-        assert command is not None
         for each in command.params:
             if (
                 isinstance(each, click.Option)
