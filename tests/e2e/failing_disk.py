@@ -125,6 +125,7 @@ def _serve(orders: IO[str], answers: IO[str]) -> None:
         out, err = StringIO(), StringIO()
         logging.basicConfig(force=True, stream=err, level=logging.WARNING)
         call, where, *numbers = order["fault"] or ("", "", 0, 0, 0)
+        gc.freeze()  # what was there before is not gone through at the end
         with redirect_stdout(out), redirect_stderr(err):
             disk.failing_disk_order(call.encode(), *numbers, where.encode())
             code = run(order["words"])

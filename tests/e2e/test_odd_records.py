@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from e2e.scripted import (
     noise,
     pull_from,
 )
+from thorough import spread
 
 from cxrsync.transfer import retry_policy
 
@@ -63,6 +64,11 @@ def saying(*headers: bytes) -> Callable[..., Any]:
         return True
 
     return answer
+
+
+def pairs(names: Sequence[str], values: Sequence[object]) -> list[tuple[str, object]]:
+    """Each name with each value, or, in the suite, with every other one."""
+    return spread([(name, value) for value in values for name in names], 2)
 
 
 @pytest.mark.parametrize(
@@ -161,9 +167,12 @@ def state_of(dest: Path, partition: str) -> Path:
     return root_of(dest) / ".cxrsync" / partition / "state.sqlite3"
 
 
-@pytest.mark.parametrize("column", ["sha256", "size", "mtime_ns", "source", "validator"])
 @pytest.mark.parametrize(
-    "value", ["'a' || char(13, 10) || 'X: y'", "x'0d0aff'", "9223372036854775807", "1e308"]
+    ("column", "value"),
+    pairs(
+        ("sha256", "size", "mtime_ns", "source", "validator"),
+        ("'a' || char(13, 10) || 'X: y'", "x'0d0aff'", "9223372036854775807", "1e308"),
+    ),
 )
 async def test_an_odd_row(column: str, value: str, tmp_path: Path) -> None:
     """Of a file that is there, and of one that is not: what it says is no evidence."""
@@ -176,14 +185,14 @@ async def test_an_odd_row(column: str, value: str, tmp_path: Path) -> None:
         await pull_twice(server, tmp_path)
 
 
-@pytest.mark.parametrize("field", ["source", "validator", "total", "modified", "ranges"])
 @pytest.mark.parametrize(
-    "value",
-    [
-        '"a"\r\nX: y', "\udcff", "*", 10**18, 10**30, -1, FAR, [[0, 10**18]], True,
-    ],
+    ("field", "value"),
+    pairs(
+        ("source", "validator", "total", "modified", "ranges"),
+        ('"a"\r\nX: y', "\udcff", "*", 10**18, 10**30, -1, FAR, [[0, 10**18]], True),
+    ),
     ids=lambda value: repr(value)[:20],
-)  # fmt: skip
+)
 async def test_an_odd_sidecar(field: str, value: Any, tmp_path: Path) -> None:
     sums = dict(line.split(" ")[::-1] for line in manifest_lines())
     with ScriptedServer(dict(FILES)) as server:
@@ -207,11 +216,14 @@ def manifest_lines() -> list[str]:
         return (server.body(MANIFEST) or b"").decode().splitlines()
 
 
-@pytest.mark.parametrize("field", ["source", "validator", "size", "mtime_ns", "sha256"])
 @pytest.mark.parametrize(
-    "value", ['"a"\r\nX: y', "\udcff", "*", 10**30, None, []],
+    ("field", "value"),
+    pairs(
+        ("source", "validator", "size", "mtime_ns", "sha256"),
+        ('"a"\r\nX: y', "\udcff", "*", 10**30, None, []),
+    ),
     ids=lambda value: repr(value)[:20],
-)  # fmt: skip
+)
 async def test_an_odd_note_of_the_manifest(field: str, value: Any, tmp_path: Path) -> None:
     with ScriptedServer(dict(FILES)) as server:
         await pull_twice(server, tmp_path)
