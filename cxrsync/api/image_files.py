@@ -97,7 +97,7 @@ def files(*places: str, **options: Unpack[FilesOptions]) -> ImageFiles:
 
     Returns:
         The images, to loop over; ``to_pandas()`` makes a table of them. An image has its ``file``
-        and the columns of ``cxrsync index``, as ``image["split"]`` or ``image["chexpert_Edema"]``.
+        and the columns of ``cxrsync index``, such as ``image["chexpert_Edema"]``.
 
     Raises:
         NotFetchedYet: There is no such tree in ``dest``, or its tables are not there.
