@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -16,7 +17,8 @@ from cxrsync.dataset.run_context import Network, RunContext
 from cxrsync.dataset.shared_tree import access_of, lost_access, mark_outdated, recorded_access
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.tree_identity import claim_tree
-from cxrsync.dataset.version import choose_version, destination
+from cxrsync.dataset.version import choose_version, destination, local_source
+from cxrsync.errors import UsageError
 from cxrsync.events import EventSink, Notice, Started, TreeNotice
 from cxrsync.model import Kind
 from cxrsync.operations.run_log import run_stamp
@@ -101,6 +103,19 @@ def _permissions_watched(tree: Tree) -> Iterator[None]:
         mark_outdated(tree)
 
 
+def _refuse_own_source(job: Job, version: str, tree: Tree) -> None:
+    """Raise UsageError if the tree is to be copied from itself: what is wrong in it would be moved
+    away first."""
+    for folder in job.origin.folders:
+        found = local_source(job, folder).find_existing(job.dataset, version)
+        if found is not None and os.path.realpath(found.root) == os.path.realpath(tree.root):
+            raise UsageError(
+                f"--from {folder} is the tree that would be filled: {tree.root}",
+                next_step="Leave --from out to fetch what is missing from the server. To check "
+                f"what is there: cxrsync verify --dest {tree.root}",
+            )
+
+
 async def create_tree(job: Job, version: str, emit: EventSink) -> Tree:
     """Check, create and claim the tree of the version in the job's destination.
 
@@ -111,6 +126,7 @@ async def create_tree(job: Job, version: str, emit: EventSink) -> Tree:
     tree = Tree(found.root)
     if (forbidden := forbidden_folder(tree.root)) is not None:
         raise forbidden_error(forbidden)
+    _refuse_own_source(job, version, tree)
     tree.access, note = (
         recorded_access(tree) if job.permissions is None else (access_of(job.permissions), "")
     )
