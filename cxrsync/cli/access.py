@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from cxrsync.catalog.load import load_stores
 from cxrsync.cli.completion_values import complete_place
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
@@ -16,16 +17,24 @@ from cxrsync.cli.signal_codes import NOTHING_CHANGED
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
+from cxrsync.config.parse_source import parse_source
+from cxrsync.config.store_address import StoreAddress
+from cxrsync.config.store_places import named_version
 from cxrsync.dataset.api_cache import ApiCache, cache_folder
+from cxrsync.dataset.source_factory import opened
+from cxrsync.errors import UsageError
 from cxrsync.operations.access import Tell, find_out
 from cxrsync.operations.exit_status import explained_errors
+from cxrsync.operations.store_access import find_out_store
 from cxrsync.preflight.access_checklist import checklist, settled
 from cxrsync.preflight.access_facts import AccessFacts
+from cxrsync.preflight.store_checklist import StoreFacts, store_checklist
 from cxrsync.progress_events import Activity, Phase
 from cxrsync.sources.access_probe import AccessProbe, usual_credentials
 from cxrsync.sources.credentials import alone
 from cxrsync.sources.prompt import TerminalPrompt
-from cxrsync.ui.checklist_text import ChecklistWriter
+from cxrsync.sources.store.object_store import ObjectStore
+from cxrsync.ui.checklist_text import ChecklistWriter, store_as_json
 from cxrsync.ui.checklist_text import as_json as checklist_as_json
 from cxrsync.ui.reporters import Reporters
 
@@ -39,6 +48,11 @@ _USUAL = ("mimic-cxr", "mimic-cxr-jpg")
 @option("dataset")
 @option("dataset_version")
 @option("dest")
+@option("from_dir", "Check the access to a copy in the cloud instead: s3, gcs, or an address.")
+@option("access_point_number")
+@option("endpoint_url")
+@option("aws_profile")
+@option("requester_pays")
 @option("base_url")
 @option("user")
 @option("ca_file")
@@ -52,10 +66,14 @@ def access(verbosity: Verbosity, /, places: tuple[str, ...], as_json: bool, **op
     mimic-cxr and mimic-cxr-jpg), the destination and the clock, each once. What a refusal means is
     inferred from what else opens. A password is sent at most once. Nothing is written.
 
+    With --from s3 or --from gcs: the credentials, whose they are, and a byte of each manifest.
+
     Exit codes: 0 every dataset opens, 2 no such dataset or version, 3 credentials refused, 4 access
     denied, 7 the destination cannot be used, 10 server unreachable.
     """
     jobs = _jobs(places, options)
+    if jobs[0].origin.places:
+        return _access_of_store(jobs, verbosity, as_json=as_json)
     widest = max(len(f"{job.dataset} {job.named_version or '0.0.0'}") for job in jobs)
     writer = ChecklistWriter(verbosity.output.write_lines, max(widest, len("destination")))
 
@@ -78,6 +96,35 @@ def access(verbosity: Verbosity, /, places: tuple[str, ...], as_json: bool, **op
     return done.code
 
 
+def _access_of_store(jobs: Sequence[Job], verbosity: Verbosity, *, as_json: bool) -> int:
+    """Check the access to a store in the cloud."""
+    if not jobs[0].origin.stores:
+        raise UsageError(
+            f"access to {jobs[0].origin.shown} is not checked",
+            next_step="Name a store, as --from s3, or leave --from out for PhysioNet.",
+        )
+    with Reporters(verbosity.level) as reporters:
+        facts = asyncio.run(_ask_store(jobs, reporters))
+    done = store_checklist(facts)
+    if as_json:
+        verbosity.output.write(json.dumps(store_as_json(facts, done)) + "\n")
+    else:
+        width = max(len(each.name) for each in done.checks)
+        ChecklistWriter(verbosity.output.write_lines, width).end(done)
+    return done.code
+
+
+async def _ask_store(jobs: Sequence[Job], reporters: Reporters) -> StoreFacts:
+    prompt = TerminalPrompt()
+    first = jobs[0]
+    reporters.tell(Phase(Activity.ASKING, first.origin.shown))
+    with obeying_signals(prompt, reporters, NOTHING_CHANGED) as cancel, explained_errors(cancel):
+        origin = first.origin
+        store = ObjectStore(origin.stores[0], origin, first.limits, load_stores(), reporters.tell)
+        async with opened(store):
+            return await find_out_store(jobs, store)
+
+
 def _jobs(places: Sequence[str], options: dict[str, Any]) -> list[Job]:
     """Return a job for each dataset that is named."""
     shared = {
@@ -87,8 +134,19 @@ def _jobs(places: Sequence[str], options: dict[str, Any]) -> list[Job]:
     jobs = [make_job({**shared, **each}) for each in named]
     jobs += [make_job(shared, [place]) for place in places]
     if not jobs:
-        jobs = [make_job({**shared, "dataset": slug}) for slug in _USUAL]
+        slugs = _named_by_address(shared) or _USUAL
+        jobs = [make_job({**shared, "dataset": slug}) for slug in slugs]
     return list({(job.dataset, job.version): job for job in jobs}.values())
+
+
+def _named_by_address(options: dict[str, Any]) -> tuple[str, ...]:
+    """Return the dataset of which the address of a store is, if it is of one."""
+    for word in options.get("from_dir") or ():
+        place = parse_source(word)
+        named = named_version(place, load_stores()) if isinstance(place, StoreAddress) else None
+        if named is not None:
+            return named[:1]
+    return ()
 
 
 async def _run(jobs: Sequence[Job], reporters: Reporters, tell: Tell) -> AccessFacts:

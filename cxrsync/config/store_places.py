@@ -24,6 +24,16 @@ def named_version(address: StoreAddress, stores: Stores) -> tuple[str, str] | No
     return None
 
 
+def is_physionets(place: VersionPlace, stores: Stores) -> bool:
+    """Return whether a place is in PhysioNet's own copies. Of the alias of an access point nothing
+    tells whose it is: PhysioNet's page shows such, too."""
+    if place.service is Service.GCS:
+        return named_version(StoreAddress(Service.GCS, place.bucket), stores) is not None
+    arn = ACCESS_POINT.fullmatch(place.bucket)
+    is_ours = arn is not None and arn["account"] == stores.s3.account
+    return is_ours or place.bucket.endswith("-s3alias")
+
+
 def place_of_version(
     address: StoreAddress, dataset: str, version: str, number: int, stores: Stores
 ) -> VersionPlace:

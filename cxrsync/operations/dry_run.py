@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from cxrsync import humanize
 from cxrsync.cancellation import CancelToken
+from cxrsync.catalog.load import load_stores
 from cxrsync.config.job import Job
 from cxrsync.dataset.partition_states import partition_names
 from cxrsync.dataset.resolve_selection import ResolvedSelection
@@ -73,6 +74,7 @@ async def _forecast(run: RunContext, plan: Plan) -> Forecast:
     if shortage_of(plan, size_estimate, free, partial_bytes) is not None:
         space = describe_space(plan, size_estimate, free, partial_bytes)
         refusal = WillNotFit(f"it will not fit on the disk: {space}{beyond_keep_free(run)}")
+    stores = run.job.origin.stores
     return Forecast(
         root=str(run.target.tree.root),
         dataset=run.target.dataset.slug,
@@ -88,6 +90,8 @@ async def _forecast(run: RunContext, plan: Plan) -> Forecast:
         free_space=free,
         rate=await run_in_thread(lambda: _last_rate(run)),
         refusal=refusal,
+        store=str(stores[0]) if stores else "",
+        price=load_stores().prices.get(stores[0].service.value) if stores else None,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cxrsync.preflight.access_facts import AccessFacts, SiteWords, VersionReply
 from cxrsync.preflight.checklist import Check, Checklist, Mark
+from cxrsync.preflight.store_checklist import StoreFacts
 from cxrsync.sources.http.public_api import VersionInfo
 
 _MARKS = {Mark.OK: "✓", Mark.WARNING: "!", Mark.MISSING: "✗", Mark.SKIPPED: "-"}
@@ -67,6 +68,28 @@ def as_json(facts: AccessFacts, checklist: Checklist) -> dict[str, object]:
         "user": (facts.sign_in.user if facts.sign_in is not None else "") or None,
         "datasets": [
             _version(each, facts.site.get(each.name, SiteWords())) for each in facts.versions
+        ],
+        "checks": [_as_json(each) for each in checklist.checks],
+        "missing": None if missing is None else missing.name,
+        "exit_code": int(checklist.code),
+    }
+
+
+def store_as_json(facts: StoreFacts, checklist: Checklist) -> dict[str, object]:
+    """Return the checklist of a store as JSON values, under the same keys."""
+    missing = checklist.first_missing
+    return {
+        "host": facts.address,
+        "user": None if facts.caller is None else str(facts.caller),
+        "datasets": [
+            {
+                "dataset": each.dataset.slug,
+                "version": each.version,
+                "opens": each.opens,
+                "place": each.place,
+                "page": each.dataset.page(each.version),
+            }
+            for each in facts.versions
         ],
         "checks": [_as_json(each) for each in checklist.checks],
         "missing": None if missing is None else missing.name,

@@ -36,6 +36,8 @@ def in_words(forecast: Forecast) -> str:
         if estimate.without_total:
             lines.append(f"the published total is not known: {estimate.without_total}")
         lines.append(_duration(forecast))
+        if forecast.store:
+            lines.append(_cost(forecast))
     free = humanize.size(forecast.free_space.bytes)
     need = f"disk space needed: {humanize.size(forecast.need_bytes)}, free: {free}"
     inodes = f"{forecast.need_files:,} files and folders"
@@ -51,6 +53,13 @@ def _duration(forecast: Forecast) -> str:
         return "duration: unknown, because no pull has measured the rate yet"
     rate = f"at {humanize.size(forecast.rate)}/s, the rate of the last pull"
     return f"duration: about {humanize.duration(forecast.seconds)} {rate}"
+
+
+def _cost(forecast: Forecast) -> str:
+    requests = f"{forecast.store}: about {forecast.requests:,} requests"
+    if forecast.cost is None or forecast.price is None:
+        return f"{requests}; the cloud may charge for them, and for what leaves its region"
+    return f"{requests}, about {forecast.cost:,.2f} {forecast.price.currency} by your prices"
 
 
 def _keys(forecast: Forecast) -> list[tuple[str, Kind]]:
@@ -122,4 +131,6 @@ def as_fields(forecast: Forecast) -> dict[str, object]:
         "free": {"bytes": forecast.free_space.bytes, "files": forecast.free_space.files},
         "fits": forecast.refusal is None,
         "seconds": forecast.seconds,
+        "requests": forecast.requests,
+        "cost": None if forecast.cost is None else round(forecast.cost, 2),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -198,6 +199,30 @@ def test_no_rights(place: Place) -> None:
     assert len(place.proxy.seen) == 1
 
 
+def test_access_says_what_is_missing(place: Place) -> None:
+    place.machine.environment["CXRSYNC_DATASET"] = SLUG
+    place.machine.environment["CXRSYNC_DATASET_VERSION"] = VERSION
+    words = ("access", "--from", place.address)
+    done = place.machine.run(*words)
+    assert done.code == 0, done.out
+    assert "✓ credentials" in done.out
+    assert f"opens: {place.address}/{SLUG}/{VERSION}/" in done.out
+    assert len(place.proxy.seen) == 1  # one byte of the manifest
+
+    place.proxy.plan = lambda _path, _headers: Fault(403, {}, DENIED)
+    done = place.machine.run(*words, "--json")
+    assert done.code == 4
+    found = json.loads(done.out)
+    assert found["missing"] == f"{SLUG} {VERSION}"
+    assert "Ask the bucket's owner" in found["checks"][-2]["next_step"]
+
+    place.machine.environment |= {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+    done = place.machine.run(*words)
+    assert done.code == 3
+    assert "Missing: credentials: no AWS credentials were found" in done.out
+    assert place.machine.run("access", "--from", str(place.machine.home)).code == 2
+
+
 def test_a_clock_that_is_wrong(place: Place) -> None:
     then = {"Date": "Thu, 26 Nov 2020 13:00:00 GMT"}
     body = b"<Error><Code>RequestTimeTooSkewed</Code></Error>"
@@ -309,6 +334,19 @@ def test_an_object_that_changes_between_two_requests(place: Place) -> None:
     done = place.machine.pull(*place.words, "--connections", "1")
     assert done.code == 0, done.err
     assert (place.root / BIG).read_bytes() == new
+
+
+def test_a_dry_run_tells_requests_and_cost(place: Place) -> None:
+    done = place.machine.run("pull", "--dry-run", *place.words)
+    assert done.code == 0, done.err
+    assert f"{place.address}: about {len(FILES)} requests; the cloud may charge" in done.out
+    own = place.machine.home / "datasets.yaml"
+    own.write_text("stores: {prices: {s3: {per_gb: 0, per_1000_requests: 1000, currency: EUR}}}\n")
+    place.machine.environment["CXRSYNC_DATASETS"] = str(own)
+    done = place.machine.run("pull", "--dry-run", *place.words)
+    assert f"about {len(FILES)}.00 EUR by your prices" in done.out
+    done = place.machine.run("pull", "--dry-run", "--json", *place.words)
+    assert (done.summary["requests"], done.summary["cost"]) == (len(FILES), len(FILES))
 
 
 # ── several sources in order ───────────────────────────────────────────────────────────────────
@@ -466,4 +504,7 @@ def test_the_real_names_of_aws(aws: MotoProxy, tmp_path: Path, source: tuple[str
     words = ("--dataset", SLUG, "--dataset-version", VERSION, "--from", *source)
     done = machine.pull(*words)
     assert done.code == 0, done.err
+    told = machine.run("access", "--dataset", SLUG, "--dataset-version", VERSION, *words[4:])
+    assert told.code == 0, told.out
+    assert "an IAM user (" in told.out
     assert sha256sum(machine.dest / SLUG / VERSION, "--check", "--quiet", MANIFEST).returncode == 0

@@ -27,6 +27,13 @@ def object_url(place: VersionPlace, path: str, region: str, endpoint: str | None
     return URL(f"{_base(place, region, endpoint)}/{key}", encoded=True)
 
 
+def caller_identity_url(region: str) -> URL:
+    """Return the URL at which AWS says who signs."""
+    query = "Action=GetCallerIdentity&Version=2011-06-15"
+    domain = _domain(_CHINA if region.startswith("cn-") else "aws")
+    return URL(f"https://sts.{region}.{domain}/?{query}", encoded=True)
+
+
 def region_of(place: VersionPlace, region: str) -> str:
     """Return the region for which a request to ``place`` is signed."""
     arn = ACCESS_POINT.fullmatch(place.bucket)

@@ -7,33 +7,44 @@ size; only who they are from differs. A range is asked for with ``If-Match``: st
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import aiohttp
+from yarl import URL
 
 from cxrsync import __version__
+from cxrsync.catalog.load import dataset_info
 from cxrsync.catalog.stores import Stores
 from cxrsync.config.job import SourceConfig, TransferLimits
 from cxrsync.config.store_address import Service, StoreAddress, VersionPlace
-from cxrsync.config.store_places import named_version, place_of_version
-from cxrsync.errors import CxrsyncError, Interrupted, Unanswered
+from cxrsync.config.store_places import is_physionets, named_version, place_of_version
+from cxrsync.errors import AccessDenied, CxrsyncError, Interrupted, SourceError, Unanswered
 from cxrsync.events import EventSink
-from cxrsync.model import RemotePath
+from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.sources.base import Answer, BodyEnd, Opened, PastEnd
 from cxrsync.sources.http import responses
 from cxrsync.sources.http.body import BodyReader
 from cxrsync.sources.http.client import HttpClient, drain
 from cxrsync.sources.http.silence import SilenceWatch
 from cxrsync.sources.store import refusals
+from cxrsync.sources.store.access import (
+    Asked,
+    AwsCaller,
+    explain_store_denial,
+    parse_caller,
+)
 from cxrsync.sources.store.answers import interpret_answer, store_headers
-from cxrsync.sources.store.endpoints import GCS_ENDPOINT, object_url, region_of
+from cxrsync.sources.store.endpoints import GCS_ENDPOINT, caller_identity_url, object_url, region_of
 from cxrsync.sources.store.signing import AwsSigner, GoogleSigner, Signer, Unsigned
 
 _MAX_REFUSAL_BYTES = 1 << 16
 _AGENT = f"cxrsync/{__version__}"
+# How long AWS may take to say whose the credentials are.
+_CALLER_SECONDS = 10.0
 _SERVED = {200, 206, 304}
 
 
@@ -51,6 +62,7 @@ class ObjectStore:
         self._address = address
         self._origin = origin
         self._stores = stores
+        self._caller: AwsCaller | None = None
         self._regions: dict[str, str] = {}
         base = origin.endpoint_url or GCS_ENDPOINT
         self._watch = SilenceWatch(str(address), emit)
@@ -85,7 +97,10 @@ class ObjectStore:
         page = ref.path.lower().endswith((".html", ".htm", ".xhtml"))
         asked = responses.RangeRequest(start, stop, resume_if, skip_if, page)
         place = self._place(ref.dataset, ref.version)
-        response = await self._get(place, ref.path, store_headers(asked))
+        try:
+            response = await self._get(place, ref.path, store_headers(asked))
+        except AccessDenied as refused:
+            raise await self._explained(refused, place, ref) from None
         if response.status == 412 and resume_if is not None:
             await drain(response)
             asked = responses.RangeRequest(page=page)
@@ -109,6 +124,43 @@ class ObjectStore:
         finally:
             response.close()
             await chunks.aclose()
+
+    async def credentials_found_in(self) -> str:
+        """Return where the credentials come from, in words; "" if no request is signed. Raises
+        CredentialsRefused if there are none."""
+        await self._signer.headers(URL(GCS_ENDPOINT), self._signer.region)
+        return self._signer.caller.found_in
+
+    async def caller(self) -> AwsCaller | None:
+        """Ask AWS, once, whose the credentials are; None if it does not say, or if no request is
+        signed for AWS. Raises CredentialsRefused if none are found."""
+        if not isinstance(self._signer, AwsSigner) or self._origin.endpoint_url is not None:
+            return None
+        if self._caller is None:
+            self._caller = await self._ask_caller()
+        return self._caller
+
+    async def _ask_caller(self) -> AwsCaller | None:
+        url = caller_identity_url(self._signer.region)
+        signed = await self._signer.headers(url, self._signer.region, "sts")
+        try:
+            async with asyncio.timeout(_CALLER_SECONDS):
+                response = await self._client.get(url, signed)
+                body = await self._bodies.small(response, _MAX_REFUSAL_BYTES)
+                response.release()
+        except (SourceError, TimeoutError, ValueError):
+            return None  # a network without a way to that service
+        return parse_caller(body)
+
+    async def _explained(
+        self, refused: AccessDenied, place: VersionPlace, ref: RemotePath
+    ) -> AccessDenied:
+        ours = is_physionets(place, self._stores)
+        if ref.path != MANIFEST_NAME:
+            return refused  # whether all is refused is asked with the manifest
+        caller = await self.caller() if ours else None
+        asked = Asked(place, dataset_info(ref.dataset), ref.version, ours, caller)
+        return explain_store_denial(refused, asked)
 
     async def versions(self, dataset: str) -> list[str]:
         """Return the version that the address names. Raises Unanswered: a store is not listed."""

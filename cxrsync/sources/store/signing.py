@@ -42,7 +42,7 @@ class Signer(Protocol):
     def region(self) -> str:
         """The region in which buckets are looked for."""
 
-    async def headers(self, url: URL, region: str) -> dict[str, str]:
+    async def headers(self, url: URL, region: str, service: str = "s3") -> dict[str, str]:
         """Return the headers that a GET of ``url`` needs. Raises CredentialsRefused."""
 
     async def renew(self, refused: Mapping[str, str]) -> bool:
@@ -56,7 +56,7 @@ class Unsigned:
     region = DEFAULT_REGION
     caller = Caller()
 
-    async def headers(self, url: URL, region: str) -> dict[str, str]:  # noqa: ARG002
+    async def headers(self, url: URL, region: str, service: str = "s3") -> dict[str, str]:  # noqa: ARG002
         return {}
 
     async def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002
@@ -97,12 +97,13 @@ class AwsSigner:
     def region(self) -> str:
         return self._region
 
-    async def headers(self, url: URL, region: str) -> dict[str, str]:
+    async def headers(self, url: URL, region: str, service: str = "s3") -> dict[str, str]:
         auth = importlib.import_module("botocore.auth")
         request = importlib.import_module("botocore.awsrequest").AWSRequest(
             method="GET", url=str(url)
         )
-        auth.S3SigV4Auth(await self._frozen(), "s3", region).add_auth(request)
+        kind = auth.S3SigV4Auth if service == "s3" else auth.SigV4Auth
+        kind(await self._frozen(), service, region).add_auth(request)
         return dict(request.headers.items())
 
     async def renew(self, refused: Mapping[str, str]) -> bool:
@@ -200,7 +201,7 @@ class GoogleSigner:
         found_in = "" if self._found is None else _google_account(self._found)
         return Caller(found_in, self._project or "")
 
-    async def headers(self, url: URL, region: str) -> dict[str, str]:  # noqa: ARG002
+    async def headers(self, url: URL, region: str, service: str = "s3") -> dict[str, str]:  # noqa: ARG002
         if url.scheme != "https" and not is_loopback(url.host):
             raise UsageError(
                 "a token of Google Cloud is not sent over plain http",
