@@ -15,6 +15,7 @@ from cxrsync.progress_events import Expected as Expected
 from cxrsync.progress_events import Hashed as Hashed
 from cxrsync.progress_events import Phase as Phase
 from cxrsync.progress_events import ProgressEvent
+from cxrsync.progress_events import Replanned as Replanned
 from cxrsync.progress_events import Resumed as Resumed
 from cxrsync.progress_events import Sized as Sized
 from cxrsync.progress_events import Suspended as Suspended

@@ -113,4 +113,18 @@ class Hashed:
     size: int
 
 
-ProgressEvent = Phase | Suspended | Resumed | WaitingEnded | Sized | Expected | Unpacking | Hashed
+@dataclass(frozen=True, slots=True)
+class Replanned:
+    """Of files that were announced before, some are found to be here: one task of a job over
+    several machines has its plan. Numbers are of files; ``announced``: as missing."""
+
+    announced: int
+    present: int
+    present_bytes: int
+    to_fetch: int
+    to_hash: int
+
+
+ProgressEvent = (
+    Phase | Suspended | Resumed | WaitingEnded | Sized | Expected | Unpacking | Hashed | Replanned
+)

@@ -13,23 +13,28 @@ import logging
 import os
 import pickle
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from cxrsync import __version__
 from cxrsync.cancellation import CancelToken
+from cxrsync.dataset.version import find_target
 from cxrsync.distributed.dask_worker import Ticket, probe, run_task, stop_tasks, unsuitable
 from cxrsync.distributed.divide import Division
 from cxrsync.distributed.merge import EventMerger
 from cxrsync.distributed.task_stream import Order, TaskEnd
-from cxrsync.errors import ExitCode, Unreachable, UsageError
+from cxrsync.errors import CxrsyncError, ExitCode, Unreachable, UsageError
 from cxrsync.events import EventSink, Notice
-from cxrsync.model import OWN_FOLDER, ROOT
+from cxrsync.model import OWN_FOLDER, ROOT, Kind, partition_of
+from cxrsync.operations.expected_files import expectation
 from cxrsync.sanitize import reason_of
+from cxrsync.threads import run_in_thread
 
 _CONNECT_SECONDS = 15
 _PROBE_SECONDS = 60
@@ -70,6 +75,13 @@ async def run_on_dask(
         async with _connected(place.address, division.at_once) as client:
             await _check_workers(client, str(token))
             job = _DaskJob(client, division.at_once, run, str(token), cancel)
+
+            async def announce() -> None:
+                files = await run_in_thread(partial(selected_files, division))
+                if files is not None:
+                    for event in merger.announce(*files):
+                        emit(event)
+
             connections = division.at_once * division.connections
             merger = EventMerger(connections, verbose)
 
@@ -81,7 +93,8 @@ async def run_on_dask(
 
             client.subscribe_topic(run, hear)
             try:
-                return await job.run(dict(zip(division.partitions, orders, strict=True)))
+                by_name = dict(zip(division.partitions, orders, strict=True))
+                return await job.run(by_name, announce if orders[0].command == "pull" else None)
             finally:
                 with suppress(Exception):  # the scheduler may be gone
                     client.unsubscribe_topic(run)
@@ -101,13 +114,20 @@ class _DaskJob:
         self._ends: dict[str, TaskEnd] = {}
         self._is_over = False
 
-    async def run(self, orders: dict[str, Order]) -> dict[str, TaskEnd]:
-        """Run the tasks. If cancelled, the children save their state first."""
+    async def run(
+        self, orders: dict[str, Order], announce: Callable[[], Awaitable[None]] | None
+    ) -> dict[str, TaskEnd]:
+        """Run the tasks. If cancelled, the children save their state first.
+
+        ``announce``: is called when the root is done, and with it manifest and tables are here.
+        """
         tasks: list[asyncio.Task[None]] = []
         with self._cancel.watching(None):
             try:
                 if ROOT in orders:
                     await self._one(ROOT, orders.pop(ROOT))
+                    if announce is not None and not self._is_over:
+                        await announce()
                 async with asyncio.TaskGroup() as group:
                     tasks += [
                         group.create_task(self._one(name, order)) for name, order in orders.items()
@@ -171,6 +191,30 @@ class _DaskJob:
             await self._client.run(stop_tasks, self._run, on_error="ignore")
 
 
+def selected_files(
+    division: Division,
+) -> tuple[dict[str, Counter[Kind]], Callable[[str], Kind]] | None:
+    """Return how many files of each kind are selected in each partition but the root, by what is on
+    the disk, and the function that tells the kind of a path; None if that cannot be told.
+
+    Reads the manifest: call it in a thread.
+    """
+    found: dict[str, Counter[Kind]] = {
+        name: Counter() for name in division.partitions if name != ROOT
+    }
+    try:
+        target = find_target(division.job, lambda _event: None)
+        kind_of = target.dataset.kind_of
+        with expectation(target, division.job, everything=True) as expected:
+            for entry in expected.selected.entries():
+                name = partition_of(entry.path)
+                if name in found:
+                    found[name][kind_of(entry.path)] += 1
+    except CxrsyncError:  # the tasks will say what is wrong
+        return None
+    return found, kind_of
+
+
 async def _check_workers(client: Any, token: str) -> None:
     """Raise UsageError if a worker has another version, or does not see the destination."""
     try:
@@ -207,7 +251,9 @@ async def _connected(address: str, workers: int) -> AsyncIterator[Any]:
     except ImportError:
         raise UsageError("--on dask needs Dask, which is not installed", next_step=_PIP) from None
     # Its loggers tell each step of each connection. What matters becomes an error of ours.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in logging.root.manager.loggerDict:
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     if not address:
         async with (
             dask.LocalCluster(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -12,17 +12,32 @@ from cxrsync.events import (
     Event,
     LeftOut,
     Notice,
+    Planned,
     Retrying,
     RunSummary,
     Started,
     Totals,
     Waiting,
 )
+from cxrsync.model import Kind
 from cxrsync.operations.verify import Verification
-from cxrsync.progress_events import Activity, Phase, Resumed, Suspended
+from cxrsync.progress_events import (
+    Activity,
+    Expected,
+    ExpectedSizes,
+    Phase,
+    Replanned,
+    Resumed,
+    Suspended,
+)
 from cxrsync.stats import RunStats
 
 _MAX_PROBLEMS = 100
+
+
+def _unsized(kind: Kind, files: int) -> ExpectedSizes:
+    """So many files, of whose size nothing is expected; a negative number takes some back."""
+    return ExpectedSizes(kind, files, 0.0, 0.0, 0.0, "")
 
 
 @dataclass(slots=True)
@@ -35,9 +50,26 @@ class EventMerger:
 
     connections: int
     verbose: bool = False
+    _announced: dict[str, Mapping[Kind, int]] = field(default_factory=dict)
     _is_started: bool = False
     _told: set[str] = field(default_factory=set)
     _phase: Activity = Activity.STARTING
+
+    def announce(
+        self, files: Mapping[str, Mapping[Kind, int]], kind_of: Callable[[str], Kind]
+    ) -> Iterable[Event]:
+        """Yield what is selected in the partitions whose tasks have not begun, so that percent and
+        time left are those of the whole job. ``files``: their numbers, by partition and kind."""
+        self._announced.update(files)
+        totals: dict[Kind, int] = {}
+        for counts in files.values():
+            for kind, count in counts.items():
+                totals[kind] = totals.get(kind, 0) + count
+        total = sum(totals.values())
+        if total:
+            yield Planned(total, 0, 0, total, 0)
+            sizes = tuple(_unsized(kind, count) for kind, count in totals.items())
+            yield Expected(sizes=sizes, kind_of=kind_of)
 
     def events(self, partition: str, worker: str, batch: Iterable[Event]) -> Iterable[Event]:
         """Yield the events of a task that concern the whole job."""
@@ -50,6 +82,8 @@ class EventMerger:
                     yield replace(event, connections=self.connections)
             elif isinstance(event, Phase):
                 yield from self._new_phase(event)
+            elif isinstance(event, Planned | Expected) and partition in self._announced:
+                yield self._corrected(partition, event)
             elif isinstance(event, Waiting):
                 if self.verbose:
                     yield Notice(f"{partition} on {worker}: waiting for {event.what}")
@@ -61,6 +95,18 @@ class EventMerger:
                     yield event
             else:
                 yield event
+
+    def _corrected(self, partition: str, event: Planned | Expected) -> Event:
+        """Return what the plan of a task changes in what was announced."""
+        counts = self._announced[partition]
+        if isinstance(event, Planned):
+            announced = sum(counts.values())
+            return Replanned(
+                announced, event.present, event.present_bytes, event.to_fetch, event.to_hash
+            )
+        del self._announced[partition]  # what follows is of a second dataset, with the reports
+        known = tuple(_unsized(kind, -count) for kind, count in counts.items())
+        return replace(event, sizes=(*known, *event.sizes))
 
     def _new_phase(self, event: Phase) -> Iterable[Event]:
         # The job is as far as its first task: some fetch while others still plan.

@@ -25,6 +25,7 @@ from cxrsync.progress_events import (
     Hashed,
     Phase,
     ProgressEvent,
+    Replanned,
     Resumed,
     Sized,
     Suspended,
@@ -191,6 +192,10 @@ class Progress:
             self._remaining.unpack(event)
         elif isinstance(event, WaitingEnded):
             return
+        elif isinstance(event, Replanned):
+            self.todo += event.to_fetch + event.to_hash - event.announced
+            self._present += event.present
+            self._settled_bytes += event.present_bytes
         elif isinstance(event, Expected):
             self._is_sized = True
             self._to_hash += event.to_hash

@@ -1,6 +1,7 @@
 """Events and results of the tasks of one job become those of one run."""
 
 from dataclasses import replace
+from math import inf
 
 from cxrsync.distributed.merge import EventMerger, merged_summary, merged_verification
 from cxrsync.errors import ExitCode
@@ -15,10 +16,11 @@ from cxrsync.events import (
     Totals,
     Waiting,
 )
-from cxrsync.model import Outcome, RejectedLine, Result
+from cxrsync.model import Kind, Outcome, RejectedLine, Result
 from cxrsync.operations.verify import Verification
-from cxrsync.progress_events import Activity, Phase, Suspended
+from cxrsync.progress_events import Activity, Expected, ExpectedSizes, Phase, Suspended
 from cxrsync.stats import RunStats
+from cxrsync.ui.progress import Progress
 
 STARTED = Started("jpg", "2.1.0", "/data", "everything", 1)
 PLANNED = Planned(3, 0, 0, 3, 0)
@@ -87,3 +89,34 @@ def test_verifications_add_up() -> None:
     assert (found.missing, found.extra, found.refused_lines) == (1, 2, 1)
     assert tasks[0].bad == ["a"]
     assert found.exit_code == ExitCode.CONTRADICTED
+
+
+def test_percent_and_time_left_are_those_of_the_whole_job() -> None:
+    merger, progress = EventMerger(connections=2), Progress(clock=lambda: 0.0)
+
+    def tell(*events: Event) -> None:
+        for event in events:
+            progress.listen(event)
+
+    def kind_of(_path: str) -> Kind:
+        return Kind.IMAGES
+
+    announced = {"p10": {Kind.IMAGES: 10}, "p11": {Kind.IMAGES: 10}}
+    tell(*merger.announce(announced, kind_of))
+    assert (progress.values().files_done, progress.values().files) == (0, 20)
+    sizes = ExpectedSizes(Kind.IMAGES, 6, 60.0, inf, 0.0, "records")
+    planned = Planned(10, 4, 40, 6, 0)
+    expected = Expected(sizes=(sizes,), kind_of=kind_of)
+    batch = merge(merger, "p10", Phase(Activity.FETCHING), planned, expected)
+    assert not any(
+        isinstance(event, Planned) for event in batch
+    )  # a line for each task is too much
+    tell(*batch)
+    values = progress.values()
+    assert (values.files_done, values.files, progress.todo) == (4, 20, 16)
+    assert values.bytes_all is not None
+    assert (values.bytes_done, values.bytes_all.likely) == (
+        40,
+        200,
+    )  # 4 here, 16 of 10 bytes to come
+    assert values.share == 0.2
