@@ -10,6 +10,8 @@ from typing import Any
 from cxrsync.config.quantities import spell_duration
 
 VARIABLE_PREFIX = "CXRSYNC_"
+# A name that is so much more alike than another (of 1) is meant alone: subjekt is not submit.
+_CLEARLY_CLOSER = 0.15
 
 
 class Type(Enum):
@@ -214,5 +216,7 @@ def nearest(word: str, among: Iterable[Option]) -> list[Option]:
     near = {name: option for option in options for name in option.near.split() if len(name) > 2}
     for owners in (names, near):
         if close := difflib.get_close_matches(bare, owners, n=3, cutoff=0.6):
+            alike = {each: difflib.SequenceMatcher(None, each, bare).ratio() for each in close}
+            close = [each for each in close if alike[each] > alike[close[0]] - _CLEARLY_CLOSER]
             return list(dict.fromkeys(owners[name] for name in close))
     return []

@@ -283,7 +283,7 @@ class _token_file:  # noqa: N801 - used like a function
 
     def __init__(self, folder: Path, run: str) -> None:
         own = folder / OWN_FOLDER
-        self._path = (own if own.is_dir() else folder) / f".{run}"
+        self._path = (own if os.path.isdir(own) else folder) / f".{run}"
 
     def __enter__(self) -> Path:
         os.makedirs(self._path.parent, mode=0o700, exist_ok=True)

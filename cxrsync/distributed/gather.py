@@ -8,6 +8,7 @@ says.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -75,7 +76,7 @@ def read_results(folder: Path, partitions: Sequence[str]) -> tuple[TaskResult, .
 
     Raises: UsageError if the folder cannot be read.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UsageError(
             f"{folder} is not a folder with the results of a job",
             next_step="The job writes it, beside its logs: cxrsync-<number of the job>.",

@@ -105,9 +105,9 @@ def carry_out(order: Order, stream: EventStream) -> TaskEnd:
         result = asyncio.run(_Work(order, stream).run())
     except _EndedEarly as ended:
         problem = ended.problem
-        return TaskEnd(problem.exit_code, ended.summary, str(problem), problem.next_step)
+        return TaskEnd(problem.exit_code, ended.summary, reason_of(problem), problem.next_step)
     except CxrsyncError as problem:
-        return TaskEnd(problem.exit_code, None, str(problem), problem.next_step)
+        return TaskEnd(problem.exit_code, None, reason_of(problem), problem.next_step)
     except Exception as problem:  # noqa: BLE001 - the client reports it in our words
         return TaskEnd(ExitCode.UNEXPECTED, None, f"unexpected {reason_of(problem)}")
     return TaskEnd(result.exit_code, result)

@@ -74,13 +74,13 @@ EMPTY: list[Any] = [[], (), set(), {}, "", " \n", [""], ["", ""], [None], nobody
 @pytest.mark.parametrize("name", sorted(REPEATABLE))
 @pytest.mark.parametrize("value", EMPTY, ids=range(len(EMPTY)))
 def test_an_empty_list_in_python(tmp_path: Path, name: str, value: Any) -> None:
-    with pytest.raises(UsageError, match=f"--{name} ") as caught:
+    with pytest.raises(UsageError, match=f"^{name}= ") as caught:
         cxrsync.pull(
             jpg=True, dest=tmp_path / "mirror", base_url="http://127.0.0.1:1/files",
             **{name: value() if callable(value) else value},
         )  # fmt: skip
     assert "empty" in str(caught.value)
-    assert "leave the option out (in Python: None)" in caught.value.next_step
+    assert "leave the option out" in caught.value.next_step
     assert not (tmp_path / "mirror").exists()
 
 

@@ -84,7 +84,7 @@ def test_status_beside_two_pulls(
         assert 0 <= told["partitions"][shard]["snapshot_age"] < PATIENCE
     said = user.run("status", "--jpg").out
     for process in (first, second):
-        who = rf"\(process {process.pid} on \S+\)"  # it may be stopped before it knows of any file
+        who = rf"\(process {process.pid} on [^)]+\)"  # perhaps before it knows of any
         assert re.search(rf"a pull is (running {who}: \d+ of \d+|preparing {who})", said)
     assert re.search(r"the table is [\d.]+ s old", said)
 
