@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -138,9 +139,9 @@ class RcloneStore(Store):
         self.endpoint = f"http://127.0.0.1:{port}"
         rclone = shutil.which("rclone", path=str(Path(sys.executable).parent)) or "rclone"
         command = [rclone, "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}"]
-        command += ["--auth-key", f"{KEY},{SECRET}", "--vfs-cache-mode", "off"]
-        command += ["--dir-cache-time", "0s", "--config", "/dev/null"]
-        self._process = _started(command, self.endpoint)
+        command += ["--vfs-cache-mode", "off", "--dir-cache-time", "0s", "--config", "/dev/null"]
+        # In its environment: whoever lists processes sees arguments.
+        self._process = _started(command, self.endpoint, RCLONE_AUTH_KEY=f'"{KEY},{SECRET}"')
 
     def put(self, key: str, data: bytes) -> None:
         path = self._folder / BUCKET / key
@@ -248,10 +249,10 @@ class TokenServer:
         self._thread.join()
 
 
-def _started(command: list[str], url: str) -> subprocess.Popen[bytes]:
+def _started(command: list[str], url: str, **variables: str) -> subprocess.Popen[bytes]:
     """Start a server, and return once it answers."""
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)
+    quiet, environment = subprocess.DEVNULL, {**os.environ, **variables}
+    process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, env=environment)
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
