@@ -2,6 +2,7 @@
 besides whether its tests passed."""
 
 import os
+import signal
 import tempfile
 import tomllib
 from collections.abc import Iterator
@@ -23,6 +24,10 @@ os.environ.update(NO_AUTHORITIES)
 # What a test pulls in this process is not remembered in the home of whoever runs the tests, nor for
 # the next test, whose server may have the same port. A command line of the tests has its own home.
 os.environ["XDG_CACHE_HOME"] = os.devnull
+
+# A shell without job control starts what it puts into the background with SIGINT ignored, and each
+# child would inherit that. Tests interrupt programs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _ACCEPTED = tomllib.loads(Path(__file__).with_name("skips.toml").read_text())["accepted"]
 

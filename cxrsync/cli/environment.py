@@ -110,7 +110,15 @@ def option(name: str, text: str = "") -> Callable[[F], F]:
     return click.option(*filter(None, names), cls=TableOption, option=known, text=text)
 
 
-class CommandGroup(click.Group):
+class ShortHelp(click.Command):
+    """A command with -h and --help, in whichever context its help is made first: click remembers
+    the option."""
+
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        return ["-h", "--help"]
+
+
+class CommandGroup(ShortHelp, click.Group):
     """A command that has commands of its own."""
 
     def resolve_command(
@@ -124,7 +132,7 @@ class CommandGroup(click.Group):
         formatter.write(page_text(ctx, everything=False))
 
 
-class Command(click.Command):
+class Command(ShortHelp):
     """A command that refuses unknown variables and options, and names the one that was meant."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 from cxrsync import __version__
 from cxrsync.cli.commands import COMMANDS
 from cxrsync.cli.diagnostics import capture_library_output, ignore_unusable_key_log
-from cxrsync.cli.environment import option
+from cxrsync.cli.environment import ShortHelp, option
 from cxrsync.cli.help.terminal import shown, wants_style
 from cxrsync.cli.shells import COMPLETE_VARIABLE
 from cxrsync.cli.signal_codes import STOPPED_AT_ONCE, end_at_warnings
@@ -38,7 +38,7 @@ class Verbosity:
     lost_code: ExitCode = ExitCode.COMPLETE
 
 
-class _Commands(click.Group):
+class _Commands(ShortHelp, click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
             return super().parse_args(ctx, args)

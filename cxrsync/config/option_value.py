@@ -217,7 +217,10 @@ def _place(option: Option, value: object, label: str) -> Path | str:
     try:
         path = _path(option, value)
     except _Wrong:
-        raise UsageError(f"{label} {_shown(value)} is not {option.form}") from None
+        raise UsageError(
+            f"{label} {_shown(value)} is not {option.form}",
+            next_step="Write the path of a folder, or s3, gcs, physionet, s3://… or gs://….",
+        ) from None
     word = value if isinstance(value, str) else str(value)
     return path if isinstance(parse_source(word, label), FolderPlace) else word
 

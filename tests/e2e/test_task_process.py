@@ -78,14 +78,19 @@ def test_a_task_is_told_to_stop(
     assert stop_tasks(TICKET.run) == 0
 
 
-def test_a_child_that_is_killed(job: Job) -> None:
+def test_a_child_that_is_killed(
+    job: Job, serve: Callable[..., MiniPhysioNet], make_machine: Callable[..., Machine]
+) -> None:
+    slow = make_machine(serve(rate=2_000))
+    origin = replace(job.origin, base_url=slow.base_url, ca_file=slow.ca_file)
+
     def kill(_batch: Any) -> None:
         for line in (
             Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
         ):
             os.kill(int(line), signal.SIGKILL)
 
-    end = run(Order("pull", job), kill)
+    end = run(Order("pull", replace(job, origin=origin)), kill)
     assert (end.exit_code, end.result) == (5, None)
     assert "-9" in end.error
 
