@@ -22,6 +22,7 @@ _SCHEMES = {
     **dict.fromkeys(("gs", "gcs"), Service.GCS),
 }
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/{1,3}(.*)", re.IGNORECASE | re.DOTALL)
+_RCLONE = re.compile(r"(s3|gs|gcs):([0-9A-Za-z][0-9A-Za-z._/-]+)", re.IGNORECASE)
 _BUCKET = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{1,220}[0-9A-Za-z]")
 _ARN = re.compile(r"arn:", re.IGNORECASE)
 _S3_HOST = re.compile(r"(?:(?P<bucket>.+)\.)?s3(?:[.-][a-z0-9-]+)?\.amazonaws\.com(?:\.cn)?")
@@ -77,6 +78,8 @@ def parse_source(word: str, label: str = "--from") -> SourcePlace:
 def source_advice(word: str) -> str:
     """Return what may be meant by a word that names no folder; "" if nothing is known."""
     folded = word.strip().casefold().rstrip("/")
+    if match := _RCLONE.fullmatch(word.strip()):  # as rclone names a bucket
+        return f"Did you mean --from {_SCHEMES[match[1].casefold()].scheme}://{match[2]}?"
     for value, words in _MEANT.items():
         if folded in words.split():
             return f"Did you mean --from {value}?"

@@ -20,11 +20,15 @@ from cxrsync.errors import (
     SourceError,
     Unanswered,
     Unreachable,
+    UsageError,
 )
 from cxrsync.events import EventSink, Notice
 from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.sources.base import Answer, Source, SourceChanged
 from cxrsync.sources.store.refusals import NoSuchBucket
+
+# A source that has none of so many files is at another address.
+_MISSED_FILES = 20
 
 
 @dataclass
@@ -40,6 +44,7 @@ class Part:
     has_files: bool = True
     polite: bool = False
     served: int = 0
+    missed: int = 0
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AUTO_CONNECTIONS))
 
     made: Source | None = None
@@ -168,9 +173,21 @@ class SourcesInOrder:
             None,
         )
 
+    def _has_none(self, part: Part) -> bool:
+        """Return whether no other source has files, so that a wrong address is the likely cause."""
+        return not any(each.has_files for each in self._parts if each is not part)
+
     def _goes_on(self, ref: RemotePath, part: Part, problem: SourceError) -> bool:
         """Return whether the next source is asked for a file after ``problem`` of ``part``."""
         number = self._parts.index(part)
+        if isinstance(problem, NotFound) and ref.path != MANIFEST_NAME and not part.served:
+            part.missed += 1
+            if part.missed >= _MISSED_FILES and self._has_none(part):
+                raise UsageError(
+                    f"{part.source.identity} has none of the first {part.missed} files",
+                    next_step="Check the address in --from: it holds DATASET/VERSION, or is such "
+                    "a folder.",
+                )
         following = self._next(ref, number)
         if following is None or self._number(ref) != number:
             return following is not None  # another request has changed it meanwhile

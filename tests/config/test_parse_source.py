@@ -105,6 +105,8 @@ def test_what_is_said_of_a_word_that_means_none(word: str, said: str) -> None:
 def test_what_may_be_meant_by_a_folder_that_is_not_there(word: str, advice: str) -> None:
     assert source_advice(word) == f"Did you mean --from {advice}?"
     assert source_advice("mirror") == ""
+    assert source_advice("s3:lab/a") == "Did you mean --from s3://lab/a?"
+    assert source_advice("GCS:lab") == "Did you mean --from gs://lab?"
 
 
 @given(st.text(max_size=40))

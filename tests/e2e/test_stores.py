@@ -444,6 +444,36 @@ def test_a_store_without_a_manifest(place: Place) -> None:
     assert asked == {MANIFEST}
 
 
+def test_a_wrong_address_is_told_from_a_missing_manifest(place: Place) -> None:
+    files = {f"files/{n}.txt": noise(str(n), 50) for n in range(200)}
+    place.address = f"s3://{BUCKET}/typo"
+    with ScriptedServer(files) as site:
+        place.machine.base_url = site.base_url
+        done = place.machine.pull(*place.words)
+    assert done.code == 2
+    assert f"{place.address} at {place.proxy.url} has none of the first" in done.err
+    assert "Check the address in --from" in done.err
+    assert len(place.proxy.seen) < 100
+
+
+def test_the_head_of_a_table(place: Place) -> None:
+    table = b"subject_id,study_id\n10000032,50414267\n"
+    name = "cxr-study-list.csv"
+    for path, data in {name: table, MANIFEST: manifest_of({name: table})}.items():
+        place.store.put(f"tables/{SLUG}/{VERSION}/{path}", data)
+    place.address = f"s3://{BUCKET}/tables"
+    done = place.machine.run("head", name, *place.words)
+    assert done.code == 0, done.err
+    assert "subject_id" in done.out
+
+
+def test_a_store_that_is_not_there(place: Place) -> None:
+    words = (*place.words, "--endpoint-url", "http://127.0.0.1:1", "--give-up-after", "0.1")
+    done = place.machine.pull(*words)
+    assert done.code == 10
+    assert "the address in --from or --endpoint-url" in done.err
+
+
 @pytest.mark.parametrize(
     ("word", "module", "extra"),
     [("s3", "botocore.session", "s3"), ("gcs", "google.auth", "gcs")],

@@ -22,7 +22,14 @@ from cxrsync.catalog.stores import Stores
 from cxrsync.config.job import SourceConfig, TransferLimits
 from cxrsync.config.store_address import Service, StoreAddress, VersionPlace
 from cxrsync.config.store_places import is_physionets, named_version, place_of_version
-from cxrsync.errors import AccessDenied, CxrsyncError, Interrupted, SourceError, Unanswered
+from cxrsync.errors import (
+    AccessDenied,
+    CxrsyncError,
+    Interrupted,
+    SourceError,
+    Unanswered,
+    Unreachable,
+)
 from cxrsync.events import EventSink
 from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.sources.base import Answer, BodyEnd, Opened, PastEnd
@@ -45,6 +52,10 @@ _MAX_REFUSAL_BYTES = 1 << 16
 _AGENT = f"cxrsync/{__version__}"
 # How long AWS may take to say whose the credentials are.
 _CALLER_SECONDS = 10.0
+_UNREACHABLE = (
+    "Check the network, and the address in --from or --endpoint-url, then run the same command "
+    "again: verified files are kept and are not fetched again."
+)
 _SERVED = {200, 206, 304}
 
 
@@ -201,7 +212,12 @@ class ObjectStore:
             region = region_of(place, self._regions.get(place.bucket) or self._signer.region)
             url = object_url(place, path, region, self._origin.endpoint_url)
             signed = await self._signer.headers(url, region)
-            response = await self._client.get(url, {**headers, **signed})
+            try:
+                response = await self._client.get(url, {**headers, **signed})
+            except Unreachable as problem:
+                own = problem.next_step != Unreachable.next_step
+                step = problem.next_step if own else _UNREACHABLE
+                raise type(problem)(str(problem), next_step=step) from None
             if response.status in _SERVED | {412, 416}:
                 return response
             refused = await self._read(response)
