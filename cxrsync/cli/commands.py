@@ -80,6 +80,10 @@ _ENTRIES = (
         "Write one row an image: path, ids, split, view, labels.",
     ),
     CommandEntry(
+        "resize", "cxrsync.cli.resize:resize", Part.USE,
+        "Make smaller copies of the images, in a tree of their own.",
+    ),
+    CommandEntry(
         "receipt", "cxrsync.cli.receipt:receipt", Part.USE,
         "Say which files a work used: version, selection, digests.",
     ),

@@ -22,6 +22,7 @@ _NEAR = {
     "info": "about describe details dataset datasets doi license agreement size",
     "status": "stat progress report summary du state",
     "index": "csv table-of-images labels dataframe parquet export-csv manifest-csv",
+    "resize": "scale shrink downscale thumbnail thumbnails convert",
     "receipt": "methods provenance proof certificate",
     "access": "doctor permissions credentials check-access why denied test-access probe ping",
     "login": "signin sign-in log-in auth authenticate password configure config init",

@@ -18,6 +18,11 @@ INDEX = (
         near="loader for format to",
     ),
     Option(
+        "pixels", Type.INT, Group.COMMAND, metavar="PX", default=512, at_least=16, at_most=4096,
+        help="The shorter side of the copies [default: {default}]. Smaller images keep their size.",
+        near="size px resize width height resolution side",
+    ),
+    Option(
         "output", Type.PATH, Group.COMMAND, short="-o", metavar="FILE", example="index.csv",
         help="Write to FILE; its name ends in .csv, .jsonl or .parquet. It appears when it is "
         "whole.",

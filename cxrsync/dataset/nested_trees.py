@@ -13,7 +13,7 @@ from cxrsync.catalog.dataset_info import NAME
 from cxrsync.dataset.tree_identity import identity_of
 from cxrsync.errors import UsageError
 from cxrsync.model import OWN_FOLDER, SHARD_NAME
-from cxrsync.storage.layout import is_version_root
+from cxrsync.storage.layout import DERIVED_NAME, is_version_root
 
 # In ``.cxrsync`` of a version's root that is itself the destination: the trees of sibling datasets.
 SIBLINGS_FOLDER = "beside"
@@ -40,6 +40,13 @@ def refuse_part_of_tree(folder: Path, dataset: str, option: str = "--dest") -> N
 def refuse_folder_in_tree(folder: Path, dataset: str = "", option: str = "--dest") -> None:
     """Raise UsageError if ``folder`` is inside a tree: below its root, and not ``files`` itself."""
     real = Path(os.path.realpath(folder))
+    for root in (real, *real.parents):
+        if os.path.isfile(root / DERIVED_NAME):
+            raise UsageError(
+                f"{folder} is a tree of smaller copies ({DERIVED_NAME}), and no dataset's",
+                next_step=f"Name the folder of the originals with {option}. The copies are checked "
+                f"with: cd {root} && sha256sum --quiet -c SHA256SUMS.txt",
+            )
     for root in real.parents:
         parts = real.relative_to(root).parts
         if parts[0] == OWN_FOLDER:

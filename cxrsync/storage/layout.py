@@ -8,11 +8,15 @@ from pathlib import Path
 from cxrsync.model import MANIFEST_NAME, OWN_FOLDER, SHARD_NAME
 
 PARTIAL_FOLDER = "partial"
+# In the root of a tree of smaller copies, which is no version of a dataset.
+DERIVED_NAME = "DERIVED.json"
 
 
 def holds_version(folder: Path) -> bool:
     """Return whether ``folder`` holds files of a version: its manifest, or folders of shards."""
     # os.path, not Path: a folder that we may not read is not a version's root, and not an error.
+    if os.path.isfile(folder / DERIVED_NAME):
+        return False
     if os.path.isfile(folder / MANIFEST_NAME):
         return True
     try:

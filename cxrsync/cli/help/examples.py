@@ -33,9 +33,13 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "index": (
         ("cxrsync index --jpg --frontal --output frontal.csv", "A table of all frontal images"),
         (
-            "cxrsync index --jpg --present --as huggingface --output cxr",
-            "What a loader of images reads, into the folder cxr",
+            "cxrsync index --jpg --as torchxrayvision --output .",
+            "What a loader of images reads, of those that are here",
         ),
+    ),
+    "resize": (
+        ("cxrsync resize --jpg", "512 pixels, into mimic-cxr-jpg-512 beside the dataset"),
+        ("cxrsync resize --jpg --split test --pixels 256", "A part of them, smaller"),
     ),
     "receipt": (
         ("cxrsync receipt --output receipt.json", "What this tree was pulled with"),
