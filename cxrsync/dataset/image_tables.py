@@ -42,7 +42,7 @@ def image_tables(tables: Tables) -> Iterator[list[SortedTable]]:
     InvalidTable; DiskError if the folder for temporary files is full.
     """
     with ExitStack() as stack:
-        found = {role: tables.find(role) for role in table_roles(tables.target.dataset)}
+        found = tables.find_all(table_roles(tables.target.dataset))
         if missing := [role for role, path in found.items() if path is None]:
             raise _missing_error(tables, missing)
         yield [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -31,10 +31,14 @@ from cxrsync.storage.tree import Tree
 def table_entry(manifest: ManifestFile, dataset: DatasetInfo, role: str) -> Entry | None:
     """Return the entry of the table for ``role`` (split, metadata, a labeler …); None if the
     manifest lists none."""
+    return _entry_for(manifest.root_entries(), dataset, role)
+
+
+def _entry_for(entries: Iterable[Entry], dataset: DatasetInfo, role: str) -> Entry | None:
     glob = dataset.tables.get(role)
     if glob is None:
         return None
-    return next((each for each in manifest.root_entries() if fnmatchcase(each.path, glob)), None)
+    return next((each for each in entries if fnmatchcase(each.path, glob)), None)
 
 
 class Tables:
@@ -61,8 +65,17 @@ class Tables:
 
     def find(self, role: str) -> Path | None:
         """Return the table's file; None if no local file has the digest that the manifest lists."""
-        paths = (self._find_in(target, role) for target in self._targets(role))
-        return next((path for path in paths if path is not None), None)
+        return self.find_all([role])[role]
+
+    def find_all(self, roles: Iterable[str]) -> dict[str, Path | None]:
+        """Return the file of each table, as :meth:`find` does. Each manifest is opened once: that
+        reads the whole of it."""
+        listed: dict[Path, list[Entry]] = {}
+        found: dict[str, Path | None] = {}
+        for role in roles:
+            paths = (self._find_in(target, role, listed) for target in self._targets(role))
+            found[role] = next((path for path in paths if path is not None), None)
+        return found
 
     def _targets(self, role: str) -> Iterator[Target]:
         """Yield the targets that may hold the table.
@@ -82,15 +95,16 @@ class Tables:
                 if other.root != target.tree.root:
                     yield replace(target, tree=other)
 
-    def _find_in(self, target: Target, role: str) -> Path | None:
-        try:
-            manifest = open_local(target.tree, ROOT_KEYS)
-        except CxrsyncError:
-            return None
-        try:
-            entry = table_entry(manifest, target.dataset, role)
-        finally:
-            manifest.close()
+    def _find_in(self, target: Target, role: str, listed: dict[Path, list[Entry]]) -> Path | None:
+        """``listed``: the files in the root of each tree that was looked at, by its root."""
+        root = target.tree.root
+        if root not in listed:
+            try:
+                with closing(open_local(target.tree, ROOT_KEYS)) as manifest:
+                    listed[root] = manifest.root_entries()
+            except CxrsyncError:
+                listed[root] = []
+        entry = _entry_for(listed[root], target.dataset, role)
         return None if entry is None else self.find_verified(target.tree, entry)
 
     @staticmethod

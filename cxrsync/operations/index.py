@@ -59,7 +59,6 @@ class ImageIndex:
     columns: tuple[Column, ...]
     rows: Iterator[Row]
     unmatched: Unmatched = field(default_factory=Unmatched)
-    is_whole: bool = False
 
     def remarks(self) -> list[str]:
         """Return what did not fit together, in sentences without ids. Call it after all rows."""
@@ -71,7 +70,7 @@ class ImageIndex:
                     "columns are empty there"
                 )
         for table, count in self.unmatched.rows.items():
-            if count and self.is_whole:
+            if count:
                 rows = f"{count:,} rows of {table} are" if count > 1 else f"1 row of {table} is"
                 lines.append(f"{rows} about no image of {self.target.name}")
         return lines
@@ -97,14 +96,15 @@ def image_index(job: Job, emit: EventSink, *, present: bool = False) -> Iterator
         rows = stack.enter_context(image_tables(tables)) if has_tables else []
         columns = (*_FIRST, *_table_columns(target.dataset, rows), *_LAST)
         unmatched = Unmatched()
-        joined = join_tables(_images(expected, stack, present=present), rows, unmatched)
+        images = _images(expected, stack, present=present)
+        is_whole = job.selection.whole and not present
+        joined = join_tables(images, rows, unmatched, to_the_end=is_whole)
         reports = _Reports(target, job)
         yield ImageIndex(
             target,
             columns,
             (_row(each, reports) for each in joined),
             unmatched,
-            is_whole=job.selection.whole,
         )
 
 

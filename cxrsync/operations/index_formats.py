@@ -17,7 +17,7 @@ from cxrsync.operations.index import Row, Value
 from cxrsync.plan.image_index import Column, ColumnType
 
 # Rows in memory at a time.
-_ROW_GROUP = 4096
+_ROW_GROUP = 3072
 
 
 def as_csv(columns: Sequence[Column], rows: Iterable[Row]) -> Iterator[str]:

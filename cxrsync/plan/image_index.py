@@ -77,12 +77,17 @@ class JoinedImage(NamedTuple):
 
 
 def join_tables(
-    images: Iterable[Surveyed], tables: Sequence[KeyedRows], unmatched: Unmatched
+    images: Iterable[Surveyed],
+    tables: Sequence[KeyedRows],
+    unmatched: Unmatched,
+    *,
+    to_the_end: bool = True,
 ) -> Iterator[JoinedImage]:
     """Yield every image with the values of the tables.
 
     ``images`` are in the order of the manifest. A row counts only if subject, study and image are
-    those of the path. ``unmatched`` is filled at the end.
+    those of the path. ``unmatched`` is filled at the end; its rows only with ``to_the_end``, for
+    images of the whole version.
     """
     cursors = [_Cursor(table) for table in tables]
     for surveyed in images:
@@ -96,9 +101,10 @@ def join_tables(
             values += cursor.values_at(study if cursor.by_study else image)
         yield JoinedImage(surveyed, ids, values)
     for cursor in cursors:
-        cursor.skip_rest()
         unmatched.images[cursor.name] = cursor.misses
-        unmatched.rows[cursor.name] = cursor.skipped
+        if to_the_end:
+            cursor.skip_rest()
+            unmatched.rows[cursor.name] = cursor.skipped
 
 
 class _Cursor:
