@@ -61,6 +61,11 @@ def choose(options: Mapping[str, Any], words: Sequence[str] = ()) -> Chosen:
     return Chosen(slugs[0], version, paths)
 
 
+def is_version(word: str) -> bool:
+    """Return whether an argument is the number of a version, without a dataset."""
+    return _VERSION.fullmatch(parse_version(word)) is not None
+
+
 def _unknown_word(word: str, place: Place, *, has_dataset: bool) -> Place:
     """Return the place of an argument that no dataset of the catalogue is called.
 
@@ -68,7 +73,7 @@ def _unknown_word(word: str, place: Place, *, has_dataset: bool) -> Place:
     """
     other = other_form(word, None)
     version = parse_version(word)
-    if version == LATEST or _VERSION.fullmatch(version):
+    if version == LATEST or is_version(word):
         return Place("", version)
     if word.isascii() and word.isdigit() and other is None and len(word) < _ID_DIGITS:
         step = f"It is a number: --limit {word} selects the first {word} (-n is --dry-run)."
@@ -93,6 +98,13 @@ def _check(slugs: Sequence[str], places: Sequence[Place]) -> None:
             f"more than one dataset: {', '.join(slugs)}", next_step="Name one of them."
         )
     if not slugs:
+        version = next((place.version for place in places if place.version), None)
+        if version is not None:
+            raise UsageError(
+                f"{version} is a version, and no dataset is named",
+                next_step=f"Write mimic-cxr-jpg/{version} or mimic-cxr/{version}, or add --jpg, "
+                "--dicom or --dataset SLUG.",
+            )
         path = next((place.path for place in places if place.path), "")
         where = f" that has {path}" if path else ""
         raise UsageError(

@@ -190,7 +190,7 @@ def test_a_job(
         ([" "], {"jpg": True}, "an argument is empty Is a variable of your script unset?"),
         ([7], {}, "(int) is not the name of a dataset Write text, in quotes"),
         ([JPG, "2.0.0"], {"dataset_version": "2.1.0"}, "more than one version: 2.0.0, 2.1.0"),
-        (["2.1.0"], {}, "no dataset is named"),
+        (["2.1.0"], {}, "2.1.0 is a version, and no dataset is named Write mimic-cxr-jpg/2.1.0"),
         (["jobs.yaml"], {}, "A file of jobs is run by `cxrsync mirror jobs.yaml`."),
         (["/tmp"], {}, "It is a folder: the destination is --dest /tmp, a source is --from /tmp."),
         ([f"{SITE}/files/{JPG}/2.1.0/SHA256SUMS.txt"], {}, "txt is the manifest itself"),

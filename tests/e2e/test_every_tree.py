@@ -84,8 +84,10 @@ def test_a_dataset_that_is_named_is_one_tree(machine: Machine, trees: Path) -> N
 
 
 def test_a_version_alone_chooses_among_the_trees(machine: Machine, trees: Path) -> None:
-    [said] = machine.run("status", "--dataset-version", OLD, "--json").events
-    assert said["version"] == OLD
+    for words in (["--dataset-version", OLD], [OLD], [f"v{OLD}"]):
+        [said] = machine.run("status", *words, "--json").events
+        assert said["version"] == OLD
+    assert [each[1] for each in spoken_of(machine.run("verify", OLD, "--json"))] == [OLD]
     ended = machine.run("status", "--dataset-version", "9.9.9")
     assert ended.code == 2
     assert "in version 9.9.9" in ended.err
