@@ -184,7 +184,7 @@ class StoppedAtLimit(CxrsyncError):
     """A limit of the user's was reached before what every other file depends on was there."""
 
     exit_code = ExitCode.LIMIT
-    next_step = "Run the same command again to go on from here."
+    next_step = "Run the same command again to resume."
 
 
 class DiskError(CxrsyncError):

@@ -75,7 +75,7 @@ MEANINGS: dict[ExitCode, tuple[str, str]] = {
     ),
     ExitCode.LIMIT: (
         "stopped at a limit (--max-files, --max-bytes, --max-duration, --window); no failure",
-        "Run the same command again to go on.",
+        "Run the same command again to resume.",
     ),
     ExitCode.UNREACHABLE: (
         "server or network unreachable, or no usable answer",

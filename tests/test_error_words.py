@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import cxrsync
-from cxrsync.errors import CxrsyncError
+from cxrsync.cli.signal_codes import STOPPED_AT_ONCE
+from cxrsync.errors import CxrsyncError, Stopped, StoppedAtLimit
 from cxrsync.manifest.csv_reader import InvalidTable
 
 PACKAGE = Path(cxrsync.__file__).parent
@@ -76,3 +77,10 @@ def test_the_test_finds_them(source: str, found: list[str]) -> None:
 
 def test_a_table_says_it_itself() -> None:
     assert InvalidTable("t.csv", "is empty").next_step
+
+
+@pytest.mark.parametrize(
+    "said", [Stopped.next_step, StoppedAtLimit.next_step, STOPPED_AT_ONCE], ids=range(3)
+)
+def test_what_was_stopped_is_resumed_in_the_same_words(said: str) -> None:
+    assert said.endswith("un the same command again to resume.")

@@ -135,7 +135,7 @@ class OwnLoop(Generic[T]):
         if problem is None:
             return "the call had ended before it was interrupted; everything is saved"
         if isinstance(problem, Stopped | asyncio.CancelledError):
-            return "stopped as asked; the state is saved. Make the same call again to go on."
+            return "stopped as asked; the state is saved. Make the same call again to resume."
         return str(problem) if isinstance(problem, CxrsyncError) else type(problem).__name__
 
     # ── in the thread of the loop ──────────────────────────────────────────────────────────────

@@ -19,7 +19,7 @@ CODES = {
     **dict.fromkeys(WARNINGS, ExitCode.TERMINATED),
 }
 STOPPED_AT_ONCE = (
-    "stopped at once. Nothing that was downloaded is lost: run the same command again to go on."
+    "stopped at once. Nothing that was downloaded is lost: run the same command again to resume."
 )
 # Of commands that only read.
 NOTHING_CHANGED = "nothing was changed"

@@ -86,4 +86,4 @@ def raising_at_signals() -> Iterator[None]:
 def _stopped_at_once(safe: str) -> str:
     if safe == STATE_IS_SAVED:
         return STOPPED_AT_ONCE
-    return f"stopped at once; {safe}. Run the same command again to go on."
+    return f"stopped at once; {safe}. Run the same command again to resume."

@@ -29,7 +29,8 @@ class TerminalPrompt:
                     return None
                 question = f"Password of {user} for {host}: "
                 password = getpass.getpass(question, stream=sys.stderr)
-            except EOFError:  # Ctrl-D
+            except EOFError:  # Ctrl-D, after which the cursor is behind the question
+                sys.stderr.write("\n")
                 return None
         return Credentials(user, password, "the terminal") if password else None
 
@@ -67,4 +68,7 @@ def _has_terminal() -> bool:
 def _answer(question: str) -> str:
     sys.stderr.write(question)
     sys.stderr.flush()
-    return sys.stdin.readline().strip()
+    line = sys.stdin.readline()
+    if not line.endswith("\n"):  # Ctrl-D
+        sys.stderr.write("\n")
+    return line.strip()

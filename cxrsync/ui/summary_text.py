@@ -57,7 +57,7 @@ def as_text(summary: RunSummary) -> str:
         lines.append(f"  and {len(summary.refused) - _MAX_NAMED:,} more manifest lines")
     if summary.limited and not summary.error:
         all_well = ", all well" if summary.exit_code == ExitCode.LIMIT else ""
-        lines.append(f"stopped at a limit{all_well}; run the same command again to continue")
+        lines.append(f"stopped at a limit{all_well}; run the same command again to resume")
     if summary.exit_code == ExitCode.COMPLETE:
         exception = " except for the acknowledged files" if summary.acknowledged.files else ""
         lines.append(f"complete and verified{exception}: {summary.root}")

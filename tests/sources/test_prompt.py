@@ -56,10 +56,13 @@ def test_a_person_who_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(getpass, "getpass", end_of_file)
     assert ask(HOST, "me") is None
+    assert isinstance(sys.stderr, Terminal)
+    assert sys.stderr.getvalue() == "\n"  # what comes next is not written behind the question
     monkeypatch.setattr(getpass, "getpass", lambda prompt, stream: "")
     assert ask(HOST, "me") is None
     monkeypatch.setattr(sys, "stdin", Terminal(""))
     assert ask(HOST, None) is None
+    assert sys.stderr.getvalue().endswith(": \n")
 
 
 def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
