@@ -64,7 +64,9 @@ def resize(
                 made = make_copies(expected, pixels, reporters.tell)
         except sqlite3.Error as problem:
             raise DiskError(
-                f"cannot write the records of the copies: {reason_of(problem)}"
+                f"cannot write the records of the copies: {reason_of(problem)}",
+                next_step="Check the space and the permissions of the copies' folder, then run the "
+                "same command again: copies that are made are kept.",
             ) from None
     if as_json:
         verbosity.output.write(json.dumps(made.as_json()) + "\n")

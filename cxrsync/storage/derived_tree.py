@@ -40,7 +40,7 @@ class DerivedTree:
         Raises: UsageError if the tree holds copies made otherwise, or something else; OSError.
         """
         file = self.root / DERIVED_NAME
-        if file.exists():
+        if os.path.exists(file):
             try:
                 known = json.loads(file.read_text("utf-8"))
             except ValueError:
@@ -52,7 +52,9 @@ class DerivedTree:
                     "size with the same releases of cxrsync and Pillow.",
                 )
             return
-        if self.root.exists() and any(name != self.own.name for name in os.listdir(self.root)):
+        if os.path.exists(self.root) and any(
+            name != self.own.name for name in os.listdir(self.root)
+        ):
             raise UsageError(
                 f"{self.root} exists, and is not a tree of copies", next_step="Move it away."
             )
