@@ -216,10 +216,10 @@ def _plain_path(value: object) -> object:
 def _place(option: Option, value: object, label: str) -> Path | str:
     try:
         path = _path(option, value)
-    except _Wrong:
+    except _Wrong as wrong:
         raise UsageError(
             f"{label} {_shown(value)} is not {option.form}",
-            next_step="Write the path of a folder, or s3, gcs, physionet, s3://… or gs://….",
+            next_step=wrong.next_step or option.hint or "Check the name of the folder.",
         ) from None
     word = value if isinstance(value, str) else str(value)
     return path if isinstance(parse_source(word, label), FolderPlace) else word

@@ -398,3 +398,9 @@ def test_a_percentage_may_have_a_least_number_and_a_count_is_exact() -> None:
 def test_what_is_no_share(value: object) -> None:
     with pytest.raises(UsageError, match="is not a number of files or a percentage"):
         check_value(BY_NAME["max_delete"], value)
+
+
+def test_a_place_that_cannot_be_a_path_has_a_next_step() -> None:
+    with pytest.raises(UsageError) as refused:
+        check_options({"from_dir": ["a\0b"]})
+    assert refused.value.next_step == "Check the name of the folder."
