@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
@@ -17,7 +18,7 @@ import click
 
 from cxrsync.cli.environment import Command
 from cxrsync.cli.main import Verbosity
-from cxrsync.errors import Stopped, UsageError
+from cxrsync.errors import DiskError, Stopped, UsageError
 from cxrsync.progress_events import Activity, Phase
 from cxrsync.sanitize import reason_of
 from cxrsync.ui.reporters import Reporters
@@ -90,6 +91,11 @@ def demo(
                 reporters.tell(Phase(Activity.MAKING, f"{patients:,} patients"))
                 stage = set_up(place, patients=patients, rate=pace, port=port)
         except (ValueError, OSError) as problem:
+            if isinstance(problem, OSError) and problem.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise DiskError(
+                    f"cannot set up the demo in {place}: {reason_of(problem)}",
+                    next_step="Name a folder on a larger disk with --dir, or fewer --patients.",
+                ) from None
             raise UsageError(
                 f"cannot set up the demo in {place}: {reason_of(problem)}",
                 next_step="Name a new folder with --dir, and another --port or none.",
