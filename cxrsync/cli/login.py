@@ -185,8 +185,9 @@ async def _ask_for_netrc(prompt: TerminalPrompt, file: Path) -> None:
         raise _nothing_typed()
     if not answer:
         raise UsageError(
-            _NOTHING_STORED,
-            next_step="To have a keyring: pip install 'cxrsync[keyring]'. Without storing it, each "
+            f"the answer was no, so {_NOTHING_STORED}",
+            next_step="To store it in the file, run it again and answer y. "
+            "To have a keyring: pip install 'cxrsync[keyring]'. Without storing it, each "
             "command asks for the password; or set PHYSIONET_PASSWORD_FILE.",
         )
 

@@ -206,7 +206,8 @@ def test_no_is_no(machine: Machine, person: SimpleNamespace, no_keyring: None) -
     person.answer = False
     ended = machine.run("login")
     assert ended.code == 2
-    assert "nothing was stored" in ended.err
+    assert "the answer was no, so nothing was stored" in ended.err
+    assert "answer y" in ended.err
     assert len(person.asked) == 1  # no password was asked for
     assert not netrc_of(machine).exists()
 
