@@ -23,6 +23,7 @@ from cxrsync.sanitize import reason_of
 # Bounds in bytes and in nested levels. No settings file of a person reaches them.
 MAX_BYTES = 256 << 10
 _MAX_DEPTH = 16
+_CHECK_NAME = "Check the name, and that you may read the file."
 _INT = re.compile(r"[-+]?(0|[1-9][0-9_]{0,17})", re.ASCII)
 
 # The way from the top of a document to a value: keys of mappings and indexes of lists.
@@ -66,8 +67,8 @@ def spelled(path: ValuePath) -> str:
     return "".join(parts).lstrip(".")
 
 
-def read_yaml(file: Path, title: str) -> YamlDocument:
-    """Read a file; ``title`` names it in messages.
+def read_yaml(file: Path, title: str, *, if_missing: str = _CHECK_NAME) -> YamlDocument:
+    """Read a file; ``title`` names it in messages. ``if_missing``: what to do if there is none.
 
     Raises UsageError if the file cannot be read, is not valid YAML, or contains more than plain
     values.
@@ -78,7 +79,7 @@ def read_yaml(file: Path, title: str) -> YamlDocument:
     except OSError as problem:
         raise UsageError(
             f"cannot read {title}: {reason_of(problem)}",
-            next_step="Check the name, and that you may read the file.",
+            next_step=if_missing if isinstance(problem, FileNotFoundError) else _CHECK_NAME,
         ) from None
     if len(data) > MAX_BYTES:
         raise UsageError(

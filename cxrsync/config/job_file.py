@@ -33,6 +33,10 @@ from cxrsync.errors import UsageError
 
 JOBS, DEFAULTS, NAME_KEY = "jobs", "defaults", "name"
 JOB_NAME = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z._-]{0,62}[0-9A-Za-z])?", re.ASCII)
+_NO_FILE = (
+    "Check the name. To begin, copy configs/nightly.yaml of the source under this name, "
+    "and edit it; --init marks the destination, and writes no job file."
+)
 _ONE_EACH = "Write jobs: and one - for each job."
 # The options that name a dataset: a job's own replace those of the defaults.
 _DATASET = ("dataset", "jpg", "dicom")
@@ -77,7 +81,7 @@ def read_job_file(path: Path, environ: Mapping[str, str] = os.environ) -> Mirror
     Raises UsageError for whatever is wrong in the file, with line, column and key; for several
     problems, the next step lists them.
     """
-    return _Reader(read_yaml(path, str(path)), path, environ).read()
+    return _Reader(read_yaml(path, str(path), if_missing=_NO_FILE), path, environ).read()
 
 
 class _Reader:

@@ -249,8 +249,12 @@ def test_what_is_refused_in_a_file(tmp_path: Path, text: str, said: str, step: s
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot read .*: No such file"):
+    with pytest.raises(UsageError, match=r"cannot read .*: No such file") as missing:
         read_job_file(tmp_path / "none.yaml")
+    assert "copy configs/nightly.yaml" in missing.value.next_step
+    with pytest.raises(UsageError, match="cannot read") as folder:
+        read_job_file(tmp_path)
+    assert "nightly.yaml" not in folder.value.next_step
 
 
 def test_a_flag_that_is_false_replaces_nothing(tmp_path: Path) -> None:
