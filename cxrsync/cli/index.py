@@ -100,19 +100,27 @@ def index(
             to_stderr(f"note: {line}")
         if done:
             to_stderr(f"{done}: {counted.rows:,} images of {found.target.name}")
+        if done and counted.unproven:
+            to_stderr(
+                f"note: {counted.unproven:,} of {counted.rows:,} images are not verified here, and "
+                "their verified_at is empty; --present leaves out those that are not on the disk"
+            )
     return ExitCode.COMPLETE
 
 
 class _Counted:
-    """Counts the rows of an index while they are read."""
+    """Counts the rows of an index while they are read, and those whose image is not proven."""
 
     def __init__(self, index: ImageIndex) -> None:
         self.rows = 0
+        self.unproven = 0
+        self._proof = [column.name for column in index.columns].index("verified_at")
         index.rows = self._count(index.rows)
 
     def _count(self, rows: Iterator[Row]) -> Iterator[Row]:
         for row in rows:
             self.rows += 1
+            self.unproven += row[self._proof] is None
             yield row
 
 
