@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 QUALITY = 95
-_PARENT_SECONDS = 1.0
+_PARENT_SECONDS = 0.25
 _FILE_MODE = 0o600
 
 
