@@ -91,6 +91,8 @@ def _planned(event: Planned) -> list[str]:
         text += f" ({event.reusable:,} of them from an older version on this disk)"
     if event.blocked:
         text += f", {event.blocked:,} whose final name cannot be used"
+    if event.to_hash and event.to_hash == event.selected:  # a verification, or a tree of others
+        text = f"{humanize.files(event.to_hash)} to verify"
     lines = [text]
     lines += [f"rejected: manifest line {each.line}: {each.reason}" for each in event.refused[:10]]
     if event.refused_lines > 10:

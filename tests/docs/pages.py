@@ -13,6 +13,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Why a block is not run: a comment before it says so, ``<!-- not run: REASON -->``.
 REASONS = {
     "it reaches a server outside of this machine",
+    "it needs SLURM, or a Dask cluster",
+    "it needs a PBS cluster",
     "needs torch",
     "needs torchxrayvision, which brings gigabytes",
     "needs the library datasets",
