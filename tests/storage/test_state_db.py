@@ -383,7 +383,8 @@ def test_something_else_where_the_state_should_be(
     other = (folder / "p11" / STATE_NAME).read_bytes()
     (folder / name).unlink(missing_ok=True)
     plant(Path(name))
-    State.read(folder)
+    if (reader := State.read(folder)) is not None:
+        reader.close()
 
     state, aside = State.open(folder, STAMP)
 
