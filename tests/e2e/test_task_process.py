@@ -1,9 +1,6 @@
 """The process of a task on a worker, and what the worker makes of its end."""
 
-import os
 import pickle
-import signal
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +12,7 @@ from e2e.stage import JPG, VERSION, Machine
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
 from cxrsync.demo.server.server import MiniPhysioNet
+from cxrsync.distributed import dask_worker
 from cxrsync.distributed.dask_worker import Ticket, probe, run_child, stop_tasks
 from cxrsync.distributed.task_stream import Order, TaskEnd
 from cxrsync.events import FileDone, RunSummary, Started
@@ -85,10 +83,8 @@ def test_a_child_that_is_killed(
     origin = replace(job.origin, base_url=slow.base_url, ca_file=slow.ca_file)
 
     def kill(_batch: Any) -> None:
-        for line in (
-            Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
-        ):
-            os.kill(int(line), signal.SIGKILL)
+        for process in dask_worker._children[TICKET.run]:
+            process.kill()
 
     end = run(Order("pull", replace(job, origin=origin)), kill)
     assert (end.exit_code, end.result) == (5, None)
