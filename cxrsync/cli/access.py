@@ -132,7 +132,7 @@ def _jobs(places: Sequence[str], options: dict[str, Any]) -> list[Job]:
     }
     named = [{name: options[name]} for name in ("dicom", "jpg", "dataset") if options.get(name)]
     jobs = [make_job({**shared, **each}) for each in named]
-    jobs += [make_job(shared, [place]) for place in places]
+    jobs += [make_job(shared, [place], has_selection=False) for place in places]
     if not jobs:
         slugs = _named_by_address(shared) or _USUAL
         jobs = [make_job({**shared, "dataset": slug}) for slug in slugs]

@@ -86,7 +86,7 @@ def _jobs(places: Sequence[str], options: dict[str, Any]) -> list[Job]:
     flags = ("dicom", "jpg", "dataset")
     shared = {name: value for name, value in options.items() if name not in flags}
     jobs = [make_job({**shared, each: options[each]}) for each in flags if options.get(each)]
-    jobs += [make_job(shared, [place]) for place in places]
+    jobs += [make_job(shared, [place], has_selection=False) for place in places]
     if not jobs:
         checked = check_options(shared)
         slugs = sorted({each.dataset for each in trees_in_dest(checked)})

@@ -19,6 +19,7 @@ from cxrsync.cli.signal_codes import NOTHING_CHANGED
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import Job
 from cxrsync.config.option_value import check_options
+from cxrsync.config.parse_job import make_job
 from cxrsync.dataset.dataset_facts import DatasetFacts, TreeHere
 from cxrsync.dataset.source_factory import open_site, opened
 from cxrsync.errors import ExitCode, UsageError
@@ -69,7 +70,7 @@ def info(verbosity: Verbosity, /, as_json: bool, **options: Any) -> int:
             "info tells about one dataset at a time",
             next_step="Name one; `cxrsync info` alone lists all that are known.",
         )
-    job = job_of(options)
+    job = make_job(options, options.pop("places"), has_selection=False)
     facts = asyncio.run(_run(job, verbosity))
     if as_json:
         output.write(json.dumps(_fields(facts)) + "\n")

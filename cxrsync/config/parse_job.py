@@ -196,10 +196,13 @@ def _partitions(options: Mapping[str, Any]) -> frozenset[str]:
     return partitions
 
 
-def make_job(options: Mapping[str, Any], places: Sequence[str] = ()) -> Job:
+def make_job(
+    options: Mapping[str, Any], places: Sequence[str] = (), *, has_selection: bool = True
+) -> Job:
     """Return the Job of these options: names as in the option table, and typed values.
 
-    ``places``: names or addresses of a dataset, or of files and folders in it.
+    ``places``: names or addresses of a dataset, or of files and folders in it. ``has_selection``:
+    False for a command about whole datasets: no message advises it to select files.
     An option that is missing or None has its default. Raises UsageError for an unknown name, for a
     value that is empty or of the wrong type, and for options that exclude each other.
     """
@@ -210,7 +213,7 @@ def make_job(options: Mapping[str, Any], places: Sequence[str] = ()) -> Job:
                 f"({type(place).__name__}) is not the name of a dataset",
                 next_step="Write text, in quotes, such as 'mimic-cxr-jpg'.",
             )
-    chosen = choose(options, places)
+    chosen = choose(options, places, has_selection=has_selection)
     dataset, version = chosen.dataset, chosen.version
     selection = selection_of(options, dataset, chosen.paths)
     link_from, known = options.get("link_from"), options.get("acknowledge")

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cxrsync.catalog.dataset_info import NAME, suggest
@@ -30,9 +31,12 @@ class Chosen:
     paths: tuple[str, ...] = ()
 
 
-def choose(options: Mapping[str, Any], words: Sequence[str] = ()) -> Chosen:
+def choose(
+    options: Mapping[str, Any], words: Sequence[str] = (), *, has_selection: bool = True
+) -> Chosen:
     """Return what ``--jpg``, ``--dicom``, ``--dataset``, ``--dataset-version`` and the arguments
-    of a command name together. Raises UsageError if they contradict each other."""
+    of a command name together. ``has_selection``: whether the command has options that select
+    files. Raises UsageError if they contradict each other."""
     known = load()
     base_url = str(options.get("base_url") or DEFAULT_BASE_URL)
     named = [slug for slug, info in known.items() if info.alias and options.get(info.alias)]
@@ -47,10 +51,12 @@ def choose(options: Mapping[str, Any], words: Sequence[str] = ()) -> Chosen:
             )
         place = parse_place(word, "the argument", base_url, known)
         if place.dataset and known_name(place.dataset, known) is None and not is_address(word):
+            if not has_selection:
+                _refuse_selection(word)
             place = _unknown_word(word, place, has_dataset=bool(places))
         places.append(place)
     slugs = list(dict.fromkeys(place.dataset for place in places if place.dataset))
-    _check(slugs, places)
+    _check(slugs, places, options.get("dest"))
     version = _version(options, slugs[0], places)
     paths = tuple(dict.fromkeys(place.path for place in places if place.path))
     if MANIFEST_NAME in paths:
@@ -66,6 +72,28 @@ def is_version(word: str) -> bool:
     return _VERSION.fullmatch(parse_version(word)) is not None
 
 
+def _refuse_selection(word: str) -> None:
+    """Raise UsageError for a shard, an id or a number: the command is about whole datasets."""
+    other = other_form(word, None)
+    if SHARD_NAME.fullmatch(word.casefold()):
+        what = "a shard"
+    elif other is not None and "/" not in word.rstrip("/"):
+        what = f"the id of {other.described}"
+    elif _is_number(word):
+        what = "a number"
+    else:
+        return
+    raise UsageError(
+        f"{shown_word(word)!r} is not the name of a dataset",
+        next_step=f"It is {what}, and this command is about whole datasets: name one, such as "
+        "mimic-cxr-jpg.",
+    )
+
+
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) < _ID_DIGITS
+
+
 def _unknown_word(word: str, place: Place, *, has_dataset: bool) -> Place:
     """Return the place of an argument that no dataset of the catalogue is called.
 
@@ -75,7 +103,7 @@ def _unknown_word(word: str, place: Place, *, has_dataset: bool) -> Place:
     version = parse_version(word)
     if version == LATEST or is_version(word):
         return Place("", version)
-    if word.isascii() and word.isdigit() and other is None and len(word) < _ID_DIGITS:
+    if _is_number(word) and other is None:
         step = f"It is a number: --limit {word} selects the first {word} (-n is --dry-run)."
     elif SHARD_NAME.fullmatch(word.casefold()):
         step = f"It is a shard: write --shard {word}."
@@ -92,31 +120,51 @@ def _unknown_word(word: str, place: Place, *, has_dataset: bool) -> Place:
     raise UsageError(f"{shown_word(word)!r} is not the name of a dataset", next_step=step)
 
 
-def _check(slugs: Sequence[str], places: Sequence[Place]) -> None:
+def _check(slugs: Sequence[str], places: Sequence[Place], dest: object) -> None:
     if len(slugs) > 1:
         raise UsageError(
             f"more than one dataset: {', '.join(slugs)}", next_step="Name one of them."
         )
     if not slugs:
-        version = next((place.version for place in places if place.version), None)
-        if version is not None:
-            raise UsageError(
-                f"{version} is a version, and no dataset is named",
-                next_step=f"Write mimic-cxr-jpg/{version} or mimic-cxr/{version}, or add --jpg, "
-                "--dicom or --dataset SLUG.",
-            )
-        path = next((place.path for place in places if place.path), "")
-        where = f" that has {path}" if path else ""
-        raise UsageError(
-            f"no dataset{where} is named",
-            next_step="Add --jpg (MIMIC-CXR-JPG), --dicom (MIMIC-CXR) or --dataset SLUG.",
-        )
+        raise _none_named(places, dest)
     if not _is_slug(slugs[0]):
         raise UsageError(
             f"{shown_word(slugs[0])!r} cannot be the name of a PhysioNet dataset",
             next_step=f"Similar names: {suggest(slugs[0], list(load()))}. The name is part of the "
             "dataset's address: https://physionet.org/content/NAME/.",
         )
+
+
+def _none_named(places: Sequence[Place], dest: object) -> UsageError:
+    """Return the error of options that name no dataset. Its next step is as exact as a version, and
+    the names of the destination's folders, allow."""
+    version = next((place.version for place in places if place.version), None)
+    path = next((place.path for place in places if place.path), "")
+    where = f" that has {path}" if path else ""
+    what = f"no dataset{where} is named"
+    if version is not None:
+        what = f"{version} is a version, and {what}"
+    if (slug := _name_of_folder(dest)) is not None:
+        alias = load()[slug].alias
+        option = f"--{alias}" if alias else f"--dataset {slug}"
+        step = f"DEST is in a folder called {slug}: add {option}."
+    elif version is not None:
+        step = (
+            f"Write mimic-cxr-jpg/{version} or mimic-cxr/{version}, or add --jpg, --dicom or "
+            "--dataset SLUG."
+        )
+    else:
+        step = "Add --jpg (MIMIC-CXR-JPG), --dicom (MIMIC-CXR) or --dataset SLUG."
+    return UsageError(what, next_step=step)
+
+
+def _name_of_folder(dest: object) -> str | None:
+    """Return the dataset of the catalogue after which the folder, or its parent, is called."""
+    if not isinstance(dest, str | os.PathLike):
+        return None
+    known = load()
+    parts = Path(os.path.abspath(dest)).parts[-2:]
+    return next((each for each in reversed(parts) if each in known), None)
 
 
 def _is_slug(name: str) -> bool:

@@ -191,6 +191,14 @@ def test_a_job(
         ([7], {}, "(int) is not the name of a dataset Write text, in quotes"),
         ([JPG, "2.0.0"], {"dataset_version": "2.1.0"}, "more than one version: 2.0.0, 2.1.0"),
         (["2.1.0"], {}, "2.1.0 is a version, and no dataset is named Write mimic-cxr-jpg/2.1.0"),
+        (
+            [],
+            {"dest": f"/data/{JPG}/2.1.0"},
+            "no dataset is named DEST is in a folder called mimic-cxr-jpg: add --jpg.",
+        ),
+        ([], {"dest": f"/data/{JPG}"}, "DEST is in a folder called mimic-cxr-jpg: add --jpg."),
+        ([], {"dest": "/data/mimiciv/3.1/files"}, "no dataset is named Add --jpg"),
+        (["2.2"], {"dest": "/data/mimiciv"}, "called mimiciv: add --dataset mimiciv."),
         (["jobs.yaml"], {}, "A file of jobs is run by `cxrsync mirror jobs.yaml`."),
         (["/tmp"], {}, "It is a folder: the destination is --dest /tmp, a source is --from /tmp."),
         ([f"{SITE}/files/{JPG}/2.1.0/SHA256SUMS.txt"], {}, "txt is the manifest itself"),
@@ -252,3 +260,17 @@ def test_a_number_is_no_dataset_and_no_path(options: dict[str, Any]) -> None:
         make_job(options, ["10"])
     assert "--limit 10" in caught.value.next_step
     assert "-n is --dry-run" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("p10", "It is a shard, and this command is about whole datasets"),
+        ("s50414267", "It is the id of a study, and"),
+        ("5", "It is a number, and"),
+    ],
+)
+def test_a_command_without_a_selection_advises_none(word: str, said: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        make_job({}, [word], has_selection=False)
+    assert raised.value.next_step.startswith(said)
