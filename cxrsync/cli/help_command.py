@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -21,6 +22,9 @@ from cxrsync.config.option_table import OPTIONS
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.exit_codes import MEANINGS
 from cxrsync.sanitize import shown_word
+
+_OF_PYTHON = frozenset({"python", "notebook", "notebooks", "jupyter", "colab", "api"})
+_CODE = re.compile(r"(?:exit-?)?(?:codes?-?)?([0-9]{1,3})", re.ASCII)
 
 
 @click.command(name="help", cls=Command, context_settings={"ignore_unknown_options": True})
@@ -45,8 +49,8 @@ def _text(ctx: click.Context, words: tuple[str, ...]) -> str:
         return shown(TOPICS[asked].page(), style=ctx.color)
     if (context := _command(ctx, words)) is not None:
         return page_text(context, everything=False)
-    if asked.isdecimal() and int(asked) in MEANINGS:
-        return shown(_exit_code(ExitCode(int(asked))), style=ctx.color)
+    if (match := _CODE.fullmatch(asked)) and int(match[1]) in MEANINGS:
+        return shown(_exit_code(ExitCode(int(match[1]))), style=ctx.color)
     raise UsageError(
         f"no such topic or command: {shown_word(' '.join(words))}", next_step=_step(words)
     )
@@ -87,6 +91,8 @@ def _explained(option: Option) -> str:
 
 def _step(words: Sequence[str]) -> str:
     """Return what the user may have meant: a topic, a command or an option."""
+    from cxrsync.cli.unknown_command import near_command  # here, so that help loads no library
+
     asked, first = _joined(words), _joined(words[:1])
     if len(words) > 1 and first in COMMANDS:
         group = COMMANDS[first].imported()
@@ -98,6 +104,10 @@ def _step(words: Sequence[str]) -> str:
             return f"Did you mean cxrsync help {name}?"
     if meant := called(asked, OPTIONS):
         return f"{meant[0].typed} is an option: {_explained(meant[0])}"
+    if asked in _OF_PYTHON:
+        return "In Python: import cxrsync; help(cxrsync.pull). docs/python.md explains it."
+    if near := near_command(asked):
+        return f"Did you mean cxrsync help {near.partition(' ')[0]}?"
     if close := get_close_matches(asked, [*TOPICS, *COMMANDS], n=1, cutoff=0.75):
         return f"Did you mean cxrsync help {close[0]}?"
     if close := get_close_matches(f"--{asked}", [each.typed for each in OPTIONS], 1, 0.75):

@@ -30,7 +30,7 @@ from cxrsync.progress_events import Activity, Phase
 from cxrsync.sources import keyring_store
 from cxrsync.sources.access_probe import AccessProbe, Find, usual_credentials
 from cxrsync.sources.credentials import Credentials, alone, asking, netrc_path
-from cxrsync.sources.prompt import TerminalPrompt
+from cxrsync.sources.prompt import TerminalPrompt, has_terminal
 from cxrsync.ui.reporters import Reporters
 
 _NOTHING_STORED = "nothing was stored"
@@ -193,6 +193,13 @@ async def _ask_for_netrc(prompt: TerminalPrompt, file: Path) -> None:
 
 
 def _nothing_typed() -> UsageError:
+    """Return the error for an empty answer, or for no terminal to answer on."""
+    if has_terminal():
+        return UsageError(
+            f"an answer was empty, so {_NOTHING_STORED}",
+            next_step="Run `cxrsync login` again, and type the user name and the password of "
+            "PhysioNet. The password is not shown while it is typed.",
+        )
     return UsageError(
         f"no user name and password were typed, and {_NOTHING_STORED}",
         next_step="`cxrsync login` asks on a terminal. Without one, set PHYSIONET_USERNAME and "

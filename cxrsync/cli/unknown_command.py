@@ -28,7 +28,7 @@ _NEAR = {
     "login": "signin sign-in log-in auth authenticate password configure config init",
     "logout": "signout sign-out log-out forget",
     "whoami": "who user account id",
-    "mirror": "run cron job jobs schedule batch nightly serve daemon",
+    "mirror": "run cron job jobs schedule batch night nightly serve daemon",
     "demo": "test try example examples tutorial quickstart",
     "help": "topics docs documentation manual explain",
     "completion": "completions complete autocomplete autocompletion tab shell-completion",
@@ -53,15 +53,19 @@ def unknown_command(word: str, commands: Sequence[str]) -> UsageError:
     return UsageError(f"no such command: {shown_word(word)}", next_step=_step(word, commands))
 
 
+def near_command(word: str) -> str | None:
+    """Return the command, with its option, that other programs call so; None if there is none."""
+    return next((command for command, words in _NEAR.items() if word in words.split()), None)
+
+
 def _step(word: str, commands: Sequence[str]) -> str:
     folded = word.strip().casefold()
     if folded in _ADVICE:
         return _ADVICE[folded]
     if folded in commands:
         return f"Did you mean cxrsync {folded}?"
-    for command, words in _NEAR.items():
-        if folded in words.split():
-            return f"Did you mean cxrsync {command}?"
+    if (near := near_command(folded)) is not None:
+        return f"Did you mean cxrsync {near}?"
     if _is_place(word):
         return f"Did you mean cxrsync pull {word}?"
     if folded.endswith((".yaml", ".yml")):

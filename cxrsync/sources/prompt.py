@@ -20,7 +20,7 @@ class TerminalPrompt:
 
     def __call__(self, host: str, user: str | None) -> Credentials | None:
         """Ask, as :data:`cxrsync.sources.credentials.Ask` says. Blocks: call it in a thread."""
-        if not _has_terminal():
+        if not has_terminal():
             return None
         with self._asking():
             try:
@@ -37,7 +37,7 @@ class TerminalPrompt:
     def confirm(self, question: str) -> bool | None:
         """Ask a question, and return whether the answer is yes; None if nobody can be asked.
         Blocks: call it in a thread."""
-        if not _has_terminal():
+        if not has_terminal():
             return None
         with self._asking():
             return _answer(f"{question} [y/N] ").casefold() in {"y", "yes"}
@@ -61,7 +61,8 @@ class TerminalPrompt:
             self._before = None
 
 
-def _has_terminal() -> bool:
+def has_terminal() -> bool:
+    """Return whether a person can be asked here."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 

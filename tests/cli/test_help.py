@@ -271,6 +271,9 @@ def test_topics_by_other_spellings(
         ("conections", "Did you mean the option --connections?"),
         ("pull verify", "Did you mean cxrsync help pull?"),
         ("slurm pul", "Did you mean cxrsync help slurm pull?"),
+        ("nightly", "Did you mean cxrsync help mirror?"),
+        ("resume", "Did you mean cxrsync help pull?"),
+        ("jupyter", "In Python: import cxrsync; help(cxrsync.pull)"),
         ("nope", "`cxrsync help` lists the topics and commands."),
         ("99", "`cxrsync help` lists the topics and commands."),
         ("xyzzy", "`cxrsync help` lists the topics and commands."),
@@ -283,6 +286,11 @@ def test_an_unknown_topic_names_what_was_meant(
     err = capsys.readouterr().err
     assert "no such topic or command" in err
     assert step in err
+
+
+@pytest.mark.parametrize("words", ["5", "exit 5", "exit code 5", "exit-codes 5", "Code 5"])
+def test_an_exit_code_is_explained_alone(capsys: pytest.CaptureFixture[str], words: str) -> None:
+    assert "  5  Some files failed" in said(capsys, "help", *words.split())
 
 
 def test_every_name_of_a_topic_finds_one() -> None:

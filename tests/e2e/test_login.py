@@ -14,6 +14,7 @@ import pytest
 from e2e.stage import PATIENCE, Machine, wait_until
 from free_port import free_port
 
+from cxrsync.cli import login
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.sources.credentials import Credentials
 from cxrsync.sources.prompt import TerminalPrompt
@@ -210,6 +211,18 @@ def test_no_is_no(machine: Machine, person: SimpleNamespace, no_keyring: None) -
     assert "answer y" in ended.err
     assert len(person.asked) == 1  # no password was asked for
     assert not netrc_of(machine).exists()
+
+
+def test_an_empty_answer_is_no_missing_terminal(
+    machine: Machine, person: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TerminalPrompt, "__call__", lambda *_: None)
+    assert "asks on a terminal" in machine.run("login", "--netrc").err
+    monkeypatch.setattr(login, "has_terminal", lambda: True)
+    ended = machine.run("login", "--netrc")
+    assert ended.code == 2
+    assert "an answer was empty, so nothing was stored" in ended.err
+    assert "on a terminal" not in ended.err
 
 
 def test_a_netrc_that_is_a_link_stays_one(
