@@ -97,6 +97,7 @@ def _signals(request: Callable[[ExitCode], None]) -> Iterator[None]:
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)  # only the result is left to be written
 
 
 def carry_out(order: Order, stream: EventStream) -> TaskEnd:
