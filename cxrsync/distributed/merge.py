@@ -40,12 +40,19 @@ def _unsized(kind: Kind, files: int) -> ExpectedSizes:
     return ExpectedSizes(kind, files, 0.0, 0.0, 0.0, "")
 
 
+def _of_task(event: Planned | Waiting) -> str:
+    if isinstance(event, Waiting):
+        return f"waiting for {event.what}"
+    return f"{event.selected:,} selected, {event.to_fetch:,} to fetch"
+
+
 @dataclass(slots=True)
 class EventMerger:
     """The events of all tasks as those of one run.
 
     Each task says what concerns the whole job, as its notices: that is said once. What a task waits
-    for does not stop the job. ``connections``: of all tasks. ``verbose``: say what tasks wait for.
+    for does not stop the job. ``connections``: of all tasks. ``verbose``: say which worker has
+    which task, and what it waits for.
     """
 
     connections: int
@@ -74,7 +81,9 @@ class EventMerger:
     def events(self, partition: str, worker: str, batch: Iterable[Event]) -> Iterable[Event]:
         """Yield the events of a task that concern the whole job."""
         for event in batch:
-            if isinstance(event, ConcurrencyChanged | Suspended | Resumed):
+            if self.verbose and isinstance(event, Planned | Waiting):
+                yield Notice(f"{partition} on {worker}: {_of_task(event)}")
+            if isinstance(event, ConcurrencyChanged | Suspended | Resumed | Waiting):
                 continue
             if isinstance(event, Started):
                 if not self._is_started:
@@ -84,9 +93,6 @@ class EventMerger:
                 yield from self._new_phase(event)
             elif isinstance(event, Planned | Expected) and partition in self._announced:
                 yield self._corrected(partition, event)
-            elif isinstance(event, Waiting):
-                if self.verbose:
-                    yield Notice(f"{partition} on {worker}: waiting for {event.what}")
             elif isinstance(event, Retrying):
                 yield replace(event, reason=f"{event.reason} ({partition})")
             elif isinstance(event, LeftOut | Notice):

@@ -45,8 +45,9 @@ def test_what_concerns_the_whole_job_is_said_once() -> None:
 def test_what_concerns_one_task_only() -> None:
     batch = [Waiting("the lock", 1, 2), ConcurrencyChanged(2), Suspended(), Retrying("a", 1, "503")]
     assert merge(EventMerger(6), "p10", *batch) == [Retrying("a", 1, "503 (p10)")]
-    said = merge(EventMerger(6, verbose=True), "p10", *batch)
-    assert said[0] == Notice("p10 on tcp://10.0.0.1:1: waiting for the lock")
+    said = merge(EventMerger(6, verbose=True), "p10", PLANNED, *batch)
+    assert said[0] == Notice("p10 on tcp://10.0.0.1:1: 3 selected, 3 to fetch")
+    assert said[2] == Notice("p10 on tcp://10.0.0.1:1: waiting for the lock")
 
 
 def summary(**changes: object) -> RunSummary:
