@@ -38,6 +38,9 @@ from cxrsync.transfer.disk_guard import DiskGuard
 from cxrsync.transfer.paced_source import PacedSource
 from cxrsync.transfer.rate_limit import RateLimiter
 
+# Bytes per second below which a rate is probably written without its unit.
+_ODD_RATE = 1000
+
 
 @asynccontextmanager
 async def prepare(
@@ -69,6 +72,13 @@ async def prepare(
             Notice(
                 f"at most {open_files} files may be open at a time (ulimit -n): "
                 f"{budget.connections} of {asked} connections are used"
+            )
+        )
+    if (slowest := job.limits.rate.slowest) is not None and slowest < _ODD_RATE:
+        emit(
+            Notice(
+                f"--limit-rate is {slowest:g} bytes per second; {slowest:g}k and {slowest:g}M are "
+                "kilobytes and megabytes"
             )
         )
     if Kind.TABLES in job.selection.only and target.dataset.elsewhere:

@@ -157,6 +157,14 @@ async def test_a_pause_in_the_middle_of_a_file(
     assert asked[-1] >= 2.3  # the rest of the file
 
 
+@pytest.mark.parametrize(("rate", "said"), [("900", True), ("1k", False), ("off", False)])
+async def test_a_rate_that_probably_lacks_its_unit(tmp_path: Path, rate: str, said: bool) -> None:
+    with ScriptedServer(FILES) as server:
+        pulled = await pull_from(server, tmp_path, limit_rate=rate, max_files=0, window=None)
+    notices = [event.text for event in pulled.events if isinstance(event, Notice)]
+    assert any(f"{rate} bytes per second; {rate}k and {rate}M" in each for each in notices) is said
+
+
 # ── the hours ──────────────────────────────────────────────────────────────────────────────────
 
 
