@@ -453,7 +453,9 @@ def complaint(case: Case, ended: Ended) -> str | None:
         return "exit code 1"
     if ended.code not in _KNOWN:
         return f"exit code {ended.code}, which is none of cxrsync's"
-    is_traced = "--debug" in case.words or "CXRSYNC_DEBUG" in case.environment
+    is_traced = bool({"--debug", "--debug-ids"}.intersection(case.words)) or bool(
+        {"CXRSYNC_DEBUG", "CXRSYNC_DEBUG_IDS"}.intersection(case.environment)
+    )
     if not is_traced and "Traceback" in ended.err:
         return "a traceback"
     is_told = bool(ended.err.strip()) or "2>" in case.streams or ended.code in {0, 5, 6, 9}
