@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cxrsync.catalog.citation import CitationInfo
-from cxrsync.model import Kind
+from cxrsync.model import ROOT, Kind
 
 # The environment variable that names the user's own catalogue file.
 OWN_CATALOGUE = "CXRSYNC_DATASETS"
@@ -63,6 +63,15 @@ class DatasetInfo:
             if pattern.match(path):
                 return kind
         return Kind.DOCS
+
+    def is_in_partitions(self, partition: str, names: frozenset[str]) -> bool:
+        """Return whether a partition is one of ``names``; none stands for all.
+
+        The root stands for every partition that is not a known shard, too: so the tasks of a
+        divided job leave nothing out, also of a shard that came with a later version.
+        """
+        is_known = partition in self.shards
+        return not names or partition in names or (ROOT in names and not is_known)
 
     def page(self, version: str) -> str:
         """Return the page at whose foot the data use agreement of a version is signed.

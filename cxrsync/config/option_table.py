@@ -153,7 +153,7 @@ _SOURCE = (
 PARTITION = Option(
     "only_partition", Type.SHARD, Group.PULL, section=Section.SELECTION,
     metavar="P10|root", repeatable=True, example="p10", advanced=True,
-    help="Of what is selected, only the files in this shard, or outside of all shards (root): one "
+    help="Of what is selected, only the files in this shard, or in no known shard (root): one "
     "task of a job array. The sample, the limit and the record are those of the whole job; "
     "repeatable.",
     near="partitions task array_task only_shard",

@@ -65,13 +65,13 @@ class ResolvedSelection:
 
     def in_partitions(self, names: frozenset[str]) -> ResolvedSelection:
         """Return those of the selected files that are in these partitions; all if none is named."""
-        is_wanted = self.is_wanted
+        is_wanted, is_in = self.is_wanted, self.target.dataset.is_in_partitions
         if not names:
             return self
         return replace(
             self,
-            is_wanted=lambda path: partition_of(path) in names and is_wanted(path),
-            partitions=self.partitions & names,
+            is_wanted=lambda path: is_in(partition_of(path), names) and is_wanted(path),
+            partitions=frozenset(each for each in self.partitions if is_in(each, names)),
         )
 
     def in_root(self, kinds: frozenset[Kind]) -> ResolvedSelection:

@@ -60,6 +60,11 @@ def divide(
     """
     _refuse_whole_limits(job)
     partitions = partitions_of(job, shards)
+    if not partitions:
+        raise UsageError(
+            "the job has no files in the partitions that --only-partition names",
+            next_step="Leave --only-partition out: each task gets its own.",
+        )
     total = job.limits.connections if transfers else len(partitions)
     if at_once is None:
         at_once = min(len(partitions), total)
@@ -84,7 +89,11 @@ def partitions_of(job: Job, shards: tuple[str, ...]) -> tuple[str, ...]:
     ``shards``: those that the dataset has. Which of them really have some, only tables tell.
     """
     names = [shard for shard in shards if _may_have(job, shard)]
-    if any(each.whole or each.brings_tables or not each.shards for each in job.selections):
+    # The root's task has what is in no known shard: tables, and shards of a later version.
+    if any(
+        each.whole or each.brings_tables or not each.shards or set(each.shards) - set(shards)
+        for each in job.selections
+    ):
         names.insert(0, ROOT)
     return tuple(name for name in names if not job.partitions or name in job.partitions)
 

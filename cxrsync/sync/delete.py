@@ -125,11 +125,12 @@ def find_withdrawn(run: RunContext, selected: ResolvedSelection) -> list[Withdra
     if not kept:
         return []
     is_whole = any(each.whole for each in run.job.selections)
-    own = run.job.partitions if is_whole else frozenset()
 
     def is_in_scope(path: str) -> bool:
         partition = partition_of(path)
-        is_selected = (is_whole and not own) or partition in own or partition in selected.partitions
+        is_selected = partition in selected.partitions or (
+            is_whole and run.target.dataset.is_in_partitions(partition, run.job.partitions)
+        )
         return is_selected and is_in_key_ranges(manifest.keys, path)
 
     with ExitStack() as stack:

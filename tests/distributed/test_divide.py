@@ -48,6 +48,7 @@ def test_each_partition_has_one_task_and_the_root_is_first() -> None:
         (Selection(shards=("p12", "p10")), ("root", "p10", "p12")),
         (Selection(shards=("p10",), tables=False), ("p10",)),
         (Selection(only=(Kind.TABLES,)), ("root", *SHARDS)),
+        (Selection(shards=("p10", "p20"), tables=False), ("root", "p10")),  # of a later version
         (Selection(splits=("test",)), ("root", *SHARDS)),
     ],
 )
@@ -82,6 +83,11 @@ def test_the_rate_is_shared_out(rate: str, shared: str) -> None:
         (JOB, 12, "it has 11 partitions"),
         (replace(JOB, selection=Selection(shards=("p10",), tables=False)), 2, "it has 1 partition"),
         (limited(connections=4), 5, "more than --connections 4"),
+        (
+            replace(JOB, selection=Selection(shards=("p10",)), partitions=frozenset({"p11"})),
+            None,
+            "has no files in the partitions",
+        ),
         (limited(max_files=3), None, "--max-files is a limit of one run"),
         (limited(max_bytes=3), None, "--max-bytes is a limit of one run"),
     ],

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from e2e.scripted import ScriptedServer, differences, noise, pull_from
 from e2e.stage import JPG, VERSION, Machine, files_below, fingerprint
 
 from cxrsync.demo.server.server import MiniPhysioNet
@@ -107,3 +108,12 @@ def test_the_summary_goes_to_a_file(machine: Machine, tmp_path: Path) -> None:
     refused = machine.run("pull", "--jpg", "--summary-file", str(tmp_path / "no" / "file"))
     assert refused.code == 7
     assert "the summary cannot be written" in refused.err
+
+
+async def test_the_root_has_what_is_in_no_known_shard(tmp_path: Path) -> None:
+    """The catalogue knows no shard of this dataset: no file may belong to nobody."""
+    files = {path: noise(path, 300) for path in ("a.csv", "files/p10/a.jpg", "files/p20/b.jpg")}
+    with ScriptedServer(files) as server:
+        pulled = await pull_from(server, tmp_path, only_partition=["root"])
+    assert (pulled.code, pulled.summary.selected.files) == (0, 3)
+    assert differences(tmp_path, files) == []
