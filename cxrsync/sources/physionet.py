@@ -71,7 +71,7 @@ class PhysioNet:
         skip_if: str | None = None,
     ) -> AsyncIterator[Answer]:
         """See :meth:`cxrsync.sources.base.Source.open`."""
-        page = ref.path.lower().endswith((".html", ".htm", ".xhtml"))
+        page = responses.is_page(ref.path)
         asked = responses.RangeRequest(start, stop, resume_if, skip_if, page)
         manifest = self._url(replace(ref, path=MANIFEST_NAME))
         response = await self._session.get(

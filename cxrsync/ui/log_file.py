@@ -15,7 +15,17 @@ _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 _MODE = 0o600  # names of files are ids of patients
 
 
-def _next_step(problem: OSError) -> str:
+def append(path: Path, data: bytes) -> None:
+    """Append bytes to a file that only its owner may read; create it if need be. Raises OSError."""
+    descriptor = os.open(path, _FLAGS, _MODE)
+    try:
+        os.write(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
+def next_step(problem: OSError) -> str:
+    """Return what to do about a file of the output that cannot be written."""
     missing = isinstance(problem, FileNotFoundError | NotADirectoryError)
     remedy = "create its folder" if missing else remedy_of(problem)
     return f"{remedy[0].upper()}{remedy[1:]}. Everything else is done all the same."
@@ -47,15 +57,11 @@ class LogFile:
 
     def _append(self, data: bytes) -> None:
         try:
-            descriptor = os.open(self._path, _FLAGS, _MODE)
-            try:
-                os.write(descriptor, data)
-            finally:
-                os.close(descriptor)
+            append(self._path, data)
         except OSError as problem:
             if self.lost is None:
                 self.lost = OutputLost(
                     f"the log {self._path} cannot be written: {reason_of(problem)}",
-                    next_step=_next_step(problem),
+                    next_step=next_step(problem),
                 )
                 self._tell(self.lost)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
-from cxrsync.disk_remedies import remedy_of
 from cxrsync.errors import OutputLost
 from cxrsync.events import Event, Finished
 from cxrsync.sanitize import reason_of
-
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-_MODE = 0o600  # a summary names the files that failed
+from cxrsync.ui.log_file import append, next_step
 
 
 class SummaryFile:
@@ -50,14 +46,10 @@ class SummaryFile:
 
     def _append(self, data: bytes) -> None:
         try:
-            descriptor = os.open(self._path, _FLAGS, _MODE)
-            try:
-                os.write(descriptor, data)
-            finally:
-                os.close(descriptor)
+            append(self._path, data)
         except OSError as problem:
             self.lost = OutputLost(
                 f"the summary cannot be written to {self._path}: {reason_of(problem)}",
-                next_step=f"{remedy_of(problem).capitalize()}. No downloaded file is lost.",
+                next_step=next_step(problem),
             )
             self._tell(self.lost)

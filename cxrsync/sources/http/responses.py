@@ -32,6 +32,12 @@ class RangeRequest:
     page: bool = False
 
 
+def is_page(path: str) -> bool:
+    """Return whether a file of this path is a page of HTML itself; any other answer with a page is
+    a server's message."""
+    return path.lower().endswith((".html", ".htm", ".xhtml"))
+
+
 @dataclass(frozen=True, slots=True)
 class ResponseBody:
     """A body that may be read. It has ``length`` bytes from ``start`` (None: unknown). ``end`` says

@@ -105,7 +105,7 @@ class ObjectStore:
         skip_if: str | None = None,
     ) -> AsyncIterator[Answer]:
         """See :meth:`cxrsync.sources.base.Source.open`."""
-        page = ref.path.lower().endswith((".html", ".htm", ".xhtml"))
+        page = responses.is_page(ref.path)
         asked = responses.RangeRequest(start, stop, resume_if, skip_if, page)
         place = self._place(ref.dataset, ref.version)
         try:
