@@ -27,6 +27,7 @@ from cxrsync.cancellation import CancelToken
 from cxrsync.dataset.version import find_target
 from cxrsync.distributed.dask_worker import Ticket, probe, run_task, stop_tasks, unsuitable
 from cxrsync.distributed.divide import Division
+from cxrsync.distributed.gather import ENDS_ALL
 from cxrsync.distributed.merge import EventMerger
 from cxrsync.distributed.task_stream import Order, TaskEnd
 from cxrsync.errors import CxrsyncError, ExitCode, Unreachable, UsageError
@@ -40,8 +41,6 @@ _CONNECT_SECONDS = 15
 _PROBE_SECONDS = 60
 # The children need some seconds to save their state.
 _STOP_SECONDS = 60
-# No other task will fare better.
-_FOR_ALL = frozenset({ExitCode.CREDENTIALS, ExitCode.ACCESS, ExitCode.REFUSED})
 _PIP = "pip install 'cxrsync[dask]'"
 
 
@@ -156,7 +155,7 @@ class _DaskJob:
                 self._ends[partition] = end
                 raise
             self._ends[partition] = end
-            if end.exit_code in _FOR_ALL and not self._is_over:
+            if end.exit_code in ENDS_ALL and not self._is_over:
                 self._is_over = True
                 await self._stop_children()
 

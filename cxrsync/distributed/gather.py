@@ -21,7 +21,7 @@ from cxrsync.sanitize import reason_of
 # What a run did. All other counts say how things stand.
 _DONE = frozenset({"fetched", "copied", "resumed", "adopted", "deleted"})
 # No task will fare better than the one that ended so, and the others are cancelled.
-_CAUSES = frozenset({ExitCode.CREDENTIALS, ExitCode.ACCESS, ExitCode.REFUSED})
+ENDS_ALL = frozenset({ExitCode.CREDENTIALS, ExitCode.ACCESS, ExitCode.REFUSED})
 _ENDED = frozenset({ExitCode.INTERRUPTED, ExitCode.TERMINATED})
 
 
@@ -120,7 +120,7 @@ def code_of_tasks(codes: Iterable[int]) -> ExitCode:
     as a consequence.
     """
     found = list(codes)
-    if _CAUSES.intersection(found):
+    if ENDS_ALL.intersection(found):
         found = [code for code in found if code not in _ENDED]
     return worst_of(found)
 

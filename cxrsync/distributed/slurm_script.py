@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cxrsync.distributed.divide import Division
+from cxrsync.distributed.gather import ENDS_ALL
 from cxrsync.errors import ExitCode, UsageError
 from cxrsync.storage.lock import SILENT_SECONDS
 
@@ -133,6 +134,7 @@ def slurm_script(division: Division, command: Command, resources: Resources) -> 
             "at_once": division.at_once,
             "connections": division.connections,
             "transfers": transfers,
+            "ends_all": sorted(map(int, ENDS_ALL)),
             "codes": {code.name: int(code) for code in ExitCode},
             "seconds_to_stop": SECONDS_TO_STOP,
             "max_requeues": _MAX_REQUEUES,
