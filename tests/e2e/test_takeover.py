@@ -123,6 +123,14 @@ def pull_in_a_thread(server: ScriptedServer, dest: Path) -> Pulled:
     return pulled
 
 
+def size_of(path: Path) -> int:
+    """The size of a file; 0 if it was renamed since it was listed."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 async def begun(server: ScriptedServer, line: Line, dest: Path) -> asyncio.Task[Pulled]:
     """The sleeper, which has some of the large file on the disk."""
     line.waits = True
@@ -133,7 +141,7 @@ async def begun(server: ScriptedServer, line: Line, dest: Path) -> asyncio.Task[
     folder = dest / SLUG / VERSION / ".cxrsync/p10/partial"
     name = f"{sha256(FILES[LARGE])}.*"
     await asyncio.to_thread(
-        wait_until, lambda: any(path.stat().st_size > 100_000 for path in folder.glob(name))
+        wait_until, lambda: any(size_of(path) > 100_000 for path in folder.glob(name))
     )
     return task
 
