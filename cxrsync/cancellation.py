@@ -9,6 +9,11 @@ from contextlib import contextmanager
 from cxrsync.errors import CxrsyncError, ExitCode
 
 STATE_IS_SAVED = "the state is saved"
+# Of what only reads.
+NOTHING_CHANGED = "nothing was changed"
+# The next step after a run that was stopped, where a further one goes on; and where it does not.
+RESUME = "Run the same command again to resume."
+AGAIN = "Run the same command again."
 _LOOK_SECONDS = 60.0
 
 
@@ -26,10 +31,15 @@ class CancelToken:
         self._cancelled = False
         self._children: list[CancelToken] = []
 
+    @property
+    def next_step(self) -> str:
+        """What to do after a run that this token has ended."""
+        return RESUME if self.safe == STATE_IS_SAVED else AGAIN
+
     def child(self) -> CancelToken:
         """Return a token for one of several runs: what ends all of them ends it, but its own limits
         and errors do not end the others."""
-        child = CancelToken()
+        child = CancelToken(self.safe)
         self._children.append(child)
         if self.code is not None:
             child.request(self.code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+NOTHING_IS_LOST = "Nothing that was downloaded is lost."
 _FULL = "free disk space"
 _QUOTA = "free disk space that counts for your quota, or ask for a larger quota"
 _ACCESS = "ask the owner for access, or choose a place of your own"
@@ -50,7 +51,14 @@ def remedy_of(problem: BaseException) -> str:
     return _REMEDIES.get(number or 0, _OTHER)
 
 
-def next_step_of(problem: BaseException, then: str = "then run the same command again") -> str:
-    """Return the next step after an error of the disk that ended a run."""
+def next_step_of(
+    problem: BaseException,
+    then: str = "then run the same command again",
+    *,
+    has_downloads: bool = True,
+) -> str:
+    """Return the next step after an error of the disk that ended a run. ``has_downloads``: whether
+    this or an earlier run may have downloaded something."""
     remedy = remedy_of(problem)
-    return f"Nothing that was downloaded is lost. {remedy[0].upper()}{remedy[1:]}, {then}."
+    assurance = f"{NOTHING_IS_LOST} " if has_downloads else ""
+    return f"{assurance}{remedy[0].upper()}{remedy[1:]}, {then}."

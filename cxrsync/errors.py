@@ -209,7 +209,7 @@ class WillNotFit(DiskError):
 class OutputLost(DiskError):
     """Standard output cannot be written; everything else that the command does is done."""
 
-    next_step = "The output is not complete. Nothing that was downloaded is lost."
+    next_step = "The output is not complete: run the same command again."
 
 
 class ManifestDamaged(CxrsyncError):
@@ -263,10 +263,10 @@ class LockLost(CxrsyncError):
 
 
 class Stopped(CxrsyncError):
-    """A signal ended the run; the state is saved."""
+    """A signal ended the command. Whether a further run goes on from there, who raises it knows."""
 
     exit_code = ExitCode.INTERRUPTED
-    next_step = "Run the same command again to resume."
+    next_step = "Run the same command again."
 
 
 def code_of(error: BaseException) -> ExitCode:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 import cxrsync
-from cxrsync.disk_remedies import next_step_of, remedy_of
+from cxrsync.disk_remedies import NOTHING_IS_LOST, next_step_of, remedy_of
+from cxrsync.errors import DiskError, OutputLost
 from cxrsync.storage.filesystem import NotAFolder, disk_failure
+from cxrsync.storage.tree import Tree
 
 PACKAGE = Path(cxrsync.__file__).parent
 SPACE = {errno.ENOSPC, errno.EDQUOT}
@@ -103,3 +105,24 @@ def test_a_path_is_looked_at_without_an_error() -> None:
         and not ast.unparse(node.func).startswith("os.path.")
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_assurance_is_given_only_where_something_may_have_been_downloaded(
+    is_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_places: object, **_settings: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    root = tmp_path / "mimic-cxr-jpg/2.1.0"
+    if is_there:
+        root.mkdir(parents=True)
+    monkeypatch.setattr(os, "mkdir", fail)
+    with pytest.raises(DiskError) as raised:
+        Tree(root).create()
+    assert (NOTHING_IS_LOST in raised.value.next_step) == is_there
+    assert "ount the disk for writing" in raised.value.next_step
+
+
+def test_an_output_is_no_download() -> None:
+    assert NOTHING_IS_LOST not in OutputLost("cannot write standard output").next_step

@@ -18,7 +18,7 @@ from cxrsync.api.calls import (
 )
 from cxrsync.api.options import ListOptions, PullOptions, StatusOptions, TreeOptions, VerifyOptions
 from cxrsync.api.results import File, Forecast, Report, Status, Verification
-from cxrsync.cancellation import CancelToken
+from cxrsync.cancellation import NOTHING_CHANGED, STATE_IS_SAVED, CancelToken
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
 from cxrsync.dataset.source_factory import open_source, opened
@@ -253,7 +253,8 @@ def verify(
         given = options_of("verify", VerifyOptions, options)
         everything, repair = taken_flag(given, "all"), taken_flag(given, "repair")
         work = _verifying(job_of_tree(given, places), everything=everything, repair=repair)
-        return call(work, progress=progress, on_event=on_event)
+        safe = STATE_IS_SAVED if repair else NOTHING_CHANGED
+        return call(work, progress=progress, on_event=on_event, safe=safe)
 
 
 def status(*places: str, **options: Unpack[StatusOptions]) -> Status:

@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-from cxrsync.cancellation import CancelToken
+from cxrsync.cancellation import STATE_IS_SAVED, CancelToken
 from cxrsync.errors import CxrsyncError, ExitCode, Stopped
 
 T = TypeVar("T")
@@ -34,17 +34,18 @@ class OwnLoop(Generic[T]):
     """One call in a loop of its own.
 
     ``work`` makes the coroutine, from the token that an interrupt cancels. ``tick`` is called in
-    the caller's thread about twice a second.
+    the caller's thread about twice a second. ``safe``: see :class:`CancelToken`.
     """
 
     def __init__(
         self,
         work: Callable[[CancelToken], Coroutine[Any, Any, T]],
         tick: Callable[[], None] = lambda: None,
+        safe: str = STATE_IS_SAVED,
     ) -> None:
         self._work = work
         self._tick = tick
-        self._cancel = CancelToken()
+        self._cancel = CancelToken(safe)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_interrupted = False
         self._has_left = False
@@ -135,7 +136,8 @@ class OwnLoop(Generic[T]):
         if problem is None:
             return "the call had ended before it was interrupted; everything is saved"
         if isinstance(problem, Stopped | asyncio.CancelledError):
-            return "stopped as asked; the state is saved. Make the same call again to resume."
+            then = self._cancel.next_step.replace("Run the same command", "Make the same call")
+            return f"stopped as asked; {self._cancel.safe}. {then}"
         return str(problem) if isinstance(problem, CxrsyncError) else type(problem).__name__
 
     # ── in the thread of the loop ──────────────────────────────────────────────────────────────

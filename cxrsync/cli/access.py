@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
+from cxrsync.cancellation import NOTHING_CHANGED
 from cxrsync.catalog.load import load_stores
 from cxrsync.cli.completion_values import complete_place
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
-from cxrsync.cli.signal_codes import NOTHING_CHANGED
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job

@@ -26,12 +26,14 @@ class Part(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CommandEntry:
-    """A command: ``target`` is module and function; ``summary`` the first line of its help."""
+    """A command: ``target`` is module and function; ``summary`` the first line of its help;
+    ``resumes``: whether it goes on where an earlier run was stopped."""
 
     name: str
     target: str
     part: Part
     summary: str
+    resumes: bool = False
 
     def imported(self) -> click.Command:
         """Import the command."""
@@ -45,7 +47,7 @@ class CommandEntry:
 _ENTRIES = (
     CommandEntry(
         "pull", "cxrsync.cli.pull:pull", Part.GET,
-        "Fetch the selected files that are missing; resume; verify.",
+        "Fetch the selected files that are missing; resume; verify.", resumes=True,
     ),
     CommandEntry(
         "verify", "cxrsync.cli.verify:verify", Part.GET,
@@ -81,7 +83,7 @@ _ENTRIES = (
     ),
     CommandEntry(
         "resize", "cxrsync.cli.resize:resize", Part.USE,
-        "Make smaller copies of the images, in a tree of their own.",
+        "Make smaller copies of the images, in a tree of their own.", resumes=True,
     ),
     CommandEntry(
         "receipt", "cxrsync.cli.receipt:receipt", Part.USE,
@@ -93,7 +95,7 @@ _ENTRIES = (
     ),
     CommandEntry(
         "mirror", "cxrsync.cli.mirror:mirror", Part.MIRROR,
-        "Run a file of jobs, unattended, as from cron.",
+        "Run a file of jobs, unattended, as from cron.", resumes=True,
     ),
     CommandEntry(
         "access", "cxrsync.cli.access:access", Part.ACCOUNT,

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cxrsync import humanize
 from cxrsync.cli.environment import Command
 from cxrsync.cli.main import Verbosity
-from cxrsync.errors import DiskError, Stopped, UsageError
+from cxrsync.errors import DiskError, Stopped, UsageError, WillNotFit
 from cxrsync.progress_events import Activity, Phase
 from cxrsync.sanitize import reason_of
+from cxrsync.storage.disk_space import free_space, shortage
 from cxrsync.ui.reporters import Reporters
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 # Slow enough that a user can watch, fast enough that nobody has to wait.
 DEMO_RATE = 128 << 10
+_WITHOUT_TLS = (
+    "note: without the package trustme the server has no TLS, as PhysioNet has. To add it, in the "
+    "checkout: pip install '.[demo]'; elsewhere: pip install trustme"
+)
 
 
 @click.command(cls=Command)
@@ -74,7 +80,6 @@ def demo(
     A shard is pulled, killed half-way, resumed and verified. Needs no account and no network. The
     data is synthetic.
     """
-    refuse_without_extra()
     from cxrsync.demo.walkthrough import set_up
 
     if folder is not None and not folder.strip():
@@ -83,13 +88,16 @@ def demo(
     def say(line: str) -> None:
         verbosity.output.write(line + "\n")
 
+    refuse_without_space(Path(folder or tempfile.gettempdir()).absolute(), patients)
     place = Path(folder or tempfile.mkdtemp(prefix="cxrsync-demo-")).absolute()
     pace = rate or (None if serve else DEMO_RATE)
     try:
         try:
             with Reporters(verbosity.level) as reporters:
                 reporters.tell(Phase(Activity.MAKING, f"{patients:,} patients"))
-                stage = set_up(place, patients=patients, rate=pace, port=port)
+                stage = set_up(
+                    place, patients=patients, rate=pace, port=port, plain=not has_extra()
+                )
         except (ValueError, OSError) as problem:
             if isinstance(problem, OSError) and problem.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise DiskError(
@@ -100,6 +108,8 @@ def demo(
                 f"cannot set up the demo in {place}: {reason_of(problem)}",
                 next_step="Name a new folder with --dir, and another --port or none.",
             ) from None
+        if stage.server.behaviour.plain:
+            say(_WITHOUT_TLS)
         try:
             return _serve(stage, say) if serve else _show(stage, say)
         finally:
@@ -117,13 +127,29 @@ def demo(
                 shutil.rmtree(place, ignore_errors=True)
 
 
-def refuse_without_extra() -> None:
-    """Raise UsageError if the extra ``demo`` is not installed."""
-    if find_spec("trustme") is None:
-        raise UsageError(
-            "cxrsync demo needs the package trustme, for the certificate of its server",
-            next_step="pip install trustme",
-        )
+def refuse_without_space(folder: Path, patients: int) -> None:
+    """Raise WillNotFit if the disk of a folder has no room for so many patients."""
+    from cxrsync.demo.walkthrough import space_needed
+
+    try:
+        free = free_space(folder)
+    except OSError:
+        return  # making the folder says why
+    need = space_needed(patients)
+    if (short := shortage(free, *need)) is None:
+        return
+    kind = "bytes" if short.bytes else "inodes"
+    has = humanize.size(free.bytes) if short.bytes else f"{free.files:,}"
+    wants = humanize.size(need[0]) if short.bytes else f"{need[1]:,} files and folders"
+    raise WillNotFit(
+        f"{patients:,} patients need about {wants}, and {folder} has {has} free ({kind})",
+        next_step="Name a folder on a larger disk with --dir, or fewer --patients.",
+    )
+
+
+def has_extra() -> bool:
+    """Whether the extra ``demo`` is installed, which makes the certificate of the server."""
+    return find_spec("trustme") is not None
 
 
 def _show(stage: DemoSetup, say: Callable[[str], None]) -> int:

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
+from cxrsync.cancellation import NOTHING_CHANGED
 from cxrsync.catalog.load import load
 from cxrsync.cli.completion_values import complete_table
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import job_of_tree, trees_in_dest
-from cxrsync.cli.signal_codes import NOTHING_CHANGED
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import DEFAULT_BASE_URL, Job
 from cxrsync.config.option_value import check_options

@@ -67,5 +67,5 @@ def write_report(file: Path, data: ReportData) -> None:
     except OSError as problem:
         raise DiskError(
             f"cannot write the report {file}: {reason_of(problem)}",
-            next_step=next_step_of(problem, "or name another file"),
+            next_step=next_step_of(problem, "or name another file", has_downloads=False),
         ) from None

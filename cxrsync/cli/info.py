@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
+from cxrsync.cancellation import NOTHING_CHANGED
 from cxrsync.catalog.dataset_info import DatasetInfo
 from cxrsync.catalog.load import dataset_info, load
 from cxrsync.cli.completion_values import complete_place
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import job_of, trees_in_dest
-from cxrsync.cli.signal_codes import NOTHING_CHANGED
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import Job
 from cxrsync.config.option_value import check_options

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import click
 
+from cxrsync.cancellation import NOTHING_CHANGED
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity, say_error
-from cxrsync.cli.signal_codes import NOTHING_CHANGED
 from cxrsync.cli.signals import obeying_signals
 from cxrsync.config.job import SourceConfig, TransferLimits
 from cxrsync.config.option_value import check_options

@@ -17,7 +17,7 @@ from cxrsync.cli.diagnostics import capture_library_output, ignore_unusable_key_
 from cxrsync.cli.environment import ShortHelp, option
 from cxrsync.cli.help.terminal import shown, wants_style
 from cxrsync.cli.shells import COMPLETE_VARIABLE
-from cxrsync.cli.signal_codes import STOPPED_AT_ONCE, end_at_warnings
+from cxrsync.cli.signal_codes import STOPPED, STOPPED_AT_ONCE, end_at_warnings
 from cxrsync.cli.unknown_option import unknown_option
 from cxrsync.config.option_table import BY_NAME
 from cxrsync.config.option_value import TRUE_WORDS
@@ -193,11 +193,17 @@ def _run(arguments: list[str], verbosity: Verbosity) -> int:
         say_error(problem, traced=wants_tracebacks(arguments))
         return problem.exit_code
     except (click.Abort, KeyboardInterrupt):
-        to_stderr(f"cxrsync: {STOPPED_AT_ONCE}")
+        to_stderr(f"cxrsync: {STOPPED_AT_ONCE if _resumes(arguments) else STOPPED}")
         return ExitCode.INTERRUPTED
     except Exception as problem:  # noqa: BLE001 - the last handler: it reports the error in our own words
         return _last_resort(problem, traced=wants_tracebacks(arguments))
     return int(result or 0)
+
+
+def _resumes(arguments: list[str]) -> bool:
+    """Return whether the command of these arguments goes on where it was stopped."""
+    command = next((COMMANDS[word] for word in arguments if word in COMMANDS), None)
+    return command is not None and command.resumes
 
 
 def _last_resort(problem: Exception, *, traced: bool) -> int:

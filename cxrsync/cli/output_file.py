@@ -95,7 +95,7 @@ def whole_file(file: Path, *, force: bool) -> Iterator[IO[bytes]]:
     except OSError as problem:
         raise DiskError(
             f"cannot write {file}: {reason_of(problem)}",
-            next_step=next_step_of(problem, "or name another file"),
+            next_step=next_step_of(problem, "or name another file", has_downloads=False),
         ) from None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cxrsync import humanize
+from cxrsync.cancellation import RESUME
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import job_of_tree, places_argument, selection_options
@@ -59,7 +60,7 @@ def resize(
         try:
             with (
                 expectation(target, job, everything=everything) as expected,
-                raising_at_signals(),
+                raising_at_signals(RESUME),
             ):
                 made = make_copies(expected, pixels, reporters.tell)
         except sqlite3.Error as problem:

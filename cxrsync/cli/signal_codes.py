@@ -21,8 +21,8 @@ CODES = {
 STOPPED_AT_ONCE = (
     "stopped at once. Nothing that was downloaded is lost: run the same command again to resume."
 )
-# Of commands that only read.
-NOTHING_CHANGED = "nothing was changed"
+# Of commands that have nothing to resume.
+STOPPED = "stopped at once. Run the same command again."
 # A person, or a batch system that waits no longer, sends these twice. SIGHUP comes twice anyway:
 # from the shell and from the terminal.
 STOP_AT_ONCE = frozenset({signal.SIGINT, signal.SIGTERM})

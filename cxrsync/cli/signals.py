@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from cxrsync.cancellation import STATE_IS_SAVED, CancelToken
+from cxrsync.cancellation import AGAIN, STATE_IS_SAVED, CancelToken
 from cxrsync.cli.signal_codes import CODES, STOP_AT_ONCE, STOPPED_AT_ONCE, is_ignored
 from cxrsync.errors import ExitCode, Stopped
 from cxrsync.events import Event, Notice
@@ -65,12 +65,12 @@ def obeying_signals(
 
 
 @contextmanager
-def raising_at_signals() -> Iterator[None]:
+def raising_at_signals(next_step: str = AGAIN) -> Iterator[None]:
     """Raise Stopped at the first signal in the block, which needs no event loop: so the block can
     remove what is not finished."""
 
     def on_signal(number: int, _frame: object) -> None:
-        stopped = Stopped("stopped as asked")
+        stopped = Stopped("stopped as asked", next_step=next_step)
         stopped.exit_code = CODES[signal.Signals(number)]
         raise stopped
 
@@ -86,4 +86,4 @@ def raising_at_signals() -> Iterator[None]:
 def _stopped_at_once(safe: str) -> str:
     if safe == STATE_IS_SAVED:
         return STOPPED_AT_ONCE
-    return f"stopped at once; {safe}. Run the same command again to resume."
+    return f"stopped at once; {safe}. {AGAIN}"

@@ -109,6 +109,7 @@ def claim_tree(tree: Tree, dataset: str, version: str, *, must_exist: bool = Fal
     ``must_exist`` and does not; DiskError.
     """
     check_identity(tree.root, Identity(dataset, version))
+    was_empty = not os.path.lexists(tree.root)
     is_new = read_claim(tree) is None
     tree.create(must_exist=must_exist)
     if is_new:
@@ -117,7 +118,8 @@ def claim_tree(tree: Tree, dataset: str, version: str, *, must_exist: bool = Fal
             write_file(tree.own / _CLAIM_NAME, content, access=tree.access)
             tree.remember_created_file(tree.own / _CLAIM_NAME, content)
         except OSError as problem:
-            raise disk_failure(problem, f"cannot write to {tree.root}") from None
+            doing = f"cannot write to {tree.root}"
+            raise disk_failure(problem, doing, has_downloads=not was_empty) from None
 
 
 def _other_dataset(tree: Tree, dataset: str) -> str | None:

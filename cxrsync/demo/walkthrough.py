@@ -27,8 +27,7 @@ _JOB_FILE = """\
 defaults:
   dest: {dest}
   base_url: {base_url}
-  ca_file: {ca_file}
-  allow_synced: true              # the data is synthetic
+{ca_file}  allow_synced: true              # the data is synthetic
   scrub: 30d
 jobs:
   - name: jpg
@@ -52,11 +51,16 @@ class DemoSetup:
         return self.folder / "mirror"
 
     @property
+    def _ca_file(self) -> str | None:
+        return None if self.server.behaviour.plain else str(self.server.ca_file)
+
+    @property
     def environment(self) -> dict[str, str]:
         """The variables that a user would export to use the demo's server."""
+        trusted = {} if self._ca_file is None else {"CXRSYNC_CA_FILE": self._ca_file}
         return {
             "CXRSYNC_BASE_URL": self.server.base_url,
-            "CXRSYNC_CA_FILE": str(self.server.ca_file),
+            **trusted,
             "CXRSYNC_DEST": str(self.dest),
             "CXRSYNC_ALLOW_SYNCED": "1",  # the data is synthetic
             "PHYSIONET_USERNAME": self.server.behaviour.username,
@@ -69,7 +73,7 @@ class DemoSetup:
         return _JOB_FILE.format(
             dest=json.dumps(str(self.folder / "nightly")),
             base_url=json.dumps(self.server.base_url),
-            ca_file=json.dumps(str(self.server.ca_file)),
+            ca_file="" if self._ca_file is None else f"  ca_file: {json.dumps(self._ca_file)}\n",
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
@@ -77,6 +81,12 @@ class DemoSetup:
         return subprocess.Popen(  # noqa: S603 - this interpreter, arguments of our own
             [sys.executable, "-m", "cxrsync", *arguments], env={**os.environ, **self.environment}
         )
+
+
+def space_needed(patients: int) -> tuple[int, int]:
+    """Return how many bytes, and how many files and folders, a demo with so many patients makes:
+    the three trees, and the shard that is pulled. Measured, and rounded up."""
+    return 4_000_000 + 750_000 * patients, 500 + 32 * patients
 
 
 def make_trees(folder: Path, patients: int) -> list[Tree]:
@@ -92,12 +102,14 @@ def make_trees(folder: Path, patients: int) -> list[Tree]:
     ]
 
 
-def set_up(folder: Path, *, patients: int, rate: int | None, port: int = 0) -> DemoSetup:
-    """Make the trees and start the server. The caller stops ``server`` at the end."""
+def set_up(
+    folder: Path, *, patients: int, rate: int | None, port: int = 0, plain: bool = False
+) -> DemoSetup:
+    """Make the trees and start the server, with ``plain`` without TLS. The caller stops ``server``
+    at the end."""
     make_trees(folder / "files", patients)
-    server = MiniPhysioNet(
-        folder / "files", ServerBehaviour(rate=rate), certificates=folder, port=port
-    )
+    behaviour = ServerBehaviour(rate=rate, plain=plain)
+    server = MiniPhysioNet(folder / "files", behaviour, certificates=folder, port=port)
     server.start()
     return DemoSetup(folder, server)
 

@@ -192,7 +192,7 @@ class _Mirror:
     async def _can_begin(self, job: MirrorJob) -> bool:
         """Whether a job may begin now; if not, its result says why."""
         if self._cancel.code is not None:
-            stopped = Stopped("stopped as asked")
+            stopped = Stopped("stopped as asked", next_step=self._cancel.next_step)
             stopped.exit_code = self._cancel.code
             return self._end(job, stopped)
         if (refused := self._refused.get(_account(job.job.origin))) is not None:

@@ -87,7 +87,7 @@ def explain(problem: BaseException, cancel: CancelToken) -> BaseException | None
     if isinstance(error, CxrsyncError):
         stopped = Stopped(f"stopped as asked, but: {reason_of(error)}", next_step=error.next_step)
     else:
-        stopped = Stopped(f"stopped as asked; {cancel.safe}")
+        stopped = Stopped(f"stopped as asked; {cancel.safe}", next_step=cancel.next_step)
     stopped.exit_code = cancel.code
     return stopped
 

@@ -186,9 +186,10 @@ def disk_error(problem: OSError, doing: str) -> DiskError | None:
     return disk_failure(problem, doing)
 
 
-def disk_failure(problem: BaseException, doing: str) -> DiskError:
-    """Return the error that ends the run, with what to do about its cause."""
-    return DiskError(f"{doing}: {reason_of(problem)}", next_step=next_step_of(problem))
+def disk_failure(problem: BaseException, doing: str, *, has_downloads: bool = True) -> DiskError:
+    """Return the error that ends the run, with the next step of :func:`next_step_of`."""
+    step = next_step_of(problem, has_downloads=has_downloads)
+    return DiskError(f"{doing}: {reason_of(problem)}", next_step=step)
 
 
 def forbidden_folder(folder: Path) -> Path | None:
@@ -205,8 +206,7 @@ def forbidden_folder(folder: Path) -> Path | None:
 
 
 def forbidden_error(path: Path, option: str = "--dest") -> DiskError:
-    """Return the error for a file or a folder that we may not read. ``option`` named it, or a
-    folder above it."""
+    """Return the error for a path that we may not read; ``option`` named it or a folder above."""
     owner = f", which belongs to {name}" if (name := _owner_of(path)) else ""
     return DiskError(
         f"{path}{owner}, may not be read by this user",

@@ -163,6 +163,7 @@ class Tree:
                 f"{self.own} does not exist any more: nothing was created",
                 next_step="Is the disk mounted? Bring it back, and run the same command again.",
             )
+        is_new = not os.path.lexists(self.root)
         try:
             new = [] if must_exist else self._make_marker()
             for folder in new:
@@ -184,7 +185,8 @@ class Tree:
                 next_step="Choose another --dest.",
             ) from None
         except OSError as problem:
-            raise disk_failure(problem, f"cannot write to {self.root}") from None
+            doing = f"cannot write to {self.root}"
+            raise disk_failure(problem, doing, has_downloads=not is_new) from None
 
     def make_own_folder(self, folder: Path) -> list[Path]:
         """Create a folder of ours and its parents, for all who may read the tree. Return the new

@@ -69,9 +69,10 @@ class Output:
             except BrokenPipeError:
                 self._stop_writing()
             except OSError as problem:
+                step = next_step_of(problem, has_downloads=False)
                 self.lost = OutputLost(
                     f"cannot write standard output: {reason_of(problem)}",
-                    next_step=f"The output is not complete. {next_step_of(problem)}",
+                    next_step=f"The output is not complete. {step}",
                 )
                 self._stop_writing()
             except KeyboardInterrupt:

@@ -21,11 +21,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 from authorities import NO_AUTHORITIES
 from e2e.forked import ForkedProcess, can_fork, is_usual
 
-from cxrsync.cli.main import entry
+from cxrsync.cli.main import entry, error_lines
+from cxrsync.errors import CxrsyncError
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,11 @@ def cxrsync(words: Sequence[str], environment: Mapping[str, str]) -> Ended:
     assert threading.current_thread() is threading.main_thread(), "use cxrsync_process here"
     assert is_usual(environment), "use cxrsync_process: an interpreter reads these at its start"
     out, err = _Stream(errors="surrogateescape"), _Stream(errors="backslashreplace")
-    with _own_process_state(environment), open(os.devnull, encoding="utf-8") as nothing:
+    with (
+        _own_process_state(environment),
+        errors_with_next_steps(),
+        open(os.devnull, encoding="utf-8") as nothing,
+    ):
         sys.argv = ["cxrsync", *words]
         sys.stdin, sys.stdout, sys.stderr = nothing, out, err
         try:
@@ -120,6 +126,22 @@ def cxrsync(words: Sequence[str], environment: Mapping[str, str]) -> Ended:
     left = open_below(environment.get("CXRSYNC_DEST"))
     assert left == [], f"the command left files open: {left}"
     return Ended(code, out.text(), err.text())
+
+
+@contextmanager
+def errors_with_next_steps() -> Iterator[None]:
+    """Fail if a command tells an error without what to do next: the source shows only that an
+    error is given some text, which may be empty when it is raised."""
+    silent: list[str] = []
+
+    def lines(problem: Exception) -> list[str]:
+        if isinstance(problem, CxrsyncError) and not problem.next_step.strip():
+            silent.append(f"{type(problem).__name__}: {problem}")
+        return error_lines(problem)
+
+    with patch("cxrsync.cli.main.error_lines", lines):
+        yield
+    assert silent == [], "an error does not say what to do next"
 
 
 def open_below(folder: str | None) -> list[str]:

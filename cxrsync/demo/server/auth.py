@@ -47,6 +47,7 @@ class Authenticator:
 
         A session has the password's hash, as in Django: it ends when the password changes.
         """
+        self._behaviour = behaviour
         self._account = _Account.create(
             behaviour.username, behaviour.password, iterations_for(behaviour.password_check_seconds)
         )
@@ -92,8 +93,16 @@ class Authenticator:
         self._sessions[key] = account.digest
         return Admission(
             signed_in=True,
-            cookie=f"sessionid={key}; HttpOnly; Max-Age={TWO_WEEKS}; Path=/; SameSite=Lax; Secure",
+            cookie=with_security(
+                f"sessionid={key}; HttpOnly; Max-Age={TWO_WEEKS}; Path=/; SameSite=Lax",
+                self._behaviour,
+            ),
         )
+
+
+def with_security(cookie: str, behaviour: ServerBehaviour) -> str:
+    """Return the cookie as the site sets it: no client sends it back without TLS."""
+    return cookie if behaviour.plain else f"{cookie}; Secure"
 
 
 def may_sign_in(method: str, agent: str) -> bool:

@@ -37,6 +37,8 @@ class ServerBehaviour:
     """Seconds by which its clock, in the Date of each answer, is ahead of this machine's."""
     open_datasets: frozenset[str] = frozenset()
     """Slugs served without credentials."""
+    plain: bool = False
+    """http without TLS, where the package that makes certificates is missing."""
     rate: int | None = None
     """Bytes of bodies per second and TCP connection."""
     latency: float = 0.0

@@ -72,7 +72,7 @@ class ConnectionListener:
         """Return the connection of a request."""
         return self._protocols.by_handler.get(request.protocol, self._lost)
 
-    async def serve(self, listening: socket.socket, tls: ssl.SSLContext) -> None:
+    async def serve(self, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
         """Serve until cancelled; every connection is closed by then."""
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:
@@ -99,7 +99,7 @@ class ConnectionListener:
         client.close()
         self._request_log.disconnected()
 
-    async def _serve_connection(self, client: socket.socket, tls: ssl.SSLContext) -> None:
+    async def _serve_connection(self, client: socket.socket, tls: ssl.SSLContext | None) -> None:
         # Small buffers, so that the bytes counted are nearly the bytes delivered.
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHUNK)
         protocol = self._protocols()
@@ -109,7 +109,10 @@ class ConnectionListener:
             # A handshake that fails is no error of the server.
             with contextlib.suppress(OSError):
                 transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
-                    lambda: protocol, client, ssl=tls, ssl_shutdown_timeout=_SHUTDOWN_SECONDS
+                    lambda: protocol,
+                    client,
+                    ssl=tls,
+                    ssl_shutdown_timeout=None if tls is None else _SHUTDOWN_SECONDS,
                 )
                 transport.set_write_buffer_limits(high=CHUNK)
                 await connection.gone.wait()

@@ -25,7 +25,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from cxrsync.demo.server import responses
-from cxrsync.demo.server.auth import Authenticator, may_sign_in
+from cxrsync.demo.server.auth import Authenticator, may_sign_in, with_security
 from cxrsync.demo.server.behaviour import ServerBehaviour
 from cxrsync.demo.server.connections import CHUNK, Connection, ConnectionListener
 from cxrsync.demo.server.files import FileTree, listing, split
@@ -36,7 +36,7 @@ from cxrsync.demo.server.tls import Authority
 __all__ = ["MiniPhysioNet", "RequestLog", "ServerBehaviour"]
 
 _CHALLENGE = ("WWW-Authenticate", 'Basic realm="PhysioNet", charset="UTF-8"')
-_TEST_COOKIE = ("Set-Cookie", "testcookie=1; HttpOnly; Path=/; SameSite=Lax; Secure")
+_TEST_COOKIE = "testcookie=1; HttpOnly; Path=/; SameSite=Lax"
 _API = re.compile(r"/api/v1/project/published/([^/]+)/(?:([^/]+)/)?")
 
 
@@ -55,7 +55,7 @@ class MiniPhysioNet:
     for a host that is not loopback.
     """
 
-    ca_file: Path
+    ca_file: Path  # unless it is plain
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class MiniPhysioNet:
         self.behaviour = behaviour
         self._file_tree = FileTree(files_root)
         self._authenticator = Authenticator(behaviour, self.request_log)
-        self._authority = Authority()
+        self._authority = None if behaviour.plain else Authority()
         self._certificates = certificates
         self._host = host
         self._port = port
@@ -84,7 +84,8 @@ class MiniPhysioNet:
     def base_url(self) -> str:
         """The URL of the tree, without a slash at its end; known once the server has started."""
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"https://{host}:{self._port}/files"
+        scheme = "http" if self._authority is None else "https"
+        return f"{scheme}://{host}:{self._port}/files"
 
     def set_behaviour(self, **changes: Any) -> None:
         """Change some of the behaviour at once, also for responses in progress."""
@@ -108,7 +109,8 @@ class MiniPhysioNet:
                 stack.enter_context(tempfile.TemporaryDirectory(prefix="cxrsync-demo-"))
             )
             folder.mkdir(parents=True, exist_ok=True)
-            self.ca_file = self._authority.write(folder)
+            if self._authority is not None:
+                self.ca_file = self._authority.write(folder)
             listening = stack.enter_context(self._listen())
             self._port = listening.getsockname()[1]
             stack.enter_context(self._serving(listening))
@@ -139,7 +141,7 @@ class MiniPhysioNet:
     @contextlib.contextmanager
     def _serving(self, listening: socket.socket) -> Iterator[None]:
         started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
-        tls = self._authority.server_context()
+        tls = None if self._authority is None else self._authority.server_context()
 
         async def serve() -> None:
             listener = ConnectionListener(
@@ -226,7 +228,8 @@ class MiniPhysioNet:
         )
         if not admission.signed_in:
             refusal = page(HTTPStatus.UNAUTHORIZED, _CHALLENGE)
-            return refusal.adding(_TEST_COOKIE) if behaviour.sessions else refusal
+            cookie = ("Set-Cookie", with_security(_TEST_COOKIE, behaviour))
+            return refusal.adding(cookie) if behaviour.sessions else refusal
         version = "/".join(parts[:2])
         signed = behaviour.agreements
         is_signed = signed is None or not signed.isdisjoint({slug, version})

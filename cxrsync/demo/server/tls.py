@@ -3,13 +3,13 @@
 import ssl
 from pathlib import Path
 
-import trustme
-
 
 class Authority:
     """Signs a certificate for loopback only; its key never leaves this process."""
 
     def __init__(self) -> None:
+        import trustme  # here: the extra `demo` may be missing
+
         self._ca = trustme.CA(organization_name="cxrsync demo")
         self._certificate = self._ca.issue_cert("127.0.0.1", "::1", "localhost")
 
