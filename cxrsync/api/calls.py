@@ -16,12 +16,13 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from cxrsync.api.frontend import Shown, prompt, showing
 from cxrsync.api.own_loop import TICK_SECONDS, OwnLoop
 from cxrsync.api.results import Report
-from cxrsync.cancellation import CancelToken
+from cxrsync.cancellation import STATE_IS_SAVED, CancelToken
 from cxrsync.config.job import DEFAULT_BASE_URL, DEFAULT_DEST, Job
 from cxrsync.config.option import nearest
 from cxrsync.config.option_table import BY_NAME
 from cxrsync.config.option_value import SIGN_IN_HINT, check_options, check_value
 from cxrsync.config.parse_job import make_job
+from cxrsync.config.parse_place import version_as_option
 from cxrsync.config.python_words import in_python, keyword
 from cxrsync.config.variables import options_from, refuse_unknown_variables
 from cxrsync.dataset.found_trees import trees_in
@@ -150,9 +151,9 @@ def job_of_tree(options: dict[str, Any], places: Sequence[str]) -> Job:
 
     Raises: NotFetchedYet if there is none, UsageError if there are several.
     """
-    options = check_options(options)
+    options, places = version_as_option(check_options(options), [str(word) for word in places])
     is_named = any(options.get(name) for name in ("jpg", "dicom", "dataset"))
-    if is_named or not all(str(word).startswith("files/") for word in places):
+    if is_named or not all(word.startswith("files/") for word in places):
         return make_job(options, places)
     dest = options.get("dest", Path(DEFAULT_DEST))
     base_url = options.get("base_url", DEFAULT_BASE_URL)
@@ -236,8 +237,14 @@ def _error_of(problem: Exception) -> CxrsyncError:
     return error.with_traceback(problem.__traceback__)
 
 
-def call(work: Work[T], *, progress: bool = False, on_event: EventSink | None = None) -> T:
-    """Run a call in a loop of its own, and return its result.
+def call(
+    work: Work[T],
+    *,
+    progress: bool = False,
+    on_event: EventSink | None = None,
+    safe: str = STATE_IS_SAVED,
+) -> T:
+    """Run a call in a loop of its own, and return its result. ``safe``: see :class:`CancelToken`.
 
     Raises: any CxrsyncError; KeyboardInterrupt, after an interrupt, when the state is saved.
     """
@@ -252,7 +259,7 @@ def call(work: Work[T], *, progress: bool = False, on_event: EventSink | None = 
 
             return _call(work, shown, on_event, cancel, None if asker is None else ask)
 
-        own = OwnLoop(start, shown.tick)
+        own = OwnLoop(start, shown.tick, safe)
         return own.run()
 
 

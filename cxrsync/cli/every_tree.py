@@ -10,8 +10,7 @@ from typing import Any
 from cxrsync.config.job import DEFAULT_BASE_URL, DEFAULT_DEST, Job
 from cxrsync.config.option_value import check_options
 from cxrsync.config.parse_job import make_job
-from cxrsync.config.parse_place import is_version
-from cxrsync.config.places import parse_version
+from cxrsync.config.parse_place import version_as_option
 from cxrsync.dataset.found_trees import FoundTree, trees_in
 from cxrsync.errors import CxrsyncError, ExitCode, UsageError, worst_of
 
@@ -62,12 +61,8 @@ def job_or_trees(options: dict[str, Any]) -> Job | EveryTree:
     Raises: NotFetchedYet if there is none, UsageError, DiskError.
     """
     places: Sequence[str] = options.pop("places", ())
-    options = check_options(options)
+    options, places = version_as_option(check_options(options), places)
     is_named = any(options.get(name) for name in ("jpg", "dicom", "dataset"))
-    versions = [word for word in places if is_version(word)]
-    if not is_named and len(versions) == 1 and "dataset_version" not in options:
-        options["dataset_version"] = parse_version(versions[0])
-        places = [word for word in places if word not in versions]
     if is_named or not all(word.startswith("files/") for word in places):
         return make_job(options, places)
     dest = options.get("dest", Path(DEFAULT_DEST))

@@ -15,6 +15,7 @@ from cxrsync.config.option import Group
 from cxrsync.config.option_table import options_of
 from cxrsync.config.option_value import check_options
 from cxrsync.config.parse_job import make_job
+from cxrsync.config.parse_place import version_as_option
 from cxrsync.dataset.nested_trees import refuse_folder_in_tree
 from cxrsync.dataset.tree_identity import Identity
 from cxrsync.dataset.tree_location import Location, wget_folders
@@ -76,10 +77,12 @@ def job_of_tree(options: dict[str, Any]) -> Job:
     is only one tree.
     """
     places: Sequence[str] = options.pop("places", ())
-    options = check_options(options)
+    options, places = version_as_option(check_options(options), places)
     is_named = any(options.get(name) for name in ("jpg", "dicom", "dataset"))
     if not is_named and all(word.startswith("files/") for word in places):
+        version = options.get("dataset_version")
         found = trees_in_dest(options)
+        found = [each for each in found if each.version == version] or found
         if len({each.dataset for each in found}) == 1:
             options["dataset"] = found[0].dataset
             if len(found) == 1:

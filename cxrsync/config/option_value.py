@@ -73,6 +73,9 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_ANOTHER = "Give such a value, or leave the option out."
+
+
 def check_value(option: Option, value: object, label: str = "") -> Any:
     """Return ``value`` in the type of ``option``.
 
@@ -98,7 +101,7 @@ def check_value(option: Option, value: object, label: str = "") -> Any:
     except _Wrong as wrong:
         raise UsageError(
             f"{label} {_shown(value)} is not {option.form}",
-            next_step=wrong.next_step or option.hint or None,
+            next_step=wrong.next_step or option.hint or _ANOTHER,
         ) from None
 
 
@@ -115,7 +118,7 @@ def parse_text(option: Option, text: str, label: str = "") -> Any:
     except ValueError:
         raise UsageError(
             f"{label or option.typed} {_shown(text)} is not {option.form}",
-            next_step=option.hint or None,
+            next_step=option.hint or _ANOTHER,
         ) from None
     return check_value(option, value, label)
 

@@ -72,6 +72,19 @@ def is_version(word: str) -> bool:
     return _VERSION.fullmatch(parse_version(word)) is not None
 
 
+def version_as_option(
+    options: Mapping[str, Any], words: Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return options and arguments; a version among the arguments, without a dataset, becomes
+    ``--dataset-version``. So a version can be all that is named of a tree that is here."""
+    is_named = any(options.get(name) for name in ("jpg", "dicom", "dataset", "dataset_version"))
+    versions = [word for word in words if is_version(word)]
+    if is_named or len(versions) != 1:
+        return dict(options), list(words)
+    rest = [word for word in words if word not in versions]
+    return {**options, "dataset_version": parse_version(versions[0])}, rest
+
+
 def _refuse_selection(word: str) -> None:
     """Raise UsageError for a shard, an id or a number: the command is about whole datasets."""
     other = other_form(word, None)

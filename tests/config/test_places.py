@@ -1,5 +1,6 @@
 """Names and addresses that users paste: which dataset, version and path they mean."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from thorough import examples
 
+from cxrsync.api import calls
 from cxrsync.catalog.load import load
+from cxrsync.cli.every_tree import job_or_trees
+from cxrsync.cli.options import job_of_tree
+from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
+from cxrsync.config.parse_place import version_as_option
 from cxrsync.config.places import Place, parse_place, parse_version
+from cxrsync.dataset.tree_identity import claim_tree
 from cxrsync.errors import ExitCode, UsageError
+from cxrsync.storage.tree import Tree
 
 many = settings(max_examples=examples(200))
 
@@ -274,3 +282,44 @@ def test_a_command_without_a_selection_advises_none(word: str, said: str) -> Non
     with pytest.raises(UsageError) as raised:
         make_job({}, [word], has_selection=False)
     assert raised.value.next_step.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "version", "rest"),
+    [
+        ({}, ["2.1.0"], "2.1.0", []),
+        ({}, ["v2.1.0/", "files/p10"], "2.1.0", ["files/p10"]),
+        ({"shard": ["p10"]}, ["2.1.0"], "2.1.0", []),
+        ({"jpg": True}, ["2.1.0"], None, ["2.1.0"]),
+        ({"dataset": "mimiciv"}, ["2.1.0"], None, ["2.1.0"]),
+        ({"dataset_version": "2.0.0"}, ["2.1.0"], "2.0.0", ["2.1.0"]),
+        ({}, ["2.0.0", "2.1.0"], None, ["2.0.0", "2.1.0"]),
+        ({}, ["mimic-cxr-jpg/2.1.0"], None, ["mimic-cxr-jpg/2.1.0"]),
+        ({}, [], None, []),
+    ],
+    ids=str,
+)
+def test_a_version_may_be_all_that_is_named_of_a_tree_that_is_here(
+    options: dict[str, Any], words: list[str], version: str | None, rest: list[str]
+) -> None:
+    found, left = version_as_option(options, words)
+    assert (found.get("dataset_version"), left) == (version, rest)
+
+
+@pytest.mark.parametrize(
+    "job_of",
+    [
+        lambda options: calls.job_of_tree(options, ["2.1.0"]),
+        lambda options: job_of_tree({**options, "places": ("2.1.0",)}),
+        lambda options: job_or_trees({**options, "places": ("2.1.0",)}),
+    ],
+    ids=["python", "receipt", "status"],
+)
+def test_every_door_finds_the_tree_of_a_version(
+    job_of: Callable[[dict[str, Any]], Job], tmp_path: Path
+) -> None:
+    for dataset, version in ((JPG, "2.0.0"), (JPG, "2.1.0"), (DICOM, "2.0.0")):
+        claim_tree(Tree(tmp_path / dataset / version), dataset, version)
+        (tmp_path / dataset / version / "SHA256SUMS.txt").touch()
+    job = job_of({"dest": tmp_path})
+    assert (job.dataset, job.version) == (JPG, "2.1.0")
