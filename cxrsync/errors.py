@@ -71,10 +71,7 @@ class SourceError(CxrsyncError):
     """A request without a usable answer."""
 
     exit_code = ExitCode.UNREACHABLE
-    next_step = (
-        "Check the network and --base-url, then run the same command again: "
-        "verified files are kept and are not fetched again."
-    )
+    next_step = "Check the network and --base-url, then run the same command again."
 
 
 class Unreachable(SourceError):

@@ -102,12 +102,15 @@ def _step(words: Sequence[str]) -> str:
     for name, topic in TOPICS.items():
         if asked in topic.near.split():
             return f"Did you mean cxrsync help {name}?"
-    if meant := called(asked, OPTIONS):
+    meant = called(asked, OPTIONS)
+    if by_name := [each for each in meant if each.typed.lstrip("-") == asked.lstrip("-")]:
+        return f"{by_name[0].typed} is an option: {_explained(by_name[0])}"
+    if near := near_command(asked):  # before what other programs call an option
+        return f"Did you mean cxrsync help {near.partition(' ')[0]}?"
+    if meant:
         return f"{meant[0].typed} is an option: {_explained(meant[0])}"
     if asked in _OF_PYTHON:
         return "In Python: import cxrsync; help(cxrsync.pull). docs/python.md explains it."
-    if near := near_command(asked):
-        return f"Did you mean cxrsync help {near.partition(' ')[0]}?"
     if close := get_close_matches(asked, [*TOPICS, *COMMANDS], n=1, cutoff=0.75):
         return f"Did you mean cxrsync help {close[0]}?"
     if close := get_close_matches(f"--{asked}", [each.typed for each in OPTIONS], 1, 0.75):

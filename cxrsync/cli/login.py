@@ -29,8 +29,8 @@ from cxrsync.operations.sign_in import (
 from cxrsync.progress_events import Activity, Phase
 from cxrsync.sources import keyring_store
 from cxrsync.sources.access_probe import AccessProbe, Find, usual_credentials
-from cxrsync.sources.credentials import Credentials, alone, asking, netrc_path
-from cxrsync.sources.prompt import TerminalPrompt, has_terminal
+from cxrsync.sources.credentials import Credentials, alone, asking, has_terminal, netrc_path
+from cxrsync.sources.prompt import TerminalPrompt
 from cxrsync.ui.reporters import Reporters
 
 _NOTHING_STORED = "nothing was stored"
@@ -105,7 +105,7 @@ def whoami(verbosity: Verbosity, /, as_json: bool, **options: Any) -> int:
     try:
         with Reporters(verbosity.level) as reporters:
             reporters.tell(Phase(Activity.ASKING, host))
-            found = usual_credentials(origin, None)()
+            found = usual_credentials(origin, None, is_required=False)()
             accepted = asyncio.run(_whoami(origin, reporters, found)) or None
     except SourceError as refused:
         problem = refused

@@ -28,7 +28,8 @@ _NEAR = {
     "login": "signin sign-in log-in auth authenticate password configure config init",
     "logout": "signout sign-out log-out forget",
     "whoami": "who user account id",
-    "mirror": "run cron job jobs schedule batch night nightly serve daemon",
+    "mirror": "run cron crontab job jobs schedule batch night nightly unattended serve daemon "
+    "systemd timer service",
     "demo": "test try example examples tutorial quickstart",
     "help": "topics docs documentation manual explain",
     "completion": "completions complete autocomplete autocompletion tab shell-completion",

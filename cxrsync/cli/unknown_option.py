@@ -25,6 +25,8 @@ _NEEDLESS = {
         ("netrc", "netrc-file", "use-netrc"),
         "No option is needed: ~/.netrc is read, or the file that the variable NETRC names.",
     ),
+    # --label Pneumonia -1
+    "1": 'The value of a label belongs to its name, in one word: --label "Pneumonia=-1".',
     **dict.fromkeys(
         ("r", "m", "np", "recursive", "mirror", "no-parent", "no-host-directories"),
         "No option is needed: without a selection the whole version is pulled.",

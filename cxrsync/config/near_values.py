@@ -5,8 +5,11 @@ A word that can mean one thing only is taken as that; any other gets a sentence 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
+# What stands between a label and its value, and between the words of a label.
+_BETWEEN = re.compile(r"[\s:=]+")
 _SPLITS = (
     frozenset({"train", "training"}),
     frozenset({"validate", "validation", "valid", "val", "dev", "development"}),
@@ -91,6 +94,15 @@ def label_value(word: str) -> str:
     return next(
         (value for value, words in _LABEL_VALUES.items() if folded in words.split()), folded
     )
+
+
+def label_and_value(words: Iterable[str], labels: Iterable[str]) -> str | None:
+    """Return ``NAME=VALUE`` for a label and its value that were written as several words, or with
+    something else than ``=`` between them; None unless they can mean one thing only."""
+    parts = _BETWEEN.split(" ".join(words).strip())
+    name, wanted = " ".join(parts[:-1]).casefold(), label_value(parts[-1])
+    known = next((each for each in labels if each.casefold() == name), None)
+    return None if known is None or wanted not in _LABEL_VALUES else f"{known}={wanted}"
 
 
 def singular_or_plural(word: str, known: Iterable[str]) -> str:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxrsync.catalog.dataset_info import NAME, suggest
+from cxrsync.catalog.dataset_info import NAME, DatasetInfo, suggest
 from cxrsync.catalog.load import dataset_info, load
 from cxrsync.config.id_forms import other_form
 from cxrsync.config.job import DEFAULT_BASE_URL, LATEST
+from cxrsync.config.near_values import label_and_value
 from cxrsync.config.places import Place, is_address, known_name, parse_place, parse_version
 from cxrsync.errors import UsageError
 from cxrsync.model import MANIFEST_NAME, SHARD_NAME
 from cxrsync.sanitize import shown_word
 
 _ID_DIGITS = 8
+# The beginning of a path: /, ./, ../ and ~.
+_OF_THIS_MACHINE = re.compile(r"(?:\./)*/|\.{1,2}(?:/|\Z)|~[^/]*(?:/|\Z)")
 _VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 
 
@@ -39,6 +43,7 @@ def choose(
     files. Raises UsageError if they contradict each other."""
     known = load()
     base_url = str(options.get("base_url") or DEFAULT_BASE_URL)
+    _refuse_split_label(options.get("label"), words, known)
     named = [slug for slug, info in known.items() if info.alias and options.get(info.alias)]
     places = [Place(slug) for slug in named]
     if options.get("dataset"):
@@ -49,6 +54,7 @@ def choose(
                 "an argument is empty",
                 next_step="Is a variable of your script unset? Give a name, or leave it out.",
             )
+        _refuse_path(word, known)
         place = parse_place(word, "the argument", base_url, known)
         if place.dataset and known_name(place.dataset, known) is None and not is_address(word):
             if not has_selection:
@@ -70,6 +76,38 @@ def choose(
 def is_version(word: str) -> bool:
     """Return whether an argument is the number of a version, without a dataset."""
     return _VERSION.fullmatch(parse_version(word)) is not None
+
+
+def _refuse_split_label(
+    labels: object, words: Sequence[str], known: Mapping[str, DatasetInfo]
+) -> None:
+    """Raise UsageError if the shell has split a label: ``--label Pneumonia 1``."""
+    names = [name for info in known.values() for name in info.labels]
+    for label in labels if isinstance(labels, list | tuple) and words else ():
+        if isinstance(label, str) and (meant := label_and_value([label, *words], names)):
+            raise UsageError(
+                f"--label {shown_word(label)!r} and {shown_word(' '.join(words))!r} are two words",
+                next_step=f'Write the label and its value as one, in quotes: --label "{meant}".',
+            )
+
+
+def _refuse_path(word: str, known: Mapping[str, DatasetInfo]) -> None:
+    """Raise UsageError for a path of this machine. A path that begins as those of a manifest does,
+    or with a dataset, is no such path."""
+    if not _OF_THIS_MACHINE.match(word):
+        return
+    first = _OF_THIS_MACHINE.sub("", word).partition("/")[0]
+    if first != "files" and known_name(first, known) is None:
+        raise UsageError(
+            f"{shown_word(word)!r} is not the name of a dataset", next_step=_options_for_path(word)
+        )
+
+
+def _options_for_path(word: str) -> str:
+    """Return which options name a path of this machine."""
+    what = "folder" if os.path.isdir(word) else "path of this machine"
+    path = shlex.quote(shown_word(word))
+    return f"It is a {what}: the destination is --dest {path}, a source is --from {path}."
 
 
 def version_as_option(
@@ -127,7 +165,7 @@ def _unknown_word(word: str, place: Place, *, has_dataset: bool) -> Place:
     elif has_dataset:
         return Place("", None, word.strip().strip("/"))
     elif os.path.isdir(word):
-        step = f"It is a folder: the destination is --dest {word}, a source is --from {word}."
+        step = _options_for_path(word)
     else:
         return place
     raise UsageError(f"{shown_word(word)!r} is not the name of a dataset", next_step=step)

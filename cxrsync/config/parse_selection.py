@@ -16,6 +16,7 @@ from cxrsync.config.id_forms import other_form
 from cxrsync.config.job import DEFAULT_BASE_URL
 from cxrsync.config.local_path import absolute, existing
 from cxrsync.config.near_values import (
+    label_and_value,
     label_value,
     means_split,
     singular_or_plural,
@@ -31,6 +32,7 @@ from cxrsync.model import ROOT, Kind
 FRONTAL = ("PA", "AP")
 LATERAL = ("LATERAL", "LL")
 BLANK = "blank"
+_VALUES = ": =1 (present), =0 (absent), =-1 (uncertain) or =blank (not mentioned)."
 _LABEL_VALUES = ("1", "0", "-1", BLANK)
 # p10, P10, 10, files/p10/, p10-p14, 10-14
 _SHARDS = re.compile(r"(?:files/)?p?(\d\d)(?:[-:]p?(\d\d))?/?", re.ASCII)
@@ -227,10 +229,10 @@ def _labels(values: Sequence[str], known: DatasetInfo) -> tuple[Label, ...]:
         name, equals, wanted = value.partition("=")
         given = [label_value(part) for part in wanted.split(",")]
         if not equals or not set(given) <= set(_LABEL_VALUES):
+            meant = label_and_value([value], known.labels)
             raise UsageError(
                 f"--label {value!r} does not name a value of the label",
-                next_step='Write --label "Pneumonia=1" (present), =0 (absent), =-1 (uncertain) or '
-                "=blank (not mentioned).",
+                next_step=f'Write --label "{meant or "Pneumonia=1"}"' + _VALUES,
             )
         [spelled] = _known([name.strip()], known.labels, "--label", known)
         found.setdefault(spelled, set()).update(given)

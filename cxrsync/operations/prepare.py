@@ -77,8 +77,8 @@ async def prepare(
     if (slowest := job.limits.rate.slowest) is not None and slowest < _ODD_RATE:
         emit(
             Notice(
-                f"--limit-rate is {slowest:g} bytes per second; {slowest:g}k and {slowest:g}M are "
-                "kilobytes and megabytes"
+                f"--limit-rate is {slowest:g} bytes per second; for {slowest:g} MB per second "
+                f"write {slowest:g}M, for kilobytes {slowest:g}k"
             )
         )
     if Kind.TABLES in job.selection.only and target.dataset.elsewhere:

@@ -7,13 +7,15 @@ import os
 from cxrsync import humanize
 from cxrsync.cancellation import CancelToken
 from cxrsync.dataset.target import Target
-from cxrsync.errors import CxrsyncError, ExitCode, Unbalanced, code_of, unwrap
+from cxrsync.errors import CxrsyncError, ExitCode, SourceError, Unbalanced, code_of, unwrap
 from cxrsync.events import EventSink, Finished, Notice, RunSummary
 from cxrsync.model import Result
 from cxrsync.operations.exit_status import Ending, exit_status
 from cxrsync.operations.run_log import write_summary
 from cxrsync.sanitize import reason_of
 from cxrsync.stats import RunStats
+
+_KEPT = "Verified files are kept and are not fetched again."
 
 
 class Report:
@@ -51,6 +53,8 @@ class Report:
         )
         if isinstance(self.error, CxrsyncError):
             self.error.exit_code = code  # the code of the whole run, not of this error alone
+            if self.error.next_step == SourceError.next_step:
+                self.error.next_step = f"{SourceError.next_step} {_KEPT}"
         reason = reason_of(self.error) if self.error else ""
         return stats.summary(requests=requests, exit_code=code, error=reason)
 

@@ -187,7 +187,9 @@ class AccessProbe:
         return self.credentials
 
 
-def usual_credentials(origin: SourceConfig, ask: Ask | None) -> Find:
-    """Return what finds the credentials that a pull would use."""
+def usual_credentials(origin: SourceConfig, ask: Ask | None, *, is_required: bool = True) -> Find:
+    """Return what finds the credentials that a pull would use, as :func:`find` does."""
     address = URL(origin.base_url)
-    return lambda: find(address.host or "", origin.user, ask=ask, port=address.port)
+    return lambda: find(
+        address.host or "", origin.user, ask=ask, port=address.port, is_required=is_required
+    )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from cxrsync.progress_events import Resumed, Suspended
 from cxrsync.sanitize import reason_of
 from cxrsync.sources import keyring_store
 from cxrsync.sources.netrc_file import NetrcEntry, NetrcProblem, parse_netrc
-from cxrsync.sources.password_file import check_exposure, read_password
+from cxrsync.sources.password_file import check_exposure, read_password, without_line_end
 
 KEYRING = "keyring"
 _PHYSIONET = {"physionet.org", "www.physionet.org"}
@@ -75,8 +76,12 @@ def find(
     ask: Ask | None = None,
     *,
     port: int | None = None,
+    is_required: bool = True,
 ) -> Credentials:
-    """Return the credentials for ``host``. Raises CredentialsRefused if none are found."""
+    """Return the credentials for ``host``. ``is_required``: the host has asked for some.
+
+    Raises CredentialsRefused if none are found.
+    """
     withheld = None
     if not is_physionet(host, port, environ.get("PHYSIONET_HOST", "")):
         withheld = next(filter(environ.get, _PASSWORDS), None)
@@ -94,6 +99,8 @@ def find(
     line = f"machine {host} login {_name(user, environ) or 'NAME'} password PASSWORD"
     in_netrc = f"the line '{line}' to ~/.netrc (chmod 600 ~/.netrc)"
     what = f"{host} asks for a user name and a password, and "
+    if not is_required:
+        what = f"a pull from {host} would have no password: "
     if withheld is not None:
         raise CredentialsRefused(
             f"{what}{withheld} is for physionet.org only",
@@ -101,11 +108,20 @@ def find(
             f"password of its own, add {in_netrc}.",
         )
     seen = f" ({netrc.trouble})" if netrc.trouble else ""
+    store = "Run `cxrsync login` on a terminal, once"
+    if ask is not None and has_terminal():
+        what += "an answer was empty; "
+        store = "Run the same command again and type them, or store them once with `cxrsync login`"
     raise CredentialsRefused(
         what + (f"no password of {user} was found" if user else "none were found") + seen,
-        next_step="Run `cxrsync login` on a terminal, once; or set PHYSIONET_USERNAME and "
-        f"PHYSIONET_PASSWORD (or PHYSIONET_PASSWORD_FILE), or add {in_netrc}.",
+        next_step=f"{store}; or set PHYSIONET_USERNAME and PHYSIONET_PASSWORD (or "
+        f"PHYSIONET_PASSWORD_FILE), or add {in_netrc}.",
     )
+
+
+def has_terminal() -> bool:
+    """Return whether a person can be asked on a terminal here."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def is_physionet(host: str, port: int | None, named: str) -> bool:
@@ -126,7 +142,7 @@ def _name(user: str | None, environ: Mapping[str, str]) -> str | None:
 
 def _from_environment(user: str | None, environ: Mapping[str, str]) -> Credentials | None:
     place = "PHYSIONET_PASSWORD"
-    password = environ.get(place, "").rstrip("\r\n")
+    password = without_line_end(environ.get(place, ""))
     warnings: tuple[str, ...] = ()
     file = environ.get("PHYSIONET_PASSWORD_FILE")
     if not password and file:

@@ -14,6 +14,7 @@ from cxrsync.sanitize import reason_of
 # Far more than any password has.
 _MAX_BYTES = 4096
 _BYTE_ORDER_MARK = "\ufeff"
+_LINE_ENDS = ("\r\n", "\n", "\r")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -46,10 +47,16 @@ def read_password(path: Path, what: str, of_systemd: str = "") -> tuple[str, tup
         raise _unusable(path, what, "not UTF-8") from None
     if len(data) > _MAX_BYTES:
         raise _unusable(path, what, f"it has more than {_MAX_BYTES:,} bytes")
-    password = text.removeprefix(_BYTE_ORDER_MARK).rstrip("\r\n")
+    password = without_line_end(text.removeprefix(_BYTE_ORDER_MARK))
     if not password:
         raise _unusable(path, what, "it is empty")
     return password, (*warnings, *_oddities(text, password, f"{path} ({what})"))
+
+
+def without_line_end(text: str) -> str:
+    """Return a password without the one line end that `echo` or an editor puts after it. Whatever
+    else stands before that may belong to the password, also a further line end."""
+    return next((text.removesuffix(end) for end in _LINE_ENDS if text.endswith(end)), text)
 
 
 def _oddities(text: str, password: str, name: str) -> list[str]:
@@ -57,7 +64,7 @@ def _oddities(text: str, password: str, name: str) -> list[str]:
     odd = []
     if text.startswith(_BYTE_ORDER_MARK):
         odd.append(f"{name} begins with a byte order mark, which is left out")
-    if password != password.strip():
+    if password != password.strip(" \t"):
         odd.append(f"the password in {name} begins or ends with a blank, which is a part of it")
     if "\n" in password or "\r" in password:
         odd.append(f"{name} has more than one line: all of them are taken for the password")

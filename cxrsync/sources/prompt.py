@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from cxrsync.sources.credentials import Credentials
+from cxrsync.sources.credentials import Credentials, has_terminal
 
 
 class TerminalPrompt:
@@ -59,11 +59,6 @@ class TerminalPrompt:
             yield
         finally:
             self._before = None
-
-
-def has_terminal() -> bool:
-    """Return whether a person can be asked here."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _answer(question: str) -> str:

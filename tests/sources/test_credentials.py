@@ -141,10 +141,24 @@ def by_file(path: str) -> dict[str, str]:
     return {"PHYSIONET_USERNAME": "env", "PHYSIONET_PASSWORD_FILE": path}
 
 
-@pytest.mark.parametrize("text", ["hush", "hush\n", "hush\r\n", "  grüße # \n"])
-def test_a_password_file(tmp_path: Path, text: str) -> None:
+LINE_ENDS = {
+    "hush": "hush",
+    "hush\n": "hush",
+    "hush\r\n": "hush",
+    "hush\r": "hush",
+    "  grüße # \n": "  grüße # ",
+    "hush\n\n": "hush\n",  # one is `echo`'s, another belongs to the password
+    "hush\r\n\r\n": "hush\r\n",
+    "hush\n\r": "hush\n",
+}
+
+
+@pytest.mark.parametrize(("text", "password"), LINE_ENDS.items(), ids=map(repr, LINE_ENDS))
+def test_one_line_end_is_no_part_of_a_password(tmp_path: Path, text: str, password: str) -> None:
     found = find(HOST, None, by_file(private(tmp_path / "pw", text)))
-    assert found == Credentials("env", text.rstrip("\r\n"), "PHYSIONET_PASSWORD_FILE")
+    assert found == Credentials("env", password, "PHYSIONET_PASSWORD_FILE")
+    assert find(HOST, "env", {"PHYSIONET_PASSWORD": text}).password == password
+    assert bool(found.warnings) == (password.strip() != password)
 
 
 def test_a_password_wins_over_its_file(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cxrsync.demo.server.server import MiniPhysioNet
+from cxrsync.errors import CredentialsRefused
 from cxrsync.sources.credentials import Credentials, find
 from cxrsync.sources.prompt import TerminalPrompt
 
@@ -63,6 +64,23 @@ def test_a_person_who_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal(""))
     assert ask(HOST, None) is None
     assert sys.stderr.getvalue().endswith(": \n")
+
+
+@pytest.mark.parametrize("answer", ["\n", ""])
+def test_an_empty_answer_is_no_missing_terminal(
+    answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = at_a_terminal(monkeypatch)
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    with pytest.raises(CredentialsRefused, match="an answer was empty") as raised:
+        find(HOST, None, NO_HOME, ask)
+    assert "Run the same command again and type them" in raised.value.next_step
+    assert "on a terminal" not in raised.value.next_step
+
+
+def test_what_may_be_asked_for_is_not_said_to_be() -> None:
+    with pytest.raises(CredentialsRefused, match="would have no password: none were found"):
+        find(HOST, None, NO_HOME, is_required=False)
 
 
 def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
