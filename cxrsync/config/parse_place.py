@@ -107,7 +107,7 @@ def _options_for_path(word: str) -> str:
     """Return which options name a path of this machine."""
     what = "folder" if os.path.isdir(word) else "path of this machine"
     path = shlex.quote(shown_word(word))
-    return f"It is a {what}: the destination is --dest {path}, a source is --from {path}."
+    return f"It is a {what}: --dest {path} names the destination, --from {path} a source."
 
 
 def version_as_option(

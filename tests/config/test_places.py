@@ -208,7 +208,7 @@ def test_a_job(
         (
             ["/nonexist"],
             {},
-            "destination is --dest /nonexist, a source is --from",
+            "--dest /nonexist names the destination, --from /nonexist a source.",
         ),
         (["./cxr"], {"jpg": True}, "'./cxr' is not the name"),
         (["../cxr"], {}, "'../cxr' is not the name"),
@@ -230,7 +230,7 @@ def test_a_job(
         ([], {"dest": "/data/mimiciv/3.1/files"}, "no dataset is named Add --jpg"),
         (["2.2"], {"dest": "/data/mimiciv"}, "called mimiciv: add --dataset mimiciv."),
         (["jobs.yaml"], {}, "A file of jobs is run by `cxrsync mirror jobs.yaml`."),
-        (["/tmp"], {}, "It is a folder: the destination is --dest /tmp, a source is --from /tmp."),
+        (["/tmp"], {}, "It is a folder: --dest /tmp names the destination, --from /tmp a source."),
         ([f"{SITE}/files/{JPG}/2.1.0/SHA256SUMS.txt"], {}, "txt is the manifest itself"),
         (
             [],
