@@ -241,7 +241,7 @@ class RunSummary:
     and bytes received so far; only the log in the tree has them. ``run``: the name of that log
     without .json, empty if there is none. ``sources``: the fetched files by where they came from,
     if that was more than one place; their bytes are those of the files. ``scrub``: what a mirror
-    hashed again beside the run.
+    hashed again beside the run. ``reports_root``: the other tree, of the reports; "" for none.
     """
 
     dataset: str
@@ -269,6 +269,7 @@ class RunSummary:
     deleted: Totals = Totals()
     samples: tuple[tuple[float, int], ...] = field(default=(), repr=False)
     sources: tuple[tuple[str, Totals], ...] = ()
+    reports_root: str = ""
 
     def as_json(self) -> dict[str, object]:
         """The summary as users' scripts read it. Its keys never change."""
@@ -292,6 +293,7 @@ class RunSummary:
             ],
             "refused": [each.as_json() for each in self.refused],
             **({"sources": self._sources()} if self.sources else {}),
+            **({"reports_root": self.reports_root} if self.reports_root else {}),
             **({} if self.scrub is None else {"scrub": self.scrub.as_json()}),
         }
 

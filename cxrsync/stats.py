@@ -193,6 +193,7 @@ class RunStats:
     def __init__(self) -> None:
         self.began = monotonic()
         self.started: Started | None = None
+        self.reports_root = ""
         self.selected = 0
         self.present = Totals()
         self.received = 0
@@ -284,6 +285,7 @@ class RunStats:
             deleted=self.deleted,
             samples=self.samples.samples(),
             sources=tuple(self.sources.items()) if len(self.sources) > 1 else (),
+            reports_root=self.reports_root,
         )
 
 

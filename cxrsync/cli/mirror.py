@@ -178,7 +178,9 @@ _CREATE_FOLDER = "Create its folder, and let this user write there."
 
 
 def _check(file: MirrorFile, verbosity: Verbosity) -> int:
+    """Say what each job would do, and at the end, where the eye is, every problem."""
     errors: list[CxrsyncError] = []
+    of_jobs: list[tuple[str, CxrsyncError]] = []
     if (log := _log_of(file)) is not None:
         log.check()
         if log.lost is not None:
@@ -188,19 +190,20 @@ def _check(file: MirrorFile, verbosity: Verbosity) -> int:
             verbosity.output.write_lines([f"{finding.key}: {finding.text}"])
         else:
             errors.append(finding.error)
-    for error in errors:
-        say_error(error)
     for job in file.jobs:
         found = asyncio.run(_check_job(job, verbosity))
         verbosity.output.write_lines([*check_lines(found), ""])
-        for error in found.errors:
-            to_stderr(f"cxrsync: job {job.name}: {as_keys(reason_of(error))}")
-            for line in filter(None, as_keys(error.next_step).split("\n")):
-                to_stderr(line)
-        errors += found.errors
-    if len(errors) > 1:
-        to_stderr(f"cxrsync: {file.path} has {len(errors)} problems")
-    return worst_of(each.exit_code for each in errors)
+        of_jobs += [(job.name, error) for error in found.errors]
+    count = len(errors) + len(of_jobs)
+    if count > 1:
+        to_stderr(f"cxrsync: {file.path} has {count} problems:")
+    for error in errors:
+        say_error(error)
+    for name, error in of_jobs:
+        to_stderr(f"cxrsync: job {name}: {as_keys(reason_of(error))}")
+        for line in filter(None, as_keys(error.next_step).split("\n")):
+            to_stderr(line)
+    return worst_of(each.exit_code for each in (*errors, *(error for _name, error in of_jobs)))
 
 
 async def _check_job(job: MirrorJob, verbosity: Verbosity) -> JobCheck:

@@ -130,6 +130,7 @@ async def _pull(run: RunContext, distrust: frozenset[str]) -> None:
         _refuse_nothing(run, selected)
         for sibling in siblings:
             if (follower := await follow(run, selected, sibling)) is not None:
+                run.stats.reports_root = str(sibling.tree.root)
                 await _pull_follower(follower)
         if run.job.gunzip_tables:
             await gunzip_tables(run, selected)

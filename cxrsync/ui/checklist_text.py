@@ -43,16 +43,17 @@ def _check_lines(check: Check, width: int) -> Iterator[str]:
 
 
 def _conclusion(checklist: Checklist) -> Iterator[str]:
-    """Yield what to do about the first thing that is missing, and about what is only a warning."""
+    """Yield what to do about what is only a warning, and then, where the eye is, about the first
+    thing that is missing."""
     yield ""
     missing = checklist.first_missing
-    if missing is not None:
-        yield f"Missing: {missing.name}: {missing.found}"
-        yield from _step(missing)
     for each in checklist.checks:
         if each.mark is Mark.WARNING:
             yield f"Note: {each.name}: {each.found}"
             yield from _step(each)
+    if missing is not None:
+        yield f"Missing: {missing.name}: {missing.found}"
+        yield from _step(missing)
     for each in checklist.checks:
         if each.mark is Mark.MISSING and missing is not None and each.page != missing.page:
             yield f"Then: {each.name}: {each.found}" + (f": {each.page}" if each.page else "")

@@ -60,7 +60,7 @@ def as_text(summary: RunSummary) -> str:
         lines.append(f"stopped at a limit{all_well}; run the same command again to resume")
     if summary.exit_code == ExitCode.COMPLETE:
         exception = " except for the acknowledged files" if summary.acknowledged.files else ""
-        lines.append(f"complete and verified{exception}: {summary.root}")
+        lines.append(f"complete and verified{exception}: {' and '.join(_roots(summary))}")
     return "\n".join(map(printable, lines))
 
 
@@ -71,12 +71,21 @@ def next_command(summary: RunSummary) -> str:
     """
     if summary.error or not summary.selected.files or summary.limited:
         return ""
-    tree = printable(f"--dest {shlex.quote(summary.root)}")
     if summary.exit_code == ExitCode.COMPLETE:
-        return f"To hash the files again, at any time: cxrsync verify {tree}"
+        return f"To hash the files again, at any time: {_for_each_tree('verify', summary)}"
     if summary.failed.files:
         return (
             "To try the failed files again, run the same command again; what is here stays. To see "
-            f"what is here: cxrsync status {tree}"
+            f"what is here: {_for_each_tree('status', summary)}"
         )
-    return f"To see what is here: cxrsync status {tree}"
+    return f"To see what is here: {_for_each_tree('status', summary)}"
+
+
+def _roots(summary: RunSummary) -> list[str]:
+    return [summary.root, *([summary.reports_root] if summary.reports_root else [])]
+
+
+def _for_each_tree(command: str, summary: RunSummary) -> str:
+    """Return the command lines for the tree of a run, and for that of its reports."""
+    roots = (printable(shlex.quote(root)) for root in _roots(summary))
+    return "; ".join(f"cxrsync {command} --dest {root}" for root in roots)

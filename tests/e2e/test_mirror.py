@@ -303,9 +303,12 @@ def test_check_says_all_problems_at_once(machine: Machine) -> None:
         "job jpg: permissions: this machine has no group 'no-such-group'",
         "so there is no mirror of mimic-cxr-jpg",
         "the server refuses the password",
-        f"{file} has 5 problems",
+        f"{file} has 5 problems:",
     ):
         assert said in done.err
+    heading = done.err.index(" has 5 problems:")
+    assert done.err.find("note:", heading) == done.err.find("warning:", heading) == -1
+    assert done.err.index("before: /nonexistent") > heading  # all of them are at the end
     assert not machine.dest.exists()
 
 

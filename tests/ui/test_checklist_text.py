@@ -26,11 +26,11 @@ LINES = [
     "  - destination  not tried",
     "  ! clock        2 h behind",
     "",
+    "Note: clock: 2 h behind",
+    "    Set it.",
     "Missing: a 1.0: refused (403)",
     f"    Sign it: {PAGE}",
     "    Else ask.",
-    "Note: clock: 2 h behind",
-    "    Set it.",
     f"Then: b 1.0: refused (403): {PAGE}b",
 ]
 
