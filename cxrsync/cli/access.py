@@ -75,7 +75,8 @@ def access(verbosity: Verbosity, /, places: tuple[str, ...], as_json: bool, **op
     if jobs[0].origin.places:
         return _access_of_store(jobs, verbosity, as_json=as_json)
     widest = max(len(f"{job.dataset} {job.named_version or '0.0.0'}") for job in jobs)
-    writer = ChecklistWriter(verbosity.output.write_lines, max(widest, len("destination")))
+    output = verbosity.output
+    writer = ChecklistWriter(output.write_lines, max(widest, len("destination")), output.width)
 
     def tell(facts: AccessFacts) -> None:
         if not as_json:
@@ -110,7 +111,8 @@ def _access_of_store(jobs: Sequence[Job], verbosity: Verbosity, *, as_json: bool
         verbosity.output.write(json.dumps(store_as_json(facts, done)) + "\n")
     else:
         width = max(len(each.name) for each in done.checks)
-        ChecklistWriter(verbosity.output.write_lines, width).end(done)
+        output = verbosity.output
+        ChecklistWriter(output.write_lines, width, output.width).end(done)
     return done.code
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import shutil
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -74,8 +73,7 @@ def cite(
         entries = [as_bibtex(work, key) for _what, key, work in _works(found)]
         output.write("\n\n".join(entries) + "\n")
     else:
-        width = shutil.get_terminal_size().columns if output.is_terminal else 0
-        output.write_lines(_lines(found, width))
+        output.write_lines(_lines(found, output.width))
     if verbosity.level >= 0:
         _say_what_is_missing(found)
     return ExitCode.COMPLETE

@@ -20,7 +20,9 @@ from cxrsync.ui.reporters import Reporters
 def print_forecast(job: Job, verbosity: Verbosity, *, as_json: bool) -> int:
     """Print what a pull of the job would do; return the exit code."""
     found = asyncio.run(_look(job, verbosity))
-    verbosity.output.write((json.dumps(as_fields(found)) if as_json else in_words(found)) + "\n")
+    output = verbosity.output
+    text = json.dumps(as_fields(found)) if as_json else in_words(found, output.width)
+    output.write(text + "\n")
     if found.refusal is not None and not job.force:
         say_error(found.refusal)
         return found.refusal.exit_code

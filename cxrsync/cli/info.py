@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from typing import Any
 
 import click
@@ -63,7 +62,9 @@ def info(verbosity: Verbosity, /, as_json: bool, **options: Any) -> int:
             datasets = [_brief(dataset, here) for dataset, here in rows]
             output.write(json.dumps({"datasets": datasets}) + "\n")
         else:
-            output.write_lines([*as_overview(rows), "", "cxrsync info DATASET tells more."])
+            output.write_lines(
+                [*as_overview(rows, output.width), "", "cxrsync info DATASET tells more."]
+            )
         return ExitCode.COMPLETE
     if len(options["places"]) > 1:
         raise UsageError(
@@ -75,7 +76,7 @@ def info(verbosity: Verbosity, /, as_json: bool, **options: Any) -> int:
     if as_json:
         output.write(json.dumps(_fields(facts)) + "\n")
     else:
-        width = shutil.get_terminal_size().columns if output.is_terminal else _WIDTH_OF_PIPES
+        width = output.width or _WIDTH_OF_PIPES
         output.write_lines(as_lines(facts, job.dest, width))
     return ExitCode.COMPLETE
 

@@ -64,7 +64,7 @@ def status(
     if as_json:
         verbosity.output.write(json.dumps(found.as_json()) + "\n")
         return ExitCode.COMPLETE
-    lines = [*status_lines(found, hint=verbosity.level >= 0)]
+    lines = [*status_lines(found, hint=verbosity.level >= 0, width=verbosity.output.width)]
     if file is not None:
         lines.append(f"the report is in {file}")
     _say(verbosity, lines)
@@ -91,7 +91,8 @@ def _of_every_tree(
             target = tree.target()  # raises its problem, if it has one
             job = every.job_of(tree)
             found = tree_status(target, job, reporters.tell, everything=everything)
-        write(found.as_json(), status_lines(found, hint=verbosity.level >= 0))
+        hint, width = verbosity.level >= 0, verbosity.output.width
+        write(found.as_json(), status_lines(found, hint=hint, width=width))
         return ExitCode.COMPLETE
 
     def tell_problem(tree: FoundTree, problem: CxrsyncError) -> None:

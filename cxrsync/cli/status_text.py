@@ -19,7 +19,7 @@ from cxrsync.operations.status import PartitionStatus, total_of
 from cxrsync.operations.tree_status import TreeStatus
 from cxrsync.progress_events import Activity
 from cxrsync.sanitize import reason_of, without_secrets
-from cxrsync.ui.table import as_table
+from cxrsync.ui.table import as_fitting_table
 
 _HEADINGS: tuple[str, ...] = (
     *("", "verified", "unverified", "missing"),
@@ -36,8 +36,9 @@ _DOING = {
 }
 
 
-def status_lines(found: TreeStatus, *, hint: bool) -> Iterator[str]:
-    """Yield what there is to say of a tree. ``hint``: also the next useful command."""
+def status_lines(found: TreeStatus, *, hint: bool, width: int = 0) -> Iterator[str]:
+    """Yield what there is to say of a tree. ``hint``: also the next useful command. ``width``: of
+    the terminal; 0 for none."""
     target = found.target
     selection = f" ({found.selection})" if found.selection else ""
     yield f"{target.name}{selection} in {target.tree.root}"
@@ -47,7 +48,7 @@ def status_lines(found: TreeStatus, *, hint: bool) -> Iterator[str]:
     elif is_empty:
         yield "nothing was pulled here yet: of this version only the manifest is here"
     else:
-        yield from _table(found.partitions).split("\n")
+        yield from _table(found.partitions, width).split("\n")
     yield from _remarks(found)
     if hint and (text := next_command(found)):
         yield text
@@ -150,11 +151,11 @@ def _doing(run: Mapping[str, Any]) -> str:
     return ""
 
 
-def _table(shares: Mapping[str, PartitionStatus]) -> str:
+def _table(shares: Mapping[str, PartitionStatus], width: int) -> str:
     rows = [_HEADINGS]
     rows += [_row(name, share) for name, share in shares.items()]
     rows.append(_row("total", total_of(shares)))
-    return as_table(rows)
+    return as_fitting_table(rows, width)
 
 
 def _row(name: str, share: PartitionStatus) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cxrsync.preflight.access_facts import AccessFacts, SiteWords, VersionReply
@@ -11,35 +12,55 @@ from cxrsync.sources.http.public_api import VersionInfo
 
 _MARKS = {Mark.OK: "✓", Mark.WARNING: "!", Mark.MISSING: "✗", Mark.SKIPPED: "-"}
 _INDENT = "    "
+# What is found needs so many columns beside the names; else it stands below them.
+_LEAST_COLUMNS = 24
 
 
 class ChecklistWriter:
     """Writes a line for each check as soon as it is known, and at the end what to do.
 
-    ``width``: of the longest name.
+    ``width``: of the longest name. ``columns``: of the terminal; 0 for none, which wraps no line.
     """
 
-    def __init__(self, write_lines: Callable[[Iterable[str]], object], width: int) -> None:
+    def __init__(
+        self, write_lines: Callable[[Iterable[str]], object], width: int, columns: int = 0
+    ) -> None:
         self._write_lines = write_lines
         self._width = width
+        self._columns = columns
         self._shown = 0
 
     def show(self, checks: Sequence[Check]) -> None:
         """Write those of the first checks of the list that were not written yet."""
         for each in checks[self._shown :]:
-            self._write_lines(_check_lines(each, self._width))
+            self._write_lines(_check_lines(each, self._width, self._columns))
         self._shown = max(self._shown, len(checks))
 
     def end(self, checklist: Checklist) -> None:
         """Write the rest of the checks, and what to do."""
         self.show(checklist.checks)
-        self._write_lines(_conclusion(checklist))
+        self._write_lines(
+            part for line in _conclusion(checklist) for part in _wrapped(line, self._columns)
+        )
 
 
-def _check_lines(check: Check, width: int) -> Iterator[str]:
-    yield f"  {_MARKS[check.mark]} {check.name:<{width}}  {check.found}"
-    if check.about:
-        yield f"    {'':<{width}}  {check.about}"
+def _check_lines(check: Check, width: int, columns: int) -> Iterator[str]:
+    begin, below = f"  {_MARKS[check.mark]} {check.name:<{width}}  ", " " * (width + 6)
+    if columns and columns - len(below) < _LEAST_COLUMNS:
+        yield begin.rstrip()
+        begin = below = " " * 6
+    for text in filter(None, (check.found, check.about)):
+        yield from _wrapped(begin + text, columns, below)
+        begin = below
+
+
+def _wrapped(line: str, columns: int, below: str = _INDENT) -> list[str]:
+    """Return a line as lines of at most so many columns; words, as addresses, stay whole."""
+    if not columns or len(line) <= columns:
+        return [line]
+    return textwrap.wrap(
+        line, columns, subsequent_indent=below, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _conclusion(checklist: Checklist) -> Iterator[str]:

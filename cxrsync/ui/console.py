@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -100,6 +101,11 @@ class Output:
     def is_terminal(self) -> bool:
         """Whether people read it, not a program."""
         return self._stream is not None and self._stream.isatty()
+
+    @property
+    def width(self) -> int:
+        """The columns of the terminal; 0 for a file or a pipe, whose lines may be of any length."""
+        return shutil.get_terminal_size().columns if self.is_terminal else 0
 
     def _write(self, text: str) -> None:
         if self._stream is None:

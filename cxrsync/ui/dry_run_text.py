@@ -6,16 +6,16 @@ from cxrsync import humanize
 from cxrsync.model import Kind
 from cxrsync.plan.estimate import Count, Counts
 from cxrsync.plan.forecast import Forecast
-from cxrsync.ui.table import as_table
+from cxrsync.ui.table import as_fitting_table
 
 _HEADINGS = ("", "kind", "total", "verified", "unverified", "missing", "to fetch")
 
 
-def in_words(forecast: Forecast) -> str:
-    """The forecast as text for people."""
+def in_words(forecast: Forecast, width: int = 0) -> str:
+    """The forecast as text for people. ``width``: of the terminal; 0 for none."""
     rows = [_HEADINGS, *(_row(forecast, *key) for key in _keys(forecast))]
     rows.append(_totals(forecast))
-    lines = [as_table(rows, left=2)]
+    lines = [as_fitting_table(rows, width, left=2)]
     fetch = _total(forecast.inventory.missing)
     if forecast.reusable:
         lines.append(

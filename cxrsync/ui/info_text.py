@@ -11,7 +11,7 @@ from cxrsync.catalog.dataset_info import DatasetInfo
 from cxrsync.catalog.table_names import roles_of, short_name
 from cxrsync.dataset.dataset_facts import THE_SITE, DatasetFacts, TreeHere
 from cxrsync.model import Kind
-from cxrsync.ui.table import as_table
+from cxrsync.ui.table import as_fitting_table
 
 _MOST_TABLES = 12
 _SINGULAR = {Kind.IMAGES: "image", Kind.REPORTS: "report", Kind.TABLES: "table",
@@ -40,15 +40,17 @@ def as_lines(facts: DatasetFacts, dest: Path, width: int) -> list[str]:
     return lines
 
 
-def as_overview(rows: Sequence[tuple[DatasetInfo, Sequence[TreeHere]]]) -> list[str]:
-    """Return a table of datasets with what of each is here."""
+def as_overview(
+    rows: Sequence[tuple[DatasetInfo, Sequence[TreeHere]]], width: int = 0
+) -> list[str]:
+    """Return a table of datasets with what of each is here. ``width``: of a terminal, else 0."""
     cells = [("dataset", "option", "newest known", "here")]
     for dataset, here in rows:
         option = f"--{dataset.alias}" if dataset.alias else f"--dataset {dataset.slug}"
         versions = ", ".join(f"{tree.version or '?'} in {tree.root}" for tree in here)
         newest = dataset.versions[-1] if dataset.versions else "?"
         cells.append((dataset.slug, option, newest, versions or "-"))
-    return as_table(cells, left=4).split("\n")
+    return as_fitting_table(cells, width, left=4, repeated=1).split("\n")
 
 
 def _entry(name: str, text: str, width: int) -> list[str]:

@@ -56,3 +56,17 @@ def test_a_page_that_the_step_does_not_name() -> None:
     lines: list[str] = []
     ChecklistWriter(lines.extend, 0).end(Checklist(CHECKS[3:4]))
     assert lines[-2:] == ["    Sign it.", f"    {PAGE}"]
+
+
+@pytest.mark.parametrize("columns", [30, 40, 60, 80])
+def test_no_line_is_longer_than_the_terminal_but_an_address(columns: int) -> None:
+    lines: list[str] = []
+    found = "its certificate is trusted; it asks for a user name and a password (401)"
+    checks = (Check("mimic-cxr-jpg 2.1.0", Mark.OK, found, about="the newest, 558.0 GB"), *CHECKS)
+    ChecklistWriter(lines.extend, len(checks[0].name), columns).end(Checklist(checks))
+    assert [line for line in lines if len(line) > columns and PAGE not in line] == []
+    assert found in " ".join(" ".join(lines).split())
+    begun = [line for line in lines if line[2:3] in "✓✗!-" and line[:2] == "  "]
+    assert len([line for line in begun if line[2:3].strip()]) == len(checks)
+    [beside] = [line for line in lines if "its certificate" in line]
+    assert (beside[2] == "✓") == (columns >= 60)
