@@ -12,26 +12,24 @@ from cxrsync.config.job import Job
 from cxrsync.dataset.target import Target
 from cxrsync.events import EventSink
 from cxrsync.model import MANIFEST_NAME
-from cxrsync.sources.base import Source
+from cxrsync.sources.base import Source, answer_of_any
 from cxrsync.stats import RunStats
 from cxrsync.threads import Writers
 from cxrsync.transfer.budget import Budget
-from cxrsync.transfer.circuit_breaker import CircuitBreaker
-from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.disk_guard import DiskGuard
 from cxrsync.transfer.pool import TransferPool
 from cxrsync.transfer.rate_limit import RateLimiter
+from cxrsync.transfer.source_limits import LimitsOfSources
 from cxrsync.transfer.transfer_context import TransferContext
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The limits that every request of a run obeys, whatever its target: all targets of a run are
-    on one server."""
+    """The limits that every request of a run obeys, whatever its target: all targets of a run have
+    the same sources."""
 
-    limiter: ConcurrencyLimiter
+    limits_of: LimitsOfSources
     rate_limiter: RateLimiter
-    circuit_breaker: CircuitBreaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +63,8 @@ class RunContext:
         return TransferContext(
             self.source,
             self.job.limits,
-            self.network.circuit_breaker,
+            self.network.limits_of,
             self.emit,
-            self.network.limiter,
             self.writers,
             probe,
             pool.notify,
@@ -81,5 +78,5 @@ class RunContext:
 
         Raises: AccessDenied, and any other SourceError.
         """
-        async with self.source.open(self.target.remote(MANIFEST_NAME), 0, 1):
+        async with answer_of_any(self.source, self.target.remote(MANIFEST_NAME), 0, 1):
             pass

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from cxrsync.catalog.load import load_stores
-from cxrsync.config.job import Job
+from cxrsync.config.job import AUTO_CONNECTIONS, Job
 from cxrsync.config.store_address import SitePlace, StoreAddress
 from cxrsync.dataset.api_cache import ApiCache, cache_folder
 from cxrsync.dataset.local_source_trees import source_trees
@@ -52,14 +52,20 @@ def open_source(job: Job, emit: EventSink, ask: Ask | None = None) -> Source:
         return site()
 
     places = origin.places or (SitePlace(),)
-    parts = [Part(partial(made, each), polite=isinstance(each, SitePlace)) for each in places]
+    parts = [
+        Part(
+            partial(made, each),
+            connections=AUTO_CONNECTIONS if isinstance(each, SitePlace) else None,
+        )
+        for each in places
+    ]
     for part in parts:
         part.made = part.make()
     if origin.manifest is not None:
         file = origin.manifest
         parts.insert(0, Part(lambda: ManifestFile(file, job.dataset), has_files=False))
     elif origin.stores and not origin.is_site:
-        parts.append(Part(site, has_files=False, polite=True))
+        parts.append(Part(site, has_files=False, connections=AUTO_CONNECTIONS))
     return parts[0].source if len(parts) == 1 else SourcesInOrder(parts, emit)
 
 

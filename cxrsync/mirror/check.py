@@ -24,7 +24,7 @@ from cxrsync.operations.exit_status import explain
 from cxrsync.operations.share_tree import closed_above
 from cxrsync.plan.forecast import Forecast
 from cxrsync.sources import credentials
-from cxrsync.sources.base import Source
+from cxrsync.sources.base import Source, answer_of_any
 from cxrsync.threads import run_in_thread
 
 KEYRING = "keyring"
@@ -169,7 +169,7 @@ async def _ask(job: Job, source: Source, cancel: CancelToken) -> None:
     CxrsyncError."""
     version = job.version or await first_version(job, source, cancel)
     with cancel.watching(None):
-        async with source.open(RemotePath(job.dataset, version, MANIFEST_NAME), 0, 1):
+        async with answer_of_any(source, RemotePath(job.dataset, version, MANIFEST_NAME), 0, 1):
             pass
 
 

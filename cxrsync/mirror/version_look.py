@@ -54,7 +54,7 @@ from cxrsync.operations.exit_status import explained_errors
 from cxrsync.operations.prepare import prepare
 from cxrsync.operations.prerequisites import manifest_of
 from cxrsync.plan.newer_versions import newer, next_look, unseen
-from cxrsync.sources.base import Source
+from cxrsync.sources.base import Source, answer_of_any
 from cxrsync.stats import RunStats
 from cxrsync.storage.tree import Tree
 from cxrsync.threads import run_in_thread
@@ -166,7 +166,7 @@ async def _listed(source: Source, dataset: str, before: tuple[str, ...] = ()) ->
 async def _access(source: Source, dataset: str, version: str) -> Access:
     """Request one byte of a version's manifest. Raises: AccessDenied, and any other SourceError."""
     try:
-        async with source.open(RemotePath(dataset, version, MANIFEST_NAME), 0, 1):
+        async with answer_of_any(source, RemotePath(dataset, version, MANIFEST_NAME), 0, 1):
             return Access.OPEN
     except NotServed:
         return Access.ABSENT

@@ -44,7 +44,7 @@ from cxrsync.manifest.parse import check_path, parse_line
 from cxrsync.manifest.table_head import TableHead, read_table_head
 from cxrsync.model import MANIFEST_NAME, Entry, Kind, RemotePath
 from cxrsync.sanitize import reason_of
-from cxrsync.sources.base import Opened, Source
+from cxrsync.sources.base import Opened, Source, answer_of_any
 from cxrsync.threads import run_in_thread
 
 HEAD_BYTES = 64 << 10
@@ -283,7 +283,7 @@ async def _read_beginning(
     """Return the first ``size`` bytes of a file, and whether they are the whole file."""
     data = bytearray()
     try:
-        async with source.open(ref, 0, size) as answer:
+        async with answer_of_any(source, ref, 0, size) as answer:
             if not isinstance(answer, Opened):  # nothing after byte 0: the file is empty
                 return b"", True
             async for chunk in answer.chunks:

@@ -32,11 +32,10 @@ from cxrsync.storage.tree import Tree
 from cxrsync.sync.open_file_limit import file_budget
 from cxrsync.threads import Writers, in_loop_thread, run_in_thread
 from cxrsync.transfer.budget import Budget
-from cxrsync.transfer.circuit_breaker import CircuitBreaker
-from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.disk_guard import DiskGuard
 from cxrsync.transfer.paced_source import PacedSource
 from cxrsync.transfer.rate_limit import RateLimiter
+from cxrsync.transfer.source_limits import LimitsOfSources
 
 # Bytes per second below which a rate is probably written without its unit.
 _ODD_RATE = 1000
@@ -85,14 +84,13 @@ async def prepare(
         emit(Notice(target.dataset.elsewhere))  # users look here for tables of another dataset
     if warning := await run_in_thread(lambda: git_warning(inspect(target.tree.root))):
         emit(Notice(warning))
-    limiter = ConcurrencyLimiter(job.limits, emit)
-    breaker = CircuitBreaker(job.limits.give_up_after, emit, limiter, rate_limiter)
+    limits_of = LimitsOfSources(source, job.limits, emit, rate_limiter)
     with Writers() as writers, _permissions_watched(target.tree):
         yield RunContext(
             job=job,
             target=target,
             source=source,
-            network=Network(limiter, rate_limiter, breaker),
+            network=Network(limits_of, rate_limiter),
             emit=emit,
             stats=stats,
             cancel=cancel,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, runtime_checkable
@@ -100,10 +100,24 @@ class SourceChanged(SourceError):
 
 @runtime_checkable
 class SeveralSources(Source, Protocol):
-    """Sources in order, of which each file is asked of one at a time."""
+    """Sources in order, of which each file is asked of one at a time. They are numbered from 0."""
+
+    @property
+    def most_connections(self) -> Sequence[int | None]:
+        """How many requests each source gets at a time at most; None: as many as the job allows."""
+
+    def number_of(self, ref: RemotePath) -> int:
+        """Return the number of the source that a file is asked of now."""
 
     def identity_of(self, ref: RemotePath) -> str:
         """Return the identity of the source that a file is asked of now."""
+
+    def leave_out(self, number: int, problem: SourceError, *, for_good: bool) -> bool:
+        """Ask the sources after this one for a while, because this one is away. If there is none,
+        and ``for_good``, the files that only this one has fail, as long as others are fetched.
+
+        Returns False if this source goes on being asked.
+        """
 
     def distrust(self, ref: RemotePath) -> bool:
         """Ask the next source for a file, which this one has wrong. Returns False if there is no
@@ -118,3 +132,18 @@ def identity_of(source: Source, ref: RemotePath) -> str:
 def distrust(source: Source, ref: RemotePath) -> bool:
     """Ask another source for a file, which this one has wrong. Returns False if there is none."""
     return isinstance(source, SeveralSources) and source.distrust(ref)
+
+
+@asynccontextmanager
+async def answer_of_any(
+    source: Source, ref: RemotePath, start: int = 0, stop: int | None = None
+) -> AsyncIterator[Answer]:
+    """Request as :meth:`Source.open`; what one of several sources lacks is asked of the next."""
+    async with AsyncExitStack() as stack:
+        while True:
+            try:
+                answer = await stack.enter_async_context(source.open(ref, start, stop))
+            except SourceChanged:
+                continue
+            yield answer
+            return

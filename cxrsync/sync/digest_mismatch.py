@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
+from cxrsync.model import DigestMismatch
+
 _MAX_ATTEMPTS = 3
 
 
@@ -35,3 +37,8 @@ def judge(observations: Sequence[Observation], known: str | None = None) -> Verd
     if whole and (known == whole[-1] or whole.count(whole[-1]) >= 2):
         return Verdict.MISMATCH
     return Verdict.CORRUPTED if len(whole) >= _MAX_ATTEMPTS else Verdict.RETRY
+
+
+def described(found: DigestMismatch) -> str:
+    """Return a mismatch in words."""
+    return f"the source's copy has the SHA-256 {found.observed}, the manifest has {found.expected}"

@@ -210,7 +210,7 @@ class _PlanExecution:
         group.create_task(self._sync.outcomes.release_root())
         await scheduler.serve(
             plan.entries_to_fetch(),
-            self._run.job.limits.connections,
+            self._run.network.limits_of.connections,
             list(self._producers(scheduler)),
         )
 

@@ -21,7 +21,7 @@ from cxrsync.events import Notice
 from cxrsync.model import ROOT, Entry, Kind
 from cxrsync.plan.planner import Plan
 from cxrsync.progress_events import Activity, Phase, Unpacking
-from cxrsync.sources.base import Opened, identity_of
+from cxrsync.sources.base import Opened, answer_of_any, identity_of
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import VerifiedFile
@@ -135,9 +135,8 @@ class ReportArchive:
         total = partial.total
         if total is None:
             try:
-                async with self._run.source.open(
-                    self._run.target.remote(entry.path), 0, 1
-                ) as answer:
+                ref = self._run.target.remote(entry.path)
+                async with answer_of_any(self._run.source, ref, 0, 1) as answer:
                     total = answer.total if isinstance(answer, Opened) else None
             except (NotServed, InvalidResponse, FileDenied):
                 return False

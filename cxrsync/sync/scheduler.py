@@ -21,7 +21,7 @@ from cxrsync.sanitize import reason_of
 from cxrsync.storage.filesystem import disk_error
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import VerifiedFile, continue_short_file, copy_published
-from cxrsync.sync.digest_mismatch import Observation, Verdict, judge
+from cxrsync.sync.digest_mismatch import Observation, Verdict, described, judge
 from cxrsync.sync.file_job import FileJob
 from cxrsync.sync.publisher import PublishItem
 from cxrsync.sync.save_partials import save_and_close
@@ -141,6 +141,8 @@ class Scheduler:
             if self._may_start(job):
                 return job
             self.stopped_at_limit = True
+        if not self._sync.may_begin():
+            return None
         if self._budget.is_spent:
             self.stopped_at_limit = self.stopped_at_limit or next(self._entries, None) is not None
             return None
@@ -291,10 +293,7 @@ class Scheduler:
     def _mismatched(self, job: FileJob, found: DigestMismatch, size: int = 0) -> None:
         self._release(job, copied_from=None)
         self._exhausted.pop(found.path, None)
-        reason = (
-            f"the source's copy has the SHA-256 {found.observed}, the manifest has {found.expected}"
-        )
-        outcome = Outcome(found.path, Result.CONTRADICTED, size, reason=reason)
+        outcome = Outcome(found.path, Result.CONTRADICTED, size, reason=described(found))
         self._sync.outcomes.mismatched(found, outcome)
 
     def _fail(self, job: FileJob, problem: CxrsyncError) -> None:

@@ -12,6 +12,9 @@ from cxrsync.sync.publisher import Publisher
 from cxrsync.transfer.pool import TransferPool
 from cxrsync.transfer.transfer_context import TransferContext
 
+# How many files may have begun, and wait for a source.
+MOST_TRANSFERS = 512
+
 
 @dataclass(frozen=True, slots=True)
 class SyncContext:
@@ -24,3 +27,9 @@ class SyncContext:
     publisher: Publisher
     pool: TransferPool
     context: TransferContext
+
+    def may_begin(self) -> bool:
+        """Return whether another file may begin, which the first source is asked for: that source
+        has room, and not too many files wait for one of the sources after it."""
+        limits = self.context.limits_of.of(self.target.remote(""))
+        return limits.has_room and len(self.pool) < MOST_TRANSFERS

@@ -150,6 +150,13 @@ class BreakerState:
             until = min(now + retry_after + spread, since + self._give_up_after)
             self._retry_after_until = max(self._retry_after_until, until)
 
+    def forget_outage(self) -> None:
+        """Let requests be made as if the server had just answered: it is asked again later."""
+        self._failed_at = self._interrupted_at = self._away_since = None
+        self._failures = 0
+        self._probe_at = self._retry_after_until = -inf
+        self.is_open = False
+
     def should_give_up(self, now: float, retry_after: float | None = None) -> bool:
         """Whether the server has been away for too long, or will be by its own Retry-After."""
         away_for = 0.0 if self._away_since is None else now - self._away_since

@@ -12,6 +12,7 @@ import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from math import inf, isinf
+from typing import Protocol
 
 from cxrsync import humanize
 from cxrsync.config.timetable import Timetable
@@ -26,6 +27,7 @@ from cxrsync.errors import (
     Untrusted,
 )
 from cxrsync.events import EventSink, Retrying
+from cxrsync.sources.base import SourceChanged
 from cxrsync.transfer.breaker_state import BreakerState, RequestStart
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.rate_limit import RateLimiter
@@ -37,13 +39,26 @@ _RETURN_SECONDS = 1.0
 _MAX_SHOWN_SECONDS = 1e9
 # Rounding may leave a wait so short that its timer fires before any time has passed.
 _MIN_WAIT_SECONDS = 0.001
+# A source that asks to wait for longer is left out meanwhile, if there is another.
+_LONGEST_WAIT = 60.0
+
+
+class LeaveOut(Protocol):
+    """Leaves the server out, because it is away; returns whether it does."""
+
+    def __call__(self, problem: SourceError, *, for_good: bool) -> bool: ...
+
+
+def _cannot_leave(problem: SourceError, *, for_good: bool) -> bool:  # noqa: ARG001
+    return False
 
 
 class CircuitBreaker:
     """What all connections of a run know together about the server.
 
     ``give_up_after``: for how many seconds the server may be away before the run ends. During a
-    pause of ``rate_limiter`` nothing is requested, and no time here counts one.
+    pause of ``rate_limiter`` nothing is requested, and no time here counts one. ``leave_out``: is
+    asked when the server is away, and for good when the run would end.
     """
 
     def __init__(
@@ -52,6 +67,7 @@ class CircuitBreaker:
         emit: EventSink,
         limiter: ConcurrencyLimiter,
         rate_limiter: RateLimiter | None = None,
+        leave_out: LeaveOut = _cannot_leave,
     ) -> None:
         self._give_up_after = give_up_after
         self._emit = emit
@@ -59,6 +75,8 @@ class CircuitBreaker:
         self._rate_limiter = rate_limiter or RateLimiter(Timetable())
         self._clock = self._rate_limiter.clock
         self._state = BreakerState(give_up_after)
+        self._leave_out = leave_out
+        self._left_out = 0
         self._outages = 0
         # When a request last began that was answered, and when access last proved to be back.
         self._last_admitted_at = -inf
@@ -66,6 +84,11 @@ class CircuitBreaker:
         self._probe_lock = asyncio.Lock()
         self._changed = asyncio.Event()
         self._waiting = 0
+
+    @property
+    def left_out(self) -> int:
+        """How often the server was left out so far, because it was away."""
+        return self._left_out
 
     @property
     def answers(self) -> int:
@@ -129,7 +152,16 @@ class CircuitBreaker:
         if self._state.is_open and not was_open:
             self._limiter.server_down()
         # The Retry-After of one path must not end the run: only the one that the probe gets does.
-        if self._state.should_give_up(now, retry_after if by_probe else None):
+        is_over = self._state.should_give_up(now, retry_after if by_probe else None)
+        is_long = (retry_after or 0.0) > _LONGEST_WAIT
+        is_away = self._state.is_open or is_over or is_long
+        if is_away and self._leave_out(problem, for_good=is_over):
+            self._left_out += 1
+            self._state.forget_outage()
+            self._limiter.server_up()
+            self._notify()
+            return
+        if is_over:
             raise self._final_error(problem, retry_after)
         if isinstance(problem, Untrusted) and not self.answers:
             raise problem
@@ -139,14 +171,15 @@ class CircuitBreaker:
     async def probe_until_up(
         self, request: RequestStart, probe: Callable[[], Awaitable[None]]
     ) -> bool:
-        """Wait until any request has been answered since ``request`` began.
+        """Wait until any request has been answered since ``request`` began, or the server is left
+        out.
 
         One of the waiting connections probes for all. Returns whether the server was away: then
         the file of ``request`` did not cause the failure.
         """
-        outages = self._outages
+        outages, left_out = self._outages, self._left_out
         async with self._probe_lock:
-            while self.answers == request.answers:
+            while self.answers == request.answers and left_out == self._left_out:
                 await self._rate_limiter.wait_unpaused()
                 if (wait := self._state.seconds_until_probe(self._clock())) > 0:
                     await self._wait_for_change(wait)
@@ -156,7 +189,7 @@ class CircuitBreaker:
                     await probe()
                 except (CredentialsRefused, AccessDenied):
                     raise
-                except NotServed:
+                except (NotServed, SourceChanged):
                     self.record_success(probing)  # the server is there, whatever files it has
                 except SourceError as problem:
                     self.record_failure(problem, probing, by_probe=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from cxrsync.errors import SourceError
 from cxrsync.model import RemotePath
-from cxrsync.sources.base import Answer, Source, distrust, identity_of
+from cxrsync.sources.base import Answer, SeveralSources, Source, distrust, identity_of
 from cxrsync.transfer.rate_limit import RateLimiter
 
 
@@ -15,6 +16,7 @@ class PacedSource:
 
     def __init__(self, source: Source, rate_limiter: RateLimiter) -> None:
         self._source = source
+        self._several = source if isinstance(source, SeveralSources) else None
         self._rate_limiter = rate_limiter
 
     @property
@@ -42,6 +44,20 @@ class PacedSource:
     def identity_of(self, ref: RemotePath) -> str:
         """See :class:`cxrsync.sources.base.SeveralSources`."""
         return identity_of(self._source, ref)
+
+    @property
+    def most_connections(self) -> Sequence[int | None]:
+        """See :class:`cxrsync.sources.base.SeveralSources`."""
+        return self._several.most_connections if self._several is not None else (None,)
+
+    def number_of(self, ref: RemotePath) -> int:
+        """See :class:`cxrsync.sources.base.SeveralSources`."""
+        return self._several.number_of(ref) if self._several is not None else 0
+
+    def leave_out(self, number: int, problem: SourceError, *, for_good: bool) -> bool:
+        """See :class:`cxrsync.sources.base.SeveralSources`."""
+        several = self._several
+        return several is not None and several.leave_out(number, problem, for_good=for_good)
 
     def distrust(self, ref: RemotePath) -> bool:
         """See :class:`cxrsync.sources.base.SeveralSources`."""

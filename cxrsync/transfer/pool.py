@@ -35,7 +35,7 @@ class TransferPool:
     def free_segment(self) -> tuple[Transfer, Segment] | None:
         """A segment that no connection is fetching; None if there is none."""
         for transfer in self._transfers:
-            if transfer.failure is None and not transfer.unchanged:
+            if transfer.failure is None and not transfer.unchanged and transfer.has_room:
                 idle = self._idle if transfer.splittable else 0
                 segment = transfer.segments.take_idle(idle + 1)
                 if segment is not None:
@@ -44,7 +44,11 @@ class TransferPool:
 
     def shared_segment(self) -> tuple[Transfer, Segment] | None:
         """The second part of the longest segment in progress; None if no segment can be split."""
-        splittable = [each for each in self._transfers if each.splittable and not each.failure]
+        splittable = [
+            each
+            for each in self._transfers
+            if each.splittable and not each.failure and each.has_room
+        ]
         longest = max(splittable, key=lambda each: each.segments.longest, default=None)
         segment = longest.segments.split_longest(self._idle + 1) if longest is not None else None
         return None if longest is None or segment is None else (longest, segment)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial as bound
 from time import monotonic
 
-from cxrsync.errors import CxrsyncError, InvalidResponse, SourceError
+from cxrsync.errors import CxrsyncError, InvalidResponse
 from cxrsync.model import RemotePath
 from cxrsync.sources.base import BodyEnd, Opened, PastEnd
 from cxrsync.storage.byte_ranges import is_whole
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.threads import run_in_thread
-from cxrsync.transfer.breaker_state import RequestStart
+from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.object_version import version_after, version_at
+from cxrsync.transfer.present_bytes import present_bytes
 from cxrsync.transfer.response_policy import Action, LocalState, decide
-from cxrsync.transfer.retry import FailureRecovery
+from cxrsync.transfer.retry import Attempt, FailureRecovery
 from cxrsync.transfer.segments import MIN_SHARE, Segment, Segments
 from cxrsync.transfer.transfer_context import TransferContext
 from cxrsync.transfer.transfer_options import TransferOptions
@@ -75,26 +77,12 @@ class Transfer:
         if load:
             await run_in_thread(self.partial.load)
         self.resumed = self.partial.size
-        present = self.partial.ranges
+        options, total = self._options, self._binding().total  # valid only within its source
+        present = present_bytes(self.partial, options, total, confirmed=confirmed)
         binding = self.partial.object_version
-        if binding is None and self.resumed:
-            # Bytes of unknown origin: another tool's, or a small file of ours that was complete
-            # when a kill came before its publication. Requesting the last byte again gives total,
-            # validator and time in the same answer as the rest, whether there is a rest or not.
-            present = [(0, self.resumed - 1)]
-            self._had_final_name = self._options.set_aside is not None
-        else:
-            self._had_final_name = binding is not None and binding.found
-        # A total is valid only within its source.
-        total = self._binding().total
-        unconfirmed = not (self._options.by_digest or confirmed)
-        if unconfirmed and total is not None and self.partial.complete and total:
-            # A run ended before it could publish this file, perhaps long ago. Requesting the last
-            # byte again tells whether the source still has the same file.
-            present = [(0, total - 1)]
-        if self._options.only is not None and self._options.skip_if is not None:
-            present = []
-        self.segments = Segments(present, total, self._options.only)
+        is_foreign = binding is None and self.resumed and options.set_aside is not None
+        self._had_final_name = bool(is_foreign) if binding is None else binding.found
+        self.segments = Segments(present, total, options.only)
         self._tell_size()
 
     def _tell_size(self) -> None:
@@ -102,11 +90,15 @@ class Transfer:
             self._context.tell_size(self.ref, self.segments.total, self.segments.lacking)
 
     @property
+    def has_room(self) -> bool:
+        """Whether the source that the file is asked of now may get another connection."""
+        return self._context.limits_of.of(self.ref).has_room
+
+    @property
     def splittable(self) -> bool:
         """Whether several connections may fetch parts of the file."""
-        if not self._supports_ranges or self._single_stream:
-            return False
-        return self._options.by_digest or self._binding().validator is not None
+        may_split = self._supports_ranges and not self._single_stream
+        return may_split and (self._options.by_digest or self._binding().validator is not None)
 
     @property
     def complete(self) -> bool:
@@ -154,25 +146,26 @@ class Transfer:
     async def fetch(self, segment: Segment) -> None:
         """Fetch a segment to its end, with retries.
 
-        Returns when the segment is done, when the file has failed, or when a restart made the
-        segment void. Raises any CxrsyncError that ends the run.
+        Returns when the segment is done, when the file has failed, when a restart made the segment
+        void, or when the file is to be asked of another source, which has limits of its own.
+        Raises any CxrsyncError that ends the run.
         """
         generation = self._generation
-        breaker = self._context.circuit_breaker
+        of_sources = self._context.limits_of
+        limits = of_sources.of(self.ref)
+
+        def is_over() -> bool:
+            over = segment.done or self.unchanged or generation != self._generation
+            return over or self.failure is not None or of_sources.of(self.ref) is not limits
+
         try:
-            while not (
-                segment.done or self.failure or self.unchanged or generation != self._generation
-            ):
-                request, offset = breaker.begin_request(), segment.offset
-                try:
-                    async with self._context.limiter.acquire(breaker.wait_closed) as answered:
-                        request = breaker.begin_request()
-                        await self._request(segment, generation, request, answered)
-                except SourceError as problem:
-                    if self.failure is None:
-                        progress = segment.offset > offset
-                        failure = await self._recovery.recover(problem, request, progress=progress)
-                        self.failure = failure or self.failure
+            with limits.working():
+                while not is_over():
+                    attempt = Attempt(limits, is_over, lambda: segment.offset)
+                    failure = await self._recovery.make(
+                        attempt, bound(self._request, segment, generation, limits.circuit_breaker)
+                    )
+                    self.failure = self.failure or failure
         finally:
             segment.busy = False
             if self.finished:
@@ -181,7 +174,11 @@ class Transfer:
     # ── one request ────────────────────────────────────────────────────────────────────────────
 
     async def _request(
-        self, segment: Segment, generation: int, request: RequestStart, answered: Callable[[], None]
+        self,
+        segment: Segment,
+        generation: int,
+        breaker: CircuitBreaker,
+        answered: Callable[[], None],
     ) -> None:
         binding = self._binding()
         if segment.offset and not self._options.by_digest and binding.validator is None:
@@ -196,7 +193,6 @@ class Transfer:
         async with self._context.source.open(
             self.ref, segment.offset, stop, resume_if=resume_if, skip_if=self._options.skip_if
         ) as answer:
-            self._context.circuit_breaker.record_success(request)
             answered()
             if generation != self._generation:
                 return  # another connection restarted the file while this one waited
@@ -205,9 +201,9 @@ class Transfer:
                 return
             if isinstance(answer, Opened) and action is Action.APPEND:
                 self._learn(answer, answer.total)
-                await self._receive(segment, answer, generation)
+                await self._receive(segment, answer, generation, breaker)
             elif isinstance(answer, Opened) and action is Action.BEGIN:
-                await self._receive_whole(answer, binding, generation)
+                await self._receive_whole(answer, binding, generation, breaker)
             elif isinstance(answer, PastEnd) and action is Action.COMPLETE:
                 self.partial.bind(replace(binding, total=segment.offset))
                 self.segments.learn_total(segment.offset)
@@ -226,7 +222,9 @@ class Transfer:
         version = version_at(self._context.identity_of(self.ref), self.partial.object_version)
         return replace(version, validator=None) if self._single_stream else version
 
-    async def _receive_whole(self, opened: Opened, binding: ObjectVersion, generation: int) -> None:
+    async def _receive_whole(
+        self, opened: Opened, binding: ObjectVersion, generation: int, breaker: CircuitBreaker
+    ) -> None:
         """Receive the whole file although a part was requested.
 
         Either the file has changed, or the server does not support ranges. The bytes in the partial
@@ -245,7 +243,7 @@ class Transfer:
             return  # another connection has taken it
         try:
             self._learn(opened, opened.total)
-            await self._receive(segment, opened, self._generation)
+            await self._receive(segment, opened, self._generation, breaker)
         finally:
             segment.busy = False
 
@@ -280,7 +278,9 @@ class Transfer:
             if total >= 2 * MIN_SHARE:
                 self._context.can_share()
 
-    async def _receive(self, segment: Segment, opened: Opened, generation: int) -> None:
+    async def _receive(
+        self, segment: Segment, opened: Opened, generation: int, breaker: CircuitBreaker
+    ) -> None:
         """Write the bytes of the answer into the partial, in large pieces."""
         first = written = segment.offset
         held: list[bytes] = []
@@ -289,7 +289,7 @@ class Transfer:
         await self._context.disk.admit(self, self.segments.lacking)
         try:
             async for data in opened.chunks:
-                self._context.circuit_breaker.record_bytes()
+                breaker.record_bytes()
                 chunk = data if segment.stop is None else data[: segment.remaining]
                 held.append(chunk)
                 size += len(chunk)

@@ -1,4 +1,4 @@
-"""What all transfers of a run share: the source, the limits, the circuit breaker."""
+"""What all transfers of a run share: the source, and the limits of its parts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from cxrsync.progress_events import Sized
 from cxrsync.sources.base import Source, distrust, identity_of
 from cxrsync.threads import Writers
 from cxrsync.transfer.budget import Budget
-from cxrsync.transfer.circuit_breaker import CircuitBreaker
-from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.disk_guard import DiskGuard
 from cxrsync.transfer.rate_limit import RateLimiter
+from cxrsync.transfer.source_limits import LimitsOfSources
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +31,8 @@ class TransferContext:
 
     source: Source
     limits: TransferLimits
-    circuit_breaker: CircuitBreaker
+    limits_of: LimitsOfSources
     emit: EventSink
-    limiter: ConcurrencyLimiter
     writers: Writers
     probe: Callable[[], Awaitable[None]] | None = None
     can_share: Callable[[], None] = lambda: None

@@ -33,9 +33,8 @@ from cxrsync.sync.sync_context import SyncContext
 from cxrsync.threads import Writers
 from cxrsync.transfer import retry_policy
 from cxrsync.transfer.budget import Budget
-from cxrsync.transfer.circuit_breaker import CircuitBreaker
-from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.pool import TransferPool
+from cxrsync.transfer.source_limits import LimitsOfSources
 from cxrsync.transfer.transfer_context import TransferContext
 
 BYTES = bytes(range(250)) * 8
@@ -110,6 +109,7 @@ class Run:
         self.tree.create()
         self.source = source
         self.retries = retries
+        self.give_up_after = 60.0
         self.known: dict[str, DigestMismatch] = {}
         self.mismatches: list[DigestMismatch] = []
         self.outcomes: dict[str, Outcome] = {}
@@ -144,15 +144,13 @@ class Run:
 
         outcomes = OutcomeLog(self.emit, partitions, len(entries) + 1, frozenset())
         pool = TransferPool()
-        limits = TransferLimits(retries=self.retries)
-        limiter = ConcurrencyLimiter(limits, self.events.append)
-        circuit_breaker = CircuitBreaker(60, self.events.append, limiter)
+        limits = TransferLimits(retries=self.retries, give_up_after=self.give_up_after)
+        emit = self.events.append
         context = TransferContext(
             self.source,
             limits,
-            circuit_breaker,
-            self.events.append,
-            limiter,
+            LimitsOfSources(self.source, limits, emit),
+            emit,
             Writers(),
             can_share=pool.notify,
             budget=budget or Budget(),

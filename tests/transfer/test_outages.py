@@ -22,7 +22,7 @@ from cxrsync.config.job import TransferLimits
 from cxrsync.config.timetable import parse_timetable
 from cxrsync.errors import Interrupted, Throttled, Unreachable
 from cxrsync.events import Event
-from cxrsync.model import RemotePath
+from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.sources.base import Answer, Opened
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.sidecar import ObjectVersion
@@ -33,10 +33,9 @@ from cxrsync.transfer import pool as pool_module
 from cxrsync.transfer import rate_limit
 from cxrsync.transfer import retry as recovery_module
 from cxrsync.transfer import transfer as transfer_module
-from cxrsync.transfer.circuit_breaker import CircuitBreaker
-from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.pool import TransferPool, fetch_alone
 from cxrsync.transfer.rate_limit import RateLimiter
+from cxrsync.transfer.source_limits import LimitsOfSources
 from cxrsync.transfer.transfer import Transfer
 from cxrsync.transfer.transfer_context import TransferContext
 
@@ -203,14 +202,12 @@ class Pull:
 
     async def go(self) -> None:
         emit = self.events.append
-        self.limiter = ConcurrencyLimiter(self.limits, emit)
         rate_limiter = RateLimiter(PAUSE, emit, self._time_of_day)
-        circuit_breaker = CircuitBreaker(
-            self.limits.give_up_after, emit, self.limiter, rate_limiter
-        )
+        limits_of = LimitsOfSources(self.server, self.limits, emit, rate_limiter)
+        self.limiter = limits_of.of(RemotePath("alpha", "1.0", MANIFEST_NAME)).limiter
         pool = TransferPool()
         self.context = TransferContext(
-            self.server, self.limits, circuit_breaker, emit, self.limiter,
+            self.server, self.limits, limits_of, emit,
             cast("Writers", SimpleNamespace(run=write_at_once)),
             self._probe if self.probe else None, pool.notify, rate_limiter,
         )  # fmt: skip

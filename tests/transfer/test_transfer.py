@@ -38,10 +38,9 @@ from cxrsync.storage.sidecar import ObjectVersion
 from cxrsync.threads import Writers
 from cxrsync.transfer import retry_policy, segments
 from cxrsync.transfer import transfer as module
-from cxrsync.transfer.circuit_breaker import CircuitBreaker
-from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.pool import TransferPool, fetch_alone
 from cxrsync.transfer.rate_limit import RateLimiter
+from cxrsync.transfer.source_limits import LimitsOfSources
 from cxrsync.transfer.transfer import Transfer
 from cxrsync.transfer.transfer_context import TransferContext
 from cxrsync.transfer.transfer_options import TransferOptions
@@ -141,14 +140,11 @@ class Harness:
         self.pool = TransferPool()
         emit = self.events.append
         limits = TransferLimits(retries=RETRIES, give_up_after=self.patience)
-        limiter = ConcurrencyLimiter(limits, emit)
-        circuit_breaker = CircuitBreaker(self.patience, emit, limiter)
         self.context = TransferContext(
             self.source,
             limits,
-            circuit_breaker,
+            LimitsOfSources(self.source, limits, emit),
             emit,
-            limiter,
             Writers(),
             self.probe,
             self.pool.notify,
@@ -546,11 +542,9 @@ async def test_a_pause_ends_the_request_and_the_rest_is_asked_for_after_it(
     harness = make_harness(tmp_path)
     harness.source.ever = Give(total=total)
     pausing = Pausing(every=700)
-    limiter, emit = harness.context.limiter, harness.events.append
-    circuit_breaker = CircuitBreaker(60, emit, limiter, pausing)
-    harness.context = replace(
-        harness.context, rate_limiter=pausing, circuit_breaker=circuit_breaker
-    )
+    context = harness.context
+    limits_of = LimitsOfSources(context.source, context.limits, harness.events.append, pausing)
+    harness.context = replace(context, rate_limiter=pausing, limits_of=limits_of)
     harness.assert_right(await harness.fetch())
     assert pausing.pauses == 4
     assert [start for start, *_ in harness.source.asked] == [0, 700, 1400, 2100, 2800]
