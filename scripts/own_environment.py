@@ -1,0 +1,23 @@
+"""Run a script of Python in the environment of the checkout, which is made if it is missing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+# What only the environment of the checkout has.
+_NEEDED = ("trustme", "aiohttp", "botocore")
+
+
+def enter(script: str) -> None:
+    """Start ``script`` anew with the interpreter of the environment, unless it has what it needs."""
+    if all(map(find_spec, _NEEDED)):
+        return
+    made = f'source "{HERE}/environment"; make_venv dev; echo "$venv/bin/python"'
+    done = subprocess.run(["bash", "-c", made], stdout=subprocess.PIPE, text=True, check=True)
+    python = done.stdout.splitlines()[-1]
+    os.execv(python, [python, script, *sys.argv[1:]])
