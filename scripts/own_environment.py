@@ -1,4 +1,5 @@
-"""Run a script of Python in the environment of the checkout, which is made if it is missing."""
+"""Imported first by a script: runs it in the environment of the checkout, which is made if it is
+missing."""
 
 from __future__ import annotations
 
@@ -13,11 +14,14 @@ HERE = Path(__file__).resolve().parent
 _NEEDED = ("trustme", "aiohttp", "botocore")
 
 
-def enter(script: str) -> None:
-    """Start ``script`` anew with the interpreter of the environment, unless it has what it needs."""
+def _enter() -> None:
+    """Start the script anew with the environment's interpreter, unless this one has all."""
     if all(map(find_spec, _NEEDED)):
         return
     made = f'source "{HERE}/environment"; make_venv dev; echo "$venv/bin/python"'
     done = subprocess.run(["bash", "-c", made], stdout=subprocess.PIPE, text=True, check=True)
     python = done.stdout.splitlines()[-1]
-    os.execv(python, [python, script, *sys.argv[1:]])
+    os.execv(python, [python, *sys.argv])
+
+
+_enter()
