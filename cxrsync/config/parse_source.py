@@ -193,12 +193,12 @@ def _is_store_url(word: str) -> bool:
     return is_address(text) and store_of_web_address(text) is not None
 
 
-def check_endpoint_url(url: str, places: Iterable[object]) -> str:
-    """Return the address of another store than AWS. ``places``: what ``--from`` names.
+def check_endpoint_url(url: str, places: Iterable[object], label: str = "--endpoint-url") -> str:
+    """Return the address of another store than AWS. ``places``: what ``--from`` names; ``label``
+    begins the messages.
 
     Raises UsageError, which shows no password.
     """
-    label = "--endpoint-url"
     if "@" in url:
         raise UsageError(
             f"{label} contains a key or a password",

@@ -471,7 +471,7 @@ def test_a_store_that_is_not_there(place: Place) -> None:
     words = (*place.words, "--endpoint-url", "http://127.0.0.1:1", "--give-up-after", "0.1")
     done = place.machine.pull(*words)
     assert done.code == 10
-    assert "the address in --from or --endpoint-url" in done.err
+    assert "the address in --from, --endpoint-url or AWS_ENDPOINT_URL" in done.err
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import aiohttp
 from yarl import URL
@@ -29,6 +30,7 @@ from cxrsync.errors import (
     SourceError,
     Unanswered,
     Unreachable,
+    UsageError,
 )
 from cxrsync.events import EventSink
 from cxrsync.model import MANIFEST_NAME, RemotePath
@@ -45,6 +47,7 @@ from cxrsync.sources.store.access import (
     parse_caller,
 )
 from cxrsync.sources.store.answers import interpret_answer, store_headers
+from cxrsync.sources.store.aws_configuration import configuration_if_installed
 from cxrsync.sources.store.endpoints import GCS_ENDPOINT, caller_identity_url, object_url, region_of
 from cxrsync.sources.store.signing import AwsSigner, GoogleSigner, Signer, Unsigned
 
@@ -53,8 +56,8 @@ _AGENT = f"cxrsync/{__version__}"
 # How long AWS may take to say whose the credentials are.
 _CALLER_SECONDS = 10.0
 _UNREACHABLE = (
-    "Check the network, and the address in --from or --endpoint-url, then run the same command "
-    "again: verified files are kept and are not fetched again."
+    "Check the network, and the address in --from, --endpoint-url or AWS_ENDPOINT_URL, then run "
+    "the same command again: verified files are kept and are not fetched again."
 )
 _SERVED = {200, 206, 304}
 
@@ -75,20 +78,19 @@ class ObjectStore:
         self._stores = stores
         self._caller: AwsCaller | None = None
         self._regions: dict[str, str] = {}
-        base = origin.endpoint_url or GCS_ENDPOINT
-        self._watch = SilenceWatch(str(address), emit)
-        self._client = HttpClient(
-            replace(origin, base_url=base, user_agent=_AGENT),
-            limits,
-            self._watch,
-            cookies=aiohttp.DummyCookieJar(),
-        )
-        self._bodies = BodyReader(limits.stall_timeout, self._watch)
         self._signer = self._make_signer()
+        self._endpoint_url, ca_file = origin.endpoint_url, origin.ca_file
+        if address.service is Service.S3:
+            configured = configuration_if_installed(origin.aws_profile)
+            self._endpoint_url = self._endpoint_url or configured.endpoint_url
+            ca_file = ca_file or configured.ca_file
+        self._watch = SilenceWatch(str(address), emit)
+        self._client = self._make_client(ca_file, limits)
+        self._bodies = BodyReader(limits.stall_timeout, self._watch)
 
     @property
     def identity(self) -> str:
-        at = "" if self._origin.endpoint_url is None else f" at {self._origin.endpoint_url}"
+        at = "" if self._endpoint_url is None else f" at {self._endpoint_url}"
         return f"{self._address}{at}"
 
     @property
@@ -145,7 +147,7 @@ class ObjectStore:
     async def caller(self) -> AwsCaller | None:
         """Ask AWS, once, whose the credentials are; None if it does not say, or if no request is
         signed for AWS. Raises CredentialsRefused if none are found."""
-        if not isinstance(self._signer, AwsSigner) or self._origin.endpoint_url is not None:
+        if not isinstance(self._signer, AwsSigner) or self._endpoint_url is not None:
             return None
         if self._caller is None:
             self._caller = await self._ask_caller()
@@ -188,6 +190,17 @@ class ObjectStore:
         self._watch.close()
         await self._client.close()
 
+    def _make_client(self, ca_file: Path | None, limits: TransferLimits) -> HttpClient:
+        base = self._endpoint_url or GCS_ENDPOINT
+        origin = replace(self._origin, base_url=base, user_agent=_AGENT, ca_file=ca_file)
+        try:
+            return HttpClient(origin, limits, self._watch, cookies=aiohttp.DummyCookieJar())
+        except UsageError as problem:
+            if ca_file == self._origin.ca_file:
+                raise
+            what = str(problem).replace("--ca-file", "AWS_CA_BUNDLE", 1)
+            raise UsageError(what, next_step=problem.next_step) from None
+
     def _make_signer(self) -> Signer:
         if self._address.service is Service.GCS:
             return GoogleSigner(self._origin.requester_pays)
@@ -210,7 +223,7 @@ class ObjectStore:
         renewed = moved = False
         while True:
             region = region_of(place, self._regions.get(place.bucket) or self._signer.region)
-            url = object_url(place, path, region, self._origin.endpoint_url)
+            url = object_url(place, path, region, self._endpoint_url)
             signed = await self._signer.headers(url, region)
             try:
                 response = await self._client.get(url, {**headers, **signed})

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from yarl import URL
@@ -19,16 +19,11 @@ from yarl import URL
 from cxrsync.config.job import is_loopback
 from cxrsync.errors import CredentialsRefused, UsageError
 from cxrsync.sanitize import reason_of
+from cxrsync.sources.store.aws_configuration import new_session, read_configuration, told
 from cxrsync.sources.store.endpoints import DEFAULT_REGION
 from cxrsync.sources.store.refusals import Caller
 
 _READ_ONLY = "https://www.googleapis.com/auth/devstorage.read_only"
-_SSO = frozenset(
-    {
-        "SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError", "SSOError",
-        "LoginError", "LoginTokenLoadError", "LoginRefreshRequired",
-    }
-)  # fmt: skip
 
 
 class Signer(Protocol):
@@ -86,7 +81,7 @@ class AwsSigner:
         self._profile = profile
         self._found: Any = None
         self._lock = asyncio.Lock()
-        self._region = DEFAULT_REGION
+        self._region = read_configuration(profile).region
 
     @property
     def caller(self) -> Caller:
@@ -121,24 +116,19 @@ class AwsSigner:
             found = self._found
             refresh_needed = getattr(found, "refresh_needed", lambda: False)
             if refresh_needed():
-                return await asyncio.to_thread(lambda: self._told(found.get_frozen_credentials))
+                return await asyncio.to_thread(
+                    lambda: told(self._profile, found.get_frozen_credentials)
+                )
         return found.get_frozen_credentials()
 
     def _is_of(self, sent: Mapping[str, str]) -> bool:
         """Return whether headers were made with the present credentials."""
-        frozen = self._told(self._found.get_frozen_credentials)
+        frozen = told(self._profile, self._found.get_frozen_credentials)
         is_key = f"Credential={frozen.access_key}/" in sent.get("Authorization", "")
         return is_key and sent.get("X-Amz-Security-Token") == frozen.token
 
     def _find(self) -> Any:
-        session_module = importlib.import_module("botocore.session")
-
-        def find() -> Any:
-            session = session_module.Session(profile=self._profile)
-            self._region = session.get_config_variable("region") or DEFAULT_REGION
-            return session.get_credentials()
-
-        found = self._told(find)
+        found = told(self._profile, lambda: new_session(self._profile).get_credentials())
         if found is None:
             raise CredentialsRefused(
                 "no AWS credentials were found",
@@ -146,26 +136,6 @@ class AwsSigner:
                 "--aws-profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
             )
         return found
-
-    def _told(self, call: Callable[[], Any]) -> Any:
-        """Return what ``call`` returns. Raises CredentialsRefused or UsageError for its errors."""
-        errors = importlib.import_module("botocore.exceptions")
-        try:
-            return call()
-        except errors.ProfileNotFound:
-            named = "--aws-profile" if self._profile else "AWS_PROFILE"
-            raise UsageError(
-                f"{named}: AWS's configuration has no profile of this name",
-                next_step="`aws configure list-profiles` names those that there are.",
-            ) from None
-        except errors.BotoCoreError as problem:
-            kind = type(problem).__name__
-            step = "`aws sts get-caller-identity` shows what AWS's own tools say about them."
-            if kind in _SSO:
-                step = "Run `aws sso login` (with --profile, if you use one), then this again."
-            raise CredentialsRefused(
-                f"AWS credentials cannot be used: {reason_of(problem)}", next_step=step
-            ) from None
 
 
 # botocore's names of the places where credentials are found.
