@@ -58,6 +58,7 @@ class _Wanted:
 @option("output")
 @option("force", "Replace FILE if it exists, in one step.")
 @option("json", "JSON lines instead of CSV, on standard output.")
+@option("on")
 @click.pass_obj
 def index(
     verbosity: Verbosity,
@@ -80,7 +81,10 @@ def index(
     of the tables.
     """
     wanted = _checked(_Wanted(output, loader, force, as_json))
+    on = options.pop("on")
     job = job_of_tree(options)
+    if on is not None:
+        return _index_on(on, job, wanted, verbosity, present=present)
     if loader == TORCHXRAYVISION:
         job = without_tables(job)
     with Reporters(verbosity.level, json_to=None, progress="tree") as reporters:
@@ -96,16 +100,39 @@ def index(
                 with raising_at_signals():
                     done = _write(found, job, wanted)
     if verbosity.level >= 0:
-        for line in found.remarks():
-            to_stderr(f"note: {line}")
-        if done:
-            to_stderr(f"{done}: {counted.rows:,} images of {found.target.name}")
-        if done and counted.unproven:
-            to_stderr(
-                f"note: {counted.unproven:,} of {counted.rows:,} images are not verified here, and "
-                "their verified_at is empty; --present leaves out those that are not on the disk"
-            )
+        _tell(found, done, counted.rows, counted.unproven)
     return ExitCode.COMPLETE
+
+
+def _index_on(on: str, job: Job, wanted: _Wanted, verbosity: Verbosity, *, present: bool) -> int:
+    """Write the index that the workers of a cluster make. Return the exit code."""
+    # Here: few need it.
+    from cxrsync.cli.on_dask import IndexFile, index_on_dask
+    from cxrsync.cli.pull import refuse_with_on
+    from cxrsync.distributed.index_parts import IndexOrder
+
+    refuse_with_on(**{"as": wanted.loader})
+    suffix = "" if wanted.output is None else wanted.output.suffix.lower()
+    is_json = wanted.as_json or suffix in _JSON
+    order = IndexOrder("parquet" if suffix == _PARQUET else "json" if is_json else "csv", present)
+    file = IndexFile(wanted.output, wanted.force, verbosity)
+    end = index_on_dask(job, on, order, file)
+    if end.index is not None and verbosity.level >= 0:
+        _tell(end.index, str(wanted.output or ""), end.rows, end.unproven)
+    return end.exit_code
+
+
+def _tell(found: ImageIndex, done: str, rows: int, unproven: int) -> None:
+    """Say what did not fit together, and what was written (``done``: the name of the file)."""
+    for line in found.remarks():
+        to_stderr(f"note: {line}")
+    if done:
+        to_stderr(f"{done}: {rows:,} images of {found.target.name}")
+    if done and unproven:
+        to_stderr(
+            f"note: {unproven:,} of {rows:,} images are not verified here, and their verified_at "
+            "is empty; --present leaves out those that are not on the disk"
+        )
 
 
 class _Counted:

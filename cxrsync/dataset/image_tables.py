@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -12,7 +12,12 @@ from cxrsync.catalog.load import dataset_info
 from cxrsync.dataset.metadata_tables import Tables
 from cxrsync.errors import DiskError, NotFetchedYet, UsageError
 from cxrsync.manifest.csv_reader import column_names, read_rows
-from cxrsync.manifest.sorted_table import SortedTable, image_row_key, study_row_key
+from cxrsync.manifest.sorted_table import (
+    SortedTable,
+    image_row_key,
+    shard_of_key,
+    study_row_key,
+)
 from cxrsync.sanitize import reason_of
 
 # The columns of the metadata that the index has, where the table has them.
@@ -35,28 +40,46 @@ def table_roles(dataset: DatasetInfo) -> tuple[str, ...]:
 
 
 @contextmanager
-def image_tables(tables: Tables) -> Iterator[list[SortedTable]]:
+def image_tables(
+    tables: Tables, partitions: frozenset[str] = frozenset()
+) -> Iterator[list[SortedTable]]:
     """Yield all tables about the images of a target, in the order of :func:`table_roles`.
+
+    ``partitions``: only the rows about images that lie in them; empty for all.
 
     Raises: NotFetchedYet if one of them is in no local tree; UsageError if it cannot be read;
     InvalidTable; DiskError if the folder for temporary files is full.
     """
+    is_in = tables.target.dataset.is_in_partitions
+
+    def is_wanted(key: str) -> bool:
+        return is_in(shard_of_key(key), partitions)
+
     with ExitStack() as stack:
         found = tables.find_all(table_roles(tables.target.dataset))
         if missing := [role for role, path in found.items() if path is None]:
             raise _missing_error(tables, missing)
         yield [
-            stack.enter_context(_sorted(path, role, tables_dataset(tables.target.dataset)))
+            stack.enter_context(
+                _sorted(
+                    path,
+                    role,
+                    tables_dataset(tables.target.dataset),
+                    is_wanted if partitions else None,
+                )
+            )
             for role, path in found.items()
             if path is not None
         ]
 
 
 @contextmanager
-def _sorted(path: Path, role: str, dataset: DatasetInfo) -> Iterator[SortedTable]:
+def _sorted(
+    path: Path, role: str, dataset: DatasetInfo, is_wanted: Callable[[str], bool] | None
+) -> Iterator[SortedTable]:
     """Yield the table of a role with its rows sorted, from its file."""
     try:
-        with closing(_read(path, role, dataset)) as table:
+        with closing(_read(path, role, dataset, is_wanted)) as table:
             yield table
     except sqlite3.Error as problem:
         raise DiskError(
@@ -66,7 +89,9 @@ def _sorted(path: Path, role: str, dataset: DatasetInfo) -> Iterator[SortedTable
         ) from None
 
 
-def _read(path: Path, role: str, dataset: DatasetInfo) -> SortedTable:
+def _read(
+    path: Path, role: str, dataset: DatasetInfo, is_wanted: Callable[[str], bool] | None
+) -> SortedTable:
     by_study = role not in {SPLIT, METADATA}
     ids = _STUDY_IDS if by_study else _IMAGE_IDS
     try:
@@ -78,6 +103,8 @@ def _read(path: Path, role: str, dataset: DatasetInfo) -> SortedTable:
                 keyed = ((study_row_key(row[0], row[1]), *row[2:]) for row in rows)
             else:
                 keyed = ((image_row_key(*row[:3]), *row[3:]) for row in rows)
+            if is_wanted is not None:
+                keyed = (row for row in keyed if is_wanted(row[0]))
             return SortedTable.of_rows(path.name, columns, keyed, by_study=by_study)
     except OSError as problem:
         raise UsageError(

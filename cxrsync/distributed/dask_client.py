@@ -1,9 +1,9 @@
 """Run the tasks of a divided job on Dask, and follow them.
 
-The root is first, alone: the other tasks may need its tables. Of the others, so many are submitted
-at a time as the connections allow (workers come and go, so that no limit on their side would hold).
-A task whose worker dies begins on another one. Credentials are never sent: each worker finds its
-own.
+The root of a pull is first, alone: the other tasks may need its tables. Of the others, so many are
+submitted at a time as the connections allow (workers come and go, so that no limit on their side
+would hold). A task whose worker dies begins on another one. Credentials are never sent: each worker
+finds its own.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import os
 import pickle
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -25,16 +25,25 @@ from typing import Any
 from cxrsync import __version__
 from cxrsync.cancellation import CancelToken
 from cxrsync.dataset.version import find_target
-from cxrsync.distributed.dask_worker import Ticket, probe, run_task, stop_tasks, unsuitable
+from cxrsync.distributed.dask_worker import (
+    Ticket,
+    Witness,
+    probe,
+    run_task,
+    stop_tasks,
+    unsuitable,
+    witness_of,
+)
 from cxrsync.distributed.divide import Division
 from cxrsync.distributed.gather import ENDS_ALL
 from cxrsync.distributed.merge import EventMerger
 from cxrsync.distributed.task_stream import Order, TaskEnd
 from cxrsync.errors import CxrsyncError, ExitCode, Unreachable, UsageError
 from cxrsync.events import EventSink, Notice
-from cxrsync.model import OWN_FOLDER, ROOT, Kind, partition_of
+from cxrsync.model import MANIFEST_NAME, OWN_FOLDER, ROOT, Kind, partition_of
 from cxrsync.operations.expected_files import expectation
 from cxrsync.sanitize import reason_of
+from cxrsync.storage.filesystem import disk_failure
 from cxrsync.threads import run_in_thread
 
 _CONNECT_SECONDS = 15
@@ -70,10 +79,11 @@ async def run_on_dask(
     version; Unreachable if the scheduler cannot be reached or is lost.
     """
     run = f"cxrsync-{secrets.token_hex(6)}"
-    with _token_file(place.folder, run) as token:
-        async with _connected(place.address, division.at_once) as client:
-            await _check_workers(client, str(token))
-            job = _DaskJob(client, division.at_once, run, str(token), cancel)
+    with shown_to_workers(place.folder, run, reads=orders[0].command != "pull") as witness:
+        async with _connected(place.address, local_size(division, os.cpu_count() or 1)) as client:
+            await _check_workers(client, witness)
+            job = _DaskJob(client, division.at_once, run, witness, cancel)
+            is_pull = orders[0].command == "pull"
 
             async def announce() -> None:
                 files = await run_in_thread(partial(selected_files, division))
@@ -93,7 +103,7 @@ async def run_on_dask(
             client.subscribe_topic(run, hear)
             try:
                 by_name = dict(zip(division.partitions, orders, strict=True))
-                return await job.run(by_name, announce if orders[0].command == "pull" else None)
+                return await job.run(by_name, announce if is_pull else None)
             finally:
                 with suppress(Exception):  # the scheduler may be gone
                     client.unsubscribe_topic(run)
@@ -103,12 +113,12 @@ class _DaskJob:
     """The tasks of one run on a cluster."""
 
     def __init__(
-        self, client: Any, at_once: int, run: str, token: str, cancel: CancelToken
+        self, client: Any, at_once: int, run: str, witness: Witness, cancel: CancelToken
     ) -> None:
         self._client = client
         self._window = asyncio.Semaphore(at_once)
         self._run = run
-        self._token = token
+        self._witness = witness
         self._cancel = cancel
         self._ends: dict[str, TaskEnd] = {}
         self._is_over = False
@@ -118,14 +128,15 @@ class _DaskJob:
     ) -> dict[str, TaskEnd]:
         """Run the tasks. If cancelled, the children save their state first.
 
-        ``announce``: is called when the root is done, and with it manifest and tables are here.
+        ``announce``: is called when the root of a pull is done, and with it manifest and tables
+        are here; None if the tasks need not wait for the root.
         """
         tasks: list[asyncio.Task[None]] = []
         with self._cancel.watching(None):
             try:
-                if ROOT in orders:
+                if announce is not None and ROOT in orders:
                     await self._one(ROOT, orders.pop(ROOT))
-                    if announce is not None and not self._is_over:
+                    if not self._is_over:
                         await announce()
                 async with asyncio.TaskGroup() as group:
                     tasks += [
@@ -140,7 +151,7 @@ class _DaskJob:
         async with self._window:
             if self._is_over:
                 return
-            ticket = Ticket(self._run, partition, __version__, self._token)
+            ticket = Ticket(self._run, partition, __version__, self._witness)
             future = self._client.submit(
                 run_task,
                 pickle.dumps(order),
@@ -155,7 +166,7 @@ class _DaskJob:
                 self._ends[partition] = end
                 raise
             self._ends[partition] = end
-            if end.exit_code in ENDS_ALL and not self._is_over:
+            if _ends_all(order, end) and not self._is_over:
                 self._is_over = True
                 await self._stop_children()
 
@@ -190,6 +201,21 @@ class _DaskJob:
             await self._client.run(stop_tasks, self._run, on_error="ignore")
 
 
+def _ends_all(order: Order, end: TaskEnd) -> bool:
+    """Return whether the other tasks need not go on. An index is written whole, or not at all."""
+    is_incomplete = order.command == "index" and end.exit_code != ExitCode.COMPLETE
+    return is_incomplete or end.exit_code in ENDS_ALL
+
+
+def local_size(division: Division, cores: int) -> tuple[int, int]:
+    """Return how many workers a cluster of this machine has, and how many tasks each has at a time.
+
+    A task is a process of its own. Tasks that transfer wait for the server; others need a core.
+    """
+    workers = min(division.at_once, cores)
+    return workers, -(-division.at_once // workers) if division.transfers else 1
+
+
 def selected_files(
     division: Division,
 ) -> tuple[dict[str, Counter[Kind]], Callable[[str], Kind]] | None:
@@ -214,7 +240,7 @@ def selected_files(
     return found, kind_of
 
 
-async def _check_workers(client: Any, token: str) -> None:
+async def _check_workers(client: Any, witness: Witness) -> None:
     """Raise UsageError if a worker has another version, or does not see the destination."""
     try:
         await asyncio.wait_for(client.wait_for_workers(1), _PROBE_SECONDS)
@@ -222,7 +248,7 @@ async def _check_workers(client: Any, token: str) -> None:
         raise Unreachable(
             "the cluster has no worker", next_step="Start some: dask worker tcp://HOST:8786."
         ) from None
-    found = await client.run(probe, token, on_error="return")
+    found = await client.run(probe, *witness, on_error="return")
     for worker, each in found.items():
         if isinstance(each, BaseException):
             raise UsageError(
@@ -243,8 +269,9 @@ async def _check_workers(client: Any, token: str) -> None:
 
 
 @asynccontextmanager
-async def _connected(address: str, workers: int) -> AsyncIterator[Any]:
-    """Yield a client of the scheduler; of a cluster of this machine, if it has no address."""
+async def _connected(address: str, size: tuple[int, int]) -> AsyncIterator[Any]:
+    """Yield a client of the scheduler; without an address, of a cluster of this machine, of a
+    :func:`local_size`."""
     try:
         dask: Any = import_module("distributed")
     except ImportError:
@@ -256,8 +283,8 @@ async def _connected(address: str, workers: int) -> AsyncIterator[Any]:
     if not address:
         async with (
             dask.LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
+                n_workers=size[0],
+                threads_per_worker=size[1],
                 dashboard_address=None,
                 silence_logs=logging.CRITICAL,
                 asynchronous=True,
@@ -277,26 +304,41 @@ async def _connected(address: str, workers: int) -> AsyncIterator[Any]:
         yield client
 
 
-class _token_file:  # noqa: N801 - used like a function
-    """A file in the destination that shows whether a worker sees it."""
+@contextmanager
+def shown_to_workers(folder: Path, run: str, *, reads: bool) -> Iterator[Witness]:
+    """Yield a file in the destination that shows whether a worker sees it: one of our own, or the
+    manifest, if the job only ``reads`` the tree, which need not be writable. Raises: DiskError."""
+    if reads and (manifest := folder / MANIFEST_NAME).is_file():
+        yield witness_of(manifest)
+        return
+    own = folder / OWN_FOLDER
+    path = (own if os.path.isdir(own) else folder) / f".{run}"
+    made: list[Path] = []
+    try:
+        try:
+            made += _make_folders(path.parent)
+            path.touch(mode=0o600)
+        except OSError as problem:
+            raise disk_failure(problem, f"cannot write to {path.parent}") from None
+        yield Witness(str(path))
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+            for each in reversed(made):  # a job that wrote nothing leaves nothing
+                each.rmdir()
 
-    def __init__(self, folder: Path, run: str) -> None:
-        own = folder / OWN_FOLDER
-        self._path = (own if os.path.isdir(own) else folder) / f".{run}"
 
-    def __enter__(self) -> Path:
-        os.makedirs(self._path.parent, mode=0o700, exist_ok=True)
-        self._path.touch(mode=0o600)
-        return self._path
-
-    def __exit__(self, *_: object) -> None:
-        self._path.unlink(missing_ok=True)
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder. Return those that were made, the outermost first. Raises OSError."""
+    missing = [each for each in (folder, *folder.parents) if not os.path.isdir(each)]
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    return missing[::-1]
 
 
 def notice_of(division: Division, place: Place) -> Notice:
     """Return what the user should know at the beginning."""
     where = f"the workers of {place.address}" if place.address else "workers of this machine"
-    return Notice(
-        f"{len(division.partitions)} tasks on {where}: at most {division.at_once} at a time, with "
-        f"{division.connections} connection{'s' * (division.connections > 1)} each"
-    )
+    text = f"{len(division.partitions)} tasks on {where}: at most {division.at_once} at a time"
+    if division.transfers:
+        text += f", with {division.connections} connection{'s' * (division.connections > 1)} each"
+    return Notice(text)

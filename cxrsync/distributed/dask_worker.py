@@ -16,6 +16,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 from cxrsync import __version__
 from cxrsync.config.variables import JOB_VARIABLE
@@ -26,18 +28,32 @@ _children: dict[str, set[subprocess.Popen[bytes]]] = {}
 _lock = threading.Lock()
 
 
+class Witness(NamedTuple):
+    """A file in the destination that every worker must see. ``stamp``: its size and its time of
+    modification at the client; None for a file that only this destination can have."""
+
+    path: str
+    stamp: tuple[int, int] | None = None
+
+
+def witness_of(file: Path) -> Witness:
+    """Return a file that is there as a witness. Raises OSError."""
+    found = file.stat()
+    return Witness(str(file), (found.st_size, int(found.st_mtime)))
+
+
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """What a task needs besides its order.
 
     ``run``: the name of the client's run. ``partition``: the task's. ``version``: the client's.
-    ``token``: a file in the destination that every worker must see.
+    ``witness``: a file in the destination that the worker must see.
     """
 
     run: str
     partition: str
     version: str
-    token: str
+    witness: Witness
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +64,13 @@ class Probed:
     sees_destination: bool
 
 
-def probe(token: str) -> Probed:
-    """Return what this worker has."""
-    return Probed(__version__, os.path.exists(token))
+def probe(path: str, stamp: tuple[int, int] | None = None) -> Probed:
+    """Return what this worker has, by the path and stamp of a :class:`Witness`."""
+    try:
+        seen = witness_of(Path(path)).stamp
+    except OSError:
+        return Probed(__version__, sees_destination=False)
+    return Probed(__version__, sees_destination=stamp in {None, seen})
 
 
 def run_task(order: bytes, ticket: Ticket) -> TaskEnd:
@@ -64,7 +84,7 @@ def run_task(order: bytes, ticket: Ticket) -> TaskEnd:
     def forward(events: object) -> None:
         worker.log_event(ticket.run, pickle.dumps((ticket.partition, name, events)))
 
-    found = probe(ticket.token)
+    found = probe(*ticket.witness)
     if found != Probed(ticket.version, sees_destination=True):  # a worker that came later
         return TaskEnd(ExitCode.USAGE, None, unsuitable(name, found, ticket.version))
     return run_child(order, ticket, forward)

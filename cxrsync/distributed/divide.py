@@ -20,7 +20,8 @@ class Division:
     """A job that is divided into tasks.
 
     ``partitions``: one a task, the root first: the others may need its tables. ``at_once``: so many
-    tasks run at a time. ``connections``, ``rate``: of each task.
+    tasks run at a time. ``connections``, ``rate``: of each task. ``transfers``: whether the tasks
+    need connections.
     """
 
     job: Job
@@ -28,6 +29,7 @@ class Division:
     at_once: int
     connections: int
     rate: Timetable
+    transfers: bool = True
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -80,7 +82,8 @@ def divide(
             next_step="--connections is the total of all tasks, and each needs at least one. "
             f"PhysioNet bears about 8 of one user. Ask for at most {total} tasks at a time.",
         )
-    return Division(job, partitions, at_once, total // at_once, _shared(job.limits.rate, at_once))
+    rate = _shared(job.limits.rate, at_once)
+    return Division(job, partitions, at_once, total // at_once, rate, transfers)
 
 
 def partitions_of(job: Job, shards: tuple[str, ...]) -> tuple[str, ...]:

@@ -15,17 +15,20 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from cxrsync.cancellation import CancelToken
 from cxrsync.dataset.source_factory import open_source, opened
 from cxrsync.dataset.version import find_target
+from cxrsync.distributed.index_parts import IndexOrder, IndexPart, make_part
 from cxrsync.distributed.task_stream import EventStream, Order, TaskEnd
-from cxrsync.errors import CxrsyncError, ExitCode
+from cxrsync.errors import CxrsyncError, ExitCode, Stopped
 from cxrsync.events import Event, Finished, RunSummary
 from cxrsync.operations.expected_files import expectation
 from cxrsync.operations.pull import pull
 from cxrsync.operations.verify import Verification, verify
 from cxrsync.sanitize import reason_of
+from cxrsync.threads import in_loop_thread, run_in_cancellable_thread
 
 _SECONDS = 0.5
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -40,13 +43,24 @@ class _Work:
     stream: EventStream
     cancel: CancelToken = field(default_factory=CancelToken)
 
-    async def run(self) -> RunSummary | Verification:
+    async def run(self) -> RunSummary | Verification | IndexPart:
         with _signals(self.cancel.request):
             flushing = asyncio.create_task(self._flush())
             try:
                 if self.order.command == "pull":
                     return await self._pull()
-                return await self._verify()
+                with self.cancel.watching(None):
+                    return await (
+                        self._verify()
+                        if self.order.index is None
+                        else self._index(self.order.index)
+                    )
+            except asyncio.CancelledError:
+                if self.cancel.code is None:
+                    raise
+                stopped = Stopped("stopped as asked")
+                stopped.exit_code = self.cancel.code
+                raise stopped from None
             finally:
                 flushing.cancel()
 
@@ -71,6 +85,11 @@ class _Work:
         target = find_target(job, self.stream.tell)
         with expectation(target, job, everything=self.order.everything) as expected:
             return await verify(expected, self.stream.tell, job.acknowledged)
+
+    async def _index(self, order: IndexOrder) -> IndexPart:
+        return await run_in_cancellable_thread(
+            partial(make_part, self.order.job, order, in_loop_thread(self.stream.tell))
+        )
 
     async def _flush(self) -> None:
         while True:
@@ -107,6 +126,8 @@ def carry_out(order: Order, stream: EventStream) -> TaskEnd:
     except _EndedEarly as ended:
         problem = ended.problem
         return TaskEnd(problem.exit_code, ended.summary, reason_of(problem), problem.next_step)
+    except Stopped as problem:  # the client has asked for it
+        return TaskEnd(problem.exit_code)
     except CxrsyncError as problem:
         return TaskEnd(problem.exit_code, None, reason_of(problem), problem.next_step)
     except Exception as problem:  # noqa: BLE001 - the client reports it in our words

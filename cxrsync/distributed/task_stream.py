@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import IO, Literal
 
 from cxrsync.config.job import Job
+from cxrsync.distributed.index_parts import IndexOrder, IndexPart
 from cxrsync.events import Event, Finished, Received, RunSummary
 from cxrsync.operations.verify import Verification
 
@@ -21,11 +22,12 @@ _LENGTH = struct.Struct("!I")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a task does. ``everything``: verify the whole manifest."""
+    """What a task does. ``everything``: verify the whole manifest. ``index``: what an index has."""
 
-    command: Literal["pull", "verify"]
+    command: Literal["pull", "verify", "index"]
     job: Job
     everything: bool = False
+    index: IndexOrder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class TaskEnd:
     early, in words, with ``next_step``."""
 
     exit_code: int
-    result: RunSummary | Verification | None = None
+    result: RunSummary | Verification | IndexPart | None = None
     error: str = ""
     next_step: str = ""
 

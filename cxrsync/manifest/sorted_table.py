@@ -38,6 +38,11 @@ def study_path_key(ids: ImageIds) -> str:
     return f"{ids.subject}/{ids.study}/"
 
 
+def shard_of_key(key: str) -> str:
+    """Return the shard that the images of a row lie in, by its key."""
+    return key[:3]
+
+
 class SortedTable:
     """A table whose rows are read in the order of their keys.
 

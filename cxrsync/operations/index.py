@@ -93,7 +93,7 @@ def image_index(job: Job, emit: EventSink, *, present: bool = False) -> Iterator
             emit(LeftOut(text))
         has_tables = job.selection.tables and table_roles(target.dataset)
         tables = Tables(target, destination(job))
-        rows = stack.enter_context(image_tables(tables)) if has_tables else []
+        rows = stack.enter_context(image_tables(tables, job.partitions)) if has_tables else []
         columns = (*_FIRST, *_table_columns(target.dataset, rows), *_LAST)
         unmatched = Unmatched()
         images = _images(expected, stack, present=present)

@@ -1,24 +1,38 @@
 """The process of a task on a worker, and what the worker makes of its end."""
 
+import io
+import os
 import pickle
+import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from e2e.stage import JPG, VERSION, Machine
+from e2e.stage import JPG, PATIENCE, VERSION, Machine
 
 from cxrsync.config.job import Job
 from cxrsync.config.parse_job import make_job
 from cxrsync.demo.server.server import MiniPhysioNet
-from cxrsync.distributed import dask_worker
-from cxrsync.distributed.dask_worker import Ticket, probe, run_child, stop_tasks
-from cxrsync.distributed.task_stream import Order, TaskEnd
-from cxrsync.events import FileDone, RunSummary, Started
+from cxrsync.distributed import dask_worker, task_process
+from cxrsync.distributed.dask_worker import (
+    Ticket,
+    Witness,
+    probe,
+    run_child,
+    stop_tasks,
+    witness_of,
+)
+from cxrsync.distributed.index_parts import IndexOrder, IndexPart
+from cxrsync.distributed.task_process import carry_out
+from cxrsync.distributed.task_stream import EventStream, Order, TaskEnd
+from cxrsync.errors import ExitCode
+from cxrsync.events import Event, FileDone, RunSummary, Started
 from cxrsync.operations.verify import Verification
 
-TICKET = Ticket("run", "p10", "", "")
+TICKET = Ticket("run", "p10", "", Witness(""))
 
 
 @pytest.fixture
@@ -76,6 +90,35 @@ def test_a_task_is_told_to_stop(
     assert stop_tasks(TICKET.run) == 0
 
 
+@pytest.mark.parametrize("command", ["verify", "index"])
+def test_a_task_that_reads_is_told_to_stop(
+    job: Job,
+    machine: Machine,
+    jpg: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: Literal["verify", "index"],
+) -> None:
+    shutil.copytree(jpg, machine.dest / JPG / VERSION)
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+
+    def stop(_stream: EventStream, _event: Event) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def make_part(*given: Any) -> IndexPart:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert given[-1].wait(PATIENCE)
+        return IndexPart(())
+
+    monkeypatch.setattr(EventStream, "tell", stop)
+    monkeypatch.setattr(task_process, "make_part", make_part)
+    order = Order(command, job, index=IndexOrder("csv") if command == "index" else None)
+    try:
+        assert carry_out(order, EventStream(io.BytesIO())) == TaskEnd(ExitCode.TERMINATED)
+    finally:
+        for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+            signal.signal(number, handler)
+
+
 def test_a_child_that_is_killed(
     job: Job, serve: Callable[..., MiniPhysioNet], make_machine: Callable[..., Machine]
 ) -> None:
@@ -92,6 +135,11 @@ def test_a_child_that_is_killed(
 
 
 def test_what_a_worker_has(tmp_path: Path) -> None:
-    (tmp_path / "token").touch()
-    assert probe(str(tmp_path / "token")).sees_destination
+    file = tmp_path / "SHA256SUMS.txt"
+    file.write_text("a")
+    witness = witness_of(file)
+    assert probe(str(file)).sees_destination
+    assert probe(*witness).sees_destination
+    file.write_text("another tree's")
+    assert not probe(*witness).sees_destination
     assert not probe(str(tmp_path / "none")).sees_destination
