@@ -31,7 +31,7 @@ from cxrsync.config.command_options import SLURM
 from cxrsync.config.job import Job
 from cxrsync.config.option_table import OPTIONS
 from cxrsync.distributed.divide import Division, divide
-from cxrsync.distributed.gather import Gathered, gather, read_results
+from cxrsync.distributed.gather import ENDS_ALL, Gathered, gather, read_results
 from cxrsync.distributed.slurm_script import Command as TaskCommand
 from cxrsync.distributed.slurm_script import Resources, check_time, slurm_script
 from cxrsync.errors import CxrsyncError, ExitCode, Unreachable, UsageError
@@ -270,7 +270,8 @@ def gathered_lines(found: Gathered) -> list[str]:
             error = task.last.get("error") or "its log says why"
             lines.append(f"  {task.partition}: exit {task.exit_code}: {error}")
         elif task.exit_code is None:
-            lines.append(f"  {task.partition}: did not say how it ended: killed, or still at work")
+            lines.append(f"  {task.partition}: did not begin, was killed, or is still at work")
     if found.exit_code != ExitCode.COMPLETE:
-        lines.append("Submit the same script again: nothing is fetched twice.")
+        first = "Mend that first, then s" if found.exit_code in ENDS_ALL else "S"
+        lines.append(f"{first}ubmit the same script again: nothing is fetched twice.")
     return lines

@@ -27,6 +27,16 @@ _MAX_REQUEUES = 1000
 _TEMPLATE = Path(__file__).with_name("slurm_array.sh.jinja")
 
 
+_NO_MATTER = "Leave it out."
+# What the script cannot do without, and what to say instead.
+_OURS = {
+    **dict.fromkeys(("--array", "-a"), "--tasks N says how many tasks run at a time."),
+    **dict.fromkeys(
+        ("--chdir", "-D"), "Print the script in the folder that its tasks should have."
+    ),
+    **dict.fromkeys(("--signal", "--no-requeue", "--wrap", "--parsable"), _NO_MATTER),
+}
+
 # minutes, minutes:seconds, hours:minutes:seconds, days-hours, days-hours:minutes,
 # days-hours:minutes:seconds (sbatch(1))
 _TIME = re.compile(
@@ -95,6 +105,38 @@ class Command:
     verify_arguments: Sequence[str] | None = None
 
 
+def _check_words(folder: Path, directives: Sequence[str]) -> None:
+    """Raise UsageError for what SLURM cannot be told in a directive."""
+    for text in (str(folder), *directives):
+        if not text.isprintable():
+            raise UsageError(
+                f"SLURM cannot be told {text!r}: it has a line break or a control character",
+                next_step="Start from a folder with a plain name.",
+            )
+    if found := {"%", "\\"}.intersection(str(folder)):
+        raise UsageError(
+            f"SLURM cannot write its logs to {folder}: it replaces {min(found)} in the name",
+            next_step="Start from a folder with a plain name.",
+        )
+    for each in directives:
+        try:
+            words = shlex.split(each)
+        except ValueError:
+            words = []
+        if not words or not words[0].startswith("-"):
+            raise UsageError(
+                f"--sbatch {each!r} is not an option of sbatch",
+                next_step="Write it as in a script, with its dashes: --sbatch --account=radiology.",
+            )
+        name = words[0].partition("=")[0]
+        if name in _OURS:
+            raise UsageError(f"--sbatch {name}: the script says that itself", next_step=_OURS[name])
+
+
+def _requoted(directive: str) -> str:
+    return shlex.join(shlex.split(directive))
+
+
 def slurm_script(division: Division, command: Command, resources: Resources) -> str:
     """Return the text of the script.
 
@@ -102,12 +144,7 @@ def slurm_script(division: Division, command: Command, resources: Resources) -> 
     """
     import jinja2  # here: only this command needs it
 
-    for text in (str(command.folder), *resources.directives):
-        if not text.isprintable():
-            raise UsageError(
-                f"SLURM cannot be told {text!r}: it has a line break or a control character",
-                next_step="Start from a folder with a plain name.",
-            )
+    _check_words(command.folder, resources.directives)
     transfers = command.command == "pull"
     # The user's own words come after the defaults, and before what is divided: the last one holds.
     arguments = ["--progress", "log", *command.arguments]
@@ -119,7 +156,7 @@ def slurm_script(division: Division, command: Command, resources: Resources) -> 
     environment = jinja2.Environment(  # noqa: S701 - a shell script; each value is quoted for it
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
-    environment.filters |= {"quoted": shlex.quote, "joined": shlex.join}
+    environment.filters |= {"quoted": shlex.quote, "joined": shlex.join, "requoted": _requoted}
     return environment.from_string(_TEMPLATE.read_text("utf-8")).render(
         {
             **asdict(resources),

@@ -8,6 +8,7 @@ has ended is treated like one that is silent, not like one that is certainly dea
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from cxrsync.config.variables import JOB_VARIABLE
 
 _SLURM = "slurm"
 _SECONDS = 20.0
+_CONTROLLER_FIELDS = 3
 _JOB = re.compile(r"(?P<engine>[a-z]+):(?P<job>[^/]+)/(?P<attempt>[^/]+)")
 _WORKING = frozenset({"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "SIGNALING"})
 
@@ -26,14 +28,19 @@ if SLURM cannot be asked."""
 
 
 def this_job(environ: Mapping[str, str]) -> str:
-    """Return the job and attempt that this process belongs to, as ``slurm:CLUSTER.7/0``; "" if it
-    belongs to none."""
+    """Return the job and attempt that this process belongs to, as ``slurm:CLUSTER@1f8a3c5e.7/0``;
+    "" if it belongs to none. Many clusters have the same name: after it is a digest of the
+    controller's address, where that is known."""
     if named := environ.get(JOB_VARIABLE, ""):
         return named if _JOB.fullmatch(named) and named.isprintable() else ""
     number = environ.get("SLURM_JOB_ID", "")
     if not number.isdigit():
         return ""
     cluster = environ.get("SLURM_CLUSTER_NAME", "")
+    controller = environ.get("SLURM_WORKING_CLUSTER", "").split(":")
+    if len(controller) >= _CONTROLLER_FIELDS:  # name:host:port:…
+        digest = hashlib.sha256(":".join(controller[1:3]).encode(errors="replace")).hexdigest()
+        cluster += f"@{digest[:8]}"
     attempt = environ.get("SLURM_RESTART_COUNT", "0")
     text = f"{_SLURM}:{cluster}.{number}/{attempt}"
     return text if _JOB.fullmatch(text) and text.isprintable() else ""
@@ -62,10 +69,15 @@ def has_ended(owner: str, mine: str, ask: Ask) -> bool:
     said = ask(number)
     if said is None:
         return False
-    state = re.search(r"\bJobState=([A-Z_]+)", said)
-    restarts = re.search(r"\bRestarts=([0-9]+)", said)
+    # An array has the number of one of its tasks, so that SLURM tells of all of them.
+    lines = re.findall(rf"^JobId={re.escape(number)} .*", said, re.MULTILINE)
+    if not lines:
+        # SLURM forgets a job some minutes after its end.
+        return said == "" or re.match(r"JobId=[0-9]+ ", said) is not None
+    state = re.search(r"\bJobState=([A-Z_]+)", lines[0])
+    restarts = re.search(r"\bRestarts=([0-9]+)", lines[0])
     if state is None:
-        return said == ""  # SLURM forgets a job some minutes after its end
+        return False
     if restarts is not None and restarts[1] != theirs["attempt"]:
         return True
     return state[1] not in _WORKING

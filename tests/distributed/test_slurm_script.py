@@ -4,6 +4,7 @@ are called. The real SLURM is in scripts/acceptance."""
 import os
 import shlex
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ from cxrsync.distributed.slurm_script import Command, Resources, check_time, slu
 from cxrsync.errors import UsageError
 
 RECORDER = '#!/bin/bash\necho "$(basename "$0") $*" >> "$CALLS"\n'
+# The words that scontrol has for a job, and for another one of the same array.
+SCONTROL = """#!/bin/bash
+if [ "$1" = show ]; then
+  echo "JobId=8 ArrayJobId=7 JobState=RUNNING X=1"
+  echo "JobId=$3 ArrayJobId=7 JobState=$JOB_STATE X=1"
+else echo "$(basename "$0") $*" >> "$CALLS"; fi
+"""
 DIVISION = divide(Job("mimic-cxr-jpg"), ("p10", "p11"), 2)
 
 
@@ -24,7 +32,7 @@ class Cluster:
         self.folder = folder
         self.calls = folder / "calls"
         for name in ("sbatch", "scontrol", "scancel", "sleep"):
-            (folder / name).write_text(RECORDER)
+            (folder / name).write_text(SCONTROL if name == "scontrol" else RECORDER)
             (folder / name).chmod(0o755)
 
     def command(
@@ -41,7 +49,8 @@ class Cluster:
         (self.folder / "script").write_text(script)
         environment = {
             "PATH": f"{self.folder}:{os.environ['PATH']}", "CALLS": str(self.calls),
-            "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": str(task), **variables,
+            "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": str(task), "SLURM_JOB_ID": "9",
+            "JOB_STATE": "RUNNING", **variables,
         }  # fmt: skip
         return subprocess.run(
             ["bash", str(self.folder / "script")],
@@ -49,7 +58,12 @@ class Cluster:
         )  # fmt: skip
 
     def called(self) -> list[str]:
-        return self.calls.read_text().splitlines() if self.calls.exists() else []
+        """The calls but that of the last job."""
+        lines = self.calls.read_text().splitlines() if self.calls.exists() else []
+        return [line for line in lines if not line.startswith("sbatch")]
+
+    def submitted(self) -> list[str]:
+        return [line for line in self.calls.read_text().splitlines() if line.startswith("sbatch")]
 
 
 @pytest.fixture
@@ -75,13 +89,32 @@ def test_what_follows_an_exit_code(cluster: Cluster, code: int, calls: list[str]
     assert f'"exit_code": {code}}}' in (cluster.folder / "cxrsync-7/p10.jsonl").read_text()
 
 
-def test_the_signal_of_the_time_limit(cluster: Cluster) -> None:
-    # SLURM signals the shell alone, here the parent of the program, which takes a while to end.
-    program = 'trap "command sleep 0.2; exit 143" TERM; kill -TERM $PPID; command sleep 60 & wait'
-    program = program.replace("command sleep", "/bin/sleep")
-    ended = cluster.run(slurm_script(DIVISION, cluster.command(program), Resources()))
+@pytest.mark.parametrize(
+    ("state", "calls"),
+    [
+        ("RUNNING", ["sleep 1", "scontrol requeue 7_1", "sleep 60"]),
+        ("COMPLETING", ["sleep 1"]),  # the user has cancelled it
+        ("CANCELLED", ["sleep 1"]),
+    ],
+)
+def test_the_signal_of_the_time_limit(cluster: Cluster, state: str, calls: list[str]) -> None:
+    # SLURM signals the shell alone, here the parent of the program, which takes a while to end. The
+    # program must not get SIGTERM: those of a cancelled job have had it from SLURM.
+    program = """/bin/sleep 60 & other=$!
+    trap "kill $other; exit 1" TERM; trap "kill $other; /bin/sleep 0.2; exit 143" USR1
+    kill -TERM $PPID; wait"""
+    ended = cluster.run(
+        slurm_script(DIVISION, cluster.command(program), Resources()), JOB_STATE=state
+    )
     assert ended.returncode == 143
-    assert cluster.called() == ["scontrol requeue 7_1", "sleep 60"]
+    assert cluster.called() == calls
+
+
+def test_a_program_that_had_not_begun_when_the_time_was_over(cluster: Cluster) -> None:
+    script = slurm_script(DIVISION, cluster.command("kill -TERM $PPID; exec /bin/sleep 60"),
+                          Resources())  # fmt: skip
+    assert cluster.run(script).returncode == 143
+    assert '"exit_code": 143' in (cluster.folder / "cxrsync-7/p10.jsonl").read_text()
 
 
 def test_the_tasks_and_their_words(cluster: Cluster) -> None:
@@ -97,22 +130,48 @@ def test_the_tasks_and_their_words(cluster: Cluster) -> None:
     assert given[-1] == str(cluster.folder / "cxrsync-7/p11.jsonl")
 
 
-def test_the_first_task_submits_the_last_job(cluster: Cluster) -> None:
-    script = slurm_script(DIVISION, cluster.command("exit 0"), Resources(time="1:00"))
-    cluster.run(script, task=0)
-    [called] = cluster.called()
-    assert called.startswith("sbatch --dependency=afterany:7 --job-name=cxrsync-gather --time=1:00")
+def test_the_first_task_to_begin_submits_the_last_job(cluster: Cluster) -> None:
+    directives = ("--constraint='ib|eth'", "--dependency=afterok:5")
+    resources = Resources("1:00", 2, "3G", directives)
+    script = slurm_script(DIVISION, cluster.command("exit 0"), resources)
+    # A node may fail before the first of them begins.
+    cluster.run(script, task=2, SLURM_RESTART_COUNT="1")
+    [called] = cluster.submitted()
+    assert called == (
+        "sbatch --constraint=ib|eth --dependency=afterok:5 --job-name=cxrsync-gather "
+        "--dependency=afterany:7 --time=1:00 --mem=3G --cpus-per-task=2 "
+        f"--chdir={cluster.folder} --output={cluster.folder}/cxrsync-7/gather.log "
+        f"--open-mode=append {cluster.folder}/cxrsync-7/gather.sh {cluster.folder}/cxrsync-7"
+    )
     gather = (cluster.folder / "cxrsync-7/gather.sh").read_text()
     program = shlex.quote(str(cluster.folder / "program"))
     assert f'{program} slurm gather "$1" root p10 p11; code=$?' in gather
     assert f"{program} verify --jpg; verified=$?" in gather
-    cluster.run(script, task=0, SLURM_RESTART_COUNT="1")
-    assert len(cluster.called()) == 1
+    cluster.run(script, task=0)
+    assert len(cluster.submitted()) == 1
 
 
-def test_a_value_that_no_directive_can_hold(cluster: Cluster) -> None:
-    with pytest.raises(UsageError, match="line break"):
-        slurm_script(DIVISION, cluster.command(""), Resources(directives=("--account=a\nb",)))
+@pytest.mark.parametrize(
+    ("directive", "said"),
+    [
+        ("--account=a\nb", "line break"),
+        ("--comment='a", "not an option of sbatch"),
+        ("", "not an option of sbatch"),
+        ("account=a", "not an option of sbatch"),
+        ("--array=1-3", "says that itself"),
+        ("-D /tmp", "says that itself"),
+    ],
+)
+def test_what_no_directive_can_be(cluster: Cluster, directive: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        slurm_script(DIVISION, cluster.command(""), Resources(directives=(directive,)))
+
+
+@pytest.mark.parametrize("name", ["50%j", "back\\slash", "line\nbreak"])
+def test_a_folder_that_slurm_cannot_be_told(cluster: Cluster, name: str) -> None:
+    command = replace(cluster.command(""), folder=cluster.folder / name)
+    with pytest.raises(UsageError, match="SLURM cannot"):
+        slurm_script(DIVISION, command, Resources())
 
 
 @pytest.mark.parametrize("text", ["10", "10:00", "1:00:00", "0-1", "1-12:30", "1-00:00:00", " 60 "])

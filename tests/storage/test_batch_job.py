@@ -24,6 +24,14 @@ MINE = "slurm:c.9/0"
             {"SLURM_JOB_ID": "7", "SLURM_CLUSTER_NAME": "c", "SLURM_RESTART_COUNT": "2"},
             "slurm:c.7/2",
         ),
+        (
+            {
+                "SLURM_JOB_ID": "7",
+                "SLURM_CLUSTER_NAME": "c",
+                "SLURM_WORKING_CLUSTER": "c:10.0.0.1:6817:9728:109",
+            },
+            "slurm:c@849a8c24.7/0",
+        ),
         ({"SLURM_JOB_ID": "7; rm"}, ""),
         ({"SLURM_JOB_ID": "7", "SLURM_CLUSTER_NAME": "a/b"}, ""),
         ({"CXRSYNC_JOB": "dask:run-p10/3", "SLURM_JOB_ID": "7"}, "dask:run-p10/3"),
@@ -43,6 +51,18 @@ def test_this_job(variables: dict[str, str], job: str) -> None:
         ("slurm:c.7/0", "JobId=7 JobState=NODE_FAIL Restarts=0", True),
         ("slurm:c.7/0", "JobId=7 JobState=PENDING Reason=BeginTime Restarts=0", True),
         ("slurm:c.7/0", "", True),  # SLURM has forgotten it
+        # The number of an array is that of one of its tasks: SLURM tells of each.
+        (
+            "slurm:c.7/0",
+            "JobId=8 JobState=FAILED Restarts=0\nJobId=7 JobState=RUNNING Restarts=0",
+            False,
+        ),
+        (
+            "slurm:c.7/0",
+            "JobId=8 JobState=RUNNING Restarts=0\nJobId=7 JobState=FAILED Restarts=0",
+            True,
+        ),
+        ("slurm:c.7/0", "JobId=8 JobState=RUNNING Restarts=0", True),
         ("slurm:c.7/0", None, False),  # SLURM does not answer
         ("slurm:c.7/0", "odd", False),
         ("slurm:other.7/0", "", False),
@@ -71,7 +91,8 @@ def test_the_lock_of_a_job_that_has_ended_is_taken_at_once(
 
     def ask(number: str) -> str:
         asked.append(number)
-        return "JobState=RUNNING Restarts=0" if len(asked) == 1 else "JobState=TIMEOUT Restarts=0"
+        state = "RUNNING" if len(asked) == 1 else "TIMEOUT"
+        return f"JobId={number} JobState={state} Restarts=0"
 
     monkeypatch.setattr(lock_module, "ask_slurm", ask)
     theirs = Lock(tmp_path, owner=elsewhere("slurm:c.7/0"))
