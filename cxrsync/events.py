@@ -43,6 +43,8 @@ class Planned:
     ``to_fetch`` an older version on this disk has. ``blocked``: files whose final name cannot be
     used. ``due``: a hash of the path of each selected file that is not present: each of them must
     get one outcome. ``prefix``: what outcomes have before the path if it is of another dataset.
+    ``to_copy``: verified files of which a smaller copy is to be made. ``derived``: files that their
+    copies replaced before, ``derived_bytes`` their size, and ``copy_bytes`` that of the copies.
     """
 
     selected: int
@@ -56,6 +58,10 @@ class Planned:
     blocked: int = 0
     due: Sequence[int] = field(default=(), repr=False)
     prefix: str = ""
+    to_copy: int = 0
+    derived: int = 0
+    derived_bytes: int = 0
+    copy_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +241,10 @@ class RunSummary:
     carried. ``copied``: those of the fetched files that came from a file or archive on this disk.
     ``resumed``: continued from a partial; its bytes were not fetched again. ``adopted``: were there
     and have been verified. ``mismatched``: the source's copy does not have the published digest.
-    ``acknowledged``: the same, but the user has accepted it. ``deleted``: left the manifest, and
-    were moved to the trash; they are not selected. ``selection``: in words.
+    ``acknowledged``: the same, but the user has accepted it. ``derived``: images whose smaller copy
+    this run made, or whose copy replaced them before; its bytes are those of the copies. An image
+    that was fetched for its copy counts here, and not in the files of ``fetched``. ``deleted``:
+    left the manifest, and were moved to the trash; they are not selected. ``selection``: in words.
     ``limited``: a limit of the user's left files out. ``samples``: seconds since the beginning
     and bytes received so far; only the log in the tree has them. ``run``: the name of that log
     without .json, empty if there is none. ``sources``: the fetched files by where they came from,
@@ -270,11 +278,12 @@ class RunSummary:
     samples: tuple[tuple[float, int], ...] = field(default=(), repr=False)
     sources: tuple[tuple[str, Totals], ...] = ()
     reports_root: str = ""
+    derived: Totals = Totals()
 
     def as_json(self) -> dict[str, object]:
         """The summary as users' scripts read it. Its keys never change."""
         names: tuple[str, ...] = ("selected", "present", "fetched", "copied", "resumed")
-        names += ("adopted", "failed", "mismatched", "acknowledged", "deleted")
+        names += ("adopted", "failed", "mismatched", "acknowledged", "deleted", "derived")
         return {
             "dataset": self.dataset,
             "version": self.version,

@@ -41,3 +41,9 @@ def duration(seconds: float) -> str:
 def files(count: int) -> str:
     """``1 file``, ``2,500 files``."""
     return f"{count:,} file" if count == 1 else f"{count:,} files"
+
+
+def as_copies(count: int, which: str = "") -> str:
+    """``1 file is here as a smaller copy``, ``5 files are here as smaller copies``."""
+    how = "is here as a smaller copy" if count == 1 else "are here as smaller copies"
+    return f"{files(count)}{which} {how}"

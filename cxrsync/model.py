@@ -79,11 +79,21 @@ class NameRules(NamedTuple):
     forms: bool = False
 
 
+class CopyRecord(NamedTuple):
+    """What the state says about the smaller copy that is there instead of a file: the pixels of its
+    shorter side, the digest and the size of the copy."""
+
+    pixels: int
+    sha256: str
+    size: int
+
+
 class FileRecord(NamedTuple):
     """What the state says about a file that was verified under its final name.
 
     ``source`` and ``validator`` say where it came from; both are empty for an adopted file.
-    ``verified_at`` is a POSIX time in seconds.
+    ``verified_at`` is a POSIX time in seconds. ``copy``: the file was replaced by a smaller copy
+    after it was verified, and removed; if it is there all the same, the record proves it.
     """
 
     path: str
@@ -93,6 +103,7 @@ class FileRecord(NamedTuple):
     source: str
     validator: str
     verified_at: float
+    copy: CopyRecord | None = None
 
 
 class DigestMismatch(NamedTuple):
@@ -159,6 +170,7 @@ class Result(Enum):
     FAILED = "failed"
     CONTRADICTED = "contradicted"
     ACKNOWLEDGED = "acknowledged"
+    DERIVED = "derived"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +180,7 @@ class Outcome:
     ``size``: the size of the file. ``resumed``: how many of its bytes a partial already had.
     ``reason``: why it failed. ``source``: where its bytes came from, if they were fetched.
     ``open_to_others``: an adopted file that other users can read; cxrsync does not change its
-    permissions.
+    permissions. ``copy_size``: of the smaller copy that was made of it.
     """
 
     path: str
@@ -178,3 +190,4 @@ class Outcome:
     reason: str = ""
     open_to_others: bool = False
     source: str = ""
+    copy_size: int = 0

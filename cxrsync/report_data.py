@@ -73,6 +73,7 @@ class RunData:
 
     ``samples``: seconds since its beginning, and bytes received so far. ``problems``: what is
     known of the files that failed, which may be less than ``failed`` and ``mismatched``.
+    ``derived``: images whose smaller copy was made, or stands for them.
     ``scrubbed``, ``scrubbed_bytes``: what was hashed again and right; ``rotten``: how many files
     had lost their right bytes.
     """
@@ -96,11 +97,12 @@ class RunData:
     scrubbed: int = 0
     scrubbed_bytes: int = 0
     rotten: int = 0
+    derived: int = 0
 
     @property
     def verified(self) -> int:
         """How many of the selected files were verified when the run ended."""
-        return self.present + self.fetched + self.adopted
+        return self.present + self.fetched + self.adopted + self.derived
 
     @property
     def ended(self) -> float:

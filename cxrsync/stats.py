@@ -1,8 +1,8 @@
 """The counts of a run, from its events, and the check that every selected file has one outcome.
 
-Every selected file is present, or gets exactly one outcome. A file without an outcome is a bug of
-cxrsync, and worse than a reported failure: the file may be missing or wrong in a tree that is
-called complete.
+Every selected file is present, or replaced by a smaller copy, or gets exactly one outcome. A file
+without an outcome is a bug of cxrsync, and worse than a reported failure: the file may be missing
+or wrong in a tree that is called complete.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Books:
         """Note that each file of ``plan`` that is not present is due one outcome."""
         self._accounts.append(Account(plan.prefix, plan.due))
         self._selected += plan.selected
-        left = plan.selected - plan.present - len(plan.due)
+        left = plan.selected - plan.present - plan.derived - len(plan.due)
         self._unplanned += max(0, left)
         self._surplus += max(0, -left)
 
@@ -200,6 +200,9 @@ class RunStats:
         self.samples = ByteSamples()
         self.resumed = Totals()
         self.deleted = Totals()
+        # Replaced before this run; the bytes are those of the originals, and of the copies.
+        self.replaced = Totals()
+        self.copy_bytes = 0
         self.files: Counter[Result] = Counter()
         self.bytes: Counter[Result] = Counter()
         self.sources: dict[str, Totals] = {}
@@ -228,6 +231,8 @@ class RunStats:
         elif isinstance(event, Planned):
             self.selected += event.selected
             self.present = _plus(self.present, event.present, event.present_bytes)
+            self.replaced = _plus(self.replaced, event.derived, event.derived_bytes)
+            self.copy_bytes += event.copy_bytes
             self.books.open(event)
             known = self._refused.get(event.prefix)
             if known is None or known.refused_lines < event.refused_lines:
@@ -244,6 +249,7 @@ class RunStats:
     def _add(self, outcome: Outcome) -> None:
         self.files[outcome.result] += 1
         self.bytes[outcome.result] += outcome.size
+        self.copy_bytes += outcome.copy_size
         self.open_to_others += outcome.open_to_others
         if outcome.source:
             so_far = self.sources.get(outcome.source, Totals())
@@ -256,15 +262,14 @@ class RunStats:
     def summary(self, *, requests: int, exit_code: int, error: str = "") -> RunSummary:
         """The counts so far, as the summary of the run."""
         started = self.started or Started("", "", "", "", 0)
-        verified = (Result.FETCHED, Result.COPIED, Result.ADOPTED)
+        verified = (Result.FETCHED, Result.COPIED, Result.ADOPTED, Result.DERIVED)
+        known = self.present.bytes + self.replaced.bytes
         return RunSummary(
             dataset=started.dataset,
             version=started.version,
             root=started.root,
             selection=started.selection,
-            selected=Totals(
-                self.selected, self.present.bytes + sum(self.bytes[result] for result in verified)
-            ),
+            selected=Totals(self.selected, known + sum(self.bytes[result] for result in verified)),
             present=self.present,
             fetched=Totals(
                 self.files[Result.FETCHED] + self.files[Result.COPIED], max(0, self.received)
@@ -286,6 +291,7 @@ class RunStats:
             samples=self.samples.samples(),
             sources=tuple(self.sources.items()) if len(self.sources) > 1 else (),
             reports_root=self.reports_root,
+            derived=Totals(self.replaced.files + self.files[Result.DERIVED], self.copy_bytes),
         )
 
 

@@ -219,14 +219,15 @@ class Status:
     def complete(self) -> bool:
         """Whether every selected file is here and verified."""
         total = self.total
-        return total.verified == total.selected > 0
+        return total.verified + total.derived == total.selected > 0
 
     def __repr__(self) -> str:
         total = self.total
+        derived = f", {total.derived:,} derived" if total.derived else ""
         return safe(
             f"<Status of {self.dataset} {self.version} ({self.selection}): {total.verified:,} of "
             f"{humanize.files(total.selected)} verified, {total.unverified:,} unverified, "
-            f"{total.missing:,} missing; {humanize.size(total.verified_bytes)}>"
+            f"{total.missing:,} missing{derived}; {humanize.size(total.verified_bytes)}>"
         )
 
     def _repr_html_(self) -> str:

@@ -86,7 +86,10 @@ def next_command(found: TreeStatus) -> str:
 
 
 def _remarks(found: TreeStatus) -> Iterator[str]:
-    proofs = found.total.proofs
+    proofs, total = found.total.proofs, found.total
+    if total.derived:
+        text = humanize.as_copies(total.derived, " of the total")
+        yield f"{text} ({humanize.size(total.derived_bytes)}), made of the verified originals"
     if proofs.oldest is not None:
         yield (
             f"the oldest proof is {humanize.duration(proofs.oldest)} old; "
@@ -120,7 +123,7 @@ def run_in_words(run: Mapping[str, Any]) -> str:
         if not scrub[1]:
             return f"a scrub is preparing ({where})"
         return f"a scrub is running ({where}): {scrub[0]:,} of {scrub[1]:,} due files are hashed"
-    done = files["present"] + files["fetched"] + files["adopted"]
+    done = files["present"] + files["fetched"] + files["adopted"] + files.get("derived", 0)
     doing = _doing(run)
     if not files["selected"] or run.get("preparing") is True:
         return f"a pull is preparing ({where})" + (f": {doing}" if doing else "")

@@ -31,6 +31,9 @@ def verification_lines(
         + f", {found.missing:,} missing, {found.selected:,} in total"
         + (f"; {found.extra:,} extra" if found.extra else "")
     ]
+    if found.derived:
+        text = humanize.as_copies(found.derived, " of the total")
+        lines.append(f"{text} ({humanize.size(found.derived_bytes)}), with the bytes as recorded")
     if found.acknowledged:
         lines.append(f"{humanize.files(found.acknowledged)} missing, as acknowledged")
     if found.index_pages:

@@ -171,6 +171,9 @@ class Job:
     must_exist: the tree is there already, so that a run creates none; a mirror says so of its jobs.
     partitions: of what is selected, only the files in these partitions; empty: in all. A job is
     divided among machines by it; the selection, and what the states record of it, stay the same.
+    resize: make copies of the images whose shorter side has so many pixels.
+    drop_originals: the copies replace their originals.
+    keep_replaced: files that copies have replaced stay so, also where the job does not resize.
     """
 
     dataset: str
@@ -194,6 +197,9 @@ class Job:
     permissions: Permissions | None = None
     must_exist: bool = False
     partitions: frozenset[str] = frozenset()
+    resize: int | None = None
+    drop_originals: bool = False
+    keep_replaced: bool = False
 
     @property
     def named_version(self) -> str | None:
@@ -220,6 +226,7 @@ def is_loopback(host: str | None) -> bool:
 
 def unattended(job: Job) -> Job:
     """Return the job with the limits of a run that nobody watches, where it sets none itself."""
+    job = replace(job, keep_replaced=True)
     if job.refresh.max_refetch is not None:
         return job
     return replace(job, refresh=replace(job.refresh, max_refetch=UNATTENDED_MAX_REFETCH))

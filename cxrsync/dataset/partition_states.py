@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from cxrsync.config.selection import Selection
 from cxrsync.errors import UsageError
+from cxrsync.model import FileRecord
 from cxrsync.storage.state_db import State
 from cxrsync.storage.state_snapshot import STATE_NAME
 from cxrsync.storage.tree import Tree
@@ -43,6 +45,15 @@ def known_mismatches(tree: Tree) -> frozenset[tuple[str, str]]:
             with state:
                 found.update((each.path, each.observed) for each in state.mismatches())
     return frozenset(found)
+
+
+def records_of_copies(tree: Tree, name: str) -> Iterator[FileRecord]:
+    """Yield the records of those files of a partition that smaller copies have replaced."""
+    state = State.read(tree.partition(name))
+    if state is not None:
+        with state:
+            if state.may_have_copies:
+                yield from (record for record in state.records() if record.copy is not None)
 
 
 def partition_names(tree: Tree) -> list[str]:

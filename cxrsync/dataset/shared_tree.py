@@ -281,7 +281,8 @@ def _recorded(tree: Tree) -> Iterator[str]:
         if state is not None:
             with state:
                 for record in state.records():
-                    yield record.path
+                    if record.copy is None:
+                        yield record.path
 
 
 def closed_folders(root: Path, permissions: Permissions, gid: int) -> list[Path]:

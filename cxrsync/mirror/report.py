@@ -28,7 +28,8 @@ GOOD_CODES = frozenset({ExitCode.COMPLETE, ExitCode.LIMIT})
 class FileCounts:
     """Numbers of files at the end of a run, by state.
 
-    ``verified`` and ``missing`` are of the whole selection; the others count what this run did.
+    ``verified`` and ``missing`` are of the whole selection; the others count what this run did. A
+    file that a smaller copy has replaced counts as verified.
     ``deleted``: left the manifest, and were moved to the trash.
     """
 
@@ -152,6 +153,7 @@ def _job_report(result: JobResult, job: Job, now: float) -> JobReport:
     if summary is None:
         return report
     verified = summary.present.files + summary.fetched.files + summary.adopted.files
+    verified += summary.derived.files
     mismatched = summary.mismatched.files + summary.acknowledged.files
     lost = summary.failed.files + mismatched
     return replace(

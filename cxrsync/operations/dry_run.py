@@ -11,6 +11,7 @@ from cxrsync import humanize
 from cxrsync.cancellation import CancelToken
 from cxrsync.catalog.load import load_stores
 from cxrsync.config.job import Job
+from cxrsync.dataset.copies import copy_finder
 from cxrsync.dataset.partition_states import partition_names
 from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.run_context import RunContext
@@ -31,8 +32,9 @@ from cxrsync.plan.capacity import (
     shortage_of,
     usable_space,
 )
+from cxrsync.plan.copies import order_of, remarks
 from cxrsync.plan.forecast import Forecast
-from cxrsync.plan.planner import Plan, make_plan
+from cxrsync.plan.planner import Copies, Plan, make_plan
 from cxrsync.plan.refetch import check_refetch
 from cxrsync.plan.reusable_files import find_reusable
 from cxrsync.sources.base import Source
@@ -121,9 +123,11 @@ def _make_plan(run: RunContext, selected: ResolvedSelection) -> Plan:
         for name in selected.partitions:
             state = State.read(tree.partition(name))
             records[name] = iter(()) if state is None else stack.enter_context(state).records()
-        plan = make_plan(
-            selected.manifest, selected.is_wanted, records, tree, run.target.dataset.kind_of
-        )
+        copies = Copies(order_of(run.job), copy_finder(run.target))
+        kind_of = run.target.dataset.kind_of
+        plan = make_plan(selected.manifest, selected.is_wanted, records, tree, kind_of, copies)
+    for text in remarks(copies.order, plan.replaced.returning, plan.replaced.kept.files):
+        run.emit(Notice(text))
     return _without_absent(find_reusable(run, plan))
 
 

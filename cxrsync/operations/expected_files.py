@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 
 from cxrsync.config.job import Job
 from cxrsync.config.selection import Selection
+from cxrsync.dataset.copies import copy_finder
 from cxrsync.dataset.local_manifest import open_local
 from cxrsync.dataset.metadata_tables import Tables, lookup_subjects
-from cxrsync.dataset.partition_states import pulled_selections
+from cxrsync.dataset.partition_states import pulled_selections, records_of_copies
 from cxrsync.dataset.resolve_selection import ResolvedSelection, resolve_selection
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import destination
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.key_ranges import key_ranges_for, needs_lookup
-from cxrsync.model import MANIFEST_NAME, FileRecord
+from cxrsync.model import MANIFEST_NAME
 from cxrsync.plan.survey import Surveyed, survey
 
 
@@ -46,11 +47,12 @@ class Expectation:
         return self.selected.manifest
 
     def without_records(self) -> Iterator[Surveyed]:
-        """Yield every expected entry with its file on the disk, without any records of states."""
-        none: dict[str, Iterator[FileRecord]] = {
-            name: iter(()) for name in self.manifest.partitions
-        }
-        return survey(self.manifest, self.selected.is_wanted, none, self.target.tree)
+        """Yield every expected entry with its file on the disk, without any records of states but
+        those of files that smaller copies have replaced."""
+        tree = self.target.tree
+        copies = {name: records_of_copies(tree, name) for name in self.manifest.partitions}
+        is_wanted, has_copy = self.selected.is_wanted, copy_finder(self.target)
+        return survey(self.manifest, is_wanted, copies, tree, has_copy)
 
 
 @contextmanager

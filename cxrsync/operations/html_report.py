@@ -187,7 +187,7 @@ def _partition(
     return PartitionData(
         name=name,
         selected=counts.selected,
-        verified=counts.verified,
+        verified=counts.verified + counts.derived,
         unverified=counts.unverified,
         missing=counts.missing,
         verified_bytes=counts.verified_bytes,
@@ -202,5 +202,5 @@ def _partition(
 
 def _working(raw: dict[str, Any]) -> WorkingRun:
     files = raw["files"]
-    verified = files["present"] + files["fetched"] + files["adopted"]
+    verified = files["present"] + files["fetched"] + files["adopted"] + files.get("derived", 0)
     return WorkingRun(verified, files["selected"])

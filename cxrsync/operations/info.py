@@ -132,7 +132,8 @@ def _tree_here(root: Path, dataset: str) -> TreeHere:
             if state is not None:
                 with state:
                     for record in state.records():
-                        files, size = files + 1, size + record.size
+                        if record.copy is None:
+                            files, size = files + 1, size + record.size
     except CxrsyncError:  # `status` and `verify` say what is wrong with it
         return TreeHere(version, root)
     return TreeHere(version, root, files, size)

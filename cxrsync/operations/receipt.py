@@ -14,12 +14,13 @@ from typing import Any, Self
 
 from cxrsync import __version__, humanize
 from cxrsync.config.selection import Selection
+from cxrsync.dataset.copies import copy_finder
 from cxrsync.errors import UsageError
 from cxrsync.manifest.path_ids import parse_image_path
 from cxrsync.model import MANIFEST_NAME, FileStat, Kind, is_digest, is_time
 from cxrsync.operations.expected_files import Expectation
 from cxrsync.operations.index_formats import iso_time
-from cxrsync.plan.survey import FileStatus, Surveyed, file_status, survey
+from cxrsync.plan.survey import FileStatus, Surveyed, survey
 from cxrsync.sanitize import without_ids
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.state_db import State
@@ -36,6 +37,7 @@ class Receipt:
     selection: in words. selections: the same for programs; None if it names ids.
     list_sha256: of the list of the files as ``cxrsync ls --format sha256sum`` prints it.
     files: how many there are; by kind in ``kinds``. bytes: of those that are here.
+    copies: how many verified files smaller copies have replaced, by the pixels of the shorter side.
     verified: how many are proven. oldest_proof, newest_proof: of these, in ISO 8601.
     """
 
@@ -56,13 +58,14 @@ class Receipt:
     oldest_proof: str | None
     newest_proof: str | None
     kinds: dict[str, int] = field(default_factory=dict)
+    copies: dict[str, int] = field(default_factory=dict)
     cxrsync: str = __version__
     format: int = FORMAT
 
     @property
     def is_proven(self) -> bool:
-        """Whether every file is here and was verified."""
-        return self.verified == self.files
+        """Whether every file is here, or its smaller copy, and was verified."""
+        return self.verified + sum(self.copies.values()) == self.files
 
     def as_json(self) -> dict[str, Any]:
         """Return the receipt under the keys of the JSON output."""
@@ -72,8 +75,9 @@ class Receipt:
     def from_json(cls, raw: object) -> Self:
         """Return the receipt that :meth:`as_json` returned. Raises ValueError."""
         names = {each.name for each in fields(cls)}
-        if not isinstance(raw, Mapping) or not names <= raw.keys():
+        if not isinstance(raw, Mapping) or not names <= {"copies", *raw.keys()}:
             raise ValueError("not a receipt")
+        raw = {"copies": {}, **raw}  # version 0.3 had none
         texts = ("dataset", "version", "list_sha256", "selection")
         selections = raw["selections"]
         is_valid = (
@@ -129,6 +133,7 @@ def make_receipt(expected: Expectation) -> Receipt:
         oldest_proof=iso_time(min(counts.proofs, default=None)),
         newest_proof=iso_time(max(counts.proofs, default=None)),
         kinds=dict(sorted(counts.kinds.items())),
+        copies={str(pixels): count for pixels, count in sorted(counts.copies.items())},
     )
 
 
@@ -138,8 +143,10 @@ def _surveyed(expected: Expectation, stack: ExitStack) -> Iterator[Surveyed]:
     for name in selected.partitions:
         state = State.read(tree.partition(name))
         records[name] = iter(()) if state is None else stack.enter_context(state).records()
-    for surveyed in survey(expected.manifest, selected.is_wanted, records, tree):
-        if isinstance(surveyed.found, FileStat) or not expected.only_present:
+    has_copy = copy_finder(expected.target)
+    for surveyed in survey(expected.manifest, selected.is_wanted, records, tree, has_copy):
+        is_here = isinstance(surveyed.found, FileStat) or surveyed.status is FileStatus.DERIVED
+        if is_here or not expected.only_present:
             yield surveyed
 
 
@@ -150,6 +157,7 @@ class _Counts:
         self.digest = hashlib.sha256()
         self.files = self.studies = self.subjects = self.bytes = self.verified = 0
         self.kinds: dict[str, int] = {}
+        self.copies: dict[int, int] = {}
         self.proofs: set[float] = set()
         self._study = self._subject = ""
 
@@ -163,10 +171,15 @@ class _Counts:
             self.studies += ids.study != self._study
             self.subjects += ids.subject != self._subject
             self._study, self._subject = ids.study, ids.subject
+        if record is not None and record.copy and surveyed.status is FileStatus.DERIVED:
+            pixels = record.copy.pixels
+            self.copies[pixels] = self.copies.get(pixels, 0) + 1
+            if is_time(record.verified_at):
+                self._remember(record.verified_at)
         if not isinstance(found, FileStat):
             return
         self.bytes += found.size
-        if record is not None and file_status(entry, record, found) is FileStatus.PRESENT:
+        if record is not None and surveyed.status is FileStatus.PRESENT:
             self.verified += 1
             if is_time(record.verified_at):
                 self._remember(record.verified_at)
@@ -227,6 +240,11 @@ def as_paragraph(receipt: Receipt) -> str:
         parts.append(
             f"{receipt.verified:,} of these files were verified against their published SHA-256 "
             f"with cxrsync {receipt.cxrsync}."
+        )
+    for pixels, count in receipt.copies.items():
+        parts.append(
+            f"{count:,} of them were used as JPEG copies whose shorter side has {pixels} pixels, "
+            "made of the verified originals."
         )
     parts.append(f"The list of the files has the SHA-256 {receipt.list_sha256}")
     if receipt.manifest_sha256 is not None:

@@ -31,6 +31,7 @@ def repair_job(job: Job, expected: Expectation) -> Job:
         dest=expected.target.tree.root,
         selection=first,
         also=tuple(others),
+        keep_replaced=True,
     )
 
 

@@ -77,6 +77,7 @@ def parse_run(began: float, raw: dict[str, Any]) -> RunData:
         present=_count(files["present"]),
         fetched=_count(files["fetched"]),
         adopted=_count(files["adopted"]),
+        derived=_count(files.get("derived", 0)),  # not in version 0.3
         failed=_count(files["failed"]),
         mismatched=_count(files["mismatched"]),
         fetched_bytes=_count(raw["bytes"]["fetched"]),

@@ -230,7 +230,9 @@ class _Survey:
         )
         recorded = _merged(records)
         for (offset, entry), record in left_join(wanted, recorded, lambda it: it[1].path, _PATH):
-            if record is not None and record.sha256 == entry.sha256:
+            # What a smaller copy has replaced is not here to be hashed.
+            is_here = record is not None and record.copy is None
+            if record is not None and is_here and record.sha256 == entry.sha256:
                 self.proofs.add(record.size, _time_of(record))
                 self._offsets.append(offset)
                 self._partitions.append(index_of[partition_of(record.path)])

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from time import time
 
 from cxrsync.clock import Clock
+from cxrsync.dataset.copies import copy_finder
 from cxrsync.dataset.partition_states import partition_names
 from cxrsync.model import FileStat, partition_of
 from cxrsync.operations.expected_files import Expectation
 from cxrsync.operations.proof_ages import ProofAges
-from cxrsync.plan.survey import FileStatus, Surveyed, file_status, survey
+from cxrsync.plan.survey import FileStatus, Surveyed, survey
 from cxrsync.storage.partial_readers import count_partials
 from cxrsync.storage.state_db import State
 
@@ -23,7 +24,8 @@ class PartitionStatus:
 
     ``snapshot_age``: the age in seconds of the snapshot that was read, None if there is none.
     ``snapshot_behind``: whether a run, active or killed, has newer records in its working copy.
-    ``proofs``: how long ago the verified files were hashed.
+    ``proofs``: how long ago the verified files were hashed. ``derived``: files that smaller copies
+    have replaced; ``derived_bytes``: of the copies.
     """
 
     selected: int = 0
@@ -35,6 +37,8 @@ class PartitionStatus:
     snapshot_age: float | None = None
     snapshot_behind: bool = False
     proofs: ProofAges = field(default_factory=ProofAges)
+    derived: int = 0
+    derived_bytes: int = 0
 
     def add(self, other: PartitionStatus) -> None:
         """Add the files and bytes of another partition."""
@@ -45,6 +49,8 @@ class PartitionStatus:
         self.verified_bytes += other.verified_bytes
         self.partial_bytes += other.partial_bytes
         self.proofs.add(other.proofs)
+        self.derived += other.derived
+        self.derived_bytes += other.derived_bytes
 
     def as_json(self) -> dict[str, object]:
         """Return the status under the keys of the JSON output."""
@@ -58,6 +64,8 @@ class PartitionStatus:
             "snapshot_age": self.snapshot_age,
             "snapshot_behind": self.snapshot_behind,
             "proofs": self.proofs.as_json(),
+            "derived": self.derived,
+            "derived_bytes": self.derived_bytes,
         }
 
 
@@ -91,14 +99,20 @@ def status(
             name: states[name].records() if name in states else iter(())
             for name in expected.manifest.partitions
         }
-        for surveyed in survey(expected.manifest, expected.selected.is_wanted, records, tree):
+        has_copy = copy_finder(expected.target)
+        is_wanted = expected.selected.is_wanted
+        for surveyed in survey(expected.manifest, is_wanted, records, tree, has_copy):
             _offset, entry, record, found = surveyed
             stat = found if isinstance(found, FileStat) else None
-            if stat is None and expected.only_present:
+            decision = surveyed.status
+            if stat is None and expected.only_present and decision is not FileStatus.DERIVED:
                 continue
             partition = statuses.setdefault(partition_of(entry.path), PartitionStatus())
             partition.selected += 1
-            decision = file_status(entry, record, stat)
+            if decision is FileStatus.DERIVED and record is not None and record.copy is not None:
+                partition.derived += 1
+                partition.derived_bytes += record.copy.size
+                continue
             if decision is FileStatus.PRESENT and stat is not None and record is not None:
                 partition.verified += 1
                 partition.verified_bytes += stat.size

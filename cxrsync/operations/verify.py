@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
+from cxrsync.dataset.copies import copies_root
 from cxrsync.dataset.partition_states import known_mismatches
 from cxrsync.errors import DiskError, ExitCode
 from cxrsync.events import Checked, EventSink, Finding, Notice, Planned
 from cxrsync.manifest.key_ranges import is_in_key_ranges
-from cxrsync.model import MANIFEST_NAME, Entry, FileStat, partition_of
+from cxrsync.model import MANIFEST_NAME, CopyRecord, Entry, FileStat, partition_of
 from cxrsync.operations.exit_status import Ending, exit_status
 from cxrsync.operations.expected_files import Expectation
 from cxrsync.progress_events import Activity, Expected, Phase
@@ -33,7 +34,8 @@ class Verification:
 
     ``acknowledged``: missing files whose mismatch the user has acknowledged. ``extra``: files that
     the manifest does not list; ``unselected``: those that it lists, and that are not expected.
-    ``unpacked``: tables that --gunzip-tables has unpacked.
+    ``unpacked``: tables that --gunzip-tables has unpacked. ``derived``: files that smaller copies
+    have replaced, whose copies are right; ``derived_bytes``: of the copies.
     ``index_pages``: the pages that wget leaves in the tree; they are harmless.
     """
 
@@ -50,6 +52,8 @@ class Verification:
     unselected: int = 0
     index_pages: int = 0
     refused_lines: int = 0
+    derived: int = 0
+    derived_bytes: int = 0
 
     @property
     def exit_code(self) -> ExitCode:
@@ -79,8 +83,9 @@ class Verification:
                 "unpacked": self.unpacked,
                 "index_pages": self.index_pages,
                 "refused": self.refused_lines,
+                "derived": self.derived,
             },
-            "bytes": {"good": self.good_bytes},
+            "bytes": {"good": self.good_bytes, "derived": self.derived_bytes},
             "exit_code": int(self.exit_code),
         }
 
@@ -113,6 +118,9 @@ async def verify(
         if isinstance(surveyed.found, FileStat):
             present += 1
             size += surveyed.found.size
+        elif surveyed.record is not None and surveyed.record.copy is not None:
+            present += 1
+            size += surveyed.record.copy.size
     emit(Phase(Activity.VERIFYING, expected.target.name))
     emit(Expected(size))
     emit(Planned(present, 0, 0, 0, present, refused_lines=manifest.refused_lines))
@@ -138,6 +146,15 @@ async def verify(
     return result
 
 
+@dataclass(frozen=True, slots=True)
+class _FileToHash:
+    """A file that is there; or ``copy``, which has replaced it."""
+
+    entry: Entry
+    size: int
+    copy: CopyRecord | None = None
+
+
 class _Verifier:
     """Check one file after the other. ``disk_error``: an error of the whole disk, which ends the
     verification."""
@@ -150,13 +167,16 @@ class _Verifier:
         self._emit = emit
         self._expected_missing = expected_missing
 
-    def present_files(self) -> Iterator[tuple[Entry, FileStat]]:
-        """Yield the files that are there; record the result of the others."""
-        for _offset, entry, _record, found in self._expected.without_records():
+    def present_files(self) -> Iterator[_FileToHash]:
+        """Yield the files that are there, or their smaller copies; record the result of the
+        others."""
+        for _offset, entry, record, found in self._expected.without_records():
             if self.disk_error is not None:
                 return
             if isinstance(found, FileStat):
-                yield entry, found
+                yield _FileToHash(entry, found.size)
+            elif found is None and record is not None and record.copy is not None:
+                yield _FileToHash(entry, record.copy.size, record.copy)
             elif isinstance(found, OSError):
                 self._record_read_error(entry.path, found)
             elif entry.path in self._expected_missing:
@@ -165,24 +185,31 @@ class _Verifier:
             else:
                 self._record_missing(entry.path)
 
-    def hash(self, item: tuple[Entry, FileStat]) -> str:
-        """Return the digest of a file. Raises: OSError."""
-        return sha256_file(self._tree.final(item[0].path))
+    def hash(self, item: _FileToHash) -> str:
+        """Return the digest of a file, or of its copy. Raises: OSError."""
+        path = item.entry.path
+        if item.copy is None:
+            return sha256_file(self._tree.final(path))
+        return sha256_file(f"{copies_root(self._expected.target, item.copy.pixels)}/{path}")
 
-    async def judge(self, item: tuple[Entry, FileStat], digest: str | OSError) -> None:
+    async def judge(self, item: _FileToHash, digest: str | OSError) -> None:
         """Record the result of a file by its digest."""
-        entry, found = item
+        path, size = item.entry.path, item.size
         if isinstance(digest, OSError):
-            self._record_read_error(entry.path, digest, found.size)
+            self._record_read_error(path, digest, size)
             return
         self.result.selected += 1
-        if digest == entry.sha256:
+        if digest != (item.entry.sha256 if item.copy is None else item.copy.sha256):
+            self.result.bad.append(path)
+            self._emit(Checked(path, Finding.BAD, size))
+            return
+        if item.copy is None:
             self.result.good += 1
-            self.result.good_bytes += found.size
-            self._emit(Checked(entry.path, Finding.GOOD, found.size))
+            self.result.good_bytes += size
         else:
-            self.result.bad.append(entry.path)
-            self._emit(Checked(entry.path, Finding.BAD, found.size))
+            self.result.derived += 1
+            self.result.derived_bytes += size
+        self._emit(Checked(path, Finding.GOOD, size))
 
     def _record_missing(self, path: str) -> None:
         if self._expected.only_present:

@@ -67,6 +67,7 @@ class Inventory:
     present: Counts = field(default_factory=_counts)
     missing: Counts = field(default_factory=_counts)
     unverified: Counts = field(default_factory=_counts)
+    derived: Counts = field(default_factory=_counts)
     folders: int = 0
     _last_folder: str = ""
     _last_parts: list[str] = field(default_factory=list)
@@ -95,6 +96,10 @@ class Inventory:
     def add_unverified(self, path: str, size: int) -> None:
         """Count a file that is there and has to be hashed."""
         self.unverified[partition_of(path), self.kind_of(path)].add(size)
+
+    def add_derived(self, path: str, size: int) -> None:
+        """Count a file of so many bytes that a smaller copy has replaced."""
+        self.derived[partition_of(path), self.kind_of(path)].add(size)
 
 
 def by_kind(counts: Mapping[tuple[str, Kind], Count]) -> dict[Kind, Count]:
@@ -142,7 +147,8 @@ def estimate(
     """
     missing = by_kind(inventory.missing)
     learned = by_kind(inventory.present)
-    for kind, count in [*by_kind(inventory.unverified).items(), *missing.items()]:
+    others = (by_kind(inventory.unverified), by_kind(inventory.derived), missing)
+    for kind, count in (item for counts in others for item in counts.items()):
         learned[kind] = learned.get(kind, Count()) + Count(count.sized, count.sized, count.bytes)
     usual: Mapping[Kind, float] = means
     source = CATALOGUE

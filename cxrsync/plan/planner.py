@@ -11,8 +11,9 @@ from cxrsync.events import Totals
 from cxrsync.manifest.clashes import find_name_clashes
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import ROOT, Entry, FileRecord, FileStat, Kind, RejectedLine, partition_of
+from cxrsync.plan.copies import CopyOrder, Need, check_sizes, need_of
 from cxrsync.plan.estimate import Inventory
-from cxrsync.plan.survey import FileStatus, Surveyed, file_status, survey
+from cxrsync.plan.survey import FileStatus, Surveyed, survey
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.filesystem import FolderInspector, other_mount_error, reading_error
 from cxrsync.storage.tree import Tree
@@ -23,6 +24,47 @@ _FIRST_IMAGES = 16
 
 def _no_offsets() -> array[int]:
     return array("Q")
+
+
+@dataclass(slots=True)
+class Replaced:
+    """Files that smaller copies have replaced.
+
+    ``kept``: those that stay so, by their sizes; ``copies``: the bytes of their copies.
+    ``returning``: how many are fetched again. ``others``: how many have a copy of another size than
+    the one that is to be made; ``other_size``: of one of them, in pixels.
+    """
+
+    kept: Totals = field(default_factory=Totals)
+    copies: int = 0
+    returning: int = 0
+    others: int = 0
+    other_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """What a plan knows of smaller copies. ``order``: what the run wants. ``has_copy``: whether the
+    copy is there that a record names. ``is_image``: whether a copy can be made of a path.
+    ``has_own``: whether the copy that the order wants is there, beside its original; it is asked in
+    the order of the paths."""
+
+    order: CopyOrder = field(default_factory=CopyOrder)
+    has_copy: Callable[[FileRecord], bool] = lambda _record: False
+    is_image: Callable[[str], bool] = lambda _path: False
+    has_own: Callable[[Entry], bool] = lambda _entry: False
+
+    def need(self, surveyed: Surveyed, status: FileStatus) -> Need:
+        """Return what a file needs."""
+        entry, record = surveyed.entry, surveyed.record
+        is_image = self.order.pixels is not None and self.is_image(entry.path)
+        return need_of(
+            status,
+            record.copy if record is not None else None,
+            self.order,
+            is_image=is_image,
+            has_own=is_image and status is FileStatus.PRESENT and self.has_own(entry),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +80,9 @@ class Plan:
     reusable files become copies, and not links or clones. ``to_hash``: files that are on the disk
     and unverified. ``blocked``: files that cannot be published, each with the reason. ``due``: the
     hash of the path of each selected file that is not verified; each of them gets one outcome.
-    ``gone``: how many files a state records as verified that are not on the disk any more.
+    ``gone``: how many files a state records as verified that are not on the disk any more, nor a
+    copy that replaced them. ``to_copy``: verified images that need a smaller copy. ``replaced``:
+    what copies have replaced, and what that means for this run.
     """
 
     manifest: ManifestFile
@@ -57,6 +101,8 @@ class Plan:
     older: tuple[Tree, ...] = ()
     copies_take_space: bool = True
     gone: int = 0
+    to_copy: array[int] = field(default_factory=_no_offsets)
+    replaced: Replaced = field(default_factory=Replaced)
 
     @property
     def to_fetch(self) -> int:
@@ -66,13 +112,16 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do, because every selected file is verified."""
-        return not (self.to_fetch or self.to_hash or self.blocked)
+        return not (self.to_fetch or self.to_hash or self.to_copy or self.blocked)
 
     @property
     def in_root_partition(self) -> int:
         """The number of files of the root partition that will get an outcome."""
         offsets = (*self.reusable, *(offset for offset, _reason in self.blocked))
-        others = (self.entries_to_hash(), map(self.manifest.entry_at, offsets))
+        others = (
+            *(self.entries_to_hash(), self.entries_to_copy()),
+            map(self.manifest.entry_at, offsets),
+        )
         return len(self.in_root) + sum(
             partition_of(entry.path) == ROOT for entries in others for entry in entries
         )
@@ -90,6 +139,10 @@ class Plan:
         """Yield the files that are on the disk and unverified."""
         return self.manifest.entries_at(self.to_hash)
 
+    def entries_to_copy(self) -> Iterator[Entry]:
+        """Yield the verified images that need a smaller copy."""
+        return self.manifest.entries_at(self.to_copy)
+
     def entries_to_reuse(self) -> Iterator[tuple[Entry, str]]:
         """Yield the files that an older version holds, each with its path in that version."""
         for offset in self.reusable:
@@ -103,19 +156,21 @@ def make_plan(
     records: Mapping[str, Iterator[FileRecord]],
     tree: Tree,
     kind_of: Callable[[str], Kind],
+    copies: Copies = Copies(),
 ) -> Plan:
     """Make the plan for every selected entry of the partitions in ``records``.
 
     Raises: DiskError if files could not be published later, because a folder is another mount or
-    because the disk fails.
+    because the disk fails; UsageError if copies of another size replaced the files.
     """
     builder = _PlanBuilder(kind_of)
     obstacles = _Obstacles(manifest, tree)
-    for surveyed in survey(manifest, is_wanted, records, tree):
-        found = None if isinstance(surveyed.found, OSError) else surveyed.found
-        status = file_status(surveyed.entry, surveyed.record, found)
-        obstacle = obstacles.reason_for(surveyed.entry.path, surveyed.found, status)
-        builder.add(surveyed, status, obstacle)
+    for surveyed in survey(manifest, is_wanted, records, tree, copies.has_copy):
+        need = copies.need(surveyed, surveyed.status)
+        obstacle = obstacles.reason_for(surveyed.entry.path, surveyed.found, need)
+        builder.add(surveyed, need, obstacle)
+    replaced = builder.replaced
+    check_sizes(copies.order, replaced.others, replaced.other_size)
     for partition in sorted({partition for partition, _kind in builder.inventory.missing}):
         tree.check_mount(partition)
     return builder.build(manifest)
@@ -135,32 +190,56 @@ class _PlanBuilder:
         self._blocked: list[tuple[int, str]] = []
         self._due = array("q")
         self._gone = 0
+        self._to_copy = array("Q")
+        self.replaced = Replaced()
 
-    def add(self, surveyed: Surveyed, status: FileStatus, obstacle: str | None) -> None:
-        """Add one selected file to the list of its status. ``obstacle``: why it is blocked."""
+    def add(self, surveyed: Surveyed, need: Need, obstacle: str | None) -> None:
+        """Add one selected file to the list of what it needs. ``obstacle``: why it is blocked."""
         offset, entry, record, found = surveyed
         self._selected += 1
         if obstacle is not None:
             self._blocked.append((offset, obstacle))
-        elif status is FileStatus.PRESENT:
+        elif need in {Need.DERIVED, Need.OTHER_COPY}:
+            assert record is not None
+            self._keep_replaced(record, need)
+            return
+        elif need is Need.COPY:
+            assert isinstance(found, FileStat)
+            self._to_copy.append(offset)
+            self.inventory.add_present(entry.path, found.size)
+        elif need is Need.NOTHING:
             assert isinstance(found, FileStat)
             self._present += 1
             self._present_bytes += found.size
             self.inventory.add_present(entry.path, found.size)
             return
-        elif status is FileStatus.HASH:
+        elif need is Need.HASH:
             assert isinstance(found, FileStat)
             self._to_hash.append(offset)
             self.inventory.add_unverified(entry.path, found.size)
         else:
             is_known = record is not None and record.sha256 == entry.sha256
-            self._gone += is_known and found is None
+            is_replaced = surveyed.status is FileStatus.DERIVED
+            self._gone += is_known and found is None and not is_replaced
+            self.replaced.returning += is_replaced
             kind = self._kind_of(entry.path)
             self.inventory.add_missing(
                 entry.path, kind, record.size if is_known and record else None
             )
             self._list_of(entry.path, kind).append(offset)
         self._due.append(hash(entry.path))
+
+    def _keep_replaced(self, record: FileRecord, need: Need) -> None:
+        """Count a file that a copy has replaced, and that is not fetched again."""
+        replaced, copy = self.replaced, record.copy
+        assert copy is not None
+        if need is Need.OTHER_COPY:
+            replaced.others += 1
+            replaced.other_size = copy.pixels
+            return
+        replaced.kept = Totals(replaced.kept.files + 1, replaced.kept.bytes + record.size)
+        replaced.copies += copy.size
+        self.inventory.add_derived(record.path, record.size)
 
     def _list_of(self, path: str, kind: Kind) -> array[int]:
         if partition_of(path) == ROOT:
@@ -182,6 +261,8 @@ class _PlanBuilder:
             rejected=tuple(manifest.refused),
             due=self._due,
             gone=self._gone,
+            to_copy=self._to_copy,
+            replaced=self.replaced,
         )
 
 
@@ -193,17 +274,15 @@ class _Obstacles:
         self._inspector = FolderInspector(tree.root)
         self._clashes = find_name_clashes(manifest.paths, tree.names) if any(tree.names) else {}
 
-    def reason_for(
-        self, path: str, found: FileStat | OSError | None, status: FileStatus
-    ) -> str | None:
+    def reason_for(self, path: str, found: FileStat | OSError | None, need: Need) -> str | None:
         """Return why the file cannot be read or published; None if nothing prevents it.
 
         Raises: DiskError for an error of the whole disk.
         """
         reason = self._unreadable_reason(path, found)
-        if reason is not None or status is FileStatus.PRESENT:
+        if reason is not None or need not in {Need.FETCH, Need.HASH}:
             return reason
-        return self._unwritable_reason(path, status)
+        return self._unwritable_reason(path, need)
 
     def _unreadable_reason(self, path: str, found: FileStat | OSError | None) -> str | None:
         """Return why the file under the final name cannot be read. Raises: DiskError for an error
@@ -217,11 +296,11 @@ class _Obstacles:
         reason = reason_of(found)
         return reason if isinstance(found, IsADirectoryError) else f"cannot look at it: {reason}"
 
-    def _unwritable_reason(self, path: str, status: FileStatus) -> str | None:
+    def _unwritable_reason(self, path: str, need: Need) -> str | None:
         """Return why no file can get this final name. Raises: DiskError if its folder is on another
         mount than the tree."""
         way = self._inspector.inspect(path)
-        if way.obstacle or status is FileStatus.HASH:
+        if way.obstacle or need is Need.HASH:
             return way.obstacle or None
         if way.mount:
             raise other_mount_error(self._tree.final(way.mount), str(self._tree.own))

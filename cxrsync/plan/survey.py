@@ -24,6 +24,7 @@ class FileStatus(Enum):
     PRESENT = "present"
     HASH = "hash"
     FETCH = "fetch"
+    DERIVED = "derived"
 
 
 def file_status(entry: Entry, record: FileRecord | None, found: FileStat | None) -> FileStatus:
@@ -31,10 +32,12 @@ def file_status(entry: Entry, record: FileRecord | None, found: FileStat | None)
 
     A record counts only if the file has the record's size and time. A file without such a record is
     hashed, and not fetched for that reason alone. A file whose record has another digest than the
-    manifest is fetched.
+    manifest is fetched. A file whose record names a smaller copy was replaced by that, and is not
+    missing (:func:`survey` takes care that the copy is there).
     """
     if found is None:
-        return FileStatus.FETCH
+        is_replaced = record is not None and record.sha256 == entry.sha256 and record.copy
+        return FileStatus.DERIVED if is_replaced else FileStatus.FETCH
     if record is None or not matches_record(record, found):
         return FileStatus.HASH
     return FileStatus.PRESENT if record.sha256 == entry.sha256 else FileStatus.FETCH
@@ -57,17 +60,25 @@ class Surveyed(NamedTuple):
     record: FileRecord | None
     found: FileStat | OSError | None
 
+    @property
+    def status(self) -> FileStatus:
+        """What has to be done with the file."""
+        found = None if isinstance(self.found, OSError) else self.found
+        return file_status(self.entry, self.record, found)
+
 
 def survey(
     manifest: ManifestFile,
     is_wanted: Callable[[str], bool],
     records: Mapping[str, Iterator[FileRecord]],
     tree: Tree,
+    has_copy: Callable[[FileRecord], bool] = lambda _record: False,
 ) -> Iterator[Surveyed]:
     """Yield every selected entry with its record and its file, in the order of the manifest.
 
     ``records``: the records of each partition, in the order of their paths. Entries of other
-    partitions are skipped.
+    partitions are skipped. ``has_copy``: whether the smaller copy is there that a record names; if
+    it is not, the record is yielded without it.
     """
     wanted = (
         (offset, entry)
@@ -87,4 +98,6 @@ def survey(
                 found = problem
             if found is None and not tree.has_folder(folder):
                 missing_folder = folder  # its files follow each other: look for the folder once
+        if record is not None and record.copy is not None and not has_copy(record):
+            record = record._replace(copy=None)
         yield Surveyed(offset, entry, record, found)

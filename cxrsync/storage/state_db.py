@@ -21,11 +21,17 @@ from typing import Any, Self
 
 from cxrsync.config.selection import Selection
 from cxrsync.errors import LockLost
-from cxrsync.model import DigestMismatch, FileRecord, Outcome, is_digest, is_size, is_validator
+from cxrsync.model import DigestMismatch, FileRecord, Outcome, is_digest, is_validator
 from cxrsync.sanitize import printable
 from cxrsync.storage.access import OWNER_ONLY, Access
 from cxrsync.storage.filesystem import disk_failure, make_folders
-from cxrsync.storage.state_schema import is_damage, open_empty, open_to_read
+from cxrsync.storage.state_records import (
+    delete_records,
+    possible_records,
+    select_page,
+    write_records,
+)
+from cxrsync.storage.state_schema import has_derived_table, is_damage, open_empty, open_to_read
 from cxrsync.storage.state_snapshot import (
     STATE_NAME,
     StateFiles,
@@ -178,7 +184,7 @@ class State:
         last, rows = "", _FIRST_PAGE
         while True:
             page = self._page(last, rows)
-            yield from filter(_is_possible_record, map(FileRecord._make, page))
+            yield from possible_records(page)
             # A damaged path may come back as one that sorts before it: do not loop for ever.
             if len(page) < rows or page[-1][0] <= last:
                 return
@@ -188,7 +194,7 @@ class State:
         """Return so many rows after the path ``last``. Raises DiskError."""
         for _ in range(_REOPENINGS):
             try:
-                return self._select(last, rows)
+                return select_page(self._db, last, rows)
             except sqlite3.OperationalError:
                 if self._files is not None:
                     break
@@ -199,16 +205,7 @@ class State:
                     self._db.close()
                     self._db = again
         with _disk_errors("read", self._folder, self._files):
-            return self._select(last, rows)
-
-    def _select(self, last: str, rows: int) -> list[Any]:
-        return self._db.execute(
-            # CAST: one flipped bit can turn a text into a number, or a path into a blob.
-            "SELECT CAST(path AS TEXT), sha256, CAST(size AS INTEGER), "
-            "CAST(mtime_ns AS INTEGER), source, validator, verified_at "
-            "FROM file WHERE path > ? ORDER BY path LIMIT ?",
-            (last, rows),
-        ).fetchall()
+            return select_page(self._db, last, rows)
 
     def record(
         self,
@@ -218,15 +215,12 @@ class State:
         *,
         at: float,
     ) -> None:
-        """Record in one commit: verified files, mismatches, failed files. Raises LockLost,
-        DiskError."""
+        """Record in one commit: verified files (or those that a copy replaces), mismatches, failed
+        files. Raises LockLost, DiskError."""
         rows = list(rows)
         mismatches = list(mismatches)
         with self._commit():
-            self._db.executemany("INSERT OR REPLACE INTO file VALUES (?,?,?,?,?,?,?)", rows)
-            done = [(row.path,) for row in rows]
-            self._db.executemany("DELETE FROM failure WHERE path = ?", done)
-            self._db.executemany("DELETE FROM contradiction WHERE path = ?", done)
+            write_records(self._db, rows)
             self._db.executemany(
                 "INSERT OR REPLACE INTO contradiction VALUES (?,?,?,?)", mismatches
             )
@@ -238,7 +232,12 @@ class State:
     def forget(self, paths: Iterable[str]) -> None:
         """Delete the records of files that turned out to be wrong. Raises LockLost, DiskError."""
         with self._commit():
-            self._db.executemany("DELETE FROM file WHERE path = ?", [(path,) for path in paths])
+            delete_records(self._db, paths)
+
+    @property
+    def may_have_copies(self) -> bool:
+        """Whether it has, or had, files that smaller copies have replaced."""
+        return has_derived_table(self._db)
 
     def oldest_proof(self) -> float | None:
         """Return when the file that was hashed longest ago was hashed; None without files."""
@@ -300,18 +299,6 @@ class State:
             ):
                 continue  # written by a later version: we cannot interpret it
         return found
-
-
-def _is_possible_record(row: FileRecord) -> bool:
-    """Return whether a record can be ours. SQLite keeps any value in any column, and a flipped bit
-    can turn a text into a number or a blob."""
-    path, sha256, size, _mtime_ns, source, validator, _verified_at = row
-    return (
-        type(path) is type(sha256) is type(source) is type(validator) is str
-        and is_digest(sha256)
-        and is_size(size)
-        and (not validator or is_validator(validator))
-    )
 
 
 def _is_possible_mismatch(known: DigestMismatch) -> bool:

@@ -34,7 +34,23 @@ _MIGRATIONS = (
     CREATE TABLE selection (what TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
     """,
 )
-FORMAT = len(_MIGRATIONS)
+# Not a migration: only a state with a file that a smaller copy has replaced needs it, and a state
+# without any stays readable for version 0.3.
+_DERIVED = """
+    CREATE TABLE derived (
+        path TEXT PRIMARY KEY, sha256 TEXT NOT NULL, size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL, source TEXT NOT NULL, validator TEXT NOT NULL,
+        verified_at REAL NOT NULL, pixels INTEGER NOT NULL, copy_sha256 TEXT NOT NULL,
+        copy_size INTEGER NOT NULL) WITHOUT ROWID
+    """
+_DERIVED_SHAPE = (
+    "path, sha256, size, mtime_ns, source, validator, verified_at, pixels, copy_sha256, copy_size "
+    "FROM derived"
+)
+_USUAL_FORMAT = len(_MIGRATIONS)
+_WITH_DERIVED = 2
+# The newest format that we know.
+FORMAT = _WITH_DERIVED
 
 _DAMAGE = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _PERHAPS_DAMAGE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
@@ -44,6 +60,26 @@ _MAGIC = b"SQLite format 3\0"
 
 class Damage(sqlite3.DatabaseError):
     """The file is not a state of ours. The message is our own text."""
+
+
+def is_current(format_number: int) -> bool:
+    """Return whether a state of this format is read as it is."""
+    return format_number in {_USUAL_FORMAT, _WITH_DERIVED}
+
+
+def has_derived_table(db: sqlite3.Connection) -> bool:
+    """Return whether a state may have files that smaller copies replaced."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    return bool(version >= _WITH_DERIVED)
+
+
+def add_derived_table(db: sqlite3.Connection) -> None:
+    """Make the table of those files, if there is none yet. The caller commits."""
+    if not has_derived_table(db):
+        if not db.in_transaction:  # no statement but those that change rows begins one
+            db.execute("BEGIN")
+        db.execute(_DERIVED)
+        db.execute(f"PRAGMA user_version = {_WITH_DERIVED}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +254,7 @@ def _check_shape(db: sqlite3.Connection) -> None:
         "path, expected, observed, validator FROM contradiction",
         "path, reason, at FROM failure",
         "at, bytes, seconds FROM rate",
+        *((_DERIVED_SHAPE,) if has_derived_table(db) else ()),
     ):
         db.execute(f"SELECT {what} LIMIT 1").fetchall()
 

@@ -38,7 +38,7 @@ from cxrsync.storage.access import OWNER_ONLY, Access
 from cxrsync.storage.filesystem import FILE_MODE, sync_folders
 from cxrsync.storage.reflink import clone_link_or_copy
 from cxrsync.storage.state_schema import (
-    FORMAT,
+    is_current,
     is_damage,
     journal_of,
     open_to_read,
@@ -245,7 +245,7 @@ def needs_recovery(snapshot: Path) -> bool:
     """Return whether a snapshot must be copied before it can be read: an older cxrsync wrote it in
     place and was killed, or its format is older. Raises NewerFormat, OSError."""
     head = read_header(snapshot)
-    if head is not None and head.format != FORMAT:
+    if head is not None and not is_current(head.format):
         return True
     return _is_file(snapshot) and _is_file(journal_of(snapshot))
 

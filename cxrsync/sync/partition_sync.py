@@ -11,6 +11,7 @@ from itertools import islice
 from time import monotonic
 
 from cxrsync.config.selection import Selection
+from cxrsync.dataset.copies import copy_finder
 from cxrsync.dataset.locking import shared_lock_timeout
 from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.run_context import RunContext
@@ -18,7 +19,8 @@ from cxrsync.errors import CxrsyncError, Locked, unwrap
 from cxrsync.events import LimitReached, Notice, Planned, Unaccounted
 from cxrsync.model import ROOT, Outcome, Result, partition_of
 from cxrsync.plan.capacity import check_free_space, expected_sizes
-from cxrsync.plan.planner import Plan, make_plan
+from cxrsync.plan.copies import order_of, remarks
+from cxrsync.plan.planner import Copies, Plan, make_plan
 from cxrsync.plan.refetch import check_refetch
 from cxrsync.plan.reusable_files import find_reusable
 from cxrsync.progress_events import Activity, Phase
@@ -116,11 +118,14 @@ async def _sync_locked(run: RunContext, order: SyncOrder, partitions: Partitions
 async def _make_plan(run: RunContext, order: SyncOrder, partitions: Partitions) -> Plan:
     manifest, target = order.selected.manifest, run.target
     run.emit(Phase(Activity.PLANNING, target.name))
+    copies = Copies(order_of(run.job), copy_finder(target))
     drafted = await partitions.plan(
         lambda records: make_plan(
-            manifest, order.selected.is_wanted, records, target.tree, target.dataset.kind_of
+            manifest, order.selected.is_wanted, records, target.tree, target.dataset.kind_of, copies
         )
     )
+    for text in remarks(copies.order, drafted.replaced.returning, drafted.replaced.kept.files):
+        run.emit(Notice(text))
     verified = drafted.present.files
     check_refetch(run.job.refresh, drafted.gone, verified, str(target.tree.root))
     plan = await run_in_thread(lambda: find_reusable(run, drafted))
@@ -136,6 +141,10 @@ async def _make_plan(run: RunContext, order: SyncOrder, partitions: Partitions) 
             refused=plan.rejected,
             refused_lines=manifest.refused_lines,
             due=plan.due,
+            to_copy=len(plan.to_copy),
+            derived=plan.replaced.kept.files,
+            derived_bytes=plan.replaced.kept.bytes,
+            copy_bytes=plan.replaced.copies,
         )
     )
     return plan

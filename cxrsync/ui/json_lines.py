@@ -36,6 +36,10 @@ def _plan_fields(event: Planned) -> dict[str, object]:
         "blocked": event.blocked,
         "refused": [each.as_json() for each in event.refused],
         "refused_lines": event.refused_lines,
+        "to_copy": event.to_copy,
+        "derived": event.derived,
+        "derived_bytes": event.derived_bytes,
+        "copy_bytes": event.copy_bytes,
     }
 
 
@@ -69,6 +73,7 @@ def as_fields(event: JsonEvent) -> tuple[str, dict[str, object]]:
             "reason": outcome.reason,
             "open_to_others": outcome.open_to_others,
             "source": outcome.source,
+            "copy_size": outcome.copy_size,
         }
     if isinstance(event, Checked):
         return "file", {

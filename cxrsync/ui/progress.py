@@ -148,9 +148,9 @@ class Progress:
         elif isinstance(event, Checked):
             self._check(event)
         elif isinstance(event, Planned):
-            self.todo += event.to_fetch + event.to_hash + event.blocked
+            self.todo += event.to_fetch + event.to_hash + event.blocked + event.to_copy
             self._files += event.selected
-            self._present += event.present
+            self._present += event.present + event.derived
             self._settled_bytes += event.present_bytes
             self._is_sized = not event.to_fetch  # else its sizes follow
         elif isinstance(event, Retrying):

@@ -25,6 +25,7 @@ def as_text(summary: RunSummary) -> str:
         f"{summary.present.files:,} were verified before, {summary.fetched.files:,} fetched"
         + (f" ({summary.copied.files:,} of them from this disk)" if summary.copied.files else "")
         + (f", {summary.adopted.files:,} adopted" if summary.adopted.files else "")
+        + (f", {_derived(summary)}" if summary.derived.files else "")
         + (f", {summary.failed.files:,} failed" if summary.failed.files else "")
         + (f", {summary.mismatched.files:,} mismatched" if summary.mismatched.files else "")
         + (f", {summary.acknowledged.files:,} acknowledged" if summary.acknowledged.files else "")
@@ -62,6 +63,11 @@ def as_text(summary: RunSummary) -> str:
         exception = " except for the acknowledged files" if summary.acknowledged.files else ""
         lines.append(f"complete and verified{exception}: {' and '.join(_roots(summary))}")
     return "\n".join(map(printable, lines))
+
+
+def _derived(summary: RunSummary) -> str:
+    copies = humanize.size(summary.derived.bytes)
+    return f"{summary.derived.files:,} derived (smaller copies: {copies})"
 
 
 def next_command(summary: RunSummary) -> str:

@@ -14,9 +14,9 @@ import pytest
 
 from cxrsync.config.selection import Selection
 from cxrsync.errors import DiskError, NewerFormat
-from cxrsync.model import DigestMismatch, FileRecord, Kind, Outcome, Result
+from cxrsync.model import CopyRecord, DigestMismatch, FileRecord, Kind, Outcome, Result
 from cxrsync.storage.state_db import State
-from cxrsync.storage.state_schema import FORMAT
+from cxrsync.storage.state_schema import FORMAT, header_of
 from cxrsync.storage.state_snapshot import STATE_NAME
 
 STAMP = "20250102T030405Z"
@@ -63,6 +63,16 @@ def assert_works(state: State) -> None:
         assert Selection() in state.selections()
         state.mismatches()
         state.record_rate(1, 1.0, at=2.0)
+
+
+def derived(record: FileRecord, size: int = 9) -> FileRecord:
+    return record._replace(copy=CopyRecord(512, "c" * 64, size))
+
+
+def format_of(folder: Path) -> int:
+    head = header_of((folder / STATE_NAME).read_bytes())
+    assert head is not None
+    return head.format
 
 
 # ── what is recorded comes back ────────────────────────────────────────────────────────────────
@@ -130,6 +140,50 @@ def test_a_row_replaces_the_earlier_one(folder: Path) -> None:
         newer = ROWS[0]._replace(size=77, source="", validator="")
         state.record([newer], at=2.0)
         assert list(state.records()) == [newer, *ROWS[1:]]
+
+
+@pytest.mark.parametrize("reader", [True, False])
+def test_files_that_copies_replaced(folder: Path, reader: bool) -> None:
+    """They come back among the others, in order, and an original that is there again replaces
+    them. Version 0.3 refuses a state with any; one without stays as it reads it."""
+    assert format_of(folder) == 1
+    replaced = [derived(row) for row in ROWS[::3]]
+    expected = [derived(row) if number % 3 == 0 else row for number, row in enumerate(ROWS)]
+    with opened(folder) as state:
+        state.record(failures=[Outcome(ROWS[0].path, Result.FAILED, reason="lost")], at=1.0)
+        state.record(replaced, at=2.0)
+        assert list(state.failures()) == []
+        assert list(state.records()) == expected
+    assert format_of(folder) == 2
+    state = State.read(folder) if reader else opened(folder)
+    assert state is not None
+    with state:
+        assert list(state.records()) == expected
+    with opened(folder) as state:
+        state.record([ROWS[0]], at=3.0)
+        state.forget([ROWS[3].path])
+        assert list(state.records()) == [ROWS[0], *ROWS[1:3], *expected[4:]]
+        assert state.oldest_proof() == ROWS[0].verified_at
+
+
+def test_pages_of_files_and_copies(tmp_path: Path) -> None:
+    rows = [row(f"{number:06}") for number in range(9_000)]
+    expected = [derived(each) if number % 7 < 3 else each for number, each in enumerate(rows)]
+    with opened(tmp_path) as state:
+        state.record(reversed(expected), at=1.0)
+        assert list(state.records()) == expected
+
+
+@pytest.mark.parametrize(
+    "damage", ["pixels = 'x'", "pixels = -1", "copy_sha256 = 'c'", "copy_size = -1", "size = -5"]
+)
+def test_an_impossible_copy_proves_nothing(folder: Path, damage: str) -> None:
+    with opened(folder) as state:
+        state.record([derived(ROWS[7])], at=1.0)
+    with closing(sqlite3.connect(folder / STATE_NAME)) as db, db:
+        db.execute(f"UPDATE derived SET {damage}")
+    with opened(folder) as state:
+        assert list(state.records()) == [*ROWS[:7], *ROWS[8:]]
 
 
 def test_forgetting_takes_only_what_is_named(folder: Path) -> None:
@@ -229,7 +283,7 @@ def test_a_table_that_is_not_as_it_should_be(folder: Path, table: str, damage: s
     assert_set_aside(folder, (folder / STATE_NAME).read_bytes())
 
 
-LATER = ("PRAGMA user_version = 2", "CREATE TABLE pixels (hash BLOB) STRICT")
+LATER = (f"PRAGMA user_version = {FORMAT + 1}", "CREATE TABLE pixels (hash BLOB) STRICT")
 
 
 @pytest.mark.parametrize("name", [STATE_NAME, f"state.{'a' * 32}.sqlite3"])
@@ -246,7 +300,7 @@ def test_made_by_a_later_version(folder: Path, name: str, statements: tuple[str,
     if name == STATE_NAME:
         ways.append(lambda: State.read(folder))
     for way in ways:
-        with pytest.raises(NewerFormat, match=r"later cxrsync \(state format 2"):
+        with pytest.raises(NewerFormat, match=rf"later cxrsync \(state format {FORMAT + 1}"):
             way()
     assert contents(folder) == before
 
