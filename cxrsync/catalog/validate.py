@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from cxrsync.catalog.dataset_info import suggestion
-from cxrsync.catalog.yaml_file import ValuePath, YamlDocument
+from cxrsync.catalog.yaml_document import ValuePath, YamlDocument
 from cxrsync.sanitize import text_of_validation
 
 T = TypeVar("T")

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from cxrsync.catalog.load import dataset_info, load
-from cxrsync.catalog.yaml_file import ValuePath, YamlDocument, read_yaml
+from cxrsync.catalog.yaml_document import ValuePath, YamlDocument
+from cxrsync.catalog.yaml_file import read_yaml
 from cxrsync.config.job import DEFAULT_DEST, LATEST, Job, unattended
 from cxrsync.config.job_keys import (
     JOB_KEYS,

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Sequence
 
-from cxrsync.catalog.yaml_file import ValuePath
+from cxrsync.catalog.yaml_document import ValuePath
 from cxrsync.config.mirror_options import FILE_OPTIONS, JOB_SETTINGS
 from cxrsync.config.option import Option, Type, nearest
 from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cxrsync.catalog.yaml_file import ValuePath, YamlDocument
+from cxrsync.catalog.yaml_document import ValuePath, YamlDocument
 from cxrsync.config.option import Option, Type
 from cxrsync.config.option_value import check_value, parse_text
 from cxrsync.errors import UsageError

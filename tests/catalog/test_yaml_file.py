@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from thorough import examples
 
-from cxrsync.catalog.yaml_file import Place, YamlDocument, parse_yaml, read_yaml, spelled
+from cxrsync.catalog.yaml_document import Place, YamlDocument, spelled
+from cxrsync.catalog.yaml_file import parse_yaml, read_yaml
 from cxrsync.errors import ExitCode, UsageError
 
 many = settings(deadline=None, max_examples=examples(300), derandomize=True)

@@ -1,6 +1,7 @@
 """What other people's scripts stand on, word for word: help, JSON, and what lies in ``.cxrsync``.
 
-The files in tests/golden, and the man pages in man/, are compared with, and written anew by
+The files in tests/golden, the man pages in man/, and the catalogue as JSON in configs/ are compared
+with, and written anew by
 
     GOLDEN=rewrite scripts/test tests/e2e/test_golden.py
 
@@ -22,6 +23,7 @@ import pytest
 from e2e.stage import JPG, VERSION, Ended, Machine, wait_until
 
 from cxrsync import __version__
+from cxrsync.catalog.load import as_quick_json
 from cxrsync.cli.commands import COMMANDS
 from cxrsync.cli.help.manual import man_pages
 from cxrsync.demo.server import faults
@@ -30,6 +32,7 @@ from cxrsync.demo.server.server import MiniPhysioNet
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 MAN = Path(__file__).parent.parent.parent / "man"
+CONFIGS = MAN.parent / "configs"
 MANIFEST = "SHA256SUMS.txt"
 PARTITIONS = ("p10", "root")
 # What it names, and how it looks. In this order: a digest holds what looks like a pid.
@@ -285,3 +288,8 @@ def test_the_disk_after_a_pull(machine: Machine, pulled: Ended) -> None:
     bad.write_bytes(b"not that")
     assert machine.run("verify", "--repair").code == 0  # what it replaces goes to the trash
     compare_json("disk-after.json", below(machine.dest / JPG / VERSION / ".cxrsync", machine))
+
+
+def test_the_catalogue_as_json() -> None:
+    """It is made of configs/datasets.yaml; without it each start would parse YAML."""
+    compare("datasets.json", as_quick_json(CONFIGS / "datasets.yaml").decode(), CONFIGS)
