@@ -33,7 +33,6 @@ from cxrsync.progress_events import Activity, Phase
 from cxrsync.sources.access_probe import AccessProbe, usual_credentials
 from cxrsync.sources.credentials import alone
 from cxrsync.sources.prompt import TerminalPrompt
-from cxrsync.sources.store.object_store import ObjectStore
 from cxrsync.ui.checklist_text import ChecklistWriter, store_as_json
 from cxrsync.ui.checklist_text import as_json as checklist_as_json
 from cxrsync.ui.reporters import Reporters
@@ -117,6 +116,8 @@ def _access_of_store(jobs: Sequence[Job], verbosity: Verbosity, *, as_json: bool
 
 
 async def _ask_store(jobs: Sequence[Job], reporters: Reporters) -> StoreFacts:
+    from cxrsync.sources.store.object_store import ObjectStore  # here: help needs no aiohttp
+
     prompt = TerminalPrompt()
     first = jobs[0]
     reporters.tell(Phase(Activity.ASKING, first.origin.shown))

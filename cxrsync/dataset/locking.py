@@ -14,9 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Never, TypeVar
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_result
+from typing import TypeVar
 
 from cxrsync import humanize
 from cxrsync.config.job import TransferLimits
@@ -121,58 +119,41 @@ class LockedFolder:
                     each.lock.watch_owner()
             return holder
 
-        wait = _Wait(self.lock, timeout, emit)
-        polling = AsyncRetrying(
-            retry=retry_if_result(wait.is_held),
-            stop=wait.is_over,
-            wait=wait.seconds,
-            before_sleep=wait.report,
-            retry_error_callback=wait.refuse,
-        )
-        await polling(run_in_thread, attempt)
+        wait = _Wait(timeout, emit)
+        while (holder := await run_in_thread(attempt)) is not None:
+            if wait.is_over(holder):
+                raise self.lock.refusal(holder)
+            wait.report(holder)
+            await asyncio.sleep(wait.seconds(holder))
 
 
 class _Wait:
     """The wait for one lock: how long it goes on, and what is said meanwhile."""
 
-    def __init__(self, lock: Lock, timeout: float, emit: EventSink) -> None:
-        self._lock = lock
+    def __init__(self, timeout: float, emit: EventSink) -> None:
         self._timeout = timeout
         self._emit = emit
         self._began = monotonic()
-        self._holder: Holder | None = None
         self._last_event: float | None = None
 
-    def is_held(self, holder: Holder | None) -> bool:
-        """Whether an attempt has met a holder."""
-        self._holder = holder
-        return holder is not None
-
-    def is_over(self, _state: RetryCallState) -> bool:
+    def is_over(self, holder: Holder) -> bool:
         """Whether the time is over, and the holder is not likely to be gone soon."""
-        return self._left(monotonic()) <= 0
+        return self._left(holder, monotonic()) <= 0
 
-    def seconds(self, _state: RetryCallState) -> float:
+    def seconds(self, holder: Holder) -> float:
         """How long to sleep before the next attempt."""
-        return min(POLL_SECONDS, max(0.0, self._left(monotonic())))
+        return min(POLL_SECONDS, max(0.0, self._left(holder, monotonic())))
 
-    def report(self, _state: RetryCallState) -> None:
+    def report(self, holder: Holder) -> None:
         """Emit at once, and then every half minute, who is waited for."""
         now = monotonic()
         waited = now - self._began
         if self._last_event is None or waited - self._last_event >= NOTICE_SECONDS:
             self._last_event = waited
-            assert self._holder is not None
-            self._emit(Waiting(_describe(self._holder), waited, self._left(now)))
+            self._emit(Waiting(_describe(holder), waited, self._left(holder, now)))
 
-    def refuse(self, _state: RetryCallState) -> Never:
-        """Raise Locked."""
-        assert self._holder is not None
-        raise self._lock.refusal(self._holder)
-
-    def _left(self, now: float) -> float:
-        ends_in = None if self._holder is None else self._holder.ends_in
-        return max(self._began + self._timeout - now, ends_in or 0.0)
+    def _left(self, holder: Holder, now: float) -> float:
+        return max(self._began + self._timeout - now, holder.ends_in or 0.0)
 
 
 def _describe_forbidden(folder: Path, count: int) -> str:

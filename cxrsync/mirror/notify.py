@@ -24,7 +24,6 @@ from cxrsync.config.ping_url import PingURL, UnusablePing
 from cxrsync.errors import UsageError
 from cxrsync.mirror.hooks import HOOK_SECONDS, run_after, run_before
 from cxrsync.mirror.metrics_file import write_metrics
-from cxrsync.mirror.ping import ping_end, ping_start
 from cxrsync.mirror.report import MirrorReport, report_of
 from cxrsync.mirror.result import MirrorResult
 from cxrsync.operations.exit_status import is_callers_cancellation
@@ -116,6 +115,8 @@ class Notifier:
         if (problem := wanted.ping_problem) is not None:
             self._warn(f"no ping is sent: {reason_of(problem)}. {problem.next_step}")
         if wanted.ping is not None:
+            from cxrsync.mirror.ping import ping_start  # here: few mirrors have one
+
             self._warn(await ping_start(wanted.ping))
         return True
 
@@ -129,6 +130,8 @@ class Notifier:
         if (path := wanted.metrics_file) is not None:
             self._warn(await run_in_thread(lambda: write_metrics(path, report.jobs, self._jobs)))
         if wanted.ping is not None:
+            from cxrsync.mirror.ping import ping_end
+
             self._warn(await ping_end(wanted.ping, report))
         if wanted.after:
             await self._run_after(report)

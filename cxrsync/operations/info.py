@@ -35,7 +35,7 @@ from cxrsync.events import EventSink, TreeNotice
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import MANIFEST_NAME, Kind
 from cxrsync.plan.estimate import CATALOGUE, PUBLISHED
-from cxrsync.sources.http.public_api import VersionInfo
+from cxrsync.sources.version_info import VersionInfo
 from cxrsync.storage.state_db import State
 from cxrsync.storage.tree import Tree
 from cxrsync.threads import run_in_thread

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from cxrsync.catalog.load import dataset_info, load_stores
 from cxrsync.config.job import Job
@@ -16,8 +17,10 @@ from cxrsync.errors import CredentialsRefused, CxrsyncError, UsageError
 from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.preflight.access_facts import destination_facts
 from cxrsync.preflight.store_checklist import StoreFacts, StoreReply
-from cxrsync.sources.store.object_store import ObjectStore
 from cxrsync.threads import run_in_thread
+
+if TYPE_CHECKING:
+    from cxrsync.sources.store.object_store import ObjectStore
 
 
 async def find_out_store(jobs: Sequence[Job], store: ObjectStore) -> StoreFacts:

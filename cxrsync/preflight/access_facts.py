@@ -16,7 +16,7 @@ from cxrsync.preflight.cloud_sync import SyncedDrive, find_synced_drive
 from cxrsync.preflight.destination import Mount, inspect, mount_of
 from cxrsync.sources.access_probe import Reply
 from cxrsync.sources.credentials import Credentials
-from cxrsync.sources.http.public_api import VersionInfo
+from cxrsync.sources.version_info import VersionInfo
 from cxrsync.storage.disk_space import FreeSpace, free_space
 
 

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import time
+from typing import TYPE_CHECKING
 
-import aiohttp
 from yarl import URL
 
 from cxrsync.config.job import SourceConfig, TransferLimits
@@ -24,14 +24,13 @@ from cxrsync.sanitize import reason_of
 from cxrsync.sources.credentials import Ask, Credentials, find
 from cxrsync.sources.http import responses
 from cxrsync.sources.http.api_memory import Memory, NoMemory
-from cxrsync.sources.http.body import BodyReader
-from cxrsync.sources.http.client import drain
 from cxrsync.sources.http.proxy import proxy_for
-from cxrsync.sources.http.public_api import PublicApi
 from cxrsync.sources.http.redirects import explain_redirect
 from cxrsync.sources.http.refusals import http_date
-from cxrsync.sources.http.session import Session
 from cxrsync.sources.http.silence import SilenceWatch
+
+if TYPE_CHECKING:
+    import aiohttp
 
 Find = Callable[[], Credentials]
 """Finds credentials; raises CredentialsRefused if there are none."""
@@ -75,6 +74,11 @@ class AccessProbe:
         emit: EventSink,
         memory: Memory | None = None,
     ) -> None:
+        # Imported here: the help of the commands that use this module needs no aiohttp.
+        from cxrsync.sources.http.body import BodyReader
+        from cxrsync.sources.http.public_api import PublicApi
+        from cxrsync.sources.http.session import Session
+
         self._base = URL(origin.base_url)
         self._origin = origin
         self._limits = limits
@@ -155,6 +159,8 @@ class AccessProbe:
     async def _reply(
         self, url: URL, send: Callable[[], Awaitable[aiohttp.ClientResponse]]
     ) -> Reply:
+        from cxrsync.sources.http.client import drain  # here, as above
+
         began = time()
         try:
             response = await send()

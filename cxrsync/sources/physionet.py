@@ -23,10 +23,11 @@ from cxrsync.sources.http.access import Asker, explain_denial
 from cxrsync.sources.http.api_memory import Memory, NoMemory
 from cxrsync.sources.http.body import BodyReader
 from cxrsync.sources.http.client import drain
-from cxrsync.sources.http.public_api import PublicApi, VersionInfo
+from cxrsync.sources.http.public_api import PublicApi
 from cxrsync.sources.http.redirects import explain_redirect
 from cxrsync.sources.http.session import Session
 from cxrsync.sources.http.silence import SilenceWatch
+from cxrsync.sources.version_info import VersionInfo
 
 
 class PhysioNet:

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Protocol, TextIO
 
-from tqdm import tqdm
-
 from cxrsync.events import Event, Finished, Planned, Started, Waiting
 from cxrsync.sanitize import printable
 from cxrsync.ui.progress import Progress
@@ -112,6 +110,8 @@ class BarReporter:
         )
 
     def _drawn_bar(self, share: float, width: int) -> str:
+        from tqdm import tqdm  # here: most runs of a batch system and of cron draw no bar
+
         is_ascii = not (self._stream.encoding or "").lower().startswith("utf")
         form = f"{{bar:{width}}}"
         return tqdm.format_meter(share, 1.0, 0.0, ascii=is_ascii, bar_format=form)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from cxrsync.preflight.access_facts import AccessFacts, SiteWords, VersionReply
 from cxrsync.preflight.checklist import Check, Checklist, Mark
 from cxrsync.preflight.store_checklist import StoreFacts
-from cxrsync.sources.http.public_api import VersionInfo
+from cxrsync.sources.version_info import VersionInfo
 
 _MARKS = {Mark.OK: "✓", Mark.WARNING: "!", Mark.MISSING: "✗", Mark.SKIPPED: "-"}
 _INDENT = "    "

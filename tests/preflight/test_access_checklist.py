@@ -33,7 +33,7 @@ from cxrsync.preflight.cloud_sync import SyncedDrive
 from cxrsync.preflight.destination import Mount
 from cxrsync.sources.access_probe import Reply
 from cxrsync.sources.credentials import Credentials
-from cxrsync.sources.http.public_api import VersionInfo
+from cxrsync.sources.version_info import VersionInfo
 from cxrsync.storage.disk_space import FreeSpace
 
 OPENS, DENIED = Reply(206), Reply(403, AccessDenied("the server refuses access (403)"))

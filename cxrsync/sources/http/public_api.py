@@ -35,6 +35,7 @@ from cxrsync.sources.http.api_memory import (
 from cxrsync.sources.http.body import BodyReader
 from cxrsync.sources.http.refusals import named, retry_after
 from cxrsync.sources.http.session import Session
+from cxrsync.sources.version_info import VersionInfo
 
 _MAX_BYTES = 1 << 20
 _MAX_LINE = 300
@@ -81,17 +82,6 @@ _VERSION = _Question(
         and any(value.values())
     ),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class VersionInfo:
-    """What the site says about a version, as far as it does: ``total`` bytes, title, DOI, and the
-    name of the licence. Each text is one line."""
-
-    total: int | None = None
-    title: str = ""
-    doi: str = ""
-    license: str = ""
 
 
 def _total(size: object) -> int | None:
