@@ -4,12 +4,16 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
 
 import click
 import pytest
 
 from cxrsync.cli.commands import COMMANDS, Part
 from cxrsync.cli.environment import TableOption
+from cxrsync.cli.head_start import needs_site
 from cxrsync.cli.help import topic_pages
 from cxrsync.cli.help.command_page import MOST_EVERYDAY, command_page, has_more
 from cxrsync.cli.help.page import Page, Rows, Verbatim
@@ -46,36 +50,73 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 # ── imports ────────────────────────────────────────────────────────────────────────────────────
 
-HEAVY = ("aiohttp", "yaml", "msgspec", "keyring", "jinja2", "asyncio", "tqdm", "cxrsync.demo")
+# Each group of command lines runs in one new process, and imports none of these modules.
+RARE = (
+    "keyring", "jinja2", "tenacity", "tqdm", "zipfile", "multiprocessing", "importlib.metadata",
+    "prometheus_client", "PIL", "distributed", "pyarrow", "botocore", "numpy", "cxrsync.demo",
+)  # fmt: skip
+NO_SITE = ("aiohttp", *RARE)
+NO_YAML = ("yaml", *NO_SITE)
+NOTHING = ("msgspec", "asyncio", "ssl", "sqlite3", *NO_YAML)
 QUICK = (
     ["--help"], ["--version"], ["help"], ["help", "selection"], ["help", "exit-codes"],
     ["help", "environment"], ["completion", "bash"],
 )  # fmt: skip
+# Two read job files, one begins processes, one is a server.
+HEAVY = {"mirror", "slurm", "resize", "demo"}
+HELP = [[name, "--help"] for name in COMMANDS if name not in HEAVY]
+LOCAL_PULL = ["pull", "--from", "{tree}", "--dest", "{dest}", "--dataset", "d",
+              "--dataset-version", "1", "--progress", "none"]  # fmt: skip
+IMPORTS = {
+    "the package": ([], NOTHING),
+    "quick": (QUICK, NOTHING),
+    "help of commands": (HELP, NO_YAML),
+    "help of a mirror": ([["mirror", "--help"], ["slurm", "--help"]], NO_SITE),
+    "a pull from a disk, and again": ([LOCAL_PULL, LOCAL_PULL], NO_YAML),
+}
 
 
-def imported_by(code: str) -> list[str]:
-    """Those of HEAVY that a new process imports."""
-    tell = f"print([each for each in {HEAVY!r} if each in sys.modules], file=sys.stderr)"
+def imported_by(runs: Sequence[list[str]], modules: Sequence[str]) -> list[str]:
+    """Return those of ``modules`` that a new process imports."""
+    code = (
+        "import sys, cxrsync\n"
+        f"if {runs!r}:\n    from cxrsync.cli.main import run; assert not any(map(run, {runs!r}))\n"
+        f"print([each for each in {modules!r} if each in sys.modules], file=sys.__stderr__)"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; {code}; {tell}"],
-        capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
-    return list(eval(done.stderr))
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    return list(eval(done.stderr.splitlines()[-1]))
 
 
-def test_help_imports_no_library() -> None:
-    runs = f"from cxrsync.cli.main import run; assert not any(map(run, {QUICK!r}))"
-    assert imported_by(runs) == []
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("pull", True),
+        ("pull mimic-cxr-jpg --shard p10 --dest /data", True),
+        ("pull --help", False),
+        ("pull -h", False),
+        ("pull --jpg --from /copy", False),
+        ("pull --jpg --from=s3", False),
+        ("pull --jpg --dry-run", False),
+        ("verify", False),
+        ("whoami", False),
+    ],
+)
+def test_the_command_lines_that_begin_to_import_aiohttp(line: str, *, expected: bool) -> None:
+    command, *words = line.split()
+    assert needs_site(command, words) is expected
 
 
-def test_help_of_the_everyday_commands_imports_no_aiohttp() -> None:
-    words = [[name, "--help"] for name in ("pull", "ls", "verify", "status", "diff", "head")]
-    runs = f"from cxrsync.cli.main import run; assert not any(map(run, {words!r}))"
-    assert {"aiohttp", "keyring", "jinja2", "cxrsync.demo"}.isdisjoint(imported_by(runs))
-
-
-def test_the_package_imports_no_library() -> None:
-    assert imported_by("import cxrsync") == []
+@pytest.mark.parametrize("name", IMPORTS)
+def test_what_a_command_does_not_import(name: str, tmp_path: Path) -> None:
+    runs, modules = IMPORTS[name]
+    tree = tmp_path / "server/d/1"
+    tree.mkdir(parents=True)
+    (tree / "a.txt").write_text("a")
+    (tree / "SHA256SUMS.txt").write_text(f"{sha256(b'a').hexdigest()} a.txt\n")
+    places = {"{tree}": str(tree), "{dest}": str(tmp_path / "mine")}
+    assert imported_by([[places.get(word, word) for word in run] for run in runs], modules) == []
 
 
 # ── the table of commands ──────────────────────────────────────────────────────────────────────
