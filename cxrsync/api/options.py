@@ -118,6 +118,8 @@ class PullOptions(TransferOptions, total=False):
 
     with_reports: bool | None
     gunzip_tables: bool | None
+    resize: Number | None
+    drop_originals: bool | None
     reports: Literal["auto", "zip", "files"] | None
     link_from: Path | None
     link: Literal["reflink", "hardlink", "copy"] | None

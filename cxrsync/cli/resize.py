@@ -15,10 +15,11 @@ from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import job_of_tree, places_argument, selection_options
 from cxrsync.cli.signals import raising_at_signals
+from cxrsync.dataset.copies import check_pillow
 from cxrsync.dataset.version import find_target
 from cxrsync.errors import DiskError
 from cxrsync.operations.expected_files import expectation
-from cxrsync.operations.resize import Resizing, check_pillow
+from cxrsync.operations.resize import Resizing
 from cxrsync.operations.resize import resize as make_copies
 from cxrsync.sanitize import printable, reason_of
 from cxrsync.ui.console import to_stderr

@@ -171,6 +171,20 @@ _PULL = (
         near="gunzip unzip unpack decompress extract unpack_tables plain_tables",
     ),
     Option(
+        "resize", Type.INT, Group.PULL, section=Section.DESTINATION, metavar="PX", advanced=True,
+        at_least=16, at_most=4096,
+        help="Also make a smaller copy of each image as soon as it is verified, whose shorter side "
+        "has PX pixels, in a tree of its own beside the dataset: mimic-cxr-jpg-PX/VERSION/files/….",
+        near="scale shrink downscale smaller thumbnail thumbnails size px resolution",
+    ),
+    Option(
+        "drop_originals", Type.FLAG, Group.PULL, section=Section.DESTINATION, advanced=True,
+        help="With --resize: remove each original once its copy is proven. All of MIMIC-CXR-JPG "
+        "takes about 16 GB then, not 558.",
+        near="drop remove_originals delete_originals no_originals discard_originals only_copies "
+        "replace_originals",
+    ),
+    Option(
         "reports", Type.CHOICE, Group.PULL, section=Section.SELECTION,
         metavar="zip|files", words=_words(Reports),
         default=Reports.AUTO.value, advanced=True,

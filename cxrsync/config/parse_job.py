@@ -196,6 +196,27 @@ def _partitions(options: Mapping[str, Any]) -> frozenset[str]:
     return partitions
 
 
+def _resize(options: Mapping[str, Any], selection: Selection) -> int | None:
+    pixels: int | None = options.get("resize")
+    if pixels is None and options.get("drop_originals"):
+        raise UsageError(
+            "--drop-originals removes originals of which copies are made, but none are",
+            next_step="Add the size of the copies: --resize 512.",
+        )
+    if pixels is not None and selection.only and Kind.IMAGES not in selection.only:
+        raise UsageError(
+            "--resize makes copies of selected images, but no image is selected",
+            next_step="Leave --only out, or add --only images.",
+        )
+    if pixels is not None and options.get("only_partition"):
+        raise UsageError(
+            "--resize cannot be combined with --only-partition: the copies are one tree, on which "
+            "one run works at a time",
+            next_step="Pull without --resize; when all parts are there: cxrsync resize.",
+        )
+    return pixels
+
+
 def make_job(
     options: Mapping[str, Any], places: Sequence[str] = (), *, has_selection: bool = True
 ) -> Job:
@@ -238,4 +259,6 @@ def make_job(
         refresh=_refresh(options),
         permissions=options.get("permissions"),
         partitions=_partitions(options),
+        resize=_resize(options, selection),
+        drop_originals=bool(options.get("drop_originals")),
     )

@@ -1,13 +1,19 @@
-"""Where the smaller copies of a version's images lie, and whether one is there."""
+"""The smaller copies of a version's images: where they lie, how they are made, whether one is
+there."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from cxrsync import __version__
 from cxrsync.dataset.target import Target
+from cxrsync.errors import UsageError
 from cxrsync.model import FileRecord
+from cxrsync.storage.derived_image import QUALITY
+from cxrsync.storage.derived_tree import DRAFT_FILTER
 
 COPIED_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -19,6 +25,35 @@ def copies_root(target: Target, pixels: int) -> Path:
     if root.parent.name == target.dataset.slug:
         return root.parent.with_name(f"{root.parent.name}-{pixels}") / root.name
     return root.with_name(f"{root.name}-{pixels}")
+
+
+def check_pillow() -> str:
+    """Return the release of Pillow. Raises UsageError if it is not installed."""
+    try:
+        from PIL import __version__ as release
+    except ImportError:
+        raise UsageError(
+            "resize needs Pillow, which is not installed",
+            next_step="pip install 'cxrsync[images]'",
+        ) from None
+    return release
+
+
+def copies_description(target: Target, pixels: int) -> dict[str, Any]:
+    """Return what DERIVED.json says of the copies. Raises as :func:`check_pillow`."""
+    return {
+        "what": f"smaller copies of the images of {target.name}, made by cxrsync",
+        "dataset": target.dataset.slug,
+        "version": target.version,
+        "pixels_of_shorter_side": pixels,
+        "filter": DRAFT_FILTER,
+        "format": f"JPEG, quality {QUALITY}",
+        "tool": f"cxrsync {__version__}, Pillow {check_pillow()}",
+        "agreement": f"Copies are under the same data use agreement as the originals: "
+        f"{target.dataset.page(target.version)}",
+        "digests": "SHA256SUMS.txt: of the copies; SOURCE_SHA256SUMS.txt: of their originals, as "
+        "published",
+    }
 
 
 def copy_finder(target: Target) -> Callable[[FileRecord], bool]:

@@ -80,7 +80,7 @@ class LockedFolder:
         Raises: Locked, LockLost, DiskError. After an error or a cancellation the lock is not held.
         """
         try:
-            await self._acquire_lock(timeout, emit, next_folders)
+            await acquire_lock(self.lock, timeout, emit, next_folders)
             replaced = await run_in_thread(self.lock.replaced_owners)
             for each in replaced:
                 if not each.dead:
@@ -109,22 +109,27 @@ class LockedFolder:
             # Also after a disk error: a lock whose owner is alive would keep all other runs out.
             await run_in_thread(self.lock.release)
 
-    async def _acquire_lock(
-        self, timeout: float, emit: EventSink, next_folders: Sequence[LockedFolder]
-    ) -> None:
-        def attempt() -> Holder | None:
-            holder = self.lock.try_acquire()
-            if holder is not None:
-                for each in next_folders:
-                    each.lock.watch_owner()
-            return holder
 
-        wait = _Wait(timeout, emit)
-        while (holder := await run_in_thread(attempt)) is not None:
-            if wait.is_over(holder):
-                raise self.lock.refusal(holder)
-            wait.report(holder)
-            await asyncio.sleep(wait.seconds(holder))
+async def acquire_lock(
+    lock: Lock, timeout: float, emit: EventSink, next_folders: Sequence[LockedFolder] = ()
+) -> None:
+    """Acquire a lock, as :meth:`LockedFolder.acquire` does. Raises: Locked, DiskError.
+
+    After a cancellation the lock may be held: the caller releases it."""
+
+    def attempt() -> Holder | None:
+        holder = lock.try_acquire()
+        if holder is not None:
+            for each in next_folders:
+                each.lock.watch_owner()
+        return holder
+
+    wait = _Wait(timeout, emit)
+    while (holder := await run_in_thread(attempt)) is not None:
+        if wait.is_over(holder):
+            raise lock.refusal(holder)
+        wait.report(holder)
+        await asyncio.sleep(wait.seconds(holder))
 
 
 class _Wait:

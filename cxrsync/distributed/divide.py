@@ -61,6 +61,7 @@ def divide(
     limit that only one run can keep.
     """
     _refuse_whole_limits(job)
+    _refuse_copies(job)
     partitions = partitions_of(job, shards)
     if not partitions:
         raise UsageError(
@@ -116,6 +117,14 @@ def _refuse_whole_limits(job: Job) -> None:
                 next_step="Select fewer files (--limit, --sample), or limit the time of each task "
                 "(--max-duration).",
             )
+
+
+def _refuse_copies(job: Job) -> None:
+    if job.resize is not None:
+        raise UsageError(
+            "--resize is for one run: the copies are one tree, on which one run works at a time",
+            next_step="Pull without it; when the tasks have ended: cxrsync resize.",
+        )
 
 
 def _shared(rate: Timetable, tasks: int) -> Timetable:

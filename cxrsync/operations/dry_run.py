@@ -11,13 +11,12 @@ from cxrsync import humanize
 from cxrsync.cancellation import CancelToken
 from cxrsync.catalog.load import load_stores
 from cxrsync.config.job import Job
-from cxrsync.dataset.copies import copy_finder
 from cxrsync.dataset.partition_states import partition_names
 from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.run_context import RunContext
 from cxrsync.errors import RefusedForSafety, WillNotFit
 from cxrsync.events import EventSink, Notice
-from cxrsync.model import FileRecord
+from cxrsync.model import FileRecord, Kind
 from cxrsync.operations.exit_status import explained_errors
 from cxrsync.operations.prepare import prepare
 from cxrsync.operations.prerequisites import fetch_prerequisites
@@ -32,14 +31,15 @@ from cxrsync.plan.capacity import (
     shortage_of,
     usable_space,
 )
-from cxrsync.plan.copies import order_of, remarks
+from cxrsync.plan.copies import remarks
 from cxrsync.plan.forecast import Forecast
-from cxrsync.plan.planner import Copies, Plan, make_plan
+from cxrsync.plan.planner import Plan, make_plan
 from cxrsync.plan.refetch import check_refetch
 from cxrsync.plan.reusable_files import find_reusable
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
 from cxrsync.storage.state_db import State
+from cxrsync.sync.copying import copies_planned
 from cxrsync.sync.delete import find_withdrawn
 from cxrsync.threads import run_in_thread
 
@@ -123,11 +123,15 @@ def _make_plan(run: RunContext, selected: ResolvedSelection) -> Plan:
         for name in selected.partitions:
             state = State.read(tree.partition(name))
             records[name] = iter(()) if state is None else stack.enter_context(state).records()
-        copies = Copies(order_of(run.job), copy_finder(run.target))
+        copies = copies_planned(run)
         kind_of = run.target.dataset.kind_of
         plan = make_plan(selected.manifest, selected.is_wanted, records, tree, kind_of, copies)
     for text in remarks(copies.order, plan.replaced.returning, plan.replaced.kept.files):
         run.emit(Notice(text))
+    if pixels := run.job.resize:
+        images = humanize.files(plan.to_fetch_of(Kind.IMAGES) + len(plan.to_copy))
+        then = "; their originals are removed" if run.job.drop_originals else ""
+        run.emit(Notice(f"{images} get a copy of {pixels} pixels{then}"))
     return _without_absent(find_reusable(run, plan))
 
 

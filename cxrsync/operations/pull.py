@@ -30,6 +30,7 @@ from cxrsync.operations.share_tree import report_unshared, share_tree
 from cxrsync.sources.base import Source
 from cxrsync.stats import RunStats
 from cxrsync.storage.trash import TRASH_FOLDER, Emptied, TrashDates, empty_trash
+from cxrsync.sync.copying import copying
 from cxrsync.sync.delete import delete_withdrawn
 from cxrsync.sync.partition_sync import SyncOrder, sync_partitions
 from cxrsync.threads import run_in_thread
@@ -126,7 +127,9 @@ async def _pull(run: RunContext, distrust: frozenset[str]) -> None:
         _tell_times(run)
         selected = await resolve(run, prerequisites)
         await _empty_trash(run)
-        await sync_partitions(run, _order(run, prerequisites, selected, distrust))
+        async with copying(run) as copies:
+            order = _order(run, prerequisites, selected, distrust)
+            await sync_partitions(run, replace(order, copying=copies))
         _refuse_nothing(run, selected)
         for sibling in siblings:
             if (follower := await follow(run, selected, sibling)) is not None:

@@ -13,36 +13,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
-from cxrsync import __version__
-from cxrsync.dataset.target import Target
+from cxrsync.dataset.copies import COPIED_SUFFIXES, copies_description, copies_root
 from cxrsync.errors import DiskError, ExitCode, UsageError
 from cxrsync.events import Checked, EventSink, Finding, Planned
 from cxrsync.model import FileStat, Kind
 from cxrsync.operations.exit_status import Ending, exit_status
 from cxrsync.operations.expected_files import Expectation
 from cxrsync.progress_events import Activity, Expected, Phase
+from cxrsync.storage.derivation_pool import DerivationPool
 from cxrsync.storage.derived_image import (
-    QUALITY,
     Derivation,
     Derived,
     Task,
-    begin_worker,
-    derive,
 )
 from cxrsync.storage.derived_tree import DerivedTree
 from cxrsync.storage.lock import Lock
 
-_SUFFIXES = (".jpg", ".jpeg", ".png")
 _PER_WORKER = 4
 _BATCH = 256
 _BATCH_SECONDS = 2.0
@@ -81,27 +74,6 @@ class Resizing:
         }
 
 
-def copies_root(target: Target, pixels: int) -> Path:
-    """Return the root of the copies: beside the dataset if its version lies in a folder of its
-    name, else beside the version."""
-    root = target.tree.root
-    if root.parent.name == target.dataset.slug:
-        return root.parent.with_name(f"{root.parent.name}-{pixels}") / root.name
-    return root.with_name(f"{root.name}-{pixels}")
-
-
-def check_pillow() -> str:
-    """Return the release of Pillow. Raises UsageError if it is not installed."""
-    try:
-        from PIL import __version__ as release
-    except ImportError:
-        raise UsageError(
-            "resize needs Pillow, which is not installed",
-            next_step="pip install 'cxrsync[images]'",
-        ) from None
-    return release
-
-
 def resize(expected: Expectation, pixels: int, emit: EventSink) -> Resizing:
     """Make a smaller copy of every expected image that is here.
 
@@ -110,7 +82,7 @@ def resize(expected: Expectation, pixels: int, emit: EventSink) -> Resizing:
     """
     target = expected.target
     copies = DerivedTree(copies_root(target, pixels))
-    copies.describe(_description(expected, pixels))
+    copies.describe(copies_description(target, pixels))
     result = Resizing(copies.root)
     emit(Phase(Activity.PLANNING, target.name))
     with Lock(copies.own, describe=f"the copies in {copies.root}") as lock, closing(copies):
@@ -136,29 +108,12 @@ def resize(expected: Expectation, pixels: int, emit: EventSink) -> Resizing:
     return result
 
 
-def _description(expected: Expectation, pixels: int) -> dict[str, Any]:
-    target = expected.target
-    return {
-        "what": f"smaller copies of the images of {target.name}, made by cxrsync resize",
-        "dataset": target.dataset.slug,
-        "version": target.version,
-        "pixels_of_shorter_side": pixels,
-        "filter": "Lanczos",
-        "format": f"JPEG, quality {QUALITY}",
-        "tool": f"cxrsync {__version__}, Pillow {check_pillow()}",
-        "agreement": f"Copies are under the same data use agreement as the originals: "
-        f"{target.dataset.page(target.version)}",
-        "digests": "SHA256SUMS.txt: of the copies; SOURCE_SHA256SUMS.txt: of their originals, as "
-        "published",
-    }
-
-
 def _images(expected: Expectation) -> Iterator[tuple[str, str, FileStat | None]]:
     """Yield path, digest and file of every expected image."""
     kind_of = expected.target.dataset.kind_of
     for _offset, entry, _record, found in expected.without_records():
         if kind_of(entry.path) is Kind.IMAGES:
-            if not entry.path.lower().endswith(_SUFFIXES):
+            if not entry.path.lower().endswith(COPIED_SUFFIXES):
                 raise UsageError(
                     f"the images of {expected.target.name} are no JPEG or PNG files",
                     next_step="resize scales those of MIMIC-CXR-JPG: --jpg.",
@@ -188,7 +143,7 @@ def _tasks(
             result.missing += not expected.only_present
         else:
             copy, unfinished = f"{copies.root}/{path}", str(copies.unfinished)
-            yield Task(path, sha256, tree.final(path), copy, unfinished, pixels)
+            yield Task(path, sha256, tree.final(path), copy, unfinished, pixels, copies.draft)
 
 
 def _judge(done: Derived, result: Resizing, emit: EventSink) -> None:
@@ -207,25 +162,15 @@ def _judge(done: Derived, result: Resizing, emit: EventSink) -> None:
 
 
 def _in_processes(tasks: Iterator[Task]) -> Iterator[Derived]:
-    """Yield the result of each task, as workers finish them: one for each core."""
-    workers = os.cpu_count() or 1
-    pool = ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=begin_worker, initargs=(os.getpid(),)
-    )
+    """Yield the result of each task, as workers finish them: one for each core. Raises DiskError if
+    a worker was ended from outside."""
     pending: set[Future[Derived]] = set()
-    try:
+    with DerivationPool() as pool:
         while True:
-            room = workers * _PER_WORKER - len(pending)
-            pending |= {pool.submit(derive, task) for task in islice(tasks, room)}
+            room = pool.workers * _PER_WORKER - len(pending)
+            pending |= {pool.submit(task) for task in islice(tasks, room)}
             if not pending:
                 return
             finished, pending = wait(pending, return_when=FIRST_COMPLETED)
             for each in finished:
                 yield each.result()
-    except BrokenProcessPool:
-        raise DiskError(
-            "a worker process was ended from outside: probably there is too little memory",
-            next_step="What is done is kept: run the same command again.",
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

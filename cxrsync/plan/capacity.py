@@ -10,12 +10,16 @@ from cxrsync import humanize
 from cxrsync.dataset.run_context import RunContext
 from cxrsync.errors import Unanswered, WillNotFit
 from cxrsync.model import Kind
-from cxrsync.plan.estimate import Estimate, estimate
+from cxrsync.plan.copies import copy_bytes
+from cxrsync.plan.estimate import Counts, Estimate, by_kind, estimate
 from cxrsync.plan.planner import Plan
 from cxrsync.progress_events import Expected
 from cxrsync.storage.disk_space import FreeSpace, Shortage, free_space, shortage
 from cxrsync.storage.partial_readers import count_partials
 from cxrsync.threads import run_in_thread
+
+# The mean size of fewer copies is no useful estimate for the others.
+_ENOUGH_COPIES = 20
 
 
 async def check_free_space(run: RunContext, plan: Plan) -> None:
@@ -23,7 +27,7 @@ async def check_free_space(run: RunContext, plan: Plan) -> None:
 
     The source is asked for the published total of the version only if it could change the result.
     """
-    if run.job.force or not plan.to_fetch:
+    if run.job.force or not (plan.to_fetch or plan.to_copy):
         return
     size_estimate = estimate(plan.inventory, run.target.dataset.means)
     free = await usable_space(run)
@@ -88,12 +92,35 @@ def _count_by_kind(plan: Plan) -> Mapping[Kind, int]:
 def needed_bytes(plan: Plan, size_estimate: Estimate, partial_bytes: int = 0) -> int:
     """Return the bytes that have to be free on the disk.
 
-    Cloned and linked files take no space, and ``partial_bytes`` are on the disk already.
+    Cloned and linked files take no space, and ``partial_bytes`` are on the disk already. Smaller
+    copies take space; if they replace the originals, only those in flight do.
     """
     share = 1.0
     if plan.to_fetch and not plan.copies_take_space:
         share -= len(plan.reusable) / plan.to_fetch
-    return max(0, round(size_estimate.bytes * share) - partial_bytes)
+    images = [each for each in size_estimate.sizes if each.kind is Kind.IMAGES]
+    originals, count = sum(each.bytes for each in images), sum(each.files for each in images)
+    kept = originals
+    if plan.order.drop and count:
+        kept = min(originals, originals / count * plan.order.in_flight)
+    others = size_estimate.bytes - originals
+    return max(0, round((others + kept) * share + _copy_bytes(plan)) - partial_bytes)
+
+
+def _copy_bytes(plan: Plan) -> int:
+    """Return the bytes to expect of the copies that are to be made."""
+    if plan.order.pixels is None:
+        return 0
+    replaced, inventory = plan.replaced, plan.inventory
+    mean = copy_bytes(plan.order.pixels)
+    if replaced.kept.files >= _ENOUGH_COPIES:
+        mean = replaced.copies // replaced.kept.files
+    return mean * (len(plan.to_copy) + _images(inventory.missing) + _images(inventory.unverified))
+
+
+def _images(counts: Counts) -> int:
+    count = by_kind(counts).get(Kind.IMAGES)
+    return 0 if count is None else count.files
 
 
 def shortage_of(
@@ -124,5 +151,11 @@ def describe_space(
 
 
 def needed_files(plan: Plan) -> int:
-    """Return the number of inodes that the missing files and their folders need."""
-    return plan.to_fetch + plan.inventory.folders
+    """Return the number of inodes that the missing files and their folders need, and the smaller
+    copies."""
+    needed = plan.to_fetch + plan.inventory.folders
+    if plan.order.pixels is None:
+        return needed
+    images = _images(plan.inventory.missing)
+    originals_gone = max(0, images - plan.order.in_flight) if plan.order.drop else 0
+    return needed + images + len(plan.to_copy) + plan.inventory.folders - originals_gone

@@ -15,6 +15,11 @@ from cxrsync.errors import UsageError
 from cxrsync.model import CopyRecord
 from cxrsync.plan.survey import FileStatus
 
+# So many files are published together, and so many originals removed, where originals are dropped:
+# small, because they take space meanwhile.
+DROPPED_BATCH = 16
+_BYTES_PER_PIXEL = 0.15
+
 
 @dataclass(frozen=True, slots=True)
 class CopyOrder:
@@ -23,17 +28,28 @@ class CopyOrder:
     ``pixels``: of the copies that it makes (``--resize``); None: it makes none. ``drop``: the
     copies replace their originals (``--drop-originals``). ``keep``: nobody watches the run: files
     that copies have replaced stay so. ``refetch``: fetch them again even so (``--refetch``).
+    ``in_flight``: how many originals there are at a time at most, if they are dropped.
     """
 
     pixels: int | None = None
     drop: bool = False
     keep: bool = False
     refetch: bool = False
+    in_flight: int = 0
 
 
-def order_of(job: Job) -> CopyOrder:
-    """Return what a job wants of smaller copies."""
-    return CopyOrder(job.resize, job.drop_originals, job.keep_replaced, job.refresh.refetch)
+def order_of(job: Job, workers: int = 1) -> CopyOrder:
+    """Return what a job wants of smaller copies, with so many workers."""
+    # Those that arrive; that wait to be published, or are; that are copied; that wait to go.
+    in_flight = job.limits.connections + 4 * DROPPED_BATCH + 2 * workers
+    refetch = job.refresh.refetch
+    return CopyOrder(job.resize, job.drop_originals, job.keep_replaced, refetch, in_flight)
+
+
+def copy_bytes(pixels: int) -> int:
+    """Return how many bytes to expect of a copy: an X-ray of 512 pixels takes about 40 kB, and its
+    longer side is a fifth longer."""
+    return round(1.2 * pixels * pixels * _BYTES_PER_PIXEL)
 
 
 class Need(Enum):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import heapq
 from array import array
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cxrsync.events import Totals
 from cxrsync.manifest.clashes import find_name_clashes
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import ROOT, Entry, FileRecord, FileStat, Kind, RejectedLine, partition_of
 from cxrsync.plan.copies import CopyOrder, Need, check_sizes, need_of
-from cxrsync.plan.estimate import Inventory
+from cxrsync.plan.estimate import Count, Inventory, by_kind
 from cxrsync.plan.survey import FileStatus, Surveyed, survey
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.filesystem import FolderInspector, other_mount_error, reading_error
@@ -81,8 +81,8 @@ class Plan:
     and unverified. ``blocked``: files that cannot be published, each with the reason. ``due``: the
     hash of the path of each selected file that is not verified; each of them gets one outcome.
     ``gone``: how many files a state records as verified that are not on the disk any more, nor a
-    copy that replaced them. ``to_copy``: verified images that need a smaller copy. ``replaced``:
-    what copies have replaced, and what that means for this run.
+    copy that replaced them. ``to_copy``: verified images that need a smaller copy. ``order``: what
+    the run wants of copies. ``replaced``: what copies have replaced, and what becomes of that.
     """
 
     manifest: ManifestFile
@@ -102,12 +102,18 @@ class Plan:
     copies_take_space: bool = True
     gone: int = 0
     to_copy: array[int] = field(default_factory=_no_offsets)
+    order: CopyOrder = field(default_factory=CopyOrder)
     replaced: Replaced = field(default_factory=Replaced)
 
     @property
     def to_fetch(self) -> int:
         """The number of files to fetch, or to copy from an older version."""
         return len(self.in_shards) + len(self.reports) + len(self.in_root) + len(self.reusable)
+
+    def to_fetch_of(self, kind: Kind) -> int:
+        """Return the number of files of a kind to fetch, or to hash."""
+        counts = (self.inventory.missing, self.inventory.unverified)
+        return sum(by_kind(each).get(kind, Count()).files for each in counts)
 
     @property
     def is_empty(self) -> bool:
@@ -173,7 +179,7 @@ def make_plan(
     check_sizes(copies.order, replaced.others, replaced.other_size)
     for partition in sorted({partition for partition, _kind in builder.inventory.missing}):
         tree.check_mount(partition)
-    return builder.build(manifest)
+    return replace(builder.build(manifest), order=copies.order)
 
 
 class _PlanBuilder:

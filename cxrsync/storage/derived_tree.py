@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,23 @@ OWN_FOLDER_OF_DERIVED = ".derived"
 _RECORDS = "records.sqlite3"
 
 
+# What the description may say otherwise than that of an earlier run.
+_MAY_DIFFER = ("what", "tool", "filter")
+# How copies are scaled; and how version 0.3.0 did it, which is kept in trees that it began.
+DRAFT_FILTER = "JPEG decoded at the smallest of 1/8, 1/4, 1/2 that is twice as large, then Lanczos"
+_PLAIN_FILTER = "Lanczos"
+
+
 class DerivedTree:
-    """The records of one tree of copies. Use it in one thread, under the lock of ``own``."""
+    """The records of one tree of copies. Use it in one thread at a time, under the lock of ``own``.
+
+    ``draft``: whether its JPEGs are decoded at a part of their size, as its description says.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.draft = True
+        self._is_changed = False
         self.own = root / OWN_FOLDER_OF_DERIVED
         self.unfinished = self.own / "new"
         self._db: sqlite3.Connection | None = None
@@ -45,12 +57,15 @@ class DerivedTree:
                 known = json.loads(file.read_text("utf-8"))
             except ValueError:
                 known = None
-            if known != description:
+            if not isinstance(known, dict) or not _is_same_way(known, description):
                 raise UsageError(
                     f"{self.root} holds copies that were made in another way",
-                    next_step=f"{DERIVED_NAME} says how. Move that tree away, or name the same "
-                    "size with the same releases of cxrsync and Pillow.",
+                    next_step=f"{DERIVED_NAME} says how: move that tree away.",
                 )
+            self.draft = known["filter"] != _PLAIN_FILTER
+            if description["tool"] not in str(known["tool"]).split("; "):
+                known["tool"] = f"{known['tool']}; {description['tool']}"
+                write_file(file, (json.dumps(known, indent=2) + "\n").encode())
             return
         if os.path.exists(self.root) and any(
             name != self.own.name for name in os.listdir(self.root)
@@ -66,7 +81,9 @@ class DerivedTree:
         self.unfinished.mkdir(mode=0o700, exist_ok=True)
         for left in self.unfinished.iterdir():
             left.unlink()  # a worker that is still alive fails to give it its name
-        self._db = sqlite3.connect(self.own / _RECORDS, isolation_level=None)
+        self._db = sqlite3.connect(
+            self.own / _RECORDS, isolation_level=None, check_same_thread=False
+        )
         self._db.execute(
             "CREATE TABLE IF NOT EXISTS copy (path TEXT PRIMARY KEY, source TEXT, sha256 TEXT, "
             "size INTEGER, mtime_ns INTEGER) WITHOUT ROWID"
@@ -78,19 +95,45 @@ class DerivedTree:
             self._db.close()
             self._db = None
 
-    def has(self, path: str, source_sha256: str) -> bool:
-        """Return whether the copy of an original with this digest is recorded, and is there."""
+    def copy_of(self, path: str, source_sha256: str) -> str:
+        """Return the digest of the copy of an original with this digest; "" if none is recorded, or
+        it is not there."""
         assert self._db is not None
         row = self._db.execute(
-            "SELECT source, size, mtime_ns FROM copy WHERE path = ?", (path,)
+            "SELECT source, size, mtime_ns, sha256 FROM copy WHERE path = ?", (path,)
         ).fetchone()
         if row is None or row[0] != source_sha256:
-            return False
+            return ""
         try:
-            found = os.lstat(self.root / path)
+            found = os.lstat(f"{self.root}/{path}")
         except OSError:
-            return False
-        return (found.st_size, found.st_mtime_ns) == (row[1], row[2])
+            return ""
+        is_same = (found.st_size, found.st_mtime_ns) == (row[1], row[2])
+        return str(row[3]) if is_same else ""
+
+    def in_order(self) -> Callable[[str, str], bool]:
+        """Return :meth:`has` for calls in ascending order of the paths, without point queries."""
+        assert self._db is not None
+        rows = self._db.execute("SELECT path, source, size, mtime_ns FROM copy ORDER BY path")
+        row: tuple[str, str, int, int] | None = next(rows, None)
+
+        def has(path: str, source_sha256: str) -> bool:
+            nonlocal row
+            while row is not None and row[0] < path:
+                row = next(rows, None)
+            if row is None or row[:2] != (path, source_sha256):
+                return False
+            try:
+                found = os.lstat(f"{self.root}/{path}")
+            except OSError:
+                return False
+            return (found.st_size, found.st_mtime_ns) == row[2:]
+
+        return has
+
+    def has(self, path: str, source_sha256: str) -> bool:
+        """Return whether the copy of an original with this digest is recorded, and is there."""
+        return bool(self.copy_of(path, source_sha256))
 
     def record(self, copies: Iterable[Derived]) -> None:
         """Record copies that are in place, in one commit. Raises sqlite3.Error."""
@@ -99,15 +142,32 @@ class DerivedTree:
         self._db.execute("BEGIN")
         self._db.executemany("INSERT OR REPLACE INTO copy VALUES (?,?,?,?,?)", rows)
         self._db.execute("COMMIT")
+        self._is_changed = self._is_changed or bool(rows)
 
     def write_lists(self) -> None:
-        """Write the digests of the copies, for ``sha256sum -c``, and those of their originals.
+        """Write the digests of the copies, for ``sha256sum -c``, and those of their originals, if
+        they have changed.
 
         Raises: OSError, sqlite3.Error.
         """
         assert self._db is not None
+        # A run that was killed has recorded copies, and written no list of them.
+        if not self._is_changed and os.path.exists(self.root / MANIFEST_NAME):
+            recorded = os.lstat(self.own / _RECORDS).st_mtime_ns
+            if recorded <= os.lstat(self.root / MANIFEST_NAME).st_mtime_ns:
+                return
         for name, column in ((MANIFEST_NAME, "sha256"), (SOURCES_NAME, "source")):
             query = f"SELECT {column}, path FROM copy ORDER BY path"  # noqa: S608 - two names
             with new_file(self.root / name, replace=True, folder=self.own) as file:
                 for digest, path in self._db.execute(query):
                     file.write(f"{digest}  {path}\n".encode())
+
+
+def _is_same_way(known: dict[str, Any], description: dict[str, Any]) -> bool:
+    """Return whether two descriptions are of the same copies, made by whatever release."""
+    is_known = known.get("filter") in {DRAFT_FILTER, _PLAIN_FILTER} and "tool" in known
+    both = [
+        {key: value for key, value in each.items() if key not in _MAY_DIFFER}
+        for each in (known, description)
+    ]
+    return is_known and both[0] == both[1]

@@ -195,6 +195,17 @@ def continue_short_file(tree: Tree, entry: Entry, partial: Partial, trash: Trash
     os.chmod(partial.path, FILE_MODE)
 
 
+def remove_original(tree: Tree, path: str, size: int) -> bool:
+    """Remove a published file that its smaller copy replaces. Return False if something else lies
+    there by now: a file of another size, a link, or nothing. Raises OSError."""
+    tree.check_parent(path)
+    found = tree.find(path)
+    if found is None or found.size != size:
+        return False
+    os.unlink(tree.final(path))
+    return True
+
+
 def copy_partial_name(entry: Entry) -> str:
     """Return the name of a partial that begins as a copy. Several may have the same digest."""
     return f"{entry.sha256}.{hashlib.sha256(entry.path.encode()).hexdigest()[:16]}{COPY_SUFFIX}"

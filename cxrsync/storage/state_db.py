@@ -12,7 +12,7 @@ import os
 import secrets
 import sqlite3
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import time
@@ -21,13 +21,21 @@ from typing import Any, Self
 
 from cxrsync.config.selection import Selection
 from cxrsync.errors import LockLost
-from cxrsync.model import DigestMismatch, FileRecord, Outcome, is_digest, is_validator
+from cxrsync.model import (
+    CopyRecord,
+    DigestMismatch,
+    Entry,
+    FileRecord,
+    Outcome,
+)
 from cxrsync.sanitize import printable
 from cxrsync.storage.access import OWNER_ONLY, Access
 from cxrsync.storage.filesystem import disk_failure, make_folders
 from cxrsync.storage.state_records import (
     delete_records,
+    is_possible_mismatch,
     possible_records,
+    replace_by_copies,
     select_page,
     write_records,
 )
@@ -229,6 +237,18 @@ class State:
                 [(failed.path, printable(failed.reason), at) for failed in failures],
             )
 
+    def replace_by_copies(self, copies: Mapping[Entry, CopyRecord]) -> set[str]:
+        """Record that copies stand for verified files; return the paths of those that were recorded
+        as verified. Raises LockLost, DiskError."""
+        with self._commit():
+            return replace_by_copies(self._db, copies)
+
+    def forget_failures(self, paths: Iterable[str]) -> None:
+        """Delete what is recorded of failures of files. Raises LockLost, DiskError."""
+        with self._commit():
+            rows = [(path,) for path in paths]
+            self._db.executemany("DELETE FROM failure WHERE path = ?", rows)
+
     def forget(self, paths: Iterable[str]) -> None:
         """Delete the records of files that turned out to be wrong. Raises LockLost, DiskError."""
         with self._commit():
@@ -247,7 +267,7 @@ class State:
     def mismatches(self) -> list[DigestMismatch]:
         """Return the files whose bytes at the source do not have the published digest."""
         found = self._db.execute("SELECT path, expected, observed, validator FROM contradiction")
-        return [known for row in found if _is_possible_mismatch(known := DigestMismatch._make(row))]
+        return [known for row in found if is_possible_mismatch(known := DigestMismatch._make(row))]
 
     def failures(self) -> Iterator[tuple[str, str]]:
         """Return path and reason of the files that the last run to try them could not fetch.
@@ -299,17 +319,6 @@ class State:
             ):
                 continue  # written by a later version: we cannot interpret it
         return found
-
-
-def _is_possible_mismatch(known: DigestMismatch) -> bool:
-    """Return whether a mismatch can be ours: its validator goes into requests, its digests into
-    messages."""
-    return (
-        all(type(text) is str for text in known)
-        and is_digest(known.expected)
-        and is_digest(known.observed)
-        and (not known.validator or is_validator(known.validator))
-    )
 
 
 def _is_replaced(path: Path, found: os.stat_result | None) -> bool:

@@ -8,11 +8,19 @@ any stays readable for older versions, and they refuse one that they would take 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from cxrsync.model import CopyRecord, FileRecord, is_digest, is_size, is_validator
+from cxrsync.model import (
+    CopyRecord,
+    DigestMismatch,
+    Entry,
+    FileRecord,
+    is_digest,
+    is_size,
+    is_validator,
+)
 from cxrsync.storage.state_schema import add_derived_table, has_derived_table
 
 _FILE_COLUMNS = 7
@@ -27,6 +35,9 @@ _BOTH = (
     f"UNION ALL SELECT {_COLUMNS}, CAST(pixels AS INTEGER), copy_sha256, "
     "CAST(copy_size AS INTEGER) FROM derived WHERE path > ?1 ORDER BY path LIMIT ?2"
 )
+
+
+_ONE = f"SELECT {_COLUMNS} FROM file WHERE path = ?"  # noqa: S608
 
 
 def select_page(db: sqlite3.Connection, last: str, rows: int) -> list[Any]:
@@ -69,6 +80,21 @@ def write_records(db: sqlite3.Connection, records: Iterable[FileRecord]) -> None
         db.execute("DELETE FROM contradiction WHERE path = ?", row)
 
 
+def replace_by_copies(db: sqlite3.Connection, copies: Mapping[Entry, CopyRecord]) -> set[str]:
+    """Record that copies stand for verified files; return the paths of those that are recorded as
+    verified with the entry's digest. The caller commits."""
+    add_derived_table(db)
+    replaced = set()
+    for (path, sha256), copy in copies.items():
+        row = db.execute(_ONE, (path,)).fetchone()
+        if row is None:  # the run before was killed before it removed the file
+            row = db.execute(_ONE.replace("FROM file", "FROM derived"), (path,)).fetchone()
+        if row is not None and row[1] == sha256:
+            write_records(db, [FileRecord._make((*row, copy))])
+            replaced.add(path)
+    return replaced
+
+
 def delete_records(db: sqlite3.Connection, paths: Iterable[str]) -> None:
     """Delete the records of paths. The caller commits."""
     gone = [(path,) for path in paths]
@@ -100,4 +126,15 @@ def _is_possible_copy(copy: CopyRecord) -> bool:
         and is_digest(copy.sha256)
         and is_size(copy.size)
         and copy.pixels > 0
+    )
+
+
+def is_possible_mismatch(known: DigestMismatch) -> bool:
+    """Return whether a mismatch can be ours: its validator goes into requests, its digests into
+    messages."""
+    return (
+        all(type(text) is str for text in known)
+        and is_digest(known.expected)
+        and is_digest(known.observed)
+        and (not known.validator or is_validator(known.validator))
     )

@@ -61,8 +61,16 @@ class OutcomeLog:
         if outcome.result is Result.FAILED:
             self._failures.append(outcome)
         self._emit_outcome(outcome)
+        self.named(entry, outcome)
+
+    def named(self, entry: Entry, outcome: Outcome) -> None:
+        """Say that the publisher has finished a file, whose outcome follows."""
         for call in self._on_published:
             call(entry, outcome)
+
+    def settle(self, outcome: Outcome) -> None:
+        """Report the outcome of a file that was :meth:`named`, or was verified before."""
+        self._emit_outcome(outcome)
 
     def _emit_outcome(self, outcome: Outcome) -> None:
         self._emit(FileDone(outcome))

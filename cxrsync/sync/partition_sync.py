@@ -17,9 +17,9 @@ from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.run_context import RunContext
 from cxrsync.errors import CxrsyncError, Locked, unwrap
 from cxrsync.events import LimitReached, Notice, Planned, Unaccounted
-from cxrsync.model import ROOT, Outcome, Result, partition_of
+from cxrsync.model import ROOT, FileRecord, Outcome, Result, partition_of
 from cxrsync.plan.capacity import check_free_space, expected_sizes
-from cxrsync.plan.copies import order_of, remarks
+from cxrsync.plan.copies import DROPPED_BATCH, order_of, remarks
 from cxrsync.plan.planner import Copies, Plan, make_plan
 from cxrsync.plan.refetch import check_refetch
 from cxrsync.plan.reusable_files import find_reusable
@@ -28,6 +28,8 @@ from cxrsync.stats import MAX_NAMED
 from cxrsync.storage.trash import Trash
 from cxrsync.sync.adopt import Adopter
 from cxrsync.sync.copy_reusable import CarryOver
+from cxrsync.sync.copying import Copying
+from cxrsync.sync.derive import Deriver
 from cxrsync.sync.outcome_log import OutcomeLog
 from cxrsync.sync.partitions import Partitions
 from cxrsync.sync.publisher import Publisher
@@ -44,12 +46,14 @@ class SyncOrder:
 
     ``recorded_selections``: the selections that the states record as pulled; none for a table that
     is fetched only to resolve the selection. ``distrust``: paths of files that were found wrong;
-    their records do not count.
+    their records do not count. ``copying``: what makes smaller copies of the images; None: none are
+    made.
     """
 
     selected: ResolvedSelection
     recorded_selections: tuple[Selection, ...] = ()
     distrust: frozenset[str] = frozenset()
+    copying: Copying | None = None
 
 
 async def sync_partitions(run: RunContext, order: SyncOrder) -> None:
@@ -118,13 +122,16 @@ async def _sync_locked(run: RunContext, order: SyncOrder, partitions: Partitions
 async def _make_plan(run: RunContext, order: SyncOrder, partitions: Partitions) -> Plan:
     manifest, target = order.selected.manifest, run.target
     run.emit(Phase(Activity.PLANNING, target.name))
-    copies = Copies(order_of(run.job), copy_finder(target))
-    drafted = await partitions.plan(
-        lambda records: make_plan(
-            manifest, order.selected.is_wanted, records, target.tree, target.dataset.kind_of, copies
-        )
-    )
-    for text in remarks(copies.order, drafted.replaced.returning, drafted.replaced.kept.files):
+    wants = order_of(run.job) if order.copying is None else order.copying.order
+
+    def draft(records: dict[str, Iterator[FileRecord]]) -> Plan:
+        copying = order.copying
+        copies = copying.copies() if copying else Copies(wants, copy_finder(target))
+        is_wanted, kind_of = order.selected.is_wanted, target.dataset.kind_of
+        return make_plan(manifest, is_wanted, records, target.tree, kind_of, copies)
+
+    drafted = await partitions.plan(draft)
+    for text in remarks(wants, drafted.replaced.returning, drafted.replaced.kept.files):
         run.emit(Notice(text))
     verified = drafted.present.files
     check_refetch(run.job.refresh, drafted.gone, verified, str(target.tree.root))
@@ -162,11 +169,22 @@ class _PlanExecution:
         tree, pool = run.target.tree, TransferPool()
         trash = Trash(tree, run.stamp, lambda path: partitions.check([partition_of(path)]))
         outcomes = OutcomeLog(run.emit, partitions, plan.in_root_partition, run.job.acknowledged)
-        publisher = Publisher(
-            tree, partitions, trash, outcomes, fsync=run.job.fsync, batch_files=run.batch_files
-        )
         context = run.transfer_context(pool, run.probe)
-        self._sync = SyncContext(run.target, partitions, trash, outcomes, publisher, pool, context)
+        deriver = None
+        batch_files = run.batch_files
+        if (copying := order.copying) is not None:
+            deriver = Deriver(copying, tree, partitions, outcomes, run.disk)
+            batch_files = min(batch_files, DROPPED_BATCH) if deriver.drops else batch_files
+        publisher = Publisher(
+            *(tree, partitions, trash, outcomes),
+            fsync=run.job.fsync,
+            batch_files=batch_files,
+        )
+        if deriver is not None:
+            publisher.pass_images_to(deriver)
+        self._sync = SyncContext(
+            run.target, partitions, trash, outcomes, publisher, pool, context, deriver
+        )
 
     async def run(self) -> None:
         """Fetch, hash and copy the files of the plan.
@@ -189,15 +207,21 @@ class _PlanExecution:
         try:
             async with asyncio.TaskGroup() as group:
                 publishing = group.create_task(sync.publisher.run())
+                deriving = group.create_task(sync.deriver.run()) if sync.deriver else None
                 snapshots = group.create_task(sync.partitions.publish_snapshots())
                 try:
                     await self._fetch(scheduler, group)
                 except (asyncio.CancelledError, Exception) as problem:  # noqa: BLE001
                     problems.append(problem)  # raised below: verified files are published first
+                    if sync.deriver is not None:
+                        sync.deriver.abandon()
                 try:
                     await scheduler.close()
                     await sync.publisher.close()
                     await publishing
+                    if sync.deriver is not None and deriving is not None:
+                        await sync.deriver.close()
+                        await deriving
                 finally:
                     snapshots.cancel()
                     scheduler.fail_exhausted()
@@ -233,6 +257,8 @@ class _PlanExecution:
                 fsync=self._run.job.fsync,
                 set_aside=self._set_aside,
             ).run
+        if (deriver := self._sync.deriver) is not None and self._plan.to_copy:
+            yield lambda: deriver.submit_all(self._plan.entries_to_copy())
         if self._plan.reusable:
             yield CarryOver(self._sync, self._plan, scheduler, self._run.job.link).run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from cxrsync.config.selection import Selection
 from cxrsync.dataset.locking import LockedFolder, call_in_loop
 from cxrsync.errors import DiskError, LockLost
 from cxrsync.events import EventSink
-from cxrsync.model import ROOT, DigestMismatch, Entry, FileRecord, Outcome, partition_of
+from cxrsync.model import ROOT, CopyRecord, DigestMismatch, Entry, FileRecord, Outcome, partition_of
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.partial_readers import unclaimed_names
@@ -222,6 +222,33 @@ class Partitions:
                     self._states[name].forget(each)
 
         await self._in_state_thread(delete)
+
+    async def replace_by_copies(self, copies: Mapping[Entry, CopyRecord]) -> set[str]:
+        """Record that copies stand for verified files. Return the paths of those that were recorded
+        as verified: only these may be removed."""
+        work: dict[str, dict[Entry, CopyRecord]] = defaultdict(dict)
+        for entry, copy in copies.items():
+            work[partition_of(entry.path)][entry] = copy
+
+        def write() -> set[str]:
+            self.check(work)
+            states = self._states
+            return {path for name in work for path in states[name].replace_by_copies(work[name])}
+
+        return await self._in_state_thread(write)
+
+    async def forget_failures(self, paths: Iterable[str]) -> None:
+        """Delete what is recorded of earlier failures of files, where there is any."""
+        wanted = set(paths)
+
+        def write() -> None:
+            for name in {partition_of(path) for path in wanted}:
+                known = {path for path, _reason in self._states[name].failures()}
+                if found := known & wanted:
+                    self.check([name])
+                    self._states[name].forget_failures(found)
+
+        await self._in_state_thread(write)
 
     async def known_mismatches(self) -> dict[str, DigestMismatch]:
         """Return the mismatches that earlier runs recorded, by path."""

@@ -15,6 +15,7 @@ from cxrsync.storage.filesystem import disk_error, disk_failure
 from cxrsync.storage.publish import VerifiedFile, publish
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
+from cxrsync.sync.derive import Deriver, Original
 from cxrsync.sync.outcome_log import OutcomeLog
 from cxrsync.sync.partitions import Partitions
 from cxrsync.threads import run_in_thread
@@ -83,10 +84,15 @@ class Publisher:
         self._outcomes = outcomes
         self._fsync = fsync
         self._batch_files = batch_files
+        self._deriver: Deriver | None = None
         # Bounded, because each waiting item holds a file open.
         self._items: asyncio.Queue[Item | _Flush | None] = asyncio.Queue(2 * batch_files)
         self._ended = False
         self._batch_timeout = FIRST_BATCH_SECONDS
+
+    def pass_images_to(self, deriver: Deriver) -> None:
+        """Let ``deriver`` have the images of which a copy is made, once they are recorded."""
+        self._deriver = deriver
 
     async def submit(self, item: Item) -> None:
         """Queue a verified file; wait while the queue is full because the disk is slow.
@@ -194,9 +200,18 @@ class Publisher:
             outcomes.append((item.entry, outcome))
         await self._partitions.record(records)
         for entry, outcome in outcomes:
-            self._outcomes.published(entry, outcome)
+            await self._report(entry, outcome)
         if disk_problem is not None:
             raise disk_problem  # only now, after the published files are recorded
+
+    async def _report(self, entry: Entry, outcome: Outcome) -> None:
+        """Report an outcome; that of an image of which a copy is made follows."""
+        deriver = self._deriver
+        if deriver is None or outcome.result is Result.FAILED or not deriver.wants(entry.path):
+            self._outcomes.published(entry, outcome)
+            return
+        self._outcomes.named(entry, outcome)
+        await deriver.submit(Original(entry, outcome.size, outcome))
 
 
 def _result_of(

@@ -99,7 +99,7 @@ class Scheduler:
             self._sync.pool.notify()
 
     def add(self, job: FileJob) -> None:
-        """Add a file to fetch before the others, because hashing has found it wrong or missing."""
+        """Add a file to fetch first, because hashing has found it wrong or missing."""
         self._queued.append(job)
         self._sync.pool.notify()
 
@@ -183,8 +183,7 @@ class Scheduler:
     async def _start(self, job: FileJob) -> None:
         entry = job.entry
         if job.copy_of is not None:
-            # Several paths may copy one digest at a time, so each has its own partial.
-            partial = self._sync.partitions.copy(entry)
+            partial = self._sync.partitions.copy(entry)  # each path its own
             self._copies.add(entry.path)
         elif entry.sha256 in self._by_digest:
             self._by_digest[entry.sha256].followers.append(job)
@@ -321,7 +320,8 @@ class Scheduler:
         if job is not None and job.entry.path == entry.path:
             failed = outcome.result is Result.FAILED
             self._pass_gained = self._pass_gained or not failed
-            self._release(job, copied_from=None if failed else entry.path)
+            stays = not (failed or self._sync.drops_originals)  # else others are fetched, too
+            self._release(job, copied_from=entry.path if stays else None)
         self._sync.pool.notify()
 
     def _release(self, job: FileJob, copied_from: str | None) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cxrsync.dataset.target import Target
 from cxrsync.storage.trash import Trash
+from cxrsync.sync.derive import Deriver
 from cxrsync.sync.outcome_log import OutcomeLog
 from cxrsync.sync.partitions import Partitions
 from cxrsync.sync.publisher import Publisher
@@ -27,6 +28,12 @@ class SyncContext:
     publisher: Publisher
     pool: TransferPool
     context: TransferContext
+    deriver: Deriver | None = None
+
+    @property
+    def drops_originals(self) -> bool:
+        """Whether images are removed once their copies are made."""
+        return self.deriver is not None and self.deriver.drops
 
     def may_begin(self) -> bool:
         """Return whether another file may begin, which the first source is asked for: that source

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from thorough import examples
 
-from cxrsync.config.job import Job
+from cxrsync.config.job import Job, unattended
 from cxrsync.config.job_file import MirrorFile, read_job_file
 from cxrsync.config.job_keys import JOB_KEYS
 from cxrsync.config.parse_job import make_job
@@ -52,7 +52,7 @@ def test_a_minimal_file(tmp_path: Path) -> None:
     dest = tmp_path / "physionet.org/files"
     # Nobody watches a mirror: a purged or unmounted disk must not be filled again.
     options = {"jpg": True, "dataset_version": "2.1.0", "dest": dest, "max_refetch": "1%"}
-    assert job.job == make_job(options)
+    assert job.job == unattended(make_job(options))
 
 
 def test_a_whole_file(tmp_path: Path) -> None:
@@ -90,10 +90,10 @@ def test_a_whole_file(tmp_path: Path) -> None:
         "dest": "/data/files", "user": "alice", "dataset_version": "2.1.0", "retries": 7,
         "limit_rate": {"08:00-20:00": "1M", "20:00-08:00": "off"},
     }  # fmt: skip
-    assert jpg.job == make_job(
+    assert jpg.job == unattended(make_job(
         {**common, "jpg": True, "max_refetch": "1%", "shard": ["p10-p11", "p14"],
          "split": ["train"], "view": ["PA", "AP"], "window": "22:00-06:00", "max_bytes": "100G"}
-    )  # fmt: skip
+    ))  # fmt: skip
     assert dicom.job.dataset == "mimic-cxr"
     assert dicom.job.selection.only == (Kind.TABLES, Kind.DOCS)
     assert dicom.job.selection.subjects == ("p10000032", "p10000084")

@@ -1,16 +1,21 @@
 """What a pull does about smaller copies: the table of needs, and the plan that follows from it."""
 
+from array import array
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cxrsync.catalog.load import dataset_info
 from cxrsync.errors import UsageError
+from cxrsync.events import Totals
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import CopyRecord, Entry, FileRecord, Kind
-from cxrsync.plan.copies import CopyOrder, Need, need_of, remarks
-from cxrsync.plan.planner import Copies, make_plan
+from cxrsync.plan.capacity import needed_bytes, needed_files
+from cxrsync.plan.copies import CopyOrder, Need, copy_bytes, need_of, remarks
+from cxrsync.plan.estimate import Count, Inventory, estimate
+from cxrsync.plan.planner import Copies, Plan, Replaced, make_plan
 from cxrsync.plan.survey import FileStatus, file_status
 from cxrsync.storage.tree import Tree
 
@@ -161,3 +166,47 @@ def test_what_is_said() -> None:
     ]
     [text] = remarks(MIRROR, 0, 1)
     assert "1 file is here as a smaller copy only, and stays so" in text
+
+
+@pytest.mark.parametrize(
+    ("order", "expected_bytes", "expected_files"),
+    [
+        # 1,000 images of 2 MB to fetch, 10 to copy, and tables of 5 MB; 300 folders.
+        (NONE, 2_005_000_000, 1_301),
+        (BESIDE, 2_005_000_000 + 1_010 * copy_bytes(512), 1_301 + 1_010 + 300),
+        # Of the originals there are only those in flight at a time.
+        (replace(INSTEAD, in_flight=100), 205_000_000 + 1_010 * copy_bytes(512), 401 + 1_010 + 300),
+        # All are fewer than may be in flight.
+        (replace(INSTEAD, in_flight=5_000), 2_005_000_000 + 1_010 * copy_bytes(512), 2_611),
+    ],
+)
+def test_needed_space(order: CopyOrder, expected_bytes: int, expected_files: int) -> None:
+    inventory = Inventory(kind)
+    inventory.folders = 300
+    inventory.missing["p10", Kind.IMAGES] = Count(1_000, 1_000, 2_000_000_000)
+    inventory.missing["root", Kind.TABLES] = Count(1, 1, 5_000_000)
+    plan = replace(
+        Plan(
+            *(None, inventory, 1_011, Totals()),  # type: ignore[arg-type]
+            *(array("Q", range(1_000)), array("Q"), array("Q", [0]), array("Q")),
+            *((), (), array("q")),
+        ),
+        to_copy=array("Q", range(10)),
+        order=order,
+    )
+    assert needed_bytes(plan, estimate(inventory, {})) == expected_bytes
+    assert needed_files(plan) == expected_files
+
+
+def test_the_mean_of_the_copies_that_are_there_counts() -> None:
+    inventory = Inventory(kind)
+    inventory.missing["p10", Kind.IMAGES] = Count(1_000, 1_000, 2_000_000_000)
+    plan = replace(
+        Plan(
+            *(None, inventory, 1_000, Totals()),  # type: ignore[arg-type]
+            *(array("Q", range(1_000)), array("Q"), array("Q"), array("Q"), (), (), array("q")),
+        ),
+        order=BESIDE,
+        replaced=Replaced(Totals(20, 40_000_000), copies=20 * 30_000),
+    )
+    assert needed_bytes(plan, estimate(inventory, {})) == 2_000_000_000 + 1_000 * 30_000
