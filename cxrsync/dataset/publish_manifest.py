@@ -15,6 +15,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from cxrsync.dataset.local_manifest import manifests_folder, write_metadata
@@ -29,6 +30,7 @@ from cxrsync.storage.filesystem import disk_failure
 from cxrsync.storage.lock import Lock
 from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import VerifiedFile, publish
+from cxrsync.storage.sidecar import ObjectVersion
 
 _UNSORTED = "is not sorted any more, as the earlier one was"
 
@@ -82,6 +84,7 @@ class ManifestPublisher:
                 _copy(tree.manifest, backup)
                 tree.share(backup)
 
+        self._keep_time(version, digest)
         self._lock.check()
         [found] = publish(tree, [VerifiedFile(Entry(MANIFEST_NAME, ""), partial)], keep)
         if isinstance(found, OSError):
@@ -91,6 +94,16 @@ class ManifestPublisher:
         if lost is not None and lost.count:
             earlier = f"; the earlier one is kept as {backup}" if os.path.exists(backup) else ""
             self._run.emit(Notice(f"the new manifest no longer lists {lost}{earlier}"))
+
+    def _keep_time(self, version: ObjectVersion, digest: str) -> None:
+        """Keep the time of the local manifest, if a store has the same one: it tells only the time
+        of its copy."""
+        stores, tree = map(str, self._run.job.origin.stores), self._tree
+        found = tree.find(MANIFEST_NAME)
+        if found is None or not any(map(version.source.startswith, stores)):
+            return
+        if sha256_file(str(tree.manifest)) == digest:
+            self._partial.bind(replace(version, modified=found.mtime_ns / 1e9))
 
     def _check_content(self) -> None:
         """Raise InvalidResponse for a manifest that is cut short or empty, or for an HTML page that

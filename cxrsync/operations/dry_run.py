@@ -33,7 +33,7 @@ from cxrsync.plan.capacity import (
 )
 from cxrsync.plan.copies import remarks
 from cxrsync.plan.forecast import Forecast
-from cxrsync.plan.planner import Plan, make_plan
+from cxrsync.plan.planner import Plan, PlanOptions, make_plan
 from cxrsync.plan.refetch import check_refetch
 from cxrsync.plan.reusable_files import find_reusable
 from cxrsync.sources.base import Source
@@ -125,7 +125,9 @@ def _make_plan(run: RunContext, selected: ResolvedSelection) -> Plan:
             records[name] = iter(()) if state is None else stack.enter_context(state).records()
         copies = copies_planned(run)
         kind_of = run.target.dataset.kind_of
-        plan = make_plan(selected.manifest, selected.is_wanted, records, tree, kind_of, copies)
+        plan = make_plan(
+            selected.manifest, selected.is_wanted, records, tree, kind_of, PlanOptions(copies)
+        )
     for text in remarks(copies.order, plan.replaced.returning, plan.replaced.kept.files):
         run.emit(Notice(text))
     if pixels := run.job.resize:

@@ -160,8 +160,9 @@ def _tell_times(run: RunContext) -> None:
     if run.job.origin.stores:
         run.emit(
             Notice(
-                "files get the modification time of their copy in the store, unless whoever copied "
-                "them noted PhysioNet's: `wget -N` may fetch them again"
+                "files get the modification time of their copy in the store, unless PhysioNet's is "
+                "known (from this tree, a folder of --from, or whoever copied them): `wget -N` may "
+                "fetch them again"
             )
         )
 

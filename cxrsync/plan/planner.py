@@ -68,6 +68,15 @@ class Copies:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """What the run wants to know beside its files. ``with_times``: the recorded times of files to
+    fetch, for a source that tells none."""
+
+    copies: Copies = field(default_factory=Copies)
+    with_times: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The work to do in some partitions, and the files that are verified already.
 
@@ -83,6 +92,7 @@ class Plan:
     ``gone``: how many files a state records as verified that are not on the disk any more, nor a
     copy that replaced them. ``to_copy``: verified images that need a smaller copy. ``order``: what
     the run wants of copies. ``replaced``: what copies have replaced, and what becomes of that.
+    ``times``: the recorded times of files to fetch, in ns, by :func:`time_key`; only if asked for.
     """
 
     manifest: ManifestFile
@@ -104,6 +114,7 @@ class Plan:
     to_copy: array[int] = field(default_factory=_no_offsets)
     order: CopyOrder = field(default_factory=CopyOrder)
     replaced: Replaced = field(default_factory=Replaced)
+    times: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def to_fetch(self) -> int:
@@ -156,20 +167,26 @@ class Plan:
             yield entry, self.moved.get(offset, entry.path)
 
 
+def time_key(path: str, sha256: str) -> int:
+    """Return the key of a file's time: a path may get other bytes in time."""
+    return hash((path, sha256))
+
+
 def make_plan(
     manifest: ManifestFile,
     is_wanted: Callable[[str], bool],
     records: Mapping[str, Iterator[FileRecord]],
     tree: Tree,
     kind_of: Callable[[str], Kind],
-    copies: Copies = Copies(),
+    options: PlanOptions = PlanOptions(),
 ) -> Plan:
     """Make the plan for every selected entry of the partitions in ``records``.
 
     Raises: DiskError if files could not be published later, because a folder is another mount or
     because the disk fails; UsageError if copies of another size replaced the files.
     """
-    builder = _PlanBuilder(kind_of)
+    copies = options.copies
+    builder = _PlanBuilder(kind_of, with_times=options.with_times)
     obstacles = _Obstacles(manifest, tree)
     for surveyed in survey(manifest, is_wanted, records, tree, copies.has_copy):
         need = copies.need(surveyed, surveyed.status)
@@ -185,7 +202,9 @@ def make_plan(
 class _PlanBuilder:
     """Collect the lists of a plan, one file after the other."""
 
-    def __init__(self, kind_of: Callable[[str], Kind]) -> None:
+    def __init__(self, kind_of: Callable[[str], Kind], *, with_times: bool) -> None:
+        self._with_times = with_times
+        self._times: dict[int, int] = {}
         self.inventory = Inventory(kind_of)
         self._kind_of = kind_of
         self._selected = 0
@@ -228,6 +247,8 @@ class _PlanBuilder:
             is_replaced = surveyed.status is FileStatus.DERIVED
             self._gone += is_known and found is None and not is_replaced
             self.replaced.returning += is_replaced
+            if self._with_times and is_known and record is not None:
+                self._times[time_key(entry.path, entry.sha256)] = record.mtime_ns
             kind = self._kind_of(entry.path)
             self.inventory.add_missing(
                 entry.path, kind, record.size if is_known and record else None
@@ -269,6 +290,7 @@ class _PlanBuilder:
             gone=self._gone,
             to_copy=self._to_copy,
             replaced=self.replaced,
+            times=self._times,
         )
 
 

@@ -28,7 +28,8 @@ class Opened:
     ``start`` is where the source *begins*, which may differ from the request: a source that cannot
     resume, or whose file has changed, begins at 0. ``total``: the size of the whole file in bytes;
     if it is None, ``end`` says what the end of the chunks means. ``validator``: a strong one or
-    None. ``modified``: a POSIX time in seconds.
+    None. ``modified``: a POSIX time in seconds. ``is_own_time``: whether that is the time of the
+    file itself, and not that of its copy in a store.
     """
 
     start: int
@@ -37,6 +38,7 @@ class Opened:
     modified: float | None
     chunks: AsyncIterator[bytes]
     end: BodyEnd | None = None
+    is_own_time: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from time import monotonic
 
@@ -29,7 +29,8 @@ from cxrsync.errors import (
 )
 from cxrsync.events import EventSink, Notice
 from cxrsync.model import MANIFEST_NAME, RemotePath
-from cxrsync.sources.base import Answer, Source, SourceChanged
+from cxrsync.sources.base import Answer, Opened, Source, SourceChanged
+from cxrsync.sources.local import LocalTree
 from cxrsync.sources.store.refusals import NoSuchBucket
 
 # A source that has none of so many files is at another address.
@@ -165,7 +166,19 @@ class SourcesInOrder:
                 raise SourceChanged(f"{part.source.identity}: {problem}") from None
             part.served += 1
             part.leave = 0.0
-            yield answer
+            yield await self._with_own_time(ref, answer)
+
+    async def _with_own_time(self, ref: RemotePath, answer: Answer) -> Answer:
+        """Return an answer with the time that a local tree among the sources knows, if the source
+        itself tells only that of its copy."""
+        if not isinstance(answer, Opened) or answer.is_own_time or answer.total is None:
+            return answer
+        for part in self._parts:
+            if isinstance(part.made, LocalTree):
+                found = await part.made.time_of(ref, answer.total)
+                if found is not None:
+                    return replace(answer, modified=found, is_own_time=True)
+        return answer
 
     async def versions(self, dataset: str) -> list[str]:
         """Return the versions that the first source which knows any has. Raises Unanswered."""

@@ -84,6 +84,19 @@ class LocalTree:
             for fd in opened:
                 os.close(fd)
 
+    async def time_of(self, ref: RemotePath, size: int) -> float | None:
+        """Return the modification time of a file, if it has this size; None if it is not there."""
+
+        def look() -> float | None:
+            try:
+                found = os.stat(self._path_of(ref))
+            except (OSError, NotFound):
+                return None
+            is_file = stat.S_ISREG(found.st_mode) and found.st_size == size
+            return found.st_mtime if is_file and is_time(found.st_mtime) else None
+
+        return await run_in_thread(look)
+
     async def versions(self, dataset: str) -> list[str]:
         return self._trees.versions(dataset)
 

@@ -6,8 +6,8 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from time import monotonic
 
 from cxrsync.config.selection import Selection
@@ -20,7 +20,7 @@ from cxrsync.events import LimitReached, Notice, Planned, Unaccounted
 from cxrsync.model import ROOT, FileRecord, Outcome, Result, partition_of
 from cxrsync.plan.capacity import check_free_space, expected_sizes
 from cxrsync.plan.copies import DROPPED_BATCH, order_of, remarks
-from cxrsync.plan.planner import Copies, Plan, make_plan
+from cxrsync.plan.planner import Copies, Plan, PlanOptions, make_plan, time_key
 from cxrsync.plan.refetch import check_refetch
 from cxrsync.plan.reusable_files import find_reusable
 from cxrsync.progress_events import Activity, Phase
@@ -105,8 +105,10 @@ async def _sync_locked(run: RunContext, order: SyncOrder, partitions: Partitions
         if name != ROOT:
             run.target.tree.check_folder("files")
             run.target.tree.check_folder(f"files/{name}")
+    times = await _times_of(run, order.distrust, partitions)
     await partitions.delete_records(order.distrust)
     plan = await _make_plan(run, order, partitions)
+    plan = replace(plan, times={**times, **plan.times})
     await check_free_space(run, plan)
     run.emit(expected_sizes(run, plan))
     if plan.selected:
@@ -119,6 +121,21 @@ async def _sync_locked(run: RunContext, order: SyncOrder, partitions: Partitions
         run.emit(Unaccounted(tuple(islice(paths, MAX_NAMED))))
 
 
+async def _times_of(
+    run: RunContext, paths: frozenset[str], partitions: Partitions
+) -> dict[int, int]:
+    """Return the recorded times of files, if a store is asked, which does not tell them."""
+    if not paths or not run.job.origin.stores:
+        return {}
+    return await partitions.plan(
+        lambda records: {
+            time_key(each.path, each.sha256): each.mtime_ns
+            for each in chain.from_iterable(records.values())
+            if each.path in paths
+        }
+    )
+
+
 async def _make_plan(run: RunContext, order: SyncOrder, partitions: Partitions) -> Plan:
     manifest, target = order.selected.manifest, run.target
     run.emit(Phase(Activity.PLANNING, target.name))
@@ -128,7 +145,8 @@ async def _make_plan(run: RunContext, order: SyncOrder, partitions: Partitions) 
         copying = order.copying
         copies = copying.copies() if copying else Copies(wants, copy_finder(target))
         is_wanted, kind_of = order.selected.is_wanted, target.dataset.kind_of
-        return make_plan(manifest, is_wanted, records, target.tree, kind_of, copies)
+        options = PlanOptions(copies, with_times=bool(run.job.origin.stores))
+        return make_plan(manifest, is_wanted, records, target.tree, kind_of, options)
 
     drafted = await partitions.plan(draft)
     for text in remarks(wants, drafted.replaced.returning, drafted.replaced.kept.files):
@@ -183,7 +201,7 @@ class _PlanExecution:
         if deriver is not None:
             publisher.pass_images_to(deriver)
         self._sync = SyncContext(
-            run.target, partitions, trash, outcomes, publisher, pool, context, deriver
+            run.target, partitions, trash, outcomes, publisher, pool, context, plan.times, deriver
         )
 
     async def run(self) -> None:

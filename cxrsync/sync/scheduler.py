@@ -201,6 +201,7 @@ class Scheduler:
                 # For a known mismatch, ask only whether the source's copy has changed since.
                 skip_if=(known.validator or None) if known is not None else None,
                 set_aside=self._set_aside(entry) if job.copy_of is None else None,
+                modified=self._sync.time_of(entry),
             ),
         )
         self._jobs[transfer] = job  # from now on close() closes its file

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from cxrsync.dataset.target import Target
+from cxrsync.model import Entry
+from cxrsync.plan.planner import time_key
 from cxrsync.storage.trash import Trash
 from cxrsync.sync.derive import Deriver
 from cxrsync.sync.outcome_log import OutcomeLog
@@ -19,7 +22,10 @@ MOST_TRANSFERS = 512
 
 @dataclass(frozen=True, slots=True)
 class SyncContext:
-    """The locked partitions, the sinks for files and outcomes, and the context of transfers."""
+    """The locked partitions, the sinks for files and outcomes, and the context of transfers.
+
+    ``times``: modification times that the states recorded, for files whose source tells none.
+    """
 
     target: Target
     partitions: Partitions
@@ -28,12 +34,18 @@ class SyncContext:
     publisher: Publisher
     pool: TransferPool
     context: TransferContext
+    times: Mapping[int, int] = field(default_factory=dict)
     deriver: Deriver | None = None
 
     @property
     def drops_originals(self) -> bool:
         """Whether images are removed once their copies are made."""
         return self.deriver is not None and self.deriver.drops
+
+    def time_of(self, entry: Entry) -> float | None:
+        """Return the time that the file had the last time, if these bytes were here before."""
+        found = self.times.get(time_key(entry.path, entry.sha256))
+        return None if found is None else found / 1e9
 
     def may_begin(self) -> bool:
         """Return whether another file may begin, which the first source is asked for: that source

@@ -158,13 +158,12 @@ class Transfer:
             over = segment.done or self.unchanged or generation != self._generation
             return over or self.failure is not None or of_sources.of(self.ref) is not limits
 
+        attempt = Attempt(limits, is_over, lambda: segment.offset)
+        send = bound(self._request, segment, generation, limits.circuit_breaker)
         try:
             with limits.working():
                 while not is_over():
-                    attempt = Attempt(limits, is_over, lambda: segment.offset)
-                    failure = await self._recovery.make(
-                        attempt, bound(self._request, segment, generation, limits.circuit_breaker)
-                    )
+                    failure = await self._recovery.make(attempt, send)
                     self.failure = self.failure or failure
         finally:
             segment.busy = False
@@ -219,7 +218,8 @@ class Transfer:
         return LocalState(segment.offset, self.partial.size, total, validator)
 
     def _binding(self) -> ObjectVersion:
-        version = version_at(self._context.identity_of(self.ref), self.partial.object_version)
+        source, known = self._context.identity_of(self.ref), self._options.modified
+        version = version_at(source, self.partial.object_version, known)
         return replace(version, validator=None) if self._single_stream else version
 
     async def _receive_whole(

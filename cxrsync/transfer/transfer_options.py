@@ -19,7 +19,8 @@ class TransferOptions:
     tool's file) when these bytes prove wrong, instead of discarding them.
     ``only``: fetch these ranges and no other bytes. With ``skip_if`` they are requested even if
     the partial has them, because the request is what compares the validator.
-    ``max_bytes``: a larger file fails.
+    ``max_bytes``: a larger file fails. ``modified``: the time of the file, if it is known from
+    elsewhere; a source that tells the time of the file itself is believed first.
     ``by_digest``: whether the caller verifies a digest afterwards. False for a manifest, whose
     digest nobody publishes: then only a strong validator may join the bytes of several answers.
     Without one each attempt begins at byte 0, in one stream.
@@ -30,3 +31,4 @@ class TransferOptions:
     only: Sequence[Range] | None = None
     max_bytes: int | None = None
     by_digest: bool = True
+    modified: float | None = None

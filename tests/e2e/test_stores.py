@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -352,13 +353,22 @@ def test_a_dry_run_tells_requests_and_cost(place: Place) -> None:
 # ── several sources in order ───────────────────────────────────────────────────────────────────
 
 
+LAB_TIME = 1_500_000_000
+
+
 def laboratory(place: Place, files: Mapping[str, bytes]) -> Path:
-    """A tree of the laboratory's own, which holds these files and the manifest."""
+    """A tree of the laboratory's own, which holds these files and the manifest; all have the time
+    LAB_TIME."""
     root = place.machine.home / "lab" / SLUG / VERSION
     for path, data in {MANIFEST: manifest_of(FILES), **files}.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(data)
+        os.utime(root / path, (LAB_TIME, LAB_TIME))
     return root.parent.parent
+
+
+def has_lab_time(place: Place, path: str) -> bool:
+    return (place.root / path).stat().st_mtime == LAB_TIME
 
 
 def test_what_the_first_lacks_or_has_wrong_comes_from_the_next(place: Place) -> None:
@@ -378,6 +388,7 @@ def test_what_the_first_lacks_or_has_wrong_comes_from_the_next(place: Place) -> 
     asked = {path.rpartition("/")[2] for path, _headers in place.proxy.seen}
     assert asked == {wrong.rpartition("/")[2], lacking.rpartition("/")[2]}
     assert f"2 files (18.0 kB) from {place.address}" in done.err
+    assert (has_lab_time(place, wrong), has_lab_time(place, lacking)) == (True, False)
     # Alone, the laboratory's tree is wrong.
     place.machine.dest = place.machine.home / "alone"
     assert place.machine.pull(*words).code == 6
@@ -391,6 +402,25 @@ def test_a_known_mismatch_is_asked_of_the_next(place: Place) -> None:
     done = place.machine.pull(*words, "--from", place.address)
     assert done.code == 0, done.err
     assert place.is_whole()
+
+
+def test_a_time_that_is_known_replaces_that_of_the_store(place: Place) -> None:
+    words = ("--dataset", SLUG, "--dataset-version", VERSION)
+    images = [path for path in FILES if path.endswith(".jpg")]
+    lab = laboratory(place, FILES)
+    assert place.machine.pull(*words, "--from", str(lab)).code == 0
+    (place.root / images[0]).unlink()  # its record tells the time
+    (place.root / images[1]).write_bytes(b"rot" + FILES[images[1]][3:])
+    os.utime(place.root / images[1], (LAB_TIME, LAB_TIME))
+    repaired = place.machine.run("verify", "--repair", *place.words)
+    assert repaired.code == 0, repaired.err
+    assert [path for path in (MANIFEST, *FILES) if not has_lab_time(place, path)] == []
+    # A folder that is asked later tells it, too.
+    place.machine.dest = place.machine.home / "again"
+    done = place.machine.pull(*place.words, "--from", str(lab))
+    assert done.code == 0, done.err
+    assert [path for path in FILES if not has_lab_time(place, path)] == []
+    assert len(place.proxy.seen) > len(FILES)  # the store has sent them
 
 
 def test_a_source_that_refuses_us_is_left_out(place: Place) -> None:

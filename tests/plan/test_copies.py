@@ -15,7 +15,7 @@ from cxrsync.model import CopyRecord, Entry, FileRecord, Kind
 from cxrsync.plan.capacity import needed_bytes, needed_files
 from cxrsync.plan.copies import CopyOrder, Need, copy_bytes, need_of, remarks
 from cxrsync.plan.estimate import Count, Inventory, estimate
-from cxrsync.plan.planner import Copies, Plan, Replaced, make_plan
+from cxrsync.plan.planner import Copies, Plan, PlanOptions, Replaced, make_plan
 from cxrsync.plan.survey import FileStatus, file_status
 from cxrsync.storage.tree import Tree
 
@@ -113,7 +113,7 @@ def plan_for(order: CopyOrder, manifest: ManifestFile, has_own: bool = False):
         has_own=lambda _entry: has_own,
     )
     records = {"p10": iter(copied), "root": iter(())}
-    return make_plan(manifest, lambda _path: True, records, Tree(root), kind, copies)
+    return make_plan(manifest, lambda _path: True, records, Tree(root), kind, PlanOptions(copies))
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def interpret_answer(
     found = interpret_response(asked, status, headers, now)
     if not isinstance(found, ResponseBody):
         return found
-    return replace(found, modified=_own_time(headers) or found.modified)
+    return replace(found, modified=own_time(headers) or found.modified)
 
 
 def _is_range(asked: RangeRequest, headers: Mapping[str, str]) -> bool:
@@ -62,7 +62,8 @@ def _is_range(asked: RangeRequest, headers: Mapping[str, str]) -> bool:
     return headers.get("Content-Length") == str(int(match[2]) - int(match[1]) + 1)
 
 
-def _own_time(headers: Mapping[str, str]) -> float | None:
+def own_time(headers: Mapping[str, str]) -> float | None:
+    """Return the time of the file itself, if whoever copied it to the store has noted it."""
     for name in _TIMES:
         try:
             seconds = float(headers.get(name, ""))

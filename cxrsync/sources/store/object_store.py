@@ -46,7 +46,7 @@ from cxrsync.sources.store.access import (
     explain_store_denial,
     parse_caller,
 )
-from cxrsync.sources.store.answers import interpret_answer, store_headers
+from cxrsync.sources.store.answers import interpret_answer, own_time, store_headers
 from cxrsync.sources.store.aws_configuration import configuration_if_installed
 from cxrsync.sources.store.endpoints import GCS_ENDPOINT, caller_identity_url, object_url, region_of
 from cxrsync.sources.store.signing import AwsSigner, GoogleSigner, Signer, Unsigned
@@ -133,7 +133,8 @@ class ObjectStore:
         chunks = self._bodies.chunks(response)
         try:
             end = BodyEnd.FORGEABLE if head.end is BodyEnd.CLOSED else head.end
-            yield Opened(head.start, head.total, head.validator, head.modified, chunks, end)
+            is_own = own_time(response.headers) is not None
+            yield Opened(head.start, head.total, head.validator, head.modified, chunks, end, is_own)
         finally:
             response.close()
             await chunks.aclose()
