@@ -337,12 +337,12 @@ def check_refused(ended: Ended, *said: str) -> None:
 def test_too_few_bytes(
     machine: Machine, server: MiniPhysioNet, jpg: Path, small_disk: SmallDisk
 ) -> None:
-    machine.dest = small_disk("size=2m")
+    machine.dest = small_disk("size=1m")
     told = foretell(machine, "--jpg", code=7)
     assert told["fits"] is False
     assert told["need"]["bytes"] == size_of(jpg) > told["free"]["bytes"]
-    check_refused(machine.run("pull", "--jpg", "--dry-run"), "about 4.2 MB", PUBLISHED)
-    check_refused(machine.run("pull", "--jpg"), "about 4.2 MB", PUBLISHED, "--force")
+    check_refused(machine.run("pull", "--jpg", "--dry-run"), "about 1.9 MB", PUBLISHED)
+    check_refused(machine.run("pull", "--jpg"), "about 1.9 MB", PUBLISHED, "--force")
     assert image_bytes_sent(server) == 0
     # A refused pull is not remembered, and what fits is let through.
     assert machine.pull("--jpg", "--shard", "p10").code == 0
@@ -360,7 +360,7 @@ def test_too_few_files(machine: Machine, server: MiniPhysioNet, small_disk: Smal
     assert told["need"]["bytes"] < told["free"]["bytes"]
 
 
-@pytest.mark.parametrize("options", ["size=2m", "size=64m,nr_inodes=200"])
+@pytest.mark.parametrize("options", ["size=1m", "size=64m,nr_inodes=140"])
 def test_by_force(
     machine: Machine, server: MiniPhysioNet, jpg: Path, small_disk: SmallDisk, options: str
 ) -> None:

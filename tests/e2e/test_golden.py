@@ -26,6 +26,7 @@ from cxrsync import __version__
 from cxrsync.catalog.load import as_quick_json
 from cxrsync.cli.commands import COMMANDS
 from cxrsync.cli.help.manual import man_pages
+from cxrsync.demo.data.tree import DATASETS, VERSIONS, TreeSpec, make_tree
 from cxrsync.demo.server import faults
 from cxrsync.demo.server.faults import Rule, script
 from cxrsync.demo.server.server import MiniPhysioNet
@@ -144,6 +145,16 @@ def test_no_man_page_is_left_over() -> None:
 
 
 # ── JSON ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="session")
+def files_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trees that the golden files tell of, which stay as they are."""
+    root = tmp_path_factory.mktemp("golden") / "files"
+    for dataset in DATASETS:
+        for version in VERSIONS:
+            make_tree(root, dataset, version, TreeSpec(patients=40, image_bytes=20_000))
+    return root
 
 
 @pytest.fixture

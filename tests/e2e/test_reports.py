@@ -109,7 +109,7 @@ def test_all_reports_come_in_one_archive(
 
     assert done.code == 0, done.err
     expected = {path: digest for path, digest in listed(dicom).items() if reports_in([path])}
-    assert len(expected) > 60
+    assert len(expected) > 40
     assert here(machine) == expected
     assert {path.parts[0] for path in files_below(machine.dest)} == {DICOM}
     assert not in_work(machine)
@@ -574,7 +574,7 @@ def test_a_split_with_its_reports(
     assert done.code == 0, done.err
     images = images_of_split(jpg, "test")
     reports = {report_of(path) for path in images}
-    assert len(images) > len(reports) > 8
+    assert len(images) > len(reports) > 4
     assert set(here(machine, JPG)) == images | set(filter(is_table, listed(jpg)))
     assert set(here(machine)) == reports
     for dataset in (JPG, DICOM):
