@@ -30,6 +30,7 @@ from cxrsync.manifest.filters import (
     draw_sample,
     studies_of,
 )
+from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, is_in_key_ranges
 from cxrsync.manifest.matcher import PathMatcher, any_matcher, is_accompanying_table, matcher_for
 from cxrsync.manifest.path_ids import image_key, parse_image_path
 from cxrsync.model import ROOT, Entry, Kind, partition_of
@@ -199,6 +200,25 @@ def apply_filters(selection: Selection, manifest: ManifestFile, tables: Tables) 
         )
         chosen = apply_limit(selection.limit, paths, chosen)
     return chosen
+
+
+def fills_limit(
+    selection: Selection, within: KeyRange, manifest: ManifestFile, tables: Tables
+) -> bool:
+    """Return whether all files that the selection's limit takes are ``within`` these keys, which
+    the manifest has. Raises: UsageError, InvalidTable, NotFetchedYet."""
+    is_wanted = matcher_for(
+        selection, tables.target.dataset, _by_tables(selection, manifest, tables)
+    )
+    taken = (
+        path
+        for path in manifest.paths()
+        if is_wanted(path)
+        and not is_accompanying_table(path, selection)
+        and is_in_key_ranges((within, ROOT_KEYS[0]), path)
+    )
+    assert selection.limit is not None
+    return next(islice(taken, selection.limit - 1, None), None) is not None
 
 
 def _by_tables(selection: Selection, manifest: ManifestFile, tables: Tables) -> ImageFilter:

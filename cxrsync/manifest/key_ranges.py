@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from cxrsync.catalog.dataset_info import DatasetInfo
 from cxrsync.config.selection import Selection
@@ -24,6 +25,7 @@ ROOT_KEYS: tuple[KeyRange, ...] = ((b"", b"files/"), (b"files0", None))
 MAX_SHARDS = 5
 MAX_FOLDERS = 16
 
+_NONE: Mapping[Selection, KeyRange] = MappingProxyType({})
 _FILES = "files/"
 _FOLDER = re.compile(r"files/p[0-9]{2}/(p[0-9]{8}/)?")
 _WILD = re.compile(r"[*?\[]")
@@ -36,29 +38,57 @@ def needs_lookup(selection: Selection) -> bool:
 
 
 def key_ranges_for(
-    selections: Iterable[Selection], dataset: DatasetInfo, owners: Mapping[str, str]
+    selections: Iterable[Selection],
+    dataset: DatasetInfo,
+    owners: Mapping[str, str],
+    firsts: Mapping[Selection, KeyRange] = _NONE,
 ) -> tuple[KeyRange, ...] | None:
     """Return the key ranges of all files that ``selections`` can select, with those of the root.
 
-    ``owners``: the known subjects of studies and images. Returns None if the whole manifest is
-    needed.
+    ``owners``: the known subjects of studies and images. ``firsts``: the range in which all files
+    of a selection with ``--limit`` were found. Returns None if the whole manifest is needed.
     """
-    prefixes: set[bytes] = set()
+    ranges: set[KeyRange] = set()
     for selection in selections:
-        own = _prefixes(selection, owners)
-        if own is None:
+        if (first := firsts.get(selection)) is not None:
+            ranges.add(first)
+        elif (own := _prefixes(selection, owners)) is not None:
+            ranges.update(map(prefix_range, own))
+        else:
             return None
-        prefixes |= own
-    if not dataset.shards:
-        return None
-    # A shard contains its subjects: no range may lie within another one.
-    outer = [
-        prefix
-        for prefix in sorted(prefixes)
-        if not any(prefix != other and prefix.startswith(other) for other in prefixes)
-    ]
-    head, tail = ROOT_KEYS
-    return (head, *map(prefix_range, outer), tail)
+    return with_root(*ranges) if dataset.shards else None
+
+
+def with_root(*ranges: KeyRange) -> tuple[KeyRange, ...]:
+    """Return the ranges and those of the root, in their order, those that overlap as one."""
+    merged: list[KeyRange] = []
+    for low, high in sorted((*ROOT_KEYS, *ranges), key=lambda each: each[0]):
+        last = merged[-1] if merged else None
+        if last is None or (last[1] is not None and last[1] < low):
+            merged.append((low, high))
+        elif last[1] is not None:  # a shard contains its subjects
+            merged[-1] = (last[0], None if high is None else max(last[1], high))
+    return tuple(merged)
+
+
+def first_ranges(selection: Selection, dataset: DatasetInfo) -> tuple[KeyRange, ...]:
+    """Return the ranges in which all files of a selection with ``--limit`` may be, the smallest
+    first: of one shard, the first hundredth of its subjects, the first tenth, all. Empty if there
+    are none.
+
+    They hold its files if as many as the limit are found there, because the limit takes the first
+    ones.
+    """
+    is_one_by_one = selection.subjects or selection.studies or selection.images or selection.paths
+    is_limited = selection.limit is not None and selection.sample is None
+    if not is_limited or is_one_by_one or not dataset.shards or len(selection.shards) > 1:
+        return ()
+    [shard] = selection.shards or (min(dataset.shards),)
+    folder = f"files/{shard}/".encode()
+    # All that is before the first shard belongs to the root.
+    low = folder if selection.shards else b""
+    highs = [prefix_range(folder + f"{shard}{digits}".encode())[1] for digits in ("00", "0")]
+    return tuple((low, high) for high in (*highs, prefix_range(folder)[1]))
 
 
 def _prefixes(selection: Selection, owners: Mapping[str, str]) -> set[bytes] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,13 @@ from cxrsync.events import Event, EventSink, Notice, Retrying, TreeNotice, Waiti
 from cxrsync.manifest.diff import Change
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.filters import tables_needed
-from cxrsync.manifest.key_ranges import is_in_key_ranges, key_ranges_for
+from cxrsync.manifest.key_ranges import (
+    KeyRange,
+    first_ranges,
+    is_in_key_ranges,
+    key_ranges_for,
+    with_root,
+)
 from cxrsync.manifest.matcher import PathMatcher, matcher_for
 from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.operations.diff import Comparison
@@ -230,12 +236,25 @@ async def _fetch_changes(
     is_selected = matcher_for(selection, present.dataset)
     async with prepare(own, source, told, RunStats(), cancel) as run:
         keys = key_ranges_for((selection,), run.target.dataset, {})
+        if keys is None:
+            keys = await run_in_thread(lambda: _keys_here(present, job.selection))
         manifest = await manifest_of(run, keys)
         with closing(manifest):
             changes = await run_in_thread(
                 lambda: _changes(present, run.target, manifest, is_selected)
             )
     return None if changes is None else replace(changes, exact=selection == job.selection)
+
+
+def _keys_here(present: Target, selection: Selection) -> tuple[KeyRange, ...] | None:
+    """Return the keys of the slices that the present version has for a selection with ``--limit``;
+    None if it has the whole manifest, or other slices."""
+    if present.tree.find(MANIFEST_NAME) is None:
+        for within in reversed(first_ranges(selection, present.dataset)):
+            keys = with_root(within)
+            with suppress(NotFetchedYet, ManifestDamaged), closing(open_local(present.tree, keys)):
+                return keys
+    return None
 
 
 def _changes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from cxrsync.config.job import Job
@@ -12,11 +12,22 @@ from cxrsync.dataset.copies import copy_finder
 from cxrsync.dataset.local_manifest import open_local
 from cxrsync.dataset.metadata_tables import Tables, lookup_subjects
 from cxrsync.dataset.partition_states import pulled_selections, records_of_copies
-from cxrsync.dataset.resolve_selection import ResolvedSelection, resolve_selection
+from cxrsync.dataset.resolve_selection import (
+    ResolvedSelection,
+    fills_limit,
+    resolve_selection,
+)
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import destination
+from cxrsync.errors import NotFetchedYet
 from cxrsync.manifest.file import ManifestFile
-from cxrsync.manifest.key_ranges import key_ranges_for, needs_lookup
+from cxrsync.manifest.key_ranges import (
+    KeyRange,
+    first_ranges,
+    key_ranges_for,
+    needs_lookup,
+    with_root,
+)
 from cxrsync.model import MANIFEST_NAME
 from cxrsync.plan.survey import Surveyed, survey
 
@@ -89,7 +100,23 @@ def _open_manifest(selections: Sequence[Selection], tables: Tables) -> ManifestF
     """Open the manifest, or the slices that these selections need."""
     tree, dataset = tables.target.tree, tables.target.dataset
     lookups = [each for each in selections if needs_lookup(each)]
-    keys = key_ranges_for(selections, dataset, {})
-    if keys is None and lookups and tree.find(MANIFEST_NAME) is None:
-        keys = key_ranges_for(selections, dataset, lookup_subjects(tables, lookups))
+    if tree.find(MANIFEST_NAME) is not None:
+        return open_local(tree)
+    firsts = {each: found for each in selections if (found := _first_range(each, tables))}
+    keys = key_ranges_for(selections, dataset, {}, firsts)
+    if keys is None and lookups:
+        keys = key_ranges_for(selections, dataset, lookup_subjects(tables, lookups), firsts)
     return open_local(tree, keys)
+
+
+def _first_range(selection: Selection, tables: Tables) -> KeyRange | None:
+    """Return the range of the manifest that a pull has fetched for a selection with ``--limit``;
+    None if it needed more."""
+    for within in first_ranges(selection, tables.target.dataset):
+        with (
+            suppress(NotFetchedYet),
+            closing(open_local(tables.target.tree, with_root(within))) as part,
+        ):
+            if fills_limit(selection, within, part, tables):
+                return within
+    return None

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.fetch_manifest import fetch_manifest
 from cxrsync.dataset.metadata_tables import Tables, lookup_subjects, table_entry
-from cxrsync.dataset.resolve_selection import one_file
+from cxrsync.dataset.resolve_selection import fills_limit, one_file
 from cxrsync.dataset.run_context import RunContext
 from cxrsync.dataset.sibling_dataset import sibling_run
 from cxrsync.dataset.target import Target
@@ -33,7 +34,14 @@ from cxrsync.errors import (
 from cxrsync.events import Notice
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.manifest.filters import tables_needed
-from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, key_ranges_for, needs_lookup
+from cxrsync.manifest.key_ranges import (
+    ROOT_KEYS,
+    KeyRange,
+    first_ranges,
+    key_ranges_for,
+    needs_lookup,
+    with_root,
+)
 from cxrsync.model import Entry
 from cxrsync.sync.partition_sync import SyncOrder, sync_partitions
 from cxrsync.threads import run_in_thread
@@ -78,6 +86,8 @@ async def _fetch_manifest(run: RunContext, tables: Tables) -> tuple[ManifestFile
     Returns also the paths of the tables that were fetched to find these slices.
     """
     selections, dataset = run.job.selections, run.target.dataset
+    if any(first_ranges(each, dataset) for each in selections):
+        return await _fetch_first_slices(run, tables)
     keys = key_ranges_for(selections, dataset, {})
     lookups = [each for each in selections if needs_lookup(each)]
     if keys is not None or not lookups:
@@ -94,6 +104,42 @@ async def _fetch_manifest(run: RunContext, tables: Tables) -> tuple[ManifestFile
     finally:
         manifest.close()
     keys = key_ranges_for(selections, dataset, subjects)
+    return await manifest_of(run, keys, revalidate=False), fetched
+
+
+async def _fetch_first_slices(
+    run: RunContext, tables: Tables
+) -> tuple[ManifestFile, frozenset[str]]:
+    """Fetch the slices of selections of which some have a limit: of those, the first files only.
+
+    Returns also the paths of the tables that were fetched because they decide which files count.
+    """
+    selections, dataset = run.job.selections, run.target.dataset
+    fetched: frozenset[str] = frozenset()
+    firsts: dict[Selection, KeyRange] = {}
+    manifest = await manifest_of(run, ROOT_KEYS)
+    try:
+        for selection in selections:
+            ranges = first_ranges(selection, dataset)
+            for role in tables_needed(selection) if ranges else ():
+                if not tables.is_given(selection, role):
+                    fetched |= await _fetch_table(run, manifest, tables, role)
+            for within in ranges:
+                if manifest.whole:
+                    return manifest, fetched
+                manifest.close()
+                manifest = await manifest_of(run, with_root(within), revalidate=False)
+                fills = partial(fills_limit, selection, within, manifest, tables)
+                if not manifest.whole and await run_in_thread(fills):
+                    firsts[selection] = within
+                    break
+    except BaseException:
+        manifest.close()
+        raise
+    if manifest.whole:
+        return manifest, fetched
+    manifest.close()
+    keys = key_ranges_for(selections, dataset, {}, firsts)
     return await manifest_of(run, keys, revalidate=False), fetched
 
 

@@ -3,6 +3,7 @@
 import grp
 import gzip
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -187,6 +188,35 @@ def test_a_study_or_an_image_finds_its_subject(
         assert ended.code == 0, ended.err
         assert ended.summary["selection"].startswith(words.split()[0].removeprefix("--"))
     assert server.request_log.snapshot().requests == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "shard", "most"),
+    [
+        ("--limit 3 --no-tables", "files/", 300_000),
+        ("--limit 2000 --no-tables", "files/", 900_000),
+        ("--shard p15 --limit 3 --no-tables", "files/p15/", 300_000),
+        ("--only docs --limit 1", "IMAGE_FILENAMES", 300_000),
+        ("--view PA --limit 1 --no-tables", f"files/p14/{SUBJECT}/", 6 << 20),
+        ("--shard p17 --view PA --limit 2 --no-tables", f"files/p17/{OTHER}/", 900_000),
+    ],
+)
+def test_a_limit_reads_the_first_slice_that_fills_it(
+    machine: Machine, server: MiniPhysioNet, published: Large, words: str, shard: str, most: int
+) -> None:
+    lines = (published.root / MANIFEST).read_text().splitlines()
+    count = int(words.partition("--limit ")[2].split()[0])
+    first = [path for line in lines if (path := line[65:]).startswith(shard)][:count]
+
+    listed = machine.run("ls", *FLAGS, *words.split())
+    assert (listed.code, listed.out.splitlines()) == (0, first), listed.err
+    assert 0 < read_of_it(server) < most
+    read = read_of_it(server)
+    status = machine.run("status", *FLAGS, *words.split(), "--json")
+    parts = json.loads(status.out)["partitions"].values()
+    assert sum(each["selected"] for each in parts) == count
+    assert machine.run("ls", *FLAGS, *words.split()).out == listed.out
+    assert read_of_it(server) == read
 
 
 def test_what_is_not_there(machine: Machine, server: MiniPhysioNet) -> None:

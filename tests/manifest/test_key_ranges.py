@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from thorough import examples
 
 from cxrsync.catalog.load import dataset_info
-from cxrsync.config.selection import Selection
+from cxrsync.config.selection import Sample, Selection, Unit
 from cxrsync.manifest.bisect import ManifestNotSorted
 from cxrsync.manifest.filters import ImageFilter
 from cxrsync.manifest.key_ranges import (
@@ -17,6 +17,7 @@ from cxrsync.manifest.key_ranges import (
     ROOT_KEYS,
     KeyRange,
     find_slices,
+    first_ranges,
     is_in_key_ranges,
     key_ranges_for,
     needs_lookup,
@@ -281,3 +282,52 @@ def test_a_name_that_is_not_utf8_is_in_a_range_too() -> None:
     """Another program's file may have one, and ``verify`` asks this of every extra file."""
     assert is_in_key_ranges(((b"", None),), "files/x\udcff.bin")
     assert not is_in_key_ranges(((b"files/p10/", b"files/p100"),), "files/x\udcff.bin")
+
+
+FIRST = (b"", b"files/p10/p1001")
+
+
+@pytest.mark.parametrize(
+    ("selection", "ranges"),
+    [
+        (Selection(limit=1), [FIRST, (b"", b"files/p10/p101"), (b"", b"files/p100")]),
+        (
+            Selection(limit=1, shards=("p15",), splits=("test",)),
+            [
+                (b"files/p15/", b"files/p15/p1501"),
+                (b"files/p15/", b"files/p15/p151"),
+                (b"files/p15/", b"files/p150"),
+            ],
+        ),
+        (Selection(limit=1, shards=("p15", "p16")), []),  # both must be known to exist
+        (Selection(limit=1, subjects=(P10,)), []),  # has slices of its own
+        (Selection(limit=1, sample=Sample(1, Unit.STUDY, 0)), []),  # drawn from all
+        (Selection(), []),
+    ],
+    ids=str,
+)
+def test_where_the_files_of_a_limit_are(selection: Selection, ranges: list[KeyRange]) -> None:
+    assert list(first_ranges(selection, JPG)) == ranges
+    assert first_ranges(selection, dataset_info("novel")) == ()
+
+
+@pytest.mark.parametrize(
+    ("firsts", "selections", "keys"),
+    [
+        ({}, [Selection(limit=1)], None),
+        ({Selection(limit=1): FIRST}, [Selection(limit=1)], (FIRST, ROOT_KEYS[1])),
+        (
+            {Selection(limit=1): FIRST},
+            [Selection(limit=1), Selection(subjects=(P10,)), Selection(subjects=(P11,))],
+            (FIRST, (b"files/p11/p11000011/", b"files/p11/p110000110"), ROOT_KEYS[1]),
+        ),
+        ({Selection(limit=1): FIRST}, [Selection(limit=1), Selection(splits=("test",))], None),
+    ],
+    ids=range(4),
+)
+def test_the_range_of_a_limit_takes_the_place_of_the_whole_manifest(
+    firsts: dict[Selection, KeyRange],
+    selections: list[Selection],
+    keys: tuple[KeyRange, ...] | None,
+) -> None:
+    assert key_ranges_for(selections, JPG, {}, firsts) == keys
