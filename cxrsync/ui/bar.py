@@ -18,7 +18,7 @@ from cxrsync.ui.progress_text import progress_line
 
 _REDRAW_SECONDS = 0.2
 # A command that ends sooner shows no bar.
-_QUIET_SECONDS = 1.0
+_QUIET_SECONDS = 0.4
 _USUAL_COLUMNS = 80
 # Two waits for the same that began so close together are one.
 _SAME_SECONDS = 1.0
