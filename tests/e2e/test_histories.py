@@ -7,6 +7,7 @@ import pytest
 from e2e.history import CHANGES, Change, Pull, play
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 pulls = st.builds(
     Pull,
@@ -18,7 +19,7 @@ changes = st.builds(Change, st.sampled_from(sorted(CHANGES)))
 
 
 @pytest.mark.timeout(600)
-@settings(max_examples=12)
+@settings(max_examples=examples(7))
 @given(steps=st.lists(st.one_of(pulls, changes), max_size=6), seed=st.integers(0, 1 << 16))
 def test_what_the_last_pull_calls_complete_is(steps: list[Pull | Change], seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -23,6 +23,7 @@ from e2e.scripted import (
 )
 from e2e.stage import wait_until
 from storage.steps import stopped_at
+from thorough import IS_THOROUGH
 
 from cxrsync.errors import LockLost
 from cxrsync.events import Notice
@@ -39,7 +40,7 @@ FILES = {
     "files/p11/p11000001/s50000001/other.dcm": noise("other", 3_000),
 }
 SLEEPER = "Wget/sleeper"
-STRIDE = 6
+STRIDE = 6 if IS_THOROUGH else 12
 
 
 @pytest.fixture(autouse=True)

@@ -146,9 +146,12 @@ def test_whatever_ends_a_run(
 ) -> None:
     before, disks = recorded
     assert len(disks) > 100
-    # Each moment at which a kill may come, and a sample of those of a power cut.
-    some = 5 if IS_THOROUGH else 11
-    first, step = (0, 1) if fate is Fate.KEPT else (FATES.index((fate, throw)), some)
+    # Each moment at which a kill may come (here every second, of one beginning the odd ones and of
+    # the next one the even), and a sample of those of a power cut.
+    of_kill, of_power_cut = (1, 5) if IS_THOROUGH else (2, 11)
+    first, step = FATES.index((fate, throw)), of_power_cut
+    if fate is Fate.KEPT:
+        first, step = len(before) % of_kill, of_kill
     for number in range(first, len(disks), step):
         here = quick / str(number)
         here.mkdir()

@@ -317,7 +317,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "what", "seconds"), spread(CASES, 2))
+@pytest.mark.parametrize(("name", "what", "seconds"), spread(CASES, 4))
 def test_soon_after_an_outage_the_rate_is_as_before(
     pull: Callable[..., Pull], name: str, what: str, seconds: float
 ) -> None:

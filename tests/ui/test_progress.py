@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from thorough import IS_THOROUGH
 from ui.simulated_job import (
     MB,
     Clock,
@@ -317,7 +318,7 @@ OTHER_SHAPES = (
 @pytest.mark.parametrize(
     ("make", "seed"),
     [
-        *((make, seed) for make in THREE_SHAPES for seed in range(3)),
+        *((make, seed) for make in THREE_SHAPES for seed in range(3 if IS_THOROUGH else 1)),
         *((make, 0) for make in OTHER_SHAPES),
     ],
 )
