@@ -38,9 +38,14 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
 
 
+def number(count: int, one: str, many: str = "") -> str:
+    """``1 image``, ``2,500 images``. ``many``: the plural, if it is not made with an s."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
 def files(count: int) -> str:
     """``1 file``, ``2,500 files``."""
-    return f"{count:,} file" if count == 1 else f"{count:,} files"
+    return number(count, "file")
 
 
 def as_copies(count: int, which: str = "") -> str:

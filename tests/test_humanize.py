@@ -102,3 +102,11 @@ def test_a_duration_is_within_its_rounding(seconds: float) -> None:
 def test_part_of(done: float, whole: float, text: str) -> None:
     assert humanize.part_of(done, whole) == text
     assert "of about " in humanize.part_of(done, whole, "about ")
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 studies"), (1, "1 study"), (2_500, "2,500 studies")]
+)
+def test_one_and_many(count: int, text: str) -> None:
+    assert humanize.number(count, "study", "studies") == text
+    assert humanize.number(1, "image") == "1 image"

@@ -29,6 +29,7 @@ from cxrsync.catalog.dataset_info import (
     OWN_CATALOGUE,
     STUDIES,
     DatasetInfo,
+    suggest,
 )
 from cxrsync.catalog.stores import STORES, GcsCopies, Price, S3Copies, Stores
 from cxrsync.catalog.validate import Words, validated
@@ -286,3 +287,12 @@ def dataset_info(slug: str) -> DatasetInfo:
     """Return the entry of a dataset, or an entry that fits any dataset."""
     known = load().get(slug)
     return known if known is not None else _info(slug, _Entry())
+
+
+def near_datasets(name: str) -> str:
+    """Return the datasets whose name or alias is similar, else all that are known; as a phrase."""
+    known = load()
+    slugs = {slug: slug for slug in known}
+    slugs |= {info.alias: slug for slug, info in known.items() if info.alias}
+    near = suggest(name, list(slugs)).split(", ")
+    return ", ".join(dict.fromkeys(slugs[each] for each in near))

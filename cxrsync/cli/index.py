@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from cxrsync import humanize
 from cxrsync.cli.environment import Command, option
 from cxrsync.cli.main import Verbosity
 from cxrsync.cli.options import job_of_tree, places_argument, selection_options
@@ -127,7 +128,7 @@ def _tell(found: ImageIndex, done: str, rows: int, unproven: int) -> None:
     for line in found.remarks():
         to_stderr(f"note: {line}")
     if done:
-        to_stderr(f"{done}: {rows:,} images of {found.target.name}")
+        to_stderr(f"{done}: {humanize.number(rows, 'image')} of {found.target.name}")
     if done and unproven:
         to_stderr(
             f"note: {unproven:,} of {rows:,} images are not verified here, and their verified_at "

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxrsync.catalog.dataset_info import NAME, DatasetInfo, suggest
-from cxrsync.catalog.load import dataset_info, load
+from cxrsync.catalog.dataset_info import NAME, DatasetInfo
+from cxrsync.catalog.load import dataset_info, load, near_datasets
 from cxrsync.config.id_forms import other_form
 from cxrsync.config.job import DEFAULT_BASE_URL, LATEST
 from cxrsync.config.near_values import label_and_value
@@ -181,7 +181,7 @@ def _check(slugs: Sequence[str], places: Sequence[Place], dest: object) -> None:
     if not _is_slug(slugs[0]):
         raise UsageError(
             f"{shown_word(slugs[0])!r} cannot be the name of a PhysioNet dataset",
-            next_step=f"Similar names: {suggest(slugs[0], list(load()))}. The name is part of the "
+            next_step=f"Similar names: {near_datasets(slugs[0])}. The name is part of the "
             "dataset's address: https://physionet.org/content/NAME/.",
         )
 

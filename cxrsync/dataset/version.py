@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from cxrsync.catalog.dataset_info import suggest
-from cxrsync.catalog.load import dataset_info, load, load_stores
+from cxrsync.catalog.load import dataset_info, load, load_stores, near_datasets
 from cxrsync.config.job import LATEST, Job
 from cxrsync.config.store_places import named_version
 from cxrsync.dataset.nested_trees import refuse_part_of_tree
@@ -77,7 +76,7 @@ async def choose_version(job: Job, source: Source, emit: EventSink) -> str:
     if version is None:
         raise UsageError(
             f"no dataset {job.dataset} is known",
-            next_step=f"Near: {suggest(job.dataset, list(load()))}. If the name is right, "
+            next_step=f"Near: {near_datasets(job.dataset)}. If the name is right, "
             "say --dataset-version too.",
         )
     if not local:
@@ -100,8 +99,7 @@ async def _newest(job: Job, source: Source, emit: EventSink) -> str:
     if version is None:
         raise UsageError(
             f"it is not known which version of {job.dataset} is the newest",
-            next_step=f"Near: {suggest(job.dataset, list(load()))}. If the name is right, name a "
-            "version.",
+            next_step=f"Near: {near_datasets(job.dataset)}. If the name is right, name a version.",
         )
     emit(Notice(f"using version {version} of {job.dataset}, the newest one known"))
     return version
@@ -206,7 +204,7 @@ async def unknown_version_error(source: Source, dataset: str, version: str) -> U
             next_step=f"Its versions: {names}."
             + (f" (So says the catalogue: {unanswered}.)" if unanswered else ""),
         )
-    near = suggest(dataset, list(load()))
+    near = near_datasets(dataset)
     if unanswered:
         return UsageError(
             f"{source.identity} has no manifest of {dataset} {version}, and the site does not say "

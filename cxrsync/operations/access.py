@@ -15,8 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from cxrsync.catalog.dataset_info import suggest
-from cxrsync.catalog.load import dataset_info, load
+from cxrsync.catalog.load import dataset_info, load, near_datasets
 from cxrsync.config.job import Job
 from cxrsync.dataset.version import destination, version_key
 from cxrsync.errors import CredentialsRefused, CxrsyncError, Unanswered, UsageError
@@ -145,7 +144,7 @@ async def _version_of(job: Job, probe: AccessProbe) -> VersionReply:
     if not found:
         raise UsageError(
             f"no version of {job.dataset} is known",
-            next_step=f"Near: {suggest(job.dataset, list(load()))}. If the name is right, name the "
+            next_step=f"Near: {near_datasets(job.dataset)}. If the name is right, name the "
             f"version, too: cxrsync access {job.dataset}/1.0",
         )
     return VersionReply(dataset, max(found, key=version_key), listed=job.dataset in load())

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cxrsync.catalog.citation import RRID, Work, parse_wording
-from cxrsync.catalog.dataset_info import DatasetInfo, suggest
-from cxrsync.catalog.load import dataset_info, load
+from cxrsync.catalog.dataset_info import DatasetInfo
+from cxrsync.catalog.load import dataset_info, near_datasets
 from cxrsync.config.job import Job
 from cxrsync.dataset.dataset_facts import THE_CATALOGUE, THE_SITE
 from cxrsync.dataset.version import destination, version_key
@@ -91,7 +91,7 @@ def choose_version(
     if not known:
         raise UsageError(
             f"there is no dataset {slug}",
-            next_step=f"Similar names: {suggest(slug, list(load()))}.",
+            next_step=f"Similar names: {near_datasets(slug)}.",
         )
     if named is not None and named not in known:
         raise UsageError(
@@ -120,6 +120,6 @@ def _unknown(dataset: DatasetInfo, silent: Unanswered) -> Unanswered:
     return Unanswered(
         f"the catalogue has no dataset {dataset.slug}, and the site does not say whether there is "
         f"one: {silent}",
-        next_step=f"Similar names: {suggest(dataset.slug, list(load()))}. If the name is right, "
+        next_step=f"Similar names: {near_datasets(dataset.slug)}. If the name is right, "
         f"{dataset.agreement} shows how to cite it. {silent.next_step}".rstrip(),
     )

@@ -22,7 +22,7 @@ from cxrsync.dataset.version import destination, find_target
 from cxrsync.events import EventSink, LeftOut
 from cxrsync.manifest.path_ids import ImageIds
 from cxrsync.manifest.sorted_table import SortedTable
-from cxrsync.model import ROOT, FileRecord, FileStat, Kind, partition_of
+from cxrsync.model import MANIFEST_NAME, ROOT, FileRecord, FileStat, Kind, partition_of
 from cxrsync.operations.expected_files import Expectation, expectation
 from cxrsync.plan.image_index import Column, ColumnType, JoinedImage, Unmatched, join_tables
 from cxrsync.plan.survey import Surveyed, survey
@@ -88,7 +88,10 @@ def image_index(job: Job, emit: EventSink, *, present: bool = False) -> Iterator
     """
     target = find_target(job, emit)
     with ExitStack() as stack:
-        expected = stack.enter_context(expectation(target, job, everything=True))
+        # What is on the disk was pulled, and its part of the manifest is here, if no more is.
+        is_part = target.tree.find(MANIFEST_NAME) is None and job.selection.whole
+        everything = not (present and is_part)
+        expected = stack.enter_context(expectation(target, job, everything=everything))
         for text in expected.selected.left_out:
             emit(LeftOut(text))
         has_tables = job.selection.tables and table_roles(target.dataset)

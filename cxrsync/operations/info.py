@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from cxrsync.catalog.dataset_info import DatasetInfo, suggest
-from cxrsync.catalog.load import dataset_info, load
+from cxrsync.catalog.dataset_info import DatasetInfo
+from cxrsync.catalog.load import dataset_info, near_datasets
 from cxrsync.catalog.table_names import is_table_name
 from cxrsync.config.job import Job
 from cxrsync.dataset.dataset_facts import (
@@ -145,7 +145,7 @@ def _check_is_known(dataset: DatasetInfo, here: Sequence[TreeHere], silent: Unan
     raise Unanswered(
         f"the catalogue has no dataset {dataset.slug}, and the site does not say whether there is "
         f"one: {silent}",
-        next_step=f"Similar names: {suggest(dataset.slug, list(load()))}. If the name is right, "
+        next_step=f"Similar names: {near_datasets(dataset.slug)}. If the name is right, "
         f"{dataset.agreement} shows the dataset. {silent.next_step}".rstrip(),
     )
 
@@ -155,7 +155,7 @@ def _chosen(job: Job, versions: Sequence[str], local: Collection[str]) -> str:
     if not versions:
         raise UsageError(
             f"there is no dataset {job.dataset}",
-            next_step=f"Similar names: {suggest(job.dataset, list(load()))}.",
+            next_step=f"Similar names: {near_datasets(job.dataset)}.",
         )
     named = job.named_version
     if named is None:

@@ -219,9 +219,10 @@ def as_paragraph(receipt: Receipt) -> str:
     """Return the receipt as a paragraph for the methods section of a paper."""
     source = f"https://doi.org/{receipt.doi}" if receipt.doi else "PhysioNet"
     title = receipt.title or receipt.dataset
-    counts = [f"{receipt.images:,} images"] if receipt.images else []
+    counts = [humanize.number(receipt.images, "image")] if receipt.images else []
     if receipt.studies:
-        counts.append(f"{receipt.studies:,} studies of {receipt.subjects:,} subjects")
+        studies = humanize.number(receipt.studies, "study", "studies")
+        counts.append(f"{studies} of {humanize.number(receipt.subjects, 'subject')}")
     of_files = f"{humanize.files(receipt.files)}, {humanize.size(receipt.bytes)}"
     parts = [
         (

@@ -56,7 +56,7 @@ def _duration(forecast: Forecast) -> str:
 
 
 def _cost(forecast: Forecast) -> str:
-    requests = f"{forecast.store}: about {forecast.requests:,} requests"
+    requests = f"{forecast.store}: about {humanize.number(forecast.requests, 'request')}"
     if forecast.cost is None or forecast.price is None:
         return f"{requests}; the cloud may charge for them, and for what leaves its region"
     return f"{requests}, about {forecast.cost:,.2f} {forecast.price.currency} by your prices"

@@ -31,7 +31,7 @@ def as_text(summary: RunSummary) -> str:
         + (f", {summary.acknowledged.files:,} acknowledged" if summary.acknowledged.files else "")
         + (f", {summary.deleted.files:,} moved to the trash" if summary.deleted.files else ""),
         f"{humanize.size(summary.fetched.bytes)} in {humanize.duration(summary.seconds)}"
-        f" ({humanize.size(rate)}/s), {summary.requests:,} requests"
+        f" ({humanize.size(rate)}/s), {humanize.number(summary.requests, 'request')}"
         + (
             f"; {humanize.size(summary.resumed.bytes)} of {humanize.files(summary.resumed.files)} "
             "were already here"

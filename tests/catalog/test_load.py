@@ -3,7 +3,7 @@
 import pytest
 
 from cxrsync.catalog.dataset_info import suggest
-from cxrsync.catalog.load import dataset_info, load
+from cxrsync.catalog.load import dataset_info, load, near_datasets
 from cxrsync.model import Kind
 
 TEN = tuple(f"p{number}" for number in range(10, 20))
@@ -73,3 +73,19 @@ def test_kind(dataset: str, path: str, kind: Kind) -> None:
 )
 def test_suggest(name: str, phrase: str) -> None:
     assert suggest(name, ("mimic-cxr", "mimic-cxr-jpg", "eicu-crd")) == phrase
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("jgp", "mimic-cxr-jpg"),
+        ("dcom", "mimic-cxr"),
+        ("mimic-cxr-jpeg", "mimic-cxr-jpg, mimic-cxr"),
+    ],
+)
+def test_a_similar_alias_is_a_name_too(name: str, near: str) -> None:
+    assert near_datasets(name) == near
+
+
+def test_without_a_similar_one_all_are_named() -> None:
+    assert near_datasets("zzzz").split(", ") == list(load())

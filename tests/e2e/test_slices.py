@@ -219,6 +219,15 @@ def test_a_limit_reads_the_first_slice_that_fills_it(
     assert read_of_it(server) == read
 
 
+def test_an_index_of_what_is_present_needs_no_more_than_the_slices(
+    machine: Machine, published: Large
+) -> None:
+    assert machine.pull(*FLAGS, "--subject", SUBJECT, "--no-tables").code == 0
+    made = machine.run("index", *FLAGS, "--present", "--no-tables")
+    assert (made.code, len(made.out.splitlines())) == (0, 1 + len(published.of(SUBJECT))), made.err
+    assert machine.run("index", *FLAGS, "--no-tables").code == 2  # the other rows are not known
+
+
 def test_what_is_not_there(machine: Machine, server: MiniPhysioNet) -> None:
     for words, said in (
         ("--subject 14777778", "no subject p14777778"),
