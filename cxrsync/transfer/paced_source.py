@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from cxrsync.errors import SourceError
 from cxrsync.model import RemotePath
-from cxrsync.sources.base import Answer, SeveralSources, Source, distrust, identity_of
+from cxrsync.sources.base import Answer, Source, are_several, distrust, identity_of
 from cxrsync.transfer.rate_limit import RateLimiter
 
 
@@ -16,7 +16,7 @@ class PacedSource:
 
     def __init__(self, source: Source, rate_limiter: RateLimiter) -> None:
         self._source = source
-        self._several = source if isinstance(source, SeveralSources) else None
+        self._several = source if are_several(source) else None
         self._rate_limiter = rate_limiter
 
     @property

@@ -15,7 +15,7 @@ from cxrsync.config.job import TransferLimits
 from cxrsync.errors import SourceError
 from cxrsync.events import ConcurrencyChanged, Event, EventSink
 from cxrsync.model import RemotePath
-from cxrsync.sources.base import SeveralSources, Source
+from cxrsync.sources.base import Source, are_several
 from cxrsync.transfer.circuit_breaker import CircuitBreaker
 from cxrsync.transfer.concurrency import ConcurrencyLimiter
 from cxrsync.transfer.rate_limit import RateLimiter
@@ -59,7 +59,7 @@ class LimitsOfSources:
         emit: EventSink,
         rate_limiter: RateLimiter | None = None,
     ) -> None:
-        self._source = source if isinstance(source, SeveralSources) else None
+        self._source = source if are_several(source) else None
         self._emit = emit
         self._limits = limits
         self._rate_limiter = rate_limiter
