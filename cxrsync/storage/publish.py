@@ -86,7 +86,8 @@ def publish(
         except OSError as failed:
             results.append(failed)
     if fsync:
-        sync_folders(folders)
+        # Side by side, as the files: a journal (ext4, xfs) commits the names of several at once.
+        _in_parallel(sync_folders, sorted(folders), pool)
     return results
 
 
