@@ -17,6 +17,7 @@ Range = tuple[int, int]
 
 _DIGEST_HEX = 64
 _UNUSUAL = (COMMENT, BYTE_ORDER_MARK)
+_MAY_BE_CUT = (b"", b" ", b"*", b".")
 # Several lines of the usual ~130 bytes.
 _PROBE = 1024
 # An interval of at most so many bytes is read whole: another round trip would cost more.
@@ -42,6 +43,16 @@ def path_of(line: bytes) -> bytes:
     while path.startswith(b"./"):
         path = path[2:]
     return path
+
+
+def paths_of(lines: bytes) -> list[bytes] | None:
+    """Return :func:`path_of` of each of several whole lines, if that is all after digest and one
+    character for each of them; else None. It takes a quarter of the time."""
+    if lines.startswith(_UNUSUAL) or b"\n" + COMMENT in lines or b"\r" in lines:
+        return None
+    paths = [line[_DIGEST_HEX + 1 :] for line in lines.removesuffix(b"\n").split(b"\n")]
+    # A blank or an asterisk may belong to the separator, "./" does not belong to the path.
+    return paths if {path[:1] for path in paths}.isdisjoint(_MAY_BE_CUT) else None
 
 
 def prefix_range(prefix: bytes) -> tuple[bytes, bytes]:

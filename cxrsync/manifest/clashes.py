@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from array import array
-from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, pairwise
 
 from cxrsync.model import NameRules
 
@@ -23,6 +23,16 @@ class NestingDetector:
         # The last path, and the earlier ones that are its prefixes: every path that sorts between a
         # path and one below it begins with that path, too.
         self._open: list[bytes] = []
+
+    def add_all(self, paths: Sequence[bytes]) -> None:
+        """Add the next paths, of which there is at least one."""
+        self.add(paths[0])
+        # If no path is the prefix of the next one, none of them opens anything.
+        if len(self._open) > 1 or any(map(bytes.startswith, islice(paths, 1, None), paths)):
+            for path in islice(paths, 1, None):
+                self.add(path)
+        else:
+            self._open = [paths[-1]]
 
     def add(self, path: bytes) -> None:
         """Add the next path."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from cxrsync.manifest.bisect import ManifestNotSorted, Range, path_of
+from cxrsync.manifest.bisect import ManifestNotSorted, Range, path_of, paths_of
 from cxrsync.manifest.clashes import NestingDetector
 from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, find_slices
 from cxrsync.manifest.parse import (
@@ -33,6 +34,8 @@ _MAX_REFUSED_KEPT = 1000
 _FIRST_LINES = 100
 _PIECE = 1 << 16
 _BLOCK = 1 << 18
+# Half the time of Entry(), which is a function in Python.
+_entry: Callable[[tuple[str, str]], Entry] = partial(tuple.__new__, Entry)
 # A line with so many bytes and no newline is too long, whatever follows.
 _CUT_AT = MAX_LINE + 2
 
@@ -64,7 +67,9 @@ class ManifestFile:
         self._slices = slices
         self._file: IO[bytes] = path.open("rb") if opened is None else opened
         try:
-            self._is_sorted, self.partitions, self._folders = _scan(self._lines())
+            self._is_sorted, self.partitions, self._folders = _scan(
+                _pieces(self._file, self._slices)
+            )
         except BaseException:
             self._file.close()
             raise
@@ -73,7 +78,7 @@ class ManifestFile:
             raise ManifestNotSorted("the manifest is not sorted")
         if not self._is_sorted:
             self._file = _sorted_copy(self._file)
-            *_known, self._folders = _scan(self._lines())
+            *_known, self._folders = _scan(_pieces(self._file, self._slices))
 
     @property
     def whole(self) -> bool:
@@ -89,9 +94,6 @@ class ManifestFile:
         """Close the file."""
         self._file.close()
 
-    def _lines(self) -> Iterator[tuple[int, bytes]]:
-        return _lines(self._file, self._slices)
-
     def entries(self) -> Iterator[tuple[int, Entry]]:
         """Yield every entry with its offset. At the end, rejected lines are counted in
         ``refused_lines`` and listed in ``refused``.
@@ -102,34 +104,47 @@ class ManifestFile:
         refused: list[RejectedLine] = []
         refused_lines = 0
         last = Entry("", "")
-        for number, (offset, entry) in enumerate(self._parsed_lines(), start=1):
-            if isinstance(entry, Entry):
-                is_folder = entry.path in self._folders
-                if entry.path > last.path and entry.path != MANIFEST_NAME and not is_folder:
-                    last = entry
-                    yield offset, entry
-                    continue
-                if entry in {last, (MANIFEST_NAME, entry.sha256)}:
-                    continue
-                what = "a folder of other files" if is_folder else "listed twice, as two files"
-                entry = RejectedLine(0, f"{entry.path} is {what}")
-            if entry is not None:
-                refused_lines += 1
-                if len(refused) < _MAX_REFUSED_KEPT:
-                    refused.append(replace(entry, line=number if self.whole else 0))
-        self.refused, self.refused_lines = refused, refused_lines
-
-    def _parsed_lines(self) -> Iterator[tuple[int, Entry | RejectedLine | None]]:
-        """Yield each line's offset, and what it is. Rejected lines have no number yet."""
+        number = 0
         for offset, lines in _pieces(self._file, self._slices):
-            if (found := parse_plain(lines)) is not None:
-                for sha256, path in found:
-                    yield offset, Entry(path, sha256)
+            if usual := self._usual(lines, last.path):
+                for sha256, path in usual:
+                    yield offset, _entry((path, sha256))
                     offset += PLAIN_BYTES + len(path)
+                last = Entry(path, sha256)
+                number += len(usual)
                 continue
             for line in io.BytesIO(lines):
-                yield offset, parse_line(line, 0)
+                number += 1
+                entry = parse_line(line, 0)
+                if isinstance(entry, Entry):
+                    is_folder = entry.path in self._folders
+                    if entry.path > last.path and entry.path != MANIFEST_NAME and not is_folder:
+                        last = entry
+                        yield offset, entry
+                        entry = None
+                    elif entry in {last, (MANIFEST_NAME, entry.sha256)}:
+                        entry = None
+                    else:
+                        what = (
+                            "a folder of other files" if is_folder else "listed twice, as two files"
+                        )
+                        entry = RejectedLine(0, f"{entry.path} is {what}")
                 offset += len(line)
+                if entry is not None:
+                    refused_lines += 1
+                    if len(refused) < _MAX_REFUSED_KEPT:
+                        refused.append(replace(entry, line=number if self.whole else 0))
+        self.refused, self.refused_lines = refused, refused_lines
+
+    def _usual(self, lines: bytes, last: str) -> list[tuple[str, str]] | None:
+        """Return digests and paths of lines that are all entries after ``last``; else None."""
+        found = parse_plain(lines)
+        if not found:
+            return None
+        paths = [path for _sha256, path in found]
+        ascending = last < paths[0] and all(map(str.__lt__, paths, islice(paths, 1, None)))
+        is_usual = ascending and MANIFEST_NAME not in paths and self._folders.isdisjoint(paths)
+        return found if is_usual else None
 
     def paths(self) -> Iterator[str]:
         """Yield the path of every entry."""
@@ -214,22 +229,23 @@ def _pieces(file: IO[bytes], slices: Sequence[Range] | None) -> Iterator[tuple[i
             at += end
 
 
-def _scan(lines: Iterable[tuple[int, bytes]]) -> tuple[bool, frozenset[str], set[str]]:
+def _scan(pieces: Iterable[tuple[int, bytes]]) -> tuple[bool, frozenset[str], set[str]]:
     """Return whether the lines are sorted, their partitions, and, if they are sorted, the paths
-    that are folders of other paths."""
+    that are folders of other paths. ``pieces``: whole lines, many at a time."""
     is_sorted = True
     nesting = NestingDetector()
     last = b""
     folders: set[bytes] = set()
-    for _offset, line in lines:
-        path = path_of(line)
-        if not path:
-            continue  # a blank line, or one that is not a manifest's, does not count
-        if path < last:
-            is_sorted = False
-        last = path
-        folders.add(path[:_SHARD_PREFIX])
-        nesting.add(path)
+    for _offset, lines in pieces:
+        paths = paths_of(lines)
+        if paths is None:
+            paths = [path for path in map(path_of, io.BytesIO(lines)) if path]  # not a blank line
+        if paths:
+            # To sort what is sorted takes one comparison a path.
+            is_sorted = is_sorted and last <= paths[0] and paths == sorted(paths)
+            last = paths[-1]
+            folders.update({path[:_SHARD_PREFIX] for path in paths})
+            nesting.add_all(paths)
     partitions = frozenset(partition_of(folder.decode("utf-8", "replace")) for folder in folders)
     return is_sorted, partitions, nesting.folders
 

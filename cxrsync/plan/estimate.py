@@ -71,6 +71,8 @@ class Inventory:
     folders: int = 0
     _last_folder: str = ""
     _last_parts: list[str] = field(default_factory=list)
+    _last_present: tuple[str, Kind] | None = None
+    _last_count: Count = field(default_factory=Count)
 
     def add_missing(self, path: str, kind: Kind, size: int | None) -> None:
         """Count a file to fetch. Call it in the order of the paths.
@@ -91,7 +93,16 @@ class Inventory:
 
     def add_present(self, path: str, size: int) -> None:
         """Count a verified file."""
-        self.present[partition_of(path), self.kind_of(path)].add(size)
+        partition, kind = partition_of(path), self.kind_of(path)
+        last = self._last_present
+        # Most follow one of the same: an enumeration takes long to hash.
+        if last is None or kind is not last[1] or partition != last[0]:
+            self._last_present = partition, kind
+            self._last_count = self.present[partition, kind]
+        count = self._last_count
+        count.files += 1
+        count.sized += 1
+        count.bytes += size
 
     def add_unverified(self, path: str, size: int) -> None:
         """Count a file that is there and has to be hashed."""

@@ -307,6 +307,8 @@ class _Obstacles:
 
         Raises: DiskError for an error of the whole disk.
         """
+        if need is Need.NOTHING and not self._clashes:
+            return None
         reason = self._unreadable_reason(path, found)
         if reason is not None or need not in {Need.FETCH, Need.HASH}:
             return reason
@@ -315,7 +317,7 @@ class _Obstacles:
     def _unreadable_reason(self, path: str, found: FileStat | OSError | None) -> str | None:
         """Return why the file under the final name cannot be read. Raises: DiskError for an error
         of the whole disk."""
-        if other := self._clashes.get(path):
+        if self._clashes and (other := self._clashes.get(path)):
             return f"this disk cannot tell its name from that of {other}: it can hold only one"
         if not isinstance(found, OSError):
             return None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from enum import Enum
 from operator import attrgetter
 from typing import NamedTuple
 
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import Entry, FileRecord, FileStat, partition_of
-from cxrsync.sorted_merge import left_join
+from cxrsync.sorted_merge import merged
 from cxrsync.storage.tree import Tree
 
 # Copies and file systems round times: exFAT to 2 s.
@@ -80,24 +79,32 @@ def survey(
     partitions are skipped. ``has_copy``: whether the smaller copy is there that a record names; if
     it is not, the record is yielded without it.
     """
-    wanted = (
-        (offset, entry)
-        for offset, entry in manifest.entries()
-        if is_wanted(entry.path) and partition_of(entry.path) in records
-    )
-    recorded = heapq.merge(*records.values(), key=_PATH)
-    missing_folder = "//"
-    joined = left_join(wanted, recorded, lambda item: item[1].path, _PATH)
-    for (offset, entry), record in joined:
-        folder = entry.path.rpartition("/")[0]
+    recorded = merged(records.values(), _PATH)
+    record = next(recorded, None)
+    missing_folder: str | None = None
+    for offset, entry in _wanted(manifest, is_wanted, records):
+        path = entry.path
+        while record is not None and record.path < path:
+            record = next(recorded, None)
         found: FileStat | OSError | None = None
-        if folder != missing_folder:
+        if missing_folder is None or path.rpartition("/")[0] != missing_folder:
+            missing_folder = None
             try:
-                found = tree.examine(entry.path)
+                found = tree.examine(path)
             except OSError as problem:
                 found = problem
-            if found is None and not tree.has_folder(folder):
-                missing_folder = folder  # its files follow each other: look for the folder once
-        if record is not None and record.copy is not None and not has_copy(record):
-            record = record._replace(copy=None)
-        yield Surveyed(offset, entry, record, found)
+            if found is None and not tree.has_folder(folder := path.rpartition("/")[0]):
+                missing_folder = folder  # its files follow each other: look for it once
+        known = record if record is not None and record.path == path else None
+        if known is not None and known.copy is not None and not has_copy(known):
+            known = known._replace(copy=None)
+        yield Surveyed(offset, entry, known, found)
+
+
+def _wanted(
+    manifest: ManifestFile, is_wanted: Callable[[str], bool], partitions: Collection[str]
+) -> Iterator[tuple[int, Entry]]:
+    for each in manifest.entries():
+        path = each[1].path
+        if is_wanted(path) and partition_of(path) in partitions:
+            yield each

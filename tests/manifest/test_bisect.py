@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from thorough import IS_THOROUGH, examples
 
 from cxrsync.demo.data.tree import manifest_lines
-from cxrsync.manifest.bisect import ManifestNotSorted, path_of, prefix_range, seek
+from cxrsync.manifest.bisect import ManifestNotSorted, path_of, paths_of, prefix_range, seek
 
 many = settings(max_examples=examples(200))
 
@@ -169,6 +169,25 @@ def test_a_prefix_without_a_range(prefix: bytes) -> None:
 )
 def test_the_path_of_a_line(line: bytes, path: bytes) -> None:
     assert path_of(line) == path
+
+
+LINE = (
+    st.binary(max_size=3).map(lambda rest: b"a" * 64 + rest)
+    | st.text(" *./#\ufeffa\r", max_size=4).map(lambda rest: f"{'a' * 64} {rest}".encode())
+    | st.text("#\ufeffa\r", max_size=3).map(str.encode)
+)
+
+
+@many
+@given(st.lists(LINE.filter(lambda line: b"\n" not in line), min_size=1, max_size=4), st.booleans())
+def test_the_paths_of_several_lines(lines: list[bytes], is_ended: bool) -> None:
+    found = paths_of(b"\n".join(lines) + b"\n" * is_ended)
+    assert found is None or found == [path_of(line) for line in lines]
+
+
+def test_the_paths_of_usual_lines_are_found_together() -> None:
+    lines = list(manifest_lines(30))
+    assert paths_of(b"".join(lines)) == [path_of(line) for line in lines]
 
 
 def test_of_lines_listed_twice_the_first() -> None:

@@ -22,8 +22,13 @@ paths = st.lists(names, min_size=1, max_size=4).map("/".join)
 @given(st.lists(paths, max_size=30))
 def test_which_files_are_folders_of_others(listed: list[str]) -> None:
     nesting = NestingDetector()
-    for path in sorted(each.encode() for each in listed):
+    together = NestingDetector()
+    ordered = sorted(each.encode() for each in listed)
+    for path in ordered:
         nesting.add(path)
+    for first in range(0, len(ordered), 3):
+        together.add_all(ordered[first : first + 3])
+    assert together.folders == nesting.folders
     assert nesting.folders == {
         path for path in listed if any(other.startswith(f"{path}/") for other in listed)
     }
