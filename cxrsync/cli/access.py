@@ -28,12 +28,12 @@ from cxrsync.operations.exit_status import explained_errors
 from cxrsync.operations.store_access import find_out_store
 from cxrsync.preflight.access_checklist import checklist, settled
 from cxrsync.preflight.access_facts import AccessFacts
-from cxrsync.preflight.store_checklist import StoreFacts, store_checklist
+from cxrsync.preflight.store_checklist import StoreFacts, store_checklist, stores_checklist
 from cxrsync.progress_events import Activity, Phase
 from cxrsync.sources.access_probe import AccessProbe, usual_credentials
 from cxrsync.sources.credentials import alone
 from cxrsync.sources.prompt import TerminalPrompt
-from cxrsync.ui.checklist_text import ChecklistWriter, store_as_json
+from cxrsync.ui.checklist_text import ChecklistWriter, store_as_json, stores_as_json
 from cxrsync.ui.checklist_text import as_json as checklist_as_json
 from cxrsync.ui.reporters import Reporters
 
@@ -47,7 +47,7 @@ _USUAL = ("mimic-cxr", "mimic-cxr-jpg")
 @option("dataset")
 @option("dataset_version")
 @option("dest")
-@option("from_dir", "Check the access to a copy in the cloud instead: s3, gcs, or an address.")
+@option("from_dir", "Check a copy in the cloud instead: s3, gcs, or an address; repeatable.")
 @option("access_point_number")
 @option("endpoint_url")
 @option("aws_profile")
@@ -97,17 +97,20 @@ def access(verbosity: Verbosity, /, places: tuple[str, ...], as_json: bool, **op
 
 
 def _access_of_store(jobs: Sequence[Job], verbosity: Verbosity, *, as_json: bool) -> int:
-    """Check the access to a store in the cloud."""
+    """Check the access to each store in the cloud that the jobs name, in order."""
     if not jobs[0].origin.stores:
         raise UsageError(
             f"access to {jobs[0].origin.shown} is not checked",
             next_step="Name a store, as --from s3, or leave --from out for PhysioNet.",
         )
     with Reporters(verbosity.level) as reporters:
-        facts = asyncio.run(_ask_store(jobs, reporters))
-    done = store_checklist(facts)
+        stores = asyncio.run(_ask_stores(jobs, reporters))
+    several = len(stores) > 1
+    done = stores_checklist(stores) if several else store_checklist(stores[0])
     if as_json:
-        verbosity.output.write(json.dumps(store_as_json(facts, done)) + "\n")
+        alone = [(facts, store_checklist(facts)) for facts in stores]
+        found = stores_as_json(alone, done) if several else store_as_json(stores[0], done)
+        verbosity.output.write(json.dumps(found) + "\n")
     else:
         width = max(len(each.name) for each in done.checks)
         output = verbosity.output
@@ -115,17 +118,19 @@ def _access_of_store(jobs: Sequence[Job], verbosity: Verbosity, *, as_json: bool
     return done.code
 
 
-async def _ask_store(jobs: Sequence[Job], reporters: Reporters) -> StoreFacts:
+async def _ask_stores(jobs: Sequence[Job], reporters: Reporters) -> list[StoreFacts]:
     from cxrsync.sources.store.object_store import ObjectStore  # here: help needs no aiohttp
 
     prompt = TerminalPrompt()
     first = jobs[0]
     reporters.tell(Phase(Activity.ASKING, first.origin.shown))
     with obeying_signals(prompt, reporters, NOTHING_CHANGED) as cancel, explained_errors(cancel):
-        origin = first.origin
-        store = ObjectStore(origin.stores[0], origin, first.limits, load_stores(), reporters.tell)
-        async with opened(store):
-            return await find_out_store(jobs, store)
+        origin, facts = first.origin, []
+        for address in origin.stores:
+            store = ObjectStore(address, origin, first.limits, load_stores(), reporters.tell)
+            async with opened(store):
+                facts.append(await find_out_store(jobs, address, store))
+        return facts
 
 
 def _jobs(places: Sequence[str], options: dict[str, Any]) -> list[Job]:

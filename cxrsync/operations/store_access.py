@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cxrsync.catalog.load import dataset_info, load_stores
 from cxrsync.config.job import Job
+from cxrsync.config.store_address import StoreAddress
 from cxrsync.config.store_places import is_physionets, named_version, place_of_version
 from cxrsync.dataset.version import destination, pick_version
 from cxrsync.errors import CredentialsRefused, CxrsyncError, UsageError
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
     from cxrsync.sources.store.object_store import ObjectStore
 
 
-async def find_out_store(jobs: Sequence[Job], store: ObjectStore) -> StoreFacts:
-    """Return the facts about the access of ``jobs``, which have the same source and destination, to
-    the first store that they name. Raises UsageError if no version of a dataset is known."""
-    address, stores = jobs[0].origin.stores[0], load_stores()
-    number = jobs[0].origin.access_point_number
-    asked = [(job.dataset, await run_in_thread(partial(_version_of, job))) for job in jobs]
+async def find_out_store(
+    jobs: Sequence[Job], address: StoreAddress, store: ObjectStore
+) -> StoreFacts:
+    """Return the facts about the access of ``jobs``, which have the same sources and destination,
+    to the store at ``address``. Raises UsageError if no version of a dataset is known."""
+    stores, number = load_stores(), jobs[0].origin.access_point_number
+    asked = [(job.dataset, await run_in_thread(partial(_version_of, job, address))) for job in jobs]
     places = [place_of_version(address, slug, version, number, stores) for slug, version in asked]
     facts = StoreFacts(address.service, str(address), all(is_physionets(p, stores) for p in places))
     try:
@@ -58,9 +60,9 @@ async def _refusal(store: ObjectStore, slug: str, version: str) -> CxrsyncError 
         return refused
 
 
-def _version_of(job: Job) -> str:
+def _version_of(job: Job, address: StoreAddress) -> str:
     """Return the version that a pull would be about."""
-    named = named_version(job.origin.stores[0], load_stores())
+    named = named_version(address, load_stores())
     local: list[str] = []
     with suppress(CxrsyncError):  # what is wrong with the destination is told later
         local = destination(job).versions(job.dataset)

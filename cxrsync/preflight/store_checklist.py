@@ -8,7 +8,7 @@ registered, and the agreement or the access of the refused version is missing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cxrsync.catalog.dataset_info import DatasetInfo
 from cxrsync.config.store_address import Service
@@ -65,6 +65,17 @@ class StoreFacts:
 def store_checklist(facts: StoreFacts) -> Checklist:
     """Return the checks in the order in which they were made."""
     return Checklist(tuple(_checks(facts)))
+
+
+def stores_checklist(stores: Sequence[StoreFacts]) -> Checklist:
+    """Return the checks of several stores in order, each under the address of its store."""
+    checks = [
+        replace(each, name=f"{facts.address}: {each.name}")
+        for facts in stores
+        for each in _checks(replace(facts, destination=None))
+    ]
+    at_end = [each.destination for each in stores if each.destination is not None][:1]
+    return Checklist((*checks, *(check_destination(each, {}) for each in at_end)))
 
 
 def _checks(facts: StoreFacts) -> Iterator[Check]:

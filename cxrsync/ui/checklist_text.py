@@ -119,6 +119,23 @@ def store_as_json(facts: StoreFacts, checklist: Checklist) -> dict[str, object]:
     }
 
 
+def stores_as_json(
+    stores: Sequence[tuple[StoreFacts, Checklist]], together: Checklist
+) -> dict[str, object]:
+    """Return the checklists of several stores as JSON values: each under ``stores``, and all their
+    checks together."""
+    each_alone = [store_as_json(facts, done) for facts, done in stores]
+    missing = together.first_missing
+    return {
+        "host": ", then ".join(facts.address for facts, _done in stores),
+        "user": each_alone[0]["user"],
+        "stores": each_alone,
+        "checks": [_as_json(each) for each in together.checks],
+        "missing": None if missing is None else missing.name,
+        "exit_code": int(together.code),
+    }
+
+
 def _version(asked: VersionReply, site: SiteWords) -> dict[str, object]:
     about = site.about or VersionInfo()
     return {

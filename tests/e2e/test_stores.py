@@ -217,6 +217,18 @@ def test_access_says_what_is_missing(place: Place) -> None:
     assert found["missing"] == f"{SLUG} {VERSION}"
     assert "Ask the bucket's owner" in found["checks"][-2]["next_step"]
 
+    place.proxy.plan = lambda path, _headers: Fault(403, {}, DENIED) if "copies" in path else None
+    place.store.put(f"other/{SLUG}/{VERSION}/{MANIFEST}", b"")
+    done = place.machine.run(*words, "--from", f"s3://{BUCKET}/other", "--json")
+    assert done.code == 4
+    first, second = json.loads(done.out)["stores"]
+    assert (first["host"], first["exit_code"]) == (place.address, 4)
+    assert (second["host"], second["exit_code"]) == (f"s3://{BUCKET}/other", 0)
+    done = place.machine.run(*words, "--from", f"s3://{BUCKET}/other")
+    assert f"✗ {place.address}: {SLUG} {VERSION}" in done.out
+    assert f"✓ s3://{BUCKET}/other: {SLUG} {VERSION}" in done.out
+    assert done.out.count("✓ destination") == 1
+
     place.machine.environment |= {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
     done = place.machine.run(*words)
     assert done.code == 3
