@@ -127,7 +127,8 @@ async def _ask_stores(jobs: Sequence[Job], reporters: Reporters) -> list[StoreFa
     with obeying_signals(prompt, reporters, NOTHING_CHANGED) as cancel, explained_errors(cancel):
         origin, facts = first.origin, []
         for address in origin.stores:
-            store = ObjectStore(address, origin, first.limits, load_stores(), reporters.tell)
+            tell, asked = reporters.tell, (first.dataset, first.named_version)
+            store = ObjectStore(address, origin, first.limits, load_stores(), tell, asked)
             async with opened(store):
                 facts.append(await find_out_store(jobs, address, store))
         return facts

@@ -48,7 +48,8 @@ def open_source(job: Job, emit: EventSink, ask: Ask | None = None) -> Source:
         if isinstance(place, StoreAddress):
             from cxrsync.sources.store.object_store import ObjectStore
 
-            return ObjectStore(place, origin, job.limits, load_stores(), emit)
+            asked = (job.dataset, job.named_version)
+            return ObjectStore(place, origin, job.limits, load_stores(), emit, asked)
         return site()
 
     places = origin.places or (SitePlace(),)

@@ -31,7 +31,7 @@ from cxrsync.events import EventSink, Notice
 from cxrsync.model import MANIFEST_NAME, RemotePath
 from cxrsync.sources.base import Answer, Opened, Source, SourceChanged
 from cxrsync.sources.local import LocalTree
-from cxrsync.sources.store.refusals import NoSuchBucket
+from cxrsync.sources.store.refusals import NoSuchBucket, NothingThere
 
 # A source that has none of so many files is at another address.
 _MISSED_FILES = 20
@@ -244,7 +244,8 @@ class SourcesInOrder:
         if not other.has_files and not isinstance(problem, NotFound):
             return False  # it could only tell what this one must not give
         after = other.source.identity
-        if isinstance(problem, NoSuchBucket | AccessDenied | Unreachable) and not part.served:
+        is_final = isinstance(problem, NoSuchBucket | NothingThere | AccessDenied | Unreachable)
+        if is_final and not part.served:
             part.left_until = inf
             self._emit(Notice(f"nothing is fetched from {ours}: {problem}; {after} is asked"))
             return True

@@ -197,7 +197,7 @@ def test_no_rights(place: Place) -> None:
     done = place.machine.pull(*place.words)
     assert done.code == 4
     assert "refuses access to" in done.err
-    assert len(place.proxy.seen) == 1
+    assert len(place.proxy.seen) == 2  # the two places where the manifest may be
 
 
 def test_access_says_what_is_missing(place: Place) -> None:
@@ -441,7 +441,7 @@ def test_a_source_that_refuses_us_is_left_out(place: Place) -> None:
     done = place.machine.run("pull", *place.words, "--from", str(lab))
     assert done.code == 0, done.err
     assert f"nothing is fetched from {place.address}" in done.err
-    assert len(place.proxy.seen) == 1
+    assert len(place.proxy.seen) == 2
     assert place.is_whole()
 
 
@@ -486,9 +486,28 @@ def test_a_store_without_a_manifest(place: Place) -> None:
     assert asked == {MANIFEST}
 
 
-def test_a_wrong_address_is_told_from_a_missing_manifest(place: Place) -> None:
+def test_a_wrong_address_is_told_before_physionet_is_asked(place: Place) -> None:
+    typo = f"s3://{BUCKET}/typo"
+    words = ("--dataset", SLUG, "--dataset-version", VERSION, "--from", typo)
+    with ScriptedServer(FILES) as site:
+        place.machine.base_url = site.base_url
+        done = place.machine.pull(*words)
+        assert site.log == []
+    assert done.code == 2
+    assert f"S3 has nothing in {typo}/{SLUG}/{VERSION}/" in done.err
+    assert "Check the address in --from" in done.err
+    assert len(place.proxy.seen) == 3  # two manifests and a list
+    # Another source may have it.
+    lab = laboratory(place, FILES)
+    done = place.machine.run("pull", *words, "--from", str(lab))
+    assert done.code == 0, done.err
+    assert f"nothing is fetched from {typo}" in done.err
+
+
+def test_a_wrong_address_of_a_store_that_is_not_listed(place: Place) -> None:
     files = {f"files/{n}.txt": noise(str(n), 50) for n in range(200)}
     place.address = f"s3://{BUCKET}/typo"
+    place.proxy.plan = lambda path, _headers: Fault(403) if "list-type" in path else None
     with ScriptedServer(files) as site:
         place.machine.base_url = site.base_url
         done = place.machine.pull(*place.words)
@@ -496,6 +515,23 @@ def test_a_wrong_address_is_told_from_a_missing_manifest(place: Place) -> None:
     assert f"{place.address} at {place.proxy.url} has none of the first" in done.err
     assert "Check the address in --from" in done.err
     assert len(place.proxy.seen) < 100
+
+
+@pytest.mark.parametrize("place", ["moto", "gcs"], indirect=True)
+def test_a_folder_of_one_version_whatever_its_name(place: Place) -> None:
+    for path, data in {**FILES, MANIFEST: manifest_of(FILES)}.items():
+        place.store.put(f"mycopy/{path}", data)
+    place.address = f"{place.store.scheme}://{BUCKET}/mycopy"
+    done = place.machine.run("pull", *place.words)
+    assert done.code == 0, done.err
+    assert f"{place.address} does not say which version it holds: {SLUG} {VERSION}" in done.err
+    assert place.is_whole()
+    told = place.machine.run("access", *place.words)
+    assert told.code == 0, told.out
+    place.machine.dest = place.machine.home / "again"
+    done = place.machine.pull("--jpg", "--from", place.address)
+    assert done.code == 2
+    assert "does not say of which" in done.err
 
 
 def test_the_head_of_a_table(place: Place) -> None:

@@ -32,6 +32,7 @@ from cxrsync.errors import (
     Interrupted,
     InvalidResponse,
     NotFound,
+    NotServed,
     Throttled,
 )
 from cxrsync.model import MANIFEST_NAME, RemotePath
@@ -262,7 +263,7 @@ async def test_a_file_that_is_not_there(source: Source) -> None:
     with pytest.raises((NotFound, AccessDenied)):
         await ask(source, "missing.bin")
     ref = RemotePath(SLUG, "9.9", MANIFEST_NAME)
-    with pytest.raises((NotFound, AccessDenied)):
+    with pytest.raises((NotServed, AccessDenied)):
         async with answer_of_any(source, ref):
             pass
 

@@ -27,6 +27,12 @@ def object_url(place: VersionPlace, path: str, region: str, endpoint: str | None
     return URL(f"{_base(place, region, endpoint)}/{key}", encoded=True)
 
 
+def list_url(place: VersionPlace, region: str, endpoint: str | None) -> URL:
+    """Return the URL at which a store lists one object of a version."""
+    query = f"list-type=2&max-keys=1&prefix={quote(place.prefix, safe='-_.~')}"
+    return URL(f"{_base(place, region, endpoint)}/?{query}", encoded=True)
+
+
 def caller_identity_url(region: str) -> URL:
     """Return the URL at which AWS says who signs."""
     query = "Action=GetCallerIdentity&Version=2011-06-15"

@@ -8,10 +8,11 @@ size; only who they are from differs. A range is asked for with ``If-Match``: st
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -22,11 +23,13 @@ from cxrsync.catalog.load import dataset_info
 from cxrsync.catalog.stores import Stores
 from cxrsync.config.job import SourceConfig, TransferLimits
 from cxrsync.config.store_address import Service, StoreAddress, VersionPlace
-from cxrsync.config.store_places import is_physionets, named_version, place_of_version
+from cxrsync.config.store_places import is_physionets, named_version
 from cxrsync.errors import (
     AccessDenied,
     CxrsyncError,
     Interrupted,
+    NotFound,
+    NotServed,
     SourceError,
     Unanswered,
     Unreachable,
@@ -48,8 +51,15 @@ from cxrsync.sources.store.access import (
 )
 from cxrsync.sources.store.answers import interpret_answer, own_time, store_headers
 from cxrsync.sources.store.aws_configuration import configuration_if_installed
-from cxrsync.sources.store.endpoints import GCS_ENDPOINT, caller_identity_url, object_url, region_of
+from cxrsync.sources.store.endpoints import (
+    GCS_ENDPOINT,
+    caller_identity_url,
+    list_url,
+    object_url,
+    region_of,
+)
 from cxrsync.sources.store.signing import AwsSigner, GoogleSigner, Signer, Unsigned
+from cxrsync.sources.store.version_folders import VersionFolders
 
 _MAX_REFUSAL_BYTES = 1 << 16
 _AGENT = f"cxrsync/{__version__}"
@@ -63,7 +73,10 @@ _SERVED = {200, 206, 304}
 
 
 class ObjectStore:
-    """A Source: the copies of datasets at ``address``. Create it inside a running event loop."""
+    """A Source: the copies of datasets at ``address``. Create it inside a running event loop.
+
+    ``asked``: dataset and version that the job names; the address may be the folder of that one.
+    """
 
     def __init__(
         self,
@@ -72,7 +85,10 @@ class ObjectStore:
         limits: TransferLimits,
         stores: Stores,
         emit: EventSink,
+        asked: tuple[str, str | None] | None = None,
     ) -> None:
+        number = origin.access_point_number
+        self._folders = VersionFolders(address, stores, number, asked, emit)
         self._address = address
         self._origin = origin
         self._stores = stores
@@ -109,11 +125,13 @@ class ObjectStore:
         """See :meth:`cxrsync.sources.base.Source.open`."""
         page = responses.is_page(ref.path)
         asked = responses.RangeRequest(start, stop, resume_if, skip_if, page)
-        place = self._place(ref.dataset, ref.version)
+        place = self._folders.place(ref.dataset, ref.version)
         try:
             response = await self._get(place, ref.path, store_headers(asked))
-        except AccessDenied as refused:
-            raise await self._explained(refused, place, ref) from None
+        except (AccessDenied, NotFound) as refused:
+            place = await self._folder_of(ref, place, refused)
+            response = await self._get(place, ref.path, store_headers(asked))
+        self._folders.settle(ref)
         if response.status == 412 and resume_if is not None:
             await drain(response)
             asked = responses.RangeRequest(page=page)
@@ -166,6 +184,41 @@ class ObjectStore:
             return None  # a network without a way to that service
         return parse_caller(body)
 
+    async def _folder_of(
+        self, ref: RemotePath, place: VersionPlace, refused: AccessDenied | NotFound
+    ) -> VersionPlace:
+        """Return the address itself, if it has a manifest, and DATASET/VERSION below it has none.
+
+        Raises UsageError if nobody says which version that is; NothingThere if nothing is there;
+        else ``refused``.
+        """
+        other = self._folders.candidate(ref, place)
+        if other is not None and await self._has_manifest(other):
+            self._folders.assume(ref)
+            return other
+        if isinstance(refused, AccessDenied):
+            raise await self._explained(refused, place, ref)
+        if ref.path == MANIFEST_NAME and await self._is_empty(place):
+            raise refusals.nothing_there(place)
+        raise refused
+
+    async def _has_manifest(self, place: VersionPlace) -> bool:
+        try:
+            await drain(await self._get(place, MANIFEST_NAME, {"Range": "bytes=0-0"}))
+        except (AccessDenied, NotServed):
+            return False
+        return True
+
+    async def _is_empty(self, place: VersionPlace) -> bool:
+        """Return whether the store says that there is nothing; it may not let us ask."""
+        try:
+            response = await self._get_url(place, partial(list_url, place), {})
+            body = await self._bodies.small(response, _MAX_REFUSAL_BYTES)
+        except (SourceError, TimeoutError, ValueError):
+            return False
+        response.release()
+        return response.status == 200 and refusals.lists_nothing(body)
+
     async def _explained(
         self, refused: AccessDenied, place: VersionPlace, ref: RemotePath
     ) -> AccessDenied:
@@ -209,22 +262,28 @@ class ObjectStore:
             return Unsigned()
         return AwsSigner(self._origin.aws_profile)
 
-    def _place(self, dataset: str, version: str) -> VersionPlace:
-        number = self._origin.access_point_number
-        return place_of_version(self._address, dataset, version, number, self._stores)
-
     async def _get(
         self, place: VersionPlace, path: str, headers: dict[str, str]
     ) -> aiohttp.ClientResponse:
-        """GET a file. Credentials that have expired are renewed, and a bucket in another region is
-        asked there, each once: both are signed for the same service.
+        """GET a file. See :meth:`_get_url`."""
+        return await self._get_url(place, partial(object_url, place, path), headers)
 
-        Returns an answer with the file, or one that says why there is none.
+    async def _get_url(
+        self,
+        place: VersionPlace,
+        url_in: Callable[[str, str | None], URL],
+        headers: dict[str, str],
+    ) -> aiohttp.ClientResponse:
+        """GET what ``url_in`` names for a region and an endpoint.
+
+        Credentials that have expired are renewed, and a bucket in another region is asked there,
+        each once: both are signed for the same service. Returns an answer with the file, or one
+        that says why there is none.
         """
         renewed = moved = False
         while True:
             region = region_of(place, self._regions.get(place.bucket) or self._signer.region)
-            url = object_url(place, path, region, self._endpoint_url)
+            url = url_in(region, self._endpoint_url)
             signed = await self._signer.headers(url, region)
             try:
                 response = await self._client.get(url, {**headers, **signed})

@@ -54,6 +54,12 @@ class NoSuchBucket(NotServed):
     exit_code = ExitCode.USAGE
 
 
+class NothingThere(NotServed):
+    """The store has the bucket, and nothing in it below the place of a version."""
+
+    exit_code = ExitCode.USAGE
+
+
 @dataclass(frozen=True, slots=True)
 class StoreRefusal:
     """An answer without the file. ``code``: the store's word for it, "" if it sent none.
@@ -165,6 +171,20 @@ def store_error(
             next_step="Check the address in --from, and --endpoint-url.",
         )
     return InvalidResponse(f"{store} answers {refused.shown}")
+
+
+def lists_nothing(body: bytes) -> bool:
+    """Return whether the answer to a list says that there is no object."""
+    return b"<ListBucketResult" in body and b"<Contents>" not in body
+
+
+def nothing_there(place: VersionPlace) -> NothingThere:
+    """Return the error for a place without any object."""
+    return NothingThere(
+        f"{place.service.title} has nothing in {place}",
+        next_step="Check the address in --from: it holds DATASET/VERSION, or is such a folder, or "
+        "has the files of one version in it.",
+    )
 
 
 def _skewed(store: str, headers: Mapping[str, str], now: datetime) -> CredentialsRefused:
