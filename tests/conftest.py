@@ -14,6 +14,8 @@ import pytest
 from authorities import NO_AUTHORITIES
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["sources.store_fixtures"]
+
 # The suite says the same of the same code each time, and nothing of how busy the machine is.
 # `--hypothesis-profile search` looks at other examples each time.
 _NO_CLOCK = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from e2e.command_line import cxrsync_process
+from e2e.command_line import cxrsync, cxrsync_process
 from e2e.stage import JPG, PATIENCE, VERSION, Machine, image_bytes_sent
 from sources.http.connect_proxy import NAME, ConnectProxy, known_as
 
@@ -102,8 +102,18 @@ class Watch:
                 if not told and when():
                     process.send_signal(number)
                     told = True
-                time.sleep(0.02)
+                time.sleep(0.05)
         return process.returncode
+
+    def run_here(self, *words: str) -> int:
+        """The exit code of a command in this process, which has no command line of its own."""
+        temporary = self.machine.home / "tmp"
+        temporary.mkdir(exist_ok=True)
+        self.runs += 1
+        done = cxrsync(words, self.machine.variables() | {"TMPDIR": str(temporary)})
+        for end, text in (("out", done.out), ("err", done.err)):
+            (self.machine.home / f"{self.runs}.{end}").write_text(text)
+        return done.code
 
     def output(self) -> str:
         """What the last command wrote."""

@@ -15,7 +15,7 @@ from e2e.scripted import MANIFEST, SLUG, VERSION, manifest_of, noise
 from e2e.stage import Machine
 from e2e.test_secrets import CRASH, Watch
 from sources.fault_proxy import Fault, FaultProxy
-from sources.stores import BUCKET, KEY, SECRET, TOKEN, GcsStore, RcloneStore, Store
+from sources.stores import BUCKET, KEY, SECRET, TOKEN, Store
 
 FILES = {f"files/p10/p1000003{n}/s50414267/{n}.jpg": noise(f"{n}", 9000 + n) for n in range(4)}
 SESSION_TOKEN = "FwoGZXIvYXdzEXAMPLE-session-token-of-the-test"
@@ -25,23 +25,9 @@ QUOTING = (
 )
 
 
-@pytest.fixture(scope="module")
-def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    yield from stocked(RcloneStore(tmp_path_factory.mktemp("rclone")))
-
-
-@pytest.fixture(scope="module")
-def gcs() -> Iterator[Store]:
-    yield from stocked(GcsStore())
-
-
-def stocked(store: Store) -> Iterator[Store]:
-    try:
-        for path, data in {**FILES, MANIFEST: manifest_of(FILES)}.items():
-            store.put(f"copies/{SLUG}/{VERSION}/{path}", data)
-        yield store
-    finally:
-        store.stop()
+def stock(store: Store) -> None:
+    for path, data in {**FILES, MANIFEST: manifest_of(FILES)}.items():
+        store.put(f"secrets/{SLUG}/{VERSION}/{path}", data)
 
 
 class Searched:
@@ -49,6 +35,7 @@ class Searched:
 
     def __init__(self, store: Store, proxy: FaultProxy, home: Path) -> None:
         self.proxy = proxy
+        self.is_process = False
         home.mkdir()
         machine = Machine(home, home.parent / "data", "https://127.0.0.1:1/files", home / "none")
         machine.environment = {
@@ -57,11 +44,14 @@ class Searched:
         }  # fmt: skip
         self.watch = Watch(machine)
         self.watch.written_by_hand.add(home / "service-account.json")
-        self.source = f"{store.scheme}://{BUCKET}/copies"
+        self.source = f"{store.scheme}://{BUCKET}/secrets"
 
     def run(self, *words: str, **stop: object) -> int:
         words = (*words, "--dataset", SLUG, "--dataset-version", VERSION, "--from", self.source)
-        return self.watch.run("-vv", "--debug", *words, **stop)  # type: ignore[arg-type]
+        words = ("-vv", "--debug", *words)
+        if stop or self.is_process:
+            return self.watch.run(*words, **stop)  # type: ignore[arg-type]
+        return self.watch.run_here(*words)
 
     def hits(self) -> set[str]:
         sent = " ".join(headers.get("authorization", "") for _path, headers in self.proxy.seen)
@@ -74,6 +64,7 @@ class Searched:
 @pytest.fixture(params=["rclone", "gcs"])
 def searched(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Searched]:
     store = request.getfixturevalue(request.param)
+    stock(store)
     with FaultProxy(store.endpoint, own_host=store.scheme == "gs") as proxy:
         yield Searched(store, proxy, tmp_path / "home")
 
@@ -109,6 +100,7 @@ def test_a_refusal_that_quotes_them(searched: Searched, status: int, code: str, 
 @pytest.mark.parametrize("searched", ["rclone"], indirect=True)
 def test_a_crash_and_a_kill(searched: Searched) -> None:
     machine = searched.watch.machine
+    searched.is_process = True
     (machine.home / "sitecustomize.py").write_text(CRASH)
     machine.environment["PYTHONPATH"] = str(machine.home)
     assert searched.run("pull") == 1

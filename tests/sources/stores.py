@@ -16,6 +16,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Mapping
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -228,18 +229,10 @@ class TokenServer:
 
     def account(self) -> Mapping[str, str]:
         """The content of the account's key file."""
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import rsa
-
-        private = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
         return {
             "type": "service_account",
             "client_email": "reader@test.iam.gserviceaccount.com",
-            "private_key": private.decode(),
+            "private_key": _private_key(),
             "token_uri": f"http://127.0.0.1:{self._server.server_port}/token",
         }
 
@@ -247,6 +240,20 @@ class TokenServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+@cache
+def _private_key() -> str:
+    """Return a key in PEM: to make one takes a tenth of a second."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return key.decode()
 
 
 def _started(command: list[str], url: str, **variables: str) -> subprocess.Popen[bytes]:

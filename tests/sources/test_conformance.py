@@ -7,16 +7,17 @@ it answers must fit the bytes, so that no wrong bytes are joined.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
 
 import pytest
 from sources.fault_proxy import Fault, FaultProxy
-from sources.stores import BUCKET, GcsStore, MotoStore, RcloneStore, Store
+from sources.stores import BUCKET, Store
 from sources.trees import local_tree
 
 from cxrsync.catalog.load import load_stores
@@ -54,6 +55,8 @@ SLUG, VERSION = "mimic-cxr-jpg", "2.1.0"
 DATA = bytes(range(256)) * 20
 OTHER = bytes(reversed(range(256))) * 20
 ODD = "a b#?%20+é&=.bin"
+FOLDER = "conformance"
+FILES = {MANIFEST_NAME: b"", "a.bin": DATA, ODD: DATA, "empty": b""}
 LIMITS = TransferLimits(stall_timeout=0.5, retries=0)
 
 
@@ -68,38 +71,14 @@ class Stand:
     knows_conditions: bool = True
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[Store]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        yield from started(MotoStore())
-
-
-@pytest.fixture(scope="module")
-def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    yield from started(RcloneStore(tmp_path_factory.mktemp("rclone")))
-
-
-@pytest.fixture(scope="module")
-def gcs() -> Iterator[Store]:
-    yield from started(GcsStore())
-
-
-def started(store: Store) -> Iterator[Store]:
-    try:
-        yield store
-    finally:
-        store.stop()
-
-
 def store_stand(
     name: str, store: Store, tmp_path: Path, patch: pytest.MonkeyPatch, stack: ExitStack
 ) -> Stand:
     for variable, value in store.environment(tmp_path).items():
         patch.setenv(variable, value)
-    folder = f"{tmp_path.name}/{SLUG}/{VERSION}"
+    folder = f"{FOLDER}/{SLUG}/{VERSION}"
     proxy = stack.enter_context(FaultProxy(store.endpoint, own_host=store.scheme == "gs"))
-    address = parse_source(f"{store.scheme}://{BUCKET}/{tmp_path.name}")
+    address = parse_source(f"{store.scheme}://{BUCKET}/{FOLDER}")
     assert isinstance(address, StoreAddress)
     origin = SourceConfig(places=(address,), endpoint_url=proxy.url, requester_pays="my-project")
 
@@ -170,9 +149,18 @@ def stand(
         else:
             store = request.getfixturevalue(name)
             made = store_stand(name, store, tmp_path, monkeypatch, stack)
-        for path, data in ((MANIFEST_NAME, b""), ("a.bin", DATA), (ODD, DATA), ("empty", b"")):
-            made.put(path, data)
-        yield made
+        there = request.getfixturevalue("there")[name] if name in STORES else {}
+        for path, data in FILES.items():
+            if there.get(path) != data:
+                made.put(path, data)
+                there[path] = data
+        yield replace(made, put=lambda path, data: (there.pop(path, None), made.put(path, data))[1])
+
+
+@pytest.fixture(scope="session")
+def there() -> defaultdict[str, dict[str, bytes]]:
+    """The files that are in each store already."""
+    return defaultdict(dict)
 
 
 @pytest.fixture
