@@ -3,6 +3,7 @@ there."""
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from cxrsync.errors import UsageError
 from cxrsync.model import FileRecord
 from cxrsync.storage.derived_image import QUALITY
 from cxrsync.storage.derived_tree import DRAFT_FILTER
+from cxrsync.storage.layout import DERIVED_NAME
 
 COPIED_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -25,6 +27,20 @@ def copies_root(target: Target, pixels: int) -> Path:
     if root.parent.name == target.dataset.slug:
         return root.parent.with_name(f"{root.parent.name}-{pixels}") / root.name
     return root.with_name(f"{root.name}-{pixels}")
+
+
+def copies_roots(target: Target) -> list[Path]:
+    """Return the roots of all trees of copies of this version that are there."""
+    usual = copies_root(target, 0)
+    is_beside_dataset = usual.parent != target.tree.root.parent
+    name = usual.parent.name if is_beside_dataset else usual.name
+    folder = usual.parent.parent if is_beside_dataset else usual.parent
+    found = []
+    for each in sorted(folder.glob(f"{glob.escape(name.removesuffix('0'))}[0-9]*")):
+        root = each / usual.name if is_beside_dataset else each
+        if os.path.isfile(root / DERIVED_NAME):
+            found.append(root)
+    return found
 
 
 def check_pillow() -> str:

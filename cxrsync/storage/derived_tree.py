@@ -10,6 +10,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,26 @@ class DerivedTree:
         self._db.executemany("INSERT OR REPLACE INTO copy VALUES (?,?,?,?,?)", rows)
         self._db.execute("COMMIT")
         self._is_changed = self._is_changed or bool(rows)
+
+    @property
+    def pixels(self) -> int:
+        """The pixels of the shorter side, as the description says; 0 if it does not. Raises
+        OSError."""
+        with suppress(ValueError, KeyError, TypeError):
+            return int(json.loads((self.root / DERIVED_NAME).read_text())["pixels_of_shorter_side"])
+        return 0
+
+    def source_of(self, path: str) -> str:
+        """Return the digest of the original of which a copy was made; "" if none is recorded."""
+        assert self._db is not None
+        row = self._db.execute("SELECT source FROM copy WHERE path = ?", (path,)).fetchone()
+        return "" if row is None else str(row[0])
+
+    def forget(self, path: str) -> None:
+        """Delete the record of a copy. Raises sqlite3.Error."""
+        assert self._db is not None
+        self._db.execute("DELETE FROM copy WHERE path = ?", (path,))
+        self._is_changed = True
 
     def write_lists(self) -> None:
         """Write the digests of the copies, for ``sha256sum -c``, and those of their originals, if

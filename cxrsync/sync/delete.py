@@ -14,8 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from functools import partial
+from pathlib import Path
 
 from cxrsync import humanize
+from cxrsync.dataset.copies import copies_roots
 from cxrsync.dataset.local_manifest import manifests_folder
 from cxrsync.dataset.locking import shared_lock_timeout
 from cxrsync.dataset.resolve_selection import ResolvedSelection
@@ -30,6 +32,7 @@ from cxrsync.plan.deletions import Withdrawn, check_deletions, withdrawn
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.trash import Trash
 from cxrsync.storage.tree import Tree
+from cxrsync.sync.delete_copies import delete_copies, has_copies
 from cxrsync.sync.partitions import Partitions
 from cxrsync.threads import run_in_thread
 
@@ -76,11 +79,19 @@ async def _delete(
     tree, root = run.target.tree, str(run.target.tree.root)
     listed = await run_in_thread(lambda: sum(1 for _entry in manifest.entries()))
     most = run.job.refresh.max_delete
+    roots = await run_in_thread(lambda: copies_roots(run.target))
     paths: list[str] = []
+    copied: list[Withdrawn] = []
+    count = 0
     for each in candidates:
-        if await run_in_thread(partial(_has_known_bytes, tree, each)):
+        has_file = await run_in_thread(partial(_has_known_bytes, tree, each))
+        has_copy = await run_in_thread(partial(has_copies, roots, each.path))
+        count += has_file or has_copy
+        check_deletions(most, count, listed, root)  # before more files are hashed
+        if has_file:
             paths.append(each.path)
-            check_deletions(most, len(paths), listed, root)  # before more files are hashed
+        if has_copy:
+            copied.append(each)
     trash = Trash(tree, run.stamp, lambda path: partitions.check([partition_of(path)]))
     moved = 0
     for start in range(0, len(paths), _BATCH):
@@ -93,6 +104,19 @@ async def _delete(
                 run.emit(Deleted(1, size))
     if moved:
         run.emit(Notice(f"{humanize.files(moved)} that left the manifest: now in {trash.folder}"))
+    if copied:
+        await _delete_copies(run, partitions, copied, trash.folder)
+
+
+async def _delete_copies(
+    run: RunContext, partitions: Partitions, copied: list[Withdrawn], trash: Path
+) -> None:
+    """Move the copies of files that left the manifest to the trash."""
+    tree = run.target.tree
+    await partitions.delete_records(each.path for each in copied if tree.find(each.path) is None)
+    if moved := await delete_copies(run, copied, trash):
+        which = "1 smaller copy" if moved == 1 else f"{moved:,} smaller copies"
+        run.emit(Notice(f"{which} of files that left the manifest: now in {trash}"))
 
 
 def _move(trash: Trash, tree: Tree, path: str) -> int | None:
@@ -124,6 +148,7 @@ def find_withdrawn(run: RunContext, selected: ResolvedSelection) -> list[Withdra
     kept = sorted(manifests_folder(tree).glob(f"*-{MANIFEST_NAME}"))
     if not kept:
         return []
+    roots = copies_roots(run.target)
     is_whole = any(each.whole for each in run.job.selections)
 
     def is_in_scope(path: str) -> bool:
@@ -138,7 +163,8 @@ def find_withdrawn(run: RunContext, selected: ResolvedSelection) -> list[Withdra
         found = [
             each
             for each in withdrawn(earlier, _entries(manifest))
-            if is_in_scope(each.path) and tree.find(each.path) is not None
+            if is_in_scope(each.path)
+            and (tree.find(each.path) is not None or has_copies(roots, each.path))
         ]
     if found and any(tree.names):
         # A disk that cannot tell a from A: under the name that left may lie a file that is listed.

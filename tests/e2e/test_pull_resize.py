@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from e2e.command_line import Ended
 from e2e.linked_copy import rewrite
-from e2e.stage import JPG, VERSION, Machine, sha256sum, wait_until
+from e2e.stage import JOB_DEFAULTS, JPG, VERSION, Machine, sha256sum, wait_until
 from e2e.test_delete import Publisher
 from e2e.test_resize import is_alive
 
@@ -199,3 +199,55 @@ def test_copies_are_no_source(machine: Machine, name: str) -> None:
         done = machine.pull(*P10, name, str(place))
     assert done.code == 2, done.out
     shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("order", [BESIDE, INSTEAD])
+def test_copies_of_what_left_the_manifest(
+    own_machine: Machine, publisher: Publisher, order: tuple[str, ...]
+) -> None:
+    """They go to the trash, too, and not past the limit; a pull without --delete leaves them."""
+    machine, gone = own_machine, publisher.images[:3]
+    assert machine.pull(*order).code == 0
+    publisher.withdraw(*gone)
+    assert machine.pull(*order).code == 0
+    assert set(gone) <= set(images(copies(machine)))
+    assert machine.pull(*order, "--delete", "--max-delete", "2").code == 11
+    assert set(gone) <= set(images(copies(machine)))
+    done = machine.pull(*order, "--delete", "--max-delete", "3", "--json")
+    assert done.code == 0
+    assert "3 smaller copies of files that left the manifest" in done.out
+    assert not set(gone) & set(images(copies(machine)))
+    in_trash = (originals(machine) / ".cxrsync/trash").rglob("copies-32/**/*.jpg")
+    assert sorted(str(path).rpartition("copies-32/")[2] for path in in_trash) == gone
+    assert sha256sum(copies(machine), "--strict").returncode == 0
+    verified = machine.run("verify", "--json")
+    assert (verified.code, files_of(verified).get("extra")) == (0, None)
+
+
+def test_a_mirror(own_machine: Machine, publisher: Publisher) -> None:
+    """A job without the keys leaves what is derived, and fetches only what is new; one with them
+    makes its copy; refetch fetches the originals again."""
+    machine = own_machine
+    new = publisher.images[0]
+    whole = publisher.manifest()
+    publisher.withdraw(new)
+    jobs = machine.home / "jobs.yaml"
+    text = JOB_DEFAULTS + "jobs:\n  - {name: jpg, jpg: true, shard: p10"
+    keys = ", resize: 32, drop_originals: true"
+    jobs.write_text(f"{text}{keys}}}\n")
+    assert machine.run("mirror", "--init", str(jobs)).code == 0
+    assert machine.run("mirror", str(jobs)).code == 0
+    before = images(copies(machine))
+    assert (len(before), images(originals(machine))) == (16, [])
+    publisher.write(whole)
+    jobs.write_text(f"{text}, delete: true, scrub: 30d}}\n")
+    assert machine.run("mirror", str(jobs)).code == 0
+    assert (images(copies(machine)), images(originals(machine))) == (before, [new])
+    jobs.write_text(f"{text}{keys}}}\n")
+    assert machine.run("mirror", str(jobs)).code == 0
+    assert (len(images(copies(machine))), images(originals(machine))) == (17, [])
+    jobs.write_text(f"{text}, resize: 16}}\n")
+    assert machine.run("mirror", str(jobs)).code == 2
+    jobs.write_text(f"{text}, refetch: true}}\n")
+    assert machine.run("mirror", str(jobs)).code == 0
+    assert len(images(originals(machine))) == 17
