@@ -8,6 +8,9 @@ from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
 
+# A piece of a file. Whoever gets a view may keep it: nobody changes the bytes that it shows.
+Chunk = bytes | memoryview
+
 ROOT = "root"
 MANIFEST_NAME = "SHA256SUMS.txt"
 # Our own folder in the root of a version's tree.

@@ -83,6 +83,7 @@ class ListOptions(TreeOptions, total=False):
     user: str | None
     ca_file: Path | None
     user_agent: str | None
+    http: Literal["lean", "aiohttp"] | None
     allow_synced: bool | None
 
 

@@ -50,6 +50,17 @@ class Reports(Enum):
     FILES = "files"
 
 
+class HttpPath(Enum):
+    """How files are fetched over HTTP; the values of ``--http``. LEAN: by cxrsync's own few lines,
+    and by aiohttp what they do not read; AIOHTTP: always by aiohttp."""
+
+    LEAN = "lean"
+    AIOHTTP = "aiohttp"
+
+
+DEFAULT_HTTP = HttpPath.AIOHTTP
+
+
 @dataclass(frozen=True, slots=True)
 class SourceConfig:
     """The sources of the files: servers, trees on a local disk, stores in the cloud.
@@ -65,6 +76,7 @@ class SourceConfig:
     user: str | None = None
     ca_file: Path | None = None
     user_agent: str = DEFAULT_USER_AGENT
+    http: HttpPath = DEFAULT_HTTP
     manifest: Path | None = None
     access_point_number: int = 1
     aws_profile: str | None = None

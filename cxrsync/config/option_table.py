@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cxrsync.config.command_options import COMMAND, ON, OUTPUT, PROGRAM, SLURM
 from cxrsync.config.index_options import INDEX
-from cxrsync.config.job import STORE_MAX_CONNECTIONS, Job, Link, Reports
+from cxrsync.config.job import STORE_MAX_CONNECTIONS, HttpPath, Job, Link, Reports
 from cxrsync.config.limit_options import LIMITS
 from cxrsync.config.option import Group, Option, Section, Type
 from cxrsync.config.refresh_options import REFRESH
@@ -19,7 +19,7 @@ _JOB = Job("")
 _LIMITS = _JOB.limits
 
 
-def _words(kind: type[Link | Reports]) -> tuple[str, ...]:
+def _words(kind: type[HttpPath | Link | Reports]) -> tuple[str, ...]:
     return tuple(each.value for each in kind)
 
 
@@ -141,6 +141,13 @@ _SOURCE = (
         help="The User-Agent header; PhysioNet accepts only those that begin with Wget/, "
         "as the default does.",
         near="U agent useragent",
+    ),
+    Option(
+        "http", Type.CHOICE, Group.SOURCE, metavar="lean|aiohttp", words=_words(HttpPath),
+        default=_JOB.origin.http.value, advanced=True,
+        help="How files are fetched: by a lean client of cxrsync's own, which leaves unusual "
+        "answers to aiohttp; or always by aiohttp [default: {default}].",
+        near="http_client http_library http_backend transport",
     ),
     Option(
         "allow_synced", Type.FLAG, Group.DESTINATION, advanced=True,

@@ -13,11 +13,13 @@ from cxrsync.catalog.load import dataset_info, load_stores
 from cxrsync.config.job import (
     DEFAULT_BASE_URL,
     DEFAULT_DEST,
+    DEFAULT_HTTP,
     DEFAULT_USER_AGENT,
     LATEST,
     MAX_CONNECTIONS,
     STORE_CONNECTIONS,
     STORE_FIRST_CONNECTIONS,
+    HttpPath,
     Job,
     Link,
     Refresh,
@@ -123,6 +125,7 @@ def source_config(options: Mapping[str, Any]) -> SourceConfig:
         user=options.get("user"),
         ca_file=None if ca_file is None else existing(ca_file, "--ca-file", pipe=True),
         user_agent=_check_user_agent(options.get("user_agent", DEFAULT_USER_AGENT)),
+        http=HttpPath(options.get("http", DEFAULT_HTTP)),
         manifest=None
         if manifest is None
         else absolute(existing(manifest, "--manifest"), "--manifest"),

@@ -30,7 +30,7 @@ from cxrsync.sources.http.refusals import http_date
 from cxrsync.sources.http.silence import SilenceWatch
 
 if TYPE_CHECKING:
-    import aiohttp
+    from cxrsync.sources.http.response import Response
 
 Find = Callable[[], Credentials]
 """Finds credentials; raises CredentialsRefused if there are none."""
@@ -156,9 +156,7 @@ class AccessProbe:
         ref = RemotePath(dataset, version, MANIFEST_NAME)
         return self._base.joinpath(ref.dataset, ref.version, ref.path)
 
-    async def _reply(
-        self, url: URL, send: Callable[[], Awaitable[aiohttp.ClientResponse]]
-    ) -> Reply:
+    async def _reply(self, url: URL, send: Callable[[], Awaitable[Response]]) -> Reply:
         from cxrsync.sources.http.client import drain  # here, as above
 
         began = time()
@@ -177,7 +175,7 @@ class AccessProbe:
             return reply
         return replace(reply, refusal=self._refusal(response, url))
 
-    def _refusal(self, response: aiohttp.ClientResponse, url: URL) -> SourceError | None:
+    def _refusal(self, response: Response, url: URL) -> SourceError | None:
         status, now = response.status, datetime.now(UTC)
         try:
             responses.interpret_response(_ONE_BYTE, status, response.headers, now)

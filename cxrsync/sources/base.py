@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Protocol, TypeGuard
 
 from cxrsync.errors import SourceError
-from cxrsync.model import RemotePath
+from cxrsync.model import Chunk, RemotePath
 
 
 class BodyEnd(Enum):
@@ -36,7 +36,7 @@ class Opened:
     total: int | None
     validator: str | None
     modified: float | None
-    chunks: AsyncIterator[bytes]
+    chunks: AsyncIterator[Chunk]
     end: BodyEnd | None = None
     is_own_time: bool = True
 

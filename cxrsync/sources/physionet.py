@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import aiohttp
 from yarl import URL
 
 from cxrsync.catalog.load import dataset_info
@@ -25,6 +24,7 @@ from cxrsync.sources.http.body import BodyReader
 from cxrsync.sources.http.client import drain
 from cxrsync.sources.http.public_api import PublicApi
 from cxrsync.sources.http.redirects import explain_redirect
+from cxrsync.sources.http.response import Response
 from cxrsync.sources.http.session import Session
 from cxrsync.sources.http.silence import SilenceWatch
 from cxrsync.sources.version_info import VersionInfo
@@ -46,6 +46,8 @@ class PhysioNet:
         memory: Memory | None = None,
     ) -> None:
         self._base = URL(origin.base_url)
+        self._identity = str(self._base)
+        self._manifests: dict[tuple[str, str], URL] = {}
         self._origin = origin
         self._ask = ask
         self._emit = emit
@@ -56,7 +58,7 @@ class PhysioNet:
 
     @property
     def identity(self) -> str:
-        return str(self._base)
+        return self._identity
 
     @property
     def requests(self) -> int:
@@ -74,9 +76,8 @@ class PhysioNet:
         """See :meth:`cxrsync.sources.base.Source.open`."""
         page = responses.is_page(ref.path)
         asked = responses.RangeRequest(start, stop, resume_if, skip_if, page)
-        manifest = self._url(replace(ref, path=MANIFEST_NAME))
         response = await self._session.get(
-            self._url(ref), responses.request_headers(asked), sign_in_at=manifest
+            self._url(ref), responses.request_headers(asked), sign_in_at=self._manifest(ref)
         )
         try:
             head = responses.interpret_response(
@@ -124,6 +125,12 @@ class PhysioNet:
         self._watch.close()
         await self._session.close()
 
+    def _manifest(self, ref: RemotePath) -> URL:
+        version = ref.dataset, ref.version
+        if version not in self._manifests:
+            self._manifests[version] = self._url(replace(ref, path=MANIFEST_NAME))
+        return self._manifests[version]
+
     def _url(self, ref: RemotePath) -> URL:
         # yarl joins name by name: a path may contain '#', '?', '%' and blanks.
         return self._base.joinpath(ref.dataset, ref.version, *ref.path.split("/"))
@@ -139,9 +146,7 @@ class PhysioNet:
             self._emit(Notice(warning))
         return found
 
-    def _explained(
-        self, refused: SourceError, response: aiohttp.ClientResponse, ref: RemotePath
-    ) -> SourceError:
+    def _explained(self, refused: SourceError, response: Response, ref: RemotePath) -> SourceError:
         """Return the error for a refusal, with what only the address and the sign-in can tell."""
         status = response.status
         if isinstance(refused, AccessDenied):

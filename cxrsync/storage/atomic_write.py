@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from cxrsync.model import Chunk
 from cxrsync.storage.access import OWNER_FILE, OWNER_ONLY, Access
 
 UNFINISHED = ".new"
@@ -62,16 +63,14 @@ def sync_data(fd: int) -> None:
         os.fdatasync(fd)
 
 
-def write_all(fd: int, chunks: Sequence[bytes], offset: int) -> None:
+def write_all(fd: int, chunks: Sequence[Chunk], offset: int) -> None:
     """Write every byte of ``chunks`` at ``offset``, in as many calls as it takes. Raises
     OSError."""
-    pending: Sequence[bytes | memoryview] = (
-        chunks if len(chunks) <= _MAX_BUFFERS else [b"".join(chunks)]
-    )
+    pending: Sequence[Chunk] = chunks if len(chunks) <= _MAX_BUFFERS else [b"".join(chunks)]
     while pending:
         written = os.pwritev(fd, pending, offset)
         offset += written
-        rest: list[bytes | memoryview] = []
+        rest: list[Chunk] = []
         for chunk in pending:
             if written >= len(chunk):
                 written -= len(chunk)

@@ -24,6 +24,7 @@ from pathlib import Path
 from time import monotonic
 
 from cxrsync.errors import CxrsyncError
+from cxrsync.model import Chunk
 from cxrsync.storage import byte_ranges
 from cxrsync.storage.atomic_write import UNFINISHED, sync_data, write_all, write_file
 from cxrsync.storage.filesystem import FILE_MODE, FOLDER_MODE, may_open, regular_size
@@ -55,9 +56,7 @@ class Partial:
         self._digest_known = digest_known
         self._lease = lease
         self.unclaimed_path = folder / name
-        self.path = (
-            self.unclaimed_path if lease is None else folder / claimed_name(name, lease.token)
-        )
+        self.path = folder / (name if lease is None else claimed_name(name, lease.token))
         self._lock = threading.RLock()
         self._fd: int | None = None
         self._unsaved = 0
@@ -133,7 +132,7 @@ class Partial:
                 self.segmented = True
                 self._save()
 
-    def write(self, offset: int, chunks: Sequence[bytes], generation: int) -> bool:
+    def write(self, offset: int, chunks: Sequence[Chunk], generation: int) -> bool:
         """Write ``chunks`` at ``offset``, and hash those that continue the hashed prefix.
 
         Return False and write nothing if the bytes of ``generation`` were thrown away meanwhile.
@@ -235,7 +234,7 @@ class Partial:
             return False
         return True
 
-    def _write(self, offset: int, chunks: Sequence[bytes]) -> bool:
+    def _write(self, offset: int, chunks: Sequence[Chunk]) -> bool:
         length = sum(map(len, chunks))
         after = byte_ranges.add(self.ranges, offset, offset + length)
         self._digest = None

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from cxrsync.model import Chunk
 from cxrsync.storage.byte_ranges import Range
 
 # Small enough to keep a write short.
@@ -20,7 +21,7 @@ class PrefixHash:
         self.size = 0
         self._hash = hashlib.sha256()
 
-    def add(self, chunks: Sequence[bytes]) -> None:
+    def add(self, chunks: Sequence[Chunk]) -> None:
         """Hash the bytes that follow the first ``size``."""
         for chunk in chunks:
             self._hash.update(chunk)

@@ -8,7 +8,7 @@ from functools import partial as bound
 from time import monotonic
 
 from cxrsync.errors import CxrsyncError, InvalidResponse
-from cxrsync.model import RemotePath
+from cxrsync.model import Chunk, RemotePath
 from cxrsync.sources.base import BodyEnd, Opened, PastEnd
 from cxrsync.storage.byte_ranges import is_whole
 from cxrsync.storage.partial import Partial
@@ -283,7 +283,7 @@ class Transfer:
     ) -> None:
         """Write the bytes of the answer into the partial, in large pieces."""
         first = written = segment.offset
-        held: list[bytes] = []
+        held: list[Chunk] = []
         size = 0
         written_at = monotonic()
         await self._context.disk.admit(self, self.segments.lacking)
@@ -331,7 +331,7 @@ class Transfer:
             self.failure = InvalidResponse(f"more than {most:,} bytes: this cannot be the file")
         return self.failure is not None
 
-    async def _write(self, offset: int, chunks: list[bytes], generation: int) -> None:
+    async def _write(self, offset: int, chunks: list[Chunk], generation: int) -> None:
         is_written = False
         size = sum(map(len, chunks))
 

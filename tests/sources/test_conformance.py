@@ -21,7 +21,7 @@ from sources.stores import BUCKET, Store
 from sources.trees import local_tree
 
 from cxrsync.catalog.load import load_stores
-from cxrsync.config.job import SourceConfig, TransferLimits
+from cxrsync.config.job import HttpPath, SourceConfig, TransferLimits
 from cxrsync.config.parse_source import parse_source
 from cxrsync.config.store_address import StoreAddress
 from cxrsync.demo.data.tree import TreeSpec, make_tree
@@ -121,7 +121,8 @@ def tree_stand(
         return Stand(name, lambda: SourcesInOrder([*map(Part, parts)], lambda _event: None), put)
     assert server is not None
     assert proxy is not None
-    origin = SourceConfig(base_url=f"{proxy.url}/files")
+    path = HttpPath.AIOHTTP if name.endswith("aiohttp") else HttpPath.LEAN
+    origin = SourceConfig(base_url=f"{proxy.url}/files", http=path)
 
     def ask(_host: str, _user: str | None) -> Credentials:
         return Credentials("demo", "demo-password", "the test")
@@ -130,7 +131,8 @@ def tree_stand(
 
 
 STORES = ["moto", "rclone", "gcs"]
-OVER_HTTP = ["physionet", *STORES]
+PHYSIONET = ["physionet", "physionet by aiohttp"]
+OVER_HTTP = [*PHYSIONET, *STORES]
 ALL = ["local", "in order", *OVER_HTTP]
 
 
@@ -142,8 +144,8 @@ def stand(
     with ExitStack() as stack:
         if name not in OVER_HTTP:
             made = tree_stand(name, tmp_path / "files")
-        elif name == "physionet":
-            files, server = request.getfixturevalue(name)
+        elif name in PHYSIONET:
+            files, server = request.getfixturevalue("physionet")
             proxy = stack.enter_context(FaultProxy(server.base_url, server.ca_file))
             made = tree_stand(name, files, server, proxy)
         else:
@@ -288,7 +290,7 @@ async def test_a_fault(
 ) -> None:
     assert stand.proxy is not None
     await ask(source)  # signs in
-    stand.proxy.once(fault)
+    stand.proxy.plan = lambda _path, _headers: fault  # also where it is asked for twice
     with pytest.raises(error) as caught:
         await ask(source)
     assert "secret" not in f"{caught.value} {caught.value.next_step}"
@@ -296,6 +298,7 @@ async def test_a_fault(
         assert caught.value.after == 7.0
         assert caught.value.overloaded
         assert fault.status == 503 or caught.value.by_us
+    stand.proxy.plan = lambda _path, _headers: None
     _answer, data = await opened(source)  # and the next request is as good as the first
     assert data == DATA
 

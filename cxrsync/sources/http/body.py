@@ -8,7 +8,9 @@ from collections.abc import AsyncGenerator
 import aiohttp
 
 from cxrsync.errors import Interrupted, InvalidResponse
+from cxrsync.model import Chunk
 from cxrsync.sanitize import reason_of
+from cxrsync.sources.http.response import Response
 from cxrsync.sources.http.silence import SilenceWatch
 
 
@@ -19,7 +21,7 @@ class BodyReader:
         self._stall_timeout = stall_timeout
         self._watch = watch
 
-    async def chunks(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+    async def chunks(self, response: Response) -> AsyncGenerator[Chunk, None]:
         """Yield the body. Raises Interrupted, InvalidResponse."""
         try:
             while chunk := await self._chunk(response):
@@ -31,7 +33,7 @@ class BodyReader:
         except aiohttp.ClientError:
             raise InvalidResponse("the body is not framed as HTTP requires") from None
 
-    async def small(self, response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    async def small(self, response: Response, max_bytes: int) -> bytes:
         """Return a whole body that arrives within ``stall_timeout``. Raises ValueError if it is
         larger than ``max_bytes``, TimeoutError, and what :meth:`chunks` raises."""
         body = bytearray()
@@ -42,11 +44,11 @@ class BodyReader:
                     raise ValueError("a body without an end")
         return bytes(body)
 
-    async def _chunk(self, response: aiohttp.ClientResponse) -> bytes:
-        if chunk := response.content.read_nowait():
+    async def _chunk(self, response: Response) -> Chunk:
+        chunk: Chunk = response.content.read_nowait()
+        if chunk:
             self._watch.note_bytes()
             return chunk
-        chunk = b""
         self._watch.begin(self._stall_timeout)
         try:
             # aiohttp's own timeout starts again with each byte, even with those of endless chunk

@@ -5,6 +5,7 @@ The text of the exception is never shown: it may quote the head of a response, w
 
 from __future__ import annotations
 
+import ssl
 from datetime import UTC, datetime
 
 import aiohttp
@@ -42,8 +43,12 @@ def explain_failure(
                 where if problem.host == url.raw_host else problem.host
             )  # the proxy's certificate
             return untrusted(whom, problem.certificate_error, datetime.now(UTC))
+        case ssl.SSLCertVerificationError():  # of the lean path
+            return untrusted(where, problem, datetime.now(UTC))
         case aiohttp.ClientConnectorError():
             return Unreachable(f"cannot reach {where}: {reason_of(problem.os_error)}")
+        case OSError() if not connected and problem.errno:
+            return Unreachable(f"cannot reach {where}: {reason_of(problem)}")
         case TimeoutError() if not connected:
             return Unreachable(f"cannot reach {where}: timed out")
         case TimeoutError():

@@ -37,6 +37,7 @@ from cxrsync.sources.http.auth import AuthMethod, basic_header
 from cxrsync.sources.http.client import HttpClient, drain
 from cxrsync.sources.http.redirects import redirected_sign_in
 from cxrsync.sources.http.refusals import TEMPORARY_REDIRECTS, TRY_LATER, refusal
+from cxrsync.sources.http.response import Response
 from cxrsync.sources.http.silence import SilenceWatch
 
 _BY_SESSION = "Session"
@@ -89,10 +90,8 @@ class Session:
         """GET a public URL, without credentials and without a sign-in."""
         return await self._send(url, headers, AuthMethod.NONE)
 
-    async def get(
-        self, url: URL, headers: Mapping[str, str], sign_in_at: URL
-    ) -> aiohttp.ClientResponse:
-        """GET ``url``, signing in if the server asks for it. The caller closes the response.
+    async def get(self, url: URL, headers: Mapping[str, str], sign_in_at: URL) -> Response:
+        """GET the file ``url``; sign in if the server asks for it. The caller closes the response.
 
         ``sign_in_at``: a URL that every user with access may read. It is used until the password
         has been accepted at some URL. Never returns a 401. Raises CredentialsRefused, FileDenied,
@@ -104,7 +103,7 @@ class Session:
                     pass
             self._check_refused()
             sign_ins, proof = self._sign_ins, self._proof
-            response = await self._send(url, headers, proof)
+            response = await self._send_for_file(url, headers, proof)
             if response.status != 401:
                 if proof is AuthMethod.COOKIE:
                     self._cookie_served = True
@@ -208,13 +207,26 @@ class Session:
     async def _send(
         self, url: URL, headers: Mapping[str, str], proof: AuthMethod
     ) -> aiohttp.ClientResponse:
+        try:
+            return await self._client.get(url, self._with_proof(headers, proof))
+        except CredentialsRefused as by_proxy:
+            self._refused = by_proxy  # no password is tried twice, whoever refused it
+            raise
+
+    async def _send_for_file(
+        self, url: URL, headers: Mapping[str, str], proof: AuthMethod
+    ) -> Response:
+        """Send a request whose repetition is harmless: no password that was not accepted yet."""
+        try:
+            return await self._client.get_file(url, self._with_proof(headers, proof))
+        except CredentialsRefused as by_proxy:
+            self._refused = by_proxy
+            raise
+
+    def _with_proof(self, headers: Mapping[str, str], proof: AuthMethod) -> dict[str, str]:
         sent = dict(headers)
         if proof is AuthMethod.COOKIE:
             sent["Authorization"] = _BY_SESSION
         elif proof is AuthMethod.PASSWORD and self._credentials is not None:
             sent["Authorization"] = basic_header(self._credentials)
-        try:
-            return await self._client.get(url, sent)
-        except CredentialsRefused as by_proxy:
-            self._refused = by_proxy  # no password is tried twice, whoever refused it
-            raise
+        return sent

@@ -41,6 +41,7 @@ from cxrsync.sources.base import Answer, BodyEnd, Opened, PastEnd
 from cxrsync.sources.http import responses
 from cxrsync.sources.http.body import BodyReader
 from cxrsync.sources.http.client import HttpClient, drain
+from cxrsync.sources.http.response import Response
 from cxrsync.sources.http.silence import SilenceWatch
 from cxrsync.sources.store import refusals
 from cxrsync.sources.store.access import (
@@ -262,9 +263,7 @@ class ObjectStore:
             return Unsigned()
         return AwsSigner(self._origin.aws_profile)
 
-    async def _get(
-        self, place: VersionPlace, path: str, headers: dict[str, str]
-    ) -> aiohttp.ClientResponse:
+    async def _get(self, place: VersionPlace, path: str, headers: dict[str, str]) -> Response:
         """GET a file. See :meth:`_get_url`."""
         return await self._get_url(place, partial(object_url, place, path), headers)
 
@@ -273,7 +272,7 @@ class ObjectStore:
         place: VersionPlace,
         url_in: Callable[[str, str | None], URL],
         headers: dict[str, str],
-    ) -> aiohttp.ClientResponse:
+    ) -> Response:
         """GET what ``url_in`` names for a region and an endpoint.
 
         Credentials that have expired are renewed, and a bucket in another region is asked there,
@@ -286,7 +285,7 @@ class ObjectStore:
             url = url_in(region, self._endpoint_url)
             signed = await self._signer.headers(url, region)
             try:
-                response = await self._client.get(url, {**headers, **signed})
+                response = await self._client.get_file(url, {**headers, **signed})
             except Unreachable as problem:
                 own = problem.next_step != Unreachable.next_step
                 step = problem.next_step if own else _UNREACHABLE
@@ -305,7 +304,7 @@ class ObjectStore:
             else:
                 raise self._error(refused, response, place)
 
-    async def _read(self, response: aiohttp.ClientResponse) -> refusals.StoreRefusal:
+    async def _read(self, response: Response) -> refusals.StoreRefusal:
         """Return what an answer without the file says; of an unreadable one only its status."""
         try:
             body = await self._bodies.small(response, _MAX_REFUSAL_BYTES)
@@ -317,7 +316,7 @@ class ObjectStore:
 
     async def _refused(
         self,
-        response: aiohttp.ClientResponse,
+        response: Response,
         place: VersionPlace,
         asked: responses.RangeRequest,
     ) -> PastEnd:
@@ -332,7 +331,7 @@ class ObjectStore:
     def _error(
         self,
         refused: refusals.StoreRefusal,
-        response: aiohttp.ClientResponse,
+        response: Response,
         place: VersionPlace,
     ) -> CxrsyncError:
         now = datetime.now(UTC)

@@ -17,6 +17,8 @@ from cxrsync.sources.base import Opened
 from cxrsync.sources.credentials import Credentials
 from cxrsync.sources.physionet import PhysioNet
 
+pytestmark = pytest.mark.usefixtures("both_paths")
+
 # Much less than the patience of a test, much more than what loopback takes.
 LIMITS = TransferLimits(connect_timeout=5.0, stall_timeout=0.5)
 PATIENCE = 60.0

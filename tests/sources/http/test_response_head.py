@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from cxrsync.config.job import SourceConfig, TransferLimits
+from cxrsync.config.job import HttpPath, SourceConfig, TransferLimits
 from cxrsync.errors import Interrupted, InvalidResponse, NotFound, SourceError
 from cxrsync.model import RemotePath
 from cxrsync.sources.base import Opened
 from cxrsync.sources.http.response_head import describe_unreadable
 from cxrsync.sources.physionet import PhysioNet
+
+pytestmark = pytest.mark.usefixtures("both_paths")
 
 MANIFEST = RemotePath("alpha", "1.0", "SHA256SUMS.txt")
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -137,6 +139,8 @@ async def test_a_body_that_is_not_framed_as_http_requires() -> None:
     assert [each for each in AIOHTTP if each in str(caught.value)] == []
 
 
+# Of two paths the second asks on a connection of its own.
+@pytest.mark.parametrize("both_paths", [HttpPath.AIOHTTP], indirect=True)
 async def test_the_status_is_that_of_the_answer_that_failed() -> None:
     """The second on one connection."""
     async with answering(OK + END, b"HTTP/1.1 502 Bad Gateway\r\n" + LONG + END) as source:

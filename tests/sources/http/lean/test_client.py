@@ -1,0 +1,214 @@
+"""GETs of files by both ways: the same bytes go out, and the same is told of what comes back."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+import trustme
+from yarl import URL
+
+from cxrsync.config.job import HttpPath, SourceConfig, TransferLimits
+from cxrsync.errors import CxrsyncError
+from cxrsync.sources.http import client as client_module
+from cxrsync.sources.http.client import HttpClient
+from cxrsync.sources.http.silence import SilenceWatch
+
+BOTH = list(HttpPath)
+LIMITS = TransferLimits(connections=2, connect_timeout=2.0, stall_timeout=0.3)
+TWO = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+COOKIES = (
+    b'HTTP/1.1 401 No\r\nSet-Cookie: sessionid=a.b-c:d; Path=/; HttpOnly\r\nSet-Cookie: z="x y"\r\n'
+    b'Set-Cookie: csrf="1\\0542"; Path=/\r\nContent-Length: 0\r\n\r\n'
+)
+
+
+class Server:
+    """Answers each request of each connection with the next of ``answers``, and the last for ever.
+
+    ``seen``: the requests; ``connections``: how many were made."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self.answers = list(answers)
+        self.seen: list[bytes] = []
+        self.connections = 0
+
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError), contextlib.closing(writer):
+            while True:
+                self.seen.append(await reader.readuntil(b"\r\n\r\n"))
+                answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+                writer.write(answer)
+                await writer.drain()
+                if b"Connection: close" in answer or not answer:
+                    return
+
+
+@asynccontextmanager
+async def served(server: Server, tls: ssl.SSLContext | None = None) -> AsyncIterator[URL]:
+    async with await asyncio.start_server(server.converse, "127.0.0.1", ssl=tls) as listening:
+        scheme = "http" if tls is None else "https"
+        yield URL(f"{scheme}://127.0.0.1:{listening.sockets[0].getsockname()[1]}/files")
+
+
+@asynccontextmanager
+async def client(
+    url: URL, path: HttpPath, ca_file: Path | None = None
+) -> AsyncIterator[HttpClient]:
+    watch = SilenceWatch("host", lambda _event: None)
+    origin = SourceConfig(base_url=str(url), http=path, ca_file=ca_file)
+    made = HttpClient(origin, LIMITS, watch, cookies=aiohttp.CookieJar(unsafe=True))
+    try:
+        async with asyncio.timeout(30):
+            yield made
+    finally:
+        watch.close()
+        await made.close()
+
+
+async def body(asked: HttpClient, url: URL, **headers: str) -> tuple[int, bytes]:
+    response = await asked.get_file(url, {"Accept-Encoding": "identity", **headers})
+    data = b""
+    try:
+        while piece := await response.content.readany():
+            data += piece
+    finally:
+        response.close()
+    return response.status, data
+
+
+async def test_the_same_requests_go_out() -> None:
+    seen = []
+    for path in BOTH:
+        server = Server(COOKIES, TWO)
+        async with served(server) as url, client(url, path) as asked:
+            odd = url / "a b#?%20+é&=.bin"
+            assert (await body(asked, odd, Range="bytes=5-", **{"If-Range": '"x"'}))[0] == 401
+            assert await body(asked, odd, Authorization="Session") == (200, b"ok")
+            where = str(url.port).encode()
+        seen.append([each.replace(where, b"PORT") for each in server.seen])
+        assert b'Cookie: csrf="1\\0542"; sessionid=a.b-c:d; z="x y"\r\n' in server.seen[1]
+    assert seen[0] == seen[1]
+
+
+async def test_a_connection_is_used_again_and_no_more_than_are_allowed() -> None:
+    server = Server(TWO)
+    async with served(server) as url, client(url, HttpPath.LEAN) as asked:
+        for _ in range(3):
+            await asyncio.gather(*(body(asked, url) for _ in range(6)))
+        assert asked.requests == len(server.seen) == 18
+    assert server.connections == LIMITS.connections
+
+
+async def test_an_odd_answer_is_asked_for_once_more_and_counted_once() -> None:
+    server = Server(TWO, CHUNKS)
+    async with served(server) as url, client(url, HttpPath.LEAN) as asked:
+        assert await body(asked, url) == (200, b"ok")
+        assert await body(asked, url) == (200, b"ok")
+        assert (asked.requests, len(server.seen)) == (2, 3)
+
+
+async def test_a_server_of_odd_answers_is_left_to_aiohttp() -> None:
+    server = Server(CHUNKS)
+    async with served(server) as url, client(url, HttpPath.LEAN) as asked:
+        for _ in range(20):
+            assert await body(asked, url) == (200, b"ok")
+    assert len(server.seen) == 20 + 8
+
+
+async def test_an_idle_connection_is_closed_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "_KEEPALIVE_SECONDS", 0.05)
+    server, ended = Server(TWO), asyncio.Event()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.converse(reader, writer)
+        ended.set()
+
+    async with await asyncio.start_server(converse, "127.0.0.1") as listening:
+        url = URL(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/")
+        async with client(url, HttpPath.LEAN) as asked:
+            await body(asked, url)
+            await asyncio.wait_for(ended.wait(), 5)
+            await body(asked, url)
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("path", BOTH)
+async def test_a_cancelled_request_leaves_nothing(path: HttpPath) -> None:
+    server = Server(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", TWO)
+    async with served(server) as url, client(url, path) as asked:
+        stuck = [asyncio.create_task(body(asked, url)) for _ in range(LIMITS.connections)]
+        while len(server.seen) < 2:
+            await asyncio.sleep(0.001)
+        for each in stuck:
+            each.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+
+
+# ── what goes wrong ────────────────────────────────────────────────────────────────────────────
+
+
+async def told(url: URL, path: HttpPath, ca_file: Path | None = None) -> tuple[str, ...]:
+    """The class, the words and the advice of the error, without the port."""
+    async with client(url, path, ca_file) as asked:
+        with pytest.raises(CxrsyncError) as caught:
+            await body(asked, url)
+    problem = caught.value
+    return type(problem).__name__, str(problem), str(problem.next_step)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:1/", "http://nowhere.invalid/", f"http://{'a' * 64}.example/"],
+    ids=["refused", "unknown", "too long"],
+)
+async def test_a_server_that_is_not_there(url: str) -> None:
+    assert await told(URL(url), HttpPath.LEAN) == await told(URL(url), HttpPath.AIOHTTP)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"HTTP/1.1 200 OK\r\nConnection: close\r\n", b"HTTP/1.1 2", b"220 mail\r\n"]
+)
+async def test_an_answer_without_a_head(answer: bytes) -> None:
+    said = []
+    for path in BOTH:
+        async with served(Server(answer)) as url:
+            said.append(await told(url, path))
+    assert said[0] == said[1]
+
+
+async def test_tls(tmp_path: Path) -> None:
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca"))
+    elsewhere = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("other.example").configure_cert(elsewhere)
+    server = Server(TWO)
+    async with served(server, context) as url, client(url, HttpPath.LEAN, tmp_path / "ca") as asked:
+        assert await body(asked, url) == (200, b"ok")
+        assert await body(asked, url) == (200, b"ok")
+    assert server.connections == 1
+    for certificate, ca_file in ((context, None), (elsewhere, tmp_path / "ca")):
+        async with served(Server(TWO), certificate) as url:
+            lean = await told(url, HttpPath.LEAN, ca_file)
+            assert lean[0] == "Untrusted"
+            assert lean == await told(url, HttpPath.AIOHTTP, ca_file)
+
+
+async def test_a_server_that_speaks_no_tls() -> None:
+    async def mail(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example ESMTP\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(mail, "127.0.0.1") as listening:
+        url = URL(f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}/")
+        lean = await told(url, HttpPath.LEAN)
+        assert lean[0] == "Unreachable"
+        assert lean == await told(url, HttpPath.AIOHTTP)
