@@ -16,6 +16,7 @@ import pytest
 from e2e.stage import fingerprint
 
 from cxrsync.api import run_job
+from cxrsync.config.job import HttpPath
 from cxrsync.config.parse_job import make_job
 from cxrsync.demo.data.images import noise
 from cxrsync.demo.data.tree import MARKER
@@ -42,6 +43,7 @@ class Stage:
     root: Path
     dest: Path
     connections: int
+    path: HttpPath
     server: MiniPhysioNet
     events: list[Event]
 
@@ -57,7 +59,8 @@ class Stage:
         job = make_job({
             "dataset": SLUG, "dataset_version": VERSION, "dest": self.dest,
             "base_url": self.server.base_url, "ca_file": self.server.ca_file,
-            "connections": self.connections, "retries": 4, "stall_timeout": 2, **options,
+            "connections": self.connections, "retries": 4, "stall_timeout": 2,
+            "http": self.path.value, **options,
         })  # fmt: skip
         return await run_job(job, self.events.append)
 
@@ -71,7 +74,11 @@ class Stage:
         return -sum(e.count for e in self.events if isinstance(e, Received) and e.count < 0)
 
 
-@pytest.fixture(params=[1, 4], ids=["single", "segmented"])
+# One connection by aiohttp shows nothing that several do not.
+@pytest.fixture(
+    params=[(1, HttpPath.LEAN), (4, HttpPath.LEAN), (4, HttpPath.AIOHTTP)],
+    ids=["single", "segmented", "by aiohttp"],
+)
 def stage(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Stage]:
@@ -82,7 +89,7 @@ def stage(
     monkeypatch.setattr(retry_policy, "_MAX_RETRY_AFTER", 0.1)
     monkeypatch.setenv("PHYSIONET_USERNAME", "demo")
     monkeypatch.setenv("PHYSIONET_PASSWORD", "demo-password")
-    connections = request.param
+    connections, path = request.param
     root = tmp_path / "files"
     (root / SLUG / VERSION).mkdir(parents=True)
     (root / MARKER).touch()
@@ -90,7 +97,7 @@ def stage(
     digest = hashlib.sha256(DATA[connections]).hexdigest()
     (root / SLUG / VERSION / "SHA256SUMS.txt").write_text(f"{digest} {NAME}\n")
     with MiniPhysioNet(root, ServerBehaviour(rate=2 << 20, password_check_seconds=0.001)) as server:
-        yield Stage(root, tmp_path / "mirror", connections, server, [])
+        yield Stage(root, tmp_path / "mirror", connections, path, server, [])
 
 
 @dataclass(frozen=True)
@@ -243,6 +250,8 @@ async def test_nothing_is_lost(
     summary = await stage.pull()
 
     way = "segmented" if stage.connections > 1 else "single"
+    if stage.path is HttpPath.AIOHTTP:
+        way = "by aiohttp"
     outcome = expected.name.lower()
     record_property("fault", (name, way, outcome, stage.retries, stage.lost))
     assert summary.exit_code == expected, summary

@@ -21,6 +21,7 @@ from e2e.test_secrets import forms, sessions
 from sources.http.connect_proxy import NAME, ConnectProxy
 
 from cxrsync.cli.main import run
+from cxrsync.config.job import HttpPath
 from cxrsync.demo.data.tree import MARKER
 from cxrsync.demo.server.behaviour import ServerBehaviour
 from cxrsync.demo.server.faults import Answer, Fault, Rule, script
@@ -91,6 +92,12 @@ def user(
     monkeypatch.setattr(retry_policy, "_MAX_BACKOFF", 0.05)
     monkeypatch.setattr(retry_policy, "_MAX_RETRY_AFTER", 0.05)
     return User(home, tmp_path / "mirror", capsys)
+
+
+@pytest.fixture(params=list(HttpPath), ids=lambda path: path.value)
+def both_paths(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the commands of a test by each HTTP client."""
+    monkeypatch.setenv("CXRSYNC_HTTP", request.param.value)
 
 
 # ── heads that go wrong ────────────────────────────────────────────────────────────────────────
@@ -173,6 +180,7 @@ def sends(
     return answer
 
 
+@pytest.mark.usefixtures("both_paths")
 def test_a_head_of_a_file_goes_wrong(user: User) -> None:
     """One file for each; the others, and what is said of them, are as they should be."""
     files = {"a.bin": noise("a", 3_000)}
@@ -186,6 +194,7 @@ def test_a_head_of_a_file_goes_wrong(user: User) -> None:
     assert user.hits() == set()
 
 
+@pytest.mark.usefixtures("both_paths")
 @pytest.mark.parametrize("name", HEADS)
 def test_the_head_of_the_manifest_goes_wrong(user: User, name: str) -> None:
     with ScriptedServer({"a.bin": b"a"}) as server:
@@ -231,6 +240,7 @@ def with_a_cookie(fault: Fault) -> Fault:
     return reply
 
 
+@pytest.mark.usefixtures("both_paths")
 def test_every_fault_of_the_table(user: User, tmp_path: Path) -> None:
     root = tmp_path / "files"
     place = root / SLUG / VERSION
