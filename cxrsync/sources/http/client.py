@@ -59,7 +59,7 @@ class HttpClient:
         cookies: AbstractCookieJar,
     ) -> None:
         self.requests = 0
-        self._proxies: dict[URL, Proxy | None] = {}
+        self._proxies: dict[tuple[str, str], Proxy | None] = {}
         self._watch = watch
         self._limits = limits
         self._buffer = read_buffer(limits)
@@ -192,10 +192,10 @@ class HttpClient:
         return made
 
     def _proxy(self, url: URL) -> Proxy | None:
-        origin = url.origin()
-        if origin not in self._proxies:
-            self._proxies[origin] = proxy_for(str(origin))
-        return self._proxies[origin]
+        server = url.scheme, url.raw_authority
+        if server not in self._proxies:
+            self._proxies[server] = proxy_for(str(url.origin()))
+        return self._proxies[server]
 
     def _failure(
         self, problem: Exception, url: URL, proxy: Proxy | None, *, connected: bool

@@ -23,7 +23,7 @@ from cxrsync.errors import (
     Throttled,
 )
 from cxrsync.sources.base import BodyEnd, PastEnd, Unchanged
-from cxrsync.sources.http.refusals import retry_after
+from cxrsync.sources.http.refusals import http_date, retry_after
 from cxrsync.sources.http.responses import (
     RangeRequest,
     ResponseBody,
@@ -433,3 +433,10 @@ def test_a_date_is_as_good_as_seconds(seconds: int) -> None:
     then = datetime.fromtimestamp(NOW.timestamp() + seconds, UTC)
     assert retry_after(format_datetime(then, usegmt=True), NOW) == seconds
     assert retry_after(str(seconds), NOW) == seconds
+
+
+@pytest.mark.parametrize("day", ["01", "29", "30", "31", "32", "00", "1"])
+@pytest.mark.parametrize("rest", ["Feb 2024 23:59:59", "Feb 2023 24:00:00", "Xyz 2024 00:00:00"])
+def test_the_quick_reader_of_dates_agrees_with_the_other(day: str, rest: str) -> None:
+    usual = f"Tue, {day} {rest} GMT"
+    assert http_date(usual) == http_date(usual.replace("GMT", "+0000"))

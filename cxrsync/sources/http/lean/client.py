@@ -78,7 +78,8 @@ class LeanClient:
             return await connection.send(request, url)
 
     async def _connection(self, url: URL, timeouts: RequestTimeouts, *, fresh: bool) -> Connection:
-        pool, origin = self._pool, url.origin()
+        pool = self._pool
+        origin = url.scheme, url.raw_host or "", url.port
         if pool.places.locked():
             # No limit until a connection is free: the bodies of other answers have none either.
             timeouts.enter(None, connected=False)

@@ -11,12 +11,15 @@ from typing import Any
 
 import aiohappyeyeballs
 import aiohttp
-from yarl import URL
 
 from cxrsync.sources.http.lean.connection import Connection
 
 # RFC 8305 section 5: how long one address may take before the next is tried, too.
 _NEXT_ADDRESS_SECONDS = 0.25
+
+
+Origin = tuple[str, str, int | None]
+"""Scheme, host (as the name system knows it) and port of a server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,12 @@ class ConnectionPool:
         self.places = asyncio.Semaphore(options.most)
         """One is taken for each request, until its answer is complete."""
         self._options = options
-        self._idle: dict[URL, list[Connection]] = {}
-        self._working: dict[Connection, URL] = {}
+        self._idle: dict[Origin, list[Connection]] = {}
+        self._working: dict[Connection, Origin] = {}
         self._open: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def take_idle(self, origin: URL) -> Connection | None:
+    def take_idle(self, origin: Origin) -> Connection | None:
         """Return the connection that was used last; None if there is none. The caller has a
         place."""
         kept = self._idle.get(origin, [])
@@ -60,13 +63,13 @@ class ConnectionPool:
             connection.close()
         return None
 
-    async def connect(self, origin: URL) -> Connection:
+    async def connect(self, origin: Origin) -> Connection:
         """Make a connection. The caller has a place. Raises OSError, UnicodeError,
         aiohttp.ServerDisconnectedError."""
         loop, options = asyncio.get_running_loop(), self._options
-        host = origin.raw_host or ""
+        scheme, host, port = origin
         found = await loop.getaddrinfo(
-            host, origin.port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
         )
         made = await aiohappyeyeballs.start_connection(
             found,
@@ -75,7 +78,7 @@ class ConnectionPool:
             socket_factory=options.make_socket,
         )
         secure: dict[str, Any] = {}
-        if origin.scheme == "https":
+        if scheme == "https":
             secure = {
                 "ssl": options.context,
                 "server_hostname": host.rstrip("."),
