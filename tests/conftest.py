@@ -19,7 +19,7 @@ pytest_plugins = ["sources.store_fixtures"]
 # The suite says the same of the same code each time, and nothing of how busy the machine is.
 # `--hypothesis-profile search` looks at other examples each time.
 _NO_CLOCK = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("suite", derandomize=True, **_NO_CLOCK)
+settings.register_profile("suite", derandomize=True, max_examples=30, **_NO_CLOCK)
 settings.register_profile("search", derandomize=False, print_blob=True, **_NO_CLOCK)
 settings.load_profile("suite")
 os.environ.update(NO_AUTHORITIES)

@@ -11,15 +11,13 @@ from hypothesis import settings
 Case = TypeVar("Case")
 # pytest has loaded its profile before it imports a test.
 IS_THOROUGH = settings.get_current_profile_name() == "search"
-_MANY = 100
+_FEW = 20
 
 
 def examples(usual: int) -> int:
     """How many examples of a property are tried, of which ``usual`` say enough for a change of the
-    code itself: many times as many when there is time, a third in each run of the suite."""
-    if IS_THOROUGH:
-        return 5 * usual
-    return usual if usual < _MANY else usual // 3
+    code itself: many times as many when there is time, a fifth in each run of the suite."""
+    return 5 * usual if IS_THOROUGH else max(min(usual, _FEW), usual // 5)
 
 
 def spread(cases: Sequence[Case], step: int) -> list[Case]:

@@ -110,6 +110,7 @@ def cxrsync(words: Sequence[str], environment: Mapping[str, str]) -> Ended:
     assert threading.current_thread() is threading.main_thread(), "use cxrsync_process here"
     assert is_usual(environment), "use cxrsync_process: an interpreter reads these at its start"
     out, err = _Stream(errors="surrogateescape"), _Stream(errors="backslashreplace")
+    before = _descriptors()
     with (
         _own_process_state(environment),
         errors_with_next_steps(),
@@ -123,7 +124,7 @@ def cxrsync(words: Sequence[str], environment: Mapping[str, str]) -> Ended:
             code = done.code
         gc.collect()  # what the command forgot to close complains now, on its own stderr
     assert isinstance(code, int)
-    left = open_below(environment.get("CXRSYNC_DEST"))
+    left = open_below(environment.get("CXRSYNC_DEST"), _descriptors() - before)
     assert left == [], f"the command left files open: {left}"
     return Ended(code, out.text(), err.text())
 
@@ -144,12 +145,15 @@ def errors_with_next_steps() -> Iterator[None]:
     assert silent == [], "an error does not say what to do next"
 
 
-def open_below(folder: str | None) -> list[str]:
-    """The files below a folder that this process holds open, where the system tells."""
+def _descriptors() -> set[str]:
+    """What this process holds open, where the system tells."""
+    return set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else set()
+
+
+def open_below(folder: str | None, descriptors: set[str]) -> list[str]:
+    """The files below a folder that some of this process's descriptors stand for."""
     found = []
-    for descriptor in (
-        os.listdir("/proc/self/fd") if folder and os.path.isdir("/proc/self/fd") else ()
-    ):
+    for descriptor in descriptors if folder else ():
         with suppress(FileNotFoundError):
             found.append(os.readlink(f"/proc/self/fd/{descriptor}"))
     return [path for path in found if path.startswith(f"{folder}/")]

@@ -106,14 +106,17 @@ def files_below(root: Path) -> Iterator[Path]:
 
 def fingerprint(root: Path, *, below: str = "") -> dict[str, tuple[str, int]]:
     """Every file of a tree (ours left out): digest and mtime in whole seconds."""
-    return {
-        str(path): (
-            hashlib.sha256((root / path).read_bytes()).hexdigest(),
-            int((root / path).stat().st_mtime),
-        )
-        for path in files_below(root)
-        if str(path).startswith(below)
-    }
+    found: dict[str, tuple[str, int]] = {}
+    for folder, names, files in os.walk(root):  # several times as fast as rglob
+        names[:] = [name for name in names if name != ".cxrsync"]
+        for name in files:
+            path = f"{folder}/{name}"
+            within = path[len(str(root)) + 1 :]
+            if within.startswith(below) and name != ".cxrsync" and os.path.isfile(path):
+                with open(path, "rb") as file:
+                    digest = hashlib.sha256(file.read()).hexdigest()
+                found[within] = (digest, int(os.stat(path).st_mtime))
+    return dict(sorted(found.items()))
 
 
 def sha256sum(root: Path, *options: str) -> subprocess.CompletedProcess[str]:

@@ -6,6 +6,7 @@ temporary ones, and the command lines of all processes. Left out is only what th
 
 import base64
 import json
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -59,6 +60,11 @@ def forms(secret: str) -> set[bytes]:
     return shown
 
 
+def _processes() -> set[str]:
+    """The ids of all processes of the machine, where it tells."""
+    return set(filter(str.isdigit, os.listdir("/proc"))) if os.path.isdir("/proc") else set()
+
+
 @dataclass
 class Watch:
     """Runs commands on a user's machine and keeps whatever can be seen of them."""
@@ -95,10 +101,11 @@ class Watch:
                 through=self.through, cwd=self.machine.home, stdout=out, stderr=err,
             )  # fmt: skip
             deadline = time.monotonic() + PATIENCE
+            others = _processes() - {str(process.pid)}
             told = False
             while process.poll() is None:
                 assert time.monotonic() < deadline
-                self._look_at_processes()
+                self._look_at_processes(_processes() - others)
                 if not told and when():
                     process.send_signal(number)
                     told = True
@@ -121,8 +128,9 @@ class Watch:
             (self.machine.home / f"{self.runs}.{end}").read_text() for end in ("out", "err")
         )
 
-    def _look_at_processes(self) -> None:
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
+    def _look_at_processes(self, numbers: set[str]) -> None:
+        for number in numbers:
+            path = Path(f"/proc/{number}/cmdline")
             with suppress(OSError):
                 # Of a process that has just ended nothing is left to read: what was seen stays.
                 if words := path.read_bytes():
