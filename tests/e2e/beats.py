@@ -1,7 +1,8 @@
 """How long a command says nothing, by a clock that stands still while the command does.
 
-The clock is a thread of the command that counts its own short sleeps. On a loaded machine it is as
-late as the rest of the process, so a silence of so many beats is the program's own.
+The clock is a thread of the command that counts its own short sleeps, less the time for which a
+thread of the command waited for a processor. So on a loaded machine it is as late as the rest of
+the process, and a silence of so many beats is the program's own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -64,11 +66,26 @@ class _Clock:
         os.write(self._record, b"%d\n" % self._beats)
 
     def run(self) -> None:
+        lived, now, waited = 0.0, time.monotonic(), _waited()
         while True:
             time.sleep(BEAT)
-            self._beats += 1
-            if self._beats == self._limit:
+            before, now = now, time.monotonic()
+            waited_before, waited = waited, _waited()
+            late = sum(each - waited_before.get(task, 0.0) for task, each in waited.items())
+            lived += min(BEAT, max(0.0, now - before - late))
+            was, self._beats = self._beats, round(lived / BEAT)
+            if was < self._limit <= self._beats:
                 os.kill(os.getpid(), signal.SIGINT)
+
+
+def _waited() -> dict[str, float]:
+    """The seconds for which each thread of this process could have run, and had no processor."""
+    found = {}
+    for task in os.listdir("/proc/self/task"):
+        # A thread may have ended since; not every kernel counts.
+        with suppress(OSError), open(f"/proc/self/task/{task}/schedstat", encoding="ascii") as file:
+            found[task] = int(file.read().split()[1]) / 1e9
+    return found
 
 
 class _Noted(io.FileIO):

@@ -52,6 +52,8 @@ MEASURED = {
     "verified_bytes", "partial_bytes", "snapshot_age", "need", "free", "bytes", "pid",
     "connections", "oldest_age", "recent_bytes",
 }  # fmt: skip
+# A number as soon as the progress file is written a second time, some seconds after the first.
+LATER = {"manifest_bytes_total"}
 # Told when something takes long, or goes wrong on the way: not each time.
 BY_CHANCE = {"progress", "retry", "connections"}
 
@@ -104,7 +106,10 @@ def settled(value: Any, machine: Machine, key: str = "") -> Any:
 def shape(value: Any, machine: Machine) -> Any:
     """The keys of a file, and what kind of thing stands behind each."""
     if isinstance(value, dict):
-        return {renamed(key, machine): shape(each, machine) for key, each in value.items()}
+        return {
+            renamed(key, machine): None if key in LATER else shape(each, machine)
+            for key, each in value.items()
+        }
     if isinstance(value, list):
         shapes = [shape(each, machine) for each in value]
         return [each for number, each in enumerate(shapes) if each not in shapes[:number]]

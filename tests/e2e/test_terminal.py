@@ -128,7 +128,7 @@ def test_no_command_is_silent_for_two_seconds_and_each_says_at_ctrl_c_how_to_go_
         for number, case in enumerate(LASTING):
             running.append((case, start(case, folder := tmp_path / str(number)), folder / "beats"))
             stack.callback(running[-1][1].close)
-        watch(*(terminal for _case, terminal, _record in running), seconds=PATIENCE)
+        watch(*(terminal for _case, terminal, _record in running), seconds=4 * PATIENCE)
     silences = {case: beats.seconds_of_silence(record) for case, _terminal, record in running}
     for case, terminal, _record in running:
         assert max(map(len, drawn(terminal)), default=0) < 80, case
