@@ -43,6 +43,11 @@ def number(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
+def were(count: int) -> str:
+    """``1 was``, ``2,500 were``."""
+    return f"{count:,} {'was' if count == 1 else 'were'}"
+
+
 def files(count: int) -> str:
     """``1 file``, ``2,500 files``."""
     return number(count, "file")

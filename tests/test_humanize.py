@@ -110,3 +110,4 @@ def test_part_of(done: float, whole: float, text: str) -> None:
 def test_one_and_many(count: int, text: str) -> None:
     assert humanize.number(count, "study", "studies") == text
     assert humanize.number(1, "image") == "1 image"
+    assert (humanize.were(1), humanize.were(0)) == ("1 was", "0 were")

@@ -260,7 +260,7 @@ def gathered_lines(found: Gathered) -> list[str]:
         fetched = humanize.size(found.bytes.get("fetched", 0))
         text = (
             f"{humanize.files(files.get('selected', 0))} selected, "
-            f"{files.get('present', 0):,} were verified before, "
+            f"{humanize.were(files.get('present', 0))} verified before, "
             f"{files.get('fetched', 0):,} fetched ({fetched}), {files.get('failed', 0):,} failed, "
             f"{files.get('mismatched', 0):,} mismatched; {found.requests:,} requests"
         )

@@ -105,7 +105,7 @@ class Selection:
         if self.whole:
             return "the whole version"
         words = [words for words, _fields in self.filters()]
-        if self.brings_tables:
+        if self.brings_tables and not (self.include or self.paths):  # these select among them, too
             words.append("with the tables")
         return ", ".join(words)
 

@@ -22,7 +22,7 @@ def as_text(summary: RunSummary) -> str:
     lines = [
         f"{summary.dataset} {summary.version} ({summary.selection}): "
         f"{humanize.files(summary.selected.files)} selected, "
-        f"{summary.present.files:,} were verified before, {summary.fetched.files:,} fetched"
+        f"{humanize.were(summary.present.files)} verified before, {summary.fetched.files:,} fetched"
         + (f" ({summary.copied.files:,} of them from this disk)" if summary.copied.files else "")
         + (f", {summary.adopted.files:,} adopted" if summary.adopted.files else "")
         + (f", {_derived(summary)}" if summary.derived.files else "")

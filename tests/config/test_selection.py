@@ -124,6 +124,7 @@ def test_when_the_tables_are_selected(
     ("selection", "text"),
     [
         (Selection(subjects=("p10000032",)), "subject p10000032, with the tables"),
+        (Selection(shards=("p10",), include=("*.jpg",)), "p10, paths like *.jpg"),
         (
             Selection(subjects=("p1", "p2", "p3"), studies=("s1", "s2"), tables=False),
             "subjects p1 or p2 or p3, studies s1 or s2",
