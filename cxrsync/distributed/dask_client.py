@@ -308,7 +308,7 @@ async def _connected(address: str, size: tuple[int, int]) -> AsyncIterator[Any]:
 def shown_to_workers(folder: Path, run: str, *, reads: bool) -> Iterator[Witness]:
     """Yield a file in the destination that shows whether a worker sees it: one of our own, or the
     manifest, if the job only ``reads`` the tree, which need not be writable. Raises: DiskError."""
-    if reads and (manifest := folder / MANIFEST_NAME).is_file():
+    if reads and os.path.isfile(manifest := folder / MANIFEST_NAME):
         yield witness_of(manifest)
         return
     own = folder / OWN_FOLDER

@@ -19,10 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic
 
-from cxrsync.errors import DiskError
 from cxrsync.model import CopyRecord, Entry, FileStat, Outcome, Result
 from cxrsync.plan.copies import DROPPED_BATCH
-from cxrsync.sanitize import reason_of
 from cxrsync.storage.derived_image import Derivation, Derived, Task
 from cxrsync.storage.filesystem import disk_error, disk_failure
 from cxrsync.storage.publish import remove_original
@@ -202,7 +200,7 @@ class Deriver:
         if result.result is Derivation.NOT_WRITTEN:
             problem = OSError(result.error, os.strerror(result.error))
             what = f"cannot write to {self._copying.tree.root}"
-            raise disk_error(problem, what) or DiskError(f"{what}: {reason_of(problem)}")
+            raise disk_error(problem, what) or disk_failure(problem, what)
         if result.result is Derivation.WRONG:  # it rotted since it was verified
             await self._partitions.delete_records([path])
         self._outcomes.failed(
