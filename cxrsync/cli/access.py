@@ -127,7 +127,9 @@ async def _ask_stores(jobs: Sequence[Job], reporters: Reporters) -> list[StoreFa
     with obeying_signals(prompt, reporters, NOTHING_CHANGED) as cancel, explained_errors(cancel):
         origin, facts = first.origin, []
         for address in origin.stores:
-            tell, asked = reporters.tell, (first.dataset, first.named_version)
+            tell = reporters.tell
+            # An address that does not say which version it holds can be one of them only.
+            asked = (first.dataset, first.named_version) if len(jobs) == 1 else None
             store = ObjectStore(address, origin, first.limits, load_stores(), tell, asked)
             async with opened(store):
                 facts.append(await find_out_store(jobs, address, store))

@@ -180,8 +180,9 @@ def bucket_as_destination(word: str) -> UsageError | None:
     is_store = match is not None and match[1].casefold() in _SCHEMES
     if not is_store and not _ARN.match(word.strip()) and not _is_store_url(word):
         return None
+    shown = re.sub(r"\A([a-z0-9]+:)/(?!/)", r"\1//", word.strip())  # a path has lost a slash
     return UsageError(
-        f"--dest {shown_word(word)}: a bucket cannot be the destination",
+        f"--dest {shown_word(shown)}: a bucket cannot be the destination",
         next_step="The data use agreement forbids to serve the files again, and a bucket is made "
         "to serve. Work on a machine in the store's region, with the tree on its disk: "
         "docs/cloud.md has the recipe.",

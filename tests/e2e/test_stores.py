@@ -228,6 +228,7 @@ def test_no_such_bucket(place: Place) -> None:
     done = place.machine.pull(*place.words)
     assert done.code == 2
     assert "no such bucket" in done.err
+    assert "Check the bucket's name in --from" in done.err
 
 
 def test_credentials_are_renewed_in_mid_run(place: Place) -> None:

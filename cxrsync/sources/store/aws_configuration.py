@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from cxrsync.config.parse_source import check_endpoint_url
 from cxrsync.errors import CredentialsRefused, UsageError
@@ -21,6 +22,7 @@ from cxrsync.sources.store.endpoints import DEFAULT_REGION
 T = TypeVar("T")
 
 ENDPOINT_LABEL = "AWS_ENDPOINT_URL (or endpoint_url in AWS's configuration)"
+_AWS_HOSTS = (".amazonaws.com", ".amazonaws.com.cn")
 _SSO = frozenset(
     {
         "SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError", "SSOError",
@@ -78,6 +80,17 @@ def configuration_if_installed(profile: str | None) -> AwsConfiguration:
         return read_configuration(profile)
     except ImportError:
         return AwsConfiguration()
+
+
+def check_own_copy(endpoint_url: str | None, source: str) -> None:
+    """Raise UsageError if the endpoint is not AWS's, and ``source`` is PhysioNet's own copy."""
+    host = urlsplit(endpoint_url or "").hostname
+    if host is not None and not host.endswith(_AWS_HOSTS):
+        raise UsageError(
+            f"{ENDPOINT_LABEL} names another store, and --from {source} names PhysioNet's own copy",
+            next_step="Set AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true for this command, or name the "
+            "bucket there: --from s3://BUCKET/PREFIX.",
+        )
 
 
 def new_session(profile: str | None) -> Any:

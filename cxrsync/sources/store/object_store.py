@@ -51,7 +51,7 @@ from cxrsync.sources.store.access import (
     parse_caller,
 )
 from cxrsync.sources.store.answers import interpret_answer, own_time, store_headers
-from cxrsync.sources.store.aws_configuration import configuration_if_installed
+from cxrsync.sources.store.aws_configuration import check_own_copy, configuration_if_installed
 from cxrsync.sources.store.endpoints import (
     GCS_ENDPOINT,
     caller_identity_url,
@@ -99,6 +99,8 @@ class ObjectStore:
         self._endpoint_url, ca_file = origin.endpoint_url, origin.ca_file
         if address.service is Service.S3:
             configured = configuration_if_installed(origin.aws_profile)
+            if not address.bucket:
+                check_own_copy(configured.endpoint_url, str(address))
             self._endpoint_url = self._endpoint_url or configured.endpoint_url
             ca_file = ca_file or configured.ca_file
         self._watch = SilenceWatch(str(address), emit)

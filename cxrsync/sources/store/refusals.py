@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from cxrsync.config.store_address import Service, VersionPlace
+from cxrsync.config.store_address import ACCESS_POINT, Service, VersionPlace
 from cxrsync.errors import (
     AccessDenied,
     CredentialsRefused,
@@ -218,7 +218,14 @@ def _credentials(refused: StoreRefusal, place: VersionPlace, caller: Caller) -> 
 
 
 def _no_bucket(place: VersionPlace) -> str:
-    if place.service is Service.GCS:
+    is_alias = place.bucket.endswith("-s3alias") or ACCESS_POINT.fullmatch(place.bucket) is not None
+    is_google = place.service is Service.GCS
+    if not (place.bucket.endswith(".physionet.org") if is_google else is_alias):
+        return (
+            "Check the bucket's name in --from. A bucket of another store than AWS or Google Cloud "
+            "needs its address, too: --endpoint-url."
+        )
+    if is_google:
         return (
             "PhysioNet may have removed its copy of this version from Google Cloud; the foot of "
             "the dataset's page names the copies that there are. Leave --from out to fetch from "

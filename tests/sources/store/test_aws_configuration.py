@@ -11,7 +11,11 @@ from cxrsync.catalog.load import load_stores
 from cxrsync.config.job import SourceConfig, TransferLimits
 from cxrsync.config.store_address import Service, StoreAddress
 from cxrsync.errors import UsageError
-from cxrsync.sources.store.aws_configuration import AwsConfiguration, read_configuration
+from cxrsync.sources.store.aws_configuration import (
+    AwsConfiguration,
+    check_own_copy,
+    read_configuration,
+)
 from cxrsync.sources.store.object_store import ObjectStore
 
 FILE = """
@@ -67,6 +71,13 @@ def test_what_is_configured(
     assert read_configuration(None) == expected
 
 
+def test_an_endpoint_of_aws_may_have_physionets_own_copy() -> None:
+    check_own_copy(None, "s3")
+    check_own_copy("https://accesspoint.vpce-1a2b.s3.us-east-1.vpce.amazonaws.com", "s3")
+    with pytest.raises(UsageError):
+        check_own_copy("http://127.0.0.1:9000", "s3")
+
+
 def test_a_profile_of_the_command_line() -> None:
     assert read_configuration("lab").endpoint_url == "https://minio.test:9000"
     with pytest.raises(UsageError, match="--aws-profile: AWS's configuration has no profile"):
@@ -107,6 +118,8 @@ async def test_a_store_obeys_it(monkeypatch: pytest.MonkeyPatch) -> None:
         store = made(SourceConfig(), bucket)
         assert store.identity == f"s3://{bucket} at https://e.test"
         await store.close()
+    with pytest.raises(UsageError, match="names another store, and --from s3 names PhysioNet's"):
+        made(SourceConfig(), "")
     store = made(SourceConfig(endpoint_url="https://own.test"))
     assert store.identity == "s3://lab at https://own.test"
     await store.close()

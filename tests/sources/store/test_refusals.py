@@ -26,6 +26,8 @@ from cxrsync.sources.store.refusals import (
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 S3 = VersionPlace(Service.S3, "lab", "mimic-cxr-jpg/2.1.0/")
+POINT = VersionPlace(Service.S3, "arn:aws:s3:us-east-1:724665945834:accesspoint/x-01", "x/1.0/")
+ALIAS = VersionPlace(Service.S3, "x-abc-s3alias", "x/1.0/")
 GCS = VersionPlace(Service.GCS, "mimic-cxr-2.1.0.physionet.org", "")
 SECRETS = ("AKIAIOSFODNN7EXAMPLE", "SIGSECRET")
 
@@ -49,8 +51,9 @@ def body(code: str, more: str = "") -> bytes:
         (S3, 403, "RequestTimeTooSkewed", CredentialsRefused, "clock is 1 h behind the store's"),
         (S3, 404, "NoSuchKey", NotFound, "no such file"),
         (S3, 404, "", NotFound, "no such file (404 Not Found)"),
-        (S3, 404, "NoSuchBucket", NoSuchBucket, "--access-point-number"),
-        (S3, 404, "NoSuchAccessPoint", NoSuchBucket, "--access-point-number"),
+        (S3, 404, "NoSuchBucket", NoSuchBucket, "Check the bucket's name in --from"),
+        (POINT, 404, "NoSuchAccessPoint", NoSuchBucket, "--access-point-number"),
+        (ALIAS, 404, "NoSuchBucket", NoSuchBucket, "--access-point-number"),
         (GCS, 404, "NoSuchBucket", NoSuchBucket, "may have removed its copy"),
         (S3, 503, "SlowDown", Throttled, "503 SlowDown"),
         (S3, 500, "InternalError", Throttled, "try later"),
