@@ -17,7 +17,7 @@ from cxrsync.plan.survey import FileStatus
 
 # So many files are published together, and so many originals removed, where originals are dropped:
 # small, because they take space meanwhile.
-DROPPED_BATCH = 16
+DROPPED_BATCH = 8
 _BYTES_PER_PIXEL = 0.15
 
 
@@ -40,8 +40,9 @@ class CopyOrder:
 
 def order_of(job: Job, workers: int = 1) -> CopyOrder:
     """Return what a job wants of smaller copies, with so many workers."""
-    # Those that arrive; that wait to be published, or are; that are copied; that wait to go.
-    in_flight = job.limits.connections + 4 * DROPPED_BATCH + 2 * workers
+    # Those that arrive; that wait to be published (two batches), or are; that wait for a worker,
+    # have one, or have just had it; that wait to go, or go.
+    in_flight = job.limits.connections + 5 * DROPPED_BATCH + 3 * workers
     refetch = job.refresh.refetch
     return CopyOrder(job.resize, job.drop_originals, job.keep_replaced, refetch, in_flight)
 

@@ -259,6 +259,9 @@ class _PlanExecution:
         plan = await ReportArchive(self._run, self._sync, self._plan).unpack()
         # Only now: the archive of reports is in the root partition.
         group.create_task(self._sync.outcomes.release_root())
+        if (deriver := self._sync.deriver) is not None and deriver.drops:
+            # First what is here: it takes space.
+            await deriver.submit_all(self._plan.entries_to_copy())
         await scheduler.serve(
             plan.entries_to_fetch(),
             self._run.network.limits_of.connections,
@@ -275,7 +278,8 @@ class _PlanExecution:
                 fsync=self._run.job.fsync,
                 set_aside=self._set_aside,
             ).run
-        if (deriver := self._sync.deriver) is not None and self._plan.to_copy:
+        deriver = self._sync.deriver
+        if deriver is not None and not deriver.drops and self._plan.to_copy:
             yield lambda: deriver.submit_all(self._plan.entries_to_copy())
         if self._plan.reusable:
             yield CarryOver(self._sync, self._plan, scheduler, self._run.job.link).run

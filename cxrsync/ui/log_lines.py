@@ -89,6 +89,10 @@ def _planned(event: Planned) -> list[str]:
     text += f", {event.to_fetch:,} to fetch"
     if event.reusable:
         text += f" ({event.reusable:,} of them from an older version on this disk)"
+    if event.to_copy:
+        text += f", {event.to_copy:,} to be copied smaller"
+    if event.derived:
+        text += f", {event.derived:,} here as smaller copies"
     if event.blocked:
         text += f", {event.blocked:,} whose final name cannot be used"
     if event.to_hash and event.to_hash == event.selected:  # a verification, or a tree of others

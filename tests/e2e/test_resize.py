@@ -7,6 +7,7 @@ import json
 import shutil
 import signal
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,37 @@ def test_an_image_that_no_decoder_opens(tmp_path: Path, data: bytes) -> None:
     task = Task("x.jpg", digest, str(file), copy, str(tmp_path), 32)
     assert derive(task).result is Derivation.NOT_DECODED
     assert [path.name for path in tmp_path.rglob("*")] == ["x.jpg"]
+
+
+def test_a_copy_is_proven_from_the_disk(tmp_path: Path) -> None:
+    """One that is there and right is not made again; one with other bytes is."""
+    Image.linear_gradient("L").save(tmp_path / "x.jpg")
+    data = (tmp_path / "x.jpg").read_bytes()
+    digest, copy = hashlib.sha256(data).hexdigest(), tmp_path / "c/x.jpg"
+    task = Task("x.jpg", digest, str(tmp_path / "x.jpg"), str(copy), str(tmp_path), 32)
+    made = derive(task)
+    assert hashlib.sha256(copy.read_bytes()).hexdigest() == made.sha256
+    again, inode = replace(task, known=made.sha256), copy.stat().st_ino
+    assert (derive(again), copy.stat().st_ino) == (made, inode)
+    copy.write_bytes(copy.read_bytes()[:-9])
+    assert derive(again).sha256 == made.sha256
+    assert hashlib.sha256(copy.read_bytes()).hexdigest() == made.sha256
+    # What another release began is made on in its way: no pixel differs by more than two levels.
+    plain = derive(replace(task, draft=False))
+    assert plain.result is Derivation.DERIVED
+
+
+@pytest.mark.parametrize("change", [{}, {"tool": "cxrsync 0.3.0, Pillow 1"}, {"filter": "Lanczos"}])
+def test_a_tree_of_another_release_goes_on(pulled: Machine, change: dict[str, str]) -> None:
+    assert pulled.run("resize", *SMALL).code == 0
+    description = copies(pulled) / "DERIVED.json"
+    description.write_text(json.dumps({**json.loads(description.read_text()), **change}))
+    (copies(pulled) / images(copies(pulled))[0]).unlink()
+    assert pulled.run("resize", *SMALL).code == 0
+    told = json.loads(description.read_text())
+    assert told["filter"] == change.get("filter", told["filter"])
+    assert told["tool"].startswith(change.get("tool", "cxrsync"))
+    assert len(images(copies(pulled))) == len(images(original(pulled)))
 
 
 @pytest.mark.parametrize(
