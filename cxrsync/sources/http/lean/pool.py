@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +92,10 @@ class ConnectionPool:
                 **secure,
             )
         except BaseException:
-            made.close()
+            # asyncio closes the socket; but it goes on with a handshake that was cancelled before
+            # it began, unless the connection ends.
+            with suppress(OSError):
+                made.shutdown(socket.SHUT_RDWR)
             raise
         if not connection.usable:  # nobody would say again that it is lost
             connection.abort()
