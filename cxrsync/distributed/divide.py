@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from cxrsync.config.job import Job
+from cxrsync.config.job import LATEST, Job
 from cxrsync.config.timetable import Timetable
 from cxrsync.errors import UsageError
 from cxrsync.model import ROOT
@@ -58,10 +58,16 @@ def divide(
     the total of all tasks at work.
 
     Raises: UsageError if there are fewer partitions or connections than tasks, or if the job has a
-    limit that only one run can keep.
+    limit that only one run can keep, or no definite version.
     """
     _refuse_whole_limits(job)
     _refuse_copies(job)
+    if job.version == LATEST:
+        raise UsageError(
+            "each task would ask which version is the latest, and a new version may come between "
+            "two of them",
+            next_step=f"Name the version: `cxrsync info {job.dataset}` says which there are.",
+        )
     partitions = partitions_of(job, shards)
     if not partitions:
         raise UsageError(

@@ -90,6 +90,7 @@ def test_the_rate_is_shared_out(rate: str, shared: str) -> None:
         ),
         (limited(max_files=3), None, "--max-files is a limit of one run"),
         (limited(max_bytes=3), None, "--max-bytes is a limit of one run"),
+        (replace(JOB, version="latest"), None, "a new version may come between"),
     ],
 )
 def test_what_cannot_be_divided(job: Job, at_once: int | None, words: str) -> None:
