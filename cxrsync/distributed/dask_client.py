@@ -50,6 +50,7 @@ _CONNECT_SECONDS = 15
 _PROBE_SECONDS = 60
 # The children need some seconds to save their state.
 _STOP_SECONDS = 60
+_INSTALL = f"Install cxrsync {__version__} where the workers run."
 _PIP = "pip install 'cxrsync[dask]'"
 
 
@@ -184,6 +185,9 @@ class _DaskJob:
                 f"the scheduler of Dask is lost: {reason_of(problem)}",
                 next_step="Run the same command again when it is back: verified files are kept.",
             ) from None
+        except Exception as problem:  # noqa: BLE001 - of a worker that came later
+            words = f"a worker has no cxrsync, or another version ({reason_of(problem)})"
+            return TaskEnd(ExitCode.USAGE, None, words, _INSTALL)
         assert isinstance(end, TaskEnd)
         return end
 
@@ -253,12 +257,12 @@ async def _check_workers(client: Any, witness: Witness) -> None:
         if isinstance(each, BaseException):
             raise UsageError(
                 f"the worker {worker} has no cxrsync, or another version ({reason_of(each)})",
-                next_step=f"Install cxrsync {__version__} where the workers run.",
+                next_step=_INSTALL,
             )
         if each.version != __version__:
             raise UsageError(
                 unsuitable(worker, each, __version__),
-                next_step="Install the same version where the workers run.",
+                next_step=_INSTALL,
             )
         if not each.sees_destination:
             raise UsageError(

@@ -1,7 +1,8 @@
 """What a worker of Dask does: run one task in a child process, and forward its events.
 
 Importable without Dask. A worker that is killed takes its child with it, so that the task can
-begin elsewhere.
+begin elsewhere. A task that nobody waits for any more, because its client is gone, is told to stop:
+Dask lets it run to its end.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +24,11 @@ from cxrsync import __version__
 from cxrsync.config.variables import JOB_VARIABLE
 from cxrsync.distributed.task_stream import TaskEnd, read_stream
 from cxrsync.errors import ExitCode
+from cxrsync.sanitize import reason_of
 
+_LOOK_SECONDS = 2.0
+# States of a task in Dask's worker (distributed.worker_state_machine).
+_AT_WORK = frozenset({"executing", "long-running"})
 _children: dict[str, set[subprocess.Popen[bytes]]] = {}
 _lock = threading.Lock()
 
@@ -79,7 +84,11 @@ def run_task(order: bytes, ticket: Ticket) -> TaskEnd:
     from distributed import get_worker
 
     worker = get_worker()
-    name = str(worker.address)
+    name, key = str(worker.address), worker.get_current_task()
+
+    def is_wanted() -> bool:
+        task = worker.state.tasks.get(key)
+        return task is not None and task.state in _AT_WORK
 
     def forward(events: object) -> None:
         worker.log_event(ticket.run, pickle.dumps((ticket.partition, name, events)))
@@ -87,11 +96,25 @@ def run_task(order: bytes, ticket: Ticket) -> TaskEnd:
     found = probe(*ticket.witness)
     if found != Probed(ticket.version, sees_destination=True):  # a worker that came later
         return TaskEnd(ExitCode.USAGE, None, unsuitable(name, found, ticket.version))
-    return run_child(order, ticket, forward)
+    try:
+        return run_child(order, ticket, forward, is_wanted)
+    except OSError as problem:
+        return TaskEnd(
+            ExitCode.FILES_FAILED, None, f"{name} cannot run a process: {reason_of(problem)}"
+        )
 
 
-def run_child(order: bytes, ticket: Ticket, forward: Callable[[object], None]) -> TaskEnd:
-    """Run an order in a child process. A child that ends without a word was killed."""
+def run_child(
+    order: bytes,
+    ticket: Ticket,
+    forward: Callable[[object], None],
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> TaskEnd:
+    """Run an order in a child process. A child that ends without a word was killed.
+
+    ``is_wanted``: is asked now and then; when it says no, the child is told to stop. Raises
+    OSError.
+    """
     variables = {**os.environ, JOB_VARIABLE: f"dask:{ticket.run}-{ticket.partition}/{uuid.uuid4()}"}
     process = subprocess.Popen(  # noqa: S603 - our own module
         [sys.executable, "-X", "utf8", "-m", "cxrsync.distributed.task_process", str(os.getpid())],
@@ -102,9 +125,10 @@ def run_child(order: bytes, ticket: Ticket, forward: Callable[[object], None]) -
     assert process.stdin is not None
     assert process.stdout is not None
     end: TaskEnd | None = None
-    with process, _registered(ticket.run, process):
-        process.stdin.write(order)
-        process.stdin.close()
+    with process, _registered(ticket.run, process), _watching(process, is_wanted):
+        with suppress(BrokenPipeError):  # it has ended: its code tells more
+            process.stdin.write(order)
+            process.stdin.close()
         for what in read_stream(process.stdout):
             if isinstance(what, TaskEnd):
                 end = what
@@ -131,6 +155,26 @@ def unsuitable(worker: str, found: Probed, version: str) -> str:
     if found.version != version:
         return f"the worker {worker} has cxrsync {found.version}, and this is {version}"
     return f"the worker {worker} does not see the destination of this machine"
+
+
+@contextmanager
+def _watching(process: subprocess.Popen[bytes], is_wanted: Callable[[], bool]) -> Iterator[None]:
+    """Tell a process to stop as soon as nobody wants it any more."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(_LOOK_SECONDS):
+            if not is_wanted():
+                process.send_signal(signal.SIGTERM)
+                return
+
+    thread = threading.Thread(target=watch, name="watch-task", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,16 @@ def run(order: Order, forward: Callable[[Any], None] = lambda _batch: None) -> T
     return run_child(pickle.dumps(order), TICKET, forward)
 
 
+def here(order: Order) -> TaskEnd:
+    """Run an order in this process."""
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        return carry_out(order, EventStream(io.BytesIO()))
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
 def test_pull_and_verify(job: Job, machine: Machine) -> None:
     batches: list[Any] = []
     end = run(Order("pull", job), batches.append)
@@ -60,7 +71,7 @@ def test_pull_and_verify(job: Job, machine: Machine) -> None:
     assert isinstance(next(each for each in events if isinstance(each, Started)), Started)
     done = [each for each in events if isinstance(each, FileDone)]
     assert len(done) == end.result.fetched.files > 0
-    verified = run(Order("verify", job))
+    verified = here(Order("verify", job))
     assert isinstance(verified.result, Verification)
     assert (verified.exit_code, verified.result.good) == (0, len(done))
     assert list((machine.dest / JPG / VERSION / "files").iterdir()) == [
@@ -68,9 +79,20 @@ def test_pull_and_verify(job: Job, machine: Machine) -> None:
     ]
 
 
+def test_nobody_wants_the_task_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_worker, "_LOOK_SECONDS", 0.01)
+    answers = [True, False]
+    with (
+        subprocess.Popen(["sleep", "60"]) as process,
+        dask_worker._watching(process, lambda: answers.pop(0)),
+    ):
+        assert process.wait(PATIENCE) == -signal.SIGTERM
+    assert answers == []
+
+
 def test_a_wrong_password(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHYSIONET_PASSWORD", "wrong")
-    end = run(Order("pull", job))
+    end = here(Order("pull", job))
     assert end.exit_code == 3
     assert end.error
     assert "login" in end.next_step
@@ -99,7 +121,6 @@ def test_a_task_that_reads_is_told_to_stop(
     command: Literal["verify", "index"],
 ) -> None:
     shutil.copytree(jpg, machine.dest / JPG / VERSION)
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
 
     def stop(_stream: EventStream, _event: Event) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -112,11 +133,7 @@ def test_a_task_that_reads_is_told_to_stop(
     monkeypatch.setattr(EventStream, "tell", stop)
     monkeypatch.setattr(task_process, "make_part", make_part)
     order = Order(command, job, index=IndexOrder("csv") if command == "index" else None)
-    try:
-        assert carry_out(order, EventStream(io.BytesIO())) == TaskEnd(ExitCode.TERMINATED)
-    finally:
-        for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
-            signal.signal(number, handler)
+    assert here(order) == TaskEnd(ExitCode.TERMINATED)
 
 
 def test_a_child_that_is_killed(
