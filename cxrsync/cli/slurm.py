@@ -31,7 +31,7 @@ from cxrsync.config.command_options import SLURM
 from cxrsync.config.job import Job
 from cxrsync.config.option_table import OPTIONS
 from cxrsync.distributed.divide import Division, divide
-from cxrsync.distributed.gather import ENDS_ALL, Gathered, gather, read_results
+from cxrsync.distributed.gather import ENDS_ALL, Gathered, TaskResult, gather, read_results
 from cxrsync.distributed.slurm_script import Command as TaskCommand
 from cxrsync.distributed.slurm_script import Resources, check_time, slurm_script
 from cxrsync.errors import CxrsyncError, ExitCode, Unreachable, UsageError
@@ -267,11 +267,22 @@ def gathered_lines(found: Gathered) -> list[str]:
     lines = [f"{len(found.tasks)} tasks: {text}"]
     for task in found.tasks:
         if task.exit_code:
-            error = task.last.get("error") or "its log says why"
+            error = task.last.get("error") or _found_wrong(task) or "its log says why"
             lines.append(f"  {task.partition}: exit {task.exit_code}: {error}")
         elif task.exit_code is None:
             lines.append(f"  {task.partition}: did not begin, was killed, or is still at work")
     if found.exit_code != ExitCode.COMPLETE:
-        first = "Mend that first, then s" if found.exit_code in ENDS_ALL else "S"
-        lines.append(f"{first}ubmit the same script again: nothing is fetched twice.")
+        if "good" in files and (files.get("bad") or files.get("missing")):
+            lines.append("`cxrsync verify --repair` fetches what is bad or missing.")
+        else:
+            first = "Mend that first, then s" if found.exit_code in ENDS_ALL else "S"
+            lines.append(f"{first}ubmit the same script again: nothing is fetched twice.")
     return lines
+
+
+def _found_wrong(task: TaskResult) -> str:
+    """Return what a verification has found in a task's partition, in words."""
+    files = task.last.get("files")
+    counts = files if isinstance(files, dict) and "good" in files else {}
+    words = ("bad", "unreadable", "missing", "refused")
+    return ", ".join(f"{counts[each]:,} {each}" for each in words if counts.get(each))
