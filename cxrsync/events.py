@@ -11,6 +11,7 @@ from cxrsync.model import Outcome as Outcome
 from cxrsync.model import RejectedLine
 from cxrsync.model import Result as Result
 from cxrsync.progress_events import Activity as Activity
+from cxrsync.progress_events import Advanced as Advanced
 from cxrsync.progress_events import Expected as Expected
 from cxrsync.progress_events import Hashed as Hashed
 from cxrsync.progress_events import Phase as Phase

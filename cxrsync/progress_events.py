@@ -16,6 +16,7 @@ class Activity(Enum):
     ASKING = "asking"
     MANIFEST = "manifest"
     SELECTING = "selecting"
+    INDEXING = "indexing"
     PLANNING = "planning"
     UNPACKING = "unpacking"
     FETCHING = "fetching"
@@ -114,6 +115,13 @@ class Hashed:
 
 
 @dataclass(frozen=True, slots=True)
+class Advanced:
+    """Of what the phase does, ``share`` is done, from 0 to 1."""
+
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Replanned:
     """Of files that were announced before, some are found to be here: one task of a job over
     several machines has its plan. Numbers are of files; ``announced``: as missing."""
@@ -126,5 +134,14 @@ class Replanned:
 
 
 ProgressEvent = (
-    Phase | Suspended | Resumed | WaitingEnded | Sized | Expected | Unpacking | Hashed | Replanned
+    Phase
+    | Suspended
+    | Resumed
+    | WaitingEnded
+    | Sized
+    | Expected
+    | Unpacking
+    | Hashed
+    | Advanced
+    | Replanned
 )

@@ -44,9 +44,14 @@ def _entry_for(entries: Iterable[Entry], dataset: DatasetInfo, role: str) -> Ent
 class Tables:
     """The tables of one target, some of which are in the tree of a sibling dataset."""
 
-    def __init__(self, target: Target, location: Location) -> None:
+    def __init__(
+        self, target: Target, location: Location, manifest: ManifestFile | None = None
+    ) -> None:
+        """``manifest``: that of the target, if it is open already and whole: opening it reads all
+        of it."""
         self.target = target
         self._location = location
+        self._manifest = manifest if manifest is not None and manifest.whole else None
 
     def target_of(self, role: str) -> Target:
         """Return the target whose tree holds the table for ``role``, or will hold it.
@@ -98,7 +103,9 @@ class Tables:
     def _find_in(self, target: Target, role: str, listed: dict[Path, list[Entry]]) -> Path | None:
         """``listed``: the files in the root of each tree that was looked at, by its root."""
         root = target.tree.root
-        if root not in listed:
+        if root not in listed and self._manifest is not None and target == self.target:
+            listed[root] = self._manifest.root_entries()
+        elif root not in listed:
             try:
                 with closing(open_local(target.tree, ROOT_KEYS)) as manifest:
                     listed[root] = manifest.root_entries()

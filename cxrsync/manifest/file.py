@@ -6,7 +6,7 @@ import io
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -145,6 +145,17 @@ class ManifestFile:
         ascending = last < paths[0] and all(map(str.__lt__, paths, islice(paths, 1, None)))
         is_usual = ascending and MANIFEST_NAME not in paths and self._folders.isdisjoint(paths)
         return found if is_usual else None
+
+    def shares(self, keys: Sequence[KeyRange] | None) -> Callable[[int], float]:
+        """Return a function of an entry's offset: the part of the bytes with these keys (None: of
+        all) that is before it, from 0 to 1."""
+        total = os.fstat(self._file.fileno()).st_size
+        slices = ((0, total),) if self._slices is None else self._slices
+        if keys is not None and self._slices is None and self._is_sorted:
+            with suppress(ManifestNotSorted, LookupError):
+                slices = find_slices_on_disk(self._file.fileno(), [(0, total)], keys, total)
+        size = sum(stop - start for start, stop in slices) or 1
+        return lambda offset: sum(max(0, min(offset, b) - a) for a, b in slices) / size
 
     def paths(self) -> Iterator[str]:
         """Yield the path of every entry."""

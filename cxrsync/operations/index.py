@@ -14,18 +14,20 @@ from dataclasses import dataclass, field
 
 from cxrsync.catalog.dataset_info import DatasetInfo
 from cxrsync.config.job import Job
-from cxrsync.dataset.image_tables import METADATA_COLUMNS, image_tables, table_roles
+from cxrsync.dataset.image_tables import METADATA_COLUMNS, OwnSplits, image_tables, table_roles
 from cxrsync.dataset.metadata_tables import Tables
 from cxrsync.dataset.sibling_dataset import sibling_target
 from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import destination, find_target
 from cxrsync.events import EventSink, LeftOut
+from cxrsync.manifest.key_ranges import key_ranges_for
 from cxrsync.manifest.path_ids import ImageIds
 from cxrsync.manifest.sorted_table import SortedTable
 from cxrsync.model import MANIFEST_NAME, ROOT, FileRecord, FileStat, Kind, partition_of
 from cxrsync.operations.expected_files import Expectation, expectation
 from cxrsync.plan.image_index import Column, ColumnType, JoinedImage, Unmatched, join_tables
 from cxrsync.plan.survey import Surveyed, survey
+from cxrsync.progress_events import Activity, Advanced, Phase
 from cxrsync.storage.state_db import State
 from cxrsync.storage.tree import Tree
 
@@ -44,6 +46,8 @@ _LAST = (
     Column("sha256"),
     Column("verified_at", ColumnType.TIME),
 )
+# Images between two events of progress.
+_EACH = 1024
 _WHOLE = frozenset(METADATA_COLUMNS[1:])
 
 
@@ -95,11 +99,16 @@ def image_index(job: Job, emit: EventSink, *, present: bool = False) -> Iterator
         for text in expected.selected.left_out:
             emit(LeftOut(text))
         has_tables = job.selection.tables and table_roles(target.dataset)
-        tables = Tables(target, destination(job))
-        rows = stack.enter_context(image_tables(tables, job.partitions)) if has_tables else []
+        tables = Tables(target, destination(job), expected.manifest)
+        own = None
+        if job.selection.split_table:
+            own = OwnSplits(job.selection, expected.manifest.paths)
+        rows = []
+        if has_tables:
+            rows = stack.enter_context(image_tables(tables, job.partitions, own))
         columns = (*_FIRST, *_table_columns(target.dataset, rows), *_LAST)
         unmatched = Unmatched()
-        images = _images(expected, stack, present=present)
+        images = _images(expected, stack, emit, present=present)
         is_whole = job.selection.whole and not present
         joined = join_tables(images, rows, unmatched, to_the_end=is_whole)
         reports = _Reports(target, job)
@@ -122,7 +131,9 @@ def _table_columns(dataset: DatasetInfo, tables: Sequence[SortedTable]) -> Itera
                 yield Column(name, ColumnType.WHOLE if name in _WHOLE else ColumnType.TEXT)
 
 
-def _images(expected: Expectation, stack: ExitStack, *, present: bool) -> Iterator[Surveyed]:
+def _images(
+    expected: Expectation, stack: ExitStack, emit: EventSink, *, present: bool
+) -> Iterator[Surveyed]:
     """Yield the selected images with their records and files."""
     target, selected = expected.target, expected.selected
     kind_of, is_wanted = target.dataset.kind_of, selected.is_wanted
@@ -137,7 +148,11 @@ def _images(expected: Expectation, stack: ExitStack, *, present: bool) -> Iterat
     def is_image(path: str) -> bool:
         return is_wanted(path) and kind_of(path) is Kind.IMAGES
 
-    for surveyed in survey(expected.manifest, is_image, records, target.tree):
+    emit(Phase(Activity.INDEXING, target.name))
+    share = expected.manifest.shares(key_ranges_for(expected.selections, target.dataset, {}))
+    for number, surveyed in enumerate(survey(expected.manifest, is_image, records, target.tree)):
+        if not number % _EACH:
+            emit(Advanced(share(surveyed.offset)))
         if not present or isinstance(surveyed.found, FileStat):
             yield surveyed
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from io import BytesIO
 from itertools import islice
 from typing import IO, Any
@@ -18,6 +19,8 @@ from cxrsync.plan.image_index import Column, ColumnType
 
 # Rows in memory at a time.
 _ROW_GROUP = 3072
+# Of one type of columns.
+_MOST_REMEMBERED = 4096
 
 
 def as_csv(columns: Sequence[Column], rows: Iterable[Row]) -> Iterator[str]:
@@ -28,9 +31,10 @@ def as_csv(columns: Sequence[Column], rows: Iterable[Row]) -> Iterator[str]:
     yield csv_line([column.name for column in columns])
     times = [at for at, column in enumerate(columns) if column.type is ColumnType.TIME]
     for row in rows:
-        values = list(row)
+        values: Sequence[object] = row
         for at in times:
-            values[at] = iso_time(values[at])
+            if row[at] is not None:
+                values = [*values[:at], iso_time(row[at]), *values[at + 1 :]]
         yield csv_line(values)
 
 
@@ -48,12 +52,14 @@ csv_line: Callable[[Iterable[object]], str] = csv.writer(_Line(), lineterminator
 def as_json_lines(columns: Sequence[Column], rows: Iterable[Row]) -> Iterator[str]:
     """Yield the rows as JSON objects, without newlines. What is not known is null; numbers are
     numbers."""
-    names = [column.name for column in columns]
-    converters = [_CONVERTERS[column.type] for column in columns]
-    encode = msgspec.json.Encoder().encode
+    # An encoder of whole rows takes twice as long: most values are labels, of which few differ.
+    names = (_json(column.name).decode().replace("%", "%%") for column in columns)
+    line = "{" + ",".join(f"{name}:%b" for name in names) + "}"
+    template = line.encode()
+    converters = [_JSON_CONVERTERS[column.type] for column in columns]
     for row in rows:
-        values = (to(value) for to, value in zip(converters, row, strict=True))
-        yield encode(dict(zip(names, values, strict=True))).decode()
+        values = [to(value) for to, value in zip(converters, row, strict=True)]
+        yield (template % tuple(values)).decode()
 
 
 def as_values(columns: Sequence[Column], row: Row) -> tuple[Value, ...]:
@@ -119,11 +125,15 @@ def import_pyarrow() -> tuple[Any, Any, Any]:
 # ── values ─────────────────────────────────────────────────────────────────────────────────────
 
 
+@lru_cache(64)  # many files are proven at one time
 def iso_time(value: Value) -> str | None:
     """Return a POSIX time in ISO 8601, in UTC, to the second; None for no time."""
     if not isinstance(value, int | float) or not is_time(value):
         return None
     return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_json = msgspec.json.Encoder().encode
 
 
 def _text(value: Value) -> Value:
@@ -152,4 +162,34 @@ _CONVERTERS: dict[ColumnType, Callable[[Value], Value]] = {
     ColumnType.WHOLE: _whole,
     ColumnType.NUMBER: _NUMBERS.__getitem__,
     ColumnType.TIME: iso_time,
+}
+
+
+class _JsonValues(dict[Value, bytes]):
+    """JSON of each value of a column with few different ones."""
+
+    def __init__(self, to: Callable[[Value], Value]) -> None:
+        super().__init__()
+        self._to = to
+
+    def __missing__(self, value: Value) -> bytes:
+        found = _json(self._to(value))
+        if len(self) < _MOST_REMEMBERED:
+            self[value] = found
+        return found
+
+
+def _json_text(value: Value) -> bytes:
+    return b"null" if value == "" else _json(value)
+
+
+def _json_whole(value: Value) -> bytes:
+    return _json(_whole(value))
+
+
+_JSON_CONVERTERS: dict[ColumnType, Callable[[Value], bytes]] = {
+    ColumnType.TEXT: _json_text,
+    ColumnType.WHOLE: _json_whole,
+    ColumnType.NUMBER: _JsonValues(_NUMBERS.__getitem__).__getitem__,
+    ColumnType.TIME: _JsonValues(iso_time).__getitem__,
 }

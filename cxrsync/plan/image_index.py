@@ -13,6 +13,7 @@ from cxrsync.model import FileStat
 from cxrsync.plan.survey import FileStatus, Surveyed, file_status
 
 _AFTER_ALL = "\U0010ffff"
+_END = (_AFTER_ALL,)
 
 
 class ColumnType(Enum):
@@ -103,8 +104,7 @@ def join_tables(
     for cursor in cursors:
         unmatched.images[cursor.name] = cursor.misses
         if to_the_end:
-            cursor.skip_rest()
-            unmatched.rows[cursor.name] = cursor.skipped
+            unmatched.rows[cursor.name] = cursor.unused_rows()
 
 
 class _Cursor:
@@ -114,37 +114,33 @@ class _Cursor:
         self.name = table.name
         self.by_study = table.by_study
         self.blank = ("",) * len(table.columns)
-        self.misses = self.skipped = 0
+        self.misses = 0
         self._rows = table.rows()
-        self._last_miss = ""
-        self._is_used = True
-        self._key = ""
-        self._values = self.blank
-        self._advance()
+        self._row: tuple[str, ...] = ("",)
+        self._read = self._used = 0
+        self._asked = ""
+        self._answer = self.blank
 
     def values_at(self, key: str) -> tuple[str, ...]:
         """Return the values of a row, blanks if there is none. Keys come in ascending order."""
-        while self._key < key:
-            self._advance()
-        if self._key == key:
-            self._is_used = True
-            return self._values
-        if key != self._last_miss:
-            self._last_miss = key
-            self.misses += 1
-        return self.blank
-
-    def skip_rest(self) -> None:
-        """Count the rows that are left."""
-        while self._key != _AFTER_ALL:
-            self._advance()
-
-    def _advance(self) -> None:
-        if not self._is_used:
-            self.skipped += 1
-        row = next(self._rows, None)
-        self._is_used = row is None
-        if row is None:
-            self._key, self._values = _AFTER_ALL, self.blank
+        if key == self._asked:
+            return self._answer
+        self._asked = key
+        row = self._row
+        while row[0] < key:
+            row = next(self._rows, _END)
+            self._read += 1
+        self._row = row
+        if row[0] == key:
+            self._used += 1
+            self._answer = row[1:]
         else:
-            self._key, self._values = row[0], row[1:]
+            self.misses += 1
+            self._answer = self.blank
+        return self._answer
+
+    def unused_rows(self) -> int:
+        """Return how many rows no image had, after reading those that are left."""
+        self._read += sum(1 for _row in self._rows) - (self._row is _END)
+        self._row = _END
+        return self._read - self._used

@@ -21,6 +21,7 @@ from cxrsync.events import (
 from cxrsync.model import MANIFEST_NAME, Outcome, Result
 from cxrsync.progress_events import (
     Activity,
+    Advanced,
     Expected,
     Hashed,
     Phase,
@@ -67,7 +68,8 @@ class ProgressValues:
     the whole job, None if it cannot be estimated. ``rate``: bytes per second of the last seconds of
     transfer. ``left``: None while it is not known. ``manifest_all``: None if only a part of the
     manifest is fetched, or its size is not known yet. ``waits``: what everything waits for; empty
-    if it does not. ``waited``: for how many seconds so far.
+    if it does not. ``waited``: for how many seconds so far. ``advanced``: the part of the phase
+    that is done, where it is told.
     """
 
     activity: Activity
@@ -87,6 +89,7 @@ class ProgressValues:
     retries: int
     waits: str = ""
     waited: float = 0.0
+    advanced: float | None = None
 
     @property
     def share(self) -> float | None:
@@ -94,6 +97,8 @@ class ProgressValues:
         bytes, or of the files where no size is known. 1 only at the end."""
         if self.activity is Activity.MANIFEST:
             return self.manifest_done / self.manifest_all if self.manifest_all else None
+        if self.advanced is not None:
+            return self.advanced
         if not self.files or self.activity not in _HASHING:
             return None
         if self.files_done >= self.files:
@@ -131,6 +136,7 @@ class Progress:
         self._retries = 0
         self._waits = ""
         self._waits_since = 0.0
+        self._advanced: float | None = None
         self.is_suspended = False
         self.asks = False
         self.received = 0
@@ -178,6 +184,7 @@ class Progress:
     def _listen_to_phases(self, event: ProgressEvent) -> None:
         if isinstance(event, Phase):
             self._phase, self._phase_began = event, self._clock()
+            self._advanced = None
             if event.activity is Activity.MANIFEST:
                 self._manifest_done, self._manifest_all = 0, None
         elif isinstance(event, Suspended | Resumed):
@@ -192,6 +199,8 @@ class Progress:
             self._remaining.unpack(event)
         elif isinstance(event, WaitingEnded):
             return
+        elif isinstance(event, Advanced):
+            self._advanced = event.share
         elif isinstance(event, Replanned):
             self.todo += event.to_fetch + event.to_hash - event.announced
             self._present += event.present
@@ -267,6 +276,7 @@ class Progress:
             retries=self._retries,
             waits=self._waits,
             waited=self._clock() - self._waits_since,
+            advanced=self._advanced,
         )
 
     def _left(self, remaining: Bytes | None) -> Seconds | None:

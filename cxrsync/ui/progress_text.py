@@ -25,6 +25,7 @@ _PHASES = {
     Activity.ASKING: "asking",
     Activity.MANIFEST: "manifest",
     Activity.SELECTING: "reading the tables",
+    Activity.INDEXING: "writing the index",
     Activity.PLANNING: "planning",
     Activity.COUNTING: "counting the files",
     Activity.UNPACKING: "unpacking",

@@ -24,9 +24,13 @@ from e2e.stage import DICOM, JPG, VERSION, Machine, files_below
 import cxrsync
 from cxrsync.cli.output_file import whole_file
 from cxrsync.cli.signals import raising_at_signals
+from cxrsync.config.parse_job import make_job
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.errors import Stopped, UsageError
+from cxrsync.events import Advanced, Event
 from cxrsync.manifest.path_ids import parse_image_path
+from cxrsync.operations import index as operation
+from cxrsync.operations.index import image_index
 
 LABELERS = ("chexpert", "negbio")
 TABLE = "mimic-cxr-2.0.0-{}.csv.gz"
@@ -241,6 +245,26 @@ def test_a_table_that_says_two_things(filled: Machine, tmp_path: Path) -> None:
     assert f"{TABLE.format('chexpert')}: has two rows for a study" in done.err
 
 
+def test_splits_of_ones_own(filled: Machine, tmp_path: Path) -> None:
+    """They keep their names."""
+    table = read_csv(filled.run("index", "--jpg").out)
+    own = dict(zip(table["dicom_id"][:-2], ["val", "train"] * len(table), strict=False))
+    file = tmp_path / "splits.csv"
+    lines = [f"{image},{split}" for image, split in own.items()]
+    lines += [lines[0], "00000000-00000000-00000000-00000000-00000000,test"]
+    file.write_text("\n".join(["image,split", *sorted(lines)]) + "\n")
+    words = ("index", "--jpg", "--split-table", str(file), "--split")
+    done = filled.run(*words, "validate,train")
+    assert (done.code, list(read_csv(done.out)["split"])) == (0, [*own.values()])
+    chosen = read_csv(filled.run(*words, "validate").out)
+    assert list(chosen["dicom_id"]) == [image for image, split in own.items() if split == "val"]
+    assert set(chosen["split"]) == {"val"}
+    file.write_text(file.read_text() + f"{table['dicom_id'][0]},test\n")
+    refused = filled.run(*words, "train")
+    assert (refused.code, refused.out) == (2, "")
+    assert "splits.csv: has an image in two splits" in refused.err
+
+
 # ── the file ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -424,6 +448,23 @@ def test_files_in_python(filled: Machine, monkeypatch: pytest.MonkeyPatch) -> No
         break
     with pytest.raises(cxrsync.UsageError, match="files\\(\\) has no keyword splits"):
         cxrsync.files(jpg=True, splits="test")  # type: ignore[call-arg]
+
+
+def test_its_progress(filled: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From nothing to all, also where a shard lies in the midst of the manifest."""
+    monkeypatch.setattr(operation, "_EACH", 1)
+    shares: list[float] = []
+
+    def look(event: Event) -> None:
+        if isinstance(event, Advanced):
+            shares.append(event.share)
+
+    job = make_job({"jpg": True, "shard": ["p14"], "dest": filled.dest})
+    with image_index(job, look) as index:
+        rows = len(list(index.rows))
+    assert len(shares) == rows
+    assert shares == sorted(shares)
+    assert (shares[0] < 0.3, 0.7 < shares[-1] <= 1) == (True, True)
 
 
 def test_a_dataset_of_torch_by_the_docs(filled: Machine, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cxrsync.manifest import sorted_table
 from cxrsync.manifest.csv_reader import InvalidTable
 from cxrsync.manifest.sorted_table import SortedTable, image_row_key, study_row_key
 from cxrsync.model import Entry, FileRecord, FileStat
@@ -81,14 +82,23 @@ def test_files_without_ids_have_blanks() -> None:
 def test_rows_are_sorted(rows: dict[str, str], random: object) -> None:
     shuffled = list(rows.items())
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    table = SortedTable.of_rows("t", ("value",), shuffled, by_study=False)
-    assert list(table.rows()) == sorted(rows.items())
-    table.close()
+    for given_rows in (shuffled, sorted(rows.items())):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sorted_table, "_BLOCK_ROWS", 4)
+            table = SortedTable.of_rows("t", ("value",), given_rows, by_study=False)
+            assert list(table.rows()) == list(table.rows()) == sorted(rows.items())
+            table.close()
 
 
 def test_two_rows_for_one_image_are_refused() -> None:
     with pytest.raises(InvalidTable, match="two rows for an image"):
         SortedTable.of_rows("t", ("value",), [("a", "1"), ("a", "1")], by_study=False)
+
+
+def test_a_full_disk_is_the_temporary_files_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sorted_table.tempfile, "TemporaryFile", lambda: open("/dev/full", "wb", 0))
+    with pytest.raises(sorted_table.TemporaryFileFailed):
+        SortedTable.of_rows("t", ("value",), [("a", "1")], by_study=False)
 
 
 RECORD = FileRecord("x", "0" * 64, 5, 10**9, "", "", 77.0)
