@@ -6,7 +6,8 @@ For example::
     report = cxrsync.pull(jpg=True, split="test", dest="/data", progress=True)
 
 pull, apull, ls, dry_run, files, verify and status have the options of the commands of these names
-(files: of index) as keyword arguments. docs/python.md explains them.
+(files: of index) as keyword arguments; iter_verified and aiter_verified those of pull.
+docs/python.md explains them.
 """
 
 from __future__ import annotations
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
         verify,
     )
     from cxrsync.api.image_files import FilesOptions, ImageFile, ImageFiles, files
+    from cxrsync.api.verified_images import (
+        StreamOptions,
+        VerifiedImage,
+        aiter_verified,
+        iter_verified,
+    )
     from cxrsync.errors import (
         AccessDenied,
         CredentialsRefused,
@@ -47,6 +54,7 @@ if TYPE_CHECKING:
         EmptySelection,
         ExitCode,
         FileDenied,
+        ImagesFailed,
         Locked,
         LockLost,
         ManifestDamaged,
@@ -80,6 +88,7 @@ __all__ = [
     "Forecast",
     "ImageFile",
     "ImageFiles",
+    "ImagesFailed",
     "ListOptions",
     "LockLost",
     "Locked",
@@ -95,6 +104,7 @@ __all__ = [
     "StatusOptions",
     "Stopped",
     "StoppedAtLimit",
+    "StreamOptions",
     "Throttled",
     "Unanswered",
     "Unbalanced",
@@ -102,12 +112,15 @@ __all__ = [
     "Untrusted",
     "UsageError",
     "Verification",
+    "VerifiedImage",
     "VerifyOptions",
     "WillNotFit",
     "__version__",
+    "aiter_verified",
     "apull",
     "dry_run",
     "files",
+    "iter_verified",
     "ls",
     "pull",
     "status",
@@ -132,8 +145,9 @@ if not TYPE_CHECKING:  # type checkers read the imports above, and complain of o
             if hasattr(errors, name):
                 return getattr(errors, name)
             from cxrsync import api
-            from cxrsync.api import image_files
+            from cxrsync.api import image_files, verified_images
 
-            return getattr(image_files if name in image_files.__all__ else api, name)
+            modules = (image_files, verified_images)
+            return getattr(next((each for each in modules if name in each.__all__), api), name)
         more = f". `cxrsync {name}` is typed in a terminal" if name in _COMMANDS else ""
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{more}")

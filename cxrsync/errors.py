@@ -10,12 +10,13 @@ of a single file is a value, an :class:`~cxrsync.model.Outcome`.
                               NotServed (NotFound, Gone), Throttled, Unanswered,
                               CredentialsRefused, AccessDenied (FileDenied)
       DiskError               WillNotFit, OutputLost
-      ManifestDamaged, RefusedForSafety, RequiredFileFailed, Unbalanced, Locked, LockLost, Stopped
+      ManifestDamaged, RefusedForSafety, RequiredFileFailed, ImagesFailed, Unbalanced, Locked,
+      LockLost, Stopped
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -225,6 +226,19 @@ class RequiredFileFailed(CxrsyncError):
     """A file that all others depend on could not be fetched."""
 
     exit_code = ExitCode.FILES_FAILED
+
+
+class ImagesFailed(CxrsyncError):
+    """A stream has yielded all images but some. ``problems``: of these, each with its path, its
+    result and the reason."""
+
+    exit_code = ExitCode.FILES_FAILED
+    next_step = "Make the same call again: with the same record it yields only these."
+
+    def __init__(self, problems: Sequence[Any]) -> None:
+        count = "1 image" if len(problems) == 1 else f"{len(problems):,} images"
+        super().__init__(f"{count} could not be had; the attribute problems says which, and why")
+        self.problems = tuple(problems)
 
 
 class Unbalanced(CxrsyncError):

@@ -218,13 +218,13 @@ async def _call(
         problem = caught
     if events.problem is not None:
         raise events.problem
-    error = _error_of(problem)
+    error = error_of(problem)
     if events.summary is not None:
         error.report = Report.of(events.summary)
     raise error
 
 
-def _error_of(problem: Exception) -> CxrsyncError:
+def error_of(problem: Exception) -> CxrsyncError:
     """Return the error for an exception: the text of a foreign one may contain secrets."""
     known = machine_error(unwrap(problem))
     if known is not None:

@@ -87,6 +87,21 @@ class ListOptions(TreeOptions, total=False):
     allow_synced: bool | None
 
 
+class StreamOptions(ListOptions, total=False):
+    """The keywords of :func:`cxrsync.iter_verified` and :func:`cxrsync.aiter_verified`."""
+
+    connections: Number | Literal["auto"] | None
+    retries: Number | None
+    connect_timeout: Duration | None
+    stall_timeout: Duration | None
+    give_up_after: Duration | None
+    wait_lock: Duration | None
+    limit_rate: Amount | Mapping[str, Amount] | None
+    keep_free: Amount | None
+    no_fsync: bool | None
+    only_partition: Ids | None
+
+
 class TransferOptions(ListOptions, total=False):
     """How files are fetched."""
 

@@ -15,7 +15,10 @@ import pytest
 import cxrsync
 from cxrsync import api, errors, events
 
-FUNCTIONS = ["apull", "dry_run", "files", "ls", "pull", "status", "verify"]
+FUNCTIONS = [
+    "aiter_verified", "apull", "dry_run", "files", "iter_verified", "ls", "pull", "status",
+    "verify",
+]  # fmt: skip
 SECTIONS = ["Args:", "Returns:", "Raises:", "Example:"]
 HEAVY = {"aiohttp", "yaml", "keyring", "msgspec", "jinja2", "tqdm", "click", "asyncio", "ssl",
          "sqlite3", "IPython", "numpy", "pandas"}  # fmt: skip

@@ -13,6 +13,7 @@ from cxrsync.api.options import (
     ListOptions,
     PullOptions,
     StatusOptions,
+    StreamOptions,
     VerifyOptions,
 )
 from cxrsync.config.option import Group, Option, Type
@@ -21,6 +22,9 @@ from cxrsync.config.option_table import BY_NAME, JOB_OPTIONS, options_of
 TREE = {each.name for each in options_of(Group.DATASET, Group.SELECTION)} | {"dest"}
 SOURCE = {each.name for each in options_of(Group.SOURCE)} | {"allow_synced"}
 TRANSFER = {each.name for each in options_of(Group.TRANSFER)}
+# No limits of the run: whoever wants no more leaves the loop.
+OF_STREAMS = {"connections", "retries", "connect_timeout", "stall_timeout", "give_up_after",
+              "wait_lock", "limit_rate", "keep_free", "no_fsync", "only_partition"}  # fmt: skip
 OF_VERIFY = {"all", "repair", "acknowledge", "only_partition"}
 
 
@@ -30,6 +34,7 @@ OF_VERIFY = {"all", "repair", "acknowledge", "only_partition"}
         (PullOptions, {each.name for each in JOB_OPTIONS}),
         (ListOptions, TREE | SOURCE),
         (StatusOptions, TREE | {"base_url", "all"}),
+        (StreamOptions, TREE | SOURCE | OF_STREAMS),
         (VerifyOptions, TREE | SOURCE | TRANSFER | OF_VERIFY),
     ],
 )
@@ -71,3 +76,4 @@ def expected(option: Option) -> Any:
 def test_the_types_are_those_of_the_table(name: str) -> None:
     hints = get_type_hints(PullOptions) | get_type_hints(VerifyOptions)
     assert hints[name] == expected(BY_NAME[name])
+    assert get_type_hints(StreamOptions).get(name, hints[name]) == hints[name]

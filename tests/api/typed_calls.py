@@ -33,6 +33,10 @@ async def right() -> None:
     _repaired: cxrsync.Report | None = cxrsync.verify(repair=True, connections=2).repair
     _text: str = str(cxrsync.dry_run(jpg=True))
     _done: cxrsync.Report = await cxrsync.apull(jpg=True)
+    for image in cxrsync.iter_verified(jpg=True, shard="p10", record=dest / "used", keep=False):
+        _data: bytes | None = image.data
+    async for image in cxrsync.aiter_verified("mimic-cxr-jpg", keep=True, connections=2):
+        _file: Path | None = image.file
     try:
         cxrsync.pull()
     except cxrsync.CxrsyncError as error:
@@ -54,5 +58,6 @@ def wrong() -> None:
     cxrsync.ls(jpg=True, connections=4)  # type: ignore[call-arg]
     cxrsync.pull(jpg=True, repair=True)  # type: ignore[call-arg]
     cxrsync.status(jpg=True, progress=True)  # type: ignore[call-arg]
+    cxrsync.iter_verified(jpg=True, max_files=3)  # type: ignore[call-arg]
     cxrsync.nothing()  # type: ignore[attr-defined]
     _text: str = cxrsync.pull(jpg=True)  # type: ignore[assignment]

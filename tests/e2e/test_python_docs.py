@@ -26,6 +26,7 @@ def test_each_example_runs(
     for name, value in machine.variables().items():
         if name not in {"PYTHONWARNINGS", "CXRSYNC_DEST"}:
             monkeypatch.setenv(name, value)
+    monkeypatch.chdir(machine.home)
     shared: dict[str, Any] = {}
     for number, text in enumerate(BLOCKS):
         code = compile(

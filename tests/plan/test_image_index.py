@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -96,9 +97,10 @@ def test_two_rows_for_one_image_are_refused() -> None:
 
 
 def test_a_full_disk_is_the_temporary_files_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sorted_table.tempfile, "TemporaryFile", lambda: open("/dev/full", "wb", 0))
-    with pytest.raises(sorted_table.TemporaryFileFailed):
-        SortedTable.of_rows("t", ("value",), [("a", "1")], by_study=False)
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        monkeypatch.setattr(sorted_table.tempfile, "TemporaryFile", lambda: full)
+        with pytest.raises(sorted_table.TemporaryFileFailed):
+            SortedTable.of_rows("t", ("value",), [("a", "1")], by_study=False)
 
 
 RECORD = FileRecord("x", "0" * 64, 5, 10**9, "", "", 77.0)
