@@ -450,6 +450,52 @@ def test_files_in_python(filled: Machine, monkeypatch: pytest.MonkeyPatch) -> No
         cxrsync.files(jpg=True, splits="test")  # type: ignore[call-arg]
 
 
+def sections_of(machine: Machine) -> str:
+    """What the published sectioner writes (create_section_files.py), of reports that have both
+    sections; one without findings."""
+    rows = ["study,impression,findings,last_paragraph,comparison"]
+    for number, file in enumerate(sorted(root_of(machine, DICOM).glob("files/*/*/s*.txt"))):
+        text = " ".join(file.read_text().split())
+        findings, _, impression = text.partition("FINDINGS:")[2].partition("IMPRESSION:")
+        assert findings
+        assert impression
+        cells = (impression.strip(), findings.strip() if number else "")
+        rows.append(",".join([file.stem, *(f'"{cell}"' for cell in cells), "", ""]))
+    return "\n".join(rows) + "\n"
+
+
+def test_report_generation_by_the_docs(
+    filled: Machine, files_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The CSV, and annotation.json as R2Gen's loaders read it (modules/datasets.py)."""
+    shutil.copytree(files_root / DICOM / VERSION, root_of(filled, DICOM))
+    monkeypatch.chdir(tmp_path)
+    Path("mimic_cxr_sectioned.csv").write_text(sections_of(filled))
+    assert filled.run("index", "--jpg", "--present", "-o", "index.csv").code == 0
+    page = (Path(cxrsync.__file__).parent.parent / "docs/use.md").read_text("utf-8")
+    texts = re.findall(r"```python\n(.*?)```", page.partition("## Report generation")[2], re.DOTALL)
+    shared: dict[str, Any] = {}
+    for text in texts[:2]:
+        exec(text, shared)
+    index = pd.read_csv("index.csv")
+    reports = pd.read_csv("reports.csv")
+    assert list(reports["dicom_id"]) == list(index["dicom_id"])
+    assert "IMPRESSION" not in "".join(reports["impression"])
+    annotation = json.loads(Path("annotation.json").read_text())
+    splits = {"train": "train", "validate": "val", "test": "test"}
+    with_findings = reports.dropna(subset="findings").set_index("dicom_id")
+    assert sum(map(len, annotation.values())) == len(with_findings) < len(index)
+    for split, examples in annotation.items():
+        for each in examples:
+            row = with_findings.loc[each["id"]]
+            assert splits[row["split"]] == split == each["split"]
+            assert each["report"] == row["findings"]
+            assert each["study_id"] == row["study_id"]
+            [image] = each["image_path"]
+            assert (root_of(filled) / "files" / image).stem == each["id"]
+            assert (root_of(filled) / "files" / image).is_file()
+
+
 def test_its_progress(filled: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """From nothing to all, also where a shard lies in the midst of the manifest."""
     monkeypatch.setattr(operation, "_EACH", 1)
