@@ -16,13 +16,24 @@ from cxrsync.cli.options import job_of_tree, places_argument, selection_options
 from cxrsync.cli.output_file import check_output, refuse_file_of_dataset, whole_file, write_lines
 from cxrsync.cli.signals import raising_at_signals
 from cxrsync.cli.verify_text import verification_lines
+from cxrsync.config.job import Job
+from cxrsync.dataset.source_factory import open_site, opened
+from cxrsync.dataset.target import Target
 from cxrsync.dataset.version import find_target
-from cxrsync.errors import ExitCode, UsageError, worst_of
+from cxrsync.errors import CxrsyncError, ExitCode, UsageError, worst_of
+from cxrsync.events import EventSink
 from cxrsync.operations.expected_files import expectation
-from cxrsync.operations.receipt import Receipt, as_paragraph, differences, make_receipt
+from cxrsync.operations.receipt import (
+    Receipt,
+    as_paragraph,
+    ask_site,
+    differences,
+    make_receipt,
+)
 from cxrsync.operations.verify import verify as verify_tree
 from cxrsync.progress_events import Activity, Phase
 from cxrsync.sanitize import reason_of
+from cxrsync.sources.http.public_api import VersionInfo
 from cxrsync.ui.console import to_stderr
 from cxrsync.ui.reporters import Reporters
 
@@ -33,6 +44,8 @@ _MAX_BYTES = 1 << 20
 @places_argument
 @selection_options
 @option("base_url")
+@option("ca_file")
+@option("user_agent")
 @option("all", "The whole version, not what this tree was pulled with.")
 @option("check", "Check whether the tree matches the receipt that the first argument names.")
 @option("output", "Write the receipt to FILE as JSON; its name ends in .json.")
@@ -53,7 +66,8 @@ def receipt(
 
     It has dataset, version, DOI, the SHA-256 of SHA256SUMS.txt and of the list of the files, the
     selection in words, counts, and when the files were proven. PLACE: as for pull. Without a
-    selection: what this tree was pulled with.
+    selection: what this tree was pulled with. The site's public API is asked, without signing in,
+    only for a DOI that the catalogue does not have.
 
     receipt --check FILE hashes the files of a tree, and says whether they are those of the receipt
     in FILE: exit 0, or 6 if a file or the list is another, 5 if a file is missing. A selection that
@@ -71,19 +85,34 @@ def receipt(
         if file is not None:
             refuse_file_of_dataset(file, target)
         with expectation(target, job, everything=everything) as expected:
-            made = make_receipt(expected)
+            about, unanswered = asyncio.run(_about(job, target, reporters.tell))
+            made = make_receipt(expected, about)
     text = as_paragraph(made)
     fields = {**made.as_json(), "text": text}
     if file is not None:
         with raising_at_signals(), whole_file(file, force=force) as written:
             write_lines([json.dumps(fields, indent=2, ensure_ascii=False)], written)
     verbosity.output.write_lines([json.dumps(fields) if as_json else text])
+    if verbosity.level >= 0 and made.doi is None:
+        page = target.dataset.page(target.version)
+        to_stderr(
+            f"note: the DOI of {target.name} is not known{unanswered}"
+            + (f"; {page} shows it, if it has one" if page else "")
+        )
     if verbosity.level >= 0 and not made.is_proven:
         to_stderr(
             f"note: only {made.verified:,} of {made.files:,} files are here and proven: "
             "`cxrsync pull` fetches and proves the others"
         )
     return ExitCode.COMPLETE
+
+
+async def _about(job: Job, target: Target, emit: EventSink) -> tuple[VersionInfo | None, str]:
+    """Return what the site says, if that is needed, and in words why it says nothing."""
+    try:
+        return await ask_site(target, opened(open_site(job, emit))), ""
+    except CxrsyncError as silent:
+        return None, f": {silent}"
 
 
 def _output(output: Path, *, force: bool) -> Path:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from cxrsync import __version__, humanize
 from cxrsync.config.selection import Selection
 from cxrsync.dataset.copies import copy_finder
+from cxrsync.dataset.target import Target
 from cxrsync.errors import UsageError
 from cxrsync.manifest.path_ids import parse_image_path
 from cxrsync.model import MANIFEST_NAME, FileStat, Kind, is_digest, is_time
@@ -22,6 +23,7 @@ from cxrsync.operations.expected_files import Expectation
 from cxrsync.operations.index_formats import iso_time
 from cxrsync.plan.survey import FileStatus, Surveyed, survey
 from cxrsync.sanitize import without_ids
+from cxrsync.sources.http.public_api import VersionInfo
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.state_db import State
 
@@ -36,7 +38,8 @@ class Receipt:
     manifest_sha256: of the version's SHA256SUMS.txt; None if only a part of it is here.
     selection: in words. selections: the same for programs; None if it names ids.
     list_sha256: of the list of the files as ``cxrsync ls --format sha256sum`` prints it.
-    files: how many there are; by kind in ``kinds``. bytes: of those that are here.
+    files: how many there are; by kind in ``kinds``. present: how many of them are here; bytes: of
+    these. doi: None if it is not known.
     copies: how many verified files smaller copies have replaced, by the pixels of the shorter side.
     verified: how many are proven. oldest_proof, newest_proof: of these, in ISO 8601.
     """
@@ -59,6 +62,7 @@ class Receipt:
     newest_proof: str | None
     kinds: dict[str, int] = field(default_factory=dict)
     copies: dict[str, int] = field(default_factory=dict)
+    present: int | None = None  # version 0.3 did not say it
     cxrsync: str = __version__
     format: int = FORMAT
 
@@ -75,9 +79,9 @@ class Receipt:
     def from_json(cls, raw: object) -> Self:
         """Return the receipt that :meth:`as_json` returned. Raises ValueError."""
         names = {each.name for each in fields(cls)}
-        if not isinstance(raw, Mapping) or not names <= {"copies", *raw.keys()}:
+        if not isinstance(raw, Mapping) or not names - {"copies", "present"} <= raw.keys():
             raise ValueError("not a receipt")
-        raw = {"copies": {}, **raw}  # version 0.3 had none
+        raw = {"copies": {}, "present": None, **raw}  # version 0.3 had neither
         texts = ("dataset", "version", "list_sha256", "selection")
         selections = raw["selections"]
         is_valid = (
@@ -100,13 +104,34 @@ class Receipt:
             raise ValueError("not a selection that this release can read") from None
 
 
-def make_receipt(expected: Expectation) -> Receipt:
+class Site(Protocol):
+    """What knows the DOI of a version that the catalogue does not have."""
+
+    async def about(self, dataset: str, version: str) -> VersionInfo | None:
+        """Return what the site says about a version; None if there is none. Raises Unanswered."""
+
+
+async def ask_site(
+    target: Target, open_site: AbstractAsyncContextManager[Site]
+) -> VersionInfo | None:
+    """Return what the site says about a version whose DOI the catalogue does not have; None if it
+    says nothing, or need not be asked. Raises: Unanswered.
+    """
+    if target.dataset.dois.get(target.version):
+        return None
+    async with open_site as site:
+        return await site.about(target.dataset.slug, target.version)
+
+
+def make_receipt(expected: Expectation, about: VersionInfo | None = None) -> Receipt:
     """Return the receipt of the files that a tree should hold, by its records; hashes nothing but
     the manifest.
 
+    ``about``: what the site says about the version, if the catalogue does not have its DOI.
+
     Raises: OSError, DiskError; UsageError if no file is selected.
     """
-    target = expected.target
+    target, about = expected.target, about or VersionInfo()
     counts = _Counts()
     with ExitStack() as stack:
         for surveyed in _surveyed(expected, stack):
@@ -117,9 +142,9 @@ def make_receipt(expected: Expectation) -> Receipt:
     selections = () if expected.only_present else expected.selections
     return Receipt(
         dataset=target.dataset.slug,
-        title=target.dataset.title,
+        title=about.title or target.dataset.title,
         version=target.version,
-        doi=target.dataset.dois.get(target.version),
+        doi=target.dataset.dois.get(target.version) or about.doi or None,
         manifest_sha256=sha256_file(target.tree.final(MANIFEST_NAME)) if whole else None,
         selection="; ".join(map(in_words, selections)) or expected.description,
         selections=_for_programs(selections),
@@ -129,6 +154,7 @@ def make_receipt(expected: Expectation) -> Receipt:
         studies=counts.studies,
         subjects=counts.subjects,
         bytes=counts.bytes,
+        present=counts.present,
         verified=counts.verified,
         oldest_proof=iso_time(min(counts.proofs, default=None)),
         newest_proof=iso_time(max(counts.proofs, default=None)),
@@ -155,7 +181,7 @@ class _Counts:
 
     def __init__(self) -> None:
         self.digest = hashlib.sha256()
-        self.files = self.studies = self.subjects = self.bytes = self.verified = 0
+        self.files = self.studies = self.subjects = self.bytes = self.verified = self.present = 0
         self.kinds: dict[str, int] = {}
         self.copies: dict[int, int] = {}
         self.proofs: set[float] = set()
@@ -178,6 +204,7 @@ class _Counts:
                 self._remember(record.verified_at)
         if not isinstance(found, FileStat):
             return
+        self.present += 1
         self.bytes += found.size
         if record is not None and surveyed.status is FileStatus.PRESENT:
             self.verified += 1
@@ -217,13 +244,17 @@ def _for_programs(selections: Sequence[Selection]) -> list[dict[str, Any]] | Non
 
 def as_paragraph(receipt: Receipt) -> str:
     """Return the receipt as a paragraph for the methods section of a paper."""
-    source = f"https://doi.org/{receipt.doi}" if receipt.doi else "PhysioNet"
+    source = f"https://doi.org/{receipt.doi}" if receipt.doi else "PhysioNet; its DOI is not known"
     title = receipt.title or receipt.dataset
     counts = [humanize.number(receipt.images, "image")] if receipt.images else []
     if receipt.studies:
         studies = humanize.number(receipt.studies, "study", "studies")
         counts.append(f"{studies} of {humanize.number(receipt.subjects, 'subject')}")
-    of_files = f"{humanize.files(receipt.files)}, {humanize.size(receipt.bytes)}"
+    of_files, size = humanize.files(receipt.files), humanize.size(receipt.bytes)
+    if receipt.present in {None, receipt.files}:
+        of_files += f", {size}"
+    else:  # the size of the others is not known
+        of_files += f", of which {receipt.present:,} are here ({size})"
     parts = [
         (
             f"We used {title}, version {receipt.version} ({source}): {receipt.selection}; "

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from e2e.stage import JPG, VERSION, Machine
 
+from cxrsync.demo.data.tree import MARKER
+from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.manifest.path_ids import parse_image_path
 
 FIRST = "p10000032"
@@ -129,6 +131,38 @@ def test_a_tree_that_is_not_complete(machine: Machine, file: Path) -> None:
     assert done.code == 0
     assert re.search(r"only \d+ of \d+ files are here and proven", done.err)
     assert "Every file" not in done.out
+    found = json.loads(file.read_text())
+    root = machine.dest / JPG / VERSION
+    paths = [line.split()[-1] for line in machine.run("ls", *P10).out.splitlines()]
+    here = [root / path for path in paths if (root / path).is_file()]
+    assert (found["files"], found["present"]) == (len(paths), len(here))
+    assert found["bytes"] == sum(path.stat().st_size for path in here)
+    assert f"{len(paths)} files, of which {len(here)} are here (" in done.out
+    old = {key: value for key, value in found.items() if key != "present"}
+    file.write_text(json.dumps(old))  # as 0.3.0 wrote it
+    assert machine.run("receipt", "--check", str(file), *P10, "--json").code == 5
+
+
+def test_a_doi_that_only_the_site_knows(files_root: Path, tmp_path: Path, file: Path) -> None:
+    shutil.copytree(files_root / JPG / VERSION, tmp_path / "files/other-set/1.0.0")
+    shutil.copytree(tmp_path / "files/other-set", tmp_path / "dest/other-set")
+    shutil.copy(files_root / MARKER, tmp_path / "files")
+    words = ("--dataset", "other-set", "--all")
+    with MiniPhysioNet(tmp_path / "files") as server:
+        home, nobody = tmp_path / "home", tmp_path / "nobody"
+        for each in (home, nobody):
+            each.mkdir()
+        here = Machine(home, tmp_path / "dest", server.base_url, server.ca_file)
+        assert receipt(here, file, *words)["doi"] == "10.5072/synthetic"
+        assert json.loads(file.read_text())["title"] == "other-set, a synthetic miniature"
+    # The server is gone, and its certificate.
+    here.environment = {"CXRSYNC_CA_FILE": None}
+    alone = Machine(nobody, here.dest, server.base_url, server.ca_file, here.environment)
+    done = alone.run("receipt", *words, "--json")
+    assert (done.code, json.loads(done.out)["doi"]) == (0, None)
+    assert "its DOI is not known" in json.loads(done.out)["text"]
+    assert "note: the DOI of other-set 1.0.0 is not known: the public API of" in done.err
+    assert "https://doi.org/10.5072/synthetic" in here.run("receipt", *words).out  # remembered
 
 
 @pytest.mark.parametrize(
