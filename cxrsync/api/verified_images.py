@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -142,7 +144,14 @@ def _record_file(record: str | os.PathLike[str]) -> Path:
 
 async def _here(order: StreamOrder) -> AsyncGenerator[VerifiedImage, None]:
     """Yield the images, and raise errors as a Python program gets them."""
-    with ErrorsForPython(), showing(progress=False) as shown:
+    with ErrorsForPython():
+        async with aclosing(_images(order)) as images:
+            async for image in images:
+                yield image
+
+
+async def _images(order: StreamOrder) -> AsyncGenerator[VerifiedImage, None]:
+    with showing(progress=False) as shown:
         images = stream_images(order, _in_words(shown.listen))
         try:
             async for image in images:
@@ -161,10 +170,10 @@ def _in_words(listen: EventSink) -> EventSink:
 
 
 def _in_thread(order: StreamOrder) -> Generator[VerifiedImage, None, None]:
-    """Yield what :func:`_here` does in a loop of its own: the caller's may run, as in a notebook,
-    and an interrupt must not meet a write to the disk."""
+    """Yield what :func:`_here` does, from a loop of its own: the caller's may run, as in a
+    notebook, and an interrupt must not meet a write to the disk."""
     with ErrorsForPython(), _LoopThread() as thread:
-        images = _here(order)
+        images = _images(order)
         try:
             while (image := thread.run(lambda: anext(images, None))) is not None:
                 yield image
@@ -185,18 +194,21 @@ class _LoopThread:
         self._is_ready = threading.Event()
         self._task: asyncio.Task[Any] | None = None
         self.is_left = False
-        """Whether a second interrupt came, so that nobody waits for the end any more."""
+        """Whether nobody waits any more: a second interrupt came, or the program ends."""
         self._thread = threading.Thread(target=self._run, name="cxrsync", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
         self._is_ready.wait()
+        # At the end of the program threads stand still, and a wait for one would have no end.
+        atexit.register(self._leave)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, problem: object, trace: TracebackType | None
     ) -> None:
         assert self._loop is not None
+        atexit.unregister(self._leave)
         if not self.is_left:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
@@ -232,6 +244,9 @@ class _LoopThread:
     async def _await(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
         self._task = asyncio.current_task()
         return await begin()
+
+    def _leave(self) -> None:
+        self.is_left = True
 
     def _cancel(self) -> None:
         if self._task is not None:

@@ -33,7 +33,7 @@ from cxrsync.operations.receipt import (
 from cxrsync.operations.verify import verify as verify_tree
 from cxrsync.progress_events import Activity, Phase
 from cxrsync.sanitize import reason_of
-from cxrsync.sources.http.public_api import VersionInfo
+from cxrsync.sources.version_info import VersionInfo
 from cxrsync.ui.console import to_stderr
 from cxrsync.ui.reporters import Reporters
 

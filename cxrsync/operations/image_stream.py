@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator
-from contextlib import closing, suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -137,7 +137,8 @@ class _Stream:
         await partitions.open(run.job.limits.wait_lock, self.emit, self.cancel.fail)
         try:
             with closing(record):
-                await run_in_thread(record.load)
+                with self._of_record():
+                    await run_in_thread(record.load)
                 if self.order.keep:
                     await partitions.record_selections(run.job.selections)
                 order = FetchOrder(selected, self.order.keep, self.ready.put_nowait, self.fail)
@@ -169,11 +170,17 @@ class _Stream:
     async def use(self, ready: ReadyImage) -> None:
         """Note that the reader has used an image. Raises: DiskError."""
         assert self._fetcher is not None
-        try:
+        with self._of_record():
             self._fetcher.record.use(ready.entry.path)
+        await self._fetcher.drop(ready)
+
+    @contextmanager
+    def _of_record(self) -> Iterator[None]:
+        """Raise an OSError of the record as what it is."""
+        try:
+            yield
         except OSError as problem:
             raise disk_failure(problem, f"cannot write the record {self.order.record}") from None
-        await self._fetcher.drop(ready)
 
     def fail(self, entry: Entry, reason: str, result: Result = Result.FAILED) -> None:
         """Note that an image cannot be had."""

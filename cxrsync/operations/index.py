@@ -149,7 +149,8 @@ def _images(
         return is_wanted(path) and kind_of(path) is Kind.IMAGES
 
     emit(Phase(Activity.INDEXING, target.name))
-    share = expected.manifest.shares(key_ranges_for(expected.selections, target.dataset, {}))
+    keys = key_ranges_for(expected.selections, target.dataset, {}) or ()
+    share = expected.manifest.shares(keys[1:-1] or None)  # without the root, which has no images
     for number, surveyed in enumerate(survey(expected.manifest, is_image, records, target.tree)):
         if not number % _EACH:
             emit(Advanced(share(surveyed.offset)))

@@ -23,7 +23,7 @@ from cxrsync.operations.expected_files import Expectation
 from cxrsync.operations.index_formats import iso_time
 from cxrsync.plan.survey import FileStatus, Surveyed, survey
 from cxrsync.sanitize import without_ids
-from cxrsync.sources.http.public_api import VersionInfo
+from cxrsync.sources.version_info import VersionInfo
 from cxrsync.storage.checksum import sha256_file
 from cxrsync.storage.state_db import State
 

@@ -7,13 +7,16 @@ import hashlib
 import logging
 import shutil
 import signal
+import subprocess
+import sys
 import threading
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.stage import JPG, VERSION, Machine
+from e2e.stage import JPG, PATIENCE, VERSION, Machine
 
 import cxrsync
 from cxrsync.model import Result
@@ -105,6 +108,7 @@ def test_an_image_that_cannot_be_had(options: dict[str, Any], record: Path, tmp_
         list(cxrsync.iter_verified(record=record, **options))
     assert [each.path for each in caught.value.problems] == [paths[2]]
     assert caught.value.exit_code == 5
+    assert str(caught.value).count("Make the same call again") == 1
     (tmp_path / "away").rename(source)
     assert [each.path for each in cxrsync.iter_verified(record=record, **options)] == [paths[2]]
 
@@ -140,6 +144,30 @@ def test_an_interrupt(options: dict[str, Any], record: Path) -> None:
         next(images)
     timer.join()
     assert len(list(cxrsync.iter_verified(record=record, **options))) > 10
+
+
+def test_a_program_that_ends_before_its_loop(options: dict[str, Any], tmp_path: Path) -> None:
+    """It must not wait for a thread that stands still."""
+    words = {
+        name: str(value) if isinstance(value, Path) else value for name, value in options.items()
+    }
+    code = f"import cxrsync; images = cxrsync.iter_verified(**{words}); print(next(images))"
+    environment = {"HOME": str(tmp_path), "PYTHONPATH": str(Path(cxrsync.__file__).parent.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, timeout=PATIENCE, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "<VerifiedImage in memory>\n", "")
+    assert len(list(cxrsync.iter_verified(**options))) >= 5  # its lock is that of a dead process
+
+
+def test_a_record_that_cannot_be_written(
+    options: dict[str, Any], small_disk: Callable[[str], Path]
+) -> None:
+    record = small_disk("size=4k") / "used.jsonl"
+    (record.parent / "other").write_bytes(bytes(4096))
+    with pytest.raises(cxrsync.DiskError, match=f"cannot write the record {record}"):
+        list(cxrsync.iter_verified(record=record, **options))
 
 
 @pytest.mark.parametrize(
