@@ -136,8 +136,9 @@ def _record_file(record: str | os.PathLike[str]) -> Path:
         raise UsageError(
             "record= is not the name of a file", next_step='Write record="used.jsonl".'
         ) from None
-    if file.is_dir() or not file.parent.is_dir():
-        what = "is a folder" if file.is_dir() else "lies in no folder that is there"
+    is_folder = os.path.isdir(file)
+    if is_folder or not os.path.isdir(file.parent):
+        what = "is a folder" if is_folder else "lies in no folder that is there"
         raise UsageError(f"record={file}: it {what}", next_step="Name a file in a folder of yours.")
     return file
 
