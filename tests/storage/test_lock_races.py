@@ -43,6 +43,7 @@ UNENDED = "1 begin 0\n1 act 0\n2 begin 0\n2 end 0.1\n"
 WOKEN = "1 begin 0\n2 begin 0\n2 act 0\n1 lost 0.5\n2 end 0.1\n"
 ACTED = "1 begin 0\n2 begin 0\n2 act 0\n1 act 0\n1 lost 0.5\n2 end 0.1\n"
 SLEPT = "1 begin 0\n2 begin 0\n2 act 0\n1 act 0.45\n1 lost 0.5\n2 end 0.1\n"
+BEGAN_LATE = "2 begin 0\n1 begin 0\n1 lost 0.5\n2 end 0.1\n"
 ROBBED = "1 begin 0\n1 lost 0.1\n"
 
 
@@ -56,9 +57,20 @@ ROBBED = "1 begin 0\n1 lost 0.1\n"
         (WOKEN, set(), set()),
         (ACTED, set(), {"ACTS OF TWO"}),
         (SLEPT, set(), set()),
+        (BEGAN_LATE, set(), set()),
         (ROBBED, set(), {"LOST FOR NOTHING"}),
     ],
-    ids=["alone", "together", "unended", "killed", "woken", "acted", "slept", "robbed"],
+    ids=[
+        "alone",
+        "together",
+        "unended",
+        "killed",
+        "woken",
+        "acted",
+        "slept",
+        "began late",
+        "robbed",
+    ],
 )
 def test_what_the_journal_tells(
     races: ModuleType, journal: str, killed: set[str], faults: set[str]
