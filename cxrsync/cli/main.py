@@ -15,7 +15,6 @@ from cxrsync import __version__
 from cxrsync.cli.commands import COMMANDS
 from cxrsync.cli.diagnostics import capture_library_output, ignore_unusable_key_log
 from cxrsync.cli.environment import ShortHelp, option
-from cxrsync.cli.head_start import begin, needs_site
 from cxrsync.cli.help.terminal import shown, wants_style
 from cxrsync.cli.shells import COMPLETE_VARIABLE
 from cxrsync.cli.signal_codes import STOPPED, STOPPED_AT_ONCE, end_at_warnings
@@ -53,8 +52,6 @@ class _Commands(ShortHelp, click.Group):
             from cxrsync.cli.unknown_command import unknown_command  # here: it needs the catalogue
 
             raise unknown_command(args[0], list(COMMANDS))
-        if args and needs_site(args[0], args[1:]) and not ctx.resilient_parsing:
-            begin()
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface

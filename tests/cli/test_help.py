@@ -13,7 +13,6 @@ import pytest
 
 from cxrsync.cli.commands import COMMANDS, Part
 from cxrsync.cli.environment import TableOption
-from cxrsync.cli.head_start import needs_site
 from cxrsync.cli.help import topic_pages
 from cxrsync.cli.help.command_page import MOST_EVERYDAY, command_page, has_more
 from cxrsync.cli.help.page import Page, Rows, Verbatim
@@ -87,25 +86,6 @@ def imported_by(runs: Sequence[list[str]], modules: Sequence[str]) -> list[str]:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     return list(eval(done.stderr.splitlines()[-1]))
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("pull", True),
-        ("pull mimic-cxr-jpg --shard p10 --dest /data", True),
-        ("pull --help", False),
-        ("pull -h", False),
-        ("pull --jpg --from /copy", False),
-        ("pull --jpg --from=s3", False),
-        ("pull --jpg --dry-run", False),
-        ("verify", False),
-        ("whoami", False),
-    ],
-)
-def test_the_command_lines_that_begin_to_import_aiohttp(line: str, *, expected: bool) -> None:
-    command, *words = line.split()
-    assert needs_site(command, words) is expected
 
 
 @pytest.mark.parametrize("name", IMPORTS)

@@ -360,7 +360,7 @@ def test_too_few_files(machine: Machine, server: MiniPhysioNet, small_disk: Smal
     assert told["need"]["bytes"] < told["free"]["bytes"]
 
 
-@pytest.mark.parametrize("options", ["size=1m", "size=64m,nr_inodes=140"])
+@pytest.mark.parametrize("options", ["size=1m", "size=64m,nr_inodes=180"])
 def test_by_force(
     machine: Machine, server: MiniPhysioNet, jpg: Path, small_disk: SmallDisk, options: str
 ) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from e2e.stage import DICOM, JPG, PATIENCE, VERSION, Machine, files_below, wait_until
 
-from cxrsync.cli.signal_codes import STOPPED_AT_ONCE
+from cxrsync.cli.signal_codes import STOPPED
 from cxrsync.demo.data.tree import MARKER, manifest_lines
 from cxrsync.demo.server.server import MiniPhysioNet
 
@@ -305,7 +305,7 @@ def test_ctrl_c_while_nobody_reads(
     assert process.wait(timeout=PATIENCE) == 130
 
     _out, err = process.communicate()
-    assert err.strip() == f"cxrsync: {STOPPED_AT_ONCE}"
+    assert err.strip() == f"cxrsync: {STOPPED}"
 
 
 def test_ctrl_c_while_the_manifest_comes(

@@ -9,7 +9,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -393,7 +393,15 @@ def test_a_script_on_a_terminal_shows_the_line_of_the_command(
 def test_ctrl_c_in_a_script_saves_the_state(python: Machine, server: MiniPhysioNet) -> None:
     server.set_behaviour(rate=50_000)
     process = cxrsync_process([], python.variables(), through=script(progress=False))
-    wait_until(lambda: image_requests(server) > 2 or process.poll() is not None)
+    partials = python.dest / JPG / VERSION / ".cxrsync" / "p10" / "partial"
+
+    def has_bytes() -> bool:
+        with suppress(FileNotFoundError):  # one that was just published
+            found = [each for each in partials.glob("*.*") if each.suffix != ".json"]
+            return any(each.stat().st_size for each in found)
+        return False
+
+    wait_until(lambda: has_bytes() or process.poll() is not None)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (-signal.SIGINT, "")

@@ -57,7 +57,7 @@ OTHER = bytes(reversed(range(256))) * 20
 ODD = "a b#?%20+é&=.bin"
 FOLDER = "conformance"
 FILES = {MANIFEST_NAME: b"", "a.bin": DATA, ODD: DATA, "empty": b""}
-LIMITS = TransferLimits(stall_timeout=0.5, retries=0)
+LIMITS = TransferLimits(stall_timeout=1.0, retries=0)
 
 
 @dataclass

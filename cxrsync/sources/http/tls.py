@@ -7,7 +7,6 @@ import os
 import shlex
 import ssl
 import stat
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,8 +26,6 @@ _NEAR = 64
 # Numbers of OpenSSL (x509_vfy.h).
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _NO_AUTHORITY = {19, 20, 21}
-_making = threading.Lock()
-_made: list[ssl.SSLContext] = []  # at most one, which nobody uses yet
 
 
 def client_context(ca_file: Path | None) -> ssl.SSLContext:
@@ -36,22 +33,10 @@ def client_context(ca_file: Path | None) -> ssl.SSLContext:
 
     Raises UsageError if the file holds no certificate, with the command that makes one of it.
     """
-    context = _usual_context()
+    context = ssl.create_default_context()
     if ca_file is not None:
         _trust(context, ca_file)
     return context
-
-
-def prepare() -> None:
-    """Make the context that the next caller of :func:`client_context` gets, who waits for it."""
-    with _making:
-        if not _made:
-            _made.append(ssl.create_default_context())
-
-
-def _usual_context() -> ssl.SSLContext:
-    with _making:
-        return _made.pop() if _made else ssl.create_default_context()
 
 
 def _trust(context: ssl.SSLContext, ca_file: Path) -> None:
