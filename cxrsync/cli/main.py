@@ -211,7 +211,7 @@ def _last_resort(problem: Exception, *, traced: bool) -> int:
     try:  # imported here, so that --help does not import asyncio
         from cxrsync.errors import unwrap
         from cxrsync.operations.exit_status import machine_error
-    except (MemoryError, OSError):
+    except (ImportError, MemoryError, OSError):  # ImportError: a library that cannot be mapped
         to_stderr("cxrsync: cannot continue: the system gives no more memory or open files")
         return ExitCode.DISK
     cause = machine_error(unwrap(problem))

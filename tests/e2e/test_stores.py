@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from types import ModuleType
 
 import pytest
@@ -238,7 +239,9 @@ def test_credentials_are_renewed_in_mid_run(place: Place) -> None:
 
     def write(key: str) -> None:
         keys = f"aws_access_key_id={key}\naws_secret_access_key=x\naws_session_token=t-{key}\n"
-        file.write_text(f"[default]\n{keys}")
+        with NamedTemporaryFile("w", dir=file.parent, delete=False) as new:
+            new.write(f"[default]\n{keys}")
+        os.replace(new.name, file)  # it is read at the same time
 
     def plan(path: str, headers: Mapping[str, str]) -> Fault | None:
         if path.endswith(MANIFEST) or signed_by(headers) == "ASIANEW":
