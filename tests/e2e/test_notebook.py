@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from cxrsync.demo.server.server import MiniPhysioNet
 
 # Slow enough for a bar, which the first second of a call does not have: by two connections.
-RATE = 150_000
+RATE = 50_000
 FIRST = """\
 import cxrsync
 cxrsync.pull(jpg=True, shard="p10", connections=2, progress=True)"""
