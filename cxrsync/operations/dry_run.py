@@ -101,7 +101,7 @@ async def _announce_refresh(run: RunContext, selected: ResolvedSelection, plan: 
     """Emit what the pull would refuse to fetch again, and what it would delete."""
     refresh = run.job.refresh
     try:
-        check_refetch(refresh, plan.gone, plan.present.files, str(run.target.tree.root))
+        check_refetch(refresh, plan.gone, plan.verified, str(run.target.tree.root))
     except RefusedForSafety as refused:
         run.emit(Notice(f"a pull would be refused: {refused}. {refused.next_step}"))
     if refresh.delete:

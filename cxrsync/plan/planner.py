@@ -132,6 +132,11 @@ class Plan:
         return not (self.to_fetch or self.to_hash or self.to_copy or self.blocked)
 
     @property
+    def verified(self) -> int:
+        """The number of files that are verified, or that copies have replaced for good."""
+        return self.present.files + len(self.to_copy) + self.replaced.kept.files
+
+    @property
     def in_root_partition(self) -> int:
         """The number of files of the root partition that will get an outcome."""
         offsets = (*self.reusable, *(offset for offset, _reason in self.blocked))

@@ -151,8 +151,7 @@ async def _make_plan(run: RunContext, order: SyncOrder, partitions: Partitions) 
     drafted = await partitions.plan(draft)
     for text in remarks(wants, drafted.replaced.returning, drafted.replaced.kept.files):
         run.emit(Notice(text))
-    verified = drafted.present.files
-    check_refetch(run.job.refresh, drafted.gone, verified, str(target.tree.root))
+    check_refetch(run.job.refresh, drafted.gone, drafted.verified, str(target.tree.root))
     plan = await run_in_thread(lambda: find_reusable(run, drafted))
     run.emit(
         Planned(

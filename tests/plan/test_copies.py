@@ -143,6 +143,8 @@ def test_plans(
     assert (plan.replaced.kept.files, plan.replaced.kept.bytes) == (kept, 10 * kept)
     assert plan.replaced.copies == 9 * kept
     assert plan.gone == gone
+    # What --max-refetch is a share of: a tree of copies is not small, because its originals went.
+    assert plan.verified == kept + 1
     # The books: present, replaced, or due an outcome.
     assert plan.selected == plan.present.files + plan.replaced.kept.files + len(plan.due) == 5
     assert plan.is_empty is False
