@@ -1,8 +1,8 @@
 """Make one smaller copy of a verified image. It runs in worker processes, and imports little.
 
 The original is hashed as it is read, so a copy is made of the published bytes only. The copy gets
-its name when it is whole and synced. Then its folder is synced, and the copy is proven: it is read
-back from the disk, its digest is compared, and it is decoded.
+its name when it is whole and synced. Then its folders are synced, and the copy is proven: it is
+read back, its digest is compared, and it is decoded.
 """
 
 from __future__ import annotations
@@ -16,12 +16,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
+from cxrsync.storage.filesystem import sync_folders
+
 QUALITY = 95
 _FILE_MODE = 0o600
 # A JPEG can be decoded at an eighth, a quarter or half of its size. It is decoded at the smallest
 # that is so many times as large as the copy: no pixel of an X-ray differs by more than two levels
 # from what Lanczos alone gives, in half of the time.
 _DRAFT_FACTOR = 2
+# The folders whose own names this process has synced: not that of each copy again. Images come in
+# order, so a few are enough.
+_MOST_FOLDERS = 1_000
+_synced: set[str] = set()
 
 
 class Derivation(Enum):
@@ -73,6 +79,9 @@ def derive(task: Task) -> Derived:
 
     if task.known:
         with suppress(Exception):  # then it is made again
+            # Version 0.3 did not sync the names of copies, and no tool that moves a tree does.
+            _sync_file(task.copy)
+            _sync_names(task)
             return _proven(task, task.known)
     try:
         with open(task.original, "rb") as file:
@@ -134,11 +143,7 @@ def _proven(task: Task, digest: str) -> Derived:
 
 def _write(task: Task, data: bytes) -> None:
     """Put the copy in place, whole and synced, as its name is. Raises OSError."""
-    folder = os.path.dirname(task.copy)
-    to_sync = [folder]
-    while not os.path.isdir(to_sync[-1]):
-        to_sync.append(os.path.dirname(to_sync[-1]))
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    os.makedirs(os.path.dirname(task.copy), mode=0o700, exist_ok=True)
     fresh = f"{task.unfinished}/{secrets.token_hex(16)}"
     fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
     try:
@@ -151,9 +156,32 @@ def _write(task: Task, data: bytes) -> None:
         with suppress(OSError):
             os.unlink(fresh)
         raise
-    for each in to_sync:
-        fd = os.open(each, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    _sync_names(task)
+
+
+def _sync_file(file: str) -> None:
+    fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _sync_names(task: Task) -> None:
+    """Sync the name of a copy, and those of its folders up to the tree's root. Raises OSError.
+
+    Not only of the folders that are new to this process: another worker may have made one a moment
+    ago, or one that was killed.
+    """
+    root = task.copy.removesuffix(f"/{task.path}")
+    folder = os.path.dirname(task.copy)
+    to_sync, above = [folder], []
+    while len(folder) > len(root):
+        above.append(folder)
+        folder = os.path.dirname(folder)
+        if above[-1] not in _synced:
+            to_sync.append(folder)
+    sync_folders(to_sync)
+    if len(_synced) > _MOST_FOLDERS:
+        _synced.clear()
+    _synced.update(above)

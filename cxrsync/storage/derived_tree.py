@@ -18,6 +18,7 @@ from cxrsync.errors import UsageError
 from cxrsync.model import MANIFEST_NAME
 from cxrsync.storage.atomic_write import write_file
 from cxrsync.storage.derived_image import Derived
+from cxrsync.storage.filesystem import make_folders, sync_folders
 from cxrsync.storage.layout import DERIVED_NAME
 from cxrsync.storage.new_file import new_file
 
@@ -74,7 +75,8 @@ class DerivedTree:
             raise UsageError(
                 f"{self.root} exists, and is not a tree of copies", next_step="Move it away."
             )
-        self.own.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = make_folders(self.own)
+        sync_folders({str(each.parent) for each in new})
         write_file(file, (json.dumps(description, indent=2) + "\n").encode())
 
     def open(self) -> None:

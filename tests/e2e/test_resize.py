@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import signal
 from contextlib import suppress
@@ -15,7 +16,9 @@ from e2e.stage import JPG, VERSION, Machine, fingerprint, sha256sum, wait_until
 from PIL import Image
 
 from cxrsync.demo.server.server import MiniPhysioNet
+from cxrsync.storage import derived_image
 from cxrsync.storage.derived_image import Derivation, Task, derive, resized
+from cxrsync.storage.derived_tree import DerivedTree
 
 P10 = ("--jpg", "--shard", "p10")
 SMALL = ("--pixels", "32")
@@ -133,6 +136,37 @@ def test_a_copy_is_proven_from_the_disk(tmp_path: Path) -> None:
     # What another release began is made on in its way: no pixel differs by more than two levels.
     plain = derive(replace(task, draft=False))
     assert plain.result is Derivation.DERIVED
+
+
+def test_a_copy_outlasts_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name is synced, and those of its folders, whoever made them; also of a copy that was
+    there, which an earlier release, or whoever moved the tree, did not sync."""
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("only Linux tells the name of an open file")
+    synced: list[str] = []
+    real = os.fsync
+
+    def note(fd: int) -> None:
+        synced.append(os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), tmp_path))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(derived_image, "_synced", set())
+    tree = DerivedTree(tmp_path / "jpg-32/2.1.0")
+    tree.describe({"what": "", "tool": "", "filter": ""})
+    assert {".", "jpg-32", "jpg-32/2.1.0"} <= set(synced)
+    Image.linear_gradient("L").save(tmp_path / "x.jpg")
+    digest = hashlib.sha256((tmp_path / "x.jpg").read_bytes()).hexdigest()
+    copy = tree.root / "p10/p1/x.jpg"
+    copy.parent.mkdir(parents=True)
+    task = Task("p10/p1/x.jpg", digest, str(tmp_path / "x.jpg"), str(copy), str(tmp_path), 32)
+    names = ["jpg-32/2.1.0/p10/p1", "jpg-32/2.1.0/p10", "jpg-32/2.1.0"]
+    synced.clear()
+    made = derive(task)
+    assert synced[1:] == names
+    synced.clear()
+    derive(replace(task, known=made.sha256))
+    assert synced == ["jpg-32/2.1.0/p10/p1/x.jpg", names[0]]
 
 
 @pytest.mark.parametrize("change", [{}, {"tool": "cxrsync 0.3.0, Pillow 1"}, {"filter": "Lanczos"}])
