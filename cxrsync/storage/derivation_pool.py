@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -18,7 +19,8 @@ from typing import Self
 
 from cxrsync.errors import DiskError
 from cxrsync.storage.derived_image import Derived, Task
-from cxrsync.storage.derived_worker import as_line, parse_line
+from cxrsync.storage.derived_worker import FOR_THE_PARENT, as_line, parse_line
+from cxrsync.storage.filesystem import disk_failure
 
 # -P: no module is imported from the folder in which the user happens to be.
 _PROGRAM = (
@@ -70,14 +72,22 @@ class _Worker:
     """One worker process."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-P", "-c", _PROGRAM, json.dumps(sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            encoding="ascii",
-        )
+        # Signals are for the parent. The process inherits what this thread blocks, so that Ctrl-C
+        # does not end it before it ignores them itself.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_PARENT)
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-P", "-c", _PROGRAM, json.dumps(sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                encoding="ascii",
+            )
+        except OSError as problem:
+            raise disk_failure(problem, "cannot start a worker process") from None
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def derive(self, task: Task) -> Derived:
         """Wait for the result of a task. Raises DiskError if the process has ended."""

@@ -16,12 +16,13 @@ from dataclasses import asdict
 
 from cxrsync.storage.derived_image import Derivation, Derived, Task, derive
 
+FOR_THE_PARENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PARENT_SECONDS = 0.25
 
 
 def main() -> None:
     """Work until the input ends."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in FOR_THE_PARENT:
         signal.signal(number, signal.SIG_IGN)
     _end_with_parent(os.getppid())
     for line in sys.stdin:
