@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from cxrsync.errors import UsageError
-from cxrsync.model import MANIFEST_NAME
+from cxrsync.model import MANIFEST_NAME, is_digest
 from cxrsync.storage.atomic_write import write_file
-from cxrsync.storage.derived_image import Derived
+from cxrsync.storage.derived_image import Derivation, Derived
 from cxrsync.storage.filesystem import make_folders, sync_folders
 from cxrsync.storage.layout import DERIVED_NAME
 from cxrsync.storage.new_file import new_file
@@ -91,6 +91,24 @@ class DerivedTree:
             "CREATE TABLE IF NOT EXISTS copy (path TEXT PRIMARY KEY, source TEXT, sha256 TEXT, "
             "size INTEGER, mtime_ns INTEGER) WITHOUT ROWID"
         )
+        if self._db.execute("SELECT 1 FROM copy LIMIT 1").fetchone() is None:
+            self._recover()
+
+    def _recover(self) -> None:
+        """Record the copies that the lists name, if the records are lost: the lists are written
+        anew from the records, and nobody can make the copy of a dropped original again. Raises
+        sqlite3.Error, OSError."""
+        sources, copies = (_listed(self.root / name) for name in (SOURCES_NAME, MANIFEST_NAME))
+        found = []
+        for path, sha256 in copies.items():
+            with suppress(OSError):
+                there = os.lstat(f"{self.root}/{path}")
+                if source := sources.get(path):
+                    size, mtime_ns = there.st_size, there.st_mtime_ns
+                    made = Derivation.DERIVED
+                    found.append(Derived(path, source, made, sha256, size, mtime_ns))
+        if found:
+            self.record(found)
 
     def close(self) -> None:
         """Close the records."""
@@ -184,6 +202,17 @@ class DerivedTree:
             with new_file(self.root / name, replace=True, folder=self.own) as file:
                 for digest, path in self._db.execute(query):
                     file.write(f"{digest}  {path}\n".encode())
+
+
+def _listed(file: Path) -> dict[str, str]:
+    """Return the digests in a list of them, by path; none if there is no such file. Raises
+    OSError."""
+    try:
+        text = file.read_text("utf-8", errors="replace")
+    except FileNotFoundError:
+        return {}
+    lines = (line.partition("  ") for line in text.split("\n"))
+    return {path: digest for digest, _blanks, path in lines if is_digest(digest)}
 
 
 def _is_same_way(known: dict[str, Any], description: dict[str, Any]) -> bool:

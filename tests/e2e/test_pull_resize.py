@@ -128,6 +128,17 @@ def test_instead(machine: Machine, server: MiniPhysioNet) -> None:
     assert (copies(machine) / listed[0]).exists()
 
 
+def test_lost_records_of_the_copies(machine: Machine) -> None:
+    """The lists of digests stay, with the copies whose originals are gone."""
+    assert machine.pull(*INSTEAD).code == 0
+    lists = [copies(machine) / name for name in ("SHA256SUMS.txt", "SOURCE_SHA256SUMS.txt")]
+    before = [each.read_text() for each in lists]
+    (copies(machine) / ".derived/records.sqlite3").unlink()
+    assert files_of(machine.pull(*INSTEAD, "--json"))["derived"] == COUNT
+    assert [each.read_text() for each in lists] == before
+    assert before[0].count("\n") == COUNT
+
+
 def test_other_wishes(machine: Machine) -> None:
     """Another size needs the originals, and whoever wants these gets them: both are said."""
     assert machine.pull(*INSTEAD).code == 0
