@@ -26,9 +26,9 @@ from cxrsync.operations.expected_files import expectation
 from cxrsync.operations.receipt import (
     Receipt,
     as_paragraph,
-    ask_site,
     differences,
     make_receipt,
+    needs_site,
 )
 from cxrsync.operations.verify import verify as verify_tree
 from cxrsync.progress_events import Activity, Phase
@@ -109,8 +109,11 @@ def receipt(
 
 async def _about(job: Job, target: Target, emit: EventSink) -> tuple[VersionInfo | None, str]:
     """Return what the site says, if that is needed, and in words why it says nothing."""
+    if not needs_site(target):
+        return None, ""
     try:
-        return await ask_site(target, opened(open_site(job, emit))), ""
+        async with opened(open_site(job, emit)) as site:
+            return await site.about(target.dataset.slug, target.version), ""
     except CxrsyncError as silent:
         return None, f": {silent}"
 

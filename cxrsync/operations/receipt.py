@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from cxrsync import __version__, humanize
 from cxrsync.config.selection import Selection
@@ -104,23 +104,9 @@ class Receipt:
             raise ValueError("not a selection that this release can read") from None
 
 
-class Site(Protocol):
-    """What knows the DOI of a version that the catalogue does not have."""
-
-    async def about(self, dataset: str, version: str) -> VersionInfo | None:
-        """Return what the site says about a version; None if there is none. Raises Unanswered."""
-
-
-async def ask_site(
-    target: Target, open_site: AbstractAsyncContextManager[Site]
-) -> VersionInfo | None:
-    """Return what the site says about a version whose DOI the catalogue does not have; None if it
-    says nothing, or need not be asked. Raises: Unanswered.
-    """
-    if target.dataset.dois.get(target.version):
-        return None
-    async with open_site as site:
-        return await site.about(target.dataset.slug, target.version)
+def needs_site(target: Target) -> bool:
+    """Return whether the catalogue lacks the DOI of a version, so that its site is asked."""
+    return not target.dataset.dois.get(target.version)
 
 
 def make_receipt(expected: Expectation, about: VersionInfo | None = None) -> Receipt:

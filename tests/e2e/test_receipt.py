@@ -52,8 +52,9 @@ def test_what_it_says(pulled: Machine, file: Path) -> None:
     assert found["doi"] == "10.13026/jsn5-t979"
     assert found["selection"] == "p10"
     assert found["oldest_proof"] <= found["newest_proof"]
-    said = pulled.run("receipt").out
-    assert said == found["text"] + "\n"
+    done = pulled.run("receipt")
+    said = done.out
+    assert (said, done.err) == (found["text"] + "\n", "")
     assert "verified against its published SHA-256" in said
     assert found["list_sha256"] in said
 
