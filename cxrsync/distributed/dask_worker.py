@@ -30,6 +30,7 @@ _LOOK_SECONDS = 2.0
 # States of a task in Dask's worker (distributed.worker_state_machine).
 _AT_WORK = frozenset({"executing", "long-running"})
 _children: dict[str, set[subprocess.Popen[bytes]]] = {}
+_stopped: set[str] = set()
 _lock = threading.Lock()
 
 
@@ -115,6 +116,8 @@ def run_child(
     ``is_wanted``: is asked now and then; when it says no, the child is told to stop. Raises
     OSError.
     """
+    if ticket.run in _stopped:
+        return TaskEnd(ExitCode.TERMINATED)
     variables = {**os.environ, JOB_VARIABLE: f"dask:{ticket.run}-{ticket.partition}/{uuid.uuid4()}"}
     process = subprocess.Popen(  # noqa: S603 - our own module
         [sys.executable, "-X", "utf8", "-m", "cxrsync.distributed.task_process", str(os.getpid())],
@@ -136,14 +139,18 @@ def run_child(
                 forward(what)
     if end is not None:
         return end
+    if process.returncode == -signal.SIGTERM and ticket.run in _stopped:
+        return TaskEnd(ExitCode.TERMINATED)  # before it had begun
     return TaskEnd(
         ExitCode.FILES_FAILED, None, f"the process of the task ended with {process.returncode}"
     )
 
 
 def stop_tasks(run: str) -> int:
-    """Ask the children of a run on this worker to save their state and end; return how many."""
+    """Ask the children of a run on this worker to save their state and end, also those that begin
+    later; return how many there are."""
     with _lock:
+        _stopped.add(run)
         children = list(_children.get(run, ()))
     for process in children:
         process.send_signal(signal.SIGTERM)
@@ -181,6 +188,9 @@ def _watching(process: subprocess.Popen[bytes], is_wanted: Callable[[], bool]) -
 def _registered(run: str, process: subprocess.Popen[bytes]) -> Iterator[None]:
     with _lock:
         _children.setdefault(run, set()).add(process)
+        is_late = run in _stopped
+    if is_late:
+        process.send_signal(signal.SIGTERM)
     try:
         yield
     finally:

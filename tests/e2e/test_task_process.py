@@ -36,6 +36,11 @@ from cxrsync.operations.verify import Verification
 TICKET = Ticket("run", "p10", "", Witness(""))
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_worker, "_stopped", set())
+
+
 @pytest.fixture
 def job(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Job:
     for name, value in machine.variables().items():
@@ -149,6 +154,21 @@ def test_a_child_that_is_killed(
     end = run(Order("pull", replace(job, origin=origin)), kill)
     assert (end.exit_code, end.result) == (5, None)
     assert "-9" in end.error
+
+
+def test_a_task_of_a_run_that_was_stopped_before(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client has asked all children to stop; this one had not begun."""
+    began = dask_worker._registered
+
+    def stopped_meanwhile(name: str, process: subprocess.Popen[bytes]) -> Any:
+        stop_tasks(name)
+        return began(name, process)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dask_worker, "_registered", stopped_meanwhile)
+        assert run(Order("pull", job)) == TaskEnd(ExitCode.TERMINATED)
+    stop_tasks(TICKET.run)
+    assert run(Order("pull", job)) == TaskEnd(ExitCode.TERMINATED)
 
 
 def test_what_a_worker_has(tmp_path: Path) -> None:
