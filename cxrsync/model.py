@@ -39,6 +39,10 @@ class Entry(NamedTuple):
     path: str
     sha256: str
 
+    def as_line(self) -> str:
+        """Return the line that GNU sha256sum writes of it, without its end."""
+        return f"{self.sha256}  {self.path}"
+
 
 @dataclass(frozen=True, slots=True)
 class RejectedLine:

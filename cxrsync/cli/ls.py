@@ -64,7 +64,7 @@ def _form(form: str, job: Job, target: Target) -> Form:
         base = f"{job.origin.base_url}/{target.dataset.slug}/{target.version}/"
         return lambda entry: base + quote(entry.path)
     if form == "sha256sum":
-        return lambda entry: f"{entry.sha256}  {entry.path}"
+        return Entry.as_line
     kind_of = target.dataset.kind_of
 
     def as_json(entry: Entry) -> str:

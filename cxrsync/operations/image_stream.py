@@ -97,6 +97,14 @@ async def stream_images(order: StreamOrder, emit: EventSink) -> AsyncGenerator[V
     stream.raise_failures()
 
 
+def _list_digest(selected: ResolvedSelection) -> str:
+    """Return the SHA-256 of the list of the selected images."""
+    digest = hashlib.sha256()
+    for entry in selected.entries():
+        digest.update(f"{entry.as_line()}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
 @dataclass(slots=True)
 class _Stream:
     """The work behind one stream."""
@@ -130,6 +138,8 @@ class _Stream:
             "version": run.target.version,
             "selections": [each.as_json() for each in run.job.selections],
         }
+        if self.order.record is not None:  # a position is one in this very list
+            about["list_sha256"] = await run_in_thread(lambda: _list_digest(selected))
         record = StreamRecord(self.order.record, about)
         partitions = Partitions(run.target.tree, selected.partitions, run.stamp, run.now)
         if not partitions.names:

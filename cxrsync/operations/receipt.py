@@ -176,7 +176,7 @@ class _Counts:
     def add(self, surveyed: Surveyed, kind: Kind) -> None:
         _offset, entry, record, found = surveyed
         self.files += 1
-        self.digest.update(f"{entry.sha256}  {entry.path}\n".encode("utf-8", "surrogateescape"))
+        self.digest.update(f"{entry.as_line()}\n".encode("utf-8", "surrogateescape"))
         self.kinds[kind.value] = self.kinds.get(kind.value, 0) + 1
         ids = parse_image_path(entry.path)
         if ids is not None:  # those of a study, and of a subject, follow each other

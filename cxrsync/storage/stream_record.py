@@ -103,8 +103,10 @@ class StreamRecord:
             ) from None
         if position is None:
             raise UsageError(
-                f"the record {self._file} is of another dataset, version or selection",
-                next_step="Make the call of then again, or name another file with record=.",
+                f"the record {self._file} is of another dataset, version or selection, or the "
+                "published list of these images has changed since",
+                next_step="Make the call of then again; or name another file with record=, and all "
+                "images come again.",
             )
         return position
 

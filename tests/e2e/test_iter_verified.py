@@ -193,6 +193,23 @@ def test_usage(options: dict[str, Any], tmp_path: Path, words: dict[str, Any], s
     assert not (tmp_path / "dest").exists()
 
 
+def test_a_record_of_a_list_that_has_grown(
+    options: dict[str, Any], record: Path, tmp_path: Path
+) -> None:
+    """What was added before the place of the record must not be left out without a word."""
+    sums = tmp_path / "from" / ROOT / "SHA256SUMS.txt"
+    whole = sums.read_text().splitlines(keepends=True)
+    first = next(line for line in whole if " files/p10/" in line)
+    sums.write_text("".join(line for line in whole if line != first))
+    assert len(list(cxrsync.iter_verified(record=record, **options))) == len(expected(tmp_path))
+    sums.write_text("".join(whole))
+    shutil.rmtree(tmp_path / "dest")
+    with pytest.raises(cxrsync.UsageError, match="has changed since"):
+        list(cxrsync.iter_verified(record=record, **options))
+    new = list(cxrsync.iter_verified(record=tmp_path / "new", **options))
+    assert first.split()[1] in {each.path for each in new}
+
+
 def test_a_record_of_another_selection(options: dict[str, Any], record: Path) -> None:
     assert len(list(cxrsync.iter_verified(record=record, limit=3, **options))) == 3
     with pytest.raises(cxrsync.UsageError, match="another dataset, version or selection"):
