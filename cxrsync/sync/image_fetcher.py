@@ -17,7 +17,7 @@ from cxrsync.dataset.resolve_selection import ResolvedSelection
 from cxrsync.dataset.run_context import RunContext
 from cxrsync.errors import Corrupted, unwrapped
 from cxrsync.events import FileDone, Notice
-from cxrsync.model import ROOT, Entry, FileRecord, FileStat, Outcome, Result
+from cxrsync.model import ROOT, DigestMismatch, Entry, FileRecord, FileStat, Outcome, Result
 from cxrsync.progress_events import Activity, Phase
 from cxrsync.sanitize import reason_of
 from cxrsync.storage.checksum import sha256_file
@@ -26,7 +26,7 @@ from cxrsync.storage.partial import Partial
 from cxrsync.storage.publish import VerifiedFile, publish
 from cxrsync.storage.stream_record import StreamRecord
 from cxrsync.storage.trash import Trash
-from cxrsync.sync.digest_mismatch import Observation, Verdict, judge
+from cxrsync.sync.digest_mismatch import Observation, Verdict, described, judge
 from cxrsync.sync.partitions import Partitions
 from cxrsync.sync.save_partials import save_and_close
 from cxrsync.threads import run_in_thread
@@ -193,8 +193,8 @@ class ImageFetcher:
                 entry, str(Corrupted("its bytes arrive differently each time")), Result.FAILED
             )
         else:
-            what = f"the source's copy has the SHA-256 {digest}, the manifest has {entry.sha256}"
-            self._order.fail(entry, what, Result.CONTRADICTED)
+            found = DigestMismatch(entry.path, entry.sha256, digest, validator="")
+            self._order.fail(entry, described(found), Result.CONTRADICTED)
         return False
 
     def _tell_fetched(self, entry: Entry, transfer: Transfer) -> None:
