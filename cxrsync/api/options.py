@@ -87,8 +87,8 @@ class ListOptions(TreeOptions, total=False):
     allow_synced: bool | None
 
 
-class StreamOptions(ListOptions, total=False):
-    """The keywords of :func:`cxrsync.iter_verified` and :func:`cxrsync.aiter_verified`."""
+class ConnectionOptions(ListOptions, total=False):
+    """By what connections, and by what means, files are fetched."""
 
     connections: Number | Literal["auto"] | None
     retries: Number | None
@@ -102,23 +102,17 @@ class StreamOptions(ListOptions, total=False):
     only_partition: Ids | None
 
 
-class TransferOptions(ListOptions, total=False):
-    """How files are fetched."""
+class StreamOptions(ConnectionOptions, total=False):
+    """The keywords of :func:`cxrsync.iter_verified` and :func:`cxrsync.aiter_verified`."""
 
-    connections: Number | Literal["auto"] | None
-    retries: Number | None
-    connect_timeout: Duration | None
-    stall_timeout: Duration | None
-    give_up_after: Duration | None
-    wait_lock: Duration | None
-    limit_rate: Amount | Mapping[str, Amount] | None
+
+class TransferOptions(ConnectionOptions, total=False):
+    """How files are fetched, and how many."""
+
     window: str | None
     max_files: Number | None
     max_bytes: Amount | None
     max_duration: Duration | None
-    keep_free: Amount | None
-    no_fsync: bool | None
-    only_partition: Ids | None
     acknowledge: Path | None
 
 
@@ -146,4 +140,3 @@ class PullOptions(TransferOptions, total=False):
     max_refetch: str | Number | None
     refetch: bool | None
     permissions: str | Mapping[str, str] | None
-    only_partition: Ids | None
