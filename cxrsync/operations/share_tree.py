@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from cxrsync import humanize
@@ -18,6 +20,7 @@ from cxrsync.dataset.shared_tree import (
     write_record,
 )
 from cxrsync.events import Notice
+from cxrsync.model import MANIFEST_NAME
 from cxrsync.threads import run_in_cancellable_thread, run_in_thread
 
 
@@ -39,11 +42,15 @@ async def share_tree(run: RunContext) -> None:
 
 async def _share_existing(run: RunContext, wanted: Permissions) -> None:
     tree = run.target.tree
+    was_there = await run_in_thread(lambda: os.path.lexists(tree.final(MANIFEST_NAME)))
     await run_in_thread(lambda: write_record(tree, Record(wanted, complete=False)))
     done = await run_in_cancellable_thread(
         lambda unwanted: share_existing(tree, tree.access, run.job.dataset, unwanted.is_set)
     )
     await run_in_thread(lambda: write_record(tree, Record(wanted, complete=True)))
+    if not (was_there or done.files):
+        # Of a new tree: a folder of this run, which another thread was just making.
+        done = replace(done, folders=0)
     for text in _in_words(done, wanted):
         run.emit(Notice(text))
 

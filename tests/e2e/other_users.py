@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 
 import pytest
 from e2e.forked import import_everything
@@ -16,6 +17,7 @@ from e2e.forked import import_everything
 def _import_first() -> None:
     """Import what a command may import late: another user may not read this interpreter's files."""
     import_everything()
+    import_module("_strptime")  # which datetime imports with the first date that it reads
     for name in ("idna", "ascii", "latin-1", "utf-8-sig", "punycode"):
         codecs.lookup(name)
 
