@@ -32,6 +32,8 @@ from e2e.scripted import (
     noise,
 )
 
+from cxrsync.dataset.shared_tree import Shared
+
 STUDY = "files/p10/p10000032/s50414267"
 FILES = {
     **{f"{STUDY}/{n}.jpg": noise(str(n), 3_000 + n) for n in range(3)},
@@ -243,6 +245,15 @@ def test_a_pass_that_was_stopped_is_made_again(
     assert pull(server, dest, gid).code == 0
     assert_shared(dest, gid)
     assert json.loads(record.read_text()) == text
+
+
+def test_in_a_new_tree_nothing_was_there(
+    server: ScriptedServer, dest: Path, gid: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that another thread of the run is just making may be met without its mode."""
+    met = Shared(folders=1)
+    monkeypatch.setattr("cxrsync.operations.share_tree.share_existing", lambda *_words: met)
+    assert notices(shared(server, dest, gid)) == []
 
 
 @pytest.mark.parametrize("link", ["hardlink", "reflink", "copy"])
