@@ -84,7 +84,8 @@ def test_another_run_at_work_is_not_disturbed(
     manifest = own_files / DICOM / MIMIC_VERSION / MANIFEST
     lines = (manifest.read_text() + PADDING).splitlines(keepends=True)
     manifest.write_text("".join(sorted(lines, key=lambda line: line[65:])))
-    machine = make_machine(serve(own_files, rate=16 << 10))
+    server = serve(own_files, rate=16 << 10)
+    machine = make_machine(server)
     only = ("--shard", "p10", "--no-tables", "--progress", "none")
     first = machine.start("pull", "--dicom", *only)
     root = machine.dest / DICOM / MIMIC_VERSION
@@ -93,6 +94,7 @@ def test_another_run_at_work_is_not_disturbed(
         wait_until(lambda: partials.is_dir() or first.poll() is not None)
         first.send_signal(signal.SIGSTOP)  # nothing is published yet, and nothing will be
         assert sorted(path.name for path in root.iterdir()) == [".cxrsync"]
+        server.set_behaviour(rate=None)
         if how == "mistyped address":
             machine.base_url += "/mistyped"
             assert machine.pull("--dicom", "--shard", "p11").code == 2

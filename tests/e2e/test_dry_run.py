@@ -193,7 +193,7 @@ def test_a_part_is_here(machine: Machine, server: MiniPhysioNet, jpg: Path) -> N
 
 
 def test_a_pull_was_killed(serve: Serve, make_machine: MakeMachine, jpg: Path) -> None:
-    server = serve(rate=16_000)
+    server = serve(rate=32_000)
     machine = make_machine(server)
     words = ("--jpg", "--shard", "p10-p12", "--no-tables")
     killed = machine.interrupt(lambda: image_bytes_sent(server) > 250_000, signal.SIGKILL, *words)

@@ -65,6 +65,7 @@ def test_killed_in_the_middle_of_it(
         lambda: server.request_log.snapshot().bytes_sent > size / 2, signal.SIGKILL, *NOTHING
     )
     before = server.request_log.snapshot().bytes_sent
+    server.set_behaviour(rate=None)
 
     assert machine.pull(*NOTHING).code == 9
 
@@ -87,6 +88,7 @@ def test_killed_and_changed_at_the_server_meanwhile(
     changed = old[:64].translate(bytes.maketrans(b"0123456789", b"1234567890")) + old[64:]
     long_manifest.write_bytes(changed)
     os.utime(long_manifest, (1.7e9, 1.7e9))
+    server.set_behaviour(rate=None)
 
     assert machine.pull(*NOTHING).code == 9
 

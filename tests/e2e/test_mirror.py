@@ -271,7 +271,11 @@ def test_the_job_file_of_the_demo(machine: Machine, shared_server: MiniPhysioNet
     assert check.code == 0
     assert "of this shell changes no job" not in check.out
     file.write_text(
-        re.sub("  base_url: .*", '  base_url: "https://127.0.0.1:9/files"', file.read_text())
+        re.sub(
+            "  base_url: .*",
+            '  base_url: "https://127.0.0.1:9/files"\n  retries: 0\n  give_up_after: 1s',
+            file.read_text(),
+        )
     )
     elsewhere = machine.run("mirror", "--check", str(file))
     assert "warning: CXRSYNC_BASE_URL of this shell changes no job" in elsewhere.out

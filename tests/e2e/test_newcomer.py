@@ -106,6 +106,7 @@ def test_the_root_is_let_go_long_before_the_shards(serve: Serve, make_machine: M
     tables = own.parent / "mimic-cxr-2.0.0-split.csv.gz"
     wait_until(lambda: tables.exists() and not (own / "root/lock").exists())
     assert (own / "p19/lock").exists()
+    server.set_behaviour(rate=None)
     process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert machine.run("verify", "--jpg").code == 0

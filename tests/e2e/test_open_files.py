@@ -18,7 +18,7 @@ def slow(fd):
     real(fd)
 os.fsync = slow
 """
-FILES = {f"files/p10/p1/s1/{number:04}.jpg": noise(str(number), 2_000) for number in range(320)}
+FILES = {f"files/p10/p1/s1/{number:04}.jpg": noise(str(number), 2_000) for number in range(160)}
 Limit = tuple[int, int]
 
 

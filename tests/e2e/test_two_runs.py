@@ -19,8 +19,8 @@ QUIET = ("--json", "--progress", "none")
 
 @pytest.fixture
 def slow(serve: Callable[..., MiniPhysioNet]) -> MiniPhysioNet:
-    """A shard lasts for ten seconds, so that two runs overlap; then :func:`hurry`."""
-    return serve(rate=6 << 10)
+    """A shard lasts for five seconds, so that two runs overlap; then :func:`hurry`."""
+    return serve(rate=12 << 10)
 
 
 def hurry(server: MiniPhysioNet) -> None:
