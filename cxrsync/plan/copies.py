@@ -65,13 +65,6 @@ class Need(Enum):
     OTHER_COPY = "other copy"
 
 
-_NEEDS = {
-    FileStatus.PRESENT: Need.NOTHING,
-    FileStatus.HASH: Need.HASH,
-    FileStatus.FETCH: Need.FETCH,
-}
-
-
 def need_of(
     status: FileStatus, copy: CopyRecord | None, order: CopyOrder, *, is_image: bool, has_own: bool
 ) -> Need:
@@ -80,11 +73,12 @@ def need_of(
     ``copy``: the one that replaced it, as recorded. ``is_image``: a copy can be made of it.
     ``has_own``: the copy that the order wants is there, beside the file.
     """
+    if status is FileStatus.PRESENT:
+        is_done = not is_image or order.pixels is None or (has_own and not order.drop)
+        return Need.NOTHING if is_done else Need.COPY
     if status is FileStatus.DERIVED and copy is not None:
         return _need_of_replaced(copy, order)
-    if status is FileStatus.PRESENT and is_image and order.pixels is not None:
-        return Need.NOTHING if has_own and not order.drop else Need.COPY
-    return _NEEDS[status]
+    return Need.HASH if status is FileStatus.HASH else Need.FETCH
 
 
 def _need_of_replaced(copy: CopyRecord, order: CopyOrder) -> Need:

@@ -229,7 +229,13 @@ class _PlanBuilder:
         self._selected += 1
         if obstacle is not None:
             self._blocked.append((offset, obstacle))
-        elif need in {Need.DERIVED, Need.OTHER_COPY}:
+        elif need is Need.NOTHING:
+            assert isinstance(found, FileStat)
+            self._present += 1
+            self._present_bytes += found.size
+            self.inventory.add_present(entry.path, found.size)
+            return
+        elif need is Need.DERIVED or need is Need.OTHER_COPY:
             assert record is not None
             self._keep_replaced(record, need)
             return
@@ -237,12 +243,6 @@ class _PlanBuilder:
             assert isinstance(found, FileStat)
             self._to_copy.append(offset)
             self.inventory.add_present(entry.path, found.size)
-        elif need is Need.NOTHING:
-            assert isinstance(found, FileStat)
-            self._present += 1
-            self._present_bytes += found.size
-            self.inventory.add_present(entry.path, found.size)
-            return
         elif need is Need.HASH:
             assert isinstance(found, FileStat)
             self._to_hash.append(offset)

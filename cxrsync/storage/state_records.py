@@ -16,16 +16,17 @@ from cxrsync.model import CopyRecord, Entry, FileRecord
 from cxrsync.storage.state_schema import add_derived_table, has_derived_table
 
 _FILE_COLUMNS = 7
-# CAST: one flipped bit can turn a text into a number, or a path into a blob.
+# CAST: one flipped bit can turn a text into a number, or a path into a blob. It has no name: sorted
+# by that, and not by the column, each page would cost a look at all rows after it.
 _COLUMNS = (
-    "CAST(path AS TEXT) AS path, sha256, CAST(size AS INTEGER), CAST(mtime_ns AS INTEGER), "
-    "source, validator, verified_at"
+    "CAST(path AS TEXT), sha256, CAST(size AS INTEGER), CAST(mtime_ns AS INTEGER), source, "
+    "validator, verified_at"
 )
 _FILES = f"SELECT {_COLUMNS}, NULL FROM file WHERE path > ?1 ORDER BY path LIMIT ?2"  # noqa: S608
 _BOTH = (
-    f"SELECT {_COLUMNS}, NULL, NULL, NULL FROM file WHERE path > ?1 "  # noqa: S608
+    f"SELECT {_COLUMNS}, NULL, NULL, NULL, path AS key FROM file WHERE path > ?1 "  # noqa: S608
     f"UNION ALL SELECT {_COLUMNS}, CAST(pixels AS INTEGER), copy_sha256, "
-    "CAST(copy_size AS INTEGER) FROM derived WHERE path > ?1 ORDER BY path LIMIT ?2"
+    "CAST(copy_size AS INTEGER), path AS key FROM derived WHERE path > ?1 ORDER BY key LIMIT ?2"
 )
 _ONE = f"SELECT {_COLUMNS} FROM file WHERE path = ?"  # noqa: S608
 
@@ -50,7 +51,7 @@ def _rows_after(db: sqlite3.Connection, last: str, rows: int) -> list[Any]:
     return [
         (
             *row[:_FILE_COLUMNS],
-            None if (copy := row[_FILE_COLUMNS:])[0] is None else CopyRecord(*copy),
+            None if (copy := row[_FILE_COLUMNS:-1])[0] is None else CopyRecord(*copy),
         )
         for row in db.execute(_BOTH, (last, rows))
     ]
