@@ -30,6 +30,8 @@ class Counts:
     """Counts of requests, of bytes of bodies handed to a connection, and of connections.
 
     Paths are decoded and relative to /files/; other paths keep their leading slash.
+    ``peak_connections``: how many were open at most when a request arrived. When a connection is
+    accepted, the end of the one that it follows may not have been seen yet.
     """
 
     requests: int = 0
@@ -78,6 +80,7 @@ class RequestLog(Counts):
         """Count a request when it arrives."""
         with self._lock:
             self.requests += 1
+            self.peak_connections = max(self.peak_connections, self.open_connections)
             self.user_agents.add(agent)
             self.by_path.setdefault(path, PathCount()).requests += 1
 
@@ -104,7 +107,6 @@ class RequestLog(Counts):
         with self._lock:
             self.connections += 1
             self.open_connections += 1
-            self.peak_connections = max(self.peak_connections, self.open_connections)
 
     def disconnected(self) -> None:
         """Count a connection that has ended."""
