@@ -7,6 +7,8 @@ copies.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from cxrsync import humanize
 from cxrsync.config.job import Refresh
 from cxrsync.errors import RefusedForSafety
@@ -37,6 +39,16 @@ def check_refetch(refresh: Refresh, gone: int, verified: int, root: str) -> None
         "Mount the disk and run the same command again; or, if the files are to be fetched again, "
         "use `cxrsync pull --refetch`.",
     )
+
+
+def gone_remarks(refresh: Refresh, gone: int, root: str) -> Iterator[str]:
+    """Yield what to say to somebody who watches, and whom no limit protects, of files to fetch
+    again: as many as can mean that a disk is not mounted."""
+    if refresh.max_refetch is None and not refresh.refetch and gone >= MIN_REFETCHED:
+        yield (
+            f"{humanize.files(gone)} that were verified in {root}, or copies that replaced them, are "
+            "gone, and are fetched again: if a disk is not mounted, press Ctrl-C now"
+        )
 
 
 def check_rotten(refresh: Refresh, rotten: int, verified: int, root: str) -> None:

@@ -21,7 +21,7 @@ from cxrsync.model import ROOT, FileRecord, Outcome, Result, partition_of
 from cxrsync.plan.capacity import check_free_space, expected_sizes
 from cxrsync.plan.copies import DROPPED_BATCH, order_of, remarks
 from cxrsync.plan.planner import Copies, Plan, PlanOptions, make_plan, time_key
-from cxrsync.plan.refetch import check_refetch
+from cxrsync.plan.refetch import check_refetch, gone_remarks
 from cxrsync.plan.reusable_files import find_reusable
 from cxrsync.progress_events import Activity, Phase
 from cxrsync.stats import MAX_NAMED
@@ -149,9 +149,14 @@ async def _make_plan(run: RunContext, order: SyncOrder, partitions: Partitions) 
         return make_plan(manifest, is_wanted, records, target.tree, kind_of, options)
 
     drafted = await partitions.plan(draft)
-    for text in remarks(wants, drafted.replaced.returning, drafted.replaced.kept.files):
+    root = str(target.tree.root)
+    check_refetch(run.job.refresh, drafted.gone, drafted.verified, root)
+    replaced = drafted.replaced
+    for text in chain(
+        remarks(wants, replaced.returning, replaced.kept.files),
+        gone_remarks(run.job.refresh, drafted.gone, root),
+    ):
         run.emit(Notice(text))
-    check_refetch(run.job.refresh, drafted.gone, drafted.verified, str(target.tree.root))
     plan = await run_in_thread(lambda: find_reusable(run, drafted))
     run.emit(
         Planned(

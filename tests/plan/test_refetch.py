@@ -7,7 +7,7 @@ import pytest
 from cxrsync.config.job import UNATTENDED_MAX_REFETCH, Refresh
 from cxrsync.config.quantities import Share
 from cxrsync.errors import ExitCode, RefusedForSafety
-from cxrsync.plan.refetch import MIN_REFETCHED, check_refetch
+from cxrsync.plan.refetch import MIN_REFETCHED, check_refetch, gone_remarks
 
 NIGHTLY = Refresh(max_refetch=UNATTENDED_MAX_REFETCH)
 
@@ -39,3 +39,16 @@ def test_refetch(refresh: Refresh, gone: int, verified: int, allowed: bool) -> N
     assert refused.value.exit_code is ExitCode.REFUSED
     for word in ("purges", "not mounted", "--refetch"):
         assert word in refused.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("refresh", "gone", "told"),
+    [
+        (Refresh(), MIN_REFETCHED, True),
+        (Refresh(), MIN_REFETCHED - 1, False),
+        (Refresh(refetch=True), 377_110, False),  # it was asked for
+        (NIGHTLY, MIN_REFETCHED, False),  # a limit protects it
+    ],
+)
+def test_somebody_who_watches_is_told(refresh: Refresh, gone: int, told: bool) -> None:
+    assert ["Ctrl-C" in each for each in gone_remarks(refresh, gone, "/data")] == [True] * told
