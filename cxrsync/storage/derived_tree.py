@@ -21,6 +21,7 @@ from cxrsync.storage.derived_image import Derivation, Derived
 from cxrsync.storage.filesystem import make_folders, sync_folders
 from cxrsync.storage.layout import DERIVED_NAME
 from cxrsync.storage.new_file import new_file
+from cxrsync.storage.state_schema import Damage, is_damage, journal_of
 
 SOURCES_NAME = "SOURCE_SHA256SUMS.txt"
 OWN_FOLDER_OF_DERIVED = ".derived"
@@ -59,7 +60,12 @@ class DerivedTree:
                 known = json.loads(file.read_text("utf-8"))
             except ValueError:
                 known = None
-            if not isinstance(known, dict) or not _is_same_way(known, description):
+            if not isinstance(known, dict):
+                raise UsageError(
+                    f"{file} is damaged, which says how the copies beside it were made",
+                    next_step="Restore it, or move that tree away.",
+                )
+            if not _is_same_way(known, description):
                 raise UsageError(
                     f"{self.root} holds copies that were made in another way",
                     next_step=f"{DERIVED_NAME} says how: move that tree away.",
@@ -80,17 +86,20 @@ class DerivedTree:
         write_file(file, (json.dumps(description, indent=2) + "\n").encode())
 
     def open(self) -> None:
-        """Open the records, and remove what killed workers left. Raises sqlite3.Error, OSError."""
+        """Open the records, and remove what killed workers left. Damaged records are kept beside
+        the new ones. Raises sqlite3.Error, OSError."""
         self.unfinished.mkdir(mode=0o700, exist_ok=True)
         for left in self.unfinished.iterdir():
             left.unlink()  # a worker that is still alive fails to give it its name
-        self._db = sqlite3.connect(
-            self.own / _RECORDS, isolation_level=None, check_same_thread=False
-        )
-        self._db.execute(
-            "CREATE TABLE IF NOT EXISTS copy (path TEXT PRIMARY KEY, source TEXT, sha256 TEXT, "
-            "size INTEGER, mtime_ns INTEGER) WITHOUT ROWID"
-        )
+        file = self.own / _RECORDS
+        try:
+            self._db = _opened(file)
+        except sqlite3.DatabaseError as problem:
+            if not is_damage(problem, file):
+                raise
+            journal_of(file).unlink(missing_ok=True)
+            os.replace(file, f"{file}.damaged")
+            self._db = _opened(file)
         if self._db.execute("SELECT 1 FROM copy LIMIT 1").fetchone() is None:
             self._recover()
 
@@ -202,6 +211,22 @@ class DerivedTree:
             with new_file(self.root / name, replace=True, folder=self.own) as file:
                 for digest, path in self._db.execute(query):
                     file.write(f"{digest}  {path}\n".encode())
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    """Open the records, new ones if there is no such file. Raises sqlite3.Error."""
+    db = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    try:
+        if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise Damage("damaged pages")
+        db.execute(
+            "CREATE TABLE IF NOT EXISTS copy (path TEXT PRIMARY KEY, source TEXT, sha256 TEXT, "
+            "size INTEGER, mtime_ns INTEGER) WITHOUT ROWID"
+        )
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def _listed(file: Path) -> dict[str, str]:

@@ -128,15 +128,31 @@ def test_instead(machine: Machine, server: MiniPhysioNet) -> None:
     assert (copies(machine) / listed[0]).exists()
 
 
-def test_lost_records_of_the_copies(machine: Machine) -> None:
+@pytest.mark.parametrize("damage", [None, b"", b"no database", 4096])
+def test_lost_records_of_the_copies(machine: Machine, damage: bytes | int | None) -> None:
     """The lists of digests stay, with the copies whose originals are gone."""
     assert machine.pull(*INSTEAD).code == 0
     lists = [copies(machine) / name for name in ("SHA256SUMS.txt", "SOURCE_SHA256SUMS.txt")]
     before = [each.read_text() for each in lists]
-    (copies(machine) / ".derived/records.sqlite3").unlink()
+    records = copies(machine) / ".derived/records.sqlite3"
+    if damage is None:
+        records.unlink()
+    else:
+        raw = records.read_bytes()
+        records.write_bytes(raw[:damage] + bytes(len(raw) - damage) if type(damage) is int else damage)
     assert files_of(machine.pull(*INSTEAD, "--json"))["derived"] == COUNT
     assert [each.read_text() for each in lists] == before
     assert before[0].count("\n") == COUNT
+    assert (records.with_name("records.sqlite3.damaged").exists()) == bool(damage)
+
+
+def test_a_damaged_description_of_the_copies(machine: Machine) -> None:
+    assert machine.pull(*INSTEAD).code == 0
+    file = copies(machine) / "DERIVED.json"
+    file.write_bytes(b"")
+    done = machine.pull(*INSTEAD)
+    assert done.code == 2
+    assert f"{file} is damaged" in done.err
 
 
 def test_other_wishes(machine: Machine) -> None:
