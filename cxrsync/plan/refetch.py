@@ -46,8 +46,8 @@ def gone_remarks(refresh: Refresh, gone: int, root: str) -> Iterator[str]:
     again: as many as can mean that a disk is not mounted."""
     if refresh.max_refetch is None and not refresh.refetch and gone >= MIN_REFETCHED:
         yield (
-            f"{humanize.files(gone)} that were verified in {root}, or copies that replaced them, are "
-            "gone, and are fetched again: if a disk is not mounted, press Ctrl-C now"
+            f"{humanize.files(gone)} that were verified in {root}, or copies that replaced them, "
+            "are gone, and are fetched again: if a disk is not mounted, press Ctrl-C now"
         )
 
 

@@ -144,7 +144,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         raise Damage("not written by cxrsync")
     db = sqlite3.connect(f"{_uri(path)}?mode=ro&immutable=1", uri=True)
     try:
-        _check_pages(db)
+        check_pages(db)
         _check_shape(db)
     except BaseException:
         db.close()
@@ -167,7 +167,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA journal_mode = DELETE")
         db.execute("PRAGMA synchronous = FULL")
-        _check_pages(db)
+        check_pages(db)
         _migrate(db)
         _check_shape(db)
         # A state that cannot be written to must be found out now.
@@ -235,8 +235,9 @@ def _migrate(db: sqlite3.Connection) -> None:
         db.executescript(f"BEGIN; {migration} PRAGMA user_version = {number}; COMMIT;")
 
 
-def _check_pages(db: sqlite3.Connection) -> None:
-    """Raise DatabaseError or UnicodeDecodeError if pages are damaged."""
+def check_pages(db: sqlite3.Connection) -> None:
+    """Raise DatabaseError or UnicodeDecodeError if pages are damaged. Texts that are not UTF-8 can
+    be read then."""
     db.text_factory = _text
     (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":

@@ -139,7 +139,8 @@ def test_lost_records_of_the_copies(machine: Machine, damage: bytes | int | None
         records.unlink()
     else:
         raw = records.read_bytes()
-        records.write_bytes(raw[:damage] + bytes(len(raw) - damage) if type(damage) is int else damage)
+        kept = damage if isinstance(damage, int) else 0
+        records.write_bytes(raw[:kept] + bytes(len(raw) - kept) if kept else bytes(damage))
     assert files_of(machine.pull(*INSTEAD, "--json"))["derived"] == COUNT
     assert [each.read_text() for each in lists] == before
     assert before[0].count("\n") == COUNT
