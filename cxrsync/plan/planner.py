@@ -193,8 +193,13 @@ def make_plan(
     copies = options.copies
     builder = _PlanBuilder(kind_of, with_times=options.with_times)
     obstacles = _Obstacles(manifest, tree)
+    nothing_if_present = copies.order.pixels is None and not obstacles.clashes
     for surveyed in survey(manifest, is_wanted, records, tree, copies.has_copy):
-        need = copies.need(surveyed, surveyed.status)
+        status = surveyed.status
+        if nothing_if_present and status is FileStatus.PRESENT:  # most files of most runs
+            builder.add(surveyed, Need.NOTHING, None)
+            continue
+        need = copies.need(surveyed, status)
         obstacle = obstacles.reason_for(surveyed.entry.path, surveyed.found, need)
         builder.add(surveyed, need, obstacle)
     replaced = builder.replaced
@@ -305,14 +310,14 @@ class _Obstacles:
     def __init__(self, manifest: ManifestFile, tree: Tree) -> None:
         self._tree = tree
         self._inspector = FolderInspector(tree.root)
-        self._clashes = find_name_clashes(manifest.paths, tree.names) if any(tree.names) else {}
+        self.clashes = find_name_clashes(manifest.paths, tree.names) if any(tree.names) else {}
 
     def reason_for(self, path: str, found: FileStat | OSError | None, need: Need) -> str | None:
         """Return why the file cannot be read or published; None if nothing prevents it.
 
         Raises: DiskError for an error of the whole disk.
         """
-        if need is Need.NOTHING and not self._clashes:
+        if need is Need.NOTHING and not self.clashes:
             return None
         reason = self._unreadable_reason(path, found)
         if reason is not None or need not in {Need.FETCH, Need.HASH}:
@@ -322,7 +327,7 @@ class _Obstacles:
     def _unreadable_reason(self, path: str, found: FileStat | OSError | None) -> str | None:
         """Return why the file under the final name cannot be read. Raises: DiskError for an error
         of the whole disk."""
-        if self._clashes and (other := self._clashes.get(path)):
+        if self.clashes and (other := self.clashes.get(path)):
             return f"this disk cannot tell its name from that of {other}: it can hold only one"
         if not isinstance(found, OSError):
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from operator import attrgetter
 from typing import NamedTuple
@@ -82,15 +82,18 @@ def survey(
     recorded = merged(records.values(), _PATH)
     record = next(recorded, None)
     missing_folder: str | None = None
-    for offset, entry in _wanted(manifest, is_wanted, records):
+    examine = tree.examine
+    for offset, entry in manifest.entries():
         path = entry.path
+        if not is_wanted(path) or partition_of(path) not in records:
+            continue
         while record is not None and record.path < path:
             record = next(recorded, None)
         found: FileStat | OSError | None = None
         if missing_folder is None or path.rpartition("/")[0] != missing_folder:
             missing_folder = None
             try:
-                found = tree.examine(path)
+                found = examine(path)
             except OSError as problem:
                 found = problem
             if found is None and not tree.has_folder(folder := path.rpartition("/")[0]):
@@ -99,12 +102,3 @@ def survey(
         if known is not None and known.copy is not None and not has_copy(known):
             known = known._replace(copy=None)
         yield Surveyed(offset, entry, known, found)
-
-
-def _wanted(
-    manifest: ManifestFile, is_wanted: Callable[[str], bool], partitions: Collection[str]
-) -> Iterator[tuple[int, Entry]]:
-    for each in manifest.entries():
-        path = each[1].path
-        if is_wanted(path) and partition_of(path) in partitions:
-            yield each
