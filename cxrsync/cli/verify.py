@@ -24,6 +24,7 @@ from cxrsync.cli.options import (
 )
 from cxrsync.cli.output_options import OutputOptions, reporting
 from cxrsync.cli.pull import pull_job, refuse_with_on
+from cxrsync.cli.status_text import run_in_words
 from cxrsync.cli.verify_text import verification_lines
 from cxrsync.config.job import Job, unattended
 from cxrsync.dataset.found_trees import FoundTree
@@ -33,6 +34,7 @@ from cxrsync.errors import CxrsyncError, ExitCode, UsageError
 from cxrsync.events import EventSink, LeftOut, Notice, Started
 from cxrsync.operations.expected_files import Expectation, expectation
 from cxrsync.operations.repair import refuse_repair, repair_exit_code, repair_job
+from cxrsync.operations.run_log import other_runs
 from cxrsync.operations.verify import Verification
 from cxrsync.operations.verify import verify as verify_tree
 from cxrsync.sanitize import reason_of, without_secrets
@@ -172,6 +174,8 @@ def _look(
             reporters.tell(Started(target.dataset.slug, target.version, root, selection, 0))
         for text in expected.selected.left_out:
             reporters.tell(LeftOut(text))
+        for run in other_runs(target.tree) if how.scrub is None else ():
+            reporters.tell(Notice(f"{run_in_words(run)}; files that are on their way are missing"))
         found = _find(how, expected, job, reporters)
         return _Looked(job, expected, found, reporters, is_one_of_several)
 

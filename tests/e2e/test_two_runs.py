@@ -175,3 +175,10 @@ def test_readers_need_no_lock(
     assert read.code == code, read.err
     assert {path: path.stat().st_mtime_ns for path in own.rglob("lock*")} == before
     assert end_of(stopped).code == 0
+
+
+def test_verify_says_why_files_are_missing(user: Machine, stopped: subprocess.Popen[str]) -> None:
+    said = user.run("verify", *P10).err
+    assert re.search(rf"\(process {stopped.pid} on .+\).*; files that are on their way", said)
+    assert end_of(stopped).code == 0
+    assert "on their way" not in user.run("verify", *P10).err
