@@ -29,6 +29,8 @@ from cxrsync.sources.http.lean.head import (
 
 # With less room than this in the buffer, the next read would bring too little.
 _LEAST_ROOM = 1 << 16
+# What OpenSSL has deciphered of a record, and not given out, at most.
+_RECORD = 1 << 14
 _NOTHING = memoryview(b"")
 
 
@@ -111,8 +113,8 @@ class Connection(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio names it
-        return self._unasked if self._answer is None else self._answer.room()
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._unasked if self._answer is None else self._answer.room(sizehint)
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._answer is None:
@@ -218,8 +220,14 @@ class Answer:
                 raise self._broken
             await self._wait()
 
-    def room(self) -> memoryview:
-        """Where the next bytes belong."""
+    def room(self, held_by_tls: int) -> memoryview:
+        """Where the next bytes belong. ``held_by_tls``: how many bytes have arrived, and are not
+        deciphered; below zero without TLS."""
+        free = len(self._view) - self._filled
+        if held_by_tls >= 0 and max(free, 1) <= self._left <= held_by_tls + _RECORD:
+            # All the rest is here. If the server has closed the connection, asyncio's TLS reads
+            # once more after a pause, and drops what does not fit.
+            self._renew(self._left)
         return self._view[self._filled :]
 
     def receive(self, count: int) -> None:
@@ -271,11 +279,14 @@ class Answer:
             self._connection.abort()
             self._wake()
 
-    def _renew(self, size: int) -> None:
-        """Begin a new buffer: the pieces of the old one belong to their takers."""
-        self._buffer = bytearray(size)
+    def _renew(self, room: int) -> None:
+        """Begin a new buffer: the pieces of the old one belong to their takers. It has ``room``
+        for the next bytes, and one byte more, so that bytes after the body are noticed with it."""
+        untaken = self._view[self._taken : self._filled]
+        self._buffer = bytearray(len(untaken) + room + 1)
         self._view = memoryview(self._buffer)
-        self._filled = self._taken = 0
+        self._view[: len(untaken)] = untaken
+        self._taken, self._filled = 0, len(untaken)
 
     async def _wait(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()

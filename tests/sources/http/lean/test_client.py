@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -13,6 +15,7 @@ import trustme
 from yarl import URL
 
 from cxrsync.config.job import HttpPath, SourceConfig, TransferLimits
+from cxrsync.config.timetable import Timetable
 from cxrsync.errors import CxrsyncError
 from cxrsync.sources.http import client as client_module
 from cxrsync.sources.http.client import HttpClient
@@ -59,11 +62,11 @@ async def served(server: Server, tls: ssl.SSLContext | None = None) -> AsyncIter
 
 @asynccontextmanager
 async def client(
-    url: URL, path: HttpPath, ca_file: Path | None = None
+    url: URL, path: HttpPath, ca_file: Path | None = None, limits: TransferLimits = LIMITS
 ) -> AsyncIterator[HttpClient]:
     watch = SilenceWatch("host", lambda _event: None)
     origin = SourceConfig(base_url=str(url), http=path, ca_file=ca_file)
-    made = HttpClient(origin, LIMITS, watch, cookies=aiohttp.CookieJar(unsafe=True))
+    made = HttpClient(origin, limits, watch, cookies=aiohttp.CookieJar(unsafe=True))
     try:
         async with asyncio.timeout(30):
             yield made
@@ -199,6 +202,35 @@ async def test_tls(tmp_path: Path) -> None:
             lean = await told(url, HttpPath.LEAN, ca_file)
             assert lean[0] == "Untrusted"
             assert lean == await told(url, HttpPath.AIOHTTP, ca_file)
+
+
+async def test_a_server_that_closes_while_we_are_slow(tmp_path: Path) -> None:
+    """What has arrived before the end is not lost, however slowly it is taken."""
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca"))
+    data = bytes(range(256)) * 800
+
+    def answer(listening: socket.socket) -> None:
+        with context.wrap_socket(listening.accept()[0], server_side=True) as peer:
+            peer.recv(1 << 16)
+            peer.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n")
+            peer.sendall(b"Content-Length: %d\r\n\r\n" % len(data) + data)
+
+    slow = replace(LIMITS, rate=Timetable(otherwise=40_000.0))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = URL(f"https://127.0.0.1:{listening.getsockname()[1]}/")
+        async with client(url, HttpPath.LEAN, tmp_path / "ca", slow) as asked:
+            answered = asyncio.create_task(asyncio.to_thread(answer, listening))
+            response = await asked.get_file(url, {"Accept-Encoding": "identity"})
+            await answered
+            for _ in range(1000):  # until the end of the connection has arrived
+                await asyncio.sleep(0)
+            taken = b""
+            while piece := await response.content.readany():
+                taken += piece
+            response.close()
+    assert taken == data
 
 
 async def test_a_server_that_speaks_no_tls() -> None:

@@ -118,6 +118,35 @@ async def test_no_more_is_read_than_the_buffer_holds() -> None:
     assert not stand.line.is_paused
 
 
+async def test_the_end_of_a_body_that_tls_holds_is_read_at_once() -> None:
+    """Also while the buffer is full of bytes that nobody has taken."""
+    stand = Stand()
+    asked = await stand.ask()
+    rest = stand.arrive(HEAD + BODY)
+    assert len(stand.connection.get_buffer(len(rest))) > len(rest)
+    stand.line.is_paused = False
+    assert stand.arrive(rest) == b""
+    answer = await asked
+    assert answer.at_eof() is False
+    assert bytes(await answer.readany()) == BODY
+    assert answer.at_eof()
+    assert (stand.free, stand.line.is_closed) == (1, False)
+
+
+async def test_there_is_room_for_a_byte_behind_the_body() -> None:
+    """So it is read with the body, and not by the next request, as the beginning of its answer."""
+    stand = Stand(40_000)
+    asked = await stand.ask()
+    rest = stand.arrive(HEAD + BODY)
+    (await asked).read_nowait()
+    room = stand.connection.get_buffer(-1)
+    assert len(room) > len(rest)
+    room[: len(rest) + 1] = rest + b"H"
+    stand.connection.buffer_updated(len(rest) + 1)
+    assert (await asked).read_nowait() == rest
+    assert (stand.free, stand.line.is_closed) == (1, True)
+
+
 async def test_bytes_that_nobody_asked_for_end_the_connection() -> None:
     stand = Stand()
     asked = await stand.ask()
