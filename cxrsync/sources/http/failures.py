@@ -60,6 +60,10 @@ def explain_failure(
             )
         case _ if proxy is not None and not connected:
             return Unreachable(f"cannot reach {where}: invalid response")
+        case OSError() if not connected:  # of the lean path: its addresses fail each in its way
+            is_mixed = type(problem) is OSError
+            reason = "none of its addresses answers" if is_mixed else reason_of(problem)
+            return Unreachable(f"cannot reach {where}: {reason}")
         case aiohttp.ClientConnectionError() | OSError():
             return Interrupted(f"the connection broke: {reason_of(problem)}")
         case aiohttp.ClientResponseError():

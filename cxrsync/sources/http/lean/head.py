@@ -53,7 +53,8 @@ def check_begin(begin: bytes) -> None:
 def parse_head(block: bytes) -> Head:
     """Return the head in ``block``, which ends with the blank line. Raises OddAnswer."""
     match = _HEAD.fullmatch(block.decode("utf-8", "surrogateescape"))  # as aiohttp
-    if match is None or len(block) > MAX_HEAD_BYTES:
+    # One that fills the smallest buffer would leave no room for the body.
+    if match is None or len(block) >= MAX_HEAD_BYTES:
         raise OddAnswer
     headers = CIMultiDict[str]()
     for line in match[2].split("\r\n")[:-1]:

@@ -204,6 +204,31 @@ async def test_tls(tmp_path: Path) -> None:
             assert lean == await told(url, HttpPath.AIOHTTP, ca_file)
 
 
+async def test_a_server_that_closes_in_the_middle_of_a_handshake() -> None:
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1 << 16)
+        writer.close()
+
+    async with await asyncio.start_server(close, "127.0.0.1") as listening:
+        url = URL(f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}/")
+        lean = await told(url, HttpPath.LEAN)
+        assert lean[0] == "Unreachable"
+        assert lean == await told(url, HttpPath.AIOHTTP)
+
+
+async def test_a_server_whose_addresses_fail_for_several_reasons(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def addresses(_host: str, _port: int, **_options: object) -> list[tuple[object, ...]]:
+        both = "127.0.0.1", "255.255.255.255"  # refused, and no host's
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, 1)) for each in both]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", addresses)
+    name, words, _ = await told(URL("http://two.example/"), HttpPath.LEAN)
+    assert name == "Unreachable" == (await told(URL("http://two.example/"), HttpPath.AIOHTTP))[0]
+    assert words == "cannot reach two.example: none of its addresses answers"
+
+
 async def test_a_server_that_closes_while_we_are_slow(tmp_path: Path) -> None:
     """What has arrived before the end is not lost, however slowly it is taken."""
     authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -199,6 +199,15 @@ async def test_an_odd_answer_ends_the_connection() -> None:
     assert stand.line.is_closed
 
 
+async def test_a_head_that_fills_the_buffer_is_odd() -> None:
+    stand = Stand()
+    asked = await stand.ask()
+    begin = HEAD.removesuffix(b"\r\n") + b"X-More: "
+    stand.arrive(begin + b"y" * (MAX_HEAD_BYTES - len(begin) - 4) + b"\r\n\r\n" + BODY)
+    with pytest.raises(OddAnswer):
+        await asked
+
+
 async def test_a_cancelled_request_ends_the_connection() -> None:
     stand = Stand()
     asked = await stand.ask()
