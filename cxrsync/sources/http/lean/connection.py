@@ -76,7 +76,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.write(request)
             await answer.wait_for_head()
         except BaseException:
-            self.abort()
+            answer.close()  # a complete one has left the connection to the next request
             raise
         return answer
 

@@ -217,6 +217,20 @@ async def test_a_cancelled_request_ends_the_connection() -> None:
     assert stand.line.is_closed
 
 
+async def test_a_request_cancelled_at_its_answer_leaves_the_connection_alone() -> None:
+    """Somebody else may have taken it already."""
+    stand = Stand()
+    asked = await stand.ask()
+    stand.arrive(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    other = asyncio.create_task(stand.connection.send(b"GET", PLACE))
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert stand.connection.usable
+    stand.arrive(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno")
+    assert bytes((await other).read_nowait()) == b"no"
+
+
 async def test_an_answer_that_is_given_up_ends_the_connection() -> None:
     stand = Stand()
     asked = await stand.ask()
