@@ -117,10 +117,10 @@ class Connection(asyncio.BufferedProtocol):
         return self._unasked if self._answer is None else self._answer.room(sizehint)
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._answer is None:
-            self.abort()  # it would be taken for the next answer
-        else:
+        if self._answer is not None:
             self._answer.receive(nbytes)
+        elif self.usable:  # asyncio's TLS cannot be aborted while it closes
+            self.abort()  # it would be taken for the next answer
 
     def eof_received(self) -> None:
         # Over TLS the end of the connection comes later: the farewells come first.

@@ -258,6 +258,29 @@ async def test_a_server_that_closes_while_we_are_slow(tmp_path: Path) -> None:
     assert taken == data
 
 
+@pytest.mark.parametrize("more", [b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 100_000])
+@pytest.mark.parametrize("connection", [b"keep-alive", b"close"])
+async def test_bytes_behind_a_body(tmp_path: Path, connection: bytes, more: bytes) -> None:
+    """They end the connection, and nothing else."""
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca"))
+    data = bytes(range(256)) * 2000
+    head = b"HTTP/1.1 200 OK\r\nConnection: %b\r\nContent-Length: %d\r\n\r\n"
+    server = Server(head % (connection, len(data)) + data + more)
+    problems: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, told: problems.append(told))
+    async with (
+        asyncio.timeout(10),
+        served(server, context) as url,
+        client(url, HttpPath.LEAN, tmp_path / "ca") as asked,
+    ):
+        for _ in range(3):
+            assert await body(asked, url) == (200, data)
+    assert server.connections == 3
+    assert not problems
+
+
 async def test_a_server_that_speaks_no_tls() -> None:
     async def mail(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example ESMTP\r\n")
