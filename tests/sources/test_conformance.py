@@ -6,6 +6,7 @@ it answers must fit the bytes, so that no wrong bytes are joined.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -80,7 +81,10 @@ def store_stand(
     proxy = stack.enter_context(FaultProxy(store.endpoint, own_host=store.scheme == "gs"))
     address = parse_source(f"{store.scheme}://{BUCKET}/{FOLDER}")
     assert isinstance(address, StoreAddress)
-    origin = SourceConfig(places=(address,), endpoint_url=proxy.url, requester_pays="my-project")
+    path = HttpPath.LEAN if name.endswith("lean") else HttpPath.AIOHTTP
+    origin = SourceConfig(
+        places=(address,), endpoint_url=proxy.url, requester_pays="my-project", http=path
+    )
 
     def make() -> Source:
         return ObjectStore(address, origin, LIMITS, load_stores(), lambda _event: None)
@@ -130,7 +134,7 @@ def tree_stand(
     return Stand(name, lambda: PhysioNet(origin, LIMITS, ask), put, proxy)
 
 
-STORES = ["moto", "rclone", "gcs"]
+STORES = ["moto", "moto by lean", "rclone", "gcs"]
 PHYSIONET = ["physionet", "physionet by aiohttp"]
 OVER_HTTP = [*PHYSIONET, *STORES]
 ALL = ["local", "in order", *OVER_HTTP]
@@ -149,9 +153,9 @@ def stand(
             proxy = stack.enter_context(FaultProxy(server.base_url, server.ca_file))
             made = tree_stand(name, files, server, proxy)
         else:
-            store = request.getfixturevalue(name)
+            store = request.getfixturevalue(name.partition(" ")[0])
             made = store_stand(name, store, tmp_path, monkeypatch, stack)
-        there = request.getfixturevalue("there")[name] if name in STORES else {}
+        there = request.getfixturevalue("there")[name.partition(" ")[0]] if name in STORES else {}
         for path, data in FILES.items():
             if there.get(path) != data:
                 made.put(path, data)
@@ -311,3 +315,17 @@ async def test_another_range_than_asked(stand: Stand, source: Source) -> None:
     stand.proxy.once(Fault(206, headers, DATA[:100]))
     with pytest.raises(InvalidResponse):
         await ask(source, "a.bin", 1000, 1100)
+
+
+@pytest.mark.parametrize("stand", STORES, indirect=True)
+async def test_a_list_that_is_too_long_keeps_no_connection(stand: Stand, source: Source) -> None:
+    """A store is asked for a list where it has no manifest."""
+    assert stand.proxy is not None
+    long = Fault(200, {}, b"x" * 2_000_000)
+    stand.proxy.plan = lambda path, _headers: long if "list-type" in path else None
+    for _ in range(LIMITS.connections + 1):
+        async with asyncio.timeout(20):
+            with pytest.raises((NotFound, AccessDenied)):
+                async with source.open(RemotePath(SLUG, "9.9", MANIFEST_NAME)):
+                    pass
+    assert any("list-type" in path for path, _headers in stand.proxy.seen)

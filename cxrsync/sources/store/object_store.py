@@ -216,10 +216,14 @@ class ObjectStore:
         """Return whether the store says that there is nothing; it may not let us ask."""
         try:
             response = await self._get_url(place, partial(list_url, place), {})
+        except SourceError:
+            return False
+        try:
             body = await self._bodies.small(response, _MAX_REFUSAL_BYTES)
         except (SourceError, TimeoutError, ValueError):
             return False
-        response.release()
+        finally:
+            response.close()
         return response.status == 200 and refusals.lists_nothing(body)
 
     async def _explained(
