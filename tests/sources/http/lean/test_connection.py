@@ -46,10 +46,12 @@ class Line(asyncio.Transport):
 
 
 class Stand:
-    """A connection and its line. ``free``: how often it was free."""
+    """A connection and its line. ``free``: how often it was free; ``tls``: as with TLS, which
+    says how much it holds."""
 
-    def __init__(self, buffer: int = MAX_HEAD_BYTES) -> None:
+    def __init__(self, buffer: int = MAX_HEAD_BYTES, *, tls: bool = False) -> None:
         self.free = 0
+        self.tls = tls
         self.line = Line()
         self.connection = Connection(buffer, self._free, lambda _connection: None)
         self.connection.connection_made(self.line)
@@ -65,7 +67,7 @@ class Stand:
     def arrive(self, data: bytes) -> bytes:
         """Give bytes to the connection as asyncio does, as long as it reads. Return the rest."""
         while data and not self.line.is_paused and not self.line.is_closed:
-            room = self.connection.get_buffer(-1)
+            room = self.connection.get_buffer(len(data) if self.tls else -1)
             assert len(room)
             count = min(len(room), len(data))
             room[:count] = data[:count]
@@ -83,13 +85,14 @@ def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
 @given(
     st.lists(st.integers(0, 1 << 20), max_size=12),
     st.lists(st.integers(0, len(HEAD) + 2), max_size=4),
-    st.sampled_from([MAX_HEAD_BYTES, 40_000, 1 << 18]),
+    st.tuples(st.sampled_from([MAX_HEAD_BYTES, 40_000, 1 << 18]), st.booleans()),
 )
 def test_any_pieces_make_the_same_answer(
-    places: list[int], in_head: list[int], buffer: int
+    places: list[int], in_head: list[int], buffer_and_tls: tuple[int, bool]
 ) -> None:
     async def converse() -> None:
-        stand = Stand(buffer)
+        buffer, tls = buffer_and_tls
+        stand = Stand(buffer, tls=tls)
         asked = await stand.ask()
         taken: list[memoryview] = []
         for piece in cut(HEAD + BODY, [*places, *in_head]):
