@@ -12,6 +12,7 @@ import asyncio
 import socket
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -173,14 +174,20 @@ class HttpClient:
         if self._lean is not None:
             self._lean.close()
         await self._http.close()
+        if not await self._are_closed():  # a peer that does not answer the TLS close_notify
+            for each in self._sockets:
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+            await self._are_closed()
+
+    async def _are_closed(self) -> bool:
+        """Return whether all connections end soon."""
         deadline = asyncio.get_running_loop().time() + _CLOSING_SECONDS
         while any(each.fileno() >= 0 for each in self._sockets):
             if asyncio.get_running_loop().time() > deadline:
-                break  # a peer that does not answer the TLS close_notify
+                return False
             await asyncio.sleep(0.001)
-        if self._lean is not None:
-            self._lean.abort()
-            await asyncio.sleep(0)
+        return True
 
     def _make_socket(self, info: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _name, _address = info

@@ -63,10 +63,6 @@ class LeanClient:
         """Close every connection. They are gone a moment later."""
         self._pool.close()
 
-    def abort(self) -> None:
-        """End the connections that are still there."""
-        self._pool.abort()
-
     async def _send(self, url: URL, request: bytes, timeouts: RequestTimeouts) -> Answer:
         """Send the request; once more, on a fresh connection, if the server closes the first before
         its answer: its keep-alive time may have been over (RFC 9112 section 9.3.1)."""

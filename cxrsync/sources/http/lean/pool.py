@@ -120,11 +120,6 @@ class ConnectionPool:
             connection.close()
         self._idle.clear()
 
-    def abort(self) -> None:
-        """End the connections whose peers do not answer the farewell."""
-        for connection in [*self._open]:
-            connection.abort()
-
     def _when_free(self, connection: Connection) -> None:
         origin = self._working.pop(connection, None)
         if origin is None:

@@ -258,6 +258,28 @@ async def test_a_server_that_closes_while_we_are_slow(tmp_path: Path) -> None:
     assert taken == data
 
 
+@pytest.mark.parametrize("path", BOTH)
+async def test_a_peer_that_does_not_answer_a_farewell(tmp_path: Path, path: HttpPath) -> None:
+    """Nothing is open after the end, which comes soon."""
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca"))
+
+    def answer(listening: socket.socket) -> ssl.SSLSocket:
+        peer = context.wrap_socket(listening.accept()[0], server_side=True)
+        peer.recv(1 << 16)
+        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")
+        return peer
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = URL(f"https://127.0.0.1:{listening.getsockname()[1]}/")
+        async with client(url, path, tmp_path / "ca") as asked:
+            answered = asyncio.create_task(asyncio.to_thread(answer, listening))
+            (await asked.get_file(url, {"Accept-Encoding": "identity"})).close()
+        assert [each for each in asked._sockets if each.fileno() >= 0] == []
+        (await answered).close()
+
+
 @pytest.mark.parametrize("more", [b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 100_000])
 @pytest.mark.parametrize("connection", [b"keep-alive", b"close"])
 async def test_bytes_behind_a_body(tmp_path: Path, connection: bytes, more: bytes) -> None:
