@@ -73,6 +73,11 @@ class _StatusProtocol(ResponseHandler):
         self._beginning = b""  # the next response
         super().set_response_params(**params)
 
+    def is_connected(self) -> bool:
+        """Return whether the next request may be sent: an answer that nobody asked for would be
+        taken for its answer."""
+        return super().is_connected() and not self._buffer and not self._tail
+
     def data_received(self, data: bytes) -> None:
         if len(self._beginning) < _STATUS_BYTES:
             self._beginning += data[:_STATUS_BYTES]

@@ -259,6 +259,17 @@ async def test_a_server_that_closes_while_we_are_slow(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", BOTH)
+async def test_an_answer_that_nobody_asked_for(path: HttpPath) -> None:
+    """It is not taken for the answer to the next request, and each answer for that of the next."""
+    data = bytes(range(256)) * 2000
+    more = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad"
+    server = Server(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data + more)
+    async with asyncio.timeout(10), served(server) as url, client(url, path) as asked:
+        for _ in range(5):
+            assert await body(asked, url) == (200, data)
+
+
+@pytest.mark.parametrize("path", BOTH)
 async def test_a_peer_that_does_not_answer_a_farewell(tmp_path: Path, path: HttpPath) -> None:
     """Nothing is open after the end, which comes soon."""
     authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
