@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from cxrsync.catalog.load import dataset_info, load_stores
 from cxrsync.config.job import (
@@ -36,6 +35,7 @@ from cxrsync.config.parse_source import (
     FolderPlace,
     bucket_as_destination,
     check_endpoint_url,
+    is_server_address,
     parse_source,
     source_advice,
 )
@@ -56,13 +56,7 @@ def _check_base_url(url: str) -> str:
             next_step="Every user of the machine can see arguments. Use --user, and "
             "PHYSIONET_PASSWORD or ~/.netrc.",
         )
-    try:
-        parts = urlsplit(url)
-        is_valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-        is_valid = is_valid and not (parts.query or parts.fragment)  # they would stay in each URL
-    except ValueError:  # an unclosed bracket, or an invalid port
-        is_valid = False
-    if not (is_valid and url.isprintable()):
+    if not is_server_address(url):
         raise UsageError(
             f"--base-url {shown_word(url)!r} is not an https:// address of files",
             next_step="It begins with https://, usually ends with /files, and has no ? and no #: "

@@ -194,6 +194,19 @@ def _is_store_url(word: str) -> bool:
     return is_address(text) and store_of_web_address(text) is not None
 
 
+def is_server_address(url: str) -> bool:
+    """Return whether it is the http:// or https:// address of a server, or of a folder there."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        host.encode("idna").decode("idna")  # xn--.example is no name, whatever it looks like
+        is_valid = parts.scheme in {"http", "https"} and host and parts.port != 0
+    except ValueError:  # an unclosed bracket, an invalid port, or no host name
+        return False
+    # Query and fragment would stay in each address that is made of it.
+    return bool(is_valid) and not (parts.query or parts.fragment) and url.isprintable()
+
+
 def check_endpoint_url(url: str, places: Iterable[object], label: str = "--endpoint-url") -> str:
     """Return the address of another store than AWS. ``places``: what ``--from`` names; ``label``
     begins the messages.
@@ -205,13 +218,7 @@ def check_endpoint_url(url: str, places: Iterable[object], label: str = "--endpo
             f"{label} contains a key or a password",
             next_step="Leave it out: the keys come from AWS's usual places (aws configure).",
         )
-    try:
-        parts = urlsplit(url)
-        is_valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-        is_valid = is_valid and not (parts.query or parts.fragment)
-    except ValueError:
-        is_valid = False
-    if not (is_valid and url.isprintable()):
+    if not is_server_address(url):
         raise UsageError(
             f"{label} {shown_word(url)!r} is not an address",
             next_step="It begins with https://, such as https://minio.example.org:9000.",

@@ -99,6 +99,7 @@ def _parse(text: str, label: str) -> PingURL:
     try:
         parts = urlsplit(text)
         host, _port = parts.hostname, parts.port
+        (host or "").encode("idna").decode("idna")  # a ValueError for what can be no host name
     except ValueError:
         raise UsageError(f"{label} is not a valid address", next_step=_NEXT_STEP) from None
     if parts.scheme not in {"http", "https"} or not host:

@@ -372,7 +372,8 @@ def test_a_user_agent_that_no_header_can_contain(agent: str) -> None:
     "url",
     ["physionet.org/files", "ftp://physionet.org", "https:///files", "file:///etc",
      "https://[::1/files", "https://host:99999/files", "https://host:http/files",
-     "https://host/a\r\nX: y", "https://host/\udcff", "https://ho\x1bst/files"],
+     "https://host/a\r\nX: y", "https://host/\udcff", "https://ho\x1bst/files",
+     "https://xn--.example/files", "https://a..b/files", f"https://{'a' * 70}.org/files"],
 )  # fmt: skip
 def test_an_invalid_base_url(url: str) -> None:
     assert "is not an https:// address" in refusal(jpg=True, base_url=url)

@@ -33,7 +33,7 @@ def test_only_the_host_is_shown() -> None:
 @pytest.mark.parametrize(
     "value",
     ["", "secret", "ftp://hc.test/secret", "https:///secret", "https://[secret", 5, None,
-     "https://hc.test:port/secret", "https://hc.test/sec ret"],
+     "https://hc.test:port/secret", "https://hc.test/sec ret", "https://xn--.test/secret"],
 )  # fmt: skip
 def test_what_is_no_address(value: object) -> None:
     with pytest.raises(UsageError) as error:
