@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -204,12 +204,23 @@ async def test_tls(tmp_path: Path) -> None:
             assert lean == await told(url, HttpPath.AIOHTTP, ca_file)
 
 
-async def test_a_server_that_closes_in_the_middle_of_a_handshake() -> None:
-    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1 << 16)
-        writer.close()
+async def close_after_hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """End in the middle of a handshake."""
+    await reader.read(1 << 16)
+    writer.close()
 
-    async with await asyncio.start_server(close, "127.0.0.1") as listening:
+
+async def speak_smtp(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"220 mail.example ESMTP\r\n")
+    await writer.drain()
+    writer.close()
+
+
+@pytest.mark.parametrize("server", [close_after_hello, speak_smtp])
+async def test_a_server_that_makes_no_handshake(
+    server: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> None:
+    async with await asyncio.start_server(server, "127.0.0.1") as listening:
         url = URL(f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}/")
         lean = await told(url, HttpPath.LEAN)
         assert lean[0] == "Unreachable"
@@ -312,16 +323,3 @@ async def test_bytes_behind_a_body(tmp_path: Path, connection: bytes, more: byte
             assert await body(asked, url) == (200, data)
     assert server.connections == 3
     assert not problems
-
-
-async def test_a_server_that_speaks_no_tls() -> None:
-    async def mail(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 mail.example ESMTP\r\n")
-        await writer.drain()
-        writer.close()
-
-    async with await asyncio.start_server(mail, "127.0.0.1") as listening:
-        url = URL(f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}/")
-        lean = await told(url, HttpPath.LEAN)
-        assert lean[0] == "Unreachable"
-        assert lean == await told(url, HttpPath.AIOHTTP)
