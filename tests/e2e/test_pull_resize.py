@@ -18,6 +18,7 @@ from e2e.test_delete import Publisher
 from e2e.test_resize import is_alive
 
 from cxrsync.demo.server.server import MiniPhysioNet
+from cxrsync.plan import refetch
 
 P10 = ("--jpg", "--shard", "p10")
 BESIDE = (*P10, "--resize", "32")
@@ -145,6 +146,18 @@ def test_lost_records_of_the_copies(machine: Machine, damage: bytes | int | None
     assert [each.read_text() for each in lists] == before
     assert before[0].count("\n") == COUNT
     assert (records.with_name("records.sqlite3.damaged").exists()) == bool(damage)
+
+
+def test_copies_that_are_gone_are_told_before_their_originals_are_fetched_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their disk may not be mounted."""
+    monkeypatch.setattr(refetch, "MIN_REFETCHED", COUNT)
+    assert machine.pull(*INSTEAD).code == 0
+    shutil.rmtree(copies(machine) / "files")
+    done = machine.pull(*INSTEAD)
+    assert done.code == 0
+    assert f"{COUNT} files that were verified in {originals(machine)}" in done.out
 
 
 def test_a_damaged_description_of_the_copies(machine: Machine) -> None:
