@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -54,10 +55,8 @@ def test_each_once(options: dict[str, Any], record: Path, tmp_path: Path) -> Non
                 break  # it counts as used only if another one is asked for
         images.close()
         assert list((tmp_path / "dest").rglob("*.jpg")) == []
-    assert set(got) == set(sums)
-    again = [path for path in sums if got.count(path) > 1]
-    assert again == [got[0], got[4], got[6]][: len(again)]
-    assert len(got) == len(sums) + 3
+    # Images come in the order in which they arrive, so the same one may be the last of two loops.
+    assert Counter(got) == Counter(sums.keys()) + Counter([got[0], got[4], got[6]])
     partials = tmp_path / "dest" / ROOT / ".cxrsync/p10/partial"
     assert list(partials.glob("*")) == []
 
