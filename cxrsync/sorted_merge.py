@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -40,33 +39,6 @@ def merge_join(
     while b is not None:
         yield None, b
         b = next(rights, None)
-
-
-def merged(streams: Iterable[Iterable[R]], key: Callable[[R], str]) -> Iterator[R]:
-    """Yield the items of several sorted streams in the order of their keys.
-
-    Quicker than :func:`heapq.merge` where long runs of items come from one stream, as those of a
-    shard do: an item costs one comparison with the next stream's first.
-    """
-    heads: list[tuple[str, int, R, Iterator[R]]] = []
-    for number, each in enumerate(streams):
-        stream = iter(each)
-        for item in stream:
-            heads.append((key(item), number, item, stream))
-            break
-    heapq.heapify(heads)
-    while heads:
-        _key, number, item, stream = heapq.heappop(heads)
-        yield item
-        if not heads:
-            yield from stream
-            return
-        bound = heads[0][0]
-        for item in stream:
-            if (here := key(item)) > bound:
-                heapq.heappush(heads, (here, number, item, stream))
-                break
-            yield item
 
 
 def left_join(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxrsync.sorted_merge import left_join, merge_join, merged
+from cxrsync.sorted_merge import left_join, merge_join
 
 KEYS = st.sets(st.text("abc/", min_size=1, max_size=4)).map(sorted)
 
@@ -26,12 +26,6 @@ def test_it_is_the_outer_join_of_two_dictionaries(left: list[str], right: list[s
         )
         for key in sorted(lefts.keys() | rights.keys())
     ]
-
-
-@given(st.lists(KEYS, max_size=5))
-def test_streams_are_merged_in_the_order_of_their_keys(streams: list[list[str]]) -> None:
-    found = list(merged(streams, str))
-    assert found == sorted(key for each in streams for key in each)
 
 
 def test_neither_stream_is_read_ahead_by_more_than_one_item() -> None:

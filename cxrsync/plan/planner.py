@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from cxrsync.events import Totals
-from cxrsync.manifest.clashes import find_name_clashes
 from cxrsync.manifest.file import ManifestFile
 from cxrsync.model import ROOT, Entry, FileRecord, FileStat, Kind, RejectedLine, partition_of
 from cxrsync.plan.copies import CopyOrder, Need, check_sizes, need_of
 from cxrsync.plan.estimate import Count, Inventory, by_kind
-from cxrsync.plan.survey import FileStatus, Surveyed, survey
-from cxrsync.sanitize import reason_of
-from cxrsync.storage.filesystem import FolderInspector, other_mount_error, reading_error
+from cxrsync.plan.obstacles import Obstacles
+from cxrsync.plan.survey import FileStatus, PresentFiles, Surveyed, survey_in_batches
 from cxrsync.storage.tree import Tree
 
 # These are fetched before the root's tables: a user who pulls images sees some of them at once.
@@ -192,16 +190,20 @@ def make_plan(
     """
     copies = options.copies
     builder = _PlanBuilder(kind_of, with_times=options.with_times)
-    obstacles = _Obstacles(manifest, tree)
+    obstacles = Obstacles(manifest, tree)
     nothing_if_present = copies.order.pixels is None and not obstacles.clashes
-    for surveyed in survey(manifest, is_wanted, records, tree, copies.has_copy):
-        status = surveyed.status
-        if nothing_if_present and status is FileStatus.PRESENT:  # most files of most runs
-            builder.add(surveyed, Need.NOTHING, None)
+    for found in survey_in_batches(manifest, is_wanted, records, tree, copies.has_copy):
+        if not isinstance(found, PresentFiles):
+            files: Iterable[Surveyed] = (found,)
+        elif nothing_if_present:  # most files of most runs
+            builder.add_present(found)
             continue
-        need = copies.need(surveyed, status)
-        obstacle = obstacles.reason_for(surveyed.entry.path, surveyed.found, need)
-        builder.add(surveyed, need, obstacle)
+        else:
+            files = found.each()
+        for surveyed in files:
+            need = copies.need(surveyed, surveyed.status)
+            obstacle = obstacles.reason_for(surveyed.entry.path, surveyed.found, need)
+            builder.add(surveyed, need, obstacle)
     replaced = builder.replaced
     check_sizes(copies.order, replaced.others, replaced.other_size)
     for partition in sorted({partition for partition, _kind in builder.inventory.missing}):
@@ -227,6 +229,14 @@ class _PlanBuilder:
         self._gone = 0
         self._to_copy = array("Q")
         self.replaced = Replaced()
+
+    def add_present(self, present: PresentFiles) -> None:
+        """Add files that need nothing."""
+        self._selected += len(present.sizes)
+        self._present += len(present.sizes)
+        self._present_bytes += sum(present.sizes)
+        paths = [path for _sha256, path in present.batch.entries]
+        self.inventory.add_all_present(present.partition, paths, present.sizes)
 
     def add(self, surveyed: Surveyed, need: Need, obstacle: str | None) -> None:
         """Add one selected file to the list of what it needs. ``obstacle``: why it is blocked."""
@@ -302,46 +312,3 @@ class _PlanBuilder:
             replaced=self.replaced,
             times=self._times,
         )
-
-
-class _Obstacles:
-    """Find the reasons why files of a tree cannot be read, or cannot be published."""
-
-    def __init__(self, manifest: ManifestFile, tree: Tree) -> None:
-        self._tree = tree
-        self._inspector = FolderInspector(tree.root)
-        self.clashes = find_name_clashes(manifest.paths, tree.names) if any(tree.names) else {}
-
-    def reason_for(self, path: str, found: FileStat | OSError | None, need: Need) -> str | None:
-        """Return why the file cannot be read or published; None if nothing prevents it.
-
-        Raises: DiskError for an error of the whole disk.
-        """
-        if need is Need.NOTHING and not self.clashes:
-            return None
-        reason = self._unreadable_reason(path, found)
-        if reason is not None or need not in {Need.FETCH, Need.HASH}:
-            return reason
-        return self._unwritable_reason(path, need)
-
-    def _unreadable_reason(self, path: str, found: FileStat | OSError | None) -> str | None:
-        """Return why the file under the final name cannot be read. Raises: DiskError for an error
-        of the whole disk."""
-        if self.clashes and (other := self.clashes.get(path)):
-            return f"this disk cannot tell its name from that of {other}: it can hold only one"
-        if not isinstance(found, OSError):
-            return None
-        if error := reading_error(found, f"cannot look at {path}"):
-            raise error
-        reason = reason_of(found)
-        return reason if isinstance(found, IsADirectoryError) else f"cannot look at it: {reason}"
-
-    def _unwritable_reason(self, path: str, need: Need) -> str | None:
-        """Return why no file can get this final name. Raises: DiskError if its folder is on another
-        mount than the tree."""
-        way = self._inspector.inspect(path)
-        if way.obstacle or need is Need.HASH:
-            return way.obstacle or None
-        if way.mount:
-            raise other_mount_error(self._tree.final(way.mount), str(self._tree.own))
-        return f"nothing may be written in {way.unwritable}" if way.unwritable else None

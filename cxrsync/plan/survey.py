@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
-from operator import attrgetter
+from itertools import islice
+from operator import itemgetter, sub
 from typing import NamedTuple
 
-from cxrsync.manifest.file import ManifestFile
-from cxrsync.model import Entry, FileRecord, FileStat, partition_of
-from cxrsync.sorted_merge import merged
+from cxrsync.manifest.file import EntryBatch, ManifestFile
+from cxrsync.model import ROOT, Entry, FileRecord, FileStat, partition_of
 from cxrsync.storage.tree import Tree
 
 # Copies and file systems round times: exFAT to 2 s.
 MTIME_TOLERANCE_NS = 2_000_000_000
-_PATH = attrgetter("path")
+# Fewer files are surveyed one by one: to look at them together would cost more.
+_MIN_BATCH = 16
+# Digest and path of a record, as an EntryBatch has them.
+_LISTED = itemgetter(FileRecord._fields.index("sha256"), FileRecord._fields.index("path"))
+_COPY = itemgetter(FileRecord._fields.index("copy"))
 
 
 class FileStatus(Enum):
@@ -66,6 +70,27 @@ class Surveyed(NamedTuple):
         return file_status(self.entry, self.record, found)
 
 
+class PresentFiles(NamedTuple):
+    """Many files of one shard, in the order of the manifest, that are all present.
+
+    ``sizes``: in bytes. ``mtimes``: in ns.
+    """
+
+    partition: str
+    batch: EntryBatch
+    records: Sequence[FileRecord]
+    sizes: Sequence[int]
+    mtimes: Sequence[int]
+
+    def each(self) -> Iterator[Surveyed]:
+        """Yield each file."""
+        found = map(FileStat, self.sizes, self.mtimes)
+        for (offset, entry), record, stat in zip(
+            self.batch.each(), self.records, found, strict=True
+        ):
+            yield Surveyed(offset, entry, record, stat)
+
+
 def survey(
     manifest: ManifestFile,
     is_wanted: Callable[[str], bool],
@@ -79,26 +104,134 @@ def survey(
     partitions are skipped. ``has_copy``: whether the smaller copy is there that a record names; if
     it is not, the record is yielded without it.
     """
-    recorded = merged(records.values(), _PATH)
-    record = next(recorded, None)
-    missing_folder: str | None = None
-    examine = tree.examine
-    for offset, entry in manifest.entries():
-        path = entry.path
-        if not is_wanted(path) or partition_of(path) not in records:
-            continue
-        while record is not None and record.path < path:
-            record = next(recorded, None)
-        found: FileStat | OSError | None = None
-        if missing_folder is None or path.rpartition("/")[0] != missing_folder:
-            missing_folder = None
-            try:
-                found = examine(path)
-            except OSError as problem:
-                found = problem
-            if found is None and not tree.has_folder(folder := path.rpartition("/")[0]):
-                missing_folder = folder  # its files follow each other: look for it once
-        known = record if record is not None and record.path == path else None
-        if known is not None and known.copy is not None and not has_copy(known):
-            known = known._replace(copy=None)
-        yield Surveyed(offset, entry, known, found)
+    for surveyed in survey_in_batches(manifest, is_wanted, records, tree, has_copy):
+        if isinstance(surveyed, PresentFiles):
+            yield from surveyed.each()
+        else:
+            yield surveyed
+
+
+def survey_in_batches(
+    manifest: ManifestFile,
+    is_wanted: Callable[[str], bool],
+    records: Mapping[str, Iterator[FileRecord]],
+    tree: Tree,
+    has_copy: Callable[[FileRecord], bool] = lambda _record: False,
+) -> Iterator[Surveyed | PresentFiles]:
+    """Yield what :func:`survey` does, and many files at once where all of them are present: most
+    runs find that of nearly all files, and it takes a third of the time."""
+    recorded = {name: _RecordReader(each) for name, each in records.items()}
+    files = _FileFinder(tree)
+    for batch in manifest.batches():
+        partition = _shard_of_all(batch)
+        if partition is not None:
+            if partition not in recorded:
+                continue
+            present = _all_present(batch, partition, is_wanted, recorded[partition], tree)
+            if present is not None:
+                yield present
+                continue
+        for offset, entry in batch.each():
+            path = entry.path
+            reader = recorded.get(partition_of(path))
+            if reader is None or not is_wanted(path):
+                continue
+            known = reader.record_of(path)
+            if known is not None and known.copy is not None and not has_copy(known):
+                known = known._replace(copy=None)
+            yield Surveyed(offset, entry, known, files.find(path))
+
+
+def _shard_of_all(batch: EntryBatch) -> str | None:
+    """Return the shard of all entries of a batch; None if they are in several, or in the root."""
+    if len(batch.entries) < _MIN_BATCH:
+        return None
+    first, last = (partition_of(batch.entries[at][1]) for at in (0, -1))
+    # What sorts between two paths of a shard is in that shard. The root is before and after.
+    return first if first == last != ROOT else None
+
+
+def _all_present(
+    batch: EntryBatch,
+    partition: str,
+    is_wanted: Callable[[str], bool],
+    reader: _RecordReader,
+    tree: Tree,
+) -> PresentFiles | None:
+    """Return the files of a batch, and read past their records, if all are selected and present, by
+    the rule of :func:`file_status`; else None."""
+    records = reader.next_records(len(batch.entries), first=batch.entries[0][1])
+    if list(map(_LISTED, records)) != batch.entries or any(map(_COPY, records)):
+        return None
+    paths = [path for _sha256, path in batch.entries]
+    if not all(map(is_wanted, paths)):
+        return None
+    found = tree.examine_all(paths)
+    if found is None:
+        return None
+    sizes = [each.st_size for each in found]
+    mtimes = [each.st_mtime_ns for each in found]
+    drifts = map(sub, mtimes, [each.mtime_ns for each in records])
+    if sizes != [each.size for each in records] or max(map(abs, drifts)) > MTIME_TOLERANCE_NS:
+        return None
+    reader.skip(len(records))
+    return PresentFiles(partition, batch, records, sizes, mtimes)
+
+
+class _RecordReader:
+    """Reads the records of one partition, in the order of their paths, and looks ahead."""
+
+    def __init__(self, records: Iterator[FileRecord]) -> None:
+        self._records = records
+        self._ahead: list[FileRecord] = []
+        self._at = 0
+
+    def record_of(self, path: str) -> FileRecord | None:
+        """Return the record of a path that is after the one of the call before, if there is one."""
+        while self._at < len(self._ahead) or self._read(_MIN_BATCH):
+            record = self._ahead[self._at]
+            if record.path >= path:
+                return record if record.path == path else None
+            self._at += 1
+        return None
+
+    def next_records(self, count: int, first: str) -> list[FileRecord]:
+        """Return so many records from the path ``first`` on, or fewer at the end, without reading
+        past them."""
+        self.record_of(first)
+        missing = count - (len(self._ahead) - self._at)
+        if missing > 0:
+            self._read(missing)
+        return self._ahead[self._at : self._at + count]
+
+    def skip(self, count: int) -> None:
+        """Read past so many records that :meth:`next_records` has returned."""
+        self._at += count
+
+    def _read(self, count: int) -> bool:
+        self._ahead = self._ahead[self._at :]
+        self._at = 0
+        self._ahead += islice(self._records, count)
+        return bool(self._ahead)
+
+
+class _FileFinder:
+    """Finds files on the disk, which are asked for in the order of their paths."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._missing_folder: str | None = None
+
+    def find(self, path: str) -> FileStat | OSError | None:
+        """Return the file, or the error of looking at it; None if there is none."""
+        folder = path.rpartition("/")[0]
+        if folder == self._missing_folder:
+            return None
+        self._missing_folder = None
+        try:
+            found = self._tree.examine(path)
+        except OSError as problem:
+            return problem
+        if found is None and not self._tree.has_folder(folder):
+            self._missing_folder = folder  # its files follow each other: look for it once
+        return found

@@ -14,6 +14,7 @@ import sqlite3
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from time import time
 from types import TracebackType
@@ -21,13 +22,7 @@ from typing import Any, Self
 
 from cxrsync.config.selection import Selection
 from cxrsync.errors import LockLost
-from cxrsync.model import (
-    CopyRecord,
-    DigestMismatch,
-    Entry,
-    FileRecord,
-    Outcome,
-)
+from cxrsync.model import CopyRecord, DigestMismatch, Entry, FileRecord, Outcome
 from cxrsync.sanitize import printable
 from cxrsync.storage.access import OWNER_ONLY, Access
 from cxrsync.storage.filesystem import disk_failure, make_folders
@@ -184,16 +179,19 @@ class State:
             self.unpublished = True
 
     def records(self) -> Iterator[FileRecord]:
-        """Yield every record in the order of the manifest (byte order of the path). Raises
+        """Return every record in the order of the manifest (byte order of the path). Raises
         DiskError.
 
         They are read in pages, and no cursor stays open between two pages: records can be written
         meanwhile. Impossible records are skipped: their files are hashed again.
         """
+        return chain.from_iterable(self._pages())
+
+    def _pages(self) -> Iterator[Iterator[FileRecord]]:
         last, rows = "", _FIRST_PAGE
         while True:
             page = self._page(last, rows)
-            yield from possible_records(page)
+            yield possible_records(page)
             # A damaged path may come back as one that sorts before it: do not loop for ever.
             if len(page) < rows or page[-1][0] <= last:
                 return

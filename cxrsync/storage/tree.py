@@ -7,8 +7,9 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cxrsync.errors import RefusedForSafety, UsageError
@@ -122,6 +123,22 @@ class Tree:
         if stat.S_ISDIR(found.st_mode):
             raise FolderInTheWay(errno.EISDIR, "a folder is where the file should be", path)
         return None
+
+    def examine_all(self, paths: Iterable[str]) -> list[os.stat_result] | None:
+        """Return what the disk says about each of many files, if there is a regular file under each
+        final name; else None."""
+        try:
+            root = os.open(self._prefix, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            found = list(map(partial(os.lstat, dir_fd=root), paths))
+        except OSError:
+            return None
+        finally:
+            os.close(root)
+        are_files = {stat.S_IFMT(each.st_mode) for each in found} <= {stat.S_IFREG}
+        return found if are_files else None
 
     def files(self, below: str = "") -> Iterator[str]:
         """Yield the paths of the files in the tree, or in one folder of it, in byte order; without
