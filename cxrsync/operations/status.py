@@ -10,10 +10,10 @@ from time import time
 from cxrsync.clock import Clock
 from cxrsync.dataset.copies import copy_finder
 from cxrsync.dataset.partition_states import partition_names
-from cxrsync.model import FileStat, partition_of
+from cxrsync.model import FileRecord, FileStat, partition_of
 from cxrsync.operations.expected_files import Expectation
 from cxrsync.operations.proof_ages import ProofAges
-from cxrsync.plan.survey import FileStatus, Surveyed, survey
+from cxrsync.plan.survey import FileStatus, PresentFiles, Surveyed, survey_in_batches
 from cxrsync.storage.partial_readers import count_partials
 from cxrsync.storage.state_db import State
 
@@ -51,6 +51,13 @@ class PartitionStatus:
         self.proofs.add(other.proofs)
         self.derived += other.derived
         self.derived_bytes += other.derived_bytes
+
+    def add_verified(self, record: FileRecord, size: int, now: float) -> None:
+        """Add a file of so many bytes that is verified by its record. ``now``: POSIX time."""
+        self.selected += 1
+        self.verified += 1
+        self.verified_bytes += size
+        self.proofs.count(record.verified_at, size, now)
 
     def as_json(self) -> dict[str, object]:
         """Return the status under the keys of the JSON output."""
@@ -101,24 +108,27 @@ def status(
         }
         has_copy = copy_finder(expected.target)
         is_wanted = expected.selected.is_wanted
-        for surveyed in survey(expected.manifest, is_wanted, records, tree, has_copy):
-            _offset, entry, record, found = surveyed
-            stat = found if isinstance(found, FileStat) else None
-            decision = surveyed.status
+        for found in survey_in_batches(expected.manifest, is_wanted, records, tree, has_copy):
+            if isinstance(found, PresentFiles):
+                partition = statuses.setdefault(found.partition, PartitionStatus())
+                for record, size in zip(found.records, found.sizes, strict=True):
+                    partition.add_verified(record, size, now)
+                continue
+            _offset, entry, known, file = found
+            stat = file if isinstance(file, FileStat) else None
+            decision = found.status
             if stat is None and expected.only_present and decision is not FileStatus.DERIVED:
                 continue
             partition = statuses.setdefault(partition_of(entry.path), PartitionStatus())
+            if decision is FileStatus.PRESENT and stat is not None and known is not None:
+                partition.add_verified(known, stat.size, now)
+                continue
             partition.selected += 1
-            if decision is FileStatus.DERIVED and record is not None and record.copy is not None:
+            if decision is FileStatus.DERIVED and known is not None and known.copy is not None:
                 partition.derived += 1
-                partition.derived_bytes += record.copy.size
+                partition.derived_bytes += known.copy.size
                 continue
-            if decision is FileStatus.PRESENT and stat is not None and record is not None:
-                partition.verified += 1
-                partition.verified_bytes += stat.size
-                partition.proofs.count(record.verified_at, stat.size, now)
-                continue
-            on_unverified(surveyed, decision)
+            on_unverified(found, decision)
             if decision is FileStatus.HASH:
                 partition.unverified += 1
             else:
