@@ -111,12 +111,13 @@ def _local(seconds: int, zone: tzinfo | None) -> datetime:
 
 
 def parse_span(value: object, label: str) -> DaySpan:
-    """``22:00-06:00`` → a span. ``label``: the option's name, for messages. Raises UsageError."""
+    """``22:00-06:00`` → a span; 00:00 at its end is 24:00. ``label``: the option's name, for
+    messages. Raises UsageError."""
     if not isinstance(value, str):
         raise UsageError(f"{label}: {value!r} is not a span of the day", next_step=_quoted(value))
     first, dash, last = value.strip().partition("-")
     start, end = _minute(first, label), _minute(last, label) if dash else -1
-    if not dash or start == MINUTES_A_DAY or end == 0:
+    if not dash or start == MINUTES_A_DAY:
         raise UsageError(
             f"{label}: {value!r} is not a span of the day",
             next_step=f"Write two local times, 00:00 to 24:00, as {EXAMPLE}.",
@@ -126,7 +127,7 @@ def parse_span(value: object, label: str) -> DaySpan:
             f"{label}: {value!r} begins where it ends",
             next_step="Write 00:00-24:00 for the whole day.",
         )
-    return DaySpan(start, end)
+    return DaySpan(start, end or MINUTES_A_DAY)
 
 
 def _minute(text: str, label: str) -> int:

@@ -138,10 +138,9 @@ def _images(
     target, selected = expected.target, expected.selected
     kind_of, is_wanted = target.dataset.kind_of, selected.is_wanted
     # One state is open at a time, because each needs 2 MB: shards sort as their paths do.
-    *shards, last = sorted(selected.partitions - {ROOT}) or [ROOT]
-    read = [_records(target.tree, [*shards, last]), _records(target.tree, [ROOT])]
-    records: dict[str, Iterator[FileRecord]] = {name: iter(()) for name in shards}
-    records |= {ROOT: read[1], last: read[0]}
+    shards = sorted(selected.partitions - {ROOT})
+    read = [_records(target.tree, shards), _records(target.tree, [ROOT])]
+    records = {**dict.fromkeys(shards, read[0]), ROOT: read[1]}
     for each in read:
         stack.callback(each.close)
 

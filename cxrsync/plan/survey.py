@@ -100,9 +100,9 @@ def survey(
 ) -> Iterator[Surveyed]:
     """Yield every selected entry with its record and its file, in the order of the manifest.
 
-    ``records``: the records of each partition, in the order of their paths. Entries of other
-    partitions are skipped. ``has_copy``: whether the smaller copy is there that a record names; if
-    it is not, the record is yielded without it.
+    ``records``: the records of each partition, in the order of their paths; several shards may
+    share one stream. Entries of other partitions are skipped. ``has_copy``: whether the smaller
+    copy is there that a record names; if it is not, the record is yielded without it.
     """
     for surveyed in survey_in_batches(manifest, is_wanted, records, tree, has_copy):
         if isinstance(surveyed, PresentFiles):
@@ -120,7 +120,8 @@ def survey_in_batches(
 ) -> Iterator[Surveyed | PresentFiles]:
     """Yield what :func:`survey` does, and many files at once where all of them are present: most
     runs find that of nearly all files, and it takes two thirds of the time."""
-    recorded = {name: _RecordReader(each) for name, each in records.items()}
+    readers = {id(each): _RecordReader(each) for each in records.values()}
+    recorded = {name: readers[id(each)] for name, each in records.items()}
     files = _FileFinder(tree)
     for batch in manifest.batches():
         partition = _shard_of_all(batch)
@@ -179,7 +180,7 @@ def _all_present(
 
 
 class _RecordReader:
-    """Reads the records of one partition, in the order of their paths, and looks ahead."""
+    """Reads a stream of records, in the order of their paths, and looks ahead."""
 
     def __init__(self, records: Iterator[FileRecord]) -> None:
         self._records = records

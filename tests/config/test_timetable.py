@@ -94,9 +94,9 @@ def test_a_pause_is_a_rate_of_zero() -> None:
         ("25:00-06:00=1M", "'25:00' is not a time of day", "22:00-06:00"),
         ("22:60-06:00=1M", "'22:60' is not a time of day", "22:00-06:00"),
         ("24:00-06:00=1M", "not a span of the day", "22:00-06:00"),
-        ("22:00-00:00=1M", "not a span of the day", "00:00 to 24:00"),
         ("22:00=1M", "not a span of the day", "22:00-06:00"),
         ("08:00-08:00=1M", "begins where it ends", "00:00-24:00"),
+        ("00:00-00:00=1M", "begins where it ends", "00:00-24:00"),
         ("08:00-20:00=1M,19:00-21:00=2M", "overlap from 19:00 on", "where the next begins"),
         ("22:00-06:00=1M,05:00-08:00=2M", "overlap from 05:00 on", "where the next begins"),
         ("08:00-20:00=1M,08:00-20:00=2M", "overlap from 08:00 on", ""),
@@ -288,6 +288,14 @@ def test_a_window_closes_when_its_seconds_are_over(
 def test_a_window_over_midnight(moment: str, left: float) -> None:
     window = Window(parse_window("22:00-06:00").span, BERLIN)
     assert window.seconds_left(at(moment, BERLIN)) == pytest.approx(left * 3600)
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_a_window_of_any_hour(hour: int) -> None:
+    """Midnight at its end is 00:00 or 24:00, as people write both."""
+    window = parse_window(f"{hour:02}:00-{(hour + 1) % 24:02}:00")
+    assert window == parse_window(f"{hour:02}:00-{hour + 1:02}:00")
+    assert str(window) == f"{hour:02}:00-{hour + 1:02}:00"
 
 
 def test_a_window_of_the_whole_day_never_closes() -> None:

@@ -280,8 +280,8 @@ def test_the_bar_says_which_tree_is_counted(
         told.append("survey")
         return real(*arguments)
 
-    real = status.survey
-    monkeypatch.setattr(status, "survey", survey)
+    real = status.survey_in_batches
+    monkeypatch.setattr(status, "survey_in_batches", survey)
     monkeypatch.setattr(Reporters, "tell", lambda _self, event: told.append(event))
     assert machine.run("status").code == 0
     expected = [Phase(Activity.COUNTING, f"{JPG} {version}") for version in (OLD, VERSION)]

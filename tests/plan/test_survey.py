@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -89,12 +90,19 @@ class World:
             source = "gone" if what == "a copy that is gone" else ""
             self.records.append(FileRecord(path, sha256, 1, T, source, "", 0.0, copy))
 
-    def of(self, partitions: set[str]) -> dict[str, Iterator[FileRecord]]:
+    def of(self, partitions: set[str], *, shared: bool = False) -> dict[str, Iterator[FileRecord]]:
+        """The records by partition. ``shared``: those of all shards in one stream."""
         ordered = sorted(self.records, key=lambda record: record.path)
-        return {
+        records = {
             name: iter([each for each in ordered if partition_of(each.path) == name])
             for name in partitions
         }
+        if shared:
+            shards = sorted(partitions & SHARDS)
+            records |= dict.fromkeys(
+                shards, chain.from_iterable([records[name] for name in shards])
+            )
+        return records
 
     def is_wanted(self, path: str) -> bool:
         return path not in self.unwanted
@@ -119,9 +127,16 @@ changed = st.dictionaries(st.sampled_from(PATHS), st.sampled_from(CHANGES), max_
 
 
 @settings(max_examples=examples(100))
-@given(changes=changed, partitions=st.sets(st.sampled_from(["root", *SHARDS]), min_size=1))
+@given(
+    changes=changed,
+    partitions=st.sets(st.sampled_from(["root", *sorted(SHARDS)]), min_size=1),
+    shared=st.booleans(),
+)
 def test_together_as_one_by_one(
-    tmp_path_factory: pytest.TempPathFactory, changes: dict[str, str], partitions: set[str]
+    tmp_path_factory: pytest.TempPathFactory,
+    changes: dict[str, str],
+    partitions: set[str],
+    shared: bool,
 ) -> None:
     root = tmp_path_factory.getbasetemp() / "survey"
     shutil.rmtree(root, ignore_errors=True)
@@ -130,7 +145,8 @@ def test_together_as_one_by_one(
     manifest = ManifestFile(world.sums)
     try:
         arguments = (world.tree, world.has_copy)
-        together = list(survey(manifest, world.is_wanted, world.of(partitions), *arguments))
+        records = world.of(partitions, shared=shared)
+        together = list(survey(manifest, world.is_wanted, records, *arguments))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(survey_module, "_MIN_BATCH", 1_000_000)
             single = list(survey(manifest, world.is_wanted, world.of(partitions), *arguments))
