@@ -31,8 +31,8 @@ def at(text: str, zone: Any = UTC, fold: int = 0) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=zone, fold=fold)
 
 
-def table(text: str, zone: Any = UTC) -> Timetable:
-    parsed = parse_timetable(text)
+def table(value: object, zone: Any = UTC) -> Timetable:
+    parsed = parse_timetable(value)
     return Timetable(parsed.spans, parsed.otherwise, zone)
 
 
@@ -73,7 +73,7 @@ def test_a_plain_rate_holds_at_all_times(value: object, rate: float | None) -> N
     [DAY, {"08:00-20:00": "1M"}, {"08:00-20:00": "1M", "20:00-08:00": "off"}, {"8:00-20:00": MIB}],
 )
 def test_a_timetable_as_text_or_mapping(value: object) -> None:
-    parsed = parse_timetable(value)
+    parsed = table(value)
     rates = {hour: parsed.rate_at(at(f"2026-11-26T{hour}")) for hour in ("07:59", "08:00", "20:00")}
     assert rates == {"07:59": None, "08:00": MIB, "20:00": None}
     assert parsed.slowest == MIB
