@@ -90,7 +90,7 @@ LASTING = (
     Case("verify --jpg", Slow.DISK),
     Case("verify --jpg --scrub 1s", Slow.DISK),
     Case("info", Slow.DISK),
-    Case("demo --serve --patients 20000 --dir .", Slow.ITSELF),
+    Case("demo --serve --patients 5000 --dir .", Slow.ITSELF),
 )
 
 
