@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
@@ -84,15 +85,17 @@ class Stage:
         (self.root / name).write_bytes(b"x" * 7)
         return Original(Entry(name, A), 7, Outcome(name, Result.FETCHED, 7, source="s"))
 
-    def finish(self, result: Derivation = Derivation.DERIVED, *, error: int = 0) -> None:
-        """End the oldest task that is open."""
+    async def finish(self, result: Derivation = Derivation.DERIVED, *, error: int = 0) -> None:
+        """End the oldest task that is open; wait for one, which comes through threads."""
+        await until(lambda: not all(future.done() for _task, future in self.tasks))
         task, future = next(each for each in self.tasks if not each[1].done())
         future.set_result(Derived(task.path, task.sha256, result, C, 3, 1, error))
 
 
-async def settled() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0.001)
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.001)
 
 
 async def make(stage: Stage, names: list[str], *results: Derivation, error: int = 0) -> None:
@@ -101,10 +104,10 @@ async def make(stage: Stage, names: list[str], *results: Derivation, error: int 
         running = group.create_task(stage.deriver.run())
         for name in names:
             await stage.deriver.submit(stage.original(name))
-        await settled()
         for result in results:
-            stage.finish(result, error=error)
-            await settled()
+            await stage.finish(result, error=error)
+        # A deriver without work does not wait for its end: it commits. (Or it fails, and so do we.)
+        await until(lambda: len(stage.outcomes) == len(names))
         await stage.deriver.close()
         await running
 
@@ -183,11 +186,11 @@ async def test_who_brings_more_than_the_workers_can_take_has_to_wait(tmp_path: P
     async with asyncio.TaskGroup() as group:
         running = group.create_task(stage.deriver.run())
         bringing = group.create_task(bring())
-        await settled()
+        await until(lambda: len(stage.tasks) >= 2 and len(brought) >= 4)
+        await asyncio.sleep(0.02)  # if more could be brought, it would be
         at_work, taken = len(stage.tasks), len(brought)
         for _ in range(9):
-            stage.finish()
-            await settled()
+            await stage.finish()
         await bringing
         await stage.deriver.close()
         await running
@@ -199,14 +202,14 @@ async def test_who_brings_more_than_the_workers_can_take_has_to_wait(tmp_path: P
 
 async def test_a_run_that_ends_early_finishes_what_is_begun(tmp_path: Path) -> None:
     stage = Stage(tmp_path, drop=True, workers=1)
-    async with asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         running = group.create_task(stage.deriver.run())
         for number in range(2):
             await stage.deriver.submit(stage.original(f"{number}.jpg"))
-        await settled()
+        await until(lambda: len(stage.tasks) == 1)
         stage.deriver.abandon()
         await stage.deriver.submit(stage.original("2.jpg"))
-        stage.finish()
+        await stage.finish()
         await stage.deriver.close()
         await running
     assert [each.path for each in stage.outcomes] == ["0.jpg"]
