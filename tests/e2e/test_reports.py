@@ -26,6 +26,7 @@ from e2e.stage import (
 )
 
 from cxrsync.demo.data.tree import MARKER, TreeSpec, make_tree
+from cxrsync.demo.server import faults
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.transfer.segments import MIN_SHARE
 
@@ -62,11 +63,12 @@ def in_work(machine: Machine) -> list[str]:
 
 
 def bytes_in_work(machine: Machine) -> int:
-    """The size of the largest partial."""
+    """The bytes of the largest partial, without its holes."""
     sizes = [0]
     for path in machine.dest.rglob(".cxrsync/*/partial/*"):
         with suppress(FileNotFoundError):
-            sizes.append(path.stat().st_size)
+            found = path.stat()
+            sizes.append(min(found.st_size, found.st_blocks * 512))
     return max(sizes)
 
 
@@ -232,11 +234,16 @@ def test_only_some_files_are_wanted_for_now(machine: Machine, server: MiniPhysio
 # ── killed, interrupted ────────────────────────────────────────────────────────────────────────
 
 
+def endless(at: int) -> faults.Script:
+    """No answer with the archive comes to its end: after so many bytes it drips."""
+    return faults.script(faults.Rule(f"*/{ARCHIVE}", faults.drips(at, 50), attempts=None))
+
+
 @pytest.fixture
 def slow(serve: Serve, tmp_path: Path) -> MiniPhysioNet:
-    """Sends an archive of 200 KB in less than a second."""
+    """Sends three quarters of an archive of 200 KB, and drips the rest."""
     make_tree(tmp_path / "files", DICOM, VERSION, TreeSpec(10, 0, zip_bytes=200_000))
-    return serve(tmp_path / "files", rate=260_000)
+    return serve(tmp_path / "files", faults=endless(150_000))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
@@ -251,6 +258,7 @@ def test_stopped_while_the_archive_comes(
     assert not list(machine.dest.rglob("*.txt"))[1:]  # the manifest alone
     assert slow.request_log.snapshot().password_checks == 1
 
+    slow.set_behaviour(faults=None)
     done = machine.pull(*REPORTS)
 
     assert done.code == 0, done.err
@@ -267,10 +275,11 @@ def test_an_interrupt_keeps_every_byte_of_an_archive_in_segments(
 ) -> None:
     spec = TreeSpec(3, 0, zip_bytes=3 * MIN_SHARE)
     source = make_tree(tmp_path / "files", DICOM, VERSION, spec).root
-    server = serve(tmp_path / "files", rate=1_100_000)
+    server = serve(tmp_path / "files", faults=endless(600_000))
     machine = make_machine(server)
     words = (*REPORTS, "--reports", "zip")
-    stopped = machine.interrupt(lambda: bytes_of_archive(server) > 1_700_000, signal.SIGINT, *words)
+    # More than one connection brings before it drips.
+    stopped = machine.interrupt(lambda: bytes_in_work(machine) > 1_100_000, signal.SIGINT, *words)
     assert stopped.code == 130
     arrived = stopped.summary["bytes"]["fetched"] - (source / MANIFEST).stat().st_size
     [sidecar] = machine.dest.rglob(".cxrsync/root/partial/*.json")
@@ -278,7 +287,7 @@ def test_an_interrupt_keeps_every_byte_of_an_archive_in_segments(
     assert len(ranges) > 1
     assert sum(stop - start for start, stop in ranges) == arrived > 1 << 20
 
-    server.set_behaviour(rate=None)
+    server.set_behaviour(faults=None)
     done = machine.pull(*words)
     assert done.code == 0
     size = (source / ARCHIVE).stat().st_size
@@ -342,11 +351,12 @@ def test_a_few_reports_do_not_go_on_with_an_archive_that_has_hardly_begun(
 ) -> None:
     spec = TreeSpec(3, 0, zip_bytes=400_000)
     source = make_tree(tmp_path / "files", DICOM, VERSION, spec).root
-    server = serve(tmp_path / "files", rate=200_000)
+    server = serve(tmp_path / "files", faults=endless(100_000))
     machine = make_machine(server)
     words = (*REPORTS, "--reports", "zip")
-    begun = machine.interrupt(lambda: bytes_of_archive(server) > 80_000, signal.SIGINT, *words)
+    begun = machine.interrupt(lambda: bytes_in_work(machine) > 80_000, signal.SIGINT, *words)
     assert begun.code == 130
+    server.set_behaviour(faults=None)
     server.request_log.reset()
 
     done = machine.pull(*REPORTS, "--subject", SUBJECT)
