@@ -34,7 +34,8 @@ def test_never_two_owners(
     assert not races.faults(found), found
     # Those that were killed may have had it, or not yet.
     assert found["holders"] >= 30 - found["killed in the middle"]
-    assert (found["replaced while silent"] > 0) is (kind == "woken")
+    # Of "silent" none has to be, but a holder whose heart had no processor for a while may be.
+    assert (found["replaced while silent"] > 0) is (kind == "woken") or kind == "silent"
 
 
 ALONE = "1 begin 0\n1 act 0\n1 end 0.1\n2 begin 0\n2 act 0\n2 end 0.1\n"
