@@ -20,6 +20,7 @@ from e2e.command_line import cxrsync
 from e2e.stage import JOB_DEFAULTS, PATIENCE, Machine, wait_until
 from e2e.terminal import Terminal, watch
 
+from cxrsync.demo.server import faults
 from cxrsync.demo.server.server import MiniPhysioNet
 
 Serve = Callable[..., MiniPhysioNet]
@@ -35,8 +36,9 @@ LASTS = 2.6
 @pytest.fixture
 def open_terminal(serve: Serve, make_machine: MakeMachine, tmp_path: Path) -> Iterator[Open]:
     """Starts a command on a terminal, with a tree of its own, against a server that is no faster
-    than a few seconds allow."""
-    machine = make_machine(serve(rate=MODERATE))
+    than a few seconds allow, and whose images never come to their end."""
+    endless = faults.Rule("*.jpg", faults.drips(4_000, 100), attempts=None)
+    machine = make_machine(serve(rate=MODERATE, faults=faults.script(endless)))
     with ExitStack() as stack:
 
         def start(words: str, *, columns: int = 80, **environment: str) -> Terminal:
@@ -52,6 +54,14 @@ def open_terminal(serve: Serve, make_machine: MakeMachine, tmp_path: Path) -> It
 def drawn(terminal: Terminal) -> list[str]:
     """The lines of progress: those that are drawn over each other. (Notes are sentences.)"""
     return [line for line in terminal.lines if line.lstrip(" 0123456789")[:1] == "%"]
+
+
+def watch_until(condition: Callable[[], bool], *terminals: Terminal) -> None:
+    """Note what is written to terminals until something is there."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, [terminal.text for terminal in terminals]
+        watch(*terminals, seconds=0.1)
 
 
 class Slow(Enum):
@@ -150,20 +160,17 @@ def test_the_bar_fits_the_terminal_and_follows_a_resize(open_terminal: Open) -> 
     terminals = [
         open_terminal("pull --jpg --shard p10 --no-tables", columns=each) for each in widths
     ]
-    deadline = time.monotonic() + PATIENCE
-    while not all(" left" in terminal.text for terminal in terminals):
-        assert time.monotonic() < deadline
-        watch(*terminals, seconds=0.5)
+    watch_until(lambda: all(" left" in terminal.text for terminal in terminals), *terminals)
     for terminal, columns in zip(terminals, widths, strict=True):
         assert max(map(len, drawn(terminal))) < columns
     [*_, widest] = terminals
-    widest.resize(50)
-    watch(widest, seconds=0.7)  # what was drawn at the same moment
     before = len(drawn(widest))
-    watch(widest, seconds=1)
-    later = drawn(widest)[before:]
-    assert later
-    assert max(map(len, later)) < 50
+    widest.resize(50)
+    # What was drawn at the same moment may still be wide.
+    watch_until(lambda: any(len(line) < 50 for line in drawn(widest)[before:]), *terminals)
+    before = len(drawn(widest))
+    watch_until(lambda: len(drawn(widest)) > before + 2, *terminals)
+    assert max(map(len, drawn(widest)[before:])) < 50
 
 
 @pytest.mark.skipif(which("tmux") is None, reason="tmux is not installed")
@@ -214,10 +221,9 @@ def test_nothing_is_drawn_over_a_question_and_ctrl_c_there_says_what_is_safe(
         for words, question, safe in QUESTIONS
     ]
     terminals = [terminal for terminal, _question, _safe in running]
-    deadline = time.monotonic() + PATIENCE
-    while not all(question in terminal.text for terminal, question, _safe in running):
-        assert time.monotonic() < deadline, [terminal.text for terminal in terminals]
-        watch(*terminals, seconds=0.2)
+    watch_until(
+        lambda: all(question in terminal.text for terminal, question, _safe in running), *terminals
+    )
     asked = [terminal.text for terminal in terminals]
     watch(*terminals, seconds=1.5)
     assert [terminal.text for terminal in terminals] == asked
