@@ -214,10 +214,13 @@ def test_a_check_looks_at_any_hour(stage: Stage) -> None:
 def test_a_server_that_is_away_loses_no_news(stage: Stage) -> None:
     authority = stage.machine.home / "ca.pem"  # the server's own goes when it stops
     stage.machine.ca_file = Path(shutil.copy(stage.machine.ca_file, authority))
-    begin(stage, extra="give_up_after: 0.1\n    connect_timeout: 0.5")
+    begin(stage)
     stage.publish()
     stage.server.stop()
+    # So little patience only where nobody answers anyway.
+    stage.write(JOBS, extra="give_up_after: 0.1\n    connect_timeout: 0.5")
     assert stage.night().code == ExitCode.UNREACHABLE
+    stage.write(JOBS)
     stage.server.start()
     assert stage.night() == Ended(0, "", "")
     assert stage.tree(NEW).exists()
