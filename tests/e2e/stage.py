@@ -6,6 +6,7 @@ import hashlib
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,11 +15,12 @@ from typing import Any
 
 from e2e.command_line import Ended, cxrsync, cxrsync_process
 
+from cxrsync.demo.server import faults
 from cxrsync.demo.server.server import MiniPhysioNet
 
 __all__ = [
-    "DICOM", "JPG", "PATIENCE", "VERSION", "Ended", "Machine", "files_below", "fingerprint",
-    "image_bytes_sent", "sha256sum", "wait_until",
+    "DICOM", "JPG", "PATIENCE", "VERSION", "Ended", "HeldImages", "Machine", "files_below",
+    "fingerprint", "image_bytes_sent", "sha256sum", "wait_until",
 ]  # fmt: skip
 
 JPG = "mimic-cxr-jpg"
@@ -88,6 +90,28 @@ class Machine:
         process.send_signal(number)
         out, err = process.communicate(timeout=PATIENCE)
         return Ended(process.returncode, out, err)
+
+
+class HeldImages:
+    """Faults of a server: the last third of a shard's images waits in its middle for :meth:`go_on`.
+    So no pull comes to its end while something has to happen meanwhile."""
+
+    def __init__(self, version: Path, shard: str = "p10") -> None:
+        paths = sorted((version / "files" / shard).rglob("*.jpg"))
+        self._held = {
+            path.relative_to(version.parents[1]).as_posix(): path.stat().st_size // 2
+            for path in paths[len(paths) * 2 // 3 :]
+        }
+        self._released = threading.Event()
+
+    def __call__(self, path: str, _attempt: int) -> faults.Fault | None:
+        return faults.does(self._held[path], self._wait) if path in self._held else None
+
+    def go_on(self) -> None:
+        self._released.set()
+
+    def _wait(self) -> None:
+        self._released.wait(PATIENCE)
 
 
 def wait_until(condition: Callable[[], bool], patience: float = PATIENCE) -> None:

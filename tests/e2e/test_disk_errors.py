@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 from e2e.failing_disk import FailingDisk, Fault, Told, build, failing_disk
-from e2e.stage import JPG, VERSION, Machine, fingerprint, image_bytes_sent, wait_until
+from e2e.stage import (
+    JPG,
+    VERSION,
+    HeldImages,
+    Machine,
+    fingerprint,
+    image_bytes_sent,
+    wait_until,
+)
 
 from cxrsync.demo.server.behaviour import ServerBehaviour
 from cxrsync.demo.server.server import MiniPhysioNet
@@ -265,12 +273,13 @@ def test_the_folder_is_moved_away_and_back(
     jpg: Path,
     tmp_path: Path,
 ) -> None:
-    server = serve(rate=64 << 10)
+    server = serve(faults=(held := HeldImages(jpg)))
     machine = make_machine(server)
     process = machine.start("pull", "--json", "--progress", "none", *SHARD)
     images = machine.dest / JPG / VERSION / "files/p10"
     wait_until(lambda: any(images.rglob("*.jpg")))
     machine.dest.rename(tmp_path / "elsewhere")
+    held.go_on()
     _out, err = process.communicate(timeout=60)
     assert process.returncode == 7, err
     assert "Nothing that was downloaded is lost" in err

@@ -17,6 +17,7 @@ from e2e.stage import (
     JPG,
     PATIENCE,
     VERSION,
+    HeldImages,
     Machine,
     fingerprint,
     image_requests,
@@ -47,14 +48,16 @@ def machine_at(place: Path, server: MiniPhysioNet) -> Machine:
     return Machine(home, place / "mirror", server.base_url, authority)
 
 
-def test_a_group_reads_while_a_pull_runs(place: Path, serve: Callable[..., MiniPhysioNet]) -> None:
+def test_a_group_reads_while_a_pull_runs(
+    place: Path, serve: Callable[..., MiniPhysioNet], jpg: Path
+) -> None:
     try:
         gid = grp.getgrnam(GROUP).gr_gid
     except KeyError:
         pytest.skip(f"this machine has no group {GROUP}")
     if os.geteuid():
         pytest.skip("only root can be another user")
-    machine = machine_at(place, serve(rate=64 << 10))
+    machine = machine_at(place, serve(faults=(held := HeldImages(jpg))))
     shared = ("--permissions", f"files=0440,folders=2750,group={GROUP}")
     tables = machine.pull("--jpg", "--metadata-only", *shared)
     assert tables.code == 0, tables.err
@@ -63,6 +66,10 @@ def test_a_group_reads_while_a_pull_runs(place: Path, serve: Callable[..., MiniP
     wait_until(lambda: any(images.glob("*/*/*.jpg")))
     process.send_signal(signal.SIGSTOP)
     try:
+        # The signal is only on its way.
+        state = Path(f"/proc/{process.pid}/stat")
+        wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T")
+        held.go_on()
         with as_user(READER, READER, gid):
             listed = machine.run("ls", *P10, "--only", "images")
             every = machine.run("index", *P10)
