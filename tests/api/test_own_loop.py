@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from cxrsync.api import own_loop
 from cxrsync.api.own_loop import OwnLoop
 from cxrsync.cancellation import CancelToken
 from cxrsync.errors import ExitCode, Stopped, UsageError
@@ -30,13 +31,15 @@ def interrupt() -> None:
     signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
 
-async def until_stopped(cancel: CancelToken, saved: Saved, saving: float = 0.0) -> None:
+async def until_stopped(
+    cancel: CancelToken, saved: Saved, saving: Callable[[], object] = lambda: None
+) -> None:
     """Work until the call is to end, then save: as a pull does."""
     try:
         with cancel.watching(None):
             await asyncio.sleep(30)
     except asyncio.CancelledError:
-        await asyncio.sleep(saving)
+        await asyncio.to_thread(saving)
         saved.append("saved")
         raise Stopped("stopped as asked; the state is saved") from None
 
@@ -62,7 +65,7 @@ def test_an_interrupt_is_raised_when_all_is_saved() -> None:
 
     async def work(cancel: CancelToken) -> None:
         asyncio.get_running_loop().call_later(0.05, interrupt)
-        await until_stopped(cancel, saved, saving=0.05)
+        await until_stopped(cancel, saved, lambda: time.sleep(0.05))
 
     with pytest.raises(KeyboardInterrupt, match="the state is saved"):
         OwnLoop(work).run()
@@ -84,18 +87,28 @@ def test_an_interrupt_before_the_loop_runs(monkeypatch: pytest.MonkeyPatch) -> N
     assert saved == ["saved"]
 
 
-def test_a_second_interrupt_does_not_wait() -> None:
+def test_a_second_interrupt_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread goes on to save."""
+    monkeypatch.setattr(own_loop, "TICK_SECONDS", 0.01)
     saved: Saved = []
+    saving, go_on = threading.Event(), threading.Event()
+
+    def save() -> None:
+        saving.set()
+        go_on.wait(60)
 
     async def work(cancel: CancelToken) -> None:
-        for delay in (0.02, 0.1):
-            asyncio.get_running_loop().call_later(delay, interrupt)
-        await until_stopped(cancel, saved, saving=0.4)
+        asyncio.get_running_loop().call_soon(interrupt)
+        await until_stopped(cancel, saved, save)
+
+    def tick() -> None:
+        if saving.is_set():  # the first one has been dealt with: two signals at once are one
+            interrupt()
 
     with pytest.raises(KeyboardInterrupt, match="saves the state of this run, which may take"):
-        OwnLoop(work).run()
+        OwnLoop(work, tick).run()
     assert saved == []
+    go_on.set()
     [thread] = [each for each in threading.enumerate() if each.name == "cxrsync"]
     thread.join()
     assert saved == ["saved"]
