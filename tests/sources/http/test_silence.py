@@ -143,6 +143,7 @@ async def pulling_from(
 ) -> AsyncIterator[PhysioNet]:
     """A source whose server does what ``answer`` does. It may fall silent for a minute: this
     process may have to wait for a processor, too."""
+
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError), contextlib.closing(writer):
             await answer(reader, writer)
