@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 from e2e.linked_copy import rewrite
-from e2e.stage import Machine, fingerprint
+from e2e.stage import Machine, fingerprint, wait_until
 
 from cxrsync.demo.data.tree import MARKER
+from cxrsync.demo.server import faults
 from cxrsync.demo.server.server import MiniPhysioNet
 
 RATE = 1 << 20
-SIZE = 8 << 20
+# A quarter can be taken from it three times, though it has begun to arrive; and none is shared.
+SIZE = 10 << 20
 
 
 @pytest.fixture
@@ -44,12 +46,28 @@ def start_of(wanted: str | None) -> int:
     return int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else 0
 
 
+def endless(at: int) -> faults.Script:
+    """No answer comes to its end: after so many bytes it drips."""
+    return faults.script(faults.Rule("*/scan.bin", faults.drips(at, 50), attempts=None))
+
+
+def bytes_here(machine: Machine) -> int:
+    """How much of the file has been written, in whichever places."""
+    partials = (machine.dest / "big/1.0/.cxrsync/root/partial").glob("*")
+    files = [path for path in partials if ".json" not in path.name]
+    return max((path.stat().st_blocks * 512 for path in files), default=0)
+
+
 def test_idle_connections_share_a_large_file(
     serve: Callable[..., MiniPhysioNet],
     make_machine: Callable[[MiniPhysioNet], Machine],
     large: Path,
 ) -> None:
-    server = serve(large, rate=RATE, open_datasets=frozenset({"big"}))
+    def wait_for_four() -> None:
+        wait_until(lambda: len(ranges_of(server)) >= 4)
+
+    first_bytes = faults.Rule("*/scan.bin", faults.does(64 << 10, wait_for_four), attempts=None)
+    server = serve(large, faults=faults.script(first_bytes), open_datasets=frozenset({"big"}))
     machine = make_machine(server)
 
     done = machine.pull(*BIG, "--connections", "4")
@@ -79,6 +97,7 @@ def test_a_kill_in_the_middle_costs_little(
             *BIG, "--connections", "4",
         )  # fmt: skip
         assert killed.code == -signal.SIGKILL
+    server.set_behaviour(rate=None)
 
     done = machine.pull(*BIG, "--connections", "4")
 
@@ -94,11 +113,9 @@ def test_a_file_that_changed_between_two_runs_is_started_over(
     make_machine: Callable[[MiniPhysioNet], Machine],
     large: Path,
 ) -> None:
-    server = serve(large, rate=RATE, open_datasets=frozenset({"big"}))
+    server = serve(large, faults=endless(1 << 20), open_datasets=frozenset({"big"}))
     machine = make_machine(server)
-    machine.interrupt(
-        lambda: server.request_log.snapshot().bytes_sent > SIZE / 2, signal.SIGKILL, *BIG
-    )
+    machine.interrupt(lambda: bytes_here(machine) > SIZE / 4, signal.SIGKILL, *BIG)
     # Another object under the same name, published with the digest that is in the manifest:
     # the old bytes were of a copy that was replaced.
     scan = large / "big/1.0/scan.bin"
@@ -110,7 +127,7 @@ def test_a_file_that_changed_between_two_runs_is_started_over(
     ]
     partial.write_bytes(b"\0" * partial.stat().st_size)
     scan.write_bytes(right)  # a new mtime: a new ETag
-    server.set_behaviour(rate=None)
+    server.set_behaviour(faults=None)
 
     done = machine.pull(*BIG)
 
