@@ -141,10 +141,10 @@ async def assert_ended(pid: int) -> None:
 async def test_a_process_left_behind_does_not_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hooks, "_OUTPUT_SECONDS", 0.1)
     began = time.monotonic()
-    result, lines = await run("sh", "-c", "sleep 3 & echo done")
+    result, lines = await run("sh", "-c", "sleep 60 & echo done")
     assert result == HookResult(0)
     assert lines == ["before: done"]
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 30
 
 
 async def test_much_output_is_cut() -> None:
