@@ -281,7 +281,12 @@ def at_work(serve: Callable[..., MiniPhysioNet], make_machine: Any) -> Iterator[
         wait_until(
             lambda: (
                 process.poll() is not None
-                or (any(own.glob("p10/partial/*.json")) and any(own.glob("progress*")))
+                or (
+                    any(own.glob("p10/partial/*.json"))
+                    and any(not path.name.endswith(".json") for path in own.glob("p10/partial/*"))
+                    and (own / "p10/state.sqlite3").exists()
+                    and any(own.glob("progress/*.json"))
+                )
             )
         )
         assert process.poll() is None
