@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.stage import JPG, PATIENCE, VERSION, Machine
+from e2e.stage import JPG, PATIENCE, VERSION, Machine, wait_until
 
 import cxrsync
 from cxrsync.model import Result
@@ -137,7 +137,13 @@ def test_in_a_loop_that_runs(machine: Machine, record: Path) -> None:
 def test_an_interrupt(options: dict[str, Any], record: Path) -> None:
     """What was begun is kept, and the lock is free."""
     images = cxrsync.iter_verified(record=record, limit_rate=1, **options)
-    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+
+    def interrupt() -> None:
+        """Once it is at work (on the manifest, at this rate), and thus waited for."""
+        wait_until((options["dest"] / ROOT / ".cxrsync").exists)
+        signal.raise_signal(signal.SIGINT)
+
+    timer = threading.Thread(target=interrupt)
     timer.start()
     with pytest.raises(KeyboardInterrupt, match="the state is saved"):
         next(images)
