@@ -1,6 +1,7 @@
 """A local tree as a source: the same answers as the server's, and never a foreign exception."""
 
 import asyncio
+import gc
 import os
 import threading
 from pathlib import Path
@@ -140,13 +141,14 @@ async def test_a_file_that_becomes_shorter(source: LocalTree, root: Path) -> Non
 
 
 async def test_no_file_stays_open(source: LocalTree) -> None:
+    gc.collect()  # what other tests have left may be closed at any moment
     before = len(os.listdir("/dev/fd"))
     for _ in range(20):
         await ask(source)
         async with source.open(REF) as answer:
             assert isinstance(answer, Opened)
             await anext(answer.chunks)
-    assert len(os.listdir("/dev/fd")) == before
+    assert len(os.listdir("/dev/fd")) <= before
     assert source.requests == 40
 
 
