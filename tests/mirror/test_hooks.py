@@ -105,13 +105,30 @@ async def test_time_limit_ends_the_whole_group(
 ) -> None:
     monkeypatch.setattr(hooks, "_GRACE_SECONDS", 0.3)
     pids = tmp_path / "pids"
-    child = f"sh -c 'trap \"\" TERM; echo $$ >{pids}; sleep 60; sleep 60'"
+    child = f"sh -c 'trap \"\" TERM; echo $$ >{pids}.new; mv {pids}.new {pids}; sleep 60; sleep 60'"
     script = f"trap '' TERM; {child} & sleep 60; sleep 60"
+    real, limits, asked = asyncio.timeout, [], []
+
+    def limit(seconds: float) -> asyncio.Timeout:
+        """The hook's time ends when its child has begun, however late that is."""
+        asked.append(seconds)
+        limits.append(real(seconds if limits else 50))
+        return limits[-1]
+
+    async def end_when_begun() -> None:
+        while not (limits and pids.exists()):
+            await asyncio.sleep(0.01)
+        limits[0].reschedule(asyncio.get_running_loop().time())
+
+    monkeypatch.setattr(asyncio, "timeout", limit)
+    watching = asyncio.create_task(end_when_begun())
     began = time.monotonic()
     result, lines = await run("sh", "-c", f"echo begun; {script}", seconds=0.7)
     assert result == HookResult(None, "the hook before took longer than 0.7 s and was ended")
+    assert asked == [0.7, 0.3]  # of the hook, and of what does not end when it is told to
     assert lines == ["before: begun"]
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50
+    await watching
     await assert_ended(int(pids.read_text()))
 
 
