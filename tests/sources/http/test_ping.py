@@ -85,15 +85,28 @@ async def test_no_server() -> None:
 
 
 async def test_all_attempts_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which ends here with the second request, however late that is."""
     monkeypatch.setattr(ping, "_ATTEMPT_SECONDS", 0.2)
-    loop = asyncio.get_running_loop()
-    with served(Check(pause=5.0)) as check:
-        began = loop.time()
-        warning = await ping_start(check.url, seconds=0.5)
-        took = loop.time() - began
-    assert "no answer" in str(warning)
-    assert 0.4 < took < 3
-    assert len(check.requests) >= 2
+    monkeypatch.setattr(ping, "ATTEMPTS", 1000)
+    real, limits, asked = asyncio.timeout, [], []
+
+    def limit(seconds: float | None) -> asyncio.Timeout:
+        asked.append(seconds)
+        limits.append(real(seconds))
+        return limits[-1]
+
+    async def end_with_the_second() -> None:
+        while len(check.requests) < 2:
+            await asyncio.sleep(0.01)
+        limits[0].reschedule(asyncio.get_running_loop().time())
+
+    monkeypatch.setattr(asyncio, "timeout", limit)
+    with served(Check(pause=60.0)) as check:
+        watching = asyncio.create_task(end_with_the_second())
+        warning = await ping_start(check.url, seconds=40.0)
+        await watching
+    assert "no answer within 40 s" in str(warning)
+    assert asked[0] == 40.0
 
 
 async def test_a_cancellation_is_passed_on() -> None:
