@@ -59,7 +59,11 @@ def looks() -> dict[str, object]:
         "logging": (root.level, root.handlers[:]),
         "hooks": (sys.excepthook, sys.unraisablehook, threading.excepthook),
         "limit": resource.getrlimit(resource.RLIMIT_NOFILE),
-        "threads": threading.active_count(),
+        # A server's loop may begin another of its helpers for any request; a command's loop has
+        # ended all of its own.
+        "threads": sorted(
+            each.name for each in threading.enumerate() if not each.name.startswith("asyncio_")
+        ),
     }
 
 
