@@ -27,6 +27,7 @@ from e2e.stage import (
 from e2e.terminal import Terminal, watch
 
 import cxrsync
+from cxrsync.demo.server import faults
 from cxrsync.demo.server.server import MiniPhysioNet
 from cxrsync.events import Event, FileDone, Finished, Notice, Started
 
@@ -391,7 +392,8 @@ def test_a_script_on_a_terminal_shows_the_line_of_the_command(
 
 
 def test_ctrl_c_in_a_script_saves_the_state(python: Machine, server: MiniPhysioNet) -> None:
-    server.set_behaviour(rate=50_000)
+    endless = faults.Rule("*.jpg", faults.drips(4_000, 100), attempts=None)
+    server.set_behaviour(faults=faults.script(endless))  # so what has come stays a part
     process = cxrsync_process([], python.variables(), through=script(progress=False))
     partials = python.dest / JPG / VERSION / ".cxrsync" / "p10" / "partial"
 
@@ -409,5 +411,5 @@ def test_ctrl_c_in_a_script_saves_the_state(python: Machine, server: MiniPhysioN
     assert said in err
     [log] = (python.dest / JPG / VERSION / ".cxrsync" / "runs").iterdir()
     assert json.loads(log.read_text())["exit_code"] == 130
-    server.set_behaviour(rate=None)
+    server.set_behaviour(faults=None)
     assert cxrsync.pull(jpg=True, shard="p10").resumed.files > 0  # the lock is released

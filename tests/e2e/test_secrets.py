@@ -291,7 +291,7 @@ def test_a_crash(verbosity: tuple[str, ...], serve: Serve, watch: MakeWatch) -> 
 
 
 def test_a_run_that_is_stopped_or_killed(serve: Serve, watch: MakeWatch) -> None:
-    looking = watch(server := serve(rate=64 << 10))
+    looking = watch(server := serve(rate=8 << 10))
     for number, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)):
         server.request_log.reset()
         ended = looking.run(
