@@ -19,7 +19,6 @@ from cxrsync.manifest.key_ranges import ROOT_KEYS, KeyRange, find_slices
 from cxrsync.manifest.parse import (
     BYTE_ORDER_MARK,
     MAX_LINE,
-    PLAIN_BYTES,
     parse_line,
     parse_plain,
 )
@@ -43,11 +42,13 @@ _CUT_AT = MAX_LINE + 2
 class EntryBatch(NamedTuple):
     """Entries that follow each other, in ascending order of their paths.
 
-    ``offset``: of the first one's line. ``entries``: digest and path of each, which is the order of
-    a line, and costs half of what an :class:`Entry` does. Several have lines of the usual form.
+    ``offset``: of the first one's line. ``rest``: how many bytes each line has besides its path, if
+    there are several. ``entries``: digest and path of each, which is the order of a line, and costs
+    half of what an :class:`Entry` does.
     """
 
     offset: int
+    rest: int
     entries: Sequence[tuple[str, str]]
 
     def each(self) -> Iterator[tuple[int, Entry]]:
@@ -55,7 +56,7 @@ class EntryBatch(NamedTuple):
         offset = self.offset
         for sha256, path in self.entries:
             yield offset, _entry((path, sha256))
-            offset += PLAIN_BYTES + len(path)
+            offset += self.rest + len(path)
 
 
 class ManifestFile:
@@ -130,10 +131,11 @@ class ManifestFile:
         number = 0
         for offset, lines in _pieces(self._file, self._slices):
             if usual := self._usual(lines, last.path):
-                yield EntryBatch(offset, usual)
-                sha256, path = usual[-1]
+                rest, found = usual
+                yield EntryBatch(offset, rest, found)
+                sha256, path = found[-1]
                 last = Entry(path, sha256)
-                number += len(usual)
+                number += len(found)
                 continue
             for line in io.BytesIO(lines):
                 number += 1
@@ -142,7 +144,7 @@ class ManifestFile:
                     is_folder = entry.path in self._folders
                     if entry.path > last.path and entry.path != MANIFEST_NAME and not is_folder:
                         last = entry
-                        yield EntryBatch(offset, [(entry.sha256, entry.path)])
+                        yield EntryBatch(offset, 0, [(entry.sha256, entry.path)])
                         entry = None
                     elif entry in {last, (MANIFEST_NAME, entry.sha256)}:
                         entry = None
@@ -158,15 +160,16 @@ class ManifestFile:
                         refused.append(replace(entry, line=number if self.whole else 0))
         self.refused, self.refused_lines = refused, refused_lines
 
-    def _usual(self, lines: bytes, last: str) -> list[tuple[str, str]] | None:
-        """Return digests and paths of lines that are all entries after ``last``; else None."""
-        found = parse_plain(lines)
-        if not found:
+    def _usual(self, lines: bytes, last: str) -> tuple[int, list[tuple[str, str]]] | None:
+        """Return what :func:`parse_plain` does, if all lines are entries after ``last``; else
+        None."""
+        usual = parse_plain(lines)
+        if usual is None or not usual[1]:
             return None
-        paths = [path for _sha256, path in found]
+        paths = [path for _sha256, path in usual[1]]
         ascending = last < paths[0] and all(map(str.__lt__, paths, islice(paths, 1, None)))
         is_usual = ascending and MANIFEST_NAME not in paths and self._folders.isdisjoint(paths)
-        return found if is_usual else None
+        return usual if is_usual else None
 
     def shares(self, keys: Sequence[KeyRange] | None) -> Callable[[int], float]:
         """Return a function of an entry's offset: the part of the bytes with these keys (None: of

@@ -23,9 +23,11 @@ COMMENT = b"#"
 # (possessive quantifiers): a manifest has 600,000 lines.
 _PLAIN_PATH = r"((?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}+/)*+[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}+)"
 _PLAIN = re.compile(rf"([0-9a-f]{{64}}) [ *]?{_PLAIN_PATH}\n?")
-_PLAIN_LINES = re.compile(rf"([0-9a-f]{{64}}) {_PLAIN_PATH}\n")
-# What a line has besides its path: digest, blank and newline.
-PLAIN_BYTES = 66
+# PhysioNet's lines, and GNU's. What a line has besides its path: digest, separator and newline.
+_PLAIN_LINES = {
+    66: re.compile(rf"([0-9a-f]{{64}}) {_PLAIN_PATH}\n"),
+    67: re.compile(rf"([0-9a-f]{{64}}) [ *]{_PLAIN_PATH}\n"),
+}
 # One flipped bit turns '3' into '#': such a line is not a comment.
 _SPOILED = re.compile(rb"#[0-9A-Fa-f]{63} ")
 _LINE = re.compile(rb"([0-9A-Fa-f]{64}) [ *]?(.+)", re.DOTALL)
@@ -68,16 +70,19 @@ def _as_disks_see(name: str) -> str:
     return seen.casefold().rstrip(" .")
 
 
-def parse_plain(lines: bytes) -> list[tuple[str, str]] | None:
-    """Return digest and path of each of several whole lines, if all of them have the usual form,
-    and one blank; else None. It takes half the time of :func:`parse_line`."""
+def parse_plain(lines: bytes) -> tuple[int, list[tuple[str, str]]] | None:
+    """Return digest and path of each of several whole lines, if all of them have the usual form and
+    the same separator; and before them how many bytes a line has besides its path. Else None. It
+    takes half the time of :func:`parse_line`."""
     if not lines.isascii():
         return None
     text = lines.decode("ascii")
-    found = _PLAIN_LINES.findall(text)
-    sizes = [PLAIN_BYTES + len(path) for _digest, path in found]
+    rest = 67 if text[65:66] in {" ", "*"} else 66
+    found = _PLAIN_LINES[rest].findall(text)
+    sizes = [rest + len(path) for _digest, path in found]
     # If nothing is left over, each match begins where a line does.
-    return found if sum(sizes) == len(text) and max(sizes, default=0) <= MAX_LINE else None
+    is_all = sum(sizes) == len(text) and max(sizes, default=0) <= MAX_LINE
+    return (rest, found) if is_all else None
 
 
 def parse_line(line: bytes, number: int) -> Entry | RejectedLine | None:

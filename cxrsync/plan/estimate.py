@@ -71,6 +71,8 @@ class Inventory:
     folders: int = 0
     _last_folder: str = ""
     _last_parts: list[str] = field(default_factory=list)
+    _last_present: tuple[str, Kind] | None = None
+    _last_count: Count = field(default_factory=Count)
 
     def add_missing(self, path: str, kind: Kind, size: int | None) -> None:
         """Count a file to fetch. Call it in the order of the paths.
@@ -91,14 +93,22 @@ class Inventory:
 
     def add_present(self, path: str, size: int) -> None:
         """Count a verified file."""
-        self.present[partition_of(path), self.kind_of(path)].add(size)
+        partition, kind = partition_of(path), self.kind_of(path)
+        last = self._last_present
+        # Most follow one of the same: an enumeration takes long to hash.
+        if last is None or kind is not last[1] or partition != last[0]:
+            self._last_present = partition, kind
+            self._last_count = self.present[partition, kind]
+        self._last_count.add(size)
 
     def add_all_present(self, partition: str, paths: Sequence[str], sizes: Sequence[int]) -> None:
         """Count verified files of one partition."""
         kinds = list(map(self.kind_of, paths))
         if kinds.count(kinds[0]) == len(kinds):  # in a shard of images nearly always
             count = self.present[partition, kinds[0]]
-            self.present[partition, kinds[0]] = count + Count(len(sizes), len(sizes), sum(sizes))
+            count.files += len(sizes)
+            count.sized += len(sizes)
+            count.bytes += sum(sizes)
             return
         for kind, size in zip(kinds, sizes, strict=True):
             self.present[partition, kind].add(size)

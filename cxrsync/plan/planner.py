@@ -193,15 +193,16 @@ def make_plan(
     obstacles = Obstacles(manifest, tree)
     nothing_if_present = copies.order.pixels is None and not obstacles.clashes
     for found in survey_in_batches(manifest, is_wanted, records, tree, copies.has_copy):
-        if not isinstance(found, PresentFiles):
-            files: Iterable[Surveyed] = (found,)
-        elif nothing_if_present:  # most files of most runs
+        files: Iterable[Surveyed] = (found,) if isinstance(found, Surveyed) else found.each()
+        if isinstance(found, PresentFiles) and nothing_if_present:  # most files of most runs
             builder.add_present(found)
             continue
-        else:
-            files = found.each()
         for surveyed in files:
-            need = copies.need(surveyed, surveyed.status)
+            status = surveyed.status
+            if nothing_if_present and status is FileStatus.PRESENT:
+                builder.add(surveyed, Need.NOTHING, None)
+                continue
+            need = copies.need(surveyed, status)
             obstacle = obstacles.reason_for(surveyed.entry.path, surveyed.found, need)
             builder.add(surveyed, need, obstacle)
     replaced = builder.replaced

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from itertools import islice
 from operator import itemgetter, sub
+from stat import S_ISREG
 from typing import NamedTuple
 
 from cxrsync.manifest.file import EntryBatch, ManifestFile
 from cxrsync.model import ROOT, Entry, FileRecord, FileStat, partition_of
+from cxrsync.storage.filesystem import file_stat
 from cxrsync.storage.tree import Tree
 
 # Copies and file systems round times: exFAT to 2 s.
@@ -128,7 +131,7 @@ def survey_in_batches(
         if partition is not None:
             if partition not in recorded:
                 continue
-            present = _all_present(batch, partition, is_wanted, recorded[partition], tree)
+            present = _all_present(batch, partition, is_wanted, recorded[partition], files)
             if present is not None:
                 yield present
                 continue
@@ -157,7 +160,7 @@ def _all_present(
     partition: str,
     is_wanted: Callable[[str], bool],
     reader: _RecordReader,
-    tree: Tree,
+    files: _FileFinder,
 ) -> PresentFiles | None:
     """Return the files of a batch, and read past their records, if all are selected and present, by
     the rule of :func:`file_status`; else None."""
@@ -167,8 +170,8 @@ def _all_present(
     paths = [path for _sha256, path in batch.entries]
     if not all(map(is_wanted, paths)):
         return None
-    found = tree.examine_all(paths)
-    if found is None:
+    found = files.find_all(paths)
+    if len(found) < len(paths) or not all(map(S_ISREG, {each.st_mode for each in found})):
         return None
     sizes = [each.st_size for each in found]
     mtimes = [each.st_mtime_ns for each in found]
@@ -186,15 +189,20 @@ class _RecordReader:
         self._records = records
         self._ahead: list[FileRecord] = []
         self._at = 0
+        self._ended = False
 
     def record_of(self, path: str) -> FileRecord | None:
         """Return the record of a path that is after the one of the call before, if there is one."""
-        while self._at < len(self._ahead) or self._read(_MIN_BATCH):
+        while True:
+            if self._at == len(self._ahead):
+                if self._ended:
+                    return None
+                self._read(_MIN_BATCH)
+                continue
             record = self._ahead[self._at]
             if record.path >= path:
                 return record if record.path == path else None
             self._at += 1
-        return None
 
     def next_records(self, count: int, first: str) -> list[FileRecord]:
         """Return so many records from the path ``first`` on, or fewer at the end, without reading
@@ -209,11 +217,12 @@ class _RecordReader:
         """Read past so many records that :meth:`next_records` has returned."""
         self._at += count
 
-    def _read(self, count: int) -> bool:
+    def _read(self, count: int) -> None:
         self._ahead = self._ahead[self._at :]
         self._at = 0
+        before = len(self._ahead)
         self._ahead += islice(self._records, count)
-        return bool(self._ahead)
+        self._ended = len(self._ahead) < before + count
 
 
 class _FileFinder:
@@ -222,17 +231,31 @@ class _FileFinder:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._missing_folder: str | None = None
+        self._seen: Iterator[tuple[str, os.stat_result]] = iter(())
+        self._next: tuple[str, os.stat_result] | None = None
+
+    def find_all(self, paths: Sequence[str]) -> list[os.stat_result]:
+        """Return what the disk says about each path, up to the first one that cannot be found.
+        :meth:`find` does not look again."""
+        found = self._tree.examine_all(paths)
+        self._seen = zip(paths, found, strict=False)
+        self._next = next(self._seen, None)
+        return found
 
     def find(self, path: str) -> FileStat | OSError | None:
         """Return the file, or the error of looking at it; None if there is none."""
-        folder = path.rpartition("/")[0]
-        if folder == self._missing_folder:
+        while self._next is not None and self._next[0] <= path:
+            seen, stat = self._next
+            self._next = next(self._seen, None)
+            if seen == path and S_ISREG(stat.st_mode):
+                return file_stat(stat)
+        if self._missing_folder is not None and path.rpartition("/")[0] == self._missing_folder:
             return None
         self._missing_folder = None
         try:
             found = self._tree.examine(path)
         except OSError as problem:
             return problem
-        if found is None and not self._tree.has_folder(folder):
+        if found is None and not self._tree.has_folder(folder := path.rpartition("/")[0]):
             self._missing_folder = folder  # its files follow each other: look for it once
         return found

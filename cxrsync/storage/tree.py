@@ -124,21 +124,17 @@ class Tree:
             raise FolderInTheWay(errno.EISDIR, "a folder is where the file should be", path)
         return None
 
-    def examine_all(self, paths: Iterable[str]) -> list[os.stat_result] | None:
-        """Return what the disk says about each of many files, if there is a regular file under each
-        final name; else None."""
-        try:
+    def examine_all(self, paths: Iterable[str]) -> list[os.stat_result]:
+        """Return what the disk says about each of many final names, up to the first one that there
+        is nothing under, or that it cannot be said of."""
+        found: list[os.stat_result] = []
+        with contextlib.suppress(OSError):
             root = os.open(self._prefix, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            found = list(map(partial(os.lstat, dir_fd=root), paths))
-        except OSError:
-            return None
-        finally:
-            os.close(root)
-        are_files = {stat.S_IFMT(each.st_mode) for each in found} <= {stat.S_IFREG}
-        return found if are_files else None
+            try:
+                found += map(partial(os.lstat, dir_fd=root), paths)  # keeps what comes before
+            finally:
+                os.close(root)
+        return found
 
     def files(self, below: str = "") -> Iterator[str]:
         """Yield the paths of the files in the tree, or in one folder of it, in byte order; without

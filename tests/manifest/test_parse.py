@@ -229,12 +229,19 @@ def test_many_lines_at_once_are_what_each_of_them_is(lines: list[bytes]) -> None
     found = parse_plain(piece)
     if found is not None:
         parsed = [parse_line(each, 1) for each in piece.splitlines(keepends=True)]
-        assert [Entry(path, digest) for digest, path in found] == parsed
+        rest, entries = found
+        assert [Entry(path, digest) for digest, path in entries] == parsed
+        sizes = [len(each) for each in piece.splitlines(keepends=True)]
+        assert [rest + len(path) for _digest, path in entries] == sizes
 
 
 def test_usual_lines_are_taken_at_once() -> None:
     paths = ["LICENSE.txt", IMAGE, "a/b"]
-    found = parse_plain(b"".join(map(line, paths)))
-    assert found == [(DIGEST, path) for path in paths]
+    entries = [(DIGEST, path) for path in paths]
+    assert parse_plain(b"".join(map(line, paths))) == (66, entries)
+    for separator in ("  ", " *"):  # GNU's
+        lines = "".join(f"{DIGEST}{separator}{path}\n" for path in paths)
+        assert parse_plain(lines.encode()) == (67, entries)
+        assert parse_plain(lines.encode() + line("z")) is None
     assert parse_plain(line(IMAGE)[:-1]) is None
     assert parse_plain(line("/".join(["x" * 200] * 60))) is None  # too long

@@ -52,7 +52,7 @@ def digest_of(path: str) -> str:
 class World:
     """A tree, its manifest and its records, of which some differ from the others."""
 
-    def __init__(self, root: Path, changes: dict[str, str]) -> None:
+    def __init__(self, root: Path, changes: dict[str, str], separator: str = " ") -> None:
         self.tree = Tree(root)
         self.records: list[FileRecord] = []
         self.unwanted = {path for path, what in changes.items() if what == "not selected"}
@@ -61,9 +61,9 @@ class World:
             what = changes.get(path, "")
             self._add_file(root / path, what)
             self._add_record(path, what)
-            separator = "  " if what == "a line of another form" else " "
+            other = f" *./{path}" if what == "a line of another form" else separator + path
             if what != "not listed":
-                lines.append(f"{digest_of(path)}{separator}{path}\n")
+                lines.append(f"{digest_of(path)}{other}\n")
         self.sums = root / "SHA256SUMS.txt"
         self.sums.write_text("".join(lines))
 
@@ -131,17 +131,19 @@ changed = st.dictionaries(st.sampled_from(PATHS), st.sampled_from(CHANGES), max_
     changes=changed,
     partitions=st.sets(st.sampled_from(["root", *sorted(SHARDS)]), min_size=1),
     shared=st.booleans(),
+    separator=st.sampled_from([" ", "  "]),
 )
 def test_together_as_one_by_one(
     tmp_path_factory: pytest.TempPathFactory,
     changes: dict[str, str],
     partitions: set[str],
     shared: bool,
+    separator: str,
 ) -> None:
     root = tmp_path_factory.getbasetemp() / "survey"
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir()
-    world = World(root, changes)
+    world = World(root, changes, separator)
     manifest = ManifestFile(world.sums)
     try:
         arguments = (world.tree, world.has_copy)
